@@ -1,0 +1,154 @@
+//! The words for what was assigned, what was served, and why they may differ.
+
+use std::fmt;
+
+/// Why a user was assigned their deployment, without the particulars (which ring, which bucket).
+///
+/// The order is that of [`ReasonKind::ALL`]; metrics index by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReasonKind {
+    /// A signed override asked for the deployment.
+    Override,
+    /// A ring of a local flag holds for the user.
+    Ring,
+    /// A strategy of an Unleash flag holds for the user.
+    Strategy,
+    /// A rule of a LaunchDarkly flag holds for the user.
+    Rule,
+    /// The flag puts the user on a canary that has been killed.
+    Killed,
+    /// The flag puts the user on a canary whose registration has run out.
+    LeaseOver,
+    /// A percentage could have put the user on a canary, but there is no ID to hash.
+    NoIdentity,
+    /// No flags have been loaded yet.
+    NoFlags,
+    /// The service has canary flags, and every one of them is switched off.
+    FlagOff,
+    /// No flag puts the user on a canary.
+    Default,
+}
+
+impl ReasonKind {
+    /// Every reason, in index order.
+    pub const ALL: [Self; 10] = [
+        Self::Override,
+        Self::Ring,
+        Self::Strategy,
+        Self::Rule,
+        Self::Killed,
+        Self::LeaseOver,
+        Self::NoIdentity,
+        Self::NoFlags,
+        Self::FlagOff,
+        Self::Default,
+    ];
+
+    /// The name that logs, metrics and headers carry.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Override => "override",
+            Self::Ring => "ring",
+            Self::Strategy => "strategy",
+            Self::Rule => "rule",
+            Self::Killed => "killed",
+            Self::LeaseOver => "lease_over",
+            Self::NoIdentity => "no_identity",
+            Self::NoFlags => "no_flags",
+            Self::FlagOff => "flag_off",
+            Self::Default => "default",
+        }
+    }
+
+    /// The position in [`ReasonKind::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl fmt::Display for ReasonKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why the deployment that answered is not the assigned one.
+///
+/// The order is that of [`Cause::ALL`]; metrics index by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// No connection could be made.
+    Connect,
+    /// A connection broke before the response began.
+    Reset,
+    /// No response began in time.
+    Timeout,
+    /// The response's status asked for a rescue.
+    Status,
+    /// The canary has no healthy endpoint, or no address at all.
+    Unhealthy,
+    /// The canary is at its `max_in_flight`.
+    Overload,
+    /// The user was rescued too often of late.
+    Quarantined,
+    /// The canary was killed after the decision.
+    Killed,
+    /// The canary's lease ran out after the decision.
+    LeaseOver,
+}
+
+impl Cause {
+    /// Every cause, in index order.
+    pub const ALL: [Self; 9] = [
+        Self::Connect,
+        Self::Reset,
+        Self::Timeout,
+        Self::Status,
+        Self::Unhealthy,
+        Self::Overload,
+        Self::Quarantined,
+        Self::Killed,
+        Self::LeaseOver,
+    ];
+
+    /// The name that logs, metrics and headers carry.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Reset => "reset",
+            Self::Timeout => "timeout",
+            Self::Status => "status",
+            Self::Unhealthy => "unhealthy",
+            Self::Overload => "overload",
+            Self::Quarantined => "quarantined",
+            Self::Killed => "killed",
+            Self::LeaseOver => "lease_over",
+        }
+    }
+
+    /// The position in [`Cause::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cause, ReasonKind};
+
+    #[test]
+    fn an_index_is_a_position_in_all() {
+        for (index, reason) in ReasonKind::ALL.into_iter().enumerate() {
+            assert_eq!(reason.index(), index, "{reason}");
+        }
+        for (index, cause) in Cause::ALL.into_iter().enumerate() {
+            assert_eq!(cause.index(), index, "{cause}");
+        }
+    }
+}

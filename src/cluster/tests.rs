@@ -1,0 +1,113 @@
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use super::{Balance, Cluster, UpstreamUrl, UpstreamUrlError};
+
+fn url(text: &str) -> UpstreamUrl {
+    text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+}
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+#[test]
+fn urls_are_scheme_host_and_port() {
+    for (text, shown, authority) in [
+        ("http://a.example", "http://a.example:80", "a.example"),
+        (
+            "HTTP://A.Example.:8080/",
+            "http://a.example:8080",
+            "a.example:8080",
+        ),
+        (
+            "h2c://10.0.0.1:9000",
+            "h2c://10.0.0.1:9000",
+            "10.0.0.1:9000",
+        ),
+        ("http://[::1]:80", "http://[::1]:80", "[::1]"),
+        ("http://[fe80::1]", "http://[fe80::1]:80", "[fe80::1]"),
+    ] {
+        assert_eq!(url(text).to_string(), shown);
+        assert_eq!(url(text).authority(), authority);
+    }
+}
+
+#[test]
+fn what_is_not_a_url_is_told_why() {
+    let error = |text: &str| text.parse::<UpstreamUrl>().expect_err(text);
+    assert_eq!(error("a.example:80"), UpstreamUrlError::NoScheme);
+    assert_eq!(error("https://a"), UpstreamUrlError::NotYet("https".into()));
+    assert_eq!(error("ftp://a"), UpstreamUrlError::Scheme("ftp".into()));
+    assert_eq!(error("http://u:p@a"), UpstreamUrlError::Credentials);
+    assert_eq!(error("http://a/x"), UpstreamUrlError::Path);
+    assert_eq!(error("http://a?x"), UpstreamUrlError::Path);
+    assert_eq!(error("http://a:0"), UpstreamUrlError::Port("0".into()));
+    assert_eq!(error("http://a:+80"), UpstreamUrlError::Port("+80".into()));
+    for host in ["", "a b", "-a", "1.2.3", "1.2.3.4.5", "[::1", "a..b"] {
+        let text = format!("http://{host}");
+        assert!(matches!(error(&text), UpstreamUrlError::Host(_)), "{text}");
+    }
+}
+
+#[test]
+fn round_robin_takes_turns() {
+    let cluster = Cluster::new(1, url("http://name"));
+    assert!(cluster.pick(Balance::RoundRobin, &[], 0).is_none());
+    cluster.replace_endpoints(&[address(1), address(2), address(3)]);
+    let mut counts: HashMap<SocketAddr, u32> = HashMap::new();
+    for _ in 0..30 {
+        let used = cluster
+            .pick(Balance::RoundRobin, &[], 0)
+            .expect("there are endpoints");
+        *counts.entry(used.address()).or_default() += 1;
+    }
+    assert_eq!(counts.into_values().collect::<Vec<_>>(), [10, 10, 10]);
+}
+
+#[test]
+fn least_requests_prefers_the_idler_of_two() {
+    let cluster = Cluster::new(1, url("http://name"));
+    cluster.replace_endpoints(&[address(1), address(2)]);
+    let first = cluster
+        .pick(Balance::LeastRequests, &[], 0)
+        .expect("an endpoint");
+    for random in [0, 1, 7 << 32, u64::MAX, 0x1234_5678_9abc_def0] {
+        let second = cluster
+            .pick(Balance::LeastRequests, &[], random)
+            .expect("an endpoint");
+        assert_ne!(first.address(), second.address(), "{random:x}");
+    }
+}
+
+#[test]
+fn what_was_tried_is_avoided_while_something_else_is_there() {
+    let cluster = Cluster::new(1, url("http://name"));
+    cluster.replace_endpoints(&[address(1), address(2)]);
+    for balance in [Balance::RoundRobin, Balance::LeastRequests] {
+        for random in 0..8 {
+            let used = cluster
+                .pick(balance, &[address(1)], random)
+                .expect("an endpoint");
+            assert_eq!(used.address(), address(2));
+            assert!(
+                cluster
+                    .pick(balance, &[address(1), address(2)], random)
+                    .is_some()
+            );
+        }
+    }
+}
+
+#[test]
+fn an_endpoint_that_stays_keeps_its_count() {
+    let cluster = Cluster::new(1, url("http://127.0.0.1:1"));
+    let used = cluster.pick(Balance::LeastRequests, &[], 0);
+    cluster.replace_endpoints(&[address(2), address(1)]);
+    let in_flight = |cluster: &Cluster| -> Vec<u32> {
+        cluster.endpoints().iter().map(|e| e.in_flight()).collect()
+    };
+    assert_eq!(in_flight(&cluster), [1, 0]);
+    drop(used);
+    assert_eq!(in_flight(&cluster), [0, 0]);
+}

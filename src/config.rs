@@ -1,0 +1,155 @@
+//! `routes.yaml`: document, checked, compiled.
+
+pub mod diagnostic;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cluster::UpstreamUrl;
+use crate::cluster::policy::{UpstreamPolicy, UrlPolicy};
+use crate::digest::Digest;
+use crate::engine::{Flag, Segment};
+use crate::flag::{Glob, Share};
+use crate::identity;
+use crate::route::Route;
+use diagnostic::Diagnostic;
+
+/// A file, compiled: what the publisher makes snapshots from, and what the process is started with.
+#[derive(Debug)]
+pub struct Config {
+    /// `services`, in file order.
+    pub services: Vec<ServiceConfig>,
+    /// `flags`, by name.
+    pub flags: Vec<Arc<Flag>>,
+    /// `segments`, by name.
+    pub segments: Vec<Arc<Segment>>,
+    /// `routes`, in file order.
+    pub routes: Vec<Route>,
+    /// `identity`, with `server.trusted_proxies`.
+    pub identity: identity::Rules,
+    /// `canary_urls`.
+    pub canary_urls: UrlPolicy,
+    /// `logging`.
+    pub logging: Logging,
+    /// What takes a restart to change.
+    pub process: Process,
+    /// The hash of everything that decides about requests.
+    pub digest: Digest,
+    /// What is odd, but no error.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// One entry of `services`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceConfig {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its stable deployment.
+    pub stable: UpstreamUrl,
+    /// Which flags are its canary flags, in order of precedence.
+    pub canaries: Vec<Glob>,
+    /// How its upstreams are spoken to.
+    pub upstream: UpstreamPolicy,
+}
+
+/// What takes a restart to change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Where end users' traffic is taken.
+    pub listeners: Vec<SocketAddr>,
+    /// Where the admin API is.
+    pub admin: SocketAddr,
+    /// Worker threads; 0: one per core.
+    pub threads: usize,
+    /// Where what must survive a restart is kept.
+    pub state_dir: PathBuf,
+    /// How long connections are still taken after SIGTERM.
+    pub shutdown_delay: Duration,
+    /// How long, at most, what is running may go on after that.
+    pub shutdown_grace: Duration,
+}
+
+/// `logging`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Logging {
+    /// The least severe level that is written.
+    pub level: Level,
+    /// How Serin's own log lines look.
+    pub format: LogFormat,
+    /// Which requests the access log has; 5xx and rescues always, unless off.
+    pub access: AccessPolicy,
+    /// What stands for the user.
+    pub user_id: UserIdPolicy,
+}
+
+/// A log level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// How Serin's own log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Which requests the access log has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessPolicy {
+    /// None.
+    Off,
+    /// This part of them, and every 5xx and rescue.
+    Sampled(Share),
+    /// Every one.
+    All,
+}
+
+/// What stands for the user in the access log.
+#[derive(Clone, PartialEq, Eq)]
+pub enum UserIdPolicy {
+    /// Nothing.
+    Omit,
+    /// The ID itself.
+    Plain,
+    /// HMAC-SHA-256 of the ID under this key, in hexadecimal.
+    Hash(Box<[u8]>),
+}
+
+// The key is a secret: it must not appear in any output.
+impl std::fmt::Debug for UserIdPolicy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Omit => "Omit",
+            Self::Plain => "Plain",
+            Self::Hash(_) => "Hash(…)",
+        })
+    }
+}
+
+/// What `${NAME}` and `${file:…}` are read from.
+pub trait Environment {
+    /// The value of an environment variable; `None` when it is unset or not UTF-8.
+    fn variable(&self, name: &str) -> Option<String>;
+    /// The content of a secret's file.
+    fn file(&self, path: &str) -> Result<String, String>;
+}
+
+/// How what is unset is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// `run` and reload: an unset variable is an error.
+    Run,
+    /// `check` and `explain`: an unset variable is a warning, and a placeholder stands for it.
+    Check,
+}

@@ -1,0 +1,70 @@
+//! What is known of the user when flags are evaluated.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr};
+
+use smallvec::SmallVec;
+
+/// The index of a property in `identity.properties`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Slot(pub u16);
+
+/// Something a condition can look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Field {
+    /// The user's ID.
+    UserId,
+    /// The session's ID: with `anonymous: sticky` the random ID in the first-party cookie.
+    SessionId,
+    /// The client's address.
+    RemoteAddress,
+    /// The moment of the decision.
+    Now,
+    /// A property of `identity.properties`.
+    Property(Slot),
+}
+
+/// A point in time that is handed to the decision; nothing below reads a clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment {
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub unix_ms: i64,
+}
+
+/// The user as flags see them. Values are borrowed from the request where they can be; an absent value is
+/// `None`, and an empty string counts as absent.
+#[derive(Clone, Debug)]
+pub struct Context<'a> {
+    /// The user's ID.
+    pub user_id: Option<Cow<'a, str>>,
+    /// The session's ID.
+    pub session_id: Option<Cow<'a, str>>,
+    /// The client's address: the connection's peer, or what a trusted proxy says of it.
+    pub remote_address: IpAddr,
+    /// The properties' values by [`Slot`]; a missing tail is absent.
+    pub properties: SmallVec<[Option<Cow<'a, str>>; 8]>,
+}
+
+impl Context<'_> {
+    /// The text of a field; `None` for the fields that are not text ([`Field::RemoteAddress`], [`Field::Now`]).
+    pub fn text(&self, field: Field) -> Option<&str> {
+        let value = match field {
+            Field::UserId => &self.user_id,
+            Field::SessionId => &self.session_id,
+            Field::Property(slot) => self.properties.get(usize::from(slot.0))?,
+            Field::RemoteAddress | Field::Now => return None,
+        };
+        value.as_deref().filter(|text| !text.is_empty())
+    }
+}
+
+impl Default for Context<'_> {
+    fn default() -> Self {
+        Self {
+            user_id: None,
+            session_id: None,
+            remote_address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            properties: SmallVec::new(),
+        }
+    }
+}

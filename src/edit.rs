@@ -1,0 +1,52 @@
+//! Header edits as data: what configuration asks for and what forwarding adds, applied by whoever holds the headers.
+
+use http::{HeaderName, HeaderValue};
+
+/// One edit of a header list. Edits are applied in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// Removes every field of this name.
+    Remove(HeaderName),
+    /// Replaces every field of this name by one.
+    Set(HeaderName, HeaderValue),
+    /// Adds a field beside those that are there.
+    Add(HeaderName, HeaderValue),
+}
+
+/// Something that edits can be applied to.
+pub trait HeaderSink {
+    /// Removes every field of this name.
+    fn remove(&mut self, name: &HeaderName);
+    /// Replaces every field of this name by one.
+    fn set(&mut self, name: &HeaderName, value: &HeaderValue);
+    /// Adds a field beside those that are there.
+    fn add(&mut self, name: &HeaderName, value: &HeaderValue);
+
+    /// Applies edits in order.
+    fn apply<'a>(&mut self, edits: impl IntoIterator<Item = &'a Edit>)
+    where
+        Self: Sized,
+    {
+        for edit in edits {
+            match edit {
+                Edit::Remove(name) => self.remove(name),
+                Edit::Set(name, value) => self.set(name, value),
+                Edit::Add(name, value) => self.add(name, value),
+            }
+        }
+    }
+}
+
+impl HeaderSink for http::HeaderMap {
+    fn remove(&mut self, name: &HeaderName) {
+        self.remove(name);
+    }
+
+    fn set(&mut self, name: &HeaderName, value: &HeaderValue) {
+        self.insert(name, value.clone());
+    }
+
+    fn add(&mut self, name: &HeaderName, value: &HeaderValue) {
+        self.append(name, value.clone());
+    }
+}

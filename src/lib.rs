@@ -1,0 +1,45 @@
+//! Serin, a canary-routing API gateway.
+//!
+//! The modules are floors, and imports go down only (`tests/it/floors.rs` polices it):
+//!
+//! * F6 `cli`, [`gateway`]: arguments to exit code; the composition root.
+//! * F5 [`admin`]: HTTP API, probes and metrics; views of the floors below.
+//! * F4 [`proxy`]: the pingora adapter; its hooks only adapt, they decide nothing.
+//! * F3 [`source`], [`resolver`], [`publisher`], [`telemetry`]: files, DNS, the one writer of snapshots, what is told.
+//! * F2 [`snapshot`], [`decide`], [`dispatch`], [`forward`], [`record`]: one immutable whole, and the pure functions over it.
+//! * F1 [`engine`], [`config`]: untrusted documents, checked and compiled.
+//! * F0 [`canary`], [`cluster`], [`context`], [`digest`],
+//!   [`edit`], [`flag`], [`identity`], [`meter`], [`request`], [`route`]:
+//!   vocabulary and pure matching.
+
+pub mod canary;
+pub mod cluster;
+pub mod context;
+pub mod digest;
+pub mod edit;
+pub mod flag;
+pub mod identity;
+pub mod meter;
+pub mod request;
+pub mod route;
+
+pub mod config;
+pub mod engine;
+
+pub mod decide;
+pub mod dispatch;
+pub mod forward;
+pub mod record;
+pub mod snapshot;
+
+pub mod publisher;
+pub mod resolver;
+pub mod source;
+pub mod telemetry;
+
+pub mod proxy;
+
+pub mod admin;
+
+pub mod cli;
+pub mod gateway;

@@ -1,0 +1,177 @@
+//! What is counted on the request path: plain atomics that snapshots point to and that outlive them.
+//!
+//! Nothing here is looked up, formatted or allocated when a request is counted; `telemetry` walks the meters
+//! when somebody asks for the figures.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::canary::{Cause, ReasonKind};
+
+/// A count that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds one.
+    pub fn inc(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The count now.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The upper bounds of [`Histogram`]'s buckets, in seconds (OpenTelemetry's for HTTP, and two finer ones).
+pub const BUCKETS: [f64; 16] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+];
+
+/// How long things took, in buckets.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    /// One for each of [`BUCKETS`] and one for what is above them; not cumulative.
+    buckets: [AtomicU64; BUCKETS.len() + 1],
+    sum_nanos: AtomicU64,
+}
+
+impl Histogram {
+    /// Counts one observation.
+    pub fn observe(&self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        let bucket = BUCKETS.partition_point(|bound| *bound < seconds);
+        if let Some(count) = self.buckets.get(bucket) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.sum_nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// The buckets' counts (not cumulative; the last is for what is above every bound).
+    pub fn counts(&self) -> [u64; BUCKETS.len() + 1] {
+        std::array::from_fn(|index| {
+            self.buckets
+                .get(index)
+                .map_or(0, |count| count.load(Ordering::Relaxed))
+        })
+    }
+
+    /// The sum of all observations, in seconds.
+    pub fn sum_seconds(&self) -> f64 {
+        Duration::from_nanos(self.sum_nanos.load(Ordering::Relaxed)).as_secs_f64()
+    }
+}
+
+/// Counts by HTTP status code. A class of codes takes memory from its first response on: with ten thousand
+/// services most classes never see one.
+#[derive(Debug, Default)]
+pub struct CodeCounters {
+    /// Classes 1xx to 5xx.
+    classes: [OnceLock<Box<[AtomicU64; 100]>>; 5],
+}
+
+impl CodeCounters {
+    /// Counts one response. 0 (the client went away before a response) is counted as 499, like anything that
+    /// is no status code.
+    pub fn inc(&self, status: u16) {
+        let status = if (100..600).contains(&status) {
+            status
+        } else {
+            499
+        };
+        let (class, code) = (usize::from(status / 100 - 1), usize::from(status % 100));
+        if let Some(class) = self.classes.get(class) {
+            let counts = class.get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU64::new(0))));
+            counts[code].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The codes that were counted, with their counts.
+    pub fn counts(&self) -> impl Iterator<Item = (u16, u64)> {
+        let of_class = |(class, counts): (u16, &OnceLock<Box<[AtomicU64; 100]>>)| {
+            let counts = counts.get().map(|counts| counts.iter());
+            (class * 100..).zip(
+                counts
+                    .into_iter()
+                    .flatten()
+                    .map(|count| count.load(Ordering::Relaxed))
+                    .collect::<Vec<_>>(),
+            )
+        };
+        (1..)
+            .zip(&self.classes)
+            .flat_map(of_class)
+            .filter(|(_, count)| *count > 0)
+    }
+}
+
+/// The figures of one deployment of one service.
+#[derive(Debug, Default)]
+pub struct DeploymentMeter {
+    /// Requests assigned to it and served by it.
+    pub served: CodeCounters,
+    /// Requests assigned to it and served by stable in its place.
+    pub served_by_stable: CodeCounters,
+    /// Whole requests that it served, from the head's arrival to the last byte.
+    pub total: Histogram,
+    /// The same requests, upstream only: from the attempt's start to the response's head.
+    pub upstream: Histogram,
+    /// Requests that stable served in its place, by [`Cause::index`].
+    pub rescues: [Counter; Cause::ALL.len()],
+}
+
+/// Decisions for one variant of one flag (or for none), by [`ReasonKind::index`].
+pub type DecisionMeter = [Counter; ReasonKind::ALL.len()];
+
+/// The figures of one service that belong to no deployment.
+#[derive(Debug, Default)]
+pub struct ServiceMeter {
+    /// Decisions that no flag took.
+    pub decisions: DecisionMeter,
+    /// Further attempts on the same deployment, by [`Cause::index`].
+    pub retries: [Counter; Cause::ALL.len()],
+}
+
+/// Where meters come from when a snapshot is assembled: the same names get the same meter, whatever the snapshot.
+pub trait Meters {
+    /// A service's own.
+    fn service(&mut self, service: &str) -> Arc<ServiceMeter>;
+    /// One deployment's. Service and deployment `-` stand for requests that no route took.
+    fn deployment(&mut self, service: &str, deployment: &str) -> Arc<DeploymentMeter>;
+    /// One variant's of one flag; `variant` is empty when the flag has none.
+    fn decision(&mut self, service: &str, flag: &str, variant: &str) -> Arc<DecisionMeter>;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{BUCKETS, CodeCounters, Histogram};
+
+    #[test]
+    fn an_observation_falls_into_the_first_bucket_that_holds_it() {
+        let histogram = Histogram::default();
+        for millis in [0, 1, 2, 5, 10_000, 10_001] {
+            histogram.observe(Duration::from_millis(millis));
+        }
+        let counts = histogram.counts();
+        assert_eq!(counts[..3], [2, 1, 1]);
+        assert_eq!(counts[BUCKETS.len() - 1..], [1, 1]);
+        assert!((histogram.sum_seconds() - 20.009).abs() < 1e-9);
+    }
+
+    #[test]
+    fn codes_out_of_range_are_a_client_gone() {
+        let codes = CodeCounters::default();
+        for status in [200, 200, 599, 0, 600, 99] {
+            codes.inc(status);
+        }
+        assert_eq!(
+            codes.counts().collect::<Vec<_>>(),
+            [(200, 2), (499, 3), (599, 1)]
+        );
+    }
+}

@@ -1,0 +1,90 @@
+//! The one record of what became of a request: what was assigned, what served, and what it cost.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::canary::Cause;
+use crate::context::Moment;
+use crate::decide::Decision;
+use crate::route::{RouteIndex, ServiceIndex};
+use crate::snapshot::{DeploymentIndex, Snapshot};
+
+/// What became of one request.
+#[derive(Debug)]
+pub struct Outcome<'a> {
+    /// What it was decided on.
+    pub snapshot: &'a Arc<Snapshot>,
+    /// The route that took it.
+    pub route: Option<RouteIndex>,
+    /// The service it was for.
+    pub service: Option<ServiceIndex>,
+    /// What was decided, if it was for a service.
+    pub decision: Option<Decision>,
+    /// The deployment that answered; `None` when none did.
+    pub served: Option<DeploymentIndex>,
+    /// Why, if it is not the assigned one; or why nobody answered.
+    pub cause: Option<Cause>,
+    /// Further attempts on the same deployment.
+    pub retries: u32,
+    /// The status the client saw; 0: it went away before.
+    pub status: u16,
+    /// Octets of the request's body.
+    pub request_bytes: u64,
+    /// Octets of the response's body.
+    pub response_bytes: u64,
+    /// From the start of the answering attempt to its response's head.
+    pub upstream_time: Option<Duration>,
+    /// From the request's head to the response's last octet.
+    pub total_time: Duration,
+    /// When the request came.
+    pub moment: Moment,
+    /// The method.
+    pub method: &'a str,
+    /// The host asked for.
+    pub host: &'a str,
+    /// The path asked for, without its query.
+    pub path: &'a str,
+    /// Whom it was for.
+    pub user_id: Option<&'a str>,
+    /// The client's address.
+    pub client: IpAddr,
+    /// `x-request-id`, as sent upstream.
+    pub request_id: &'a str,
+}
+
+impl Outcome<'_> {
+    /// Counts the request in the meters that its snapshot points to. No lock, no allocation, no formatting.
+    pub fn count(&self) {
+        let Some((service, decision)) = self
+            .service
+            .and_then(|index| self.snapshot.services.get(index))
+            .zip(self.decision)
+        else {
+            self.snapshot.unrouted.served.inc(self.status);
+            self.snapshot.unrouted.total.observe(self.total_time);
+            return;
+        };
+        service.count_decision(&decision);
+        if let Some(cause) = self.cause {
+            for _ in 0..self.retries {
+                service.meter.retries[cause.index()].inc();
+            }
+        }
+        let assigned = &service.deployments[decision.assigned].meter;
+        let served = self.served.unwrap_or(decision.assigned);
+        if served == decision.assigned {
+            assigned.served.inc(self.status);
+        } else {
+            assigned.served_by_stable.inc(self.status);
+            if let Some(cause) = self.cause {
+                assigned.rescues[cause.index()].inc();
+            }
+        }
+        let served = &service.deployments[served].meter;
+        served.total.observe(self.total_time);
+        if let Some(took) = self.upstream_time {
+            served.upstream.observe(took);
+        }
+    }
+}

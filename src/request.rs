@@ -1,0 +1,124 @@
+//! A request's head as the pure floors see it, whoever parsed it.
+
+use std::net::IpAddr;
+
+/// Read access to header fields. Names are given in lower case; values are the octets as sent.
+pub trait HeaderLookup {
+    /// The value of the first field of this name.
+    fn first(&self, name: &str) -> Option<&[u8]>;
+
+    /// Calls `visit` with the value of every field of this name, in the order of the message.
+    fn visit<'a>(&'a self, name: &str, visit: &mut dyn FnMut(&'a [u8]));
+
+    /// Calls `visit` with every field's name (lower case), in any order, possibly repeated.
+    fn visit_names<'a>(&'a self, visit: &mut dyn FnMut(&'a str));
+
+    /// The value of the first field of this name, if it is visible ASCII or UTF-8.
+    fn text(&self, name: &str) -> Option<&str> {
+        self.first(name)
+            .and_then(|value| std::str::from_utf8(value).ok())
+    }
+}
+
+/// What routing, identity and decision may look at.
+#[derive(Clone, Copy)]
+pub struct RequestHead<'a> {
+    /// The method, as sent.
+    pub method: &'a str,
+    /// The authority's host without its port, as sent (any case); empty when there is none.
+    pub host: &'a str,
+    /// The path as sent, percent-encoding and all, without the query.
+    pub path: &'a str,
+    /// The query without its `?`.
+    pub query: Option<&'a str>,
+    /// The header fields.
+    pub headers: &'a dyn HeaderLookup,
+    /// The address at the other end of the connection.
+    pub peer: IpAddr,
+    /// Whether `peer` is one of `server.trusted_proxies`.
+    pub peer_trusted: bool,
+}
+
+impl<'a> RequestHead<'a> {
+    /// The first value of the query parameter `name`, not percent-decoded.
+    pub fn query_value(&self, name: &str) -> Option<&'a str> {
+        query_pairs(self.query?)
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
+    }
+
+    /// Every value of the cookie `name`, in the order sent (RFC 6265, section 5.4).
+    pub fn visit_cookie(&self, name: &str, visit: &mut dyn FnMut(&'a str)) {
+        self.headers.visit("cookie", &mut |field| {
+            let Ok(field) = std::str::from_utf8(field) else {
+                return;
+            };
+            for pair in field.split(';') {
+                if let Some((key, value)) = pair.split_once('=')
+                    && key.trim() == name
+                {
+                    visit(value.trim().trim_matches('"'));
+                }
+            }
+        });
+    }
+
+    /// The first value of the cookie `name`.
+    pub fn cookie(&self, name: &str) -> Option<&'a str> {
+        let mut found = None;
+        self.visit_cookie(name, &mut |value| {
+            found.get_or_insert(value);
+        });
+        found
+    }
+}
+
+/// The `key=value` pairs of a query, undecoded; a key without `=` has an empty value.
+pub fn query_pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// Header fields in a list: what `explain` and tests hand in, and what a parser of raw bytes would.
+#[derive(Clone, Debug, Default)]
+pub struct HeaderList(Vec<(String, String)>);
+
+impl HeaderList {
+    /// Adds a field; the name is lower-cased.
+    pub fn push(&mut self, name: &str, value: impl Into<String>) {
+        self.0.push((name.to_ascii_lowercase(), value.into()));
+    }
+}
+
+impl<N: AsRef<str>, V: Into<String>> FromIterator<(N, V)> for HeaderList {
+    fn from_iter<T: IntoIterator<Item = (N, V)>>(fields: T) -> Self {
+        let mut list = Self::default();
+        for (name, value) in fields {
+            list.push(name.as_ref(), value);
+        }
+        list
+    }
+}
+
+impl HeaderLookup for HeaderList {
+    fn first(&self, name: &str) -> Option<&[u8]> {
+        self.0
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_bytes())
+    }
+
+    fn visit<'a>(&'a self, name: &str, visit: &mut dyn FnMut(&'a [u8])) {
+        for (_, value) in self.0.iter().filter(|(key, _)| key == name) {
+            visit(value.as_bytes());
+        }
+    }
+
+    fn visit_names<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
+        for (name, _) in &self.0 {
+            visit(name);
+        }
+    }
+}

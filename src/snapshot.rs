@@ -1,0 +1,148 @@
+//! One immutable, consistent whole that requests are decided on, and the cell it is swapped in.
+
+pub mod assemble;
+pub mod store;
+
+use std::sync::Arc;
+
+use crate::cluster::policy::UpstreamPolicy;
+use crate::cluster::{Cluster, UpstreamUrl};
+use crate::config::Logging;
+use crate::decide::{Decision, VariantRef};
+use crate::digest::Digest;
+use crate::engine::Flag;
+use crate::identity;
+use crate::meter::{DecisionMeter, DeploymentMeter, ServiceMeter};
+use crate::route::{Route, ServiceIndex, router::Router};
+
+/// Everything a request is decided on.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Its number in this process, from 1.
+    pub generation: u64,
+    /// Its content's hash.
+    pub digest: Digest,
+    /// Finds a request's route.
+    pub router: Router,
+    /// By [`crate::route::RouteIndex`].
+    pub routes: Vec<Route>,
+    /// By [`ServiceIndex`].
+    pub services: Vec<Service>,
+    /// Every flag, by name.
+    pub flags: Vec<Arc<Flag>>,
+    /// Who the user is.
+    pub identity: identity::Rules,
+    /// What the access log is told.
+    pub logging: Logging,
+    /// Counts requests that no route takes.
+    pub unrouted: Arc<DeploymentMeter>,
+    /// What is odd about it, for people: check, log and status.
+    pub warnings: Vec<String>,
+}
+
+/// What a caller wants ("search").
+#[derive(Debug)]
+pub struct Service {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its deployments; the first is stable.
+    pub deployments: Vec<Deployment>,
+    /// Its canary flags, in order of precedence.
+    pub candidates: Vec<Candidate>,
+    /// Whether an anonymous user's session ID could ever be hashed here.
+    pub uses_session: bool,
+    /// How its upstreams are spoken to.
+    pub upstream: UpstreamPolicy,
+    /// Its figures.
+    pub meter: Arc<ServiceMeter>,
+}
+
+/// The position of a deployment in [`Service::deployments`].
+pub type DeploymentIndex = usize;
+
+/// Stable's [`DeploymentIndex`].
+pub const STABLE: DeploymentIndex = 0;
+
+/// One running version of a service.
+#[derive(Debug)]
+pub struct Deployment {
+    /// `stable`, the flag's name, or `flag:variant`.
+    pub name: Arc<str>,
+    /// The same as a header value.
+    pub header: http::HeaderValue,
+    /// The member that is added to `baggage`: `serin.<service>=<deployment>`, percent-encoded.
+    pub baggage: http::HeaderValue,
+    /// Its addresses.
+    pub cluster: Arc<Cluster>,
+    /// Its figures.
+    pub meter: Arc<DeploymentMeter>,
+}
+
+/// A canary flag of a service.
+#[derive(Debug)]
+pub struct Candidate {
+    /// The flag.
+    pub flag: Arc<Flag>,
+    /// Where a user goes who is on without a variant.
+    pub plain: Target,
+    /// Where a user goes by variant: the flag's own, in their order.
+    pub variants: Vec<Target>,
+    /// The same for rings with variants of their own, by ring.
+    pub ring_variants: Vec<Vec<Target>>,
+}
+
+/// Where a variant leads, and what counts its decisions.
+#[derive(Debug)]
+pub struct Target {
+    /// The deployment: [`STABLE`] for a control arm.
+    pub deployment: DeploymentIndex,
+    /// Counts the decisions.
+    pub meter: Arc<DecisionMeter>,
+}
+
+impl Snapshot {
+    /// A service by its name.
+    pub fn service(&self, name: &str) -> Option<(ServiceIndex, &Service)> {
+        self.services
+            .iter()
+            .enumerate()
+            .find(|(_, service)| *service.name == *name)
+    }
+}
+
+impl Service {
+    /// Its stable deployment. Assembly puts one first in every service.
+    pub fn stable(&self) -> &Deployment {
+        &self.deployments[STABLE]
+    }
+
+    /// The targets that a variant reference points into.
+    pub fn target(&self, candidate: usize, variant: Option<VariantRef>) -> &Target {
+        let candidate = &self.candidates[candidate];
+        match variant {
+            None => &candidate.plain,
+            Some(VariantRef { ring: None, index }) => &candidate.variants[index],
+            Some(VariantRef {
+                ring: Some(ring),
+                index,
+            }) => &candidate.ring_variants[ring][index],
+        }
+    }
+
+    /// Counts one decision for this service.
+    pub fn count_decision(&self, decision: &Decision) {
+        let meter = match decision.candidate {
+            Some(candidate) => &self.target(candidate, decision.variant).meter,
+            None => &self.meter.decisions,
+        };
+        meter[decision.reason.kind().index()].inc();
+    }
+}
+
+/// Where clusters come from when a snapshot is assembled: the same deployment with the same URL gets the same
+/// cluster, so that a swap resets neither addresses nor connections.
+pub trait Clusters {
+    /// The handle for one deployment. Addresses that a canary's name
+    /// resolves to are held to [`crate::cluster::policy::never_allowed`].
+    fn cluster(&mut self, service: &str, deployment: &str, url: &UpstreamUrl) -> Arc<Cluster>;
+}
