@@ -8,11 +8,11 @@ use crate::context::{Context, Moment};
 use crate::decide::explain::Explanation;
 use crate::decide::{self, Decision};
 use crate::identity::Anonymous;
+use crate::request::RequestHead;
 use crate::request::hygiene;
 use crate::request::path::NormalPath;
-use crate::request::RequestHead;
 use crate::route::{Action, Forward, PathPattern, Redirect, Route, RouteIndex, ServiceIndex};
-use crate::snapshot::{Service, Snapshot};
+use crate::snapshot::Snapshot;
 
 /// What is to be done with a request.
 #[derive(Debug)]
@@ -102,24 +102,25 @@ pub fn dispatch(
 pub struct Explained<'a> {
     /// The route that takes it.
     pub route: &'a Route,
-    /// The service and every step to the decision, where the route leads to a service.
-    pub decision: Option<(&'a Service, Explanation)>,
+    /// Every step to the decision, where the route leads to a service.
+    pub decision: Option<Explanation<'a>>,
 }
 
 /// Explains what [`dispatch`] would decide for a user that is described rather than read from the request.
 pub fn explain<'a>(
     snapshot: &'a Snapshot,
     head: &RequestHead<'_>,
-    context: &Context<'_>,
+    context: &'a Context<'_>,
     moment: Moment,
 ) -> Result<Explained<'a>, Refusal> {
     let (index, _) = match_route(snapshot, head)?;
     let route = &snapshot.routes[index];
     let decision = match &route.action {
-        Action::Forward(forward) => {
-            let service = &snapshot.services[forward.service];
-            Some((service, decide::explain::explain(service, context, moment)))
-        }
+        Action::Forward(forward) => Some(decide::explain(
+            &snapshot.services[forward.service],
+            context,
+            moment,
+        )),
         Action::Redirect(_) | Action::Respond(_) => None,
     };
     Ok(Explained { route, decision })
@@ -131,7 +132,11 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, why, None)
     }
 
-    fn new(status: StatusCode, why: impl Into<Cow<'static, str>>, route: Option<RouteIndex>) -> Self {
+    fn new(
+        status: StatusCode,
+        why: impl Into<Cow<'static, str>>,
+        route: Option<RouteIndex>,
+    ) -> Self {
         Self {
             status,
             why: why.into(),
@@ -140,7 +145,10 @@ impl Refusal {
     }
 }
 
-fn match_route<'a>(snapshot: &Snapshot, head: &RequestHead<'a>) -> Result<(RouteIndex, NormalPath<'a>), Refusal> {
+fn match_route<'a>(
+    snapshot: &Snapshot,
+    head: &RequestHead<'a>,
+) -> Result<(RouteIndex, NormalPath<'a>), Refusal> {
     let path = NormalPath::new(head.path)
         .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string(), None))?;
     let index = snapshot
@@ -162,11 +170,16 @@ fn plan(
     let service = &snapshot.services[forward.service];
     let mut context = identity.identify(head);
     if identity.anonymous == Anonymous::Reject && context.user_id.is_none() {
-        let refusal = Refusal::new(StatusCode::UNAUTHORIZED, "this request names no user", Some(index));
+        let refusal = Refusal::new(
+            StatusCode::UNAUTHORIZED,
+            "this request names no user",
+            Some(index),
+        );
         return Dispatch::Refuse(refusal);
     }
     let newcomer = context.user_id.is_none() && context.session_id.is_none();
-    let new_session = (identity.anonymous == Anonymous::Sticky && newcomer && service.uses_session).then(fresh_id);
+    let new_session = (identity.anonymous == Anonymous::Sticky && newcomer && service.uses_session)
+        .then(fresh_id);
     if let Some(id) = &new_session {
         context.session_id = Some(Cow::Owned(id.clone()));
     }
@@ -180,18 +193,31 @@ fn plan(
 }
 
 /// Path and query with the matched prefix replaced; `None` where the route does not rewrite.
-fn rewritten(route: &Route, forward: &Forward, head: &RequestHead<'_>, path: &NormalPath<'_>) -> Option<String> {
+fn rewritten(
+    route: &Route,
+    forward: &Forward,
+    head: &RequestHead<'_>,
+    path: &NormalPath<'_>,
+) -> Option<String> {
     let prefix = forward.rewrite_prefix.as_deref()?;
     let path = replace_prefix(route, prefix, path);
     Some(with_query(path, head.query))
 }
 
-fn location(route: &Route, redirect: &Redirect, head: &RequestHead<'_>, path: &NormalPath<'_>) -> String {
+fn location(
+    route: &Route,
+    redirect: &Redirect,
+    head: &RequestHead<'_>,
+    path: &NormalPath<'_>,
+) -> String {
     let (base, own_query) = match redirect.to.split_once('?') {
         Some((base, query)) => (base, Some(query)),
         None => (&*redirect.to, None),
     };
-    with_query(replace_prefix(route, base.trim_end_matches('/'), path), own_query.or(head.query))
+    with_query(
+        replace_prefix(route, base.trim_end_matches('/'), path),
+        own_query.or(head.query),
+    )
 }
 
 /// The normal path with what the route's path pattern matched replaced: a prefix by a prefix, an exact path or one

@@ -54,14 +54,22 @@ pub fn request_edits(attempt: &Attempt<'_>) -> Edits {
     let service = &snapshot.services[attempt.plan.service];
     let deployment = &service.deployments[attempt.deployment];
     let mut edits = Edits::new();
-    hygiene::visit_forbidden(head, &snapshot.identity, &mut |name| edits.push(Edit::Remove(name)));
+    hygiene::visit_forbidden(head, &snapshot.identity, &mut |name| {
+        edits.push(Edit::Remove(name))
+    });
     edits.push(Edit::Set(DEPLOYMENT, deployment.header.clone()));
     let sent = baggage::kept(head, &service.name);
-    edits.push(Edit::Set(BAGGAGE, baggage::joined(sent, &deployment.baggage)));
+    edits.push(Edit::Set(
+        BAGGAGE,
+        baggage::joined(sent, &deployment.baggage),
+    ));
     trace(attempt, &mut edits);
     edits.push(Edit::Set(REQUEST_ID, attempt.request_id.clone()));
     forwarded(head, &mut edits);
-    edits.push(Edit::Add(header::VIA, HeaderValue::from_static(attempt.protocol)));
+    edits.push(Edit::Add(
+        header::VIA,
+        HeaderValue::from_static(attempt.protocol),
+    ));
     if !service.upstream.preserve_host
         && let Ok(host) = HeaderValue::try_from(deployment.cluster.url.authority())
     {
@@ -122,7 +130,13 @@ pub struct Served {
 
 /// The edits of the response that goes to the client, before the route's own. `expose` is the route's; `https` is
 /// whether the client came by HTTPS.
-pub fn response_edits(snapshot: &Snapshot, plan: &Plan, served: Served, expose: bool, https: bool) -> Edits {
+pub fn response_edits(
+    snapshot: &Snapshot,
+    plan: &Plan,
+    served: Served,
+    expose: bool,
+    https: bool,
+) -> Edits {
     let mut edits = Edits::new();
     let decision = expose
         .then(|| exposed(&snapshot.services[plan.service], plan, served))
@@ -158,7 +172,10 @@ fn exposed(service: &Service, plan: &Plan, served: Served) -> String {
         ("=", &**assigned),
         (";served=", &**served_by),
         (";reason=", reason),
-        (";cause=", served.cause.map(Cause::as_str).unwrap_or_default()),
+        (
+            ";cause=",
+            served.cause.map(Cause::as_str).unwrap_or_default(),
+        ),
     ];
     for (key, text) in pairs.into_iter().filter(|(_, text)| !text.is_empty()) {
         out.push_str(key);

@@ -164,8 +164,12 @@ impl Rules {
             return client;
         }
         let mut fields: SmallVec<[&[u8]; 4]> = SmallVec::new();
-        head.headers.visit("x-forwarded-for", &mut |field| fields.push(field));
-        let hops = fields.iter().rev().flat_map(|field| field.rsplit(|&byte| byte == b','));
+        head.headers
+            .visit("x-forwarded-for", &mut |field| fields.push(field));
+        let hops = fields
+            .iter()
+            .rev()
+            .flat_map(|field| field.rsplit(|&byte| byte == b','));
         for hop in hops {
             let Some(address) = std::str::from_utf8(hop).ok().and_then(forwarded_address) else {
                 break;
@@ -181,7 +185,10 @@ impl Rules {
     /// The anonymous cookie's value, if it could be one of ours.
     fn session<'a>(&self, head: &RequestHead<'a>) -> Option<Cow<'a, str>> {
         let value = head.cookie(&self.cookie.name)?;
-        let ours = (16..=64).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let ours = (16..=64).contains(&value.len())
+            && value
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         ours.then_some(Cow::Borrowed(value))
     }
 }
@@ -205,7 +212,9 @@ impl Source {
 fn form_decoded(value: &str) -> Option<Cow<'_, str>> {
     if value.contains('+') {
         let spaced = value.replace('+', " ");
-        return Some(Cow::Owned(percent_decode_str(&spaced).decode_utf8().ok()?.into_owned()));
+        return Some(Cow::Owned(
+            percent_decode_str(&spaced).decode_utf8().ok()?.into_owned(),
+        ));
     }
     percent_decode_str(value).decode_utf8().ok()
 }
@@ -215,7 +224,10 @@ fn forwarded_address(hop: &str) -> Option<IpAddr> {
     let hop = hop.trim();
     let address = hop.parse::<IpAddr>().ok().or_else(|| {
         let (host, _) = split_port(hop);
-        host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+        host.trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse()
+            .ok()
     });
     address.map(|address| address.to_canonical())
 }

@@ -4,7 +4,8 @@
 pub fn continued(sent: &[u8], span_id: u64, trusted: bool) -> Option<String> {
     let sent = std::str::from_utf8(sent).ok()?;
     let mut parts = sent.split('-');
-    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let (version, trace, parent, flags) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let hex = |part: &str, length: usize| {
         part.len() == length
             && part
@@ -14,12 +15,20 @@ pub fn continued(sent: &[u8], span_id: u64, trusted: bool) -> Option<String> {
     let some = |part: &str| part.bytes().any(|byte| byte != b'0');
     // Version 00 has four parts; later ones may have more, which a hop that does not know them leaves out.
     let whole = version != "00" || parts.next().is_none();
-    let valid = hex(version, 2) && version != "ff" && hex(trace, 32) && hex(parent, 16) && hex(flags, 2) && whole;
+    let valid = hex(version, 2)
+        && version != "ff"
+        && hex(trace, 32)
+        && hex(parent, 16)
+        && hex(flags, 2)
+        && whole;
     if !valid || !some(trace) || !some(parent) {
         return None;
     }
     let sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1) && trusted;
-    Some(format!("00-{trace}-{span_id:016x}-{:02x}", u8::from(sampled)))
+    Some(format!(
+        "00-{trace}-{span_id:016x}-{:02x}",
+        u8::from(sampled)
+    ))
 }
 
 #[cfg(test)]
@@ -35,10 +44,19 @@ mod tests {
     #[test]
     fn a_valid_trace_goes_on_under_a_new_parent() {
         let came = format!("00-{TRACE}-00f067aa0ba902b7-01");
-        assert_eq!(sent(&came, true), Some(format!("00-{TRACE}-000000000000001f-01")));
-        assert_eq!(sent(&came, false), Some(format!("00-{TRACE}-000000000000001f-00")));
+        assert_eq!(
+            sent(&came, true),
+            Some(format!("00-{TRACE}-000000000000001f-01"))
+        );
+        assert_eq!(
+            sent(&came, false),
+            Some(format!("00-{TRACE}-000000000000001f-00"))
+        );
         let later = format!("01-{TRACE}-00f067aa0ba902b7-03-more");
-        assert_eq!(sent(&later, true), Some(format!("00-{TRACE}-000000000000001f-01")));
+        assert_eq!(
+            sent(&later, true),
+            Some(format!("00-{TRACE}-000000000000001f-01"))
+        );
     }
 
     #[test]

@@ -47,7 +47,12 @@ pub struct Passage {
 
 impl Exchange {
     /// For a request whose head has arrived.
-    pub fn new(snapshot: Arc<Snapshot>, started: Instant, moment: Moment, active: &Arc<AtomicI64>) -> Self {
+    pub fn new(
+        snapshot: Arc<Snapshot>,
+        started: Instant,
+        moment: Moment,
+        active: &Arc<AtomicI64>,
+    ) -> Self {
         Self {
             snapshot,
             started,

@@ -47,14 +47,19 @@ impl<'a> Target<'a> {
         if !request.raw_path_is_utf8() {
             return None;
         }
-        let field = request.headers.get(HOST).and_then(|value| value.to_str().ok());
+        let field = request
+            .headers
+            .get(HOST)
+            .and_then(|value| value.to_str().ok());
         let raw = std::str::from_utf8(request.raw_path()).ok()?;
         let absolute = request.version != Version::HTTP_2 && !raw.starts_with('/') && raw != "*";
         let authority = if absolute {
             let rest = raw.split_once("://")?.1;
             let end = rest.find(['/', '?']).unwrap_or(rest.len());
             let authority = &rest[..end];
-            if authority.contains('@') || field.is_some_and(|field| !field.eq_ignore_ascii_case(authority)) {
+            if authority.contains('@')
+                || field.is_some_and(|field| !field.eq_ignore_ascii_case(authority))
+            {
                 return None;
             }
             authority

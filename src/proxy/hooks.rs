@@ -54,7 +54,11 @@ impl ProxyHttp for Proxy {
     // Compression is the services' business; pingora would put a module for it into every request.
     fn init_downstream_modules(&self, _: &mut pingora::modules::http::HttpModules) {}
 
-    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<bool> {
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<bool> {
         // `None` is what drain sets: this response is the connection's last.
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(CLIENT_IDLE_SECONDS));
@@ -79,11 +83,18 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn upstream_peer(&self, _: &mut Session, exchange: &mut Exchange) -> pingora::Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        _: &mut Session,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<Box<HttpPeer>> {
         let snapshot = exchange.snapshot.clone();
         let time_left = exchange.time_left();
         let Some(passage) = exchange.passage.as_mut() else {
-            return Error::e_explain(ErrorType::InternalError, "a request without a plan reached an upstream");
+            return Error::e_explain(
+                ErrorType::InternalError,
+                "a request without a plan reached an upstream",
+            );
         };
         let service = &snapshot.services[passage.plan.service];
         if time_left.is_some_and(|left| left.is_zero()) {
@@ -98,7 +109,13 @@ impl ProxyHttp for Proxy {
         passage.attempt_started = Instant::now();
         let cluster = &service.deployments[passage.attempts.deployment()].cluster;
         let upgrade = passage.upgrade;
-        Ok(Box::new(peer(address, cluster, &service.upstream, time_left, upgrade)))
+        Ok(Box::new(peer(
+            address,
+            cluster,
+            &service.upstream,
+            time_left,
+            upgrade,
+        )))
     }
 
     async fn upstream_request_filter(
@@ -117,16 +134,28 @@ impl ProxyHttp for Proxy {
         };
         let edits = forward::request_edits(&Attempt {
             snapshot: &exchange.snapshot,
-            head: head(request, &target, &fields, client_ip(session), &exchange.snapshot.identity),
+            head: head(
+                request,
+                &target,
+                &fields,
+                client_ip(session),
+                &exchange.snapshot.identity,
+            ),
             plan: &passage.plan,
             deployment: passage.attempts.deployment(),
             request_id: &exchange.request_id,
             span_id: rand::rng().next_u64().max(1),
-            protocol: if request.version == Version::HTTP_2 { "2 serin" } else { "1.1 serin" },
+            protocol: if request.version == Version::HTTP_2 {
+                "2 serin"
+            } else {
+                "1.1 serin"
+            },
         });
         if let Some(target) = &passage.plan.target {
             let uri = Uri::try_from(target.as_str());
-            upstream.set_uri(uri.map_err(|e| Error::because(ErrorType::InternalError, "a rewritten path", e))?);
+            upstream.set_uri(
+                uri.map_err(|e| Error::because(ErrorType::InternalError, "a rewritten path", e))?,
+            );
         }
         upstream.apply(edits.iter().chain(&route.request_edits));
         Ok(())
@@ -139,7 +168,8 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
         // 1xx comes before the response, 101 is one.
-        let begun = !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS;
+        let begun = !response.status.is_informational()
+            || response.status == StatusCode::SWITCHING_PROTOCOLS;
         if let (true, Some(passage)) = (begun, exchange.passage.as_mut()) {
             passage.upstream_time = Some(passage.attempt_started.elapsed());
         }
@@ -160,12 +190,28 @@ impl ProxyHttp for Proxy {
             cause: passage.attempts.cause(),
         };
         let https = is_https(session, exchange);
-        let edits = forward::response_edits(&exchange.snapshot, &passage.plan, served, route.expose, https);
-        response.apply(edits.iter().chain(&exchange.snapshot.routes[index].response_edits));
+        let edits = forward::response_edits(
+            &exchange.snapshot,
+            &passage.plan,
+            served,
+            route.expose,
+            https,
+        );
+        response.apply(
+            edits
+                .iter()
+                .chain(&exchange.snapshot.routes[index].response_edits),
+        );
         Ok(())
     }
 
-    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, exchange: &mut Exchange, mut e: Box<Error>) -> Box<Error> {
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        exchange: &mut Exchange,
+        mut e: Box<Error>,
+    ) -> Box<Error> {
         let snapshot = exchange.snapshot.clone();
         let again = exchange.passage.as_mut().is_some_and(|passage| {
             let service = &snapshot.services[passage.plan.service];
@@ -187,10 +233,19 @@ impl ProxyHttp for Proxy {
         // can no longer be replayed. What is left is a pooled connection that the upstream had already closed.
         let repeatable = session.response_written().is_none()
             && !session.as_ref().retry_buffer_truncated()
-            && matches!(session.req_header().method, Method::GET | Method::HEAD | Method::OPTIONS);
+            && matches!(
+                session.req_header().method,
+                Method::GET | Method::HEAD | Method::OPTIONS
+            );
         e.retry.decide_reuse(reused);
-        let again = repeatable && e.retry() && exchange.passage.as_mut().is_some_and(|p| p.attempts.stale_connection());
-        if !again && e.esource() == &ErrorSource::Upstream
+        let again = repeatable
+            && e.retry()
+            && exchange
+                .passage
+                .as_mut()
+                .is_some_and(|p| p.attempts.stale_connection());
+        if !again
+            && e.esource() == &ErrorSource::Upstream
             && let Some(passage) = exchange.passage.as_mut()
         {
             passage.attempts.failed(cause_of(e.etype()));
@@ -199,7 +254,12 @@ impl ProxyHttp for Proxy {
         e
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, e: &Error, exchange: &mut Exchange) -> FailToProxy {
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        e: &Error,
+        exchange: &mut Exchange,
+    ) -> FailToProxy {
         let status = status_of(e);
         if let Some(status) = status
             && session.response_written().is_none()
@@ -225,17 +285,33 @@ impl ProxyHttp for Proxy {
         true
     }
 
-    fn suppress_proxy_warn_log(&self, _: &Session, _: &Exchange, _: &Error, _: ProxyWarnLogContext) -> bool {
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Exchange,
+        _: &Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
         true
     }
 }
 
 impl Proxy {
-    async fn answer(&self, session: &mut Session, exchange: &mut Exchange, answer: Answer) -> pingora::Result<()> {
+    async fn answer(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        answer: Answer,
+    ) -> pingora::Result<()> {
         exchange.route = Some(answer.route);
         exchange.own_status = Some(answer.status.as_u16());
         let snapshot = exchange.snapshot.clone();
-        reply::answer(session, answer, &snapshot.routes[exchange.route.unwrap_or_default()].response_edits).await
+        reply::answer(
+            session,
+            answer,
+            &snapshot.routes[exchange.route.unwrap_or_default()].response_edits,
+        )
+        .await
     }
 
     /// Counts what became of the request, and tells the access log.
@@ -245,7 +321,9 @@ impl Proxy {
         let target = Target::of(request);
         let peer = client_ip(session);
         let rules = &exchange.snapshot.identity;
-        let head = target.as_ref().map(|target| head(request, target, &fields, peer, rules));
+        let head = target
+            .as_ref()
+            .map(|target| head(request, target, &fields, peer, rules));
         let passage = exchange.passage.as_ref();
         let answered = passage.filter(|passage| passage.upstream_time.is_some());
         let outcome = Outcome {
@@ -256,9 +334,10 @@ impl Proxy {
             served: answered.map(|passage| passage.attempts.deployment()),
             cause: passage.and_then(|passage| passage.attempts.cause()),
             retries: passage.map_or(&[], |passage| passage.attempts.retries()),
-            status: session
-                .response_written()
-                .map_or_else(|| exchange.own_status.unwrap_or(0), |response| response.status.as_u16()),
+            status: session.response_written().map_or_else(
+                || exchange.own_status.unwrap_or(0),
+                |response| response.status.as_u16(),
+            ),
             request_bytes: session.body_bytes_read() as u64,
             response_bytes: session.body_bytes_sent() as u64,
             upstream_time: passage.and_then(|passage| passage.upstream_time),
@@ -293,13 +372,28 @@ fn dispatched(session: &Session, exchange: &mut Exchange) -> (Dispatch, Option<S
         return (Dispatch::Refuse(Refusal::bad_request(why)), None);
     };
     let snapshot = exchange.snapshot.clone();
-    let head = head(request, &target, &fields, client_ip(session), &snapshot.identity);
-    let told = head.peer_trusted.then(|| request.headers.get("x-request-id")).flatten();
+    let head = head(
+        request,
+        &target,
+        &fields,
+        client_ip(session),
+        &snapshot.identity,
+    );
+    let told = head
+        .peer_trusted
+        .then(|| request.headers.get("x-request-id"))
+        .flatten();
     exchange.request_id = told.cloned().unwrap_or_else(|| {
         HeaderValue::try_from(random_id()).unwrap_or(HeaderValue::from_static("-"))
     });
     let host_required = request.version == Version::HTTP_11;
-    let dispatch = dispatch(&snapshot, &head, host_required, exchange.moment, &mut random_id);
+    let dispatch = dispatch(
+        &snapshot,
+        &head,
+        host_required,
+        exchange.moment,
+        &mut random_id,
+    );
     (dispatch, target.absolute.then(|| target.origin_form()))
 }
 
@@ -310,7 +404,9 @@ fn random_id() -> String {
 }
 
 fn now() -> Moment {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since_1970 = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Moment {
         unix_ms: i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX),
     }
@@ -327,7 +423,9 @@ fn client_ip(session: &Session) -> IpAddr {
 /// Whether the client came by HTTPS, as far as a trusted proxy says; our own listeners are plain.
 fn is_https(session: &Session, exchange: &Exchange) -> bool {
     exchange.snapshot.identity.trusts(client_ip(session))
-        && session.get_header_bytes("x-forwarded-proto").eq_ignore_ascii_case(b"https")
+        && session
+            .get_header_bytes("x-forwarded-proto")
+            .eq_ignore_ascii_case(b"https")
 }
 
 /// The peer of one attempt. Names are resolved long before; pingora gets addresses only.
@@ -365,9 +463,14 @@ fn cause_of(error: &ErrorType) -> Cause {
 fn status_of(error: &Error) -> Option<StatusCode> {
     match (error.etype(), error.esource()) {
         (ErrorType::HTTPStatus(code), _) => StatusCode::from_u16(*code).ok(),
-        (ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => Some(StatusCode::GATEWAY_TIMEOUT),
+        (ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => {
+            Some(StatusCode::GATEWAY_TIMEOUT)
+        }
         (_, ErrorSource::Upstream) => Some(StatusCode::BAD_GATEWAY),
-        (ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed, ErrorSource::Downstream) => None,
+        (
+            ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed,
+            ErrorSource::Downstream,
+        ) => None,
         (_, ErrorSource::Downstream) => Some(StatusCode::BAD_REQUEST),
         (_, ErrorSource::Internal | ErrorSource::Unset) => Some(StatusCode::INTERNAL_SERVER_ERROR),
     }

@@ -21,7 +21,11 @@ pub async fn answer(session: &mut Session, answer: Answer, edits: &[Edit]) -> pi
 
 /// Sends an error in one line of text.
 pub async fn error(session: &mut Session, status: StatusCode, why: &str) -> pingora::Result<()> {
-    let body = format!("{} {}: {why}\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
+    let body = format!(
+        "{} {}: {why}\n",
+        status.as_u16(),
+        status.canonical_reason().unwrap_or_default()
+    );
     let mut header = text_header(status, body.len())?;
     header.insert_header(CACHE_CONTROL, "no-store")?;
     send(session, header, Bytes::from(body)).await
@@ -41,7 +45,9 @@ fn text_header(status: StatusCode, length: usize) -> pingora::Result<ResponseHea
 
 async fn send(session: &mut Session, header: ResponseHeader, body: Bytes) -> pingora::Result<()> {
     let bodiless = body.is_empty() || session.req_header().method == http::Method::HEAD;
-    session.write_response_header(Box::new(header), bodiless).await?;
+    session
+        .write_response_header(Box::new(header), bodiless)
+        .await?;
     if !bodiless {
         session.write_response_body(Some(body), true).await?;
     }

@@ -54,7 +54,11 @@ struct Desk {
 
 impl Workers {
     /// Starts `count` workers on sockets that [`super::listener::bind`] made. `hooks` is called once for each.
-    pub fn start(count: usize, listeners: Vec<TcpListener>, hooks: impl Fn() -> Proxy) -> io::Result<Self> {
+    pub fn start(
+        count: usize,
+        listeners: Vec<TcpListener>,
+        hooks: impl Fn() -> Proxy,
+    ) -> io::Result<Self> {
         let (closing, _) = watch::channel(false);
         let (closed, _) = watch::channel(false);
         let (mut workers, mut desks) = (Vec::new(), Vec::new());
@@ -96,7 +100,11 @@ impl Workers {
         };
         // An error is the time running out; the count says how many are left then.
         let _ = tokio::time::timeout(grace, all_ended).await;
-        let left = self.workers.iter().map(|worker| worker.connections.open()).sum();
+        let left = self
+            .workers
+            .iter()
+            .map(|worker| worker.connections.open())
+            .sum();
         let mut threads = vec![self.acceptor];
         for worker in self.workers {
             worker.cut.send_replace(true);
@@ -104,7 +112,11 @@ impl Workers {
         }
         let joined = tokio::task::spawn_blocking(move || {
             let ended_well = |thread: JoinHandle<()>| thread.join().is_ok();
-            threads.into_iter().map(ended_well).filter(|well| !well).count()
+            threads
+                .into_iter()
+                .map(ended_well)
+                .filter(|well| !well)
+                .count()
         });
         if let Ok(panicked @ 1..) = joined.await {
             tracing::error!(panicked, "worker threads had panicked");
@@ -114,7 +126,11 @@ impl Workers {
 }
 
 impl Worker {
-    fn start(index: usize, app: FrontDoor, closing: &watch::Sender<bool>) -> io::Result<(Self, Desk)> {
+    fn start(
+        index: usize,
+        app: FrontDoor,
+        closing: &watch::Sender<bool>,
+    ) -> io::Result<(Self, Desk)> {
         let (inbox, connections_in) = mpsc::unbounded_channel();
         let (cut, cut_off) = watch::channel(false);
         let (app, connections) = (Arc::new(app), Arc::new(Connections::default()));
@@ -183,7 +199,9 @@ async fn serve(accepted: Accepted, app: &Arc<FrontDoor>, shutdown: &watch::Recei
 
 /// Accepts on every listener until told to stop.
 async fn accept_all(listeners: Vec<TcpListener>, desks: &[Desk], mut stop: watch::Receiver<bool>) {
-    let loops = listeners.into_iter().map(|listener| accept(listener, desks));
+    let loops = listeners
+        .into_iter()
+        .map(|listener| accept(listener, desks));
     tokio::select! {
         _ = stop.wait_for(|stop| *stop) => {}
         _ = futures_util::future::join_all(loops) => {}
@@ -206,7 +224,11 @@ async fn accept(listener: TcpListener, desks: &[Desk]) {
                 if let Some(desk) = desks.iter().min_by_key(|desk| desk.connections.open()) {
                     let counted = desk.connections.enter();
                     // A worker that is gone was cut off: its connections are, too.
-                    let _ = desk.inbox.send(Accepted { socket, peer, counted });
+                    let _ = desk.inbox.send(Accepted {
+                        socket,
+                        peer,
+                        counted,
+                    });
                 }
             }
             // The client was gone before its turn.

@@ -104,7 +104,9 @@ pub fn visit_forbidden(head: &RequestHead<'_>, rules: &Rules, remove: &mut dyn F
         } else if head.peer_trusted {
             false
         } else {
-            is_forwarding(name) || name.starts_with("x-serin-") || is_identity(name, rules, Trust::Proxies)
+            is_forwarding(name)
+                || name.starts_with("x-serin-")
+                || is_identity(name, rules, Trust::Proxies)
         };
         if forbidden && let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
             remove(name);
@@ -125,17 +127,17 @@ fn is_protected(name: &str, rules: &Rules) -> bool {
 /// Whether a user ID or a property is read from this header and believed from `trust`.
 fn is_identity(name: &str, rules: &Rules, trust: Trust) -> bool {
     let properties = rules.properties.iter().map(|property| &property.source);
-    rules
-        .user_id
-        .iter()
-        .chain(properties)
-        .any(|source| source.trust == trust && matches!(&source.place, Place::Header(header) if header == name))
+    rules.user_id.iter().chain(properties).any(|source| {
+        source.trust == trust && matches!(&source.place, Place::Header(header) if header == name)
+    })
 }
 
 fn is_forwarding(name: &str) -> bool {
     // Nearly every header's name begins with another letter than these.
     match name.as_bytes().first() {
-        Some(b'x') => name.starts_with("x-forwarded-") || matches!(name, "x-real-ip" | "x-request-id"),
+        Some(b'x') => {
+            name.starts_with("x-forwarded-") || matches!(name, "x-real-ip" | "x-request-id")
+        }
         Some(b'f') => name == "forwarded",
         _ => false,
     }

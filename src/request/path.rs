@@ -94,7 +94,9 @@ fn resolve(path: &str) -> Result<String, PathError> {
             ".." => {
                 segments.pop();
             }
-            _ if segment.starts_with("..;") || segment.starts_with(".;") => return Err(PathError::Ambiguous),
+            _ if segment.starts_with("..;") || segment.starts_with(".;") => {
+                return Err(PathError::Ambiguous);
+            }
             _ => segments.push(segment),
         }
     }
@@ -145,7 +147,15 @@ mod tests {
 
     #[test]
     fn what_servers_read_differently_is_refused() {
-        for path in ["/a%2fb", "/a%2Fb", "/a%5cb", "/a\\b", "/a%00", "/a/..;/b", "/a/%2e%2e;x/b"] {
+        for path in [
+            "/a%2fb",
+            "/a%2Fb",
+            "/a%5cb",
+            "/a\\b",
+            "/a%00",
+            "/a/..;/b",
+            "/a/%2e%2e;x/b",
+        ] {
             assert_eq!(normal(path), Err(PathError::Ambiguous), "{path}");
         }
         for path in ["/%", "/%2", "/%zz", "/a%+1"] {

@@ -53,7 +53,10 @@ impl Router {
                 router.any_host.insert(index, &routes[index]);
             }
         }
-        let tables = router.exact_hosts.values_mut().chain(router.wildcard_hosts.values_mut());
+        let tables = router
+            .exact_hosts
+            .values_mut()
+            .chain(router.wildcard_hosts.values_mut());
         for table in tables.chain([&mut router.any_host]) {
             table.regexes.sort_unstable();
         }
@@ -61,7 +64,12 @@ impl Router {
     }
 
     /// The route that takes a request. `routes` is the list the router was made of.
-    pub fn find(&self, routes: &[Route], head: &RequestHead<'_>, path: &NormalPath<'_>) -> Option<RouteIndex> {
+    pub fn find(
+        &self,
+        routes: &[Route],
+        head: &RequestHead<'_>,
+        path: &NormalPath<'_>,
+    ) -> Option<RouteIndex> {
         let host = lower_case(head.host);
         let host = host.strip_suffix('.').unwrap_or(&host);
         let in_table = |table: &PathTable| table.find(routes, head, path.as_str());
@@ -95,7 +103,11 @@ impl PathTable {
     }
 
     fn find(&self, routes: &[Route], head: &RequestHead<'_>, path: &str) -> Option<RouteIndex> {
-        let first = |list: &Vec<RouteIndex>| list.iter().copied().find(|&index| holds(&routes[index], head));
+        let first = |list: &Vec<RouteIndex>| {
+            list.iter()
+                .copied()
+                .find(|&index| holds(&routes[index], head))
+        };
         if let Some(found) = self.exact.get(path).and_then(first) {
             return Some(found);
         }
@@ -140,9 +152,16 @@ fn pattern(path: &str) -> Box<str> {
 /// Whether method, headers and query are as the route asks.
 fn holds(route: &Route, head: &RequestHead<'_>) -> bool {
     let wanted = &route.matches;
-    (wanted.methods.is_empty() || wanted.methods.iter().any(|method| method.as_str() == head.method))
+    (wanted.methods.is_empty()
+        || wanted
+            .methods
+            .iter()
+            .any(|method| method.as_str() == head.method))
         && wanted.headers.iter().all(|field| header_holds(field, head))
-        && wanted.query.iter().all(|parameter| query_holds(parameter, head))
+        && wanted
+            .query
+            .iter()
+            .all(|parameter| query_holds(parameter, head))
 }
 
 fn header_holds(wanted: &HeaderMatch, head: &RequestHead<'_>) -> bool {

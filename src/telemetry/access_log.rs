@@ -4,4 +4,9 @@ use crate::record::Outcome;
 #[derive(Clone)]
 pub struct AccessLog;
 #[allow(missing_docs)]
-impl AccessLog { pub fn picks(&self, _: &Outcome<'_>) -> bool { false } pub fn offer(&self, _: &Outcome<'_>) {} }
+impl AccessLog {
+    pub fn picks(&self, _: &Outcome<'_>) -> bool {
+        false
+    }
+    pub fn offer(&self, _: &Outcome<'_>) {}
+}

@@ -6,7 +6,10 @@ use regex::Regex;
 use super::Router;
 use crate::request::path::NormalPath;
 use crate::request::{HeaderList, RequestHead};
-use crate::route::{Action, HeaderMatch, HostPattern, PathPattern, QueryMatch, Respond, Route, RouteMatch, ValuePattern};
+use crate::route::{
+    Action, HeaderMatch, HostPattern, PathPattern, QueryMatch, Respond, Route, RouteMatch,
+    ValuePattern,
+};
 
 fn route(hosts: &[&str], path: PathPattern) -> Route {
     let host = |name: &&str| match name.strip_prefix("*.") {
@@ -44,7 +47,9 @@ fn regex(pattern: &str) -> PathPattern {
 
 /// The position of the route that takes `METHOD host/path?query`.
 fn find(routes: &[Route], method: &str, url: &str, fields: &[(&str, &str)]) -> Option<usize> {
-    let (rest, query) = url.split_once('?').map_or((url, None), |(rest, query)| (rest, Some(query)));
+    let (rest, query) = url
+        .split_once('?')
+        .map_or((url, None), |(rest, query)| (rest, Some(query)));
     let (host, path) = rest.split_at(rest.find('/').expect("a path"));
     let headers: HeaderList = fields.iter().map(|(name, value)| (*name, *value)).collect();
     let head = RequestHead {
@@ -73,8 +78,16 @@ fn the_most_specific_host_goes_first() {
     ];
     assert_eq!(get(&routes, "api.example.com/only/x"), Some(3));
     assert_eq!(get(&routes, "API.Example.COM./only"), Some(3));
-    assert_eq!(get(&routes, "api.example.com/other"), Some(1), "a less specific host may take the path");
-    assert_eq!(get(&routes, "a.b.api.example.com/"), Some(2), "a wildcard covers several labels");
+    assert_eq!(
+        get(&routes, "api.example.com/other"),
+        Some(1),
+        "a less specific host may take the path"
+    );
+    assert_eq!(
+        get(&routes, "a.b.api.example.com/"),
+        Some(2),
+        "a wildcard covers several labels"
+    );
     assert_eq!(get(&routes, "example.com/"), Some(0), "and at least one");
     assert_eq!(get(&routes, "other/"), Some(0));
 }
@@ -94,7 +107,11 @@ fn exact_paths_then_expressions_then_the_longest_prefix() {
     assert_eq!(get(&routes, "h/a/1x"), Some(4));
     assert_eq!(get(&routes, "h/a/b"), Some(2));
     assert_eq!(get(&routes, "h/a/b/"), Some(2));
-    assert_eq!(get(&routes, "h/a/bc"), Some(1), "prefixes end where segments end");
+    assert_eq!(
+        get(&routes, "h/a/bc"),
+        Some(1),
+        "prefixes end where segments end"
+    );
     assert_eq!(get(&routes, "h/ab"), Some(0));
     assert_eq!(get(&routes, "h/"), Some(0));
     assert_eq!(get(&routes[1..], "h/ab"), None);
@@ -119,17 +136,35 @@ fn the_route_that_asks_for_more_goes_first() {
     let (plain, debug) = ([("x-api", "v2")], [("x-api", "v2"), ("x-debug", "")]);
     assert_eq!(find(&routes, "POST", "h/a?q=a%20b", &plain), Some(3));
     assert_eq!(find(&routes, "GET", "h/a?q=a%20b", &plain), Some(2));
-    assert_eq!(find(&routes, "GET", "h/a", &[]), Some(4), "an absent header can be asked for");
-    assert_eq!(find(&routes, "GET", "h/a?q=a%20b", &[("x-debug", "")]), Some(1));
+    assert_eq!(
+        find(&routes, "GET", "h/a", &[]),
+        Some(4),
+        "an absent header can be asked for"
+    );
+    assert_eq!(
+        find(&routes, "GET", "h/a?q=a%20b", &[("x-debug", "")]),
+        Some(1)
+    );
     assert_eq!(find(&routes, "GET", "h/a?q=b", &debug[1..]), Some(0));
     let several = [("x-api", "old"), ("x-api", "v3"), ("x-debug", "1")];
-    assert_eq!(find(&routes, "GET", "h/a", &several), Some(2), "one of several values is enough");
+    assert_eq!(
+        find(&routes, "GET", "h/a", &several),
+        Some(2),
+        "one of several values is enough"
+    );
 }
 
 #[test]
 fn no_spelling_slips_past_a_route() {
     let routes = [route(&[], prefix("")), route(&[], prefix("/admin"))];
-    for path in ["h/admin", "h//admin", "h/x/../admin/", "h/%61dmin", "h/./admin/x", "h/x/%2e%2e/admin"] {
+    for path in [
+        "h/admin",
+        "h//admin",
+        "h/x/../admin/",
+        "h/%61dmin",
+        "h/./admin/x",
+        "h/x/%2e%2e/admin",
+    ] {
         assert_eq!(get(&routes, path), Some(1), "{path}");
     }
 }
