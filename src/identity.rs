@@ -113,6 +113,28 @@ impl Default for AnonymousCookie {
     }
 }
 
+/// A property that `identity.properties` does not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no property {name:?} under identity.properties; there are: {known}")]
+pub struct UnknownProperty {
+    name: String,
+    known: String,
+}
+
+impl UnknownProperty {
+    fn new(name: &str, known: &[Property]) -> Self {
+        let names: Vec<&str> = known.iter().map(|property| &*property.name).collect();
+        Self {
+            name: name.to_owned(),
+            known: if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(", ")
+            },
+        }
+    }
+}
+
 /// The whole of `identity`, and the proxies whose word counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
@@ -154,6 +176,33 @@ impl Rules {
                 .map(|property| property.source.read(head))
                 .collect(),
         }
+    }
+
+    /// A context that is described rather than read from a request: for `explain`.
+    pub fn describe<'a>(
+        &self,
+        user_id: Option<&'a str>,
+        session_id: Option<&'a str>,
+        remote_address: IpAddr,
+        properties: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Context<'a>, UnknownProperty> {
+        let mut context = Context {
+            user_id: user_id.map(Cow::Borrowed),
+            session_id: session_id.map(Cow::Borrowed),
+            remote_address: remote_address.to_canonical(),
+            properties: self.properties.iter().map(|_| None).collect(),
+        };
+        for (name, value) in properties {
+            let position = self
+                .properties
+                .iter()
+                .position(|known| *known.name == *name);
+            match position.and_then(|slot| context.properties.get_mut(slot)) {
+                Some(slot) => *slot = Some(Cow::Borrowed(value)),
+                None => return Err(UnknownProperty::new(name, &self.properties)),
+            }
+        }
+        Ok(context)
     }
 
     /// The client's address: the connection's peer, or the nearest address in `X-Forwarded-For` that is no trusted

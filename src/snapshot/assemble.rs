@@ -54,7 +54,7 @@ pub fn assemble(
     Snapshot {
         generation,
         digest: config.digest,
-        router: Router::default(),
+        router: Router::new(&config.routes),
         routes: config.routes.clone(),
         services,
         flags: config.flags.clone(),
