@@ -55,7 +55,7 @@ pub fn request_edits(attempt: &Attempt<'_>) -> Edits {
     let deployment = &service.deployments[attempt.deployment];
     let mut edits = Edits::new();
     hygiene::visit_forbidden(head, &snapshot.identity, &mut |name| {
-        edits.push(Edit::Remove(name))
+        edits.push(Edit::Remove(name));
     });
     edits.push(Edit::Set(DEPLOYMENT, deployment.header.clone()));
     let sent = baggage::kept(head, &service.name);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 
+use super::deadlines::Wait;
 use crate::attempts::Attempts;
 use crate::context::Moment;
 use crate::dispatch::Plan;
@@ -37,8 +38,11 @@ pub struct Passage {
     pub plan: Plan,
     /// What was tried.
     pub attempts: Attempts,
-    /// Whether the client asked for another protocol on this connection.
-    pub upgrade: bool,
+    /// When the last part of the request had been read: the head, then whatever there is of the body. Timeouts run
+    /// from here, since nobody can answer what has not arrived.
+    pub arrived: Instant,
+    /// The wait for the current attempt's response to begin.
+    pub wait: Option<Wait>,
     /// When the current attempt began.
     pub attempt_started: Instant,
     /// From there to the response's head.
@@ -66,12 +70,13 @@ impl Exchange {
     }
 
     /// Sends the request on its way.
-    pub fn embark(&mut self, plan: Plan, upgrade: bool) {
+    pub fn embark(&mut self, plan: Plan) {
         self.route = Some(plan.route);
         self.passage = Some(Passage {
             attempts: Attempts::new(&self.snapshot.services[plan.service], &plan.decision),
             plan,
-            upgrade,
+            arrived: self.started,
+            wait: None,
             attempt_started: self.started,
             upstream_time: None,
         });
@@ -86,10 +91,37 @@ impl Exchange {
         }
     }
 
-    /// How much of the route's timeout is left; `None`: it has none.
-    pub fn time_left(&self) -> Option<Duration> {
+    /// Notes that a part of the request's body has been read.
+    pub fn body_arrived(&mut self, now: Instant) {
+        if let Some(passage) = self.passage.as_mut() {
+            passage.arrived = now;
+        }
+        let deadline = self.response_deadline();
+        let wait = self
+            .passage
+            .as_ref()
+            .and_then(|passage| passage.wait.as_ref());
+        if let (Some(wait), Some(deadline)) = (wait, deadline) {
+            wait.postpone(deadline);
+        }
+    }
+
+    /// When the route's timeout is over; `None`: it has none.
+    pub fn route_deadline(&self) -> Option<Instant> {
         let (_, forward) = self.forward()?;
-        Some(forward.timeout?.saturating_sub(self.started.elapsed()))
+        Some(self.passage.as_ref()?.arrived + forward.timeout?)
+    }
+
+    /// When the current attempt's response must have begun.
+    pub fn response_deadline(&self) -> Option<Instant> {
+        let passage = self.passage.as_ref()?;
+        let service = &self.snapshot.services[passage.plan.service];
+        let from = passage.arrived.max(passage.attempt_started);
+        let of_attempt = from + service.upstream.response_timeout;
+        Some(
+            self.route_deadline()
+                .map_or(of_attempt, |of_route| of_route.min(of_attempt)),
+        )
     }
 }
 

@@ -1,24 +1,28 @@
 //! pingora's hooks. They translate and call; what is decided is decided in `dispatch`, `attempts` and `forward`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, Uri, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, HttpPeer, Session};
+use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext};
 use pingora::{ErrorSource, ErrorType};
 use rand::Rng as _;
 
+use super::deadlines::Wait;
 use super::exchange::Exchange;
+use super::failure::{cause_of, explanation, status_of};
 use super::head::{Fields, Target, head};
+use super::peer::peer;
 use super::reply;
 use crate::canary::Cause;
-use crate::cluster::policy::UpstreamPolicy;
-use crate::cluster::{Cluster, Scheme};
 use crate::context::Moment;
 use crate::dispatch::{Answer, Dispatch, Refusal, dispatch};
 use crate::edit::HeaderSink;
@@ -29,9 +33,6 @@ use crate::telemetry::access_log::AccessLog;
 
 /// How long an idle client connection is kept (`server.timeouts.idle`).
 const CLIENT_IDLE_SECONDS: u64 = 75;
-
-/// How many requests one HTTP/2 connection to an upstream carries at a time.
-const H2_STREAMS: usize = 100;
 
 /// The proxy that a worker's pingora calls.
 pub struct Proxy {
@@ -77,7 +78,7 @@ impl ProxyHttp for Proxy {
             }
             Dispatch::Forward(mut plan) => {
                 plan.target = plan.target.or(target);
-                exchange.embark(plan, session.is_upgrade_req());
+                exchange.embark(plan);
                 Ok(false)
             }
         }
@@ -89,7 +90,9 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> pingora::Result<Box<HttpPeer>> {
         let snapshot = exchange.snapshot.clone();
-        let time_left = exchange.time_left();
+        let time_left = exchange
+            .route_deadline()
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let Some(passage) = exchange.passage.as_mut() else {
             return Error::e_explain(
                 ErrorType::InternalError,
@@ -108,14 +111,44 @@ impl ProxyHttp for Proxy {
         };
         passage.attempt_started = Instant::now();
         let cluster = &service.deployments[passage.attempts.deployment()].cluster;
-        let upgrade = passage.upgrade;
         Ok(Box::new(peer(
             address,
             cluster,
             &service.upstream,
             time_left,
-            upgrade,
         )))
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        _reused: bool,
+        peer: &HttpPeer,
+        socket: RawFd,
+        _: Option<&Digest>,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        let deadline = exchange.response_deadline();
+        if let Some(passage) = exchange.passage.as_mut() {
+            // Other requests share an HTTP/2 connection: those have pingora's read timeout.
+            passage.wait = deadline
+                .filter(|_| peer.options.read_timeout.is_none())
+                .map(|deadline| Wait::begin(socket, deadline));
+        }
+        Ok(())
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        if body.as_ref().is_some_and(|chunk| !chunk.is_empty()) {
+            exchange.body_arrived(Instant::now());
+        }
+        Ok(())
     }
 
     async fn upstream_request_filter(
@@ -172,6 +205,7 @@ impl ProxyHttp for Proxy {
             || response.status == StatusCode::SWITCHING_PROTOCOLS;
         if let (true, Some(passage)) = (begun, exchange.passage.as_mut()) {
             passage.upstream_time = Some(passage.attempt_started.elapsed());
+            passage.wait = None;
         }
         Ok(())
     }
@@ -237,6 +271,17 @@ impl ProxyHttp for Proxy {
                 session.req_header().method,
                 Method::GET | Method::HEAD | Method::OPTIONS
             );
+        let wait = exchange
+            .passage
+            .as_mut()
+            .and_then(|passage| passage.wait.take());
+        if wait.is_some_and(|wait| wait.is_expired()) {
+            e = Error::explain(
+                ErrorType::ReadTimedout,
+                "the response did not begin in time",
+            )
+            .into_up();
+        }
         e.retry.decide_reuse(reused);
         let again = repeatable
             && e.retry()
@@ -360,129 +405,5 @@ impl Proxy {
                 ..outcome
             });
         }
-    }
-}
-
-/// What is to be done with the request, and the target to send in place of a whole URL.
-fn dispatched(session: &Session, exchange: &mut Exchange) -> (Dispatch, Option<String>) {
-    let request = session.req_header();
-    let fields = Fields(&request.headers);
-    let Some(target) = Target::of(request) else {
-        let why = "the request's target is not text, or disagrees with Host";
-        return (Dispatch::Refuse(Refusal::bad_request(why)), None);
-    };
-    let snapshot = exchange.snapshot.clone();
-    let head = head(
-        request,
-        &target,
-        &fields,
-        client_ip(session),
-        &snapshot.identity,
-    );
-    let told = head
-        .peer_trusted
-        .then(|| request.headers.get("x-request-id"))
-        .flatten();
-    exchange.request_id = told.cloned().unwrap_or_else(|| {
-        HeaderValue::try_from(random_id()).unwrap_or(HeaderValue::from_static("-"))
-    });
-    let host_required = request.version == Version::HTTP_11;
-    let dispatch = dispatch(
-        &snapshot,
-        &head,
-        host_required,
-        exchange.moment,
-        &mut random_id,
-    );
-    (dispatch, target.absolute.then(|| target.origin_form()))
-}
-
-/// 128 random bits in hexadecimal.
-fn random_id() -> String {
-    let mut rng = rand::rng();
-    format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64())
-}
-
-fn now() -> Moment {
-    let since_1970 = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Moment {
-        unix_ms: i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX),
-    }
-}
-
-/// The other end of the client's connection.
-fn client_ip(session: &Session) -> IpAddr {
-    session
-        .client_addr()
-        .and_then(|address| address.as_inet())
-        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip)
-}
-
-/// Whether the client came by HTTPS, as far as a trusted proxy says; our own listeners are plain.
-fn is_https(session: &Session, exchange: &Exchange) -> bool {
-    exchange.snapshot.identity.trusts(client_ip(session))
-        && session
-            .get_header_bytes("x-forwarded-proto")
-            .eq_ignore_ascii_case(b"https")
-}
-
-/// The peer of one attempt. Names are resolved long before; pingora gets addresses only.
-fn peer(
-    address: SocketAddr,
-    cluster: &Cluster,
-    policy: &UpstreamPolicy,
-    time_left: Option<Duration>,
-    upgrade: bool,
-) -> HttpPeer {
-    let within = |timeout: Duration| time_left.map_or(timeout, |left| left.min(timeout));
-    let mut peer = HttpPeer::new(address, false, String::new());
-    peer.group_key = cluster.id;
-    let options = &mut peer.options;
-    options.connection_timeout = Some(within(policy.connect_timeout));
-    options.total_connection_timeout = Some(within(policy.connect_timeout));
-    // An upgraded stream may be silent for as long as its ends like.
-    options.read_timeout = (!upgrade).then(|| within(policy.response_timeout));
-    options.idle_timeout = Some(policy.idle_timeout);
-    if cluster.url.scheme() == Scheme::H2c {
-        options.set_http_version(2, 2);
-        options.max_h2_streams = H2_STREAMS;
-    }
-    peer
-}
-
-fn cause_of(error: &ErrorType) -> Cause {
-    match error {
-        ErrorType::ReadTimedout | ErrorType::WriteTimedout => Cause::Timeout,
-        _ => Cause::Reset,
-    }
-}
-
-/// The status that an error is answered with; `None`: nobody is there to be answered.
-fn status_of(error: &Error) -> Option<StatusCode> {
-    match (error.etype(), error.esource()) {
-        (ErrorType::HTTPStatus(code), _) => StatusCode::from_u16(*code).ok(),
-        (ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => {
-            Some(StatusCode::GATEWAY_TIMEOUT)
-        }
-        (_, ErrorSource::Upstream) => Some(StatusCode::BAD_GATEWAY),
-        (
-            ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed,
-            ErrorSource::Downstream,
-        ) => None,
-        (_, ErrorSource::Downstream) => Some(StatusCode::BAD_REQUEST),
-        (_, ErrorSource::Internal | ErrorSource::Unset) => Some(StatusCode::INTERNAL_SERVER_ERROR),
-    }
-}
-
-/// What a client is told: enough to report, nothing about the inside.
-fn explanation(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        502 => "the service could not be reached",
-        503 => "the service is not available",
-        504 => "the service did not answer in time",
-        400 => "the request could not be read",
-        _ => "the request could not be served",
     }
 }

@@ -15,6 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
 use super::connections::{Connections, OpenConnection};
+use super::deadlines;
 use super::front_door::FrontDoor;
 use super::hooks::Proxy;
 
@@ -164,6 +165,7 @@ async fn work(
     shutdown: &watch::Receiver<bool>,
     mut cut_off: watch::Receiver<bool>,
 ) {
+    tokio::spawn(deadlines::sweep());
     loop {
         tokio::select! {
             // A closed inbox is the acceptor's end: what runs, runs on until it is cut off.
