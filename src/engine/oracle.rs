@@ -37,7 +37,8 @@ impl Dice {
     }
 }
 
-fn engine(features: serde_json::Value) -> EngineState {
+fn engine(features: impl IntoIterator<Item = serde_json::Value>) -> EngineState {
+    let features: serde_json::Value = features.into_iter().collect();
     let document = serde_json::json!({ "version": 2, "features": features });
     let features: ClientFeatures = serde_json::from_value(document).expect("a feature document");
     let engine = EngineState::default();
@@ -91,7 +92,7 @@ fn whole_percentages_take_the_same_users() {
         }]})
     };
     let all = GROUPS.map(|group| PERCENTAGES.map(|percent| (group, percent)));
-    let engine = engine(all.as_flattened().iter().copied().map(feature).collect());
+    let engine = engine(all.as_flattened().iter().copied().map(feature));
     let names = GROUPS.map(|group| PERCENTAGES.map(|percent| name(group, percent)));
     for number in 0..100_000 {
         let id = format!("user-{number}");
@@ -111,12 +112,12 @@ fn whole_percentages_take_the_same_users() {
 
 #[test]
 fn no_id_is_off_even_at_a_hundred_percent() {
-    let engine = engine(
-        serde_json::json!([{ "name": "flag", "enabled": true, "strategies": [{
+    let engine = engine([
+        serde_json::json!({ "name": "flag", "enabled": true, "strategies": [{
             "name": "flexibleRollout",
             "parameters": { "rollout": "100", "stickiness": "userId", "groupId": "g" },
-        }]}]),
-    );
+        }]}),
+    ]);
     let ours = flag(Condition::All(vec![]), rollout("g", 10_000), None);
     for user_id in [None, Some("u1")] {
         let theirs = TheirContext {
@@ -161,7 +162,7 @@ fn variants_fall_to_the_same_users() {
             );
         }
     }
-    let engine = engine(features.into());
+    let engine = engine(features);
     for group in GROUPS {
         for (index, weights) in WEIGHTS.iter().enumerate() {
             // The order of the list must not matter: ours is handed over backwards.
@@ -249,6 +250,18 @@ const ADDRESSES: &[&str] = &[
     "2001:db8::5",
     "::1",
     "127.0.0.1",
+];
+
+const POOLS: &[&[&str]] = &[
+    LETTERS,
+    NUMBERS,
+    NOT_NUMBERS,
+    VERSIONS,
+    NOT_VERSIONS,
+    TIMES,
+    NOT_TIMES,
+    PATTERNS,
+    NETWORKS,
 ];
 
 /// What the operator is called there, and which values are worth comparing with.
@@ -361,25 +374,14 @@ fn every_operator_holds_for_the_same_values() {
         serde_json::json!({ "name": pair.name, "enabled": true,
             "strategies": [{ "name": "default", "constraints": [pair.theirs] }] })
     };
-    let engine = engine(pairs.iter().map(feature).collect());
-    let pools = [
-        LETTERS,
-        NUMBERS,
-        NOT_NUMBERS,
-        VERSIONS,
-        NOT_VERSIONS,
-        TIMES,
-        NOT_TIMES,
-        PATTERNS,
-        NETWORKS,
-    ];
+    let engine = engine(pairs.iter().map(feature));
     let mut answers = [0, 0];
     for round in 0..400 {
         let value = match round % 8 {
             0 => None,
             1 | 2 => Some(dice.word(LETTERS, 5)),
             _ => {
-                let pool = pools[dice.roll(pools.len())];
+                let pool = POOLS[dice.roll(POOLS.len())];
                 Some(dice.pick(pool).to_owned())
             }
         };
