@@ -7,6 +7,9 @@ pub mod condition;
 pub mod evaluate;
 pub mod trace;
 
+#[cfg(test)]
+mod oracle;
+
 use std::sync::Arc;
 
 use crate::cluster::UpstreamUrl;

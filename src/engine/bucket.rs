@@ -74,7 +74,7 @@ struct Murmur3 {
 impl Murmur3 {
     fn write(&mut self, mut octets: &[u8]) {
         // Only after a part that ended within a block.
-        while self.length % 4 != 0 {
+        while !self.length.is_multiple_of(4) {
             let Some((first, rest)) = octets.split_first() else {
                 return;
             };
