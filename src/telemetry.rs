@@ -1,2 +1,0 @@
-//! telemetry
-pub mod access_log;
