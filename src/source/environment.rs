@@ -46,7 +46,11 @@ mod tests {
         let path = path.to_str().unwrap();
         assert_eq!(ProcessEnvironment.file(path), Ok(" s3cret".to_owned()));
         assert!(ProcessEnvironment.file("/nonexistent").is_err());
-        assert!(ProcessEnvironment.variable("SERIN_NO_SUCH_VARIABLE").is_none());
+        assert!(
+            ProcessEnvironment
+                .variable("SERIN_NO_SUCH_VARIABLE")
+                .is_none()
+        );
     }
 
     #[test]

@@ -198,8 +198,7 @@ impl Watch {
             kept
         });
         for (directory, identity) in wanted {
-            if !self.armed.contains_key(&directory)
-                && watch_directory(notifier, &directory).is_ok()
+            if !self.armed.contains_key(&directory) && watch_directory(notifier, &directory).is_ok()
             {
                 self.armed.insert(directory, identity);
             }
