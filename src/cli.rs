@@ -1,1 +1,4 @@
-//! cli
+//! Commands: arguments to exit code.
+
+pub mod check;
+pub mod schema;

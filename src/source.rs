@@ -1,1 +1,3 @@
-//! source
+//! Where configuration and flags come from.
+
+pub mod environment;
