@@ -11,10 +11,25 @@ mod own_tests;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use client::{Answer, Call, Connection, H2Connection, get, post};
+use serde_json::Value;
+
+pub(crate) use client::{Answer, Call, Connection, H2Connection, Raw, get, post};
 pub(crate) use dns::{Dns, Lookup};
-pub(crate) use gateway::{Gateway, Setup, run_serin};
-pub(crate) use origin::{Origin, Protocol, Reply};
+pub(crate) use gateway::{Gateway, Setup, run_serin, serin};
+pub(crate) use origin::{Blunt, Origin, Protocol, Recorded, Reply};
+
+/// Puts the origins' URLs in a template of `routes.yaml`: `@stable` becomes the URL of the origin named `stable`.
+pub(crate) fn fill<const N: usize>(template: &str, mut origins: [&Origin; N]) -> String {
+    // So that @canary is not taken for the beginning of @canary-two.
+    origins.sort_by_key(|origin| std::cmp::Reverse(origin.name().len()));
+    let put_in = |text: String, origin: &&Origin| {
+        text.replace(&format!("@{}", origin.name()), &origin.url())
+    };
+    let text = origins.iter().fold(template.to_owned(), put_in);
+    let left = text.find(" @").map(|at| &text[at..]);
+    assert_eq!(left, None, "an origin is missing");
+    text
+}
 
 /// How long a test waits for a fact before it fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
@@ -70,5 +85,13 @@ pub(crate) fn in_time<T>(what: &str, future: impl Future<Output = T>) -> impl Fu
             Ok(value) => value,
             Err(_) => panic!("{caller}: {what} took longer than {DEADLINE:?}"),
         }
+    }
+}
+
+/// Fails unless every member of `expected` is in `actual` with that value; null stands for null or missing.
+#[track_caller]
+pub(crate) fn assert_has(actual: &Value, expected: &Value) {
+    for (key, value) in expected.as_object().expect("an object") {
+        assert_eq!(&actual[key.as_str()], value, "{key} of {actual:#}");
     }
 }

@@ -7,3 +7,6 @@
 
 mod floors;
 mod harness;
+mod identity;
+mod routing;
+mod split;

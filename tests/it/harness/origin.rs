@@ -1,8 +1,8 @@
 //! An upstream of the tests' own: it records what comes, and answers as it is told.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
@@ -156,6 +156,11 @@ impl Origin {
         };
         origin.restart().await;
         origin
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.shared.name
     }
 
     /// Its address.
@@ -409,6 +414,7 @@ async fn echo(upgraded: hyper::upgrade::OnUpgrade) {
 /// for answers that no well-behaved server gives.
 pub(crate) struct Blunt {
     address: SocketAddr,
+    requests: Arc<AtomicUsize>,
     running: AbortHandle,
 }
 
@@ -419,6 +425,8 @@ impl Blunt {
             .await
             .expect("a free port");
         let address = listener.local_addr().expect("an address");
+        let requests = Arc::new(AtomicUsize::new(0));
+        let count = requests.clone();
         let accept = async move {
             loop {
                 let (mut stream, _) = listener.accept().await.expect("a connection");
@@ -429,14 +437,23 @@ impl Blunt {
                         Err(_) => break,
                     }
                 }
+                if !head.is_empty() {
+                    count.fetch_add(1, Ordering::SeqCst);
+                }
                 // The gateway may have gone away meanwhile; that is its right.
                 let _ = stream.write_all(octets).await;
             }
         };
         Self {
             address,
+            requests,
             running: tokio::spawn(accept).abort_handle(),
         }
+    }
+
+    /// How many requests came.
+    pub(crate) fn count(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
     }
 
     /// Its URL, as `routes.yaml` names it.
@@ -449,10 +466,4 @@ impl Drop for Blunt {
     fn drop(&mut self) {
         self.running.abort();
     }
-}
-
-/// How long something took: for bounds that a contract states, never for waiting.
-pub(crate) fn timed() -> impl Fn() -> std::time::Duration {
-    let begun = Instant::now();
-    move || begun.elapsed()
 }
