@@ -5,8 +5,11 @@
     reason = "a broken assumption of a test is a failed test"
 )]
 
+mod dns;
 mod floors;
 mod harness;
 mod identity;
+mod reload;
+mod rescue;
 mod routing;
 mod split;
