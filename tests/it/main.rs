@@ -5,10 +5,13 @@
     reason = "a broken assumption of a test is a failed test"
 )]
 
+mod admin;
+mod cli;
 mod dns;
 mod floors;
 mod harness;
 mod identity;
+mod lifecycle;
 mod reload;
 mod rescue;
 mod routing;

@@ -170,12 +170,16 @@ impl Lines {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn json(&self) -> Vec<Value> {
-        let lines = self.lock();
-        lines
-            .iter()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect()
+    /// The lines that are JSON, beside those that are not.
+    fn json(&self) -> (Vec<Value>, Vec<String>) {
+        let (mut values, mut others) = (Vec::new(), Vec::new());
+        for line in self.lock().iter() {
+            match serde_json::from_str(line) {
+                Ok(value) => values.push(value),
+                Err(_) => others.push(line.clone()),
+            }
+        }
+        (values, others)
     }
 }
 
@@ -215,7 +219,7 @@ impl Gateway {
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
             self.listeners.clear();
-            for line in self.stderr.json() {
+            for line in self.stderr.json().0 {
                 if field(&line, "message") == Some("listening") {
                     let address = field(&line, "address").and_then(|text| text.parse().ok());
                     let address = address.expect("an address in the log");
@@ -323,9 +327,11 @@ impl Gateway {
         .await;
     }
 
-    /// The access log so far.
+    /// The access log so far; nothing else may be on standard output.
     pub(crate) fn access_log(&self) -> Vec<Value> {
-        self.stdout.json()
+        let (lines, others) = self.stdout.json();
+        assert_eq!(others, Vec::<String>::new(), "no JSON on standard output");
+        lines
     }
 
     /// Waits for the first line of the access log that `wanted` accepts.

@@ -315,7 +315,7 @@ async fn respond(
 ) -> Result<Response<Full<Bytes>>, hyper::Error> {
     if let Some(upgrade) = request.headers().get("upgrade").cloned() {
         let upgraded = hyper::upgrade::on(&mut request);
-        record(shared, connection, request, Bytes::new());
+        record(shared, connection, &request, Bytes::new());
         tokio::spawn(echo(upgraded));
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -326,7 +326,7 @@ async fn respond(
     }
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
-    let recorded = record(shared, connection, Request::from_parts(head, ()), body);
+    let recorded = record(shared, connection, &Request::from_parts(head, ()), body);
     // An error means that the origin is gone, and the answer with it.
     let _ = shared.held.subscribe().wait_for(|held| !held).await;
     let responder = shared
@@ -337,7 +337,7 @@ async fn respond(
     Ok(answer(&shared.name, &recorded, responder(&recorded)))
 }
 
-fn record<B>(shared: &Shared, connection: usize, request: Request<B>, body: Bytes) -> Recorded {
+fn record<B>(shared: &Shared, connection: usize, request: &Request<B>, body: Bytes) -> Recorded {
     let uri = request.uri();
     let host = match uri.authority() {
         Some(authority) => authority.to_string(),
