@@ -191,8 +191,10 @@ async fn explain_knows_routes() {
     assert_has(decision(&explained), &expected);
 }
 
+type Labels = &'static [(&'static str, &'static str)];
+
 /// Figures with their labels, after one request that the canary served and one that it could not.
-const FIGURES: [(&str, &[(&str, &str)], f64); 8] = [
+const FIGURES: [(&str, Labels, f64); 8] = [
     (
         "serin_requests_total",
         &[("served", "stable"), ("code", "200")],
