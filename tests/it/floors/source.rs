@@ -34,6 +34,16 @@ pub(super) fn read_all(folder: &str) -> Vec<Source> {
             }
         }
     }
+    // A file that a parent declares under `#[cfg(test)]` is tests, and so is all below it.
+    let tests: Vec<String> = sources.iter().flat_map(Source::test_modules).collect();
+    for source in &mut sources {
+        let module = source.path.trim_end_matches(".rs");
+        let below = |test: &String| module.strip_prefix(test.as_str());
+        let is_part = |rest: &str| rest.is_empty() || rest.starts_with('/');
+        if tests.iter().filter_map(below).any(is_part) {
+            source.shipped = blank(&source.code);
+        }
+    }
     sources.sort_by(|a, b| a.path.cmp(&b.path));
     assert!(!sources.is_empty(), "no sources in {folder}");
     sources
@@ -55,6 +65,23 @@ impl Source {
         }
     }
 
+    /// The modules, as paths without `.rs`, that it declares for tests only.
+    fn test_modules(&self) -> Vec<String> {
+        let declared = Regex::new(
+            r"#\[cfg\(test\)\]\s*(?:#\[[^\]]*\]\s*)*(?:pub(?:\([^)]*\))?\s+)?mod\s+(\w+)\s*;",
+        )
+        .expect("an expression");
+        let own = self.path.trim_end_matches(".rs");
+        let folder = match own {
+            "src/lib" | "src/main" => "src",
+            module => module,
+        };
+        declared
+            .captures_iter(&self.code)
+            .map(|found| format!("{folder}/{}", &found[1]))
+            .collect()
+    }
+
     /// The module of the crate's root that it is, or is part of.
     pub(super) fn module(&self) -> &str {
         let path = self.path.strip_prefix("src/").unwrap_or(&self.path);
@@ -63,7 +90,7 @@ impl Source {
 
     /// Whether it is nothing but tests.
     pub(super) fn is_test(&self) -> bool {
-        is_test_path(&self.path)
+        self.shipped.trim().is_empty()
     }
 
     /// How many lines there are that are no tests.
