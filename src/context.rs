@@ -1,6 +1,7 @@
 //! What is known of the user when flags are evaluated.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use smallvec::SmallVec;
@@ -29,6 +30,16 @@ pub enum Field {
 pub struct Moment {
     /// Milliseconds since 1970-01-01T00:00:00Z.
     pub unix_ms: i64,
+}
+
+/// RFC 3339 in UTC; beyond the years that a calendar date can be written for, the bare milliseconds.
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.unix_ms) {
+            Ok(time) => time.fmt(f),
+            Err(_) => write!(f, "{} ms", self.unix_ms),
+        }
+    }
 }
 
 /// The user as flags see them. Values are borrowed from the request where they can be; an absent value is

@@ -7,6 +7,9 @@ pub mod condition;
 pub mod evaluate;
 pub mod trace;
 
+#[cfg(test)]
+mod oracle;
+
 use std::sync::Arc;
 
 use crate::cluster::UpstreamUrl;
@@ -64,6 +67,8 @@ pub struct Rollout {
     pub group: Arc<str>,
     /// Which ID is hashed.
     pub stickiness: Stickiness,
+    /// Whether even 100 % takes an ID, as with Unleash's strategies. Local flags mean everybody by it.
+    pub needs_id: bool,
 }
 
 /// Which ID is hashed.

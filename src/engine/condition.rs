@@ -1,9 +1,18 @@
 //! Conditions: what can be asked of a user, as data that evaluates, compares and prints.
 
+mod compile;
+mod display;
+mod evaluate;
+mod operator;
+mod version;
+
 use std::sync::Arc;
 
 use crate::context::{Field, Moment};
 use crate::engine::Segment;
+
+pub use compile::{ConstraintError, Problem};
+pub use operator::Operator;
 
 /// A condition over the context.
 #[derive(Clone, Debug)]
@@ -31,7 +40,7 @@ pub struct Constraint {
     pub test: Test,
 }
 
-/// What a field must be. A missing value passes no test but `NotIn`.
+/// What a field must be. A missing value passes no test but `NotIn` and `NotWithin`.
 #[derive(Clone, Debug)]
 pub enum Test {
     /// One of these texts.
