@@ -1,7 +1,5 @@
 //! The only writer of snapshots: everybody else sends it an update.
 
-#[cfg(test)]
-pub(crate) mod fixture;
 pub mod reload;
 
 use std::sync::Arc;
@@ -179,4 +177,4 @@ fn tell(snapshot: &Snapshot) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -108,7 +108,6 @@ struct Turn {
 struct State {
     last: LastReload,
     process: Process,
-    warnings: Vec<Diagnostic>,
 }
 
 /// What a [`Reloader`] works with.
@@ -135,7 +134,6 @@ impl Reloader {
             cause: None,
             result: Ok(()),
         };
-        tell_warnings(&first.warnings);
         Self {
             path: parts.path,
             compile: parts.compile,
@@ -151,7 +149,6 @@ impl Reloader {
             state: Mutex::new(State {
                 last,
                 process: first.process.clone(),
-                warnings: first.warnings.clone(),
             }),
         }
     }
@@ -207,11 +204,6 @@ impl Reloader {
         self.state().last.clone()
     }
 
-    /// What is odd about the file that is in force.
-    pub fn warnings(&self) -> Vec<Diagnostic> {
-        self.state().warnings.clone()
-    }
-
     /// What the file asks for that takes a restart.
     pub fn restart_needed(&self) -> Vec<String> {
         restart_needed(&self.started_with, &self.state().process)
@@ -243,8 +235,8 @@ impl Reloader {
                 return Err(ReloadFailure::Unreadable(error));
             }
         };
-        let (process, warnings) = (config.process.clone(), config.warnings.clone());
-        let (digest, logging) = (config.digest, config.logging.clone());
+        let (process, logging) = (config.process.clone(), config.logging.clone());
+        let digest = config.digest;
         let published = self.publisher.publish(config).await?;
         if let Some(log) = &self.log {
             log.apply(&logging);
@@ -256,10 +248,7 @@ impl Reloader {
         for change in &restart_needed {
             tracing::warn!("takes a restart: {change}");
         }
-        tell_warnings(&warnings);
-        let mut state = self.state();
-        state.process = process;
-        state.warnings = warnings;
+        self.state().process = process;
         Ok(ReloadReport {
             generation: published.generation,
             digest,
@@ -347,17 +336,6 @@ fn restart_needed(running: &Process, wanted: &Process) -> Vec<String> {
     .filter(|(_, running, wanted)| running != wanted)
     .map(|(key, running, wanted)| format!("{key}: runs with {running}, the file says {wanted}"))
     .collect()
-}
-
-fn tell_warnings(warnings: &[Diagnostic]) {
-    for warning in warnings {
-        tracing::warn!(
-            line = warning.span.line,
-            key = warning.path,
-            "{}",
-            warning.message
-        );
-    }
 }
 
 fn hash(text: &str) -> [u8; 32] {

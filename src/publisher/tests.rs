@@ -1,13 +1,15 @@
+pub(crate) mod fixture;
+
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::fixture::{assemble, config};
 use super::{Published, Publisher, PublisherHandle};
 use crate::config::AccessPolicy;
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::Dns;
 use crate::telemetry::metrics::MeterRegistry;
+use fixture::{assemble, config};
 
 fn start() -> PublisherHandle {
     let dns = Dns::new(Some("127.0.0.1:9")).unwrap();

@@ -110,10 +110,10 @@ impl Dns {
                 return match none.response_code {
                     ResponseCode::NXDomain => missing("no such name", true),
                     ResponseCode::NoError => missing("no address", true),
-                    code => missing(code, false),
+                    code => missing(code.to_string(), false),
                 };
             }
-            Err(error) => return missing(error, false),
+            Err(error) => return missing(error.to_string(), false),
         };
         let answers = lookup.answers().iter();
         let ttl = answers.clone().map(|record| record.ttl).min();
@@ -169,8 +169,8 @@ fn late() -> FamilyResult {
     missing("no answer in time", false)
 }
 
-fn missing(why: impl ToString, certain: bool) -> FamilyResult {
-    let why = why.to_string();
+fn missing(why: impl Into<String>, certain: bool) -> FamilyResult {
+    let why = why.into();
     (Err(Missing { why, certain }), None)
 }
 

@@ -8,7 +8,7 @@ mod entry;
 use std::cell::Cell;
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 use crate::config::AccessPolicy;
@@ -125,10 +125,7 @@ fn write_all(entries: &Receiver<Message>, mut output: impl Write, lost: &Counter
                 Message::Flush(done) => waiting.push(done),
             }
             if buffer.len() < CHUNK && waiting.is_empty() {
-                next = match entries.try_recv() {
-                    Ok(message) => Some(message),
-                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-                };
+                next = entries.try_recv().ok();
             }
         }
         let written = output.write_all(&buffer).and_then(|()| output.flush());

@@ -7,7 +7,7 @@ use super::{Cause, Parts, ReloadFailure, Reloader};
 use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Severity, Span};
 use crate::publisher::Publisher;
-use crate::publisher::fixture::{assemble, config};
+use crate::publisher::tests::fixture::{assemble, config};
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::Dns;
 use crate::source::SourceStatus;

@@ -12,7 +12,7 @@ use crate::context::Moment;
 use crate::decide::{Decision, Reason, VariantRef};
 use crate::flag::Share;
 use crate::meter::Meters;
-use crate::publisher::fixture;
+use crate::publisher::tests::fixture;
 use crate::record::Outcome;
 use crate::snapshot::{Clusters, Snapshot};
 use crate::telemetry::metrics::MeterRegistry;

@@ -150,7 +150,7 @@ impl Page<'_> {
         self.gauge(
             "serin_snapshot_generation",
             "The number of the running snapshot",
-            generation,
+            &generation,
         )?;
         let mut family = self.gauges(
             "serin_endpoint_healthy",
@@ -185,7 +185,7 @@ impl Page<'_> {
         self.gauge(
             "serin_active_requests",
             "Requests that are being served",
-            active,
+            &active,
         )?;
         let mut family = self.gauges(
             "serin_snapshot_age_seconds",
@@ -225,7 +225,7 @@ impl Page<'_> {
             self.gauge(
                 "process_start_time_seconds",
                 "When the process began",
-                seconds,
+                &seconds,
             )?;
         }
         let figures = [
@@ -253,7 +253,7 @@ impl Page<'_> {
         ];
         for (name, help, figure) in figures {
             if let Some(figure) = figure {
-                self.gauge(name, help, figure)?;
+                self.gauge(name, help, &figure)?;
             }
         }
         Ok(())
@@ -270,8 +270,13 @@ impl Page<'_> {
             .encode_descriptor(name, help, None, MetricType::Gauge)
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: impl EncodeGaugeValue) -> Result<(), Error> {
-        self.gauges(name, help)?.encode_gauge(&value)
+    fn gauge(
+        &mut self,
+        name: &str,
+        help: &str,
+        value: &impl EncodeGaugeValue,
+    ) -> Result<(), Error> {
+        self.gauges(name, help)?.encode_gauge(value)
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 
 use super::{Format, MeterRegistry, Metrics};
 use crate::canary::{Cause, ReasonKind};
-use crate::publisher::fixture::{assemble, config};
+use crate::publisher::tests::fixture::{assemble, config};
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::Dns;
@@ -89,6 +89,73 @@ fn labels(series: &str) {
     assert!(expression.unwrap().is_match(rest), "{series}");
 }
 
+/// What the test below counts.
+const COUNTED: &[(&str, f64)] = &[
+    (
+        r#"serin_requests_total{service="search",assigned="search.ab",served="search.ab",code="200"}"#,
+        1.0,
+    ),
+    (
+        r#"serin_requests_total{service="search",assigned="search.ab",served="stable",code="502"}"#,
+        1.0,
+    ),
+    (
+        r#"serin_requests_total{service="-",assigned="-",served="-",code="404"}"#,
+        1.0,
+    ),
+    (
+        r#"serin_request_duration_seconds_count{service="search",served="search.ab"}"#,
+        1.0,
+    ),
+    (
+        r#"serin_request_duration_seconds_sum{service="search",served="search.ab"}"#,
+        0.003,
+    ),
+    (
+        r#"serin_request_duration_seconds_bucket{le="0.0025",service="search",served="search.ab"}"#,
+        0.0,
+    ),
+    (
+        r#"serin_request_duration_seconds_bucket{le="0.005",service="search",served="search.ab"}"#,
+        1.0,
+    ),
+    (
+        r#"serin_request_duration_seconds_bucket{le="+Inf",service="search",served="search.ab"}"#,
+        1.0,
+    ),
+    (
+        r#"serin_upstream_duration_seconds_count{service="search",served="stable"}"#,
+        0.0,
+    ),
+    (
+        r#"serin_rescues_total{service="search",from="search.ab",cause="connect"}"#,
+        1.0,
+    ),
+    (
+        r#"serin_retries_total{service="search",cause="connect"}"#,
+        1.0,
+    ),
+    (
+        r#"serin_decisions_total{service="search",flag="search.ab",variant="b",reason="ring"}"#,
+        1.0,
+    ),
+    (
+        r#"serin_decisions_total{service="search",flag="-",variant="-",reason="default"}"#,
+        1.0,
+    ),
+    (
+        r#"serin_endpoint_healthy{service="search",deployment="stable"}"#,
+        1.0,
+    ),
+    (r#"serin_flag_expired{flag="search.ab"}"#, 1.0),
+    (r#"serin_source_errors_total{source="file"}"#, 0.0),
+    (r#"serin_config_reloads_total{result="ok"}"#, 1.0),
+    (r#"serin_config_reloads_total{result="invalid"}"#, 0.0),
+    ("serin_active_requests", 1.0),
+    ("serin_snapshot_generation", 1.0),
+    ("serin_access_log_dropped_total", 0.0),
+];
+
 #[tokio::test]
 async fn both_formats_are_well_formed_and_say_the_same() {
     let (metrics, publisher) = metrics();
@@ -111,73 +178,9 @@ async fn both_formats_are_well_formed_and_say_the_same() {
         Format::OpenMetrics,
     );
     let classic = read(&metrics.render(Format::Classic).unwrap(), Format::Classic);
-    for (series, value) in [
-        (
-            r#"serin_requests_total{service="search",assigned="search.ab",served="search.ab",code="200"}"#,
-            1.0,
-        ),
-        (
-            r#"serin_requests_total{service="search",assigned="search.ab",served="stable",code="502"}"#,
-            1.0,
-        ),
-        (
-            r#"serin_requests_total{service="-",assigned="-",served="-",code="404"}"#,
-            1.0,
-        ),
-        (
-            r#"serin_request_duration_seconds_count{service="search",served="search.ab"}"#,
-            1.0,
-        ),
-        (
-            r#"serin_request_duration_seconds_sum{service="search",served="search.ab"}"#,
-            0.003,
-        ),
-        (
-            r#"serin_request_duration_seconds_bucket{le="0.0025",service="search",served="search.ab"}"#,
-            0.0,
-        ),
-        (
-            r#"serin_request_duration_seconds_bucket{le="0.005",service="search",served="search.ab"}"#,
-            1.0,
-        ),
-        (
-            r#"serin_request_duration_seconds_bucket{le="+Inf",service="search",served="search.ab"}"#,
-            1.0,
-        ),
-        (
-            r#"serin_upstream_duration_seconds_count{service="search",served="stable"}"#,
-            0.0,
-        ),
-        (
-            r#"serin_rescues_total{service="search",from="search.ab",cause="connect"}"#,
-            1.0,
-        ),
-        (
-            r#"serin_retries_total{service="search",cause="connect"}"#,
-            1.0,
-        ),
-        (
-            r#"serin_decisions_total{service="search",flag="search.ab",variant="b",reason="ring"}"#,
-            1.0,
-        ),
-        (
-            r#"serin_decisions_total{service="search",flag="-",variant="-",reason="default"}"#,
-            1.0,
-        ),
-        (
-            r#"serin_endpoint_healthy{service="search",deployment="stable"}"#,
-            1.0,
-        ),
-        (r#"serin_flag_expired{flag="search.ab"}"#, 1.0),
-        (r#"serin_source_errors_total{source="file"}"#, 0.0),
-        (r#"serin_config_reloads_total{result="ok"}"#, 1.0),
-        (r#"serin_config_reloads_total{result="invalid"}"#, 0.0),
-        ("serin_active_requests", 1.0),
-        ("serin_snapshot_generation", 1.0),
-        ("serin_access_log_dropped_total", 0.0),
-    ] {
-        assert_eq!(open.get(series), Some(&value), "{series}");
-        assert_eq!(classic.get(series), Some(&value), "{series}");
+    for (series, value) in COUNTED {
+        assert_eq!(open.get(*series), Some(value), "{series}");
+        assert_eq!(classic.get(*series), Some(value), "{series}");
     }
     assert!(open[r#"serin_snapshot_age_seconds{source="file"}"#] < 60.0);
     assert!(open["process_resident_memory_bytes"] > 1e6);
