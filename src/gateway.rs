@@ -21,6 +21,7 @@ use crate::publisher::reload::{Cause, Parts, Reloader};
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::{Dns, DnsSetupError};
+use crate::snapshot::assemble::assemble;
 use crate::source::environment::{NoEnvironment, ProcessEnvironment};
 use crate::source::file::FileSource;
 use crate::source::{FILE, SourceStatus};
@@ -107,12 +108,20 @@ impl Gateway {
         let dns = Dns::new(std::env::var("SERIN_DNS").ok().as_deref())?;
         let clusters = ClusterDirectory::new(dns, control.handle().clone());
         let meters = MeterRegistry::default();
-        let publisher = Publisher::start(&config, clusters, meters.clone(), control.handle());
+        let publisher = Publisher::start(
+            &config,
+            clusters,
+            meters.clone(),
+            assemble,
+            control.handle(),
+        );
         let metrics = metrics(&publisher, meters)?;
         let reloader = Arc::new(Reloader::new(
             Parts {
                 path: path.clone(),
-                compile: Arc::new(|text| config::compile(text, &ProcessEnvironment, Mode::Run, clock::now())),
+                compile: Arc::new(|text| {
+                    config::compile(text, &ProcessEnvironment, Mode::Run, clock::now())
+                }),
                 publisher: publisher.clone(),
                 log: Some(log),
                 source: metrics.sources[0].clone(),
@@ -124,7 +133,10 @@ impl Gateway {
         let file = follow(&path, &text, &metrics, &reloader)?;
         let readiness = Arc::new(Readiness::default());
         let access_log = metrics.access_log.clone();
-        let listeners: Vec<_> = sockets.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+        let listeners: Vec<_> = sockets
+            .iter()
+            .map(TcpListener::local_addr)
+            .collect::<Result<_, _>>()?;
         let active = metrics.active.clone();
         let workers = Workers::start(worker_count(process.threads), sockets, || Proxy {
             store: publisher.store().clone(),
@@ -172,7 +184,10 @@ impl Gateway {
             }
             let cut = workers.drain(grace).await;
             if cut > 0 {
-                tracing::warn!(connections = cut, "the grace period is over; connections were cut");
+                tracing::warn!(
+                    connections = cut,
+                    "the grace period is over; connections were cut"
+                );
             }
             // Fails only when the admin API has ended already.
             let _ = admin.stop.send(());
@@ -241,7 +256,12 @@ fn metrics(publisher: &PublisherHandle, meters: MeterRegistry) -> io::Result<Met
     })
 }
 
-fn follow(path: &PathBuf, text: &str, metrics: &Metrics, reloader: &Arc<Reloader>) -> io::Result<FileSource> {
+fn follow(
+    path: &PathBuf,
+    text: &str,
+    metrics: &Metrics,
+    reloader: &Arc<Reloader>,
+) -> io::Result<FileSource> {
     let (events, inbox) = mpsc::channel(1);
     let file = FileSource::start(path, text, metrics.sources[0].clone(), events)?;
     let reloader = reloader.clone();

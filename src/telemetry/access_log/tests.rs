@@ -130,16 +130,19 @@ fn a_line_says_what_became_of_a_request() {
 fn a_request_that_no_route_takes_has_a_line_too() {
     let snapshot = snapshot(AccessPolicy::All, UserIdPolicy::Plain);
     let (log, page) = log();
-    tell(&log, &Outcome {
-        route: None,
-        service: None,
-        decision: None,
-        served: None,
-        upstream_time: None,
-        user_id: None,
-        status: 404,
-        ..outcome(&snapshot)
-    });
+    tell(
+        &log,
+        &Outcome {
+            route: None,
+            service: None,
+            decision: None,
+            served: None,
+            upstream_time: None,
+            user_id: None,
+            status: 404,
+            ..outcome(&snapshot)
+        },
+    );
     log.flush(Duration::from_secs(10));
     let line = &page.lines()[0];
     assert_eq!(line["status"], 404);
@@ -164,11 +167,14 @@ fn no_text_of_a_clients_breaks_a_line_or_grows_without_bound() {
         "/\n{{\"status\":200}}\r\u{0}\u{2028}\"{}",
         "ä".repeat(50_000)
     );
-    tell(&log, &Outcome {
-        path: &path,
-        user_id: Some("a\nb"),
-        ..outcome(&snapshot)
-    });
+    tell(
+        &log,
+        &Outcome {
+            path: &path,
+            user_id: Some("a\nb"),
+            ..outcome(&snapshot)
+        },
+    );
     log.flush(Duration::from_secs(10));
     let lines = page.lines();
     assert_eq!(lines.len(), 1);
