@@ -39,7 +39,7 @@ pub(super) struct Entry {
     served: Option<Name>,
     #[serde(serialize_with = "cause", skip_serializing_if = "Option::is_none")]
     cause: Option<Cause>,
-    retries: u32,
+    retries: usize,
     generation: u64,
     status: u16,
     request_bytes: u64,
@@ -109,7 +109,7 @@ impl Entry {
                 .and_then(|(service, decision)| Decided::new(service, &decision)),
             served: outcome.served.and_then(deployment),
             cause: outcome.cause,
-            retries: outcome.retries,
+            retries: outcome.retries.len(),
             generation: snapshot.generation,
             status: outcome.status,
             request_bytes: outcome.request_bytes,
