@@ -1,6 +1,19 @@
 //! `routes.yaml`: document, checked, compiled.
 
+pub mod compile;
 pub mod diagnostic;
+pub mod fingerprint;
+pub mod interpolate;
+pub mod keys;
+pub mod node;
+pub mod problems;
+pub mod reader;
+pub mod render;
+pub mod schema;
+pub mod section;
+pub mod structure;
+pub mod value;
+pub mod yaml;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +27,7 @@ use crate::engine::{Flag, Segment};
 use crate::flag::{Glob, Share};
 use crate::identity;
 use crate::route::Route;
+pub use compile::compile;
 use diagnostic::Diagnostic;
 
 /// A file, compiled: what the publisher makes snapshots from, and what the process is started with.

@@ -7,9 +7,6 @@ pub mod condition;
 pub mod evaluate;
 pub mod trace;
 
-#[cfg(test)]
-mod oracle;
-
 use std::sync::Arc;
 
 use crate::cluster::UpstreamUrl;
@@ -145,3 +142,6 @@ pub struct Segment {
     /// Who belongs to it.
     pub condition: Condition,
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ pub enum Severity {
 }
 
 /// A place in a file: lines and columns count from 1, columns in characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, PartialOrd, Ord, Hash)]
 pub struct Span {
     /// The line.
     pub line: usize,

@@ -53,8 +53,8 @@ fn hash(seed: u32, group: &str, id: &str) -> u32 {
 pub fn murmur3_32<'a>(seed: u32, parts: impl IntoIterator<Item = &'a [u8]>) -> u32 {
     let mut state = Murmur3 {
         hash: seed,
-        pending: 0,
         length: 0,
+        pending: 0,
     };
     for part in parts {
         state.write(part);
@@ -65,51 +65,44 @@ pub fn murmur3_32<'a>(seed: u32, parts: impl IntoIterator<Item = &'a [u8]>) -> u
 /// A hash under way.
 struct Murmur3 {
     hash: u32,
-    /// Octets that do not make up a block of four yet, first octet lowest.
-    pending: u32,
     /// Octets so far; modulo 4 this is how many are pending.
     length: usize,
+    /// The octets that do not make up a block of four yet, first octet lowest.
+    pending: u64,
 }
 
 impl Murmur3 {
-    fn write(&mut self, mut octets: &[u8]) {
-        // Only after a part that ended within a block.
-        while !self.length.is_multiple_of(4) {
-            let Some((first, rest)) = octets.split_first() else {
-                return;
-            };
-            self.push(*first);
-            octets = rest;
-        }
+    fn write(&mut self, octets: &[u8]) {
         let (blocks, rest) = octets.as_chunks::<4>();
+        // Where parts do not end on a block's border, every later block is put together from two of the text's.
+        let shift = 8 * (self.length % 4);
         for block in blocks {
-            self.mix(u32::from_le_bytes(*block));
+            self.pending |= u64::from(u32::from_le_bytes(*block)) << shift;
+            self.mix_pending();
         }
-        self.length += blocks.len() * 4;
-        for octet in rest {
-            self.push(*octet);
+        let mut tail = 0;
+        for octet in rest.iter().rev() {
+            tail = tail << 8 | u64::from(*octet);
         }
+        self.pending |= tail << shift;
+        if self.length % 4 + rest.len() >= 4 {
+            self.mix_pending();
+        }
+        self.length += octets.len();
     }
 
-    fn push(&mut self, octet: u8) {
-        self.pending |= u32::from(octet) << (8 * (self.length % 4));
-        self.length += 1;
-        if self.length.is_multiple_of(4) {
-            self.mix(self.pending);
-            self.pending = 0;
-        }
-    }
-
-    fn mix(&mut self, block: u32) {
-        self.hash = (self.hash ^ scramble(block))
+    /// Takes in a whole block, and leaves what goes beyond it pending.
+    fn mix_pending(&mut self) {
+        self.hash = (self.hash ^ scramble(self.pending as u32))
             .rotate_left(13)
             .wrapping_mul(5)
             .wrapping_add(0xe654_6b64);
+        self.pending >>= 32;
     }
 
     fn finish(self) -> u32 {
         // Scrambling nothing gives nothing, so an empty rest needs no case of its own.
-        let mut hash = self.hash ^ scramble(self.pending);
+        let mut hash = self.hash ^ scramble(self.pending as u32);
         // The algorithm takes the length in 32 bits.
         hash ^= self.length as u32;
         hash = (hash ^ (hash >> 16)).wrapping_mul(0x85eb_ca6b);

@@ -1,7 +1,6 @@
 //! One request and its response: the state that the hooks share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
@@ -12,6 +11,7 @@ use crate::context::Moment;
 use crate::dispatch::Plan;
 use crate::route::{Action, Forward, RouteIndex};
 use crate::snapshot::Snapshot;
+use crate::telemetry::metrics::Gauge;
 
 /// One request and its response.
 pub struct Exchange {
@@ -55,7 +55,7 @@ impl Exchange {
         snapshot: Arc<Snapshot>,
         started: Instant,
         moment: Moment,
-        active: &Arc<AtomicI64>,
+        active: &Arc<Gauge>,
     ) -> Self {
         Self {
             snapshot,
@@ -126,17 +126,17 @@ impl Exchange {
 }
 
 /// Counted in `serin_active_requests` until dropped, however the request ends.
-struct ActiveRequest(Arc<AtomicI64>);
+struct ActiveRequest(Arc<Gauge>);
 
 impl ActiveRequest {
-    fn new(active: &Arc<AtomicI64>) -> Self {
-        active.fetch_add(1, Ordering::Relaxed);
+    fn new(active: &Arc<Gauge>) -> Self {
+        active.inc();
         Self(active.clone())
     }
 }
 
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.dec();
     }
 }

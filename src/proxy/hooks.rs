@@ -1,14 +1,12 @@
 //! pingora's hooks. They translate and call; what is decided is decided in `dispatch`, `attempts` and `forward`.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, Uri, Version};
+use http::{Method, StatusCode, Uri, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, HttpPeer, Session};
 use pingora::protocols::Digest;
@@ -20,16 +18,18 @@ use super::deadlines::Wait;
 use super::exchange::Exchange;
 use super::failure::{cause_of, explanation, status_of};
 use super::head::{Fields, Target, head};
+use super::intake::{client_ip, dispatched, is_https};
 use super::peer::peer;
 use super::reply;
 use crate::canary::Cause;
-use crate::context::Moment;
-use crate::dispatch::{Answer, Dispatch, Refusal, dispatch};
+use crate::clock;
+use crate::dispatch::{Answer, Dispatch};
 use crate::edit::HeaderSink;
 use crate::forward::{self, Attempt, Served};
 use crate::record::Outcome;
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::Gauge;
 
 /// How long an idle client connection is kept (`server.timeouts.idle`).
 const CLIENT_IDLE_SECONDS: u64 = 75;
@@ -41,7 +41,7 @@ pub struct Proxy {
     /// Where outcomes are told.
     pub access_log: AccessLog,
     /// Requests under way.
-    pub active: Arc<AtomicI64>,
+    pub active: Arc<Gauge>,
 }
 
 #[async_trait]
@@ -49,7 +49,12 @@ impl ProxyHttp for Proxy {
     type CTX = Exchange;
 
     fn new_ctx(&self) -> Exchange {
-        Exchange::new(self.store.load(), Instant::now(), now(), &self.active)
+        Exchange::new(
+            self.store.load(),
+            Instant::now(),
+            clock::now(),
+            &self.active,
+        )
     }
 
     // Compression is the services' business; pingora would put a module for it into every request.

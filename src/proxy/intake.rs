@@ -1,7 +1,6 @@
 //! From pingora's session to what the pure floors take: the request's head, the client, the moment, fresh IDs.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderValue, Version};
 use pingora::prelude::Session;
@@ -9,7 +8,6 @@ use rand::Rng as _;
 
 use super::exchange::Exchange;
 use super::head::{Fields, Target, head};
-use crate::context::Moment;
 use crate::dispatch::{Dispatch, Refusal, dispatch};
 
 /// What is to be done with the request, and the target to send in place of a whole URL.
@@ -50,16 +48,6 @@ pub(super) fn dispatched(session: &Session, exchange: &mut Exchange) -> (Dispatc
 fn random_id() -> String {
     let mut rng = rand::rng();
     format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64())
-}
-
-/// The moment, by the calendar.
-pub(super) fn now() -> Moment {
-    let since_1970 = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Moment {
-        unix_ms: i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX),
-    }
 }
 
 /// The other end of the client's connection.

@@ -10,7 +10,11 @@ use crate::dispatch::Answer;
 use crate::edit::{Edit, HeaderSink};
 
 /// Sends a redirect or a fixed response, with its route's edits.
-pub(super) async fn answer(session: &mut Session, answer: Answer, edits: &[Edit]) -> pingora::Result<()> {
+pub(super) async fn answer(
+    session: &mut Session,
+    answer: Answer,
+    edits: &[Edit],
+) -> pingora::Result<()> {
     let mut header = text_header(answer.status, answer.body.len())?;
     if let Some(location) = answer.location {
         header.insert_header(LOCATION, location)?;
@@ -20,7 +24,11 @@ pub(super) async fn answer(session: &mut Session, answer: Answer, edits: &[Edit]
 }
 
 /// Sends an error in one line of text.
-pub(super) async fn error(session: &mut Session, status: StatusCode, why: &str) -> pingora::Result<()> {
+pub(super) async fn error(
+    session: &mut Session,
+    status: StatusCode,
+    why: &str,
+) -> pingora::Result<()> {
     let body = format!(
         "{} {}: {why}\n",
         status.as_u16(),

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::Receiver;
 
 use super::{PublisherHandle, Stopped};
+use crate::clock;
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::{Config, Process};
 use crate::context::Moment;
@@ -129,7 +130,7 @@ impl Reloader {
     /// After a start with the content `text`, compiled to `first`.
     pub fn new(parts: Parts, text: &str, first: &Config) -> Self {
         let last = LastReload {
-            at: now(),
+            at: clock::now(),
             cause: None,
             result: Ok(()),
         };
@@ -296,7 +297,7 @@ impl Reloader {
             Err(_) => self.counters.invalid.inc(),
         }
         self.state().last = LastReload {
-            at: now(),
+            at: clock::now(),
             cause: Some(cause),
             result: result.as_ref().map(|_| ()).map_err(Clone::clone),
         };
@@ -335,12 +336,6 @@ fn restart_needed(running: &Process, wanted: &Process) -> Vec<String> {
     .filter(|(_, running, wanted)| running != wanted)
     .map(|(key, running, wanted)| format!("{key}: runs with {running}, the file says {wanted}"))
     .collect()
-}
-
-fn now() -> Moment {
-    Moment {
-        unix_ms: jiff::Timestamp::now().as_millisecond(),
-    }
 }
 
 fn hash(text: &str) -> [u8; 32] {

@@ -48,11 +48,19 @@ impl AccessLog {
         Ok(Self { queue, dropped })
     }
 
-    /// Logs a request if the snapshot that it was decided on says so. Never waits.
+    /// Whether a request is to be logged, as the snapshot says that it was decided on. Asked once for each: what is
+    /// sampled is so by chance.
+    pub fn picks(&self, outcome: &Outcome<'_>) -> bool {
+        let share = match outcome.snapshot.logging.access {
+            AccessPolicy::Off => return false,
+            AccessPolicy::All => return true,
+            AccessPolicy::Sampled(share) => share,
+        };
+        outcome.status >= 500 || is_rescued(outcome) || chance() < u64::from(share.hundredths())
+    }
+
+    /// Logs a request that was picked. Never waits.
     pub fn offer(&self, outcome: &Outcome<'_>) {
-        if !is_wanted(outcome) {
-            return;
-        }
         let entry = Message::Entry(Box::new(Entry::new(outcome)));
         if self.queue.try_send(entry).is_err() {
             self.dropped.inc();
@@ -79,15 +87,6 @@ impl AccessLog {
         }
         let _ = written.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
-}
-
-fn is_wanted(outcome: &Outcome<'_>) -> bool {
-    let share = match outcome.snapshot.logging.access {
-        AccessPolicy::Off => return false,
-        AccessPolicy::All => return true,
-        AccessPolicy::Sampled(share) => share,
-    };
-    outcome.status >= 500 || is_rescued(outcome) || chance() < u64::from(share.hundredths())
 }
 
 fn is_rescued(outcome: &Outcome<'_>) -> bool {

@@ -14,28 +14,30 @@ pub(super) struct VersionText<'a> {
 impl<'a> VersionText<'a> {
     /// Reads a whole version, as strictly as the crate `semver` does; no leading `v`, nothing left out.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
-        let (text, build) = match text.split_once('+') {
-            Some((text, build)) => (text, Some(build)),
-            None => (text, None),
+        let (major, rest) = leading_number(text)?;
+        let (minor, rest) = leading_number(rest.strip_prefix('.')?)?;
+        let (patch, rest) = leading_number(rest.strip_prefix('.')?)?;
+        let version = |pre_release| Self {
+            core: [major, minor, patch],
+            pre_release,
+        };
+        if rest.is_empty() {
+            return Some(version(""));
+        }
+        let (pre_release, build) = match rest.split_once('+') {
+            Some((pre_release, build)) => (pre_release, Some(build)),
+            None => (rest, None),
         };
         if build.is_some_and(|build| !build.split('.').all(is_identifier)) {
             return None;
         }
-        let (core, pre_release) = match text.split_once('-') {
-            Some((core, pre_release)) => (core, Some(pre_release)),
-            None => (text, None),
-        };
-        let sound =
-            |part: &str| is_identifier(part) && (!is_number(part) || !leads_with_zero(part));
-        if pre_release.is_some_and(|pre_release| !pre_release.split('.').all(sound)) {
-            return None;
+        if pre_release.is_empty() {
+            return Some(version(""));
         }
-        let mut numbers = core.split('.').map(core_number);
-        let core = [numbers.next()??, numbers.next()??, numbers.next()??];
-        numbers.next().is_none().then_some(Self {
-            core,
-            pre_release: pre_release.unwrap_or_default(),
-        })
+        let pre_release = pre_release.strip_prefix('-')?;
+        let sound = |part: &str| is_identifier(part) && !(is_number(part) && leads_with_zero(part));
+        let all_sound = pre_release.split('.').all(sound);
+        all_sound.then(|| version(pre_release))
     }
 
     /// Which of the two comes first (semver.org, rule 11).
@@ -60,10 +62,16 @@ fn leads_with_zero(part: &str) -> bool {
     part.len() > 1 && part.starts_with('0')
 }
 
-fn core_number(part: &str) -> Option<u64> {
-    (is_number(part) && !leads_with_zero(part))
-        .then(|| part.parse().ok())
-        .flatten()
+/// The number that a text begins with, and what comes after it.
+fn leading_number(text: &str) -> Option<(u64, &str)> {
+    let octets = text.bytes();
+    let length = octets.take_while(|octet| octet.is_ascii_digit()).count();
+    let (digits, rest) = text.split_at_checked(length)?;
+    if leads_with_zero(digits) {
+        return None;
+    }
+    // Parsing refuses what has no digits, and what is too large.
+    Some((digits.parse().ok()?, rest))
 }
 
 /// A release comes after its pre-releases; identifiers compare one by one, and fewer come first.

@@ -13,6 +13,7 @@ use super::Metrics;
 use super::process::ProcessFigures;
 use super::registry::Families;
 use crate::canary::{Cause, ReasonKind};
+use crate::clock;
 use crate::meter::{BUCKETS, Counter, DeploymentMeter, Histogram};
 use crate::snapshot::Snapshot;
 
@@ -169,7 +170,7 @@ impl Page<'_> {
             "serin_flag_expired",
             "Whether the day has passed by which the flag should be gone",
         )?;
-        let now = jiff::Timestamp::now().as_millisecond();
+        let now = clock::now().unix_ms;
         for flag in &snapshot.flags {
             if let Some(expires) = flag.about.expires {
                 let labels = [("flag", &*flag.name)];

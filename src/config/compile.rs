@@ -1,0 +1,71 @@
+//! From the file's text to what the gateway runs on.
+
+use super::diagnostic::Diagnostic;
+use super::node::{Node, Value};
+use super::problems::Problems;
+use super::reader::Reader;
+use super::section::conditions::Audience;
+use super::section::{canary_urls, flags, identity, logging, process, routes, services};
+use super::{Config, Environment, Mode, fingerprint, interpolate, keys, structure, yaml};
+use crate::context::Moment;
+
+/// Compiles `routes.yaml`. `now` is what expiry dates are judged by.
+///
+/// # Errors
+/// Every problem of the file, warnings included, in file order. When there are only warnings, they are in the
+/// [`Config`].
+pub fn compile(
+    text: &str,
+    environment: &dyn Environment,
+    mode: Mode,
+    now: Moment,
+) -> Result<Config, Vec<Diagnostic>> {
+    let mut problems = Problems::default();
+    let Some(mut root) = yaml::parse(text, &mut problems) else {
+        return Err(problems.finish(None));
+    };
+    drop_anchors(&mut root);
+    interpolate::interpolate(&mut root, environment, mode, &mut problems);
+    structure::check(&root, &keys::ROOT, &mut problems);
+    let mut reader = Reader { problems, now };
+    // Compiled even when something is wrong already: all problems are told at once.
+    let mut config = compile_sections(&mut reader, &root);
+    let failed = reader.problems.has_errors();
+    let found = reader.problems.finish(Some(&root));
+    if failed {
+        return Err(found);
+    }
+    config.warnings = found;
+    Ok(config)
+}
+
+/// Takes out the top-level keys that are only there for anchors, which are resolved by now.
+fn drop_anchors(root: &mut Node) {
+    if let Value::Map(entries) = &mut root.value {
+        entries.retain(|entry| !entry.key.starts_with("x-"));
+    }
+}
+
+fn compile_sections(reader: &mut Reader, root: &Node) -> Config {
+    let trusted_proxies = process::trusted_proxies(reader, root);
+    let identity = identity::compile(reader, root, trusted_proxies);
+    let canary_urls = canary_urls::compile(reader, root);
+    let mut audience = Audience::new(root, &identity.properties);
+    let segments = audience.compile_segments(reader);
+    let flags = flags::compile(reader, root, &mut audience, &canary_urls);
+    let services = services::compile(reader, root);
+    services::check_claims(reader, root, &services, &flags);
+    let routes = routes::compile(reader, root);
+    Config {
+        services,
+        flags,
+        segments,
+        routes,
+        identity,
+        canary_urls,
+        logging: logging::compile(reader, root),
+        process: process::compile(reader, root),
+        digest: fingerprint::digest(root),
+        warnings: Vec::new(),
+    }
+}

@@ -1,0 +1,111 @@
+//! The keys of `canary_urls`, `listeners`, `admin`, `server` and `logging`.
+
+use super::{
+    DURATION, Key, PERCENTAGE, Shape, TEXT, TEXTS, Text, key, later, list, map, required, text,
+    text_or_map, word,
+};
+
+pub(super) static CANARY_URLS: Shape = map(&[required(
+    "allow",
+    "Networks, addresses and host names (exact or \"*.suffix\"); link-local addresses never are.",
+    &TEXTS,
+)]);
+
+pub(super) static LISTENERS: Shape = list(&LISTENER);
+
+static LISTENER: Shape = text_or_map(Text::Any, &LISTENER_KEYS);
+
+static LISTENER_KEYS: [Key; 3] = [
+    required("address", "Address and port, as in 0.0.0.0:8080.", &TEXT),
+    later("tls"),
+    later("proxy_protocol"),
+];
+
+pub(super) static ADMIN: Shape = text_or_map(Text::Any, &ADMIN_KEYS);
+
+static ADMIN_KEYS: [Key; 2] = [
+    key(
+        "address",
+        "Address and port; default 127.0.0.1:9900.",
+        &TEXT,
+    ),
+    later("tokens"),
+];
+
+pub(super) static SERVER: Shape = map(&[
+    key(
+        "threads",
+        "Worker threads; default 0: one per core.",
+        &THREADS,
+    ),
+    key(
+        "state_dir",
+        "Where what must survive a restart is kept; default ./state.",
+        &TEXT,
+    ),
+    key(
+        "trusted_proxies",
+        "Networks of proxies whose word counts; default none.",
+        &TEXTS,
+    ),
+    key(
+        "shutdown_delay",
+        "How long connections are still taken after SIGTERM; default 5s.",
+        &DURATION,
+    ),
+    key(
+        "shutdown_grace",
+        "How long running requests may then go on; default 30s.",
+        &DURATION,
+    ),
+    later("ready_without_flags"),
+    later("snapshot_max_age"),
+    later("removal_guard"),
+    later("limits"),
+    later("timeouts"),
+]);
+
+static THREADS: Shape = text(Text::Integer(0, 1024));
+
+pub(super) static LOGGING: Shape = map(&[
+    key(
+        "level",
+        "The least severe level that is written; default info.",
+        &LEVEL,
+    ),
+    key("format", "json (default) or text.", &FORMAT),
+    key(
+        "access",
+        "Which requests are logged: off, sampled (default) or all.",
+        &ACCESS,
+    ),
+    key(
+        "sample",
+        "How many with access: sampled; default 1%. 5xx and rescues always are.",
+        &PERCENTAGE,
+    ),
+    key(
+        "user_id",
+        "What stands for the user: hash (default), plain or omit.",
+        &USER_ID,
+    ),
+    key(
+        "hash_key",
+        "The secret that user IDs are hashed under; without it they are omitted.",
+        &TEXT,
+    ),
+]);
+
+static LEVEL: Shape = text(Text::Word(&[
+    word("error"),
+    word("warn"),
+    word("info"),
+    word("debug"),
+    word("trace"),
+]));
+
+static FORMAT: Shape = text(Text::Word(&[word("json"), word("text")]));
+
+static ACCESS: Shape = text(Text::Word(&[word("off"), word("sampled"), word("all")]));
+
+static USER_ID: Shape = text(Text::Word(&[word("hash"), word("plain"), word("omit")]));

@@ -1,0 +1,119 @@
+//! The JSON Schema of `routes.yaml` (draft 2020-12), for editors; made from the table of keys.
+
+use serde_json::{Map, Value, json};
+
+use super::keys::{Key, ROOT, Shape, Text};
+
+/// A value that is put in later can stand wherever a number or a boolean can.
+const INTERPOLATED: &str = r"\$\{";
+
+/// The whole schema. Keys that are not supported yet are absent.
+pub fn schema() -> Value {
+    let mut definitions = Map::new();
+    let mut schema = shape(&ROOT, &mut definitions);
+    schema.insert(
+        "$schema".to_owned(),
+        json!("https://json-schema.org/draft/2020-12/schema"),
+    );
+    schema.insert("title".to_owned(), json!("Serin's routes.yaml"));
+    // Keys for anchors.
+    schema.insert("patternProperties".to_owned(), json!({ "^x-": true }));
+    schema.insert("$defs".to_owned(), Value::Object(definitions));
+    Value::Object(schema)
+}
+
+/// A shape, or a reference to its definition if it has a name.
+fn reference(shape_: &Shape, definitions: &mut Map<String, Value>) -> Map<String, Value> {
+    let Some(name) = shape_.name else {
+        return shape(shape_, definitions);
+    };
+    if !definitions.contains_key(name) {
+        // Known by name before it is made, because it may contain itself.
+        definitions.insert(name.to_owned(), Value::Null);
+        let made = shape(shape_, definitions);
+        definitions.insert(name.to_owned(), Value::Object(made));
+    }
+    object(json!({ "$ref": format!("#/$defs/{name}") }))
+}
+
+/// Keywords for text, list and map stand beside each other: each applies to values of its own type only.
+fn shape(shape: &Shape, definitions: &mut Map<String, Value>) -> Map<String, Value> {
+    let mut schema = Map::new();
+    let mut types: Vec<&str> = Vec::new();
+    if let Some(text) = shape.text {
+        let (kinds, keywords) = single(text);
+        types.extend(kinds);
+        schema.extend(keywords);
+    }
+    if let Some(item) = shape.list {
+        types.push("array");
+        let items = reference(item, definitions);
+        schema.insert("items".to_owned(), Value::Object(items));
+    }
+    if let Some(keys) = &shape.map {
+        types.push("object");
+        let known: Map<String, Value> = keys
+            .known
+            .iter()
+            .filter_map(|key| Some((key.name.to_owned(), property(key, definitions)?)))
+            .collect();
+        let required: Vec<&str> = keys
+            .known
+            .iter()
+            .filter(|key| key.required)
+            .map(|key| key.name)
+            .collect();
+        let others = keys.named.map_or(json!(false), |shape| {
+            Value::Object(reference(shape, definitions))
+        });
+        schema.insert("properties".to_owned(), Value::Object(known));
+        schema.insert("additionalProperties".to_owned(), others);
+        if !required.is_empty() {
+            schema.insert("required".to_owned(), json!(required));
+        }
+    }
+    schema.insert("type".to_owned(), json!(types));
+    schema
+}
+
+fn property(key: &Key, definitions: &mut Map<String, Value>) -> Option<Value> {
+    let mut schema = reference(key.shape?, definitions);
+    schema.insert("description".to_owned(), json!(key.about));
+    Some(Value::Object(schema))
+}
+
+/// The types that a single value may have where YAML is read as JSON, and what it must look like.
+fn single(text: Text) -> (Vec<&'static str>, Map<String, Value>) {
+    let pattern = |form: &str| object(json!({ "pattern": format!("{form}|{INTERPOLATED}") }));
+    match text {
+        // What editors take for a number or a boolean is read as the text that stands there.
+        Text::Any => (vec!["string", "number", "boolean"], Map::new()),
+        Text::Bool => (
+            vec!["boolean", "string"],
+            object(json!({ "pattern": INTERPOLATED })),
+        ),
+        Text::Integer(least, most) => (
+            vec!["integer", "string"],
+            object(json!({ "minimum": least, "maximum": most, "pattern": INTERPOLATED })),
+        ),
+        Text::Duration => (vec!["string"], pattern("^[0-9]+(ms|s|m|h|d)$")),
+        Text::Percentage => (vec!["string"], pattern(r"^[0-9]+(\.[0-9]+)? *%$")),
+        Text::Url => (vec!["string"], pattern("^[hH]")),
+        Text::Word(words) => {
+            let due: Vec<&str> = words
+                .iter()
+                .filter(|word| word.due)
+                .map(|word| word.name)
+                .collect();
+            let form = json!({ "anyOf": [{ "enum": due }, { "pattern": INTERPOLATED }] });
+            (vec!["string"], object(form))
+        }
+    }
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}

@@ -1,0 +1,12 @@
+//! The sections of the file, each compiled to what the gateway runs on, and the names by which they refer to
+//! each other.
+
+pub mod canary_urls;
+pub mod conditions;
+pub mod flags;
+pub mod headers;
+pub mod identity;
+pub mod logging;
+pub mod process;
+pub mod routes;
+pub mod services;

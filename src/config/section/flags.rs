@@ -1,0 +1,320 @@
+//! `flags`: canary flags that are kept in the file.
+
+use std::sync::Arc;
+
+use super::conditions::{Audience, all};
+use crate::cluster::UpstreamUrl;
+use crate::cluster::policy::UrlPolicy;
+use crate::config::node::{Entry, Node};
+use crate::config::reader::Reader;
+use crate::config::value;
+use crate::context::{Field, Moment};
+use crate::engine::{About, Flag, Ring, Rollout, Stickiness, Variant, Variants};
+use crate::flag::Share;
+
+/// The variant that is stable whatever its URL.
+const STABLE: &str = "stable";
+
+/// The sum of all weights of a flag, in thousandths.
+const WHOLE: u32 = 1000;
+
+/// Compiles `flags`, in the order of their names.
+pub fn compile<'t>(
+    reader: &mut Reader,
+    root: &'t Node,
+    audience: &mut Audience<'t>,
+    policy: &UrlPolicy,
+) -> Vec<Arc<Flag>> {
+    let entries = root.get("flags").map(Node::entries).unwrap_or_default();
+    let mut flags: Vec<Arc<Flag>> = entries
+        .iter()
+        .map(|entry| Arc::new(flag(reader, entry, audience, policy)))
+        .collect();
+    flags.sort_by(|a, b| a.name.cmp(&b.name));
+    flags
+}
+
+fn flag<'t>(
+    reader: &mut Reader,
+    entry: &'t Entry,
+    audience: &mut Audience<'t>,
+    policy: &UrlPolicy,
+) -> Flag {
+    let node = &entry.value;
+    if let Err(hint) = value::flag_name(&entry.key) {
+        let message = format!(
+            "`{}` cannot be the name of a flag",
+            value::shortened(&entry.key)
+        );
+        reader.problems.error(entry.key_span, message).hint(hint);
+    }
+    let hashing = Hashing {
+        group: node
+            .get("group")
+            .and_then(|node| reader.name(node))
+            .unwrap_or(&entry.key)
+            .into(),
+        stickiness: stickiness(reader, node.get("stickiness"), audience),
+    };
+    check_targets(reader, entry);
+    let url = node
+        .get("url")
+        .and_then(|node| canary_url(reader, node, policy));
+    let enabled = node.get("enabled").and_then(|node| reader.bool(node));
+    Flag {
+        name: entry.key.as_str().into(),
+        enabled: enabled.unwrap_or(true),
+        rings: rings(reader, entry, audience, &hashing),
+        variants: node
+            .get("variants")
+            .and_then(|node| variants(reader, node, policy, &hashing)),
+        url,
+        about: about(reader, node),
+    }
+}
+
+/// What an ID is hashed together with, and which one.
+struct Hashing {
+    group: Arc<str>,
+    stickiness: Stickiness,
+}
+
+fn stickiness(reader: &mut Reader, node: Option<&Node>, audience: &Audience<'_>) -> Stickiness {
+    let Some((node, name)) = node.and_then(|node| Some((node, reader.name(node)?))) else {
+        return Stickiness::Default;
+    };
+    if name == "default" {
+        return Stickiness::Default;
+    }
+    match audience.field(name) {
+        Some((_, Field::RemoteAddress | Field::Now)) => {
+            reader
+                .problems
+                .error(node.span, format!("`{name}` is not an ID"))
+                .hint("`default`, `userId`, `sessionId` or a property");
+            Stickiness::Default
+        }
+        Some((_, field)) => Stickiness::Field(field),
+        None => {
+            let shown = node.scalar().map_or("", |scalar| scalar.shown());
+            let names = audience.field_names().chain(["default"]);
+            let hint = reader.problems.suggest(shown, names);
+            reader
+                .problems
+                .error(node.span, format!("there is no field `{shown}`"))
+                .hint(
+                    hint.unwrap_or_else(|| "`default`, `userId`, `sessionId` or a property".into()),
+                );
+            Stickiness::Default
+        }
+    }
+}
+
+/// A flag leads somewhere in one of two ways, not in both.
+fn check_targets(reader: &mut Reader, entry: &Entry) {
+    let node = &entry.value;
+    match (node.entry("url"), node.entry("variants")) {
+        (Some(_), Some(variants)) => {
+            reader
+                .problems
+                .error(
+                    variants.key_span,
+                    "a flag has a `url` or `variants`, not both",
+                )
+                .hint("give the variant its `url`");
+        }
+        (None, None) if node.scalar().is_none() && node.items().is_empty() => {
+            let message = format!(
+                "`{}` names no upstream, so it sends nobody anywhere",
+                entry.key
+            );
+            reader
+                .problems
+                .warning(entry.key_span, message)
+                .hint("give it a `url`, or `variants` with one");
+        }
+        _ => {}
+    }
+}
+
+/// A canary's URL; `None`, with a warning, for one that `canary_urls` does not allow.
+fn canary_url(reader: &mut Reader, node: &Node, policy: &UrlPolicy) -> Option<UpstreamUrl> {
+    let url = reader.url(node)?;
+    let scalar = node.scalar()?;
+    if scalar.is_placeholder() || policy.allows(&url) {
+        return Some(url);
+    }
+    let shown = value::shortened(scalar.shown());
+    let message = format!("`canary_urls` does not allow `{shown}`: these users are on stable");
+    reader
+        .problems
+        .warning(node.span, message)
+        .hint("add its network or its host name to `canary_urls.allow`; link-local addresses never are allowed");
+    None
+}
+
+fn about(reader: &mut Reader, node: &Node) -> About {
+    let text = |key: &str| {
+        let scalar = node.get(key)?.scalar()?;
+        Some(scalar.text().into())
+    };
+    let expires = node.get("expires").and_then(|node| {
+        let stand_in = Moment { unix_ms: i64::MAX };
+        let moment = reader.read(node, "a date", stand_in, value::end_of_day)?;
+        if moment < reader.now {
+            reader
+                .problems
+                .warning(node.span, "this flag has expired")
+                .hint("remove it, or move the date; no decision depends on it");
+        }
+        Some(moment)
+    });
+    About {
+        description: text("description"),
+        owner: text("owner"),
+        expires,
+    }
+}
+
+fn variants(
+    reader: &mut Reader,
+    node: &Node,
+    policy: &UrlPolicy,
+    hashing: &Hashing,
+) -> Option<Variants> {
+    let mut list: Vec<Variant> = Vec::new();
+    let mut unread = false;
+    for item in node.items() {
+        let placeholder = |key: &str| {
+            let scalar = item.get(key).and_then(Node::scalar);
+            scalar.is_some_and(|scalar| scalar.is_placeholder())
+        };
+        unread |= placeholder("weight") || placeholder("name");
+        let variant = variant(reader, item, policy);
+        if let (Some(variant), Some(name)) = (&variant, item.get("name"))
+            && list.iter().any(|other| other.name == variant.name)
+        {
+            reader
+                .problems
+                .error(name.span, "another variant of this flag has this name");
+        }
+        unread |= variant.is_none();
+        list.extend(variant);
+    }
+    let total: u32 = list.iter().map(|variant| variant.weight).sum();
+    if total != WHOLE && !unread {
+        let (whole, part) = (total / 10, total % 10);
+        let message = format!("the weights sum to {whole}.{part}%, not to 100%");
+        reader.problems.error(node.span, message);
+    }
+    Variants::new(list, hashing.group.clone(), hashing.stickiness)
+}
+
+fn variant(reader: &mut Reader, node: &Node, policy: &UrlPolicy) -> Option<Variant> {
+    let name_node = node.get("name");
+    let name = name_node.and_then(|node| {
+        reader.read(
+            node,
+            "a name for a variant",
+            "placeholder".to_owned(),
+            |text| value::flag_name(text).map(|()| text.to_owned()),
+        )
+    });
+    let weight = node
+        .get("weight")
+        .and_then(|node| reader.read(node, "a weight", 0, value::weight));
+    let url = node
+        .get("url")
+        .and_then(|node| Some((node, canary_url(reader, node, policy)?)));
+    if let (Some(STABLE), Some((node, _))) = (name.as_deref(), &url) {
+        reader
+            .problems
+            .warning(
+                node.span,
+                "the variant `stable` is the service's stable deployment, whatever its URL",
+            )
+            .hint("remove the `url`, or give the variant another name");
+    }
+    let name = name?;
+    Some(Variant {
+        url: url.map(|(_, url)| url).filter(|_| name != STABLE),
+        name: name.into(),
+        weight: weight?,
+    })
+}
+
+fn rings<'t>(
+    reader: &mut Reader,
+    entry: &'t Entry,
+    audience: &mut Audience<'t>,
+    hashing: &Hashing,
+) -> Vec<Ring> {
+    let nodes = entry
+        .value
+        .get("rings")
+        .map(Node::items)
+        .unwrap_or_default();
+    if nodes.is_empty() && !entry.value.entries().is_empty() {
+        let span = entry
+            .value
+            .entry("rings")
+            .map_or(entry.key_span, |rings| rings.key_span);
+        reader
+            .problems
+            .warning(
+                span,
+                format!("`{}` has no rings, so it is on for nobody", entry.key),
+            )
+            .hint("for everybody write `rings: [{ name: all, rollout: 100% }]`");
+    }
+    let mut names: Vec<Arc<str>> = Vec::new();
+    let mut rings = Vec::new();
+    for (node, number) in nodes.iter().zip(1..) {
+        let ring = ring(reader, node, number, audience, hashing);
+        if names.contains(&ring.name)
+            && let Some(name) = node.get("name")
+        {
+            reader
+                .problems
+                .error(name.span, "another ring of this flag has this name");
+        }
+        names.push(ring.name.clone());
+        rings.push(ring);
+    }
+    rings
+}
+
+fn ring<'t>(
+    reader: &mut Reader,
+    node: &'t Node,
+    number: usize,
+    audience: &mut Audience<'t>,
+    hashing: &Hashing,
+) -> Ring {
+    let name: Arc<str> = match node.get("name").and_then(|node| reader.name(node)) {
+        Some(name) => name.into(),
+        None => format!("ring {number}").into(),
+    };
+    let segments = node.get("segments").map(Node::items).unwrap_or_default();
+    let mut stated: Vec<_> = node
+        .get("segment")
+        .into_iter()
+        .chain(segments)
+        .map(|node| audience.segment_named(reader, node))
+        .collect();
+    if let Some(when) = node.get("when") {
+        stated.push(audience.condition(reader, when));
+    }
+    let share = node.get("rollout").and_then(|node| reader.share(node));
+    Ring {
+        name,
+        condition: all(stated),
+        rollout: Rollout {
+            share: share.unwrap_or(Share::ALL),
+            group: hashing.group.clone(),
+            stickiness: hashing.stickiness,
+            needs_id: false,
+        },
+        variants: None,
+    }
+}

@@ -1,0 +1,241 @@
+//! `routes`.
+
+pub mod actions;
+pub mod shadow;
+
+use std::collections::{HashMap, HashSet};
+
+use crate::config::node::{Entry, Node, Value};
+use crate::config::reader::Reader;
+use crate::config::section::headers::{self, Side};
+use crate::config::value;
+use crate::route::{
+    HeaderMatch, HostPattern, PathPattern, QueryMatch, Route, RouteMatch, ValuePattern,
+};
+
+/// Compiles `routes`, in file order.
+pub fn compile(reader: &mut Reader, root: &Node) -> Vec<Route> {
+    let services = actions::Services::new(root);
+    let nodes = root.get("routes").map(Node::items).unwrap_or_default();
+    if let (Some(entry), []) = (root.entry("routes"), nodes)
+        && matches!(entry.value.value, Value::List(_))
+    {
+        reader
+            .problems
+            .error(entry.key_span, "there is no route")
+            .hint("as in `- { path: /, service: search }`");
+    }
+    let mut names = Names::default();
+    let mut taken = shadow::Taken::default();
+    let mut routes = Vec::new();
+    for node in nodes {
+        let matches = matches(reader, node);
+        let action = actions::compile(reader, node, &services);
+        let response = node.get("response_headers");
+        let response_edits = headers::edits(reader, response, Side::Response);
+        let (Some(matches), Some(action)) = (matches, action) else {
+            continue;
+        };
+        if let Some(line) = taken.take(&matches, node.span.line) {
+            reader
+                .problems
+                .warning(node.span, "this route never matches")
+                .hint(format!("the one in line {line} takes the same requests"));
+        }
+        routes.push(Route {
+            name: names.distinct(node).into(),
+            matches,
+            action,
+            response_edits,
+        });
+    }
+    routes
+}
+
+/// Gives each route a name of its own.
+#[derive(Default)]
+struct Names(HashSet<String>, HashMap<String, usize>);
+
+impl Names {
+    /// Host and path as in the file; `#2` and so on for those that would be called the same.
+    fn distinct(&mut self, node: &Node) -> String {
+        let text = |node: &Node| node.scalar().map(|scalar| scalar.text().to_owned());
+        let host = node
+            .get("hosts")
+            .and_then(|hosts| hosts.items().first())
+            .and_then(text);
+        let path = node.get("path").and_then(|path| {
+            text(path).or_else(|| text(path.get("exact").or_else(|| path.get("regex"))?))
+        });
+        let name = host.unwrap_or_default() + path.as_deref().unwrap_or("/");
+        let count = self.1.entry(name.clone()).or_insert(0);
+        loop {
+            *count += 1;
+            let candidate = match *count {
+                1 => name.clone(),
+                number => format!("{name}#{number}"),
+            };
+            if self.0.insert(candidate.clone()) {
+                return candidate;
+            }
+        }
+    }
+}
+
+fn matches(reader: &mut Reader, node: &Node) -> Option<RouteMatch> {
+    let hosts = hosts(reader, node.get("hosts"));
+    let methods = methods(reader, node.get("methods"));
+    let headers = header_matches(reader, node.get("headers"));
+    let query = query_matches(reader, node.get("query"));
+    Some(RouteMatch {
+        hosts,
+        path: path(reader, node.get("path"))?,
+        methods,
+        headers,
+        query,
+    })
+}
+
+fn hosts(reader: &mut Reader, list: Option<&Node>) -> Vec<HostPattern> {
+    let Some(list) = list else {
+        return Vec::new();
+    };
+    none_is_not_every(reader, list, "hosts", "host");
+    let stand_in = || HostPattern::Exact("placeholder.invalid".into());
+    list.items()
+        .iter()
+        .filter_map(|node| reader.read(node, "a host", stand_in(), value::host))
+        .collect()
+}
+
+fn methods(reader: &mut Reader, list: Option<&Node>) -> Vec<http::Method> {
+    let Some(list) = list else {
+        return Vec::new();
+    };
+    none_is_not_every(reader, list, "methods", "method");
+    list.items()
+        .iter()
+        .filter_map(|node| reader.read(node, "a method", http::Method::GET, value::method))
+        .collect()
+}
+
+/// An empty list would read as "none" and match as "every".
+fn none_is_not_every(reader: &mut Reader, list: &Node, key: &str, what: &str) {
+    if matches!(&list.value, Value::List(items) if items.is_empty()) {
+        reader
+            .problems
+            .error(list.span, format!("this route takes no {what}"))
+            .hint(format!("for every {what} leave `{key}` out"));
+    }
+}
+
+fn path(reader: &mut Reader, node: Option<&Node>) -> Option<PathPattern> {
+    let Some(node) = node else {
+        return Some(PathPattern::Prefix("".into()));
+    };
+    let entries = match &node.value {
+        Value::Scalar(_) => return prefix(reader, node).map(PathPattern::Prefix),
+        _ => node.entries(),
+    };
+    let [entry] = entries else {
+        if matches!(node.value, Value::Map(_)) {
+            let message = "a path is one of `/prefix`, `{exact: …}` and `{regex: …}`";
+            reader.problems.error(node.span, message);
+        }
+        return None;
+    };
+    match entry.key.as_str() {
+        "exact" => reader
+            .read(&entry.value, "a path", "/".into(), plain_path)
+            .map(PathPattern::Exact),
+        "regex" => reader.whole_regex(&entry.value).map(PathPattern::Regex),
+        _ => None,
+    }
+}
+
+/// A path without its trailing slash: `/` is empty.
+pub(super) fn prefix(reader: &mut Reader, node: &Node) -> Option<Box<str>> {
+    reader.read(node, "a path", "".into(), |text| {
+        let path = plain_path(text)?;
+        Ok(path.strip_suffix('/').unwrap_or(&path).into())
+    })
+}
+
+/// A path in the form that requests are matched in, which has been normalised.
+fn plain_path(text: &str) -> Result<Box<str>, String> {
+    if !text.starts_with('/') {
+        return Err("a path begins with /".to_owned());
+    }
+    if text.contains(['?', '#']) {
+        return Err(
+            "a path has no query and no fragment; for the query there is `query`".to_owned(),
+        );
+    }
+    if text.contains('*') {
+        return Err("a prefix needs no `*`; for patterns there is {regex: …}".to_owned());
+    }
+    if text.contains("//")
+        || text
+            .split('/')
+            .any(|segment| segment == "." || segment == "..")
+    {
+        return Err("requests are matched after `//`, `.` and `..` are resolved".to_owned());
+    }
+    if text.contains(|c: char| c.is_control() || c == ' ' || c == '\\') {
+        return Err("a path has no spaces, backslashes and control characters".to_owned());
+    }
+    Ok(text.into())
+}
+
+fn header_matches(reader: &mut Reader, map: Option<&Node>) -> Vec<HeaderMatch> {
+    let mut headers: Vec<HeaderMatch> = Vec::new();
+    for entry in map.map(Node::entries).unwrap_or_default() {
+        let value = value_pattern(reader, entry);
+        let Some((name, value)) = headers::name(reader, entry).zip(value) else {
+            continue;
+        };
+        if headers.iter().any(|other| other.name == name) {
+            let message = format!("the header `{name}` stands here a second time");
+            reader
+                .problems
+                .error(entry.key_span, message)
+                .hint("header names have no case");
+        }
+        headers.push(HeaderMatch { name, value });
+    }
+    headers
+}
+
+fn query_matches(reader: &mut Reader, map: Option<&Node>) -> Vec<QueryMatch> {
+    let mut query = Vec::new();
+    for entry in map.map(Node::entries).unwrap_or_default() {
+        if entry.key.is_empty() {
+            reader.problems.error(entry.key_span, "a name is not empty");
+        }
+        query.extend(value_pattern(reader, entry).map(|value| QueryMatch {
+            name: entry.key.as_str().into(),
+            value,
+        }));
+    }
+    query
+}
+
+fn value_pattern(reader: &mut Reader, entry: &Entry) -> Option<ValuePattern> {
+    let node = &entry.value;
+    let entries = match &node.value {
+        Value::Scalar(scalar) => return Some(ValuePattern::Exact(scalar.text().into())),
+        _ => node.entries(),
+    };
+    let [entry] = entries else {
+        if matches!(node.value, Value::Map(_)) {
+            let message = "a value is one of a text, `{regex: …}` and `{present: …}`";
+            reader.problems.error(node.span, message);
+        }
+        return None;
+    };
+    match entry.key.as_str() {
+        "regex" => reader.whole_regex(&entry.value).map(ValuePattern::Regex),
+        "present" => reader.bool(&entry.value).map(ValuePattern::Present),
+        _ => None,
+    }
+}

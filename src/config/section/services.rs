@@ -1,0 +1,171 @@
+//! `services`, and which flags are whose canaries.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cluster::policy::UpstreamPolicy;
+use crate::cluster::{Balance, UpstreamUrl};
+use crate::config::ServiceConfig;
+use crate::config::node::{Entry, Node, Value};
+use crate::config::reader::Reader;
+use crate::config::value;
+use crate::engine::Flag;
+use crate::flag::Glob;
+
+/// Compiles `services`, in file order.
+pub fn compile(reader: &mut Reader, root: &Node) -> Vec<ServiceConfig> {
+    let entries = root.get("services").map(Node::entries).unwrap_or_default();
+    if let (Some(entry), []) = (root.entry("services"), entries)
+        && matches!(entry.value.value, Value::Map(_))
+    {
+        reader
+            .problems
+            .error(entry.key_span, "there is no service")
+            .hint("as in `search: http://127.0.0.1:9001`");
+    }
+    entries
+        .iter()
+        .filter_map(|entry| service(reader, entry))
+        .collect()
+}
+
+fn service(reader: &mut Reader, entry: &Entry) -> Option<ServiceConfig> {
+    let node = &entry.value;
+    if let Err(hint) = value::service_name(&entry.key) {
+        let message = format!(
+            "`{}` cannot be the name of a service",
+            value::shortened(&entry.key)
+        );
+        reader.problems.error(entry.key_span, message).hint(hint);
+    }
+    let upstream = upstream(reader, node);
+    let canaries = match node.get("canaries") {
+        Some(list) => list
+            .items()
+            .iter()
+            .filter_map(|node| reader.name(node).map(Glob::new))
+            .collect(),
+        None => vec![Glob::new(&format!("{}.*", entry.key))],
+    };
+    Some(ServiceConfig {
+        name: entry.key.as_str().into(),
+        stable: stable(reader, node)?,
+        canaries,
+        upstream,
+    })
+}
+
+/// The URL: the service's whole value, or `stable`, or `stable.url`.
+fn stable(reader: &mut Reader, node: &Node) -> Option<UpstreamUrl> {
+    let node = match &node.value {
+        Value::Scalar(_) => node,
+        _ => node.get("stable")?,
+    };
+    match &node.value {
+        Value::Scalar(_) => reader.url(node),
+        _ => reader.url(node.get("url")?),
+    }
+}
+
+fn upstream(reader: &mut Reader, node: &Node) -> UpstreamPolicy {
+    let timeouts = node.get("timeouts");
+    let mut timeout = |key: &str, default: u64| {
+        timeouts
+            .and_then(|timeouts| timeouts.get(key))
+            .and_then(|node| reader.time_limit(node))
+            .unwrap_or(Duration::from_secs(default))
+    };
+    let (connect_timeout, response_timeout, idle_timeout) = (
+        timeout("connect", 1),
+        timeout("response", 15),
+        timeout("idle", 60),
+    );
+    let on_connect = |section: &str| {
+        let causes = node.get(section).and_then(|section| section.get("on"));
+        causes.is_none_or(|causes| !causes.items().is_empty())
+    };
+    let attempts = node
+        .get("retries")
+        .and_then(|retries| retries.get("attempts"))
+        .and_then(|node| reader.integer(node, 0..=10))
+        .unwrap_or(1);
+    UpstreamPolicy {
+        balance: match reader.word(node.get("balance")) {
+            Some("round_robin") => Balance::RoundRobin,
+            _ => Balance::LeastRequests,
+        },
+        connect_timeout,
+        response_timeout,
+        idle_timeout,
+        retries: if on_connect("retries") { attempts } else { 0 },
+        rescue_on_connect: on_connect("rescue"),
+        preserve_host: node
+            .get("preserve_host")
+            .and_then(|node| reader.bool(node))
+            .unwrap_or(true),
+    }
+}
+
+/// Holds `canaries` and `flags` against each other: a flag that an entry names must be there, and no flag may
+/// belong to two services.
+pub fn check_claims(
+    reader: &mut Reader,
+    root: &Node,
+    services: &[ServiceConfig],
+    flags: &[Arc<Flag>],
+) {
+    let entries = root.get("services").map(Node::entries).unwrap_or_default();
+    let lists = entries
+        .iter()
+        .filter_map(|entry| entry.value.get("canaries"));
+    for node in lists.flat_map(Node::items) {
+        let Some(name) = reader.name(node).filter(|name| !name.contains('*')) else {
+            continue;
+        };
+        if flags
+            .binary_search_by(|flag| (*flag.name).cmp(name))
+            .is_err()
+        {
+            let shown = node.scalar().map_or("", |scalar| scalar.shown());
+            let hint = reader
+                .problems
+                .suggest(shown, flags.iter().map(|flag| &*flag.name));
+            reader
+                .problems
+                .error(node.span, format!("there is no flag `{shown}`"))
+                .maybe_hint(hint);
+        }
+    }
+    for entry in root.get("flags").map(Node::entries).unwrap_or_default() {
+        check_owner(reader, entry, services);
+    }
+}
+
+/// Of the services whose `canaries` match a flag, the one with the longest literal prefix has it.
+fn check_owner(reader: &mut Reader, flag: &Entry, services: &[ServiceConfig]) {
+    let claims = services.iter().filter_map(|service| {
+        let matching = service
+            .canaries
+            .iter()
+            .filter(|glob| glob.matches(&flag.key));
+        Some((matching.map(Glob::literal_prefix).max()?, service))
+    });
+    let mut best: Vec<(usize, &ServiceConfig)> = Vec::new();
+    for claim in claims {
+        match best.first() {
+            Some((longest, _)) if claim.0 < *longest => {}
+            Some((longest, _)) if claim.0 == *longest => best.push(claim),
+            _ => best = vec![claim],
+        }
+    }
+    if let [(_, one), (_, other), ..] = best.as_slice() {
+        let message = format!(
+            "`{}` is a canary of `{}` and of `{}`",
+            flag.key, one.name, other.name
+        );
+        reader
+            .problems
+            .error(flag.key_span, message)
+            .hint("name it in the `canaries` of one of them");
+    }
+}
