@@ -1,6 +1,8 @@
 //! The admin listener: probes, metrics and the API, off the request path; views of the floors below.
 
+mod body;
 pub mod config_check;
+pub mod explain;
 mod guard;
 mod livez;
 mod metrics;
@@ -70,6 +72,7 @@ fn router(state: Arc<AdminState>) -> Router {
         .route("/api/v1/status", get(status::status))
         .route("/api/v1/services", get(services::services))
         .route("/api/v1/services/{service}", get(services::service))
+        .route("/api/v1/explain", post(explain::explain))
         .route("/api/v1/reload", post(reload::reload))
         .route("/api/v1/config/check", config_check::route())
         .fallback(nowhere)

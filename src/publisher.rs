@@ -10,19 +10,16 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::config::Config;
-use crate::meter::Meters;
 use crate::resolver::ClusterDirectory;
+use crate::snapshot::Snapshot;
+use crate::snapshot::assemble::assemble;
 use crate::snapshot::store::SnapshotStore;
-use crate::snapshot::{Clusters, Snapshot};
 use crate::telemetry::metrics::MeterRegistry;
 
 /// How often clusters and meters are looked through for those that no snapshot points to.
 const SWEEP: Duration = Duration::from_secs(60);
 /// Updates that may wait.
 const QUEUE: usize = 16;
-
-/// How a snapshot is made of a configuration: [`crate::snapshot::assemble`]'s function, or a test's.
-pub type Assemble = fn(&Config, u64, &mut dyn Clusters, &mut dyn Meters) -> Snapshot;
 
 /// Something that the next snapshot is to hold.
 #[derive(Debug)]
@@ -57,7 +54,6 @@ pub struct PublisherHandle {
 pub struct Publisher {
     clusters: ClusterDirectory,
     meters: MeterRegistry,
-    assemble: Assemble,
     store: Arc<SnapshotStore>,
     generation: watch::Sender<u64>,
 }
@@ -68,7 +64,6 @@ impl Publisher {
         first: &Config,
         mut clusters: ClusterDirectory,
         mut meters: MeterRegistry,
-        assemble: Assemble,
         control: &Handle,
     ) -> PublisherHandle {
         let snapshot = Arc::new(assemble(first, 1, &mut clusters, &mut meters));
@@ -79,7 +74,6 @@ impl Publisher {
         let publisher = Self {
             clusters,
             meters,
-            assemble,
             store: store.clone(),
             generation,
         };
@@ -121,7 +115,7 @@ impl Publisher {
             };
         }
         let generation = running.generation + 1;
-        let next = (self.assemble)(config, generation, &mut self.clusters, &mut self.meters);
+        let next = assemble(config, generation, &mut self.clusters, &mut self.meters);
         let next = Arc::new(next);
         tell(&next);
         self.store.swap(next);

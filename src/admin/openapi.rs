@@ -8,8 +8,8 @@ struct Operation {
     method: &'static str,
     path: &'static str,
     summary: &'static str,
-    /// The media type of the request's body, if it has one.
-    takes: Option<&'static str>,
+    /// The media type and the schema's name of the request's body, if it has one.
+    takes: Option<(&'static str, &'static str)>,
     /// The media type and the schema's name of the answer.
     gives: (&'static str, &'static str),
     /// The statuses of the errors that are its own.
@@ -78,6 +78,14 @@ const OPERATIONS: &[Operation] = &[
     },
     Operation {
         method: "post",
+        path: "/api/v1/explain",
+        summary: "What would be decided for a user, and every step to it",
+        takes: Some((JSON, "Request")),
+        gives: (JSON, "Explanation"),
+        errors: &[400, 413, 422],
+    },
+    Operation {
+        method: "post",
         path: "/api/v1/reload",
         summary: "Read routes.yaml again and put it in force",
         takes: None,
@@ -88,7 +96,7 @@ const OPERATIONS: &[Operation] = &[
         method: "post",
         path: "/api/v1/config/check",
         summary: "Check a routes.yaml without using it",
-        takes: Some("application/yaml"),
+        takes: Some(("application/yaml", "Text")),
         gives: (JSON, "Check"),
         errors: &[400, 413],
     },
@@ -130,8 +138,8 @@ impl Operation {
         let problem = response("Any other error", "application/problem+json", "Problem");
         responses.insert("default".to_owned(), problem);
         let mut described = json!({ "summary": self.summary, "responses": responses });
-        if let Some(media) = self.takes {
-            let content = json!({ media: { "schema": { "type": "string" } } });
+        if let Some((media, schema)) = self.takes {
+            let content = json!({ media: { "schema": reference(schema) } });
             described["requestBody"] = json!({ "required": true, "content": content });
         }
         let parameters: Vec<Value> = self
@@ -218,6 +226,14 @@ fn schemas() -> Value {
         "Status": status(),
         "Services": object(&[("generation", count()), ("services", list(&reference("Service")))]),
         "Service": service(),
+        "Request": request(),
+        "Explanation": explanation(),
+        "Step": object(&[
+            ("condition", text()),
+            ("held", truth()),
+            ("seen?", maybe_text()),
+            ("steps?", list(&reference("Step"))),
+        ]),
         "Reload": object(&[
             ("generation", count()),
             ("digest", text()),
@@ -280,4 +296,75 @@ fn service() -> Value {
         ("requests", requests),
     ]);
     object(&[("name", text()), ("deployments", list(&deployment))])
+}
+
+fn request() -> Value {
+    let texts = || json!({ "type": "object", "additionalProperties": { "type": "string" } });
+    let scalars = json!({
+        "type": "object",
+        "additionalProperties": { "type": ["string", "number", "boolean"] },
+    });
+    let mut request = object(&[
+        ("user_id?", maybe_text()),
+        ("session_id?", maybe_text()),
+        ("host?", text()),
+        ("path?", json!({ "type": "string", "default": "/" })),
+        ("query?", maybe_text()),
+        ("method?", json!({ "type": "string", "default": "GET" })),
+        ("headers?", texts()),
+        ("remote_address?", maybe_text()),
+        ("properties?", scalars),
+    ]);
+    request["additionalProperties"] = json!(false);
+    request
+}
+
+fn explanation() -> Value {
+    let rollout = object(&[
+        ("share", text()),
+        ("group", text()),
+        ("id", maybe_text()),
+        ("position", maybe_text()),
+    ]);
+    let verdicts = json!(["unmet", "nobody", "no_id", "missed", "hit", "everybody"]);
+    let ring = object(&[
+        ("ring", text()),
+        ("purpose", json!({ "enum": ["decide", "compare"] })),
+        ("held", truth()),
+        ("verdict", json!({ "enum": verdicts })),
+        ("rollout", rollout),
+        ("condition?", reference("Step")),
+    ]);
+    let flag = object(&[
+        ("flag", text()),
+        ("enabled", truth()),
+        ("on", truth()),
+        ("variant", maybe_text()),
+        ("rings", list(&ring)),
+    ]);
+    let decision = object(&[
+        ("service", text()),
+        ("assigned", text()),
+        ("flag", maybe_text()),
+        ("variant", maybe_text()),
+        ("reason", text()),
+        ("ring", maybe_text()),
+        ("randomised", truth()),
+        ("flags", list(&flag)),
+        (
+            "preempted",
+            list(&object(&[("flag", text()), ("deployment", text())])),
+        ),
+        ("text", text()),
+    ]);
+    object(&[
+        ("generation", count()),
+        ("digest", text()),
+        ("route", text()),
+        (
+            "action",
+            json!({ "enum": ["forward", "redirect", "respond"] }),
+        ),
+        ("decision?", decision),
+    ])
 }

@@ -12,7 +12,7 @@ use super::{AdminState, openapi, serve};
 use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Severity, Span};
 use crate::publisher::reload::{Parts, Reloader};
-use crate::publisher::tests::fixture::{assemble, config};
+use crate::publisher::tests::fixture::config;
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::Dns;
@@ -83,13 +83,7 @@ impl Admin {
         let meters = MeterRegistry::default();
         let first = config(stable, 1);
         let clusters = ClusterDirectory::new(dns, Handle::current());
-        let publisher = Publisher::start(
-            &first,
-            clusters,
-            meters.clone(),
-            assemble,
-            &Handle::current(),
-        );
+        let publisher = Publisher::start(&first, clusters, meters.clone(), &Handle::current());
         let metrics = Metrics {
             meters,
             store: publisher.store().clone(),
@@ -298,6 +292,16 @@ async fn every_error_is_a_problem_document() {
     let wrong = admin.get("/api/v1/reload").await;
     assert_eq!(wrong.problem()["status"], 405);
     assert!(wrong.head.contains("allow: post"), "{}", wrong.head);
+    let large = format!("{{\"path\":\"{}\"}}", "x".repeat(70_000));
+    for (body, status) in [
+        ("{", 400),
+        ("{\"user\":\"u1\"}", 422),
+        ("{\"path\":\"/%00\"}", 422),
+        (large.as_str(), 413),
+    ] {
+        let answer = admin.post("/api/v1/explain", body).await;
+        assert_eq!(answer.problem()["status"], status, "{}", answer.body);
+    }
 }
 
 #[tokio::test]
@@ -357,7 +361,11 @@ async fn everything_in_the_document_is_there() {
     for (path, operations) in document["paths"].as_object().unwrap() {
         let path = path.replace("{service}", "search");
         for method in operations.as_object().unwrap().keys() {
-            let answer = admin.send(&method.to_uppercase(), &path, &[], "good").await;
+            let body = match path.as_str() {
+                "/api/v1/explain" => "{\"path\":\"/search\"}",
+                _ => "good",
+            };
+            let answer = admin.send(&method.to_uppercase(), &path, &[], body).await;
             assert_eq!(answer.status, 200, "{method} {path}");
         }
     }

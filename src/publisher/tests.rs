@@ -9,7 +9,7 @@ use crate::config::AccessPolicy;
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::Dns;
 use crate::telemetry::metrics::MeterRegistry;
-use fixture::{assemble, config};
+use fixture::config;
 
 fn start() -> PublisherHandle {
     let dns = Dns::new(Some("127.0.0.1:9")).unwrap();
@@ -19,7 +19,6 @@ fn start() -> PublisherHandle {
         &first,
         clusters,
         MeterRegistry::default(),
-        assemble,
         &Handle::current(),
     )
 }

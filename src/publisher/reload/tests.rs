@@ -7,7 +7,7 @@ use super::{Cause, Parts, ReloadFailure, Reloader};
 use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Severity, Span};
 use crate::publisher::Publisher;
-use crate::publisher::tests::fixture::{assemble, config};
+use crate::publisher::tests::fixture::config;
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::Dns;
 use crate::source::SourceStatus;
@@ -51,7 +51,7 @@ impl Running {
         let dns = Dns::new(Some("127.0.0.1:9")).unwrap();
         let clusters = ClusterDirectory::new(dns, Handle::current());
         let meters = MeterRegistry::default();
-        let publisher = Publisher::start(&first, clusters, meters, assemble, &Handle::current());
+        let publisher = Publisher::start(&first, clusters, meters, &Handle::current());
         let source = Arc::new(SourceStatus::new("file"));
         let counters = Arc::new(ReloadCounters::default());
         let parts = Parts {

@@ -1,23 +1,19 @@
-//! A small configuration and its snapshot, for the tests of this floor and the one above.
+//! A small configuration for the tests of this floor and the one above.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
-
+use crate::cluster::Balance;
 use crate::cluster::policy::{UpstreamPolicy, UrlPolicy};
-use crate::cluster::{Balance, UpstreamUrl};
 use crate::config::{
     AccessPolicy, Config, Level, LogFormat, Logging, Process, ServiceConfig, UserIdPolicy,
 };
 use crate::context::Moment;
 use crate::digest::Digest;
 use crate::engine::{About, Flag, Stickiness, Variant, Variants};
+use crate::flag::Glob;
 use crate::identity;
-use crate::meter::Meters;
-use crate::route::router::Router;
 use crate::route::{Action, Forward, PathPattern, Route, RouteMatch};
-use crate::snapshot::{Candidate, Clusters, Deployment, STABLE, Service, Snapshot, Target};
 
 /// A service "search" with stable at `stable`, and the flag "search.ab", whose variant "b" is a canary at
 /// 127.0.0.1:9. `content` stands for everything else that a digest is made of.
@@ -43,7 +39,7 @@ pub(crate) fn config(stable: &str, content: u8) -> Config {
         services: vec![ServiceConfig {
             name: "search".into(),
             stable: stable.parse().unwrap(),
-            canaries: Vec::new(),
+            canaries: vec![Glob::new("search.*")],
             upstream: upstream(),
         }],
         flags: vec![Arc::new(flag)],
@@ -103,67 +99,5 @@ fn route() -> Route {
             expose: false,
         }),
         response_edits: Vec::new(),
-    }
-}
-
-/// The snapshot of such a configuration.
-pub(crate) fn assemble(
-    config: &Config,
-    generation: u64,
-    clusters: &mut dyn Clusters,
-    meters: &mut dyn Meters,
-) -> Snapshot {
-    let services = config.services.iter();
-    let services = services.map(|service| assemble_service(service, config, clusters, meters));
-    Snapshot {
-        generation,
-        digest: config.digest,
-        router: Router::default(),
-        services: services.collect(),
-        routes: config.routes.clone(),
-        flags: config.flags.clone(),
-        identity: config.identity.clone(),
-        logging: config.logging.clone(),
-        unrouted: meters.deployment("-", "-"),
-        warnings: Vec::new(),
-    }
-}
-
-fn assemble_service(
-    service: &ServiceConfig,
-    config: &Config,
-    clusters: &mut dyn Clusters,
-    meters: &mut dyn Meters,
-) -> Service {
-    let name = &service.name;
-    let mut deployment = |deployment: &str, url: &UpstreamUrl| Deployment {
-        name: deployment.into(),
-        header: HeaderValue::from_str(deployment).unwrap(),
-        baggage: HeaderValue::from_str(&format!("serin.{name}={deployment}")).unwrap(),
-        cluster: clusters.cluster(name, deployment, url),
-        meter: meters.deployment(name, deployment),
-    };
-    let canary = "http://127.0.0.1:9".parse().unwrap();
-    let deployments = vec![
-        deployment("stable", &service.stable),
-        deployment("search.ab", &canary),
-    ];
-    let mut target = |deployment, variant: &str| Target {
-        deployment,
-        meter: meters.decision(name, "search.ab", variant),
-    };
-    let candidates = config.flags.iter().map(|flag| Candidate {
-        flag: flag.clone(),
-        plain: target(STABLE, ""),
-        variants: vec![target(STABLE, "a"), target(1, "b")],
-        ring_variants: Vec::new(),
-    });
-    Service {
-        name: name.clone(),
-        deployments,
-        candidates: candidates.collect(),
-        uses_session: false,
-        upstream: service.upstream.clone(),
-        meter: meters.service(name),
     }
 }

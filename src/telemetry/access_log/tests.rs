@@ -11,11 +11,11 @@ use crate::config::{AccessPolicy, UserIdPolicy};
 use crate::context::Moment;
 use crate::decide::{Decision, Reason, VariantRef};
 use crate::flag::Share;
-use crate::meter::Meters;
 use crate::publisher::tests::fixture;
 use crate::record::Outcome;
-use crate::snapshot::{Clusters, Snapshot};
-use crate::telemetry::metrics::MeterRegistry;
+use crate::snapshot::Snapshot;
+use crate::snapshot::assemble::assemble;
+use crate::snapshot::offline::{Offline, Unread};
 
 /// An output that the test can look at.
 #[derive(Clone, Default)]
@@ -41,25 +41,11 @@ impl Page {
     }
 }
 
-struct Literals;
-
-impl Clusters for Literals {
-    fn cluster(
-        &mut self,
-        _: &str,
-        _: &str,
-        url: &crate::cluster::UpstreamUrl,
-    ) -> Arc<crate::cluster::Cluster> {
-        Arc::new(crate::cluster::Cluster::new(1, url.clone()))
-    }
-}
-
 fn snapshot(access: AccessPolicy, user_id: UserIdPolicy) -> Arc<Snapshot> {
     let mut config = fixture::config("http://127.0.0.1:81", 1);
     config.logging.access = access;
     config.logging.user_id = user_id;
-    let meters: &mut dyn Meters = &mut MeterRegistry::default();
-    Arc::new(fixture::assemble(&config, 7, &mut Literals, meters))
+    Arc::new(assemble(&config, 7, &mut Offline::default(), &mut Unread))
 }
 
 fn outcome(snapshot: &Arc<Snapshot>) -> Outcome<'_> {

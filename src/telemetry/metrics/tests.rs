@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 
 use super::{Format, MeterRegistry, Metrics};
 use crate::canary::{Cause, ReasonKind};
-use crate::publisher::tests::fixture::{assemble, config};
+use crate::publisher::tests::fixture::config;
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::Dns;
@@ -17,13 +17,7 @@ fn metrics() -> (Metrics, PublisherHandle) {
     let meters = MeterRegistry::default();
     let clusters = ClusterDirectory::new(Dns::new(Some("127.0.0.1:9")).unwrap(), Handle::current());
     let first = config("http://127.0.0.1:81", 1);
-    let publisher = Publisher::start(
-        &first,
-        clusters,
-        meters.clone(),
-        assemble,
-        &Handle::current(),
-    );
+    let publisher = Publisher::start(&first, clusters, meters.clone(), &Handle::current());
     let metrics = Metrics {
         meters,
         store: publisher.store().clone(),
