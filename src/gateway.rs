@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,6 @@ use crate::publisher::reload::{Cause, Parts, Reloader};
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::{Dns, DnsSetupError};
-use crate::snapshot::assemble::assemble;
 use crate::source::environment::{NoEnvironment, ProcessEnvironment};
 use crate::source::file::FileSource;
 use crate::source::{FILE, SourceStatus};
@@ -108,13 +107,7 @@ impl Gateway {
         let dns = Dns::new(std::env::var("SERIN_DNS").ok().as_deref())?;
         let clusters = ClusterDirectory::new(dns, control.handle().clone());
         let meters = MeterRegistry::default();
-        let publisher = Publisher::start(
-            &config,
-            clusters,
-            meters.clone(),
-            assemble,
-            control.handle(),
-        );
+        let publisher = Publisher::start(&config, clusters, meters.clone(), control.handle());
         let metrics = metrics(&publisher, meters)?;
         let reloader = Arc::new(Reloader::new(
             Parts {
@@ -257,7 +250,7 @@ fn metrics(publisher: &PublisherHandle, meters: MeterRegistry) -> io::Result<Met
 }
 
 fn follow(
-    path: &PathBuf,
+    path: &Path,
     text: &str,
     metrics: &Metrics,
     reloader: &Arc<Reloader>,
