@@ -1,4 +1,130 @@
-//! Commands: arguments to exit code.
+//! Arguments to exit code.
+
+mod admin_client;
+mod explain;
+mod run;
 
 pub mod check;
 pub mod schema;
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+/// The thing asked about is not so.
+const NOT_SO: u8 = 1;
+/// The arguments were right, but what they need could not be had (sysexits.h: EX_UNAVAILABLE).
+const UNAVAILABLE: u8 = 69;
+/// The file is invalid (sysexits.h: EX_CONFIG).
+const BAD_CONFIG: u8 = 78;
+
+/// Canary-routing API gateway: same user, same deployment, everywhere, always.
+#[derive(Debug, Parser)]
+#[command(
+    name = "serin",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway; reloads when the file changes, on SIGHUP and by API; SIGTERM drains
+    Run(run::Args),
+    /// Validate a file and list every problem with line and column
+    Check(CheckArgs),
+    /// Show the decision for a user and every step to it
+    Explain(explain::Args),
+    /// Print the JSON Schema of routes.yaml, for editors
+    Schema,
+    /// Print a shell's completions
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigPath,
+    /// The same as --config
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    file: Option<PathBuf>,
+    /// How problems are printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Debug, clap::Args)]
+struct ConfigPath {
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE", default_value = "routes.yaml")]
+    config: PathBuf,
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Does what the arguments say.
+pub fn main() -> ExitCode {
+    // clap prints help, versions and usage errors itself, and exits with 0 or 2.
+    let done = match Cli::parse().command {
+        Command::Run(args) => Ok(run::run(&args)),
+        Command::Check(args) => check_file(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Schema => schema::run(&mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),
+        Command::Completions { shell } => completions(shell),
+    };
+    match done {
+        Ok(code) => code,
+        // A reader that went away (`serin schema | head`) has what it wanted.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("serin: {error}");
+            ExitCode::from(NOT_SO)
+        }
+    }
+}
+
+fn check_file(args: &CheckArgs) -> io::Result<ExitCode> {
+    let path = args.file.as_ref().unwrap_or(&args.config.config);
+    let colour = colour(io::stdout().is_terminal());
+    let valid = check::run(
+        path,
+        args.format == Format::Json,
+        colour,
+        &mut io::stdout().lock(),
+    )?;
+    Ok(if valid {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(NOT_SO)
+    })
+}
+
+fn completions(shell: clap_complete::Shell) -> io::Result<ExitCode> {
+    // Written whole: clap_complete panics when its writer fails.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "serin", &mut script);
+    io::stdout().lock().write_all(&script)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether to colour what is printed: on a terminal, unless `NO_COLOR` says no (no-color.org).
+fn colour(terminal: bool) -> bool {
+    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

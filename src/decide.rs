@@ -1,8 +1,100 @@
 //! THE product: which deployment a user is assigned, and why. Pure; one brain for the proxy, `explain` and the API.
 
+pub mod explain;
+
 use crate::canary::ReasonKind;
 use crate::context::{Context, Moment};
-use crate::snapshot::{DeploymentIndex, Service};
+use crate::engine::evaluate::Evaluation;
+use crate::engine::trace::{Recorder, Silent, Trace};
+use crate::snapshot::{DeploymentIndex, STABLE, Service};
+use explain::{Explanation, Preempted};
+
+pub use crate::engine::evaluate::VariantRef;
+
+/// Decides which deployment of a service a user is meant for. The first canary flag that is on decides, by its variant.
+pub fn decide(service: &Service, context: &Context<'_>, moment: Moment) -> Decision {
+    walk(service, context, moment, &mut Silent)
+}
+
+/// Decides as [`decide`] does, keeps every step to the decision, and asks who else would have had the user.
+pub fn explain<'a>(
+    service: &'a Service,
+    context: &'a Context<'_>,
+    moment: Moment,
+) -> Explanation<'a> {
+    let mut recorder = Recorder::default();
+    let decision = walk(service, context, moment, &mut recorder);
+    let rest = decision
+        .candidate
+        .map_or(service.candidates.len(), |candidate| candidate + 1);
+    let preempted = (rest..)
+        .zip(service.candidates.iter().skip(rest))
+        .filter_map(|(candidate, later)| {
+            let evaluation = later.flag.evaluate(context, moment, &mut Silent);
+            evaluation.on.then(|| Preempted {
+                candidate,
+                flag: &later.flag,
+                deployment: service.target(candidate, evaluation.variant).deployment,
+            })
+        })
+        .collect();
+    Explanation {
+        service,
+        decision,
+        asked: recorder.into_flags(),
+        preempted,
+    }
+}
+
+/// The one way to a decision, whoever watches.
+fn walk<'a, T: Trace<'a>>(
+    service: &'a Service,
+    context: &'a Context<'_>,
+    moment: Moment,
+    trace: &mut T,
+) -> Decision {
+    let mut missing_id = false;
+    let mut randomised = false;
+    for (index, candidate) in service.candidates.iter().enumerate() {
+        let evaluation = candidate.flag.evaluate(context, moment, trace);
+        if evaluation.on {
+            return by_flag(service, index, evaluation);
+        }
+        missing_id |= evaluation.missing_id;
+        randomised |= evaluation.randomised;
+    }
+    let mut flags = service.candidates.iter().map(|candidate| &candidate.flag);
+    let reason = if missing_id {
+        ReasonKind::NoIdentity
+    } else if flags.len() > 0 && flags.all(|flag| !flag.enabled) {
+        ReasonKind::FlagOff
+    } else {
+        ReasonKind::Default
+    };
+    Decision {
+        assigned: STABLE,
+        candidate: None,
+        variant: None,
+        reason: Reason::Plain(reason),
+        randomised,
+    }
+}
+
+/// The decision of a flag that is on. Without an ID to choose a variant by, the user is on stable under this flag:
+/// a choice by chance would be another one with every request.
+fn by_flag(service: &Service, candidate: usize, evaluation: Evaluation) -> Decision {
+    let reason = match evaluation.ring {
+        Some(ring) if !evaluation.missing_id => Reason::Ring(ring),
+        _ => Reason::Plain(ReasonKind::NoIdentity),
+    };
+    Decision {
+        assigned: service.target(candidate, evaluation.variant).deployment,
+        candidate: Some(candidate),
+        variant: evaluation.variant,
+        reason,
+        randomised: evaluation.randomised,
+    }
+}
 
 /// What was decided for one request on one service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,15 +109,6 @@ pub struct Decision {
     pub reason: Reason,
     /// Whether a percentage decided; only such assignments may be compared as an experiment.
     pub randomised: bool,
-}
-
-/// A variant of the deciding flag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VariantRef {
-    /// The ring whose own variants are meant; `None`: the flag's.
-    pub ring: Option<usize>,
-    /// The position in name order.
-    pub index: usize,
 }
 
 /// Why a deployment was assigned.
@@ -46,3 +129,6 @@ impl Reason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,251 @@
-//! dispatch
+//! What is to be done with one request: route, identity, decision, in this order, on one snapshot.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+
+use crate::context::{Context, Moment};
+use crate::decide::explain::Explanation;
+use crate::decide::{self, Decision};
+use crate::identity::Anonymous;
+use crate::request::RequestHead;
+use crate::request::hygiene;
+use crate::request::path::NormalPath;
+use crate::route::{Action, Forward, PathPattern, Redirect, Route, RouteIndex, ServiceIndex};
+use crate::snapshot::Snapshot;
+
+/// What is to be done with a request.
+#[derive(Debug)]
+pub enum Dispatch {
+    /// It is answered with an error.
+    Refuse(Refusal),
+    /// It is answered by its route.
+    Answer(Answer),
+    /// It goes to a service.
+    Forward(Plan),
+}
+
+/// Why a request goes nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// 400, 401 or 404.
+    pub status: StatusCode,
+    /// In words that may be shown to the client.
+    pub why: Cow<'static, str>,
+    /// The route that would have taken it.
+    pub route: Option<RouteIndex>,
+}
+
+/// A redirect or a fixed response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The route that says so.
+    pub route: RouteIndex,
+    /// The status.
+    pub status: StatusCode,
+    /// `Location`, for a redirect.
+    pub location: Option<String>,
+    /// The body; empty for a redirect.
+    pub body: Box<str>,
+}
+
+/// A request on its way to a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The route that took it.
+    pub route: RouteIndex,
+    /// Where it goes.
+    pub service: ServiceIndex,
+    /// Which deployment it is meant for, and why.
+    pub decision: Decision,
+    /// Path and query to send upstream, where they are not those that the client sent.
+    pub target: Option<String>,
+    /// The random ID that this anonymous user was given just now.
+    pub new_session: Option<String>,
+}
+
+/// Decides what is to be done. `fresh_id` makes a random ID; it is called only for an anonymous user who needs one.
+pub fn dispatch(
+    snapshot: &Snapshot,
+    head: &RequestHead<'_>,
+    host_required: bool,
+    moment: Moment,
+    fresh_id: &mut dyn FnMut() -> String,
+) -> Dispatch {
+    let matched = hygiene::check(head, &snapshot.identity, host_required)
+        .map_err(|unclean| Refusal::new(StatusCode::BAD_REQUEST, unclean.to_string(), None))
+        .and_then(|()| match_route(snapshot, head));
+    let (index, path) = match matched {
+        Ok(matched) => matched,
+        Err(refusal) => return Dispatch::Refuse(refusal),
+    };
+    let route = &snapshot.routes[index];
+    match &route.action {
+        Action::Forward(forward) => plan(snapshot, head, (index, forward), &path, moment, fresh_id),
+        Action::Redirect(redirect) => Dispatch::Answer(Answer {
+            route: index,
+            status: redirect.status,
+            location: Some(location(route, redirect, head, &path)),
+            body: "".into(),
+        }),
+        Action::Respond(respond) => Dispatch::Answer(Answer {
+            route: index,
+            status: respond.status,
+            location: None,
+            body: respond.body.clone(),
+        }),
+    }
+}
+
+/// What `explain` says of a request.
+#[derive(Debug)]
+pub struct Explained<'a> {
+    /// The route that takes it.
+    pub route: &'a Route,
+    /// Every step to the decision, where the route leads to a service.
+    pub decision: Option<Explanation<'a>>,
+}
+
+/// Explains what [`dispatch`] would decide for a user that is described rather than read from the request.
+pub fn explain<'a>(
+    snapshot: &'a Snapshot,
+    head: &RequestHead<'_>,
+    context: &'a Context<'_>,
+    moment: Moment,
+) -> Result<Explained<'a>, Refusal> {
+    let (index, _) = match_route(snapshot, head)?;
+    let route = &snapshot.routes[index];
+    let decision = match &route.action {
+        Action::Forward(forward) => Some(decide::explain(
+            &snapshot.services[forward.service],
+            context,
+            moment,
+        )),
+        Action::Redirect(_) | Action::Respond(_) => None,
+    };
+    Ok(Explained { route, decision })
+}
+
+impl Refusal {
+    /// For what is not a request that could be routed.
+    pub fn bad_request(why: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, why, None)
+    }
+
+    fn new(
+        status: StatusCode,
+        why: impl Into<Cow<'static, str>>,
+        route: Option<RouteIndex>,
+    ) -> Self {
+        Self {
+            status,
+            why: why.into(),
+            route,
+        }
+    }
+}
+
+fn match_route<'a>(
+    snapshot: &Snapshot,
+    head: &RequestHead<'a>,
+) -> Result<(RouteIndex, NormalPath<'a>), Refusal> {
+    let path = NormalPath::new(head.path)
+        .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string(), None))?;
+    let index = snapshot
+        .router
+        .find(&snapshot.routes, head, &path)
+        .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "no route for this request", None))?;
+    Ok((index, path))
+}
+
+fn plan(
+    snapshot: &Snapshot,
+    head: &RequestHead<'_>,
+    (index, forward): (RouteIndex, &Forward),
+    path: &NormalPath<'_>,
+    moment: Moment,
+    fresh_id: &mut dyn FnMut() -> String,
+) -> Dispatch {
+    let identity = &snapshot.identity;
+    let service = &snapshot.services[forward.service];
+    let mut context = identity.identify(head);
+    if identity.anonymous == Anonymous::Reject && context.user_id.is_none() {
+        let refusal = Refusal::new(
+            StatusCode::UNAUTHORIZED,
+            "this request names no user",
+            Some(index),
+        );
+        return Dispatch::Refuse(refusal);
+    }
+    let newcomer = context.user_id.is_none() && context.session_id.is_none();
+    let new_session = (identity.anonymous == Anonymous::Sticky && newcomer && service.uses_session)
+        .then(fresh_id);
+    if let Some(id) = &new_session {
+        context.session_id = Some(Cow::Owned(id.clone()));
+    }
+    Dispatch::Forward(Plan {
+        route: index,
+        service: forward.service,
+        decision: decide::decide(service, &context, moment),
+        target: rewritten(&snapshot.routes[index], forward, head, path),
+        new_session,
+    })
+}
+
+/// Path and query with the matched prefix replaced; `None` where the route does not rewrite.
+fn rewritten(
+    route: &Route,
+    forward: &Forward,
+    head: &RequestHead<'_>,
+    path: &NormalPath<'_>,
+) -> Option<String> {
+    let prefix = forward.rewrite_prefix.as_deref()?;
+    let path = replace_prefix(route, prefix, path);
+    Some(with_query(path, head.query))
+}
+
+fn location(
+    route: &Route,
+    redirect: &Redirect,
+    head: &RequestHead<'_>,
+    path: &NormalPath<'_>,
+) -> String {
+    let (base, own_query) = match redirect.to.split_once('?') {
+        Some((base, query)) => (base, Some(query)),
+        None => (&*redirect.to, None),
+    };
+    with_query(
+        replace_prefix(route, base.trim_end_matches('/'), path),
+        own_query.or(head.query),
+    )
+}
+
+/// The normal path with what the route's path pattern matched replaced: a prefix by a prefix, an exact path or one
+/// that an expression matched as a whole.
+fn replace_prefix(route: &Route, replacement: &str, path: &NormalPath<'_>) -> String {
+    let path = path.as_str();
+    let matched = match &route.matches.path {
+        PathPattern::Prefix(prefix) => prefix.trim_end_matches('/').len().min(path.len()),
+        PathPattern::Exact(_) | PathPattern::Regex(_) => path.len(),
+    };
+    let rest = path.get(matched..).unwrap_or_default();
+    let mut out = String::with_capacity(replacement.len() + rest.len() + 1);
+    out.push_str(replacement);
+    out.push_str(rest);
+    // A bare origin has no path to end in a slash, a replaced prefix may have left nothing.
+    if out.is_empty() || out.ends_with("://") {
+        out.push('/');
+    }
+    out
+}
+
+fn with_query(mut path: String, query: Option<&str>) -> String {
+    if let Some(query) = query {
+        path.push('?');
+        path.push_str(query);
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests;

@@ -142,3 +142,6 @@ pub struct Segment {
     /// Who belongs to it.
     pub condition: Condition,
 }
+
+#[cfg(test)]
+mod tests;

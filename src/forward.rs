@@ -1,1 +1,220 @@
-//! forward
+//! What upstreams and clients see: the header edits of one attempt and of one response, as data.
+
+pub mod baggage;
+pub mod trace_context;
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use http::header::{self, HeaderName, HeaderValue};
+use smallvec::SmallVec;
+
+use crate::canary::Cause;
+use crate::dispatch::Plan;
+use crate::edit::Edit;
+use crate::identity::{AnonymousCookie, SameSite, SecureCookie};
+use crate::request::{RequestHead, hygiene};
+use crate::snapshot::{DeploymentIndex, Service, Snapshot};
+
+/// Edits of one message, without memory taken for the usual number.
+pub type Edits = SmallVec<[Edit; 14]>;
+
+const DEPLOYMENT: HeaderName = HeaderName::from_static("x-serin-deployment");
+const DECISION: HeaderName = HeaderName::from_static("x-serin-decision");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// One attempt at an upstream.
+#[derive(Clone, Copy)]
+pub struct Attempt<'a> {
+    /// What the request was decided on.
+    pub snapshot: &'a Snapshot,
+    /// The request as the client sent it.
+    pub head: RequestHead<'a>,
+    /// What is to be done with it.
+    pub plan: &'a Plan,
+    /// Where this attempt goes.
+    pub deployment: DeploymentIndex,
+    /// The request's ID, for the log of every hop.
+    pub request_id: &'a HeaderValue,
+    /// This hop's span, a random number but 0.
+    pub span_id: u64,
+    /// The protocol that the client spoke, as `Via` writes it.
+    pub protocol: &'static str,
+}
+
+/// The edits of the request that goes upstream, before the route's own.
+pub fn request_edits(attempt: &Attempt<'_>) -> Edits {
+    let Attempt { snapshot, head, .. } = attempt;
+    let service = &snapshot.services[attempt.plan.service];
+    let deployment = &service.deployments[attempt.deployment];
+    let mut edits = Edits::new();
+    hygiene::visit_forbidden(head, &snapshot.identity, &mut |name| {
+        edits.push(Edit::Remove(name));
+    });
+    edits.push(Edit::Set(DEPLOYMENT, deployment.header.clone()));
+    let sent = baggage::kept(head, &service.name);
+    edits.push(Edit::Set(
+        BAGGAGE,
+        baggage::joined(sent, &deployment.baggage),
+    ));
+    trace(attempt, &mut edits);
+    edits.push(Edit::Set(REQUEST_ID, attempt.request_id.clone()));
+    forwarded(head, &mut edits);
+    edits.push(Edit::Add(
+        header::VIA,
+        HeaderValue::from_static(attempt.protocol),
+    ));
+    if !service.upstream.preserve_host
+        && let Ok(host) = HeaderValue::try_from(deployment.cluster.url.authority())
+    {
+        edits.push(Edit::Set(header::HOST, host));
+    }
+    edits
+}
+
+/// Continues a valid trace; removes what is no valid trace.
+fn trace(attempt: &Attempt<'_>, edits: &mut Edits) {
+    let headers = attempt.head.headers;
+    let Some(sent) = headers.first(TRACEPARENT.as_str()) else {
+        return;
+    };
+    let continued = trace_context::continued(sent, attempt.span_id, attempt.head.peer_trusted);
+    match continued.and_then(|value| HeaderValue::try_from(value).ok()) {
+        Some(value) => edits.push(Edit::Set(TRACEPARENT, value)),
+        None => edits.extend([Edit::Remove(TRACEPARENT), Edit::Remove(TRACESTATE)]),
+    }
+}
+
+/// `x-forwarded-*`: a trusted proxy's are continued, anybody else's are replaced.
+fn forwarded(head: &RequestHead<'_>, edits: &mut Edits) {
+    let mut chain = String::with_capacity(40);
+    if head.peer_trusted {
+        head.headers.visit(FORWARDED_FOR.as_str(), &mut |field| {
+            chain.push_str(&String::from_utf8_lossy(field));
+            chain.push_str(", ");
+        });
+    }
+    let _ = match head.peer.to_canonical() {
+        IpAddr::V4(address) => write!(chain, "{address}"),
+        IpAddr::V6(address) => write!(chain, "{address}"),
+    };
+    if let Ok(chain) = HeaderValue::try_from(chain) {
+        edits.push(Edit::Set(FORWARDED_FOR, chain));
+    }
+    let told = |name: &HeaderName| head.peer_trusted && head.headers.first(name.as_str()).is_some();
+    if !told(&FORWARDED_PROTO) {
+        edits.push(Edit::Set(FORWARDED_PROTO, HeaderValue::from_static("http")));
+    }
+    if !told(&FORWARDED_HOST)
+        && let Some(host) = head.headers.first(header::HOST.as_str())
+        && let Ok(host) = HeaderValue::from_bytes(host)
+    {
+        edits.push(Edit::Set(FORWARDED_HOST, host));
+    }
+}
+
+/// Who answered a request that went to a service.
+#[derive(Clone, Copy, Debug)]
+pub struct Served {
+    /// The deployment that answered.
+    pub deployment: DeploymentIndex,
+    /// Why, if it is not the assigned one.
+    pub cause: Option<Cause>,
+}
+
+/// The edits of the response that goes to the client, before the route's own. `expose` is the route's; `https` is
+/// whether the client came by HTTPS.
+pub fn response_edits(
+    snapshot: &Snapshot,
+    plan: &Plan,
+    served: Served,
+    expose: bool,
+    https: bool,
+) -> Edits {
+    let mut edits = Edits::new();
+    let decision = expose
+        .then(|| exposed(&snapshot.services[plan.service], plan, served))
+        .and_then(|value| HeaderValue::try_from(value).ok());
+    edits.push(match decision {
+        Some(value) => Edit::Set(DECISION, value),
+        None => Edit::Remove(DECISION),
+    });
+    if let Some(id) = &plan.new_session
+        && let Ok(cookie) = HeaderValue::try_from(set_cookie(&snapshot.identity.cookie, id, https))
+    {
+        edits.push(Edit::Add(header::SET_COOKIE, cookie));
+    }
+    edits
+}
+
+/// The decision as a structured field (RFC 9651): a dictionary with the service as its key.
+fn exposed(service: &Service, plan: &Plan, served: Served) -> String {
+    let mut out = String::with_capacity(96);
+    let decision = &plan.decision;
+    for (index, byte) in service.name.to_ascii_lowercase().bytes().enumerate() {
+        let fits = match byte {
+            b'a'..=b'z' | b'*' => true,
+            b'0'..=b'9' | b'_' | b'-' | b'.' => index > 0,
+            _ => false,
+        };
+        out.push(if fits { char::from(byte) } else { '*' });
+    }
+    let assigned = &service.deployments[decision.assigned].name;
+    let served_by = &service.deployments[served.deployment].name;
+    let reason = decision.reason.kind().as_str();
+    let pairs = [
+        ("=", &**assigned),
+        (";served=", &**served_by),
+        (";reason=", reason),
+        (
+            ";cause=",
+            served.cause.map(Cause::as_str).unwrap_or_default(),
+        ),
+    ];
+    for (key, text) in pairs.into_iter().filter(|(_, text)| !text.is_empty()) {
+        out.push_str(key);
+        push_string(&mut out, text);
+    }
+    out
+}
+
+/// A structured field's string; what is not printable ASCII is percent-encoded, since strings cannot hold it.
+fn push_string(out: &mut String, text: &str) {
+    out.push('"');
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend(['\\', char::from(byte)]),
+            b' '..=b'~' => out.push(char::from(byte)),
+            _ => {
+                let _ = write!(out, "%{byte:02X}");
+            }
+        }
+    }
+    out.push('"');
+}
+
+/// A `Set-Cookie` value for the anonymous cookie (RFC 6265bis).
+fn set_cookie(cookie: &AnonymousCookie, id: &str, https: bool) -> String {
+    let secure = match cookie.secure {
+        SecureCookie::Always => true,
+        SecureCookie::Never => false,
+        SecureCookie::Auto => https,
+    };
+    let same_site = match cookie.same_site {
+        SameSite::Strict => "Strict",
+        SameSite::Lax => "Lax",
+        SameSite::None => "None",
+    };
+    let (name, age) = (&cookie.name, cookie.max_age.as_secs());
+    let secure = if secure { "; Secure" } else { "" };
+    format!("{name}={id}; Path=/; Max-Age={age}; HttpOnly; SameSite={same_site}{secure}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,294 @@
-//! gateway
+//! The composition root: builds the process from a configuration, runs it, drains it.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::admin::readyz::Readiness;
+use crate::admin::{self, AdminState};
+use crate::clock;
+use crate::config::{self, Config, Mode};
+use crate::proxy::hooks::Proxy;
+use crate::proxy::listener;
+use crate::proxy::workers::Workers;
+use crate::publisher::reload::{Cause, Parts, Reloader};
+use crate::publisher::{Publisher, PublisherHandle};
+use crate::resolver::ClusterDirectory;
+use crate::resolver::dns::{Dns, DnsSetupError};
+use crate::source::environment::{NoEnvironment, ProcessEnvironment};
+use crate::source::file::FileSource;
+use crate::source::{FILE, SourceStatus};
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::log::LogControl;
+use crate::telemetry::metrics::{MeterRegistry, Metrics};
+
+/// Threads for everything but traffic: admin, DNS, reloads.
+const CONTROL_THREADS: usize = 2;
+/// How long the last admin requests and access log lines may take at the end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What the process is started with.
+pub struct Start {
+    /// The file.
+    pub path: PathBuf,
+    /// Its content.
+    pub text: String,
+    /// The content, compiled.
+    pub config: Config,
+}
+
+/// Why the gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {cause}")]
+    Bind {
+        /// Which one.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        cause: io::Error,
+    },
+    /// The resolver cannot be set up.
+    #[error(transparent)]
+    Dns(#[from] DnsSetupError),
+    /// A thread, a runtime or a watch cannot be had.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// A gateway that takes traffic.
+pub struct Gateway {
+    control: Runtime,
+    workers: Workers,
+    reloader: Arc<Reloader>,
+    readiness: Arc<Readiness>,
+    access_log: AccessLog,
+    admin: Admin,
+    signals: Signals,
+    // Follows the file for as long as it is held.
+    _file: FileSource,
+}
+
+struct Admin {
+    stop: oneshot::Sender<()>,
+    ended: oneshot::Receiver<()>,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Gateway {
+    /// Binds every socket first, then starts everything behind them.
+    pub fn start(start: Start) -> Result<Self, StartError> {
+        let started = Instant::now();
+        let Start { path, text, config } = start;
+        let log = LogControl::start(&config.logging);
+        let process = config.process.clone();
+        let sockets = process.listeners.iter().map(|&address| bind(address));
+        let sockets: Vec<TcpListener> = sockets.collect::<Result<_, _>>()?;
+        let admin_socket = bind(process.admin)?;
+        let control = Builder::new_multi_thread()
+            .worker_threads(CONTROL_THREADS)
+            .thread_name("serin-control")
+            .enable_all()
+            .build()?;
+        let _entered = control.enter();
+
+        let dns = Dns::new(std::env::var("SERIN_DNS").ok().as_deref())?;
+        let clusters = ClusterDirectory::new(dns, control.handle().clone());
+        let meters = MeterRegistry::default();
+        let publisher = Publisher::start(&config, clusters, meters.clone(), control.handle());
+        let metrics = metrics(&publisher, meters)?;
+        let reloader = Arc::new(Reloader::new(
+            Parts {
+                path: path.clone(),
+                compile: Arc::new(|text| {
+                    config::compile(text, &ProcessEnvironment, Mode::Run, clock::now())
+                }),
+                publisher: publisher.clone(),
+                log: Some(log),
+                source: metrics.sources[0].clone(),
+                counters: metrics.reloads.clone(),
+            },
+            &text,
+            &config,
+        ));
+        let file = follow(&path, &text, &metrics, &reloader)?;
+        let readiness = Arc::new(Readiness::default());
+        let access_log = metrics.access_log.clone();
+        let listeners: Vec<_> = sockets
+            .iter()
+            .map(TcpListener::local_addr)
+            .collect::<Result<_, _>>()?;
+        let active = metrics.active.clone();
+        let workers = Workers::start(worker_count(process.threads), sockets, || Proxy {
+            store: publisher.store().clone(),
+            access_log: access_log.clone(),
+            active: active.clone(),
+        })?;
+        let admin = serve_admin(admin_socket, metrics, &reloader, &readiness, started)?;
+        for address in listeners {
+            tracing::info!(kind = "listener", %address, "listening");
+        }
+        Ok(Self {
+            workers,
+            reloader,
+            readiness,
+            access_log,
+            admin,
+            signals: Signals::new()?,
+            _file: file,
+            control,
+        })
+    }
+
+    /// Runs until SIGTERM or SIGINT, and then until what runs has ended or its time is over.
+    pub fn run(self) {
+        let Self {
+            control,
+            workers,
+            reloader,
+            readiness,
+            access_log,
+            admin,
+            mut signals,
+            _file,
+        } = self;
+        control.block_on(async {
+            let delayed = signals.end(&reloader).await;
+            let (delay, grace) = reloader.shutdown_times();
+            let delay = if delayed { delay } else { Duration::ZERO };
+            tracing::info!(?delay, ?grace, "draining");
+            readiness.drain();
+            workers.close_connections();
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = signals.again() => tracing::warn!("told to end twice: draining ends at once"),
+            }
+            let cut = workers.drain(grace).await;
+            if cut > 0 {
+                tracing::warn!(
+                    connections = cut,
+                    "the grace period is over; connections were cut"
+                );
+            }
+            // Fails only when the admin API has ended already.
+            let _ = admin.stop.send(());
+            let _ = tokio::time::timeout(LAST_WORDS, admin.ended).await;
+        });
+        access_log.flush(LAST_WORDS);
+        tracing::info!("stopped");
+        control.shutdown_timeout(LAST_WORDS);
+    }
+}
+
+impl Signals {
+    /// Takes the signals over from the system, whose answer to each is to end the process.
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the end, and reloads on SIGHUP until then. Answers whether a load balancer is to be given time to
+    /// notice: it is on SIGTERM, while somebody who presses Ctrl-C is waiting.
+    async fn end(&mut self, reloader: &Arc<Reloader>) -> bool {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return true,
+                _ = self.interrupt.recv() => return false,
+                _ = self.hangup.recv() => {
+                    let reloader = reloader.clone();
+                    // How it went is logged, counted and shown by the reloader itself.
+                    tokio::spawn(async move { reloader.reload(Cause::Signal).await.is_ok() });
+                }
+            }
+        }
+    }
+
+    async fn again(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    listener::bind(address).map_err(|cause| StartError::Bind { address, cause })
+}
+
+/// One worker a core, unless told otherwise.
+fn worker_count(threads: usize) -> usize {
+    match threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
+}
+
+fn metrics(publisher: &PublisherHandle, meters: MeterRegistry) -> io::Result<Metrics> {
+    Ok(Metrics {
+        meters,
+        store: publisher.store().clone(),
+        active: Arc::default(),
+        reloads: Arc::default(),
+        sources: vec![Arc::new(SourceStatus::new(FILE))],
+        access_log: AccessLog::start(io::stdout())?,
+    })
+}
+
+fn follow(
+    path: &Path,
+    text: &str,
+    metrics: &Metrics,
+    reloader: &Arc<Reloader>,
+) -> io::Result<FileSource> {
+    let (events, inbox) = mpsc::channel(1);
+    let file = FileSource::start(path, text, metrics.sources[0].clone(), events)?;
+    let reloader = reloader.clone();
+    tokio::spawn(async move { reloader.follow(inbox).await });
+    Ok(file)
+}
+
+fn serve_admin(
+    socket: TcpListener,
+    metrics: Metrics,
+    reloader: &Arc<Reloader>,
+    readiness: &Arc<Readiness>,
+    started: Instant,
+) -> io::Result<Admin> {
+    let listener = tokio::net::TcpListener::from_std(socket)?;
+    let address = listener.local_addr()?;
+    let state = AdminState {
+        metrics,
+        reloader: reloader.clone(),
+        check: Arc::new(|text| config::compile(text, &NoEnvironment, Mode::Check, clock::now())),
+        readiness: readiness.clone(),
+        started,
+        address,
+    };
+    let (stop, stopped) = oneshot::channel();
+    let (done, ended) = oneshot::channel();
+    tokio::spawn(async move {
+        let stopped = async { stopped.await.unwrap_or_default() };
+        if let Err(error) = admin::serve(listener, state, stopped).await {
+            tracing::error!(%error, "the admin API has ended");
+        }
+        // Nobody waits for it when the process ends in another way.
+        let _ = done.send(());
+    });
+    tracing::info!(kind = "admin", %address, "listening");
+    Ok(Admin { stop, ended })
+}

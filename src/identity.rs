@@ -1,11 +1,18 @@
 //! Who the user is: where an ID or a property is read from, and whom it is believed from.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
 use ipnet::IpNet;
+use percent_encoding::percent_decode_str;
+use smallvec::SmallVec;
+
+use crate::cluster::split_port;
+use crate::context::Context;
+use crate::request::RequestHead;
 
 /// Whose word counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -106,6 +113,28 @@ impl Default for AnonymousCookie {
     }
 }
 
+/// A property that `identity.properties` does not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no property {name:?} under identity.properties; there are: {known}")]
+pub struct UnknownProperty {
+    name: String,
+    known: String,
+}
+
+impl UnknownProperty {
+    fn new(name: &str, known: &[Property]) -> Self {
+        let names: Vec<&str> = known.iter().map(|property| &*property.name).collect();
+        Self {
+            name: name.to_owned(),
+            known: if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(", ")
+            },
+        }
+    }
+}
+
 /// The whole of `identity`, and the proxies whose word counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
@@ -130,3 +159,127 @@ impl Rules {
             .any(|net| net.contains(&address))
     }
 }
+
+impl Rules {
+    /// Reads user ID, session ID, address and properties from a request. Nothing else of it is looked at.
+    pub fn identify<'a>(&self, head: &RequestHead<'a>) -> Context<'a> {
+        Context {
+            user_id: self.user_id.iter().find_map(|source| source.read(head)),
+            session_id: match self.anonymous {
+                Anonymous::Sticky => self.session(head),
+                Anonymous::Stable | Anonymous::Reject => None,
+            },
+            remote_address: self.client_address(head),
+            properties: self
+                .properties
+                .iter()
+                .map(|property| property.source.read(head))
+                .collect(),
+        }
+    }
+
+    /// A context that is described rather than read from a request: for `explain`.
+    pub fn describe<'a>(
+        &self,
+        user_id: Option<&'a str>,
+        session_id: Option<&'a str>,
+        remote_address: IpAddr,
+        properties: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Context<'a>, UnknownProperty> {
+        let mut context = Context {
+            user_id: user_id.map(Cow::Borrowed),
+            session_id: session_id.map(Cow::Borrowed),
+            remote_address: remote_address.to_canonical(),
+            properties: self.properties.iter().map(|_| None).collect(),
+        };
+        for (name, value) in properties {
+            let position = self
+                .properties
+                .iter()
+                .position(|known| *known.name == *name);
+            match position.and_then(|slot| context.properties.get_mut(slot)) {
+                Some(slot) => *slot = Some(Cow::Borrowed(value)),
+                None => return Err(UnknownProperty::new(name, &self.properties)),
+            }
+        }
+        Ok(context)
+    }
+
+    /// The client's address: the connection's peer, or the nearest address in `X-Forwarded-For` that is no trusted
+    /// proxy's, as far as trusted proxies vouch for it.
+    pub fn client_address(&self, head: &RequestHead<'_>) -> IpAddr {
+        let mut client = head.peer.to_canonical();
+        if !head.peer_trusted {
+            return client;
+        }
+        let mut fields: SmallVec<[&[u8]; 4]> = SmallVec::new();
+        head.headers
+            .visit("x-forwarded-for", &mut |field| fields.push(field));
+        let hops = fields
+            .iter()
+            .rev()
+            .flat_map(|field| field.rsplit(|&byte| byte == b','));
+        for hop in hops {
+            let Some(address) = std::str::from_utf8(hop).ok().and_then(forwarded_address) else {
+                break;
+            };
+            client = address;
+            if !self.trusts(client) {
+                break;
+            }
+        }
+        client
+    }
+
+    /// The anonymous cookie's value, if it could be one of ours.
+    fn session<'a>(&self, head: &RequestHead<'a>) -> Option<Cow<'a, str>> {
+        let value = head.cookie(&self.cookie.name)?;
+        let ours = (16..=64).contains(&value.len())
+            && value
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        ours.then_some(Cow::Borrowed(value))
+    }
+}
+
+impl Source {
+    /// The value, if it is there, is text, is not empty, and is believed from this peer.
+    fn read<'a>(&self, head: &RequestHead<'a>) -> Option<Cow<'a, str>> {
+        if self.trust == Trust::Proxies && !head.peer_trusted {
+            return None;
+        }
+        let value = match &self.place {
+            Place::Header(name) => Cow::Borrowed(head.headers.text(name.as_str())?.trim()),
+            Place::Cookie(name) => Cow::Borrowed(head.cookie(name)?),
+            Place::Query(name) => form_decoded(head.query_value(name)?)?,
+        };
+        (!value.is_empty()).then_some(value)
+    }
+}
+
+/// A query's value as forms encode it: `+` for a space, and percent-encoded UTF-8.
+fn form_decoded(value: &str) -> Option<Cow<'_, str>> {
+    if value.contains('+') {
+        let spaced = value.replace('+', " ");
+        return Some(Cow::Owned(
+            percent_decode_str(&spaced).decode_utf8().ok()?.into_owned(),
+        ));
+    }
+    percent_decode_str(value).decode_utf8().ok()
+}
+
+/// An entry of `X-Forwarded-For`: an address, perhaps with a port, IPv6 perhaps in brackets.
+fn forwarded_address(hop: &str) -> Option<IpAddr> {
+    let hop = hop.trim();
+    let address = hop.parse::<IpAddr>().ok().or_else(|| {
+        let (host, _) = split_port(hop);
+        host.trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse()
+            .ok()
+    });
+    address.map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,8 @@
 //! * F6 `cli`, [`gateway`]: arguments to exit code; the composition root.
 //! * F5 [`admin`]: HTTP API, probes and metrics; views of the floors below.
 //! * F4 [`proxy`]: the pingora adapter; its hooks only adapt, they decide nothing.
-//! * F3 [`source`], [`resolver`], [`publisher`], [`telemetry`]: files, DNS, the one writer of snapshots, what is told.
-//! * F2 [`snapshot`], [`decide`], [`dispatch`], [`forward`], [`record`]: one immutable whole, and the pure functions over it.
+//! * F3 [`clock`], [`source`], [`resolver`], [`publisher`], [`telemetry`]: files, DNS, the one writer of snapshots, what is told.
+//! * F2 [`snapshot`], [`attempts`], [`decide`], [`dispatch`], [`forward`], [`record`]: one immutable whole, and the pure functions over it.
 //! * F1 [`engine`], [`config`]: untrusted documents, checked and compiled.
 //! * F0 [`canary`], [`cluster`], [`context`], [`digest`],
 //!   [`edit`], [`flag`], [`identity`], [`meter`], [`request`], [`route`]:
@@ -26,12 +26,14 @@ pub mod route;
 pub mod config;
 pub mod engine;
 
+pub mod attempts;
 pub mod decide;
 pub mod dispatch;
 pub mod forward;
 pub mod record;
 pub mod snapshot;
 
+pub mod clock;
 pub mod publisher;
 pub mod resolver;
 pub mod source;

@@ -115,6 +115,8 @@ pub struct DeploymentMeter {
     pub served: CodeCounters,
     /// Requests assigned to it and served by stable in its place.
     pub served_by_stable: CodeCounters,
+    /// Requests assigned to it that no deployment answered.
+    pub unserved: CodeCounters,
     /// Whole requests that it served, from the head's arrival to the last byte.
     pub total: Histogram,
     /// The same requests, upstream only: from the attempt's start to the response's head.

@@ -25,8 +25,8 @@ pub struct Outcome<'a> {
     pub served: Option<DeploymentIndex>,
     /// Why, if it is not the assigned one; or why nobody answered.
     pub cause: Option<Cause>,
-    /// Further attempts on the same deployment.
-    pub retries: u32,
+    /// Why there were further attempts on the same deployment, one entry each.
+    pub retries: &'a [Cause],
     /// The status the client saw; 0: it went away before.
     pub status: u16,
     /// Octets of the request's body.
@@ -66,13 +66,14 @@ impl Outcome<'_> {
             return;
         };
         service.count_decision(&decision);
-        if let Some(cause) = self.cause {
-            for _ in 0..self.retries {
-                service.meter.retries[cause.index()].inc();
-            }
+        for cause in self.retries {
+            service.meter.retries[cause.index()].inc();
         }
         let assigned = &service.deployments[decision.assigned].meter;
-        let served = self.served.unwrap_or(decision.assigned);
+        let Some(served) = self.served else {
+            assigned.unserved.inc(self.status);
+            return;
+        };
         if served == decision.assigned {
             assigned.served.inc(self.status);
         } else {

@@ -1,5 +1,8 @@
 //! A request's head as the pure floors see it, whoever parsed it.
 
+pub mod hygiene;
+pub mod path;
+
 use std::net::IpAddr;
 
 /// Read access to header fields. Names are given in lower case; values are the octets as sent.

@@ -1,1 +1,135 @@
-//! resolver
+//! Names to addresses, in the background: the request path never waits for any of it.
+//!
+//! The directory hands out clusters when a snapshot is assembled. Behind every host name that some cluster needs
+//! there is one task on the control runtime, which looks the name up again whenever its answer has run out.
+
+pub mod dns;
+mod watch;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+
+use crate::cluster::{Cluster, UpstreamHost, UpstreamUrl};
+use crate::snapshot::{Clusters, STABLE, Snapshot};
+use dns::Dns;
+use watch::NameWatch;
+
+/// How long a cluster that no snapshot points to is kept, so that a change which is taken back soon finds its
+/// addresses and connections again.
+const KEPT_UNUSED: Duration = Duration::from_secs(600);
+
+/// Every cluster of the process, and the tasks that keep their addresses fresh.
+#[derive(Debug)]
+pub struct ClusterDirectory {
+    clusters: HashMap<Key, Entry>,
+    names: HashMap<(Box<str>, Audience), NameWatch>,
+    dns: Arc<Dns>,
+    control: Handle,
+    last_id: u64,
+}
+
+/// What makes two clusters the same.
+type Key = (Box<str>, Box<str>, UpstreamUrl);
+
+#[derive(Debug)]
+struct Entry {
+    cluster: Arc<Cluster>,
+    unused_since: Option<Instant>,
+}
+
+/// Who named the upstream. The platform's own names may resolve to any address; a canary's may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Audience {
+    Stable,
+    Canary,
+}
+
+impl ClusterDirectory {
+    /// An empty directory that looks names up with `dns`, by tasks on the runtime `control`.
+    pub fn new(dns: Dns, control: Handle) -> Self {
+        Self {
+            clusters: HashMap::new(),
+            names: HashMap::new(),
+            dns: Arc::new(dns),
+            control,
+            last_id: 0,
+        }
+    }
+
+    /// Drops what no snapshot has pointed to for a while, and ends the look-ups that nobody needs any more.
+    pub fn sweep(&mut self, now: Instant) {
+        self.clusters.retain(|_, entry| {
+            // Only this directory, borrowed here, could make a second handle of a cluster that it alone holds.
+            if Arc::strong_count(&entry.cluster) > 1 {
+                entry.unused_since = None;
+                return true;
+            }
+            let since = *entry.unused_since.get_or_insert(now);
+            now.duration_since(since) < KEPT_UNUSED
+        });
+        self.names.retain(|_, watch| watch.is_needed());
+    }
+
+    /// How many clusters there are.
+    pub fn len(&self) -> usize {
+        self.clusters.len()
+    }
+
+    /// Whether there is no cluster.
+    pub fn is_empty(&self) -> bool {
+        self.clusters.is_empty()
+    }
+
+    fn watch(&mut self, name: &str, audience: Audience, cluster: &Arc<Cluster>) {
+        let (dns, control) = (&self.dns, &self.control);
+        self.names
+            .entry((name.into(), audience))
+            .or_insert_with(|| NameWatch::start(name, audience, dns.clone(), control))
+            .add(cluster);
+    }
+}
+
+impl Clusters for ClusterDirectory {
+    fn cluster(&mut self, service: &str, deployment: &str, url: &UpstreamUrl) -> Arc<Cluster> {
+        let key = (service.into(), deployment.into(), url.clone());
+        if let Some(entry) = self.clusters.get_mut(&key) {
+            entry.unused_since = None;
+            return entry.cluster.clone();
+        }
+        self.last_id += 1;
+        let cluster = Arc::new(Cluster::new(self.last_id, url.clone()));
+        if let UpstreamHost::Name(name) = url.host() {
+            let audience = if deployment == "stable" {
+                Audience::Stable
+            } else {
+                Audience::Canary
+            };
+            self.watch(name, audience, &cluster);
+        }
+        let entry = Entry {
+            cluster: cluster.clone(),
+            unused_since: None,
+        };
+        self.clusters.insert(key, entry);
+        cluster
+    }
+}
+
+/// The services of a snapshot whose stable deployment's name has neither resolved nor failed yet. Readiness waits
+/// until there is none.
+pub fn unsettled(snapshot: &Snapshot) -> impl Iterator<Item = &str> {
+    snapshot
+        .services
+        .iter()
+        .filter(|service| {
+            let stable = service.deployments.get(STABLE);
+            stable.is_some_and(|stable| !stable.cluster.is_settled())
+        })
+        .map(|service| &*service.name)
+}
+
+#[cfg(test)]
+mod tests;

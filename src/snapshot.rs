@@ -1,6 +1,11 @@
 //! One immutable, consistent whole that requests are decided on, and the cell it is swapped in.
 
 pub mod assemble;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod offline;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod store;
 
 use std::sync::Arc;

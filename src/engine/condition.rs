@@ -2,7 +2,9 @@
 
 mod compile;
 mod display;
+mod evaluate;
 mod operator;
+mod version;
 
 use std::sync::Arc;
 

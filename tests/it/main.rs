@@ -1,1 +1,18 @@
+//! Tests of the built binary: real clients through it to real servers. One file a paragraph of the contract.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a broken assumption of a test is a failed test"
+)]
 
+mod admin;
+mod cli;
+mod dns;
+mod floors;
+mod harness;
+mod identity;
+mod lifecycle;
+mod reload;
+mod rescue;
+mod routing;
+mod split;

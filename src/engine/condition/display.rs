@@ -91,7 +91,7 @@ impl Display for Test {
                 write!(f, "{word} {moment}")
             }
             Self::Semver(compare, version) => write!(f, "{} {version}", Operator::Semver(*compare)),
-            Self::Matches(expression) => write!(f, "matches {:?}", expression.as_str()),
+            Self::Matches(expression) => write!(f, "matches /{expression}/"),
         }
     }
 }
@@ -178,7 +178,7 @@ mod tests {
             ),
             (
                 test("path", "matches", &["^a"], true),
-                r#"path matches "(?i)^a""#,
+                "path matches /(?i)^a/",
             ),
         ] {
             assert_eq!(condition.to_string(), expected);

@@ -1,0 +1,33 @@
+# `make run` shows a running split; `make test` is everything that must pass.
+
+CARGO ?= cargo
+
+.PHONY: run test check fmt lint doc bench
+
+# Two sample deployments and the gateway before them, by routes.yaml; Ctrl-C ends all three.
+run:
+	@scripts/install-build-deps
+	@CARGO=$(CARGO) scripts/run-sample
+
+# Installs what is missing, then runs every test: unit, integration (through the built binary) and documentation.
+test:
+	@scripts/install-test-deps
+	$(CARGO) test --locked
+
+# The two files that the repository carries.
+check:
+	$(CARGO) run --locked --quiet -- check routes.yaml
+	$(CARGO) run --locked --quiet -- check deploy/reference.yaml
+
+fmt:
+	$(CARGO) fmt --all
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+bench:
+	$(CARGO) bench --locked

@@ -1,0 +1,21 @@
+//! Reading JSON bodies.
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+use super::problem::Problem;
+
+/// The document that a body holds.
+pub(super) fn document<T: DeserializeOwned>(
+    body: Result<Bytes, BytesRejection>,
+) -> Result<T, Problem> {
+    serde_json::from_slice(&body?).map_err(|error| {
+        let status = match error.classify() {
+            Category::Data => 422,
+            Category::Syntax | Category::Eof | Category::Io => 400,
+        };
+        Problem::new(status, format!("the body: {error}"))
+    })
+}

@@ -1,0 +1,245 @@
+//! An explanation as JSON.
+
+use serde::Serialize;
+
+use crate::decide::Reason;
+use crate::decide::explain::Explanation;
+use crate::dispatch::Explained;
+use crate::engine::condition::Condition;
+use crate::engine::trace::{Bucket, FlagRecord, Purpose, RingRecord, Seen, Step, Verdict};
+use crate::flag::Share;
+use crate::route::Action;
+use crate::snapshot::{DeploymentIndex, Service, Snapshot};
+
+/// What would be done with a request.
+#[derive(Debug, Serialize)]
+pub struct ExplanationView {
+    generation: u64,
+    digest: String,
+    route: String,
+    action: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<DecisionView>,
+}
+
+#[derive(Debug, Serialize)]
+struct DecisionView {
+    service: String,
+    assigned: String,
+    flag: Option<String>,
+    variant: Option<String>,
+    reason: &'static str,
+    ring: Option<String>,
+    randomised: bool,
+    flags: Vec<FlagView>,
+    preempted: Vec<PreemptedView>,
+    /// The same for people.
+    text: String,
+}
+
+#[derive(Debug, Serialize)]
+struct FlagView {
+    flag: String,
+    enabled: bool,
+    on: bool,
+    variant: Option<String>,
+    rings: Vec<RingView>,
+}
+
+#[derive(Debug, Serialize)]
+struct RingView {
+    ring: String,
+    purpose: &'static str,
+    held: bool,
+    verdict: &'static str,
+    rollout: RolloutView,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<StepView>,
+}
+
+#[derive(Debug, Serialize)]
+struct RolloutView {
+    share: String,
+    group: String,
+    id: Option<String>,
+    position: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct StepView {
+    condition: String,
+    held: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seen: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    steps: Vec<StepView>,
+}
+
+#[derive(Debug, Serialize)]
+struct PreemptedView {
+    flag: String,
+    deployment: String,
+}
+
+impl ExplanationView {
+    pub(super) fn new(snapshot: &Snapshot, explained: &Explained<'_>) -> Self {
+        Self {
+            generation: snapshot.generation,
+            digest: snapshot.digest.to_string(),
+            route: explained.route.name.to_string(),
+            action: match explained.route.action {
+                Action::Forward(_) => "forward",
+                Action::Redirect(_) => "redirect",
+                Action::Respond(_) => "respond",
+            },
+            decision: explained.decision.as_ref().map(DecisionView::from),
+        }
+    }
+}
+
+impl From<&Explanation<'_>> for DecisionView {
+    fn from(explanation: &Explanation<'_>) -> Self {
+        let decision = &explanation.decision;
+        let deciding = explanation.deciding_flag();
+        let ring = match decision.reason {
+            Reason::Ring(index) => deciding.and_then(|record| record.flag.rings.get(index)),
+            Reason::Plain(_) => None,
+        };
+        let preempted = explanation.preempted.iter().map(|later| PreemptedView {
+            flag: later.flag.name.to_string(),
+            deployment: deployment(explanation.service, later.deployment),
+        });
+        Self {
+            service: explanation.service.name.to_string(),
+            assigned: explanation.assigned().to_owned(),
+            flag: deciding.map(|record| record.flag.name.to_string()),
+            variant: deciding.and_then(variant),
+            reason: decision.reason.kind().as_str(),
+            ring: ring.map(|ring| ring.name.to_string()),
+            randomised: decision.randomised,
+            flags: explanation.asked.iter().map(FlagView::from).collect(),
+            preempted: preempted.collect(),
+            text: explanation.to_string(),
+        }
+    }
+}
+
+fn deployment(service: &Service, index: DeploymentIndex) -> String {
+    let deployment = service.deployments.get(index);
+    deployment.map_or_else(String::new, |deployment| deployment.name.to_string())
+}
+
+fn variant(record: &FlagRecord<'_>) -> Option<String> {
+    let (variants, draw) = record.draw?;
+    let variant = draw
+        .variant()
+        .and_then(|index| variants.list().get(index))?;
+    Some(variant.name.to_string())
+}
+
+impl From<&FlagRecord<'_>> for FlagView {
+    fn from(record: &FlagRecord<'_>) -> Self {
+        Self {
+            flag: record.flag.name.to_string(),
+            enabled: record.flag.enabled,
+            on: record.evaluation.on,
+            variant: variant(record),
+            rings: record.rings.iter().map(RingView::from).collect(),
+        }
+    }
+}
+
+impl From<&RingRecord<'_>> for RingView {
+    fn from(record: &RingRecord<'_>) -> Self {
+        let (verdict, bucket) = match record.verdict {
+            Verdict::Unmet => ("unmet", None),
+            Verdict::Nobody => ("nobody", None),
+            Verdict::NoId => ("no_id", None),
+            Verdict::Missed(bucket) => ("missed", Some(bucket)),
+            Verdict::Hit(bucket) => ("hit", Some(bucket)),
+            Verdict::Everybody => ("everybody", None),
+        };
+        let rollout = &record.ring.rollout;
+        Self {
+            ring: record.ring.name.to_string(),
+            purpose: match record.purpose {
+                Purpose::Decide => "decide",
+                Purpose::Compare => "compare",
+            },
+            held: record.verdict.holds(),
+            verdict,
+            rollout: RolloutView {
+                share: rollout.share.to_string(),
+                group: rollout.group.to_string(),
+                id: bucket.map(|bucket| bucket.id.to_owned()),
+                position: bucket.map(position),
+            },
+            condition: record
+                .condition
+                .as_ref()
+                .filter(|step| !is_empty(step))
+                .map(StepView::from),
+        }
+    }
+}
+
+/// A ring without conditions.
+fn is_empty(step: &Step<'_>) -> bool {
+    matches!(
+        step,
+        Step::Group { condition: Condition::All(parts), .. } if parts.is_empty()
+    )
+}
+
+/// As a percentage, to be compared with the share.
+fn position(bucket: Bucket<'_>) -> String {
+    Share::new(bucket.position)
+        .unwrap_or(Share::ALL)
+        .to_string()
+}
+
+impl From<&Step<'_>> for StepView {
+    fn from(step: &Step<'_>) -> Self {
+        match step {
+            Step::Test {
+                constraint,
+                seen,
+                held,
+            } => Self {
+                condition: constraint.to_string(),
+                held: *held,
+                seen: Some(shown(*seen)),
+                steps: Vec::new(),
+            },
+            Step::Group {
+                condition,
+                steps,
+                held,
+            } => Self {
+                condition: title(condition),
+                held: *held,
+                seen: None,
+                steps: steps.iter().map(Self::from).collect(),
+            },
+        }
+    }
+}
+
+/// What a condition with parts is called; the parts stand below it.
+fn title(condition: &Condition) -> String {
+    match condition {
+        Condition::All(_) => "all of".to_owned(),
+        Condition::Any(_) => "any of".to_owned(),
+        Condition::Not(_) => "not".to_owned(),
+        Condition::Segment(_) | Condition::Test(_) => condition.to_string(),
+    }
+}
+
+fn shown(seen: Seen<'_>) -> Option<String> {
+    match seen {
+        Seen::Missing => None,
+        Seen::Text(text) => Some(text.to_owned()),
+        Seen::Address(address) => Some(address.to_string()),
+        Seen::Moment(moment) => Some(moment.to_string()),
+    }
+}

@@ -1,0 +1,370 @@
+//! `GET /api/v1/openapi.json`: the API, described (OpenAPI 3.1).
+
+use axum::Json;
+use serde_json::{Map, Value, json};
+
+/// One operation.
+struct Operation {
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+    /// The media type and the schema's name of the request's body, if it has one.
+    takes: Option<(&'static str, &'static str)>,
+    /// The media type and the schema's name of the answer.
+    gives: (&'static str, &'static str),
+    /// The statuses of the errors that are its own.
+    errors: &'static [u16],
+}
+
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain";
+
+const OPERATIONS: &[Operation] = &[
+    Operation {
+        method: "get",
+        path: "/livez",
+        summary: "Whether the process runs",
+        takes: None,
+        gives: (TEXT, "Text"),
+        errors: &[],
+    },
+    Operation {
+        method: "get",
+        path: "/readyz",
+        summary: "Whether traffic may come",
+        takes: None,
+        gives: (TEXT, "Text"),
+        errors: &[503],
+    },
+    Operation {
+        method: "get",
+        path: "/metrics",
+        summary: "Every figure, as Prometheus text or OpenMetrics",
+        takes: None,
+        gives: (TEXT, "Text"),
+        errors: &[],
+    },
+    Operation {
+        method: "get",
+        path: "/api/v1/openapi.json",
+        summary: "This document",
+        takes: None,
+        gives: (JSON, "Document"),
+        errors: &[],
+    },
+    Operation {
+        method: "get",
+        path: "/api/v1/status",
+        summary: "What runs, how fresh it is, and what is wrong with it",
+        takes: None,
+        gives: (JSON, "Status"),
+        errors: &[],
+    },
+    Operation {
+        method: "get",
+        path: "/api/v1/services",
+        summary: "Every service with its deployments, endpoints and figures",
+        takes: None,
+        gives: (JSON, "Services"),
+        errors: &[],
+    },
+    Operation {
+        method: "get",
+        path: "/api/v1/services/{service}",
+        summary: "One service",
+        takes: None,
+        gives: (JSON, "Service"),
+        errors: &[404],
+    },
+    Operation {
+        method: "post",
+        path: "/api/v1/explain",
+        summary: "What would be decided for a user, and every step to it",
+        takes: Some((JSON, "Request")),
+        gives: (JSON, "Explanation"),
+        errors: &[400, 413, 422],
+    },
+    Operation {
+        method: "post",
+        path: "/api/v1/reload",
+        summary: "Read routes.yaml again and put it in force",
+        takes: None,
+        gives: (JSON, "Reload"),
+        errors: &[422, 503],
+    },
+    Operation {
+        method: "post",
+        path: "/api/v1/config/check",
+        summary: "Check a routes.yaml without using it",
+        takes: Some(("application/yaml", "Text")),
+        gives: (JSON, "Check"),
+        errors: &[400, 413],
+    },
+];
+
+/// Shows the document.
+pub(super) async fn openapi() -> Json<Value> {
+    Json(document())
+}
+
+/// The document.
+pub fn document() -> Value {
+    let mut paths = Map::new();
+    for operation in OPERATIONS {
+        let path = paths.entry(operation.path).or_insert_with(|| json!({}));
+        path[operation.method] = operation.describe();
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Serin",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "paths": paths,
+        "components": { "schemas": schemas() },
+    })
+}
+
+impl Operation {
+    fn describe(&self) -> Value {
+        let (media, schema) = self.gives;
+        let mut responses = Map::new();
+        responses.insert("200".to_owned(), response("Well", media, schema));
+        for status in self.errors {
+            let problem = response("Not well", "application/problem+json", "Problem");
+            responses.insert(status.to_string(), problem);
+        }
+        let problem = response("Any other error", "application/problem+json", "Problem");
+        responses.insert("default".to_owned(), problem);
+        let mut described = json!({ "summary": self.summary, "responses": responses });
+        if let Some((media, schema)) = self.takes {
+            let content = json!({ media: { "schema": reference(schema) } });
+            described["requestBody"] = json!({ "required": true, "content": content });
+        }
+        let parameters: Vec<Value> = self
+            .path
+            .split('/')
+            .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+            .map(|name| {
+                json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
+            })
+            .collect();
+        if !parameters.is_empty() {
+            described["parameters"] = json!(parameters);
+        }
+        described
+    }
+}
+
+fn response(description: &str, media: &str, schema: &str) -> Value {
+    let schema = reference(schema);
+    json!({ "description": description, "content": { media: { "schema": schema } } })
+}
+
+fn reference(schema: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{schema}") })
+}
+
+fn list(items: &Value) -> Value {
+    json!({ "type": "array", "items": items })
+}
+
+/// An object all of whose members are there, but for those whose name ends in `?`.
+fn object(members: &[(&str, Value)]) -> Value {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    for (name, schema) in members {
+        let bare = name.trim_end_matches('?');
+        if bare == *name {
+            required.push(bare);
+        }
+        properties.insert(bare.to_owned(), schema.clone());
+    }
+    json!({ "type": "object", "properties": properties, "required": required })
+}
+
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+fn maybe_text() -> Value {
+    json!({ "type": ["string", "null"] })
+}
+
+fn count() -> Value {
+    json!({ "type": "integer", "minimum": 0 })
+}
+
+fn number() -> Value {
+    json!({ "type": "number" })
+}
+
+fn truth() -> Value {
+    json!({ "type": "boolean" })
+}
+
+fn schemas() -> Value {
+    json!({
+        "Text": text(),
+        "Document": { "type": "object" },
+        "Problem": object(&[
+            ("title", text()),
+            ("status", count()),
+            ("detail", text()),
+            ("missing?", list(&text())),
+            ("errors?", list(&reference("Diagnostic"))),
+        ]),
+        "Diagnostic": object(&[
+            ("severity", json!({ "enum": ["error", "warning"] })),
+            ("message", text()),
+            ("line?", count()),
+            ("column?", count()),
+            ("path?", text()),
+            ("hint?", text()),
+        ]),
+        "Status": status(),
+        "Services": object(&[("generation", count()), ("services", list(&reference("Service")))]),
+        "Service": service(),
+        "Request": request(),
+        "Explanation": explanation(),
+        "Step": object(&[
+            ("condition", text()),
+            ("held", truth()),
+            ("seen?", maybe_text()),
+            ("steps?", list(&reference("Step"))),
+        ]),
+        "Reload": object(&[
+            ("generation", count()),
+            ("digest", text()),
+            ("changed", truth()),
+            ("restart_needed", list(&text())),
+        ]),
+        "Check": object(&[("valid", truth()), ("problems", list(&reference("Diagnostic")))]),
+    })
+}
+
+fn status() -> Value {
+    let source = object(&[
+        ("name", text()),
+        ("age_seconds", number()),
+        ("last_error", maybe_text()),
+    ]);
+    let last_reload = object(&[
+        ("at", json!({ "type": "string", "format": "date-time" })),
+        (
+            "cause",
+            json!({ "enum": ["start", "changed", "signal", "api"] }),
+        ),
+        (
+            "result",
+            json!({ "enum": ["ok", "invalid", "unreadable", "stopped"] }),
+        ),
+        ("errors", list(&reference("Diagnostic"))),
+    ]);
+    object(&[
+        ("version", text()),
+        ("uptime_seconds", number()),
+        ("generation", count()),
+        ("digest", text()),
+        ("sources", list(&source)),
+        ("last_reload", last_reload),
+        ("restart_needed", list(&text())),
+        ("warnings", list(&text())),
+    ])
+}
+
+fn service() -> Value {
+    let assigned_by = object(&[
+        ("flag", text()),
+        ("variant", maybe_text()),
+        ("enabled", truth()),
+    ]);
+    let endpoint = object(&[("address", text()), ("in_flight", count())]);
+    let requests = object(&[
+        ("served", count()),
+        ("errors", count()),
+        ("served_by_stable", count()),
+        ("mean_seconds", json!({ "type": ["number", "null"] })),
+    ]);
+    let deployment = object(&[
+        ("name", text()),
+        ("url", text()),
+        ("assigned_by", list(&assigned_by)),
+        ("endpoints", list(&endpoint)),
+        ("healthy", truth()),
+        ("requests", requests),
+    ]);
+    object(&[("name", text()), ("deployments", list(&deployment))])
+}
+
+fn request() -> Value {
+    let texts = || json!({ "type": "object", "additionalProperties": { "type": "string" } });
+    let scalars = json!({
+        "type": "object",
+        "additionalProperties": { "type": ["string", "number", "boolean"] },
+    });
+    let mut request = object(&[
+        ("user_id?", maybe_text()),
+        ("session_id?", maybe_text()),
+        ("host?", text()),
+        ("path?", json!({ "type": "string", "default": "/" })),
+        ("query?", maybe_text()),
+        ("method?", json!({ "type": "string", "default": "GET" })),
+        ("headers?", texts()),
+        ("remote_address?", maybe_text()),
+        ("properties?", scalars),
+    ]);
+    request["additionalProperties"] = json!(false);
+    request
+}
+
+fn explanation() -> Value {
+    let rollout = object(&[
+        ("share", text()),
+        ("group", text()),
+        ("id", maybe_text()),
+        ("position", maybe_text()),
+    ]);
+    let verdicts = json!(["unmet", "nobody", "no_id", "missed", "hit", "everybody"]);
+    let ring = object(&[
+        ("ring", text()),
+        ("purpose", json!({ "enum": ["decide", "compare"] })),
+        ("held", truth()),
+        ("verdict", json!({ "enum": verdicts })),
+        ("rollout", rollout),
+        ("condition?", reference("Step")),
+    ]);
+    let flag = object(&[
+        ("flag", text()),
+        ("enabled", truth()),
+        ("on", truth()),
+        ("variant", maybe_text()),
+        ("rings", list(&ring)),
+    ]);
+    let decision = object(&[
+        ("service", text()),
+        ("assigned", text()),
+        ("flag", maybe_text()),
+        ("variant", maybe_text()),
+        ("reason", text()),
+        ("ring", maybe_text()),
+        ("randomised", truth()),
+        ("flags", list(&flag)),
+        (
+            "preempted",
+            list(&object(&[("flag", text()), ("deployment", text())])),
+        ),
+        ("text", text()),
+    ]);
+    object(&[
+        ("generation", count()),
+        ("digest", text()),
+        ("route", text()),
+        (
+            "action",
+            json!({ "enum": ["forward", "redirect", "respond"] }),
+        ),
+        ("decision?", decision),
+    ])
+}

@@ -1,0 +1,59 @@
+//! `GET /readyz`: whether traffic may come.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::extract::State;
+use serde_json::json;
+
+use super::Shared;
+use super::problem::Problem;
+use crate::resolver::unsettled;
+use crate::snapshot::Snapshot;
+
+/// Becomes ready once, and stays so until the process is told to end.
+#[derive(Debug, Default)]
+pub struct Readiness {
+    reached: AtomicBool,
+    draining: AtomicBool,
+}
+
+impl Readiness {
+    /// From now on no more traffic shall come.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether the process has been told to end.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// What is missing for traffic to come, given what runs; nothing: it may. A name that stops resolving later, or
+    /// a new one, takes no readiness away.
+    pub fn missing(&self, snapshot: &Snapshot) -> Vec<String> {
+        if self.is_draining() {
+            return vec!["the gateway is stopping".to_owned()];
+        }
+        if self.reached.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        let missing: Vec<String> = unsettled(snapshot)
+            .map(|service| {
+                format!("the name of {service}'s stable deployment has not been looked up yet")
+            })
+            .collect();
+        if missing.is_empty() {
+            self.reached.store(true, Ordering::Release);
+        }
+        missing
+    }
+}
+
+/// Says `ready`, or 503 and what is missing.
+pub(super) async fn readyz(State(state): Shared) -> Result<&'static str, Problem> {
+    let missing = state.readiness.missing(&state.metrics.store.peek());
+    if missing.is_empty() {
+        return Ok("ready\n");
+    }
+    Err(Problem::new(503, missing.join("; ")).with("missing", json!(missing)))
+}

@@ -1,0 +1,173 @@
+//! `GET /api/v1/services` and `GET /api/v1/services/{service}`: deployments, their endpoints and figures.
+
+use std::net::SocketAddr;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::Serialize;
+
+use super::Shared;
+use super::problem::Problem;
+use crate::meter::{CodeCounters, Histogram};
+use crate::snapshot::{Candidate, Deployment, DeploymentIndex, STABLE, Service, Target};
+
+/// Every service.
+#[derive(Debug, Serialize)]
+pub(super) struct ServicesView {
+    generation: u64,
+    services: Vec<ServiceView>,
+}
+
+/// One service.
+#[derive(Debug, Serialize)]
+pub(super) struct ServiceView {
+    name: String,
+    deployments: Vec<DeploymentView>,
+}
+
+#[derive(Debug, Serialize)]
+struct DeploymentView {
+    name: String,
+    url: String,
+    /// Which variants of which canary flags lead here, in order of precedence.
+    assigned_by: Vec<AssignmentView>,
+    endpoints: Vec<EndpointView>,
+    healthy: bool,
+    requests: RequestsView,
+}
+
+#[derive(Debug, Serialize)]
+struct AssignmentView {
+    flag: String,
+    variant: Option<String>,
+    enabled: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct EndpointView {
+    address: SocketAddr,
+    in_flight: u32,
+}
+
+/// Since the process began.
+#[derive(Debug, Serialize)]
+struct RequestsView {
+    /// That this deployment served.
+    served: u64,
+    /// Of those, with a status of 500 or more.
+    errors: u64,
+    /// That were assigned to it, and that stable served in its place.
+    served_by_stable: u64,
+    /// Of those that it served, from the request's head to the response's last byte.
+    mean_seconds: Option<f64>,
+}
+
+/// Shows every service.
+pub(super) async fn services(State(state): Shared) -> Json<ServicesView> {
+    let snapshot = state.metrics.store.load();
+    Json(ServicesView {
+        generation: snapshot.generation,
+        services: snapshot.services.iter().map(ServiceView::from).collect(),
+    })
+}
+
+/// Shows one service.
+pub(super) async fn service(
+    State(state): Shared,
+    Path(name): Path<String>,
+) -> Result<Json<ServiceView>, Problem> {
+    let snapshot = state.metrics.store.load();
+    match snapshot.service(&name) {
+        Some((_, service)) => Ok(Json(service.into())),
+        None => Err(Problem::new(404, format!("there is no service {name:?}"))),
+    }
+}
+
+impl From<&Service> for ServiceView {
+    fn from(service: &Service) -> Self {
+        let deployments = service.deployments.iter().enumerate();
+        Self {
+            name: service.name.to_string(),
+            deployments: deployments
+                .map(|(index, deployment)| DeploymentView::new(service, index, deployment))
+                .collect(),
+        }
+    }
+}
+
+impl DeploymentView {
+    fn new(service: &Service, index: DeploymentIndex, deployment: &Deployment) -> Self {
+        let endpoints = deployment.cluster.endpoints();
+        let candidates = service.candidates.iter();
+        Self {
+            name: deployment.name.to_string(),
+            url: deployment.cluster.url.to_string(),
+            assigned_by: candidates
+                .flat_map(|candidate| assignments(candidate, index))
+                .collect(),
+            healthy: !endpoints.is_empty(),
+            endpoints: endpoints
+                .iter()
+                .map(|endpoint| EndpointView {
+                    address: endpoint.address,
+                    in_flight: endpoint.in_flight(),
+                })
+                .collect(),
+            requests: RequestsView::new(service, index, deployment),
+        }
+    }
+}
+
+/// The variants of a candidate that lead to a deployment: the flag's own, those of its rings, and what a user gets
+/// who is on without a variant.
+fn assignments(candidate: &Candidate, index: DeploymentIndex) -> Vec<AssignmentView> {
+    let flag = &candidate.flag;
+    let view = |variant: Option<&str>| AssignmentView {
+        flag: flag.name.to_string(),
+        variant: variant.map(str::to_owned),
+        enabled: flag.enabled,
+    };
+    let rings = flag.rings.iter().map(|ring| ring.variants.as_ref());
+    let of_rings = rings.zip(&candidate.ring_variants);
+    let of_flag = [(flag.variants.as_ref(), &candidate.variants)];
+    let mut assignments: Vec<AssignmentView> = of_flag
+        .into_iter()
+        .chain(of_rings)
+        .filter_map(|(variants, targets)| Some((variants?.list(), targets)))
+        .flat_map(|(variants, targets)| variants.iter().zip(targets))
+        .filter(|(_, target): &(_, &Target)| target.deployment == index)
+        .map(|(variant, _)| view(Some(&variant.name)))
+        .collect();
+    if flag.url.is_some() && candidate.plain.deployment == index {
+        assignments.push(view(None));
+    }
+    assignments
+}
+
+impl RequestsView {
+    fn new(service: &Service, index: DeploymentIndex, deployment: &Deployment) -> Self {
+        let meter = &deployment.meter;
+        let mut all = vec![&meter.served];
+        if index == STABLE {
+            let canaries = service.deployments.iter().skip(1);
+            all.extend(canaries.map(|canary| &canary.meter.served_by_stable));
+        }
+        let sum = |from: u16| -> u64 { all.iter().map(|codes| count(codes, from)).sum() };
+        Self {
+            served: sum(0),
+            errors: sum(500),
+            served_by_stable: count(&meter.served_by_stable, 0),
+            mean_seconds: mean(&meter.total),
+        }
+    }
+}
+
+fn count(codes: &CodeCounters, from: u16) -> u64 {
+    let counts = codes.counts().filter(|(code, _)| *code >= from);
+    counts.map(|(_, count)| count).sum()
+}
+
+fn mean(histogram: &Histogram) -> Option<f64> {
+    let count: u64 = histogram.counts().iter().sum();
+    (count > 0).then(|| histogram.sum_seconds() / count as f64)
+}

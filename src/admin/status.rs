@@ -1,0 +1,102 @@
+//! `GET /api/v1/status`: what runs, how fresh it is, and what is wrong with it.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use super::config_check::DiagnosticView;
+use super::{AdminState, Shared};
+use crate::publisher::reload::{LastReload, ReloadFailure};
+use crate::source::SourceStatus;
+
+/// The gateway at a glance.
+#[derive(Debug, Serialize)]
+pub(super) struct StatusView {
+    version: &'static str,
+    uptime_seconds: f64,
+    generation: u64,
+    digest: String,
+    sources: Vec<SourceView>,
+    last_reload: ReloadView,
+    restart_needed: Vec<String>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct SourceView {
+    name: String,
+    age_seconds: f64,
+    last_error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ReloadView {
+    at: String,
+    cause: &'static str,
+    result: &'static str,
+    errors: Vec<DiagnosticView>,
+}
+
+/// Shows the status.
+pub(super) async fn status(State(state): Shared) -> Json<StatusView> {
+    Json(StatusView::of(&state))
+}
+
+impl StatusView {
+    fn of(state: &AdminState) -> Self {
+        let snapshot = state.metrics.store.peek();
+        let sources = state.metrics.sources.iter();
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_seconds: rounded(state.started.elapsed()),
+            generation: snapshot.generation,
+            digest: snapshot.digest.to_string(),
+            sources: sources.map(|source| SourceView::from(&**source)).collect(),
+            last_reload: ReloadView::from(&state.reloader.last()),
+            restart_needed: state.reloader.restart_needed(),
+            warnings: snapshot.warnings.clone(),
+        }
+    }
+}
+
+impl From<&SourceStatus> for SourceView {
+    fn from(source: &SourceStatus) -> Self {
+        Self {
+            name: source.name.to_string(),
+            age_seconds: rounded(source.age()),
+            last_error: source.last_error(),
+        }
+    }
+}
+
+impl From<&LastReload> for ReloadView {
+    fn from(last: &LastReload) -> Self {
+        let at = jiff::Timestamp::from_millisecond(last.at.unix_ms).unwrap_or_default();
+        let (result, errors) = match &last.result {
+            Ok(()) => ("ok", Vec::new()),
+            Err(ReloadFailure::Invalid(problems)) => (
+                "invalid",
+                problems.iter().map(DiagnosticView::from).collect(),
+            ),
+            Err(error @ ReloadFailure::Unreadable(_)) => (
+                "unreadable",
+                vec![DiagnosticView::of_whole(error.to_string())],
+            ),
+            Err(error @ ReloadFailure::Stopped(_)) => {
+                ("stopped", vec![DiagnosticView::of_whole(error.to_string())])
+            }
+        };
+        Self {
+            at: format!("{at:.3}"),
+            cause: last.cause.map_or("start", |cause| cause.as_str()),
+            result,
+            errors,
+        }
+    }
+}
+
+fn rounded(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e3).round() / 1e3
+}

@@ -1,0 +1,372 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+
+use super::readyz::Readiness;
+use super::{AdminState, openapi, serve};
+use crate::config::Config;
+use crate::config::diagnostic::{Diagnostic, Severity, Span};
+use crate::publisher::reload::{Parts, Reloader};
+use crate::publisher::tests::fixture::config;
+use crate::publisher::{Publisher, PublisherHandle};
+use crate::resolver::ClusterDirectory;
+use crate::resolver::dns::Dns;
+use crate::source::SourceStatus;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::{MeterRegistry, Metrics};
+
+/// "good" is a configuration, and nothing else is.
+fn compile(text: &str) -> Result<Config, Vec<Diagnostic>> {
+    if text == "good" {
+        return Ok(config("http://127.0.0.1:81", 2));
+    }
+    Err(vec![Diagnostic {
+        severity: Severity::Error,
+        message: "unknown key `serach`".to_owned(),
+        span: Span {
+            line: 3,
+            column: 5,
+            length: 6,
+        },
+        path: "routes.0.serach".to_owned(),
+        hint: Some("did you mean `search`?".to_owned()),
+    }])
+}
+
+/// A gateway's admin listener without the gateway.
+struct Admin {
+    address: SocketAddr,
+    directory: tempfile::TempDir,
+    readiness: Arc<Readiness>,
+    publisher: PublisherHandle,
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect(&self.body)
+    }
+
+    fn problem(&self) -> Value {
+        let media = "content-type: application/problem+json";
+        assert!(self.head.contains(media), "{}", self.head);
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status);
+        assert!(problem["title"].is_string() && problem["detail"].is_string());
+        problem
+    }
+}
+
+impl Admin {
+    async fn start() -> Self {
+        Self::with_stable("http://127.0.0.1:81", None).await
+    }
+
+    /// `pretended`: the address that the listener is told to be bound to.
+    async fn with_stable(stable: &str, pretended: Option<&str>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("routes.yaml");
+        std::fs::write(&path, "good").unwrap();
+        // Nobody answers there, and nobody says so.
+        let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let dns = Dns::new(Some(&silent.local_addr().unwrap().to_string())).unwrap();
+        let meters = MeterRegistry::default();
+        let first = config(stable, 1);
+        let clusters = ClusterDirectory::new(dns, Handle::current());
+        let publisher = Publisher::start(&first, clusters, meters.clone(), &Handle::current());
+        let metrics = Metrics {
+            meters,
+            store: publisher.store().clone(),
+            active: Arc::default(),
+            reloads: Arc::default(),
+            sources: vec![Arc::new(SourceStatus::new("file"))],
+            access_log: AccessLog::start(std::io::sink()).unwrap(),
+        };
+        let parts = Parts {
+            path,
+            compile: Arc::new(compile),
+            publisher: publisher.clone(),
+            log: None,
+            source: metrics.sources[0].clone(),
+            counters: metrics.reloads.clone(),
+        };
+        let readiness = Arc::new(Readiness::default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = AdminState {
+            metrics,
+            reloader: Arc::new(Reloader::new(parts, "", &first)),
+            check: Arc::new(compile),
+            readiness: readiness.clone(),
+            started: Instant::now(),
+            address: pretended.map_or(address, |text| text.parse().unwrap()),
+        };
+        tokio::spawn(async move {
+            let _silent = silent;
+            serve(listener, state, std::future::pending()).await
+        });
+        Self {
+            address,
+            directory,
+            readiness,
+            publisher,
+        }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], "").await
+    }
+
+    async fn post(&self, path: &str, body: &str) -> Answer {
+        self.send("POST", path, &[], body).await
+    }
+
+    async fn send(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
+        let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+        if !headers.iter().any(|header| header.starts_with("Host:")) {
+            request += &format!("Host: {}\r\n", self.address);
+        }
+        for header in headers {
+            request += &format!("{header}\r\n");
+        }
+        request += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer {
+            status,
+            head: head.to_ascii_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+
+    fn write(&self, text: &str) {
+        std::fs::write(self.directory.path().join("routes.yaml"), text).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn probes_answer() {
+    let admin = Admin::start().await;
+    assert_eq!(admin.get("/livez").await.status, 200);
+    let ready = admin.get("/readyz").await;
+    assert_eq!((ready.status, ready.body.as_str()), (200, "ready\n"));
+    admin.readiness.drain();
+    let problem = admin.get("/readyz").await.problem();
+    assert_eq!(problem["missing"], json!(["the gateway is stopping"]));
+    assert_eq!(admin.get("/livez").await.status, 200);
+}
+
+#[tokio::test]
+async fn readiness_waits_for_stable_names_and_is_never_lost_again() {
+    let admin = Admin::with_stable("http://silent.test", None).await;
+    let unready = admin.get("/readyz").await;
+    assert_eq!(unready.status, 503);
+    assert!(
+        unready.problem()["missing"][0]
+            .as_str()
+            .unwrap()
+            .contains("search")
+    );
+    admin.publisher.store().load().services[0]
+        .stable()
+        .cluster
+        .settle();
+    assert_eq!(admin.get("/readyz").await.status, 200);
+    // Another name that has not been looked up takes nothing away.
+    let next = config("http://another.test", 2);
+    admin.publisher.publish(next).await.unwrap();
+    assert!(
+        !admin.publisher.store().load().services[0]
+            .stable()
+            .cluster
+            .is_settled()
+    );
+    assert_eq!(admin.get("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn status_tells_what_runs_and_what_is_wrong() {
+    let admin = Admin::start().await;
+    let status = admin.get("/api/v1/status").await.json();
+    assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(status["generation"], 1);
+    assert_eq!(status["digest"].as_str().map(str::len), Some(64));
+    assert_eq!(status["sources"][0]["name"], "file");
+    assert_eq!(status["last_reload"]["result"], "ok");
+    assert_eq!(status["last_reload"]["cause"], "start");
+    assert_eq!(status["restart_needed"], json!([]));
+
+    admin.write("bad");
+    let failed = admin.post("/api/v1/reload", "").await;
+    assert_eq!(failed.status, 422);
+    let problem = failed.problem();
+    assert!(problem["detail"].as_str().unwrap().contains("routes.yaml"));
+    let error = json!({
+        "severity": "error", "message": "unknown key `serach`", "line": 3, "column": 5,
+        "path": "routes.0.serach", "hint": "did you mean `search`?",
+    });
+    assert_eq!(problem["errors"], json!([error]));
+    let status = admin.get("/api/v1/status").await.json();
+    assert_eq!(status["last_reload"]["result"], "invalid");
+    assert_eq!(status["last_reload"]["cause"], "api");
+    assert_eq!(status["last_reload"]["errors"], json!([error]));
+    assert_eq!(status["sources"][0]["last_error"], "unknown key `serach`");
+    assert_eq!(status["generation"], 1);
+
+    admin.write("good");
+    let reloaded = admin.post("/api/v1/reload", "").await.json();
+    assert_eq!(
+        (&reloaded["generation"], &reloaded["changed"]),
+        (&json!(2), &json!(true))
+    );
+    let metrics = admin.get("/metrics").await;
+    assert!(
+        metrics
+            .body
+            .contains("serin_config_reloads_total{result=\"invalid\"} 1")
+    );
+    assert!(
+        metrics
+            .head
+            .contains("content-type: text/plain; version=0.0.4")
+    );
+}
+
+#[tokio::test]
+async fn services_are_shown_with_endpoints_and_figures() {
+    let admin = Admin::start().await;
+    let snapshot = admin.publisher.store().load();
+    let [stable, canary] = &snapshot.services[0].deployments[..] else {
+        panic!("two deployments");
+    };
+    stable.meter.served.inc(200);
+    canary.meter.served.inc(503);
+    canary.meter.served_by_stable.inc(200);
+    let service = admin.get("/api/v1/services/search").await.json();
+    let all = admin.get("/api/v1/services").await.json();
+    assert_eq!(all["services"], json!([service]));
+    insta::assert_json_snapshot!(service);
+    assert_eq!(
+        admin.get("/api/v1/services/shop").await.problem()["status"],
+        404
+    );
+}
+
+#[tokio::test]
+async fn a_configuration_can_be_checked() {
+    let admin = Admin::start().await;
+    let good = admin.post("/api/v1/config/check", "good").await.json();
+    assert_eq!(good, json!({ "valid": true, "problems": [] }));
+    let bad = admin
+        .post("/api/v1/config/check", &"x".repeat(70_000))
+        .await;
+    assert_eq!(bad.status, 200, "a file may be larger than other bodies");
+    assert_eq!(bad.json()["valid"], false);
+    assert_eq!(bad.json()["problems"][0]["line"], 3);
+    let huge = "x".repeat(10 * 1024 * 1024 + 1);
+    assert_eq!(
+        admin.post("/api/v1/config/check", &huge).await.problem()["status"],
+        413
+    );
+    assert_eq!(admin.publisher.store().load().generation, 1);
+}
+
+#[tokio::test]
+async fn every_error_is_a_problem_document() {
+    let admin = Admin::start().await;
+    assert_eq!(admin.get("/nowhere").await.problem()["status"], 404);
+    let wrong = admin.get("/api/v1/reload").await;
+    assert_eq!(wrong.problem()["status"], 405);
+    assert!(wrong.head.contains("allow: post"), "{}", wrong.head);
+    let large = format!("{{\"path\":\"{}\"}}", "x".repeat(70_000));
+    for (body, status) in [
+        ("{", 400),
+        ("{\"user\":\"u1\"}", 422),
+        ("{\"path\":\"/%00\"}", 422),
+        (large.as_str(), 413),
+    ] {
+        let answer = admin.post("/api/v1/explain", body).await;
+        assert_eq!(answer.problem()["status"], status, "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_name_or_page_gets_nothing() {
+    let admin = Admin::start().await;
+    let port = admin.address.port();
+    for host in ["localhost", "LOCALHOST:1", "127.0.0.1", "[::1]:9900"] {
+        let answer = admin
+            .send("GET", "/livez", &[&format!("Host: {host}")], "")
+            .await;
+        assert_eq!(answer.status, 200, "{host}");
+    }
+    for host in ["evil.example", "localhost.evil.example", "10.0.0.1", ""] {
+        let answer = admin
+            .send("GET", "/livez", &[&format!("Host: {host}")], "")
+            .await;
+        assert_eq!(answer.problem()["status"], 421, "{host}");
+    }
+    for (origin, status) in [
+        (format!("http://127.0.0.1:{port}"), 200),
+        ("http://evil.example".to_owned(), 403),
+        ("null".to_owned(), 403),
+    ] {
+        let origin = format!("Origin: {origin}");
+        let answer = admin.send("POST", "/api/v1/reload", &[&origin], "").await;
+        assert_eq!(answer.status, status, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn beyond_loopback_there_are_probes_and_figures_only() {
+    let admin = Admin::with_stable("http://127.0.0.1:81", Some("0.0.0.0:9900")).await;
+    for (path, status) in [
+        ("/livez", 200),
+        ("/readyz", 200),
+        ("/metrics", 200),
+        ("/api/v1/status", 403),
+    ] {
+        let answer = admin
+            .send("GET", path, &["Host: gateway.example"], "")
+            .await;
+        assert_eq!(answer.status, status, "{path}");
+    }
+}
+
+#[test]
+fn the_document_is_what_it_was() {
+    let mut document = openapi::document();
+    document["info"]["version"] = json!("[version]");
+    insta::assert_json_snapshot!(document);
+}
+
+#[tokio::test]
+async fn everything_in_the_document_is_there() {
+    let admin = Admin::start().await;
+    let document = admin.get("/api/v1/openapi.json").await.json();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let path = path.replace("{service}", "search");
+        for method in operations.as_object().unwrap().keys() {
+            let body = match path.as_str() {
+                "/api/v1/explain" => "{\"path\":\"/search\"}",
+                _ => "good",
+            };
+            let answer = admin.send(&method.to_uppercase(), &path, &[], body).await;
+            assert_eq!(answer.status, 200, "{method} {path}");
+        }
+    }
+}

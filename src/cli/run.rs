@@ -1,0 +1,57 @@
+//! `serin run`: the gateway.
+
+use std::io::{self, IsTerminal as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::{BAD_CONFIG, ConfigPath, UNAVAILABLE, colour};
+use crate::clock;
+use crate::config::{self, Config, Mode, render};
+use crate::gateway::{Gateway, Start};
+use crate::source::environment::ProcessEnvironment;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigPath,
+}
+
+/// Runs the gateway until it is told to end.
+pub(super) fn run(args: &Args) -> ExitCode {
+    let path = args.config.config.clone();
+    let (text, config) = match load(&path) {
+        Ok(loaded) => loaded,
+        Err(why) => {
+            eprint!("{why}");
+            return ExitCode::from(BAD_CONFIG);
+        }
+    };
+    match Gateway::start(Start { path, text, config }) {
+        Ok(gateway) => {
+            gateway.run();
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("serin: {error}");
+            ExitCode::from(UNAVAILABLE)
+        }
+    }
+}
+
+/// Reads and compiles the file; the error is everything that is wrong with it, for people.
+fn load(path: &Path) -> Result<(String, Config), String> {
+    let name = path.display().to_string();
+    let text = std::fs::read(path).and_then(|bytes| {
+        String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    });
+    let text = text.map_err(|error| format!("serin: {name}: {error}\n"))?;
+    match config::compile(&text, &ProcessEnvironment, Mode::Run, clock::now()) {
+        Ok(config) => Ok((text, config)),
+        Err(problems) => Err(render::text(
+            &name,
+            &text,
+            &problems,
+            colour(io::stderr().is_terminal()),
+        )),
+    }
+}

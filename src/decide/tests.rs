@@ -1,0 +1,351 @@
+use std::sync::Arc;
+
+use super::{Decision, Reason, VariantRef, decide, explain};
+use crate::canary::ReasonKind;
+use crate::context::{Context, Field, Moment, Slot};
+use crate::engine::condition::Condition;
+use crate::engine::{Flag, Segment};
+use crate::snapshot::fixture::{everyone, flag, ring, service, snapshot, variants, when};
+use crate::snapshot::{STABLE, Service, Snapshot};
+
+const NOW: Moment = Moment {
+    unix_ms: 1_800_000_000_000,
+};
+const CANARY: Option<&str> = Some("http://127.0.0.1:9001");
+
+fn search(flags: Vec<Flag>) -> Snapshot {
+    snapshot(vec![service("search", &["search.*"])], flags)
+}
+
+fn user(id: &str) -> Context<'_> {
+    Context {
+        user_id: Some(id.into()),
+        ..Context::default()
+    }
+}
+
+fn only(id: &str) -> Condition {
+    when(Field::UserId, "userId", "in", &[id])
+}
+
+fn named<'a>(service: &'a Service, decision: &Decision) -> &'a str {
+    &service.deployments[decision.assigned].name
+}
+
+#[test]
+fn the_first_flag_that_is_on_decides() {
+    let flags = vec![
+        flag("search.a", vec![ring("one", only("u1"), "100%")]),
+        flag(
+            "search.b",
+            vec![
+                ring("one", only("u0"), "100%"),
+                ring("two", everyone(), "100%"),
+            ],
+        ),
+    ];
+    let snapshot = search(flags);
+    let service = &snapshot.services[0];
+    let first = decide(service, &user("u1"), NOW);
+    assert_eq!(named(service, &first), "search.a");
+    assert_eq!((first.candidate, first.reason), (Some(0), Reason::Ring(0)));
+    let second = decide(service, &user("u2"), NOW);
+    assert_eq!(named(service, &second), "search.b");
+    assert_eq!(
+        (second.candidate, second.reason),
+        (Some(1), Reason::Ring(1))
+    );
+    assert!(!second.randomised);
+}
+
+#[test]
+fn a_control_arm_is_stable_under_its_flag_and_ends_the_search() {
+    let mut ab = flag("search.ab", vec![ring("all", everyone(), "100%")]);
+    ab.url = None;
+    ab.variants = variants(&[("control", 500, None), ("treatment", 500, CANARY)]);
+    let later = flag("search.later", vec![ring("all", everyone(), "100%")]);
+    let snapshot = search(vec![ab, later]);
+    let service = &snapshot.services[0];
+    let mut counts = [0, 0];
+    for number in 0..100 {
+        let decision = decide(service, &user(&number.to_string()), NOW);
+        let variant = decision.variant.expect("a variant");
+        assert_eq!((decision.candidate, variant.ring), (Some(0), None));
+        assert!(decision.randomised);
+        let expected = ["stable", "search.ab"][variant.index];
+        assert_eq!(named(service, &decision), expected);
+        counts[variant.index] += 1;
+    }
+    assert!(counts.iter().all(|&count| count > 20), "{counts:?}");
+}
+
+#[test]
+fn a_ring_s_own_variant_leads_where_that_ring_says() {
+    let mut split = flag(
+        "search.split",
+        vec![
+            ring("one", only("u1"), "100%"),
+            ring("two", everyone(), "100%"),
+        ],
+    );
+    split.url = None;
+    split.variants = variants(&[("x", 1, CANARY)]);
+    split.rings[0].variants = variants(&[("y", 1, Some("http://127.0.0.1:9002"))]);
+    let snapshot = search(vec![split]);
+    let service = &snapshot.services[0];
+    let own = decide(service, &user("u1"), NOW);
+    assert_eq!(
+        own.variant,
+        Some(VariantRef {
+            ring: Some(0),
+            index: 0
+        })
+    );
+    assert_eq!(named(service, &own), "search.split:y");
+    assert_eq!(
+        named(service, &decide(service, &user("u2"), NOW)),
+        "search.split:x"
+    );
+}
+
+#[test]
+fn nobody_on_is_stable_for_a_reason() {
+    let reason = |flags: Vec<Flag>, context: &Context<'_>| {
+        let snapshot = search(flags);
+        let decision = decide(&snapshot.services[0], context, NOW);
+        assert_eq!((decision.assigned, decision.candidate), (STABLE, None));
+        (decision.reason.kind(), decision.randomised)
+    };
+    let disabled = |name| {
+        let mut flag = flag(name, vec![ring("all", everyone(), "100%")]);
+        flag.enabled = false;
+        flag
+    };
+    let partial = || flag("search.partial", vec![ring("few", everyone(), "0.01%")]);
+    let targeted = || flag("search.targeted", vec![ring("one", only("u1"), "100%")]);
+    let nobody = Context::default();
+    assert_eq!(reason(vec![], &nobody), (ReasonKind::Default, false));
+    assert_eq!(
+        reason(vec![disabled("search.a")], &nobody),
+        (ReasonKind::FlagOff, false)
+    );
+    assert_eq!(
+        reason(vec![disabled("search.a"), targeted()], &nobody),
+        (ReasonKind::Default, false)
+    );
+    assert_eq!(
+        reason(vec![targeted(), partial()], &nobody),
+        (ReasonKind::NoIdentity, false)
+    );
+    assert_eq!(
+        reason(vec![targeted(), partial()], &user("u2")),
+        (ReasonKind::Default, true)
+    );
+}
+
+#[test]
+fn no_id_to_choose_a_variant_by_is_stable_under_the_flag() {
+    let mut ab = flag("search.ab", vec![ring("all", everyone(), "100%")]);
+    ab.url = None;
+    ab.variants = variants(&[("a", 1, CANARY), ("b", 1, CANARY)]);
+    let snapshot = search(vec![
+        ab,
+        flag("search.later", vec![ring("all", everyone(), "100%")]),
+    ]);
+    let decision = decide(&snapshot.services[0], &Context::default(), NOW);
+    assert_eq!(
+        decision,
+        Decision {
+            assigned: STABLE,
+            candidate: Some(0),
+            variant: None,
+            reason: Reason::Plain(ReasonKind::NoIdentity),
+            randomised: false,
+        }
+    );
+}
+
+fn property(slot: u16, name: &str, operator: &str, value: &str) -> Condition {
+    when(Field::Property(Slot(slot)), name, operator, &[value])
+}
+
+/// A segment, versions, an expression turned round, and a small percentage.
+fn ranker() -> Flag {
+    let team = Arc::new(Segment {
+        name: "Users — Search Team".into(),
+        condition: Condition::Any(vec![
+            property(0, "email", "ends_with", "@example.com"),
+            when(Field::UserId, "userId", "in", &["u1", "u2"]),
+        ]),
+    });
+    let early = Condition::All(vec![
+        property(1, "appVersion", "semver_gte", "10.1.0"),
+        Condition::Not(Box::new(property(0, "email", "matches", "@bots\\."))),
+    ]);
+    let rings = vec![
+        ring("team", Condition::Segment(team), "100%"),
+        ring("early", early, "5%"),
+    ];
+    flag("search.ranker-v2", rings)
+}
+
+/// A thousand IDs; numbers, dates and addresses.
+fn big() -> Flag {
+    let customers: Vec<_> = (0..1_000)
+        .map(|number| format!("customer-{number}"))
+        .collect();
+    let customers: Vec<_> = customers.iter().map(String::as_str).collect();
+    let adults = Condition::All(vec![
+        property(2, "age", "gte", "18"),
+        property(3, "since", "after", "2020-01-01T00:00:00Z"),
+        when(Field::Now, "now", "after", &["2026-01-01T00:00:00Z"]),
+        when(Field::RemoteAddress, "remoteAddress", "in", &["10.0.0.0/8"]),
+    ]);
+    let rings = vec![
+        ring(
+            "customers",
+            when(Field::UserId, "userId", "in", &customers),
+            "100%",
+        ),
+        ring("adults", adults, "33.3%"),
+    ];
+    flag("search.big", rings)
+}
+
+/// A thousand flags, three of them of the first service.
+fn elaborate() -> Snapshot {
+    let mut ab = flag("search.zz-ab", vec![ring("some", everyone(), "20%")]);
+    ab.rings[0].rollout.group = "search.zz-ab".into();
+    ab.url = None;
+    ab.variants = variants(&[("control", 500, None), ("treatment", 500, CANARY)]);
+    let others = (0..997).map(|number| format!("other.{number}"));
+    let flags = [ranker(), big(), ab]
+        .into_iter()
+        .chain(others.map(|name| flag(&name, vec![ring("all", everyone(), "50%")])));
+    let search = service("search", &["search.ranker-v2", "search.*"]);
+    snapshot(
+        vec![search, service("other", &["other.*"])],
+        flags.collect(),
+    )
+}
+
+fn elaborate_user<'a>(id: Option<&'a str>, version: &'a str) -> Context<'a> {
+    let properties = [
+        "someone@test.example",
+        version,
+        "42",
+        "2021-06-01T12:00:00+02:00",
+    ];
+    Context {
+        user_id: id.map(Into::into),
+        remote_address: [10, 1, 2, 3].into(),
+        properties: properties
+            .into_iter()
+            .map(|value| Some(value.into()))
+            .collect(),
+        ..Context::default()
+    }
+}
+
+const VERSIONS: [&str; 4] = [
+    "10.2.0",
+    "9.0.0",
+    "10.1.0-SNAPSHOT.20261101+0123456789",
+    "trunk",
+];
+
+#[test]
+fn an_explanation_is_of_the_very_decision() {
+    let snapshot = elaborate();
+    let service = &snapshot.services[0];
+    for number in 0..400 {
+        let id = format!("customer-{}", number * 5);
+        let id = (number % 7 != 0).then_some(id.as_str());
+        let context = elaborate_user(id, VERSIONS[number % 4]);
+        let explanation = explain(service, &context, NOW);
+        assert_eq!(explanation.decision, decide(service, &context, NOW));
+        let asked = explanation.decision.candidate.map_or(3, |index| index + 1);
+        assert_eq!(explanation.asked.len(), asked);
+    }
+}
+
+#[test]
+fn deciding_allocates_nothing() {
+    let snapshot = elaborate();
+    let service = &snapshot.services[0];
+    assert_eq!((snapshot.flags.len(), service.candidates.len()), (1_000, 3));
+    let ids: Vec<_> = (0..200)
+        .map(|number| format!("customer-{}", number * 10))
+        .collect();
+    let ids: Vec<_> = ids
+        .iter()
+        .map(|id| Some(id.as_str()))
+        .chain([None])
+        .collect();
+    let contexts: Vec<_> = ids
+        .iter()
+        .flat_map(|id| VERSIONS.map(|version| elaborate_user(*id, version)))
+        .collect();
+    // The first match of an expression on a thread makes that thread's scratch space.
+    decide(service, &contexts[0], NOW);
+    let mut seen = [0; 4];
+    let allocated = allocation_counter::measure(|| {
+        for context in &contexts {
+            let decision = decide(service, context, NOW);
+            seen[decision.candidate.unwrap_or(3)] += 1;
+        }
+    });
+    assert_eq!(allocated.count_total, 0);
+    assert!(
+        seen.iter().all(|&count| count > 0),
+        "every outcome: {seen:?}"
+    );
+}
+
+#[test]
+fn the_counter_counts() {
+    let allocated = allocation_counter::measure(|| {
+        std::hint::black_box(String::from("x"));
+    });
+    assert_eq!(allocated.count_total, 1);
+}
+
+#[test]
+fn an_explanation_reads_step_by_step() {
+    let snapshot = elaborate();
+    let service = &snapshot.services[0];
+    let randomised = elaborate_user(Some("customer-1044"), "9.0.0");
+    let targeted = elaborate_user(Some("u2"), "10.2.0");
+    let nobody = elaborate_user(None, "trunk");
+    let drawn = elaborate_user(Some("customer-1005"), "10.2.0");
+    let texts = [&targeted, &randomised, &drawn, &nobody]
+        .map(|context| explain(service, context, NOW).to_string());
+    insta::assert_snapshot!(texts.join("\n"));
+}
+
+#[test]
+fn flags_further_down_that_would_be_on_are_named() {
+    let on = |name| flag(name, vec![ring("all", everyone(), "100%")]);
+    let off = flag("search.b", vec![ring("none", everyone(), "0%")]);
+    let snapshot = search(vec![on("search.a"), off, on("search.c")]);
+    let service = &snapshot.services[0];
+    let nobody = Context::default();
+    let explanation = explain(service, &nobody, NOW);
+    let preempted: Vec<_> = explanation
+        .preempted
+        .iter()
+        .map(|later| {
+            (
+                later.candidate,
+                &*later.flag.name,
+                &*service.deployments[later.deployment].name,
+            )
+        })
+        .collect();
+    assert_eq!(preempted, [(2, "search.c", "search.c")]);
+    assert!(
+        explanation
+            .to_string()
+            .ends_with("flag search.c: would be on (search.c), preempted by search.a\n")
+    );
+}

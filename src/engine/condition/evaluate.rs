@@ -1,0 +1,198 @@
+//! Whether conditions hold for a user. Nothing here allocates, except where letters beyond ASCII ignore case.
+
+use std::cmp::Ordering;
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+
+use super::version::VersionText;
+use super::{Compare, Condition, Constraint, Test, TextSet, Texts};
+use crate::context::{Context, Field, Moment};
+use crate::engine::trace::{Seen, Trace};
+
+impl Condition {
+    /// Whether the condition holds. Parts that cannot change the answer are not looked at.
+    pub fn holds<'a, T: Trace<'a>>(
+        &'a self,
+        context: &'a Context<'_>,
+        moment: Moment,
+        trace: &mut T,
+    ) -> bool {
+        if let Self::Test(constraint) = self {
+            let seen = constraint.look(context, moment);
+            let held = constraint.test.passes(seen);
+            trace.test(constraint, seen, held);
+            return held;
+        }
+        trace.enter(self);
+        let held = match self {
+            Self::All(parts) => parts.iter().all(|part| part.holds(context, moment, trace)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(context, moment, trace)),
+            Self::Not(inner) => !inner.holds(context, moment, trace),
+            Self::Segment(segment) => segment.condition.holds(context, moment, trace),
+            Self::Test(_) => false,
+        };
+        trace.leave(held);
+        held
+    }
+}
+
+impl Constraint {
+    /// What the constraint sees of the user.
+    fn look<'a>(&self, context: &'a Context<'_>, moment: Moment) -> Seen<'a> {
+        match self.field {
+            Field::RemoteAddress => Seen::Address(context.remote_address.to_canonical()),
+            Field::Now => Seen::Moment(moment),
+            field => context.text(field).map_or(Seen::Missing, Seen::Text),
+        }
+    }
+}
+
+impl Test {
+    /// Whether what was seen passes. What cannot be read as the test needs it is like a missing value.
+    pub fn passes(&self, seen: Seen<'_>) -> bool {
+        match (self, seen) {
+            (Self::NotIn(set), Seen::Text(text)) => !set.contains(text),
+            (Self::NotIn(_), _) => true,
+            (Self::NotWithin(nets), Seen::Address(address)) => !within(nets, address),
+            (Self::NotWithin(_), _) => true,
+            (Self::Within(nets), Seen::Address(address)) => within(nets, address),
+            (Self::Date(compare, border), Seen::Moment(moment)) => {
+                compare.accepts(moment.cmp(border))
+            }
+            (Self::In(set), Seen::Text(text)) => set.contains(text),
+            (Self::StartsWith(texts), Seen::Text(text)) => texts.any(text, Fit::Start),
+            (Self::EndsWith(texts), Seen::Text(text)) => texts.any(text, Fit::End),
+            (Self::Contains(texts), Seen::Text(text)) => texts.any(text, Fit::Anywhere),
+            (Self::Number(compare, number), Seen::Text(text)) => text
+                .parse()
+                .is_ok_and(|value| compare.accepts_number(value, *number)),
+            (Self::Date(compare, border), Seen::Text(text)) => {
+                timestamp(text).is_some_and(|time| compare.accepts(time_order(time, *border)))
+            }
+            (Self::Semver(compare, version), Seen::Text(text)) => VersionText::parse(text)
+                .is_some_and(|value| compare.accepts(value.cmp_precedence(version))),
+            (Self::Matches(expression), Seen::Text(text)) => expression.is_match(text),
+            _ => false,
+        }
+    }
+}
+
+impl Compare {
+    /// Whether a value that stands like this to the border is accepted.
+    fn accepts(self, order: Ordering) -> bool {
+        match self {
+            Self::Eq => order.is_eq(),
+            Self::Gt => order.is_gt(),
+            Self::Gte => order.is_ge(),
+            Self::Lt => order.is_lt(),
+            Self::Lte => order.is_le(),
+        }
+    }
+
+    /// The same for numbers, of which not every pair has an order. Equal is what Unleash's engine calls equal.
+    fn accepts_number(self, value: f64, border: f64) -> bool {
+        match self {
+            Self::Eq => (value - border).abs() < f64::EPSILON,
+            Self::Gt => value > border,
+            Self::Gte => value >= border,
+            Self::Lt => value < border,
+            Self::Lte => value <= border,
+        }
+    }
+}
+
+fn within(nets: &[ipnet::IpNet], address: IpAddr) -> bool {
+    nets.iter().any(|net| net.contains(&address))
+}
+
+/// Finer than the border's milliseconds, so that a time just after it is after it.
+fn time_order(time: Timestamp, border: Moment) -> Ordering {
+    let nanos = i128::from(border.unix_ms) * 1_000_000;
+    time.as_nanosecond().cmp(&nanos)
+}
+
+/// Reads RFC 3339. What does not even look like it is sorted out first: the parser would allocate its complaint.
+fn timestamp(text: &str) -> Option<Timestamp> {
+    const SHAPE: &[u8] = b"0000-00-00T00:00:00";
+    let (head, tail) = text.as_bytes().split_at_checked(SHAPE.len())?;
+    let fits = head.iter().zip(SHAPE).all(|(octet, shape)| match shape {
+        b'0' => octet.is_ascii_digit(),
+        b'T' => matches!(octet, b'T' | b't'),
+        _ => octet == shape,
+    });
+    let tail_fits = !tail.is_empty()
+        && tail.len() <= "+00:00".len() + ".123456789".len()
+        && tail
+            .iter()
+            .all(|octet| octet.is_ascii_digit() || b".:+-Zz".contains(octet));
+    (fits && tail_fits).then(|| text.parse().ok()).flatten()
+}
+
+/// IDs longer than this are compared one by one when case is ignored, which takes no copy in lower case.
+const FOLDED: usize = 128;
+
+impl TextSet {
+    fn contains(&self, text: &str) -> bool {
+        if !self.ignore_case {
+            return self.texts.contains(text);
+        }
+        if !text.is_ascii() {
+            return self.texts.contains(text.to_lowercase().as_str());
+        }
+        let mut folded = [0_u8; FOLDED];
+        let Some(folded) = folded.get_mut(..text.len()) else {
+            return self.texts.iter().any(|of| of.eq_ignore_ascii_case(text));
+        };
+        folded.copy_from_slice(text.as_bytes());
+        folded.make_ascii_lowercase();
+        std::str::from_utf8(folded).is_ok_and(|folded| self.texts.contains(folded))
+    }
+}
+
+/// Where a text must stand in another.
+#[derive(Clone, Copy)]
+enum Fit {
+    Start,
+    End,
+    Anywhere,
+}
+
+impl Texts {
+    fn any(&self, text: &str, fit: Fit) -> bool {
+        let exact = |text: &str| {
+            self.texts.iter().any(|part| match fit {
+                Fit::Start => text.starts_with(&**part),
+                Fit::End => text.ends_with(&**part),
+                Fit::Anywhere => text.contains(&**part),
+            })
+        };
+        match (self.ignore_case, text.is_ascii()) {
+            (false, _) => exact(text),
+            (true, false) => exact(&text.to_lowercase()),
+            (true, true) => self
+                .texts
+                .iter()
+                .any(|part| fits_ignoring_case(text.as_bytes(), part.as_bytes(), fit)),
+        }
+    }
+}
+
+/// `text` is ASCII, so a part with other letters is not found in it, as it should be.
+fn fits_ignoring_case(text: &[u8], part: &[u8], fit: Fit) -> bool {
+    let Some(room) = text.len().checked_sub(part.len()) else {
+        return false;
+    };
+    let starts = match fit {
+        Fit::Start => 0..=0,
+        Fit::End => room..=room,
+        Fit::Anywhere => 0..=room,
+    };
+    starts.into_iter().any(|start| {
+        text.get(start..start + part.len())
+            .is_some_and(|window| window.eq_ignore_ascii_case(part))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+use std::sync::Arc;
+
+use super::{Evaluation, VariantRef};
+use crate::context::{Context, Field, Moment};
+use crate::engine::bucket::rollout_position;
+use crate::engine::condition::{Condition, Constraint, Operator};
+use crate::engine::trace::Silent;
+use crate::engine::{Flag, Ring, Rollout, Stickiness, Variant, Variants};
+use crate::flag::Share;
+
+fn ring(condition: Condition, hundredths: u16) -> Ring {
+    Ring {
+        name: "ring".into(),
+        condition,
+        rollout: Rollout {
+            share: Share::new(hundredths).expect("a share"),
+            group: "group".into(),
+            stickiness: Stickiness::Default,
+            needs_id: false,
+        },
+        variants: None,
+    }
+}
+
+fn everyone() -> Condition {
+    Condition::All(vec![])
+}
+
+fn users(ids: &[&str]) -> Condition {
+    let constraint = Constraint::new(Field::UserId, "userId".into(), Operator::In, ids, false);
+    Condition::Test(constraint.expect("a constraint"))
+}
+
+fn flag(rings: Vec<Ring>) -> Flag {
+    Flag {
+        name: "flag".into(),
+        enabled: true,
+        rings,
+        variants: None,
+        url: None,
+        about: crate::engine::About::default(),
+    }
+}
+
+fn variants(weights: &[(&str, u32)]) -> Option<Variants> {
+    let variant = |(name, weight): &(&str, u32)| Variant {
+        name: (*name).into(),
+        weight: *weight,
+        url: None,
+    };
+    let list = weights.iter().map(variant).collect();
+    Variants::new(list, Arc::from("group"), Stickiness::Default)
+}
+
+fn user(id: &str) -> Context<'_> {
+    Context {
+        user_id: Some(id.into()),
+        ..Context::default()
+    }
+}
+
+fn evaluate(flag: &Flag, context: &Context<'_>) -> Evaluation {
+    flag.evaluate(context, Moment { unix_ms: 0 }, &mut Silent)
+}
+
+/// An ID whose position in the group lies in the given range.
+fn id_at(range: std::ops::Range<u16>) -> String {
+    (0..)
+        .map(|number| format!("u{number}"))
+        .find(|id| range.contains(&rollout_position("group", id)))
+        .expect("IDs do not run out")
+}
+
+const OFF: Evaluation = Evaluation {
+    on: false,
+    ring: None,
+    variant: None,
+    randomised: false,
+    missing_id: false,
+};
+
+fn on(ring: usize) -> Evaluation {
+    Evaluation {
+        on: true,
+        ring: Some(ring),
+        ..OFF
+    }
+}
+
+#[test]
+fn a_flag_is_off_when_disabled_or_without_rings() {
+    let mut disabled = flag(vec![ring(everyone(), 10_000)]);
+    assert_eq!(evaluate(&disabled, &user("u1")), on(0));
+    disabled.enabled = false;
+    assert_eq!(evaluate(&disabled, &user("u1")), OFF);
+    assert_eq!(evaluate(&flag(vec![]), &user("u1")), OFF);
+}
+
+#[test]
+fn the_first_ring_that_holds_decides() {
+    let flag = flag(vec![
+        ring(users(&["u1"]), 10_000),
+        ring(users(&["u1", "u2"]), 10_000),
+    ]);
+    assert_eq!(evaluate(&flag, &user("u1")), on(0));
+    assert_eq!(evaluate(&flag, &user("u2")), on(1));
+    assert_eq!(evaluate(&flag, &user("u3")), OFF);
+}
+
+#[test]
+fn a_percentage_randomises_those_it_takes_and_those_it_misses() {
+    let flag = flag(vec![ring(everyone(), 500)]);
+    let randomised = |evaluation| Evaluation {
+        randomised: true,
+        ..evaluation
+    };
+    assert_eq!(evaluate(&flag, &user(&id_at(0..500))), randomised(on(0)));
+    assert_eq!(evaluate(&flag, &user(&id_at(500..10_000))), randomised(OFF));
+}
+
+#[test]
+fn a_user_whose_conditions_fail_is_not_randomised() {
+    let flag = flag(vec![ring(users(&["someone"]), 500)]);
+    assert_eq!(evaluate(&flag, &user(&id_at(500..10_000))), OFF);
+}
+
+#[test]
+fn a_user_whom_a_later_ring_takes_anyway_is_not_randomised() {
+    let hit = id_at(0..500);
+    let anyway = flag(vec![
+        ring(everyone(), 500),
+        ring(everyone(), 5_000),
+        ring(users(&[&hit]), 10_000),
+    ]);
+    assert_eq!(evaluate(&anyway, &user(&hit)), on(0));
+    let missed = id_at(5_000..10_000);
+    let targeted = flag(vec![ring(everyone(), 500), ring(users(&[&missed]), 10_000)]);
+    assert_eq!(evaluate(&targeted, &user(&missed)), on(1));
+}
+
+#[test]
+fn without_an_id_a_percentage_is_off_and_everybody_is_everybody() {
+    let nobody = Context::default();
+    let missing = Evaluation {
+        missing_id: true,
+        ..OFF
+    };
+    assert_eq!(
+        evaluate(&flag(vec![ring(everyone(), 9_999)]), &nobody),
+        missing
+    );
+    assert_eq!(
+        evaluate(&flag(vec![ring(users(&["u1"]), 9_999)]), &nobody),
+        OFF
+    );
+    assert_eq!(evaluate(&flag(vec![ring(everyone(), 0)]), &nobody), OFF);
+    assert_eq!(
+        evaluate(&flag(vec![ring(everyone(), 10_000)]), &nobody),
+        on(0)
+    );
+
+    let mut needs_id = flag(vec![ring(everyone(), 10_000)]);
+    needs_id.rings[0].rollout.needs_id = true;
+    assert_eq!(evaluate(&needs_id, &nobody), missing);
+    assert_eq!(evaluate(&needs_id, &user("u1")), on(0));
+}
+
+#[test]
+fn the_default_id_is_the_user_s_else_the_session_s() {
+    let (hit, missed) = (id_at(0..500), id_at(500..10_000));
+    let flag = flag(vec![ring(everyone(), 500)]);
+    let both = |user: &str, session: &str| {
+        let context = Context {
+            user_id: Some(user.to_owned().into()),
+            session_id: Some(session.to_owned().into()),
+            ..Context::default()
+        };
+        evaluate(&flag, &context).on
+    };
+    assert!(both(&hit, &missed) && !both(&missed, &hit));
+    assert!(both("", &hit) && !both("", &missed));
+}
+
+#[test]
+fn a_ring_s_own_variants_go_before_the_flag_s() {
+    let mut flag = flag(vec![ring(users(&["u1"]), 10_000), ring(everyone(), 10_000)]);
+    flag.variants = variants(&[("shared", 1)]);
+    flag.rings[0].variants = variants(&[("own", 1)]);
+    let chosen = |ring| Some(VariantRef { ring, index: 0 });
+    assert_eq!(evaluate(&flag, &user("u1")).variant, chosen(Some(0)));
+    let shared = evaluate(&flag, &user("u2"));
+    assert_eq!(shared.variant, chosen(None));
+    assert!(!shared.randomised, "one variant is no choice");
+}
+
+#[test]
+fn several_variants_randomise_and_take_an_id() {
+    let mut flag = flag(vec![ring(everyone(), 10_000)]);
+    flag.variants = variants(&[("a", 500), ("b", 500), ("never", 0)]);
+    let mut counts = [0; 3];
+    for number in 0..1_000 {
+        let evaluation = evaluate(&flag, &user(&number.to_string()));
+        assert!(evaluation.randomised);
+        counts[evaluation.variant.expect("a variant").index] += 1;
+    }
+    assert!(
+        counts[0] > 400 && counts[1] > 400 && counts[2] == 0,
+        "{counts:?}"
+    );
+
+    let nobody = evaluate(&flag, &Context::default());
+    assert_eq!(
+        nobody,
+        Evaluation {
+            missing_id: true,
+            ..on(0)
+        }
+    );
+    flag.variants = variants(&[("a", 1_000), ("never", 0)]);
+    let only = evaluate(&flag, &Context::default());
+    assert!(only.variant.is_some() && !only.missing_id);
+}
+
+#[test]
+fn a_ramp_in_the_smallest_steps_only_adds_users() {
+    for number in 0..40 {
+        let id = format!("user-{number}");
+        let context = user(&id);
+        let mut flag = flag(vec![ring(everyone(), 0)]);
+        let mut was_on = false;
+        for hundredths in 0..=10_000 {
+            flag.rings[0].rollout.share = Share::new(hundredths).expect("a share");
+            let is_on = evaluate(&flag, &context).on;
+            assert!(is_on || !was_on, "{id} lost at {hundredths}");
+            was_on = is_on;
+        }
+        assert!(was_on, "{id} is in 100 %");
+    }
+}
+
+#[test]
+fn a_hundredth_of_a_percent_is_possible() {
+    let flag = flag(vec![ring(everyone(), 1)]);
+    let ids = (0..100_000).map(|number| format!("user-{number}"));
+    let count = ids.filter(|id| evaluate(&flag, &user(id)).on).count();
+    assert!((3..=25).contains(&count), "{count} of 100,000 users");
+}

@@ -1,0 +1,142 @@
+//! One request and its response: the state that the hooks share.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+
+use super::deadlines::Wait;
+use crate::attempts::Attempts;
+use crate::context::Moment;
+use crate::dispatch::Plan;
+use crate::route::{Action, Forward, RouteIndex};
+use crate::snapshot::Snapshot;
+use crate::telemetry::metrics::Gauge;
+
+/// One request and its response.
+pub struct Exchange {
+    /// Pinned for the whole request, so that a retry sees the flags that the first attempt saw.
+    pub snapshot: Arc<Snapshot>,
+    /// When the head had arrived.
+    pub started: Instant,
+    /// The same, by the calendar.
+    pub moment: Moment,
+    /// The route that took it.
+    pub route: Option<RouteIndex>,
+    /// What is done with it, if it goes to a service.
+    pub passage: Option<Passage>,
+    /// The ID under which it appears in logs, of this hop and the next ones.
+    pub request_id: HeaderValue,
+    /// The status of an answer of Serin's own.
+    pub own_status: Option<u16>,
+    _active: ActiveRequest,
+}
+
+/// A request that goes to a service.
+pub struct Passage {
+    /// What is to be done.
+    pub plan: Plan,
+    /// What was tried.
+    pub attempts: Attempts,
+    /// When the last part of the request had been read: the head, then whatever there is of the body. Timeouts run
+    /// from here, since nobody can answer what has not arrived.
+    pub arrived: Instant,
+    /// The wait for the current attempt's response to begin.
+    pub wait: Option<Wait>,
+    /// When the current attempt began.
+    pub attempt_started: Instant,
+    /// From there to the response's head.
+    pub upstream_time: Option<Duration>,
+}
+
+impl Exchange {
+    /// For a request whose head has arrived.
+    pub fn new(
+        snapshot: Arc<Snapshot>,
+        started: Instant,
+        moment: Moment,
+        active: &Arc<Gauge>,
+    ) -> Self {
+        Self {
+            snapshot,
+            started,
+            moment,
+            route: None,
+            passage: None,
+            request_id: HeaderValue::from_static(""),
+            own_status: None,
+            _active: ActiveRequest::new(active),
+        }
+    }
+
+    /// Sends the request on its way.
+    pub fn embark(&mut self, plan: Plan) {
+        self.route = Some(plan.route);
+        self.passage = Some(Passage {
+            attempts: Attempts::new(&self.snapshot.services[plan.service], &plan.decision),
+            plan,
+            arrived: self.started,
+            wait: None,
+            attempt_started: self.started,
+            upstream_time: None,
+        });
+    }
+
+    /// What the route of a request that goes to a service asks for.
+    pub fn forward(&self) -> Option<(RouteIndex, &Forward)> {
+        let index = self.passage.as_ref()?.plan.route;
+        match &self.snapshot.routes[index].action {
+            Action::Forward(forward) => Some((index, forward)),
+            Action::Redirect(_) | Action::Respond(_) => None,
+        }
+    }
+
+    /// Notes that a part of the request's body has been read.
+    pub fn body_arrived(&mut self, now: Instant) {
+        if let Some(passage) = self.passage.as_mut() {
+            passage.arrived = now;
+        }
+        let deadline = self.response_deadline();
+        let wait = self
+            .passage
+            .as_ref()
+            .and_then(|passage| passage.wait.as_ref());
+        if let (Some(wait), Some(deadline)) = (wait, deadline) {
+            wait.postpone(deadline);
+        }
+    }
+
+    /// When the route's timeout is over; `None`: it has none.
+    pub fn route_deadline(&self) -> Option<Instant> {
+        let (_, forward) = self.forward()?;
+        Some(self.passage.as_ref()?.arrived + forward.timeout?)
+    }
+
+    /// When the current attempt's response must have begun.
+    pub fn response_deadline(&self) -> Option<Instant> {
+        let passage = self.passage.as_ref()?;
+        let service = &self.snapshot.services[passage.plan.service];
+        let from = passage.arrived.max(passage.attempt_started);
+        let of_attempt = from + service.upstream.response_timeout;
+        Some(
+            self.route_deadline()
+                .map_or(of_attempt, |of_route| of_route.min(of_attempt)),
+        )
+    }
+}
+
+/// Counted in `serin_active_requests` until dropped, however the request ends.
+struct ActiveRequest(Arc<Gauge>);
+
+impl ActiveRequest {
+    fn new(active: &Arc<Gauge>) -> Self {
+        active.inc();
+        Self(active.clone())
+    }
+}
+
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

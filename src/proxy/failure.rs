@@ -1,0 +1,43 @@
+//! pingora's errors in the words of causes and statuses.
+
+use http::StatusCode;
+use pingora::prelude::Error;
+use pingora::{ErrorSource, ErrorType};
+
+use crate::canary::Cause;
+
+/// Why an attempt that had reached its upstream failed.
+pub(super) fn cause_of(error: &ErrorType) -> Cause {
+    match error {
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout => Cause::Timeout,
+        _ => Cause::Reset,
+    }
+}
+
+/// The status that an error is answered with; `None`: nobody is there to be answered.
+pub(super) fn status_of(error: &Error) -> Option<StatusCode> {
+    match (error.etype(), error.esource()) {
+        (ErrorType::HTTPStatus(code), _) => StatusCode::from_u16(*code).ok(),
+        (ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => {
+            Some(StatusCode::GATEWAY_TIMEOUT)
+        }
+        (_, ErrorSource::Upstream) => Some(StatusCode::BAD_GATEWAY),
+        (
+            ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed,
+            ErrorSource::Downstream,
+        ) => None,
+        (_, ErrorSource::Downstream) => Some(StatusCode::BAD_REQUEST),
+        (_, ErrorSource::Internal | ErrorSource::Unset) => Some(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+/// What a client is told: enough to report, nothing about the inside.
+pub(super) fn explanation(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        502 => "the service could not be reached",
+        503 => "the service is not available",
+        504 => "the service did not answer in time",
+        400 => "the request could not be read",
+        _ => "the request could not be served",
+    }
+}

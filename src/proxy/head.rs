@@ -1,0 +1,133 @@
+//! pingora's headers in the clothes of the pure floors.
+
+use std::net::IpAddr;
+
+use http::header::{HOST, HeaderMap};
+use http::{HeaderName, HeaderValue, Version};
+use pingora::http::{RequestHeader, ResponseHeader};
+
+use crate::cluster::split_port;
+use crate::edit::HeaderSink;
+use crate::identity::Rules;
+use crate::request::{HeaderLookup, RequestHead};
+
+/// Look-up in pingora's header map.
+pub struct Fields<'a>(pub &'a HeaderMap);
+
+impl HeaderLookup for Fields<'_> {
+    fn first(&self, name: &str) -> Option<&[u8]> {
+        self.0.get(name).map(HeaderValue::as_bytes)
+    }
+
+    fn visit<'a>(&'a self, name: &str, visit: &mut dyn FnMut(&'a [u8])) {
+        for value in self.0.get_all(name) {
+            visit(value.as_bytes());
+        }
+    }
+
+    fn visit_names<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
+        for name in self.0.keys() {
+            visit(name.as_str());
+        }
+    }
+}
+
+/// A request's target in parts.
+pub struct Target<'a> {
+    host: &'a str,
+    path: &'a str,
+    query: Option<&'a str>,
+    /// Whether the request line had a whole URL, so that path and query must be sent upstream in its place.
+    pub absolute: bool,
+}
+
+impl<'a> Target<'a> {
+    /// Takes a request's target apart. `None`: it is not text, or its URL names another host than `Host` does.
+    pub fn of(request: &'a RequestHeader) -> Option<Self> {
+        if !request.raw_path_is_utf8() {
+            return None;
+        }
+        let field = request
+            .headers
+            .get(HOST)
+            .and_then(|value| value.to_str().ok());
+        let raw = std::str::from_utf8(request.raw_path()).ok()?;
+        let absolute = request.version != Version::HTTP_2 && !raw.starts_with('/') && raw != "*";
+        let authority = if absolute {
+            let rest = raw.split_once("://")?.1;
+            let end = rest.find(['/', '?']).unwrap_or(rest.len());
+            let authority = &rest[..end];
+            if authority.contains('@')
+                || field.is_some_and(|field| !field.eq_ignore_ascii_case(authority))
+            {
+                return None;
+            }
+            authority
+        } else {
+            let from_uri = request.uri.authority().map(http::uri::Authority::as_str);
+            from_uri.or(field).unwrap_or_default()
+        };
+        Some(Self {
+            host: split_port(authority).0,
+            path: request.uri.path(),
+            query: request.uri.query(),
+            absolute,
+        })
+    }
+
+    /// Path and query.
+    pub fn origin_form(&self) -> String {
+        match self.query {
+            Some(query) => format!("{}?{query}", self.path),
+            None => self.path.to_owned(),
+        }
+    }
+}
+
+/// The head of a request, borrowed from pingora's.
+pub fn head<'a>(
+    request: &'a RequestHeader,
+    target: &Target<'a>,
+    fields: &'a Fields<'a>,
+    peer: IpAddr,
+    rules: &Rules,
+) -> RequestHead<'a> {
+    RequestHead {
+        method: request.method.as_str(),
+        host: target.host,
+        path: target.path,
+        query: target.query,
+        headers: fields,
+        peer,
+        peer_trusted: rules.trusts(peer),
+    }
+}
+
+/// pingora's errors on header edits are about names and values that are not valid; these are typed and cannot be.
+impl HeaderSink for RequestHeader {
+    fn remove(&mut self, name: &HeaderName) {
+        self.remove_header(name);
+    }
+
+    fn set(&mut self, name: &HeaderName, value: &HeaderValue) {
+        let _ = self.insert_header(name, value);
+    }
+
+    fn add(&mut self, name: &HeaderName, value: &HeaderValue) {
+        let _ = self.append_header(name, value);
+    }
+}
+
+impl HeaderSink for ResponseHeader {
+    fn remove(&mut self, name: &HeaderName) {
+        self.remove_header(name);
+    }
+
+    fn set(&mut self, name: &HeaderName, value: &HeaderValue) {
+        let _ = self.insert_header(name, value);
+    }
+
+    fn add(&mut self, name: &HeaderName, value: &HeaderValue) {
+        let _ = self.append_header(name, value);
+    }
+}

@@ -1,0 +1,367 @@
+//! pingora's hooks. They translate and call; what is decided is decided in `dispatch`, `attempts` and `forward`.
+
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Method, StatusCode, Uri, Version};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::prelude::{Error, HttpPeer, Session};
+use pingora::protocols::Digest;
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext};
+use pingora::{ErrorSource, ErrorType};
+use rand::Rng as _;
+
+use super::deadlines::Wait;
+use super::exchange::Exchange;
+use super::failure::{cause_of, explanation, status_of};
+use super::head::{Fields, Target, head};
+use super::intake::{client_ip, dispatched, is_https};
+use super::peer::peer;
+use super::reply;
+use crate::canary::Cause;
+use crate::clock;
+use crate::dispatch::{Answer, Dispatch};
+use crate::edit::HeaderSink;
+use crate::forward::{self, Attempt, Served};
+use crate::snapshot::store::SnapshotStore;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::Gauge;
+
+/// How long an idle client connection is kept (`server.timeouts.idle`).
+const CLIENT_IDLE_SECONDS: u64 = 75;
+
+/// The proxy that a worker's pingora calls.
+pub struct Proxy {
+    /// Where the current snapshot is.
+    pub store: Arc<SnapshotStore>,
+    /// Where outcomes are told.
+    pub access_log: AccessLog,
+    /// Requests under way.
+    pub active: Arc<Gauge>,
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange::new(
+            self.store.load(),
+            Instant::now(),
+            clock::now(),
+            &self.active,
+        )
+    }
+
+    // Compression is the services' business; pingora would put a module for it into every request.
+    fn init_downstream_modules(&self, _: &mut pingora::modules::http::HttpModules) {}
+
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<bool> {
+        // `None` is what drain sets: this response is the connection's last.
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(CLIENT_IDLE_SECONDS));
+        }
+        session.set_pipelining_enabled(true);
+        let (dispatch, target) = dispatched(session, exchange);
+        match dispatch {
+            Dispatch::Refuse(refusal) => {
+                exchange.route = refusal.route;
+                exchange.own_status = Some(refusal.status.as_u16());
+                reply::error(session, refusal.status, &refusal.why).await?;
+                Ok(true)
+            }
+            Dispatch::Answer(answer) => {
+                self.answer(session, exchange, answer).await?;
+                Ok(true)
+            }
+            Dispatch::Forward(mut plan) => {
+                plan.target = plan.target.or(target);
+                exchange.embark(plan);
+                Ok(false)
+            }
+        }
+    }
+
+    async fn upstream_peer(
+        &self,
+        _: &mut Session,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<Box<HttpPeer>> {
+        let snapshot = exchange.snapshot.clone();
+        let time_left = exchange
+            .route_deadline()
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let Some(passage) = exchange.passage.as_mut() else {
+            return Error::e_explain(
+                ErrorType::InternalError,
+                "a request without a plan reached an upstream",
+            );
+        };
+        let service = &snapshot.services[passage.plan.service];
+        if time_left.is_some_and(|left| left.is_zero()) {
+            passage.attempts.failed(Cause::Timeout);
+            return Error::e_explain(ErrorType::HTTPStatus(504), "the route's timeout is over");
+        }
+        let random = rand::rng().next_u64();
+        let Some(address) = passage.attempts.next(service, random) else {
+            passage.attempts.failed(Cause::Unhealthy);
+            return Error::e_explain(ErrorType::HTTPStatus(503), "the service has no address yet");
+        };
+        passage.attempt_started = Instant::now();
+        let cluster = &service.deployments[passage.attempts.deployment()].cluster;
+        Ok(Box::new(peer(
+            address,
+            cluster,
+            &service.upstream,
+            time_left,
+        )))
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        _reused: bool,
+        peer: &HttpPeer,
+        socket: RawFd,
+        _: Option<&Digest>,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        let deadline = exchange.response_deadline();
+        if let Some(passage) = exchange.passage.as_mut() {
+            // Other requests share an HTTP/2 connection: those have pingora's read timeout.
+            passage.wait = deadline
+                .filter(|_| peer.options.read_timeout.is_none())
+                .map(|deadline| Wait::begin(socket, deadline));
+        }
+        Ok(())
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        if body.as_ref().is_some_and(|chunk| !chunk.is_empty()) {
+            exchange.body_arrived(Instant::now());
+        }
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        upstream: &mut RequestHeader,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        let (Some(passage), Some((_, route))) = (&exchange.passage, exchange.forward()) else {
+            return Ok(());
+        };
+        let request = session.req_header();
+        let fields = Fields(&request.headers);
+        let Some(target) = Target::of(request) else {
+            return Ok(());
+        };
+        let edits = forward::request_edits(&Attempt {
+            snapshot: &exchange.snapshot,
+            head: head(
+                request,
+                &target,
+                &fields,
+                client_ip(session),
+                &exchange.snapshot.identity,
+            ),
+            plan: &passage.plan,
+            deployment: passage.attempts.deployment(),
+            request_id: &exchange.request_id,
+            span_id: rand::rng().next_u64().max(1),
+            protocol: if request.version == Version::HTTP_2 {
+                "2 serin"
+            } else {
+                "1.1 serin"
+            },
+        });
+        if let Some(target) = &passage.plan.target {
+            let uri = Uri::try_from(target.as_str());
+            upstream.set_uri(
+                uri.map_err(|e| Error::because(ErrorType::InternalError, "a rewritten path", e))?,
+            );
+        }
+        upstream.apply(edits.iter().chain(&route.request_edits));
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        // 1xx comes before the response, 101 is one.
+        let begun = !response.status.is_informational()
+            || response.status == StatusCode::SWITCHING_PROTOCOLS;
+        if let (true, Some(passage)) = (begun, exchange.passage.as_mut()) {
+            passage.upstream_time = Some(passage.attempt_started.elapsed());
+            passage.wait = None;
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        let (Some(passage), Some((index, route))) = (&exchange.passage, exchange.forward()) else {
+            return Ok(());
+        };
+        let served = Served {
+            deployment: passage.attempts.deployment(),
+            cause: passage.attempts.cause(),
+        };
+        let https = is_https(session, exchange);
+        let edits = forward::response_edits(
+            &exchange.snapshot,
+            &passage.plan,
+            served,
+            route.expose,
+            https,
+        );
+        response.apply(
+            edits
+                .iter()
+                .chain(&exchange.snapshot.routes[index].response_edits),
+        );
+        Ok(())
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        exchange: &mut Exchange,
+        mut e: Box<Error>,
+    ) -> Box<Error> {
+        let snapshot = exchange.snapshot.clone();
+        let again = exchange.passage.as_mut().is_some_and(|passage| {
+            let service = &snapshot.services[passage.plan.service];
+            passage.attempts.connect_failed(service)
+        });
+        e.set_retry(again);
+        e
+    }
+
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut e: Box<Error>,
+        exchange: &mut Exchange,
+        reused: bool,
+    ) -> Box<Error> {
+        // A request that may have had effects is never sent twice, nor one whose answer has begun, nor one whose body
+        // can no longer be replayed. What is left is a pooled connection that the upstream had already closed.
+        let repeatable = session.response_written().is_none()
+            && !session.as_ref().retry_buffer_truncated()
+            && matches!(
+                session.req_header().method,
+                Method::GET | Method::HEAD | Method::OPTIONS
+            );
+        let wait = exchange
+            .passage
+            .as_mut()
+            .and_then(|passage| passage.wait.take());
+        if wait.is_some_and(|wait| wait.is_expired()) {
+            e = Error::explain(
+                ErrorType::ReadTimedout,
+                "the response did not begin in time",
+            )
+            .into_up();
+        }
+        e.retry.decide_reuse(reused);
+        let again = repeatable
+            && e.retry()
+            && exchange
+                .passage
+                .as_mut()
+                .is_some_and(|p| p.attempts.stale_connection());
+        if !again
+            && e.esource() == &ErrorSource::Upstream
+            && let Some(passage) = exchange.passage.as_mut()
+        {
+            passage.attempts.failed(cause_of(e.etype()));
+        }
+        e.set_retry(again);
+        e
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        e: &Error,
+        exchange: &mut Exchange,
+    ) -> FailToProxy {
+        let status = status_of(e);
+        if let Some(status) = status
+            && session.response_written().is_none()
+        {
+            exchange.own_status = Some(status.as_u16());
+            if let Err(e) = reply::error(session, status, explanation(status)).await {
+                tracing::debug!(error = %e, "an error response could not be sent");
+            }
+        }
+        FailToProxy {
+            error_code: status.map_or(0, |status| status.as_u16()),
+            // The request's body may not have been read to its end.
+            can_reuse_downstream: false,
+        }
+    }
+
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, exchange: &mut Exchange) {
+        self.record(session, exchange);
+    }
+
+    // The outcome record says it, once and with the deployment.
+    fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Exchange,
+        _: &Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}
+
+impl Proxy {
+    /// Answers as the route says.
+    async fn answer(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        answer: Answer,
+    ) -> pingora::Result<()> {
+        exchange.route = Some(answer.route);
+        exchange.own_status = Some(answer.status.as_u16());
+        let snapshot = exchange.snapshot.clone();
+        reply::answer(
+            session,
+            answer,
+            &snapshot.routes[exchange.route.unwrap_or_default()].response_edits,
+        )
+        .await
+    }
+}

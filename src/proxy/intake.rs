@@ -1,0 +1,67 @@
+//! From pingora's session to what the pure floors take: the request's head, the client, the moment, fresh IDs.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use http::{HeaderValue, Version};
+use pingora::prelude::Session;
+use rand::Rng as _;
+
+use super::exchange::Exchange;
+use super::head::{Fields, Target, head};
+use crate::dispatch::{Dispatch, Refusal, dispatch};
+
+/// What is to be done with the request, and the target to send in place of a whole URL.
+pub(super) fn dispatched(session: &Session, exchange: &mut Exchange) -> (Dispatch, Option<String>) {
+    let request = session.req_header();
+    let fields = Fields(&request.headers);
+    let Some(target) = Target::of(request) else {
+        let why = "the request's target is not text, or disagrees with Host";
+        return (Dispatch::Refuse(Refusal::bad_request(why)), None);
+    };
+    let snapshot = exchange.snapshot.clone();
+    let head = head(
+        request,
+        &target,
+        &fields,
+        client_ip(session),
+        &snapshot.identity,
+    );
+    let told = head
+        .peer_trusted
+        .then(|| request.headers.get("x-request-id"))
+        .flatten();
+    exchange.request_id = told.cloned().unwrap_or_else(|| {
+        HeaderValue::try_from(random_id()).unwrap_or(HeaderValue::from_static("-"))
+    });
+    let host_required = request.version == Version::HTTP_11;
+    let dispatch = dispatch(
+        &snapshot,
+        &head,
+        host_required,
+        exchange.moment,
+        &mut random_id,
+    );
+    (dispatch, target.absolute.then(|| target.origin_form()))
+}
+
+/// 128 random bits in hexadecimal.
+fn random_id() -> String {
+    let mut rng = rand::rng();
+    format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64())
+}
+
+/// The other end of the client's connection.
+pub(super) fn client_ip(session: &Session) -> IpAddr {
+    session
+        .client_addr()
+        .and_then(|address| address.as_inet())
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip)
+}
+
+/// Whether the client came by HTTPS, as far as a trusted proxy says; our own listeners are plain.
+pub(super) fn is_https(session: &Session, exchange: &Exchange) -> bool {
+    exchange.snapshot.identity.trusts(client_ip(session))
+        && session
+            .get_header_bytes("x-forwarded-proto")
+            .eq_ignore_ascii_case(b"https")
+}

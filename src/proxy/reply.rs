@@ -1,0 +1,63 @@
+//! Answers of Serin's own: redirects, fixed responses and errors.
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use pingora::http::ResponseHeader;
+use pingora::prelude::Session;
+
+use crate::dispatch::Answer;
+use crate::edit::{Edit, HeaderSink};
+
+/// Sends a redirect or a fixed response, with its route's edits.
+pub(super) async fn answer(
+    session: &mut Session,
+    answer: Answer,
+    edits: &[Edit],
+) -> pingora::Result<()> {
+    let mut header = text_header(answer.status, answer.body.len())?;
+    if let Some(location) = answer.location {
+        header.insert_header(LOCATION, location)?;
+    }
+    header.apply(edits);
+    send(session, header, Bytes::from(answer.body.into_string())).await
+}
+
+/// Sends an error in one line of text.
+pub(super) async fn error(
+    session: &mut Session,
+    status: StatusCode,
+    why: &str,
+) -> pingora::Result<()> {
+    let body = format!(
+        "{} {}: {why}\n",
+        status.as_u16(),
+        status.canonical_reason().unwrap_or_default()
+    );
+    let mut header = text_header(status, body.len())?;
+    header.insert_header(CACHE_CONTROL, "no-store")?;
+    send(session, header, Bytes::from(body)).await
+}
+
+fn text_header(status: StatusCode, length: usize) -> pingora::Result<ResponseHeader> {
+    let mut header = ResponseHeader::build(status, Some(4))?;
+    // These have no body, and so no length either (RFC 9110, section 8.6).
+    if !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        header.insert_header(CONTENT_LENGTH, length)?;
+    }
+    if length > 0 {
+        header.insert_header(CONTENT_TYPE, "text/plain; charset=utf-8")?;
+    }
+    Ok(header)
+}
+
+async fn send(session: &mut Session, header: ResponseHeader, body: Bytes) -> pingora::Result<()> {
+    let bodiless = body.is_empty() || session.req_header().method == http::Method::HEAD;
+    session
+        .write_response_header(Box::new(header), bodiless)
+        .await?;
+    if !bodiless {
+        session.write_response_body(Some(body), true).await?;
+    }
+    Ok(())
+}

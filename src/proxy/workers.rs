@@ -1,0 +1,244 @@
+//! The threads that traffic runs on: one single-threaded runtime each, so that no connection ever changes thread,
+//! and one more that accepts and hands every new connection to the worker with the fewest.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use pingora::apps::ServerApp as _;
+use pingora::protocols::l4::stream::Stream as L4Stream;
+use pingora::protocols::{GetSocketDigest as _, SocketDigest};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, watch};
+
+use super::connections::{Connections, OpenConnection};
+use super::deadlines;
+use super::front_door::FrontDoor;
+use super::hooks::Proxy;
+
+/// How long accepting pauses after an error, such as the process being out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Running workers and their acceptor.
+pub struct Workers {
+    workers: Vec<Worker>,
+    acceptor: JoinHandle<()>,
+    /// Turned to true: responses say `Connection: close`.
+    closing: watch::Sender<bool>,
+    /// Turned to true: nothing is accepted any more.
+    closed: watch::Sender<bool>,
+}
+
+struct Worker {
+    app: Arc<FrontDoor>,
+    connections: Arc<Connections>,
+    thread: JoinHandle<()>,
+    /// Turned to true: what still runs is cut off.
+    cut: watch::Sender<bool>,
+}
+
+/// A connection on its way from the acceptor to a worker.
+struct Accepted {
+    socket: std::net::TcpStream,
+    peer: SocketAddr,
+    counted: OpenConnection,
+}
+
+/// The acceptor's end of a worker.
+struct Desk {
+    inbox: mpsc::UnboundedSender<Accepted>,
+    connections: Arc<Connections>,
+}
+
+impl Workers {
+    /// Starts `count` workers on sockets that [`super::listener::bind`] made. `hooks` is called once for each.
+    pub fn start(
+        count: usize,
+        listeners: Vec<TcpListener>,
+        hooks: impl Fn() -> Proxy,
+    ) -> io::Result<Self> {
+        let (closing, _) = watch::channel(false);
+        let (closed, _) = watch::channel(false);
+        let (mut workers, mut desks) = (Vec::new(), Vec::new());
+        for index in 0..count.max(1) {
+            let (worker, desk) = Worker::start(index, FrontDoor::new(hooks()), &closing)?;
+            workers.push(worker);
+            desks.push(desk);
+        }
+        let runtime = runtime()?;
+        let stop = closed.subscribe();
+        let acceptor = std::thread::Builder::new()
+            .name("serin-accept".into())
+            .spawn(move || runtime.block_on(accept_all(listeners, &desks, stop)))?;
+        Ok(Self {
+            workers,
+            acceptor,
+            closing,
+            closed,
+        })
+    }
+
+    /// From now on every response is its connection's last.
+    pub fn close_connections(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// Stops accepting, closes idle connections, and waits for the others to end, for at most `grace`. Answers how
+    /// many had to be cut off.
+    pub async fn drain(self, grace: Duration) -> usize {
+        self.close_connections();
+        self.closed.send_replace(true);
+        for worker in &self.workers {
+            worker.app.cleanup().await;
+        }
+        let all_ended = async {
+            for worker in &self.workers {
+                worker.connections.none_left().await;
+            }
+        };
+        // An error is the time running out; the count says how many are left then.
+        let _ = tokio::time::timeout(grace, all_ended).await;
+        let left = self
+            .workers
+            .iter()
+            .map(|worker| worker.connections.open())
+            .sum();
+        let mut threads = vec![self.acceptor];
+        for worker in self.workers {
+            worker.cut.send_replace(true);
+            threads.push(worker.thread);
+        }
+        let joined = tokio::task::spawn_blocking(move || {
+            let ended_well = |thread: JoinHandle<()>| thread.join().is_ok();
+            threads
+                .into_iter()
+                .map(ended_well)
+                .filter(|well| !well)
+                .count()
+        });
+        if let Ok(panicked @ 1..) = joined.await {
+            tracing::error!(panicked, "worker threads had panicked");
+        }
+        left
+    }
+}
+
+impl Worker {
+    fn start(
+        index: usize,
+        app: FrontDoor,
+        closing: &watch::Sender<bool>,
+    ) -> io::Result<(Self, Desk)> {
+        let (inbox, connections_in) = mpsc::unbounded_channel();
+        let (cut, cut_off) = watch::channel(false);
+        let (app, connections) = (Arc::new(app), Arc::new(Connections::default()));
+        let runtime = runtime()?;
+        let (served, shutdown) = (app.clone(), closing.subscribe());
+        let thread = std::thread::Builder::new()
+            .name(format!("serin-worker-{index}"))
+            .spawn(move || runtime.block_on(work(&served, connections_in, &shutdown, cut_off)))?;
+        let desk = Desk {
+            inbox,
+            connections: connections.clone(),
+        };
+        let worker = Self {
+            app,
+            connections,
+            thread,
+            cut,
+        };
+        Ok((worker, desk))
+    }
+}
+
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+/// Serves connections until told to cut off what is left.
+async fn work(
+    app: &Arc<FrontDoor>,
+    mut inbox: mpsc::UnboundedReceiver<Accepted>,
+    shutdown: &watch::Receiver<bool>,
+    mut cut_off: watch::Receiver<bool>,
+) {
+    tokio::spawn(deadlines::sweep());
+    loop {
+        tokio::select! {
+            // A closed inbox is the acceptor's end: what runs, runs on until it is cut off.
+            Some(accepted) = inbox.recv() => {
+                let (app, shutdown) = (app.clone(), shutdown.clone());
+                tokio::spawn(async move { serve(accepted, &app, &shutdown).await });
+            }
+            _ = cut_off.wait_for(|cut| *cut) => return,
+        }
+    }
+}
+
+async fn serve(accepted: Accepted, app: &Arc<FrontDoor>, shutdown: &watch::Receiver<bool>) {
+    let _counted = accepted.counted;
+    let socket = match tokio::net::TcpStream::from_std(accepted.socket) {
+        Ok(socket) => socket,
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be taken over");
+            return;
+        }
+    };
+    let digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
+    // Known already; it saves the system call of asking for it.
+    let _ = digest.peer_addr.set(Some(accepted.peer.into()));
+    let mut stream = L4Stream::from(socket);
+    stream.set_socket_digest(digest);
+    if stream.set_nodelay().is_err() {
+        // The client is gone already.
+        return;
+    }
+    app.process_new(Box::new(stream), shutdown).await;
+}
+
+/// Accepts on every listener until told to stop.
+async fn accept_all(listeners: Vec<TcpListener>, desks: &[Desk], mut stop: watch::Receiver<bool>) {
+    let loops = listeners
+        .into_iter()
+        .map(|listener| accept(listener, desks));
+    tokio::select! {
+        _ = stop.wait_for(|stop| *stop) => {}
+        _ = futures_util::future::join_all(loops) => {}
+    }
+}
+
+async fn accept(listener: TcpListener, desks: &[Desk]) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "a listener cannot be served");
+            return;
+        }
+    };
+    loop {
+        let accepted = listener.accept().await;
+        let accepted = accepted.and_then(|(socket, peer)| Ok((socket.into_std()?, peer)));
+        match accepted {
+            Ok((socket, peer)) => {
+                if let Some(desk) = desks.iter().min_by_key(|desk| desk.connections.open()) {
+                    let counted = desk.connections.enter();
+                    // A worker that is gone was cut off: its connections are, too.
+                    let _ = desk.inbox.send(Accepted {
+                        socket,
+                        peer,
+                        counted,
+                    });
+                }
+            }
+            // The client was gone before its turn.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                tracing::warn!(%error, "accept failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! The way of `routes.yaml` into the running snapshot, whoever asks for it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc::Receiver;
+
+use super::{PublisherHandle, Stopped};
+use crate::clock;
+use crate::config::diagnostic::{Diagnostic, Severity};
+use crate::config::{Config, Process};
+use crate::context::Moment;
+use crate::digest::Digest;
+use crate::source::file::{FileEvent, read};
+use crate::source::{SourceStatus, Stage};
+use crate::telemetry::log::LogControl;
+use crate::telemetry::metrics::ReloadCounters;
+
+/// How a text becomes a configuration: [`crate::config`]'s compiler in this process's environment, or a test's.
+pub type Compile = dyn Fn(&str) -> Result<Config, Vec<Diagnostic>> + Send + Sync;
+
+/// Why the file is read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It changed.
+    Changed,
+    /// SIGHUP.
+    Signal,
+    /// `POST /api/v1/reload`.
+    Api,
+}
+
+impl Cause {
+    /// The name that logs and the API carry.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Signal => "signal",
+            Self::Api => "api",
+        }
+    }
+}
+
+/// A reload that went well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReloadReport {
+    /// The generation that runs now.
+    pub generation: u64,
+    /// Its content's hash.
+    pub digest: Digest,
+    /// Whether anything changed.
+    pub is_new: bool,
+    /// What in the file differs from what the process was started with, and takes a restart.
+    pub restart_needed: Vec<String>,
+}
+
+/// A reload that changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReloadFailure {
+    /// The file cannot be read.
+    #[error("the file cannot be read: {0}")]
+    Unreadable(String),
+    /// The file cannot be used.
+    #[error("the file has errors; what runs stays")]
+    Invalid(Vec<Diagnostic>),
+    /// The process ends.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// The last reload, or the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastReload {
+    /// When.
+    pub at: Moment,
+    /// Why; `None`: the start.
+    pub cause: Option<Cause>,
+    /// How it ended.
+    pub result: Result<(), ReloadFailure>,
+}
+
+/// Who reloads: one at a time, and everybody by the same way.
+pub struct Reloader {
+    path: PathBuf,
+    compile: Arc<Compile>,
+    publisher: PublisherHandle,
+    log: Option<LogControl>,
+    source: Arc<SourceStatus>,
+    counters: Arc<ReloadCounters>,
+    /// What the process was started with.
+    started_with: Process,
+    turn: tokio::sync::Mutex<Turn>,
+    state: Mutex<State>,
+}
+
+/// What the one who reloads knows of the reloads before.
+#[derive(Debug)]
+struct Turn {
+    /// The content that was judged last.
+    judged: [u8; 32],
+    /// The content whose errors were logged last.
+    complained: Option<[u8; 32]>,
+}
+
+#[derive(Debug)]
+struct State {
+    last: LastReload,
+    process: Process,
+}
+
+/// What a [`Reloader`] works with.
+pub struct Parts {
+    /// The file.
+    pub path: PathBuf,
+    /// How a text becomes a configuration.
+    pub compile: Arc<Compile>,
+    /// Who publishes it.
+    pub publisher: PublisherHandle,
+    /// The log, whose level and format may change; `None` leaves it alone.
+    pub log: Option<LogControl>,
+    /// How the file is doing.
+    pub source: Arc<SourceStatus>,
+    /// How often it was reloaded.
+    pub counters: Arc<ReloadCounters>,
+}
+
+impl Reloader {
+    /// After a start with the content `text`, compiled to `first`.
+    pub fn new(parts: Parts, text: &str, first: &Config) -> Self {
+        let last = LastReload {
+            at: clock::now(),
+            cause: None,
+            result: Ok(()),
+        };
+        Self {
+            path: parts.path,
+            compile: parts.compile,
+            publisher: parts.publisher,
+            log: parts.log,
+            source: parts.source,
+            counters: parts.counters,
+            started_with: first.process.clone(),
+            turn: tokio::sync::Mutex::new(Turn {
+                judged: hash(text),
+                complained: None,
+            }),
+            state: Mutex::new(State {
+                last,
+                process: first.process.clone(),
+            }),
+        }
+    }
+
+    /// Reads the file and puts what it says in force, even if it has not changed.
+    pub async fn reload(&self, cause: Cause) -> Result<ReloadReport, ReloadFailure> {
+        let mut turn = self.turn.lock().await;
+        let path = self.path.clone();
+        let text = tokio::task::spawn_blocking(move || read(&path).map_err(|e| e.to_string()));
+        let result = match text.await.unwrap_or_else(|panic| Err(panic.to_string())) {
+            Ok(text) => {
+                self.source.recover(Stage::Reading);
+                self.put_in_force(text, &mut turn).await
+            }
+            Err(error) => {
+                self.source.fail(Stage::Reading, error.clone());
+                tracing::error!(file = %self.path.display(), error, "the file cannot be read; what runs stays");
+                Err(ReloadFailure::Unreadable(error))
+            }
+        };
+        self.note(cause, &result);
+        result
+    }
+
+    /// Follows the file until its follower ends.
+    pub async fn follow(&self, mut events: Receiver<FileEvent>) {
+        while let Some(event) = events.recv().await {
+            match event {
+                FileEvent::Changed(text) => {
+                    let mut turn = self.turn.lock().await;
+                    // Somebody else was faster.
+                    if turn.judged == hash(&text) {
+                        continue;
+                    }
+                    let result = self.put_in_force(text, &mut turn).await;
+                    self.note(Cause::Changed, &result);
+                }
+                FileEvent::Trouble(error) => {
+                    tracing::error!(file = %self.path.display(), error, "the file cannot be read; what runs stays");
+                    self.note(Cause::Changed, &Err(ReloadFailure::Unreadable(error)));
+                }
+            }
+        }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How the last reload ended.
+    pub fn last(&self) -> LastReload {
+        self.state().last.clone()
+    }
+
+    /// What the file asks for that takes a restart.
+    pub fn restart_needed(&self) -> Vec<String> {
+        restart_needed(&self.started_with, &self.state().process)
+    }
+
+    /// `server.shutdown_delay` and `server.shutdown_grace`, which apply at once.
+    pub fn shutdown_times(&self) -> (Duration, Duration) {
+        let state = self.state();
+        (state.process.shutdown_delay, state.process.shutdown_grace)
+    }
+
+    async fn put_in_force(
+        &self,
+        text: String,
+        turn: &mut Turn,
+    ) -> Result<ReloadReport, ReloadFailure> {
+        turn.judged = hash(&text);
+        let compile = self.compile.clone();
+        let compiled = tokio::task::spawn_blocking(move || compile(&text));
+        let config = match compiled.await {
+            Ok(Ok(config)) => config,
+            Ok(Err(problems)) => {
+                self.complain(&problems, turn);
+                return Err(ReloadFailure::Invalid(problems));
+            }
+            Err(panic) => {
+                let error = format!("the file cannot be compiled: {panic}");
+                tracing::error!(file = %self.path.display(), "{error}");
+                return Err(ReloadFailure::Unreadable(error));
+            }
+        };
+        let (process, logging) = (config.process.clone(), config.logging.clone());
+        let digest = config.digest;
+        let published = self.publisher.publish(config).await?;
+        if let Some(log) = &self.log {
+            log.apply(&logging);
+        }
+        self.source.recover(Stage::Content);
+        self.source.confirm();
+        turn.complained = None;
+        let restart_needed = restart_needed(&self.started_with, &process);
+        for change in &restart_needed {
+            tracing::warn!("takes a restart: {change}");
+        }
+        self.state().process = process;
+        Ok(ReloadReport {
+            generation: published.generation,
+            digest,
+            is_new: published.is_new,
+            restart_needed,
+        })
+    }
+
+    fn complain(&self, problems: &[Diagnostic], turn: &mut Turn) {
+        let errors = problems
+            .iter()
+            .filter(|problem| problem.severity == Severity::Error);
+        let first = errors.clone().next().map_or("", |error| &error.message);
+        self.source.fail(Stage::Content, first.to_owned());
+        if turn.complained == Some(turn.judged) {
+            return;
+        }
+        turn.complained = Some(turn.judged);
+        tracing::error!(
+            file = %self.path.display(),
+            errors = errors.clone().count(),
+            "the file has errors; what runs stays"
+        );
+        for error in errors {
+            tracing::error!(
+                "{}:{}:{}: {}",
+                self.path.display(),
+                error.span.line,
+                error.span.column,
+                error.message
+            );
+        }
+    }
+
+    fn note(&self, cause: Cause, result: &Result<ReloadReport, ReloadFailure>) {
+        match result {
+            Ok(report) => {
+                self.counters.ok.inc();
+                tracing::info!(
+                    cause = cause.as_str(),
+                    generation = report.generation,
+                    changed = report.is_new,
+                    "reloaded"
+                );
+            }
+            Err(_) => self.counters.invalid.inc(),
+        }
+        self.state().last = LastReload {
+            at: clock::now(),
+            cause: Some(cause),
+            result: result.as_ref().map(|_| ()).map_err(Clone::clone),
+        };
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Reloader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reloader")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What differs between how the process was started and what the file asks for now, for people.
+fn restart_needed(running: &Process, wanted: &Process) -> Vec<String> {
+    let listeners = |process: &Process| {
+        let mut list: Vec<String> = process.listeners.iter().map(ToString::to_string).collect();
+        list.sort_unstable();
+        list.join(", ")
+    };
+    let state_dir = |process: &Process| process.state_dir.display().to_string();
+    let threads = |process: &Process| process.threads.to_string();
+    let admin = |process: &Process| process.admin.to_string();
+    [
+        ("listeners", listeners(running), listeners(wanted)),
+        ("admin.address", admin(running), admin(wanted)),
+        ("server.threads", threads(running), threads(wanted)),
+        ("server.state_dir", state_dir(running), state_dir(wanted)),
+    ]
+    .into_iter()
+    .filter(|(_, running, wanted)| running != wanted)
+    .map(|(key, running, wanted)| format!("{key}: runs with {running}, the file says {wanted}"))
+    .collect()
+}
+
+fn hash(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests;

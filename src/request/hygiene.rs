@@ -1,0 +1,157 @@
+//! What a first hop refuses or removes before anybody behind it can misread it.
+
+use http::HeaderName;
+
+use super::{HeaderLookup, RequestHead};
+use crate::identity::{Place, Rules, Trust};
+
+/// Why a request is refused with 400.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unclean {
+    /// More than one `Content-Length`, one that is not a plain number, or one beside `Transfer-Encoding` (RFC 9112,
+    /// section 6.3).
+    #[error("Content-Length is not one number, or stands beside Transfer-Encoding")]
+    ContentLength,
+    /// More than one `Host`, none in HTTP/1.1, or one that is not host and port (RFC 9112, section 3.2).
+    #[error("Host is missing, repeated or malformed")]
+    Host,
+    /// A header whose name some servers read as `Transfer-Encoding` or `Content-Length`.
+    #[error("a header's name is a look-alike of a framing header")]
+    FramingLookalike,
+    /// `Connection` names a header that identity or decision rests on.
+    #[error("Connection names a protected header")]
+    ConnectionNamesProtected,
+    /// A user-ID header that is believed has more than one value.
+    #[error("more than one user ID in a header")]
+    SeveralIds,
+}
+
+/// Refuses what servers behind this one could read in two ways. HTTP/1.1 requires a host; HTTP/1.0 does not.
+pub fn check(head: &RequestHead<'_>, rules: &Rules, host_required: bool) -> Result<(), Unclean> {
+    let headers = head.headers;
+    check_content_length(headers)?;
+    check_host(head, host_required)?;
+    let mut lookalike = false;
+    headers.visit_names(&mut |name| {
+        lookalike |= name.contains('_') && is_framing(&dashed(name));
+    });
+    if lookalike {
+        return Err(Unclean::FramingLookalike);
+    }
+    let mut protected = false;
+    headers.visit("connection", &mut |value| {
+        for token in value.split(|&byte| byte == b',') {
+            let token = String::from_utf8_lossy(token);
+            protected |= is_protected(&dashed(token.trim()), rules);
+        }
+    });
+    if protected {
+        return Err(Unclean::ConnectionNamesProtected);
+    }
+    check_ids(head, rules)
+}
+
+fn check_content_length(headers: &dyn HeaderLookup) -> Result<(), Unclean> {
+    let (mut count, mut number) = (0, true);
+    headers.visit("content-length", &mut |value| {
+        count += 1;
+        number &= !value.is_empty() && value.len() <= 18 && value.iter().all(u8::is_ascii_digit);
+    });
+    if count > 1 || !number || (count > 0 && headers.first("transfer-encoding").is_some()) {
+        return Err(Unclean::ContentLength);
+    }
+    Ok(())
+}
+
+fn check_host(head: &RequestHead<'_>, required: bool) -> Result<(), Unclean> {
+    let (mut count, mut clean) = (0, true);
+    head.headers.visit("host", &mut |value| {
+        count += 1;
+        clean &= value
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=:[]%".contains(byte));
+    });
+    if count > 1 || !clean || (head.host.is_empty() && required) {
+        return Err(Unclean::Host);
+    }
+    Ok(())
+}
+
+fn check_ids(head: &RequestHead<'_>, rules: &Rules) -> Result<(), Unclean> {
+    for source in &rules.user_id {
+        let Place::Header(name) = &source.place else {
+            continue;
+        };
+        if source.trust == Trust::Proxies && !head.peer_trusted {
+            continue;
+        }
+        let mut count = 0;
+        head.headers.visit(name.as_str(), &mut |_| count += 1);
+        if count > 1 {
+            return Err(Unclean::SeveralIds);
+        }
+    }
+    Ok(())
+}
+
+/// Calls `remove` with the name, as it stands in the request, of every header that must not pass as the client sent
+/// it: Serin's own, forwarding headers and untrusted identity headers, in any spelling; from a trusted proxy only
+/// look-alikes with underscores.
+pub fn visit_forbidden(head: &RequestHead<'_>, rules: &Rules, remove: &mut dyn FnMut(HeaderName)) {
+    head.headers.visit_names(&mut |name| {
+        let lookalike = name.contains('_');
+        let forbidden = if lookalike {
+            is_protected(&dashed(name), rules)
+        } else if head.peer_trusted {
+            false
+        } else {
+            is_forwarding(name)
+                || name.starts_with("x-serin-")
+                || is_identity(name, rules, Trust::Proxies)
+        };
+        if forbidden && let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+            remove(name);
+        }
+    });
+}
+
+/// Whether forwarding, decision or identity rests on a header, whoever sends it.
+fn is_protected(name: &str, rules: &Rules) -> bool {
+    name.starts_with("x-serin-")
+        || is_forwarding(name)
+        || is_framing(name)
+        || matches!(name, "baggage" | "traceparent" | "host" | "via")
+        || is_identity(name, rules, Trust::Anyone)
+        || is_identity(name, rules, Trust::Proxies)
+}
+
+/// Whether a user ID or a property is read from this header and believed from `trust`.
+fn is_identity(name: &str, rules: &Rules, trust: Trust) -> bool {
+    let properties = rules.properties.iter().map(|property| &property.source);
+    rules.user_id.iter().chain(properties).any(|source| {
+        source.trust == trust && matches!(&source.place, Place::Header(header) if header == name)
+    })
+}
+
+fn is_forwarding(name: &str) -> bool {
+    // Nearly every header's name begins with another letter than these.
+    match name.as_bytes().first() {
+        Some(b'x') => {
+            name.starts_with("x-forwarded-") || matches!(name, "x-real-ip" | "x-request-id")
+        }
+        Some(b'f') => name == "forwarded",
+        _ => false,
+    }
+}
+
+fn is_framing(name: &str) -> bool {
+    matches!(name, "transfer-encoding" | "content-length")
+}
+
+/// A header's name as servers read it that take `_` for `-`.
+fn dashed(name: &str) -> String {
+    name.to_ascii_lowercase().replace('_', "-")
+}
+
+#[cfg(test)]
+mod tests;

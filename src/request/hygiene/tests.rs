@@ -1,0 +1,144 @@
+use std::net::{IpAddr, Ipv4Addr};
+
+use http::HeaderName;
+
+use super::{Unclean, check, visit_forbidden};
+use crate::identity::{Place, Rules, Source, Trust};
+use crate::request::{HeaderList, RequestHead};
+
+fn rules(trust: Trust) -> Rules {
+    Rules {
+        user_id: vec![Source {
+            place: Place::Header(HeaderName::from_static("x-user-id")),
+            trust,
+        }],
+        ..Rules::default()
+    }
+}
+
+fn head<'a>(headers: &'a HeaderList, peer_trusted: bool) -> RequestHead<'a> {
+    RequestHead {
+        method: "GET",
+        host: "api.example.com",
+        path: "/",
+        query: None,
+        headers,
+        peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        peer_trusted,
+    }
+}
+
+fn verdict(fields: &[(&str, &str)], trust: Trust) -> Result<(), Unclean> {
+    let headers: HeaderList = fields.iter().map(|(name, value)| (*name, *value)).collect();
+    check(&head(&headers, false), &rules(trust), true)
+}
+
+#[test]
+fn framing_and_host_are_unambiguous() {
+    let anyone = Trust::Anyone;
+    assert_eq!(verdict(&[("content-length", "12")], anyone), Ok(()));
+    assert_eq!(
+        verdict(&[("content-length", "1"), ("content-length", "1")], anyone),
+        Err(Unclean::ContentLength)
+    );
+    for value in ["1, 1", "+1", "", " 1", "0x1", "9999999999999999999"] {
+        assert_eq!(
+            verdict(&[("content-length", value)], anyone),
+            Err(Unclean::ContentLength),
+            "{value}"
+        );
+    }
+    for value in ["a, b", "a/x", "a b", "u@a", "a?b"] {
+        assert_eq!(
+            verdict(&[("host", value)], anyone),
+            Err(Unclean::Host),
+            "{value}"
+        );
+    }
+    assert_eq!(
+        verdict(&[("host", "a"), ("host", "a")], anyone),
+        Err(Unclean::Host)
+    );
+    assert_eq!(verdict(&[("host", "[::1]:8080")], anyone), Ok(()));
+    assert_eq!(
+        verdict(&[("Transfer_Encoding", "chunked")], anyone),
+        Err(Unclean::FramingLookalike)
+    );
+}
+
+#[test]
+fn connection_may_not_name_what_identity_rests_on() {
+    for token in [
+        "x-user-id",
+        "close, X-User-ID",
+        "x_user_id",
+        "x-serin-deployment",
+        "X-Forwarded-For",
+        "baggage",
+    ] {
+        let refused = verdict(&[("connection", token)], Trust::Anyone);
+        assert_eq!(refused, Err(Unclean::ConnectionNamesProtected), "{token}");
+    }
+    assert_eq!(
+        verdict(
+            &[("connection", "keep-alive, upgrade, x-hop")],
+            Trust::Anyone
+        ),
+        Ok(())
+    );
+}
+
+#[test]
+fn a_believed_id_stands_once() {
+    let twice = [("x-user-id", "u1"), ("X-User-Id", "u2")];
+    assert_eq!(verdict(&twice, Trust::Anyone), Err(Unclean::SeveralIds));
+    assert_eq!(
+        verdict(&twice, Trust::Proxies),
+        Ok(()),
+        "not believed, and removed"
+    );
+}
+
+fn removed(fields: &[&str], trust: Trust, peer_trusted: bool) -> Vec<String> {
+    let headers: HeaderList = fields.iter().map(|name| (*name, "v")).collect();
+    let mut names = Vec::new();
+    visit_forbidden(&head(&headers, peer_trusted), &rules(trust), &mut |name| {
+        names.push(name.to_string());
+    });
+    names
+}
+
+#[test]
+fn what_a_client_may_not_say_is_removed_in_any_spelling() {
+    let sent = [
+        "x-serin-decision",
+        "X-Forwarded-For",
+        "forwarded",
+        "x-real-ip",
+        "x-request-id",
+        "x-user-id",
+        "X_User_ID",
+        "x_serin_deployment",
+        "x-other",
+        "a_b",
+    ];
+    assert_eq!(
+        removed(&sent, Trust::Proxies, false),
+        [
+            "x-serin-decision",
+            "x-forwarded-for",
+            "forwarded",
+            "x-real-ip",
+            "x-request-id",
+            "x-user-id",
+            "x_user_id",
+            "x_serin_deployment"
+        ]
+    );
+    let believed = removed(&["x-user-id", "x_user_id"], Trust::Anyone, false);
+    assert_eq!(believed, ["x_user_id"]);
+    assert_eq!(
+        removed(&sent, Trust::Proxies, true),
+        ["x_user_id", "x_serin_deployment"]
+    );
+}

@@ -1,0 +1,226 @@
+//! One look-up of a name: `/etc/hosts` first, then A and AAAA at once.
+
+use std::net::{IpAddr, SocketAddr};
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use hickory_resolver::config::{
+    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::{Query, ResponseCode};
+use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::{Hosts, TokioResolver};
+
+/// The variable that names DNS servers in place of `/etc/resolv.conf`: `ip:port`, several with commas.
+pub const SERVERS_VARIABLE: &str = "SERIN_DNS";
+
+/// One question to one server.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// The whole look-up, over servers, search domains and aliases.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// How much longer the second address family may take than the first that has addresses (RFC 8305, section 3,
+/// speaks of a resolution delay; nobody waits here, so ours is more generous).
+const GRACE: Duration = Duration::from_millis(300);
+/// How long what `/etc/hosts` says is believed before the file is read again.
+const HOSTS_TTL: Duration = Duration::from_secs(10);
+
+/// Looks names up.
+pub struct Dns {
+    resolver: TokioResolver,
+}
+
+/// The addresses of one family; at least one.
+pub type Family = Result<Vec<IpAddr>, Missing>;
+
+/// Why a family has no addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// In words.
+    pub why: String,
+    /// Whether a server said so; else there was no usable answer.
+    pub certain: bool,
+}
+
+/// What a look-up found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Of A records.
+    pub v4: Family,
+    /// Of AAAA records.
+    pub v6: Family,
+    /// How long it may be believed.
+    pub ttl: Duration,
+}
+
+/// Why there can be no look-ups.
+#[derive(Debug, thiserror::Error)]
+pub enum DnsSetupError {
+    /// A server's address cannot be read.
+    #[error("{SERVERS_VARIABLE}: {0:?} is not an address with a port, as in 127.0.0.1:53")]
+    Server(String),
+    /// The resolver refuses its settings.
+    #[error("the DNS resolver cannot be set up: {0}")]
+    Resolver(#[source] NetError),
+}
+
+impl Dns {
+    /// With the servers of [`SERVERS_VARIABLE`], or those of `/etc/resolv.conf` when it is `None`.
+    pub fn new(servers: Option<&str>) -> Result<Self, DnsSetupError> {
+        let (config, options) = match servers {
+            Some(list) => (with_servers(list)?, ResolverOpts::default()),
+            None => hickory_resolver::system_conf::read_system_conf().unwrap_or_else(|error| {
+                // As resolv.conf(5) has it: without the file, the server on this machine.
+                tracing::warn!(%error, "no usable /etc/resolv.conf; asking 127.0.0.1 for names");
+                let local = NameServerConfig::udp_and_tcp(IpAddr::from([127, 0, 0, 1]));
+                let config = ResolverConfig::from_parts(None, vec![], vec![local]);
+                (config, ResolverOpts::default())
+            }),
+        };
+        let mut builder =
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        *builder.options_mut() = ours(options);
+        let resolver = builder.build().map_err(DnsSetupError::Resolver)?;
+        Ok(Self { resolver })
+    }
+
+    /// Looks a name up now.
+    pub async fn look_up(&self, name: &str) -> Answer {
+        if let Some(answer) = from_hosts(&Hosts::from_system().unwrap_or_default(), name) {
+            return answer;
+        }
+        let v4 = pin!(self.family(name, RecordType::A));
+        let v6 = pin!(self.family(name, RecordType::AAAA));
+        let both = both(v4, v6);
+        let ((v4, ttl4), (v6, ttl6)) = tokio::time::timeout(DEADLINE, both)
+            .await
+            .unwrap_or_else(|_| (late(), late()));
+        let ttl = ttl4.into_iter().chain(ttl6).min().unwrap_or_default();
+        Answer { v4, v6, ttl }
+    }
+
+    async fn family(&self, name: &str, records: RecordType) -> FamilyResult {
+        // The task that asks keeps the answer for as long as it holds; a second memory below would only
+        // make it older than it says.
+        self.resolver.clear_lookup_cache(name, records);
+        let lookup = match self.resolver.lookup(name, records).await {
+            Ok(lookup) => lookup,
+            Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
+                return match none.response_code {
+                    ResponseCode::NXDomain => missing("no such name", true),
+                    ResponseCode::NoError => missing("no address", true),
+                    code => missing(code.to_string(), false),
+                };
+            }
+            Err(error) => return missing(error.to_string(), false),
+        };
+        let answers = lookup.answers().iter();
+        let ttl = answers.clone().map(|record| record.ttl).min();
+        let addresses: Vec<IpAddr> = answers.filter_map(|record| record.data.ip_addr()).collect();
+        if addresses.is_empty() {
+            return missing("no address", true);
+        }
+        let ttl = ttl.map(|seconds| Duration::from_secs(seconds.into()));
+        (Ok(addresses), ttl)
+    }
+}
+
+impl std::fmt::Debug for Dns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dns").finish_non_exhaustive()
+    }
+}
+
+/// A family and its records' shortest time to live.
+type FamilyResult = (Family, Option<Duration>);
+
+/// Waits for both families, but for the second only a little once the first has addresses.
+async fn both<A, B>(mut v4: Pin<&mut A>, mut v6: Pin<&mut B>) -> (FamilyResult, FamilyResult)
+where
+    A: Future<Output = FamilyResult>,
+    B: Future<Output = FamilyResult>,
+{
+    tokio::select! {
+        first = &mut v4 => {
+            let second = second(&first, v6).await;
+            (first, second)
+        }
+        first = &mut v6 => {
+            let second = second(&first, v4).await;
+            (second, first)
+        }
+    }
+}
+
+async fn second<F: Future<Output = FamilyResult>>(
+    first: &FamilyResult,
+    other: Pin<&mut F>,
+) -> FamilyResult {
+    match first.0 {
+        Ok(_) => tokio::time::timeout(GRACE, other)
+            .await
+            .unwrap_or_else(|_| late()),
+        Err(_) => other.await,
+    }
+}
+
+fn late() -> FamilyResult {
+    missing("no answer in time", false)
+}
+
+fn missing(why: impl Into<String>, certain: bool) -> FamilyResult {
+    let why = why.into();
+    (Err(Missing { why, certain }), None)
+}
+
+/// What the hosts file says of a name, if it names it at all: then DNS is not asked, as in every C library.
+fn from_hosts(hosts: &Hosts, name: &str) -> Option<Answer> {
+    let name = Name::from_utf8(name).ok()?;
+    let family = |records| {
+        let lookup = hosts.lookup_static_host(&Query::query(name.clone(), records))?;
+        let answers = lookup.answers().iter();
+        let addresses: Vec<IpAddr> = answers.filter_map(|record| record.data.ip_addr()).collect();
+        (!addresses.is_empty()).then_some(addresses)
+    };
+    let (v4, v6) = (family(RecordType::A), family(RecordType::AAAA));
+    if v4.is_none() && v6.is_none() {
+        return None;
+    }
+    let absent = || missing("not in the hosts file", true).0;
+    Some(Answer {
+        v4: v4.map_or_else(absent, Ok),
+        v6: v6.map_or_else(absent, Ok),
+        ttl: HOSTS_TTL,
+    })
+}
+
+fn with_servers(list: &str) -> Result<ResolverConfig, DnsSetupError> {
+    let server = |text: &str| -> Result<NameServerConfig, DnsSetupError> {
+        let address: SocketAddr = text
+            .trim()
+            .parse()
+            .map_err(|_| DnsSetupError::Server(text.to_owned()))?;
+        let on_port = |mut connection: ConnectionConfig| {
+            connection.port = address.port();
+            connection
+        };
+        let connections = vec![
+            on_port(ConnectionConfig::udp()),
+            on_port(ConnectionConfig::tcp()),
+        ];
+        Ok(NameServerConfig::new(address.ip(), true, connections))
+    };
+    let servers = list.split(',').map(server).collect::<Result<Vec<_>, _>>()?;
+    Ok(ResolverConfig::from_parts(None, vec![], servers))
+}
+
+fn ours(mut options: ResolverOpts) -> ResolverOpts {
+    options.timeout = TIMEOUT;
+    // Counted here are the attempts after the first.
+    options.attempts = 1;
+    // `look_up` reads the file itself: a name that is there with one family must not ask DNS for the other.
+    options.use_hosts_file = ResolveHosts::Never;
+    options.negative_max_ttl = Some(Duration::ZERO);
+    options
+}

@@ -1,0 +1,266 @@
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::rdata::{A, AAAA};
+use hickory_proto::rr::{RData, Record, RecordType};
+use tokio::net::UdpSocket;
+use tokio::runtime::Handle;
+
+use super::ClusterDirectory;
+use super::dns::{Dns, DnsSetupError};
+use crate::cluster::Cluster;
+use crate::snapshot::Clusters;
+
+/// What the test's own server says to a question.
+#[derive(Clone)]
+enum Reply {
+    Addresses(Vec<IpAddr>),
+    Code(ResponseCode),
+    Silence,
+}
+
+/// A DNS server on loopback, whose records live for one second.
+struct Server {
+    address: SocketAddr,
+    zone: Arc<Mutex<HashMap<(String, RecordType), Reply>>>,
+    asked: Arc<Mutex<u32>>,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let server = Self {
+            address: socket.local_addr().unwrap(),
+            zone: Arc::default(),
+            asked: Arc::default(),
+        };
+        let (zone, asked) = (server.zone.clone(), server.asked.clone());
+        tokio::spawn(async move {
+            let mut buffer = [0; 4096];
+            while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+                *asked.lock().unwrap() += 1;
+                let question = Message::from_vec(&buffer[..length]).unwrap();
+                if let Some(answer) = answer(&question, &zone.lock().unwrap()) {
+                    let _ = socket.try_send_to(&answer.to_vec().unwrap(), from);
+                }
+            }
+        });
+        server
+    }
+
+    fn set(&self, name: &str, records: RecordType, reply: Reply) {
+        let mut zone = self.zone.lock().unwrap();
+        zone.insert((format!("{name}."), records), reply);
+    }
+
+    fn set_addresses(&self, name: &str, addresses: &[&str]) {
+        let addresses: Vec<IpAddr> = addresses.iter().map(|a| a.parse().unwrap()).collect();
+        let (v4, v6): (Vec<_>, Vec<_>) = addresses.into_iter().partition(IpAddr::is_ipv4);
+        self.set(name, RecordType::A, Reply::Addresses(v4));
+        self.set(name, RecordType::AAAA, Reply::Addresses(v6));
+    }
+
+    fn set_both(&self, name: &str, reply: &Reply) {
+        self.set(name, RecordType::A, reply.clone());
+        self.set(name, RecordType::AAAA, reply.clone());
+    }
+
+    fn asked(&self) -> u32 {
+        *self.asked.lock().unwrap()
+    }
+
+    fn directory(&self) -> ClusterDirectory {
+        let dns = Dns::new(Some(&self.address.to_string())).unwrap();
+        ClusterDirectory::new(dns, Handle::current())
+    }
+}
+
+fn answer(question: &Message, zone: &HashMap<(String, RecordType), Reply>) -> Option<Message> {
+    let query = question.queries.first().unwrap();
+    let key = (query.name().to_lowercase().to_string(), query.query_type());
+    let mut answer = Message::response(question.metadata.id, question.metadata.op_code);
+    answer.add_query(query.clone());
+    match zone.get(&key) {
+        Some(Reply::Silence) => return None,
+        Some(Reply::Code(code)) => answer.metadata.response_code = *code,
+        None => answer.metadata.response_code = ResponseCode::NXDomain,
+        Some(Reply::Addresses(addresses)) => {
+            for address in addresses {
+                let data = match *address {
+                    IpAddr::V4(address) => RData::A(A(address)),
+                    IpAddr::V6(address) => RData::AAAA(AAAA(address)),
+                };
+                answer.add_answer(Record::from_rdata(query.name().clone(), 1, data));
+            }
+        }
+    }
+    Some(answer)
+}
+
+fn addresses(cluster: &Cluster) -> Vec<String> {
+    let endpoints = cluster.endpoints();
+    endpoints.iter().map(|e| e.address.to_string()).collect()
+}
+
+async fn until(what: &str, fact: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !fact() {
+        assert!(Instant::now() < deadline, "never came true: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn cluster(directory: &mut ClusterDirectory, deployment: &str, url: &str) -> Arc<Cluster> {
+    directory.cluster("search", deployment, &url.parse().unwrap())
+}
+
+#[tokio::test]
+async fn the_same_deployment_and_url_is_the_same_cluster() {
+    let server = Server::start().await;
+    let mut directory = server.directory();
+    let first = cluster(&mut directory, "stable", "http://127.0.0.1:81");
+    let again = cluster(&mut directory, "stable", "http://127.0.0.1:81");
+    assert!(Arc::ptr_eq(&first, &again) && first.is_settled());
+    let others = [
+        cluster(&mut directory, "canary", "http://127.0.0.1:81"),
+        cluster(&mut directory, "stable", "http://127.0.0.1:82"),
+        cluster(&mut directory, "stable", "h2c://127.0.0.1:81"),
+        directory.cluster("shop", "stable", &"http://127.0.0.1:81".parse().unwrap()),
+    ];
+    let mut ids: Vec<u64> = others.iter().map(|c| c.id).chain([first.id]).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 5);
+}
+
+#[tokio::test]
+async fn a_name_is_followed_through_changes_and_failures() {
+    let server = Server::start().await;
+    server.set_addresses("api.test", &["127.0.0.2", "::2"]);
+    let mut directory = server.directory();
+    let one = cluster(&mut directory, "stable", "http://api.test:81");
+    until("both families", || {
+        addresses(&one) == ["127.0.0.2:81", "[::2]:81"]
+    })
+    .await;
+    // A second cluster of the name is served from what is known, at once.
+    let two = cluster(&mut directory, "stable", "http://api.test:82");
+    assert_eq!(addresses(&two), ["127.0.0.2:82", "[::2]:82"]);
+
+    server.set_addresses("api.test", &["127.0.0.3", "127.0.0.4"]);
+    until("the change", || {
+        addresses(&one) == ["127.0.0.3:81", "127.0.0.4:81"]
+    })
+    .await;
+    until("the change everywhere", || {
+        addresses(&two) == ["127.0.0.3:82", "127.0.0.4:82"]
+    })
+    .await;
+
+    for broken in [
+        Reply::Code(ResponseCode::NXDomain),
+        Reply::Code(ResponseCode::ServFail),
+        Reply::Addresses(vec![]),
+    ] {
+        server.set_both("api.test", &broken);
+        let before = server.asked();
+        until("further questions", || server.asked() >= before + 4).await;
+        assert_eq!(addresses(&one), ["127.0.0.3:81", "127.0.0.4:81"]);
+    }
+    server.set_addresses("api.test", &["127.0.0.5"]);
+    until("the recovery", || addresses(&one) == ["127.0.0.5:81"]).await;
+}
+
+#[tokio::test]
+async fn one_family_is_enough_when_the_other_is_silent() {
+    let server = Server::start().await;
+    server.set_addresses("half.test", &["127.0.0.2"]);
+    server.set("half.test", RecordType::AAAA, Reply::Silence);
+    let mut directory = server.directory();
+    let half = cluster(&mut directory, "stable", "http://half.test:81");
+    let begun = Instant::now();
+    until("the answer", || addresses(&half) == ["127.0.0.2:81"]).await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "it waited for the silent half"
+    );
+}
+
+#[tokio::test]
+async fn a_name_that_fails_settles_its_cluster() {
+    let server = Server::start().await;
+    server.set_both("silent.test", &Reply::Silence);
+    let mut directory = server.directory();
+    let unknown = cluster(&mut directory, "stable", "http://unknown.test");
+    let silent = cluster(&mut directory, "stable", "http://silent.test");
+    assert!(!unknown.is_settled() && !silent.is_settled());
+    until("NXDOMAIN settles", || unknown.is_settled()).await;
+    until("silence settles", || silent.is_settled()).await;
+    assert!(addresses(&unknown).is_empty() && addresses(&silent).is_empty());
+}
+
+#[tokio::test]
+async fn a_canary_never_gets_a_metadata_address() {
+    let server = Server::start().await;
+    server.set_addresses("evil.test", &["169.254.169.254", "127.0.0.2"]);
+    server.set_addresses("worse.test", &["169.254.169.254", "fe80::1"]);
+    let mut directory = server.directory();
+    let canary = cluster(&mut directory, "search.x", "http://evil.test");
+    let stable = cluster(&mut directory, "stable", "http://evil.test");
+    let nothing = cluster(&mut directory, "search.y", "http://worse.test");
+    until("the canary's", || addresses(&canary) == ["127.0.0.2:80"]).await;
+    until("stable's", || addresses(&stable).len() == 2).await;
+    until("a failure", || nothing.is_settled()).await;
+    assert!(addresses(&nothing).is_empty());
+}
+
+#[tokio::test]
+async fn localhost_needs_no_server() {
+    let mut directory =
+        ClusterDirectory::new(Dns::new(Some("127.0.0.1:9")).unwrap(), Handle::current());
+    let local = cluster(&mut directory, "stable", "http://localhost:81");
+    until("localhost", || {
+        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 81)).to_string();
+        addresses(&local).contains(&loopback)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_nobody_uses_goes_after_a_while_and_is_asked_for_no_more() {
+    let server = Server::start().await;
+    server.set_addresses("gone.test", &["127.0.0.2"]);
+    let mut directory = server.directory();
+    let used = cluster(&mut directory, "stable", "http://127.0.0.1:81");
+    let unused = cluster(&mut directory, "stable", "http://gone.test:81");
+    until("addresses", || !addresses(&unused).is_empty()).await;
+    let id = unused.id;
+    drop(unused);
+    let start = Instant::now();
+    directory.sweep(start);
+    directory.sweep(start + Duration::from_secs(599));
+    assert_eq!(directory.len(), 2);
+    let back = cluster(&mut directory, "stable", "http://gone.test:81");
+    assert_eq!(back.id, id);
+    drop(back);
+    directory.sweep(start + Duration::from_secs(600));
+    assert_eq!(directory.len(), 2, "its time began again");
+    directory.sweep(start + Duration::from_secs(1200));
+    assert_eq!(directory.len(), 1);
+    assert!(directory.names.is_empty());
+    assert_eq!(addresses(&used), ["127.0.0.1:81"]);
+}
+
+#[test]
+fn servers_are_addresses_with_ports() {
+    assert!(Dns::new(Some("127.0.0.1:53,[::1]:5353")).is_ok());
+    for list in ["", "127.0.0.1", "dns.test:53", "127.0.0.1:53,"] {
+        assert!(
+            matches!(Dns::new(Some(list)), Err(DnsSetupError::Server(_))),
+            "{list}"
+        );
+    }
+}

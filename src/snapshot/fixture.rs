@@ -1,0 +1,133 @@
+//! Snapshots for tests, and short ways to say a flag.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Snapshot;
+use super::assemble::assemble;
+use super::offline::{Offline, Unread};
+use crate::cluster::policy::{UpstreamPolicy, UrlPolicy};
+use crate::cluster::{Balance, UpstreamUrl};
+use crate::config::{
+    AccessPolicy, Config, Level, LogFormat, Logging, Process, ServiceConfig, UserIdPolicy,
+};
+use crate::context::Field;
+use crate::digest::Digest;
+use crate::engine::condition::{Condition, Constraint, Operator};
+use crate::engine::{About, Flag, Ring, Rollout, Stickiness, Variant, Variants};
+use crate::flag::{Glob, Share};
+use crate::identity;
+
+pub(crate) fn url(text: &str) -> UpstreamUrl {
+    text.parse().expect("an upstream URL")
+}
+
+/// A service whose stable deployment is called after it.
+pub(crate) fn service(name: &str, canaries: &[&str]) -> ServiceConfig {
+    ServiceConfig {
+        name: name.into(),
+        stable: url("http://127.0.0.1:8000"),
+        canaries: canaries.iter().map(|glob| Glob::new(glob)).collect(),
+        upstream: UpstreamPolicy {
+            balance: Balance::LeastRequests,
+            connect_timeout: Duration::from_secs(1),
+            response_timeout: Duration::from_secs(15),
+            idle_timeout: Duration::from_secs(60),
+            retries: 1,
+            rescue_on_connect: true,
+            preserve_host: true,
+        },
+    }
+}
+
+/// A flag with a URL and these rings.
+pub(crate) fn flag(name: &str, rings: Vec<Ring>) -> Flag {
+    Flag {
+        name: name.into(),
+        enabled: true,
+        rings,
+        variants: None,
+        url: Some(url("http://127.0.0.1:9001")),
+        about: About::default(),
+    }
+}
+
+/// Variants by name, weight and URL.
+pub(crate) fn variants(list: &[(&str, u32, Option<&str>)]) -> Option<Variants> {
+    let variant = |&(name, weight, to): &(&str, u32, Option<&str>)| Variant {
+        name: name.into(),
+        weight,
+        url: to.map(url),
+    };
+    Variants::new(
+        list.iter().map(variant).collect(),
+        "group".into(),
+        Stickiness::Default,
+    )
+}
+
+/// A ring; its percentage is hashed with the group `group`.
+pub(crate) fn ring(name: &str, condition: Condition, share: &str) -> Ring {
+    Ring {
+        name: name.into(),
+        condition,
+        rollout: Rollout {
+            share: share.parse::<Share>().expect("a share"),
+            group: "group".into(),
+            stickiness: Stickiness::Default,
+            needs_id: false,
+        },
+        variants: None,
+    }
+}
+
+/// A condition of one test.
+pub(crate) fn when(field: Field, name: &str, operator: &str, values: &[&str]) -> Condition {
+    let operator = Operator::from_name(operator).expect("an operator");
+    let constraint = Constraint::new(field, name.into(), operator, values, false);
+    Condition::Test(constraint.expect("a constraint"))
+}
+
+pub(crate) fn everyone() -> Condition {
+    Condition::All(Vec::new())
+}
+
+pub(crate) fn config(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Config {
+    Config {
+        services,
+        flags: flags.into_iter().map(Arc::new).collect(),
+        segments: Vec::new(),
+        routes: Vec::new(),
+        identity: identity::Rules::default(),
+        canary_urls: UrlPolicy {
+            networks: Vec::new(),
+            names: Vec::new(),
+        },
+        logging: Logging {
+            level: Level::Info,
+            format: LogFormat::Json,
+            access: AccessPolicy::Off,
+            user_id: UserIdPolicy::Omit,
+        },
+        process: Process {
+            listeners: Vec::new(),
+            admin: ([127, 0, 0, 1], 9900).into(),
+            threads: 0,
+            state_dir: "state".into(),
+            shutdown_delay: Duration::ZERO,
+            shutdown_grace: Duration::ZERO,
+        },
+        digest: Digest([7; 32]),
+        warnings: Vec::new(),
+    }
+}
+
+/// The snapshot of these services and flags.
+pub(crate) fn snapshot(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Snapshot {
+    assembled(&config(services, flags))
+}
+
+/// The snapshot of a configuration.
+pub(crate) fn assembled(config: &Config) -> Snapshot {
+    assemble(config, 1, &mut Offline::default(), &mut Unread)
+}

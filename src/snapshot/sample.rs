@@ -1,0 +1,86 @@
+//! A small snapshot for tests of what becomes of a request: a service with two canaries, and routes of every kind.
+
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, StatusCode};
+
+use super::Snapshot;
+use super::fixture::{assembled, config, everyone, flag, ring, service, url, when};
+use crate::context::Field;
+use crate::edit::Edit;
+use crate::identity::{Anonymous, Place, Rules, Source, Trust};
+use crate::route::{
+    Action, Forward, HostPattern, PathPattern, Redirect, Respond, Route, RouteMatch,
+};
+
+/// Service `search`: stable at port 9001; `search.a` at port 9002, on for user `ann`; `search.b` at port 9003, on for
+/// half of those with an ID. Routes: `/search` (rewritten to `/`, exposed), `/plain`, `/old` (a redirect), `/ping`.
+pub(crate) fn snapshot(anonymous: Anonymous) -> Snapshot {
+    let mut search = service("search", &["search.*"]);
+    search.stable = url("http://127.0.0.1:9001");
+    let ann = when(Field::UserId, "userId", "in", &["ann"]);
+    let mut flags = [
+        flag("search.a", vec![ring("ann", ann, "100%")]),
+        flag("search.b", vec![ring("half", everyone(), "50%")]),
+    ];
+    flags[0].url = Some(url("http://127.0.0.1:9002"));
+    flags[1].url = Some(url("http://127.0.0.1:9003"));
+    let mut config = config(vec![search], Vec::new());
+    config.flags = flags.into_iter().map(Arc::new).collect();
+    config.identity = Rules {
+        user_id: vec![Source {
+            place: Place::Header(HeaderName::from_static("x-user-id")),
+            trust: Trust::Anyone,
+        }],
+        anonymous,
+        trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")],
+        ..Rules::default()
+    };
+    config.routes = vec![
+        route("/search", Action::Forward(forward(Some(""), true))),
+        route("/plain", Action::Forward(forward(None, false))),
+        route("/old", redirect("/search")),
+        route("/ping", respond("pong")),
+    ];
+    assembled(&config)
+}
+
+fn forward(rewrite: Option<&str>, expose: bool) -> Forward {
+    let route = HeaderName::from_static("x-route");
+    Forward {
+        service: 0,
+        rewrite_prefix: rewrite.map(Into::into),
+        request_edits: vec![Edit::Set(route, HeaderValue::from_static("yes"))],
+        timeout: None,
+        expose,
+    }
+}
+
+fn redirect(to: &str) -> Action {
+    Action::Redirect(Redirect {
+        to: to.into(),
+        status: StatusCode::PERMANENT_REDIRECT,
+    })
+}
+
+fn respond(body: &str) -> Action {
+    Action::Respond(Respond {
+        status: StatusCode::OK,
+        body: body.into(),
+    })
+}
+
+fn route(path: &str, action: Action) -> Route {
+    Route {
+        name: path.into(),
+        matches: RouteMatch {
+            hosts: vec![HostPattern::Exact("api.example.com".into())],
+            path: PathPattern::Prefix(path.into()),
+            methods: Vec::new(),
+            headers: Vec::new(),
+            query: Vec::new(),
+        },
+        action,
+        response_edits: Vec::new(),
+    }
+}

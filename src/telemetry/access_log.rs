@@ -1,0 +1,145 @@
+//! One JSON object a line on standard output for the requests that `logging.access` wants to see.
+//!
+//! The request path decides whether a line is wanted, copies what the line needs and goes on: formatting and
+//! writing are a thread's of its own, and when that cannot keep up, lines are dropped and counted.
+
+mod entry;
+
+use std::cell::Cell;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
+
+use crate::config::AccessPolicy;
+use crate::meter::Counter;
+use crate::record::Outcome;
+use crate::snapshot::STABLE;
+use entry::Entry;
+
+/// Lines that may wait for the writer.
+const QUEUE: usize = 8_192;
+/// How much is written at once, at most.
+const CHUNK: usize = 64 * 1024;
+
+/// The access log's near end. Cloned into every worker.
+#[derive(Clone, Debug)]
+pub struct AccessLog {
+    queue: SyncSender<Message>,
+    dropped: Arc<Counter>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Entry(Box<Entry>),
+    /// Everything before this is to be written now.
+    Flush(SyncSender<()>),
+}
+
+impl AccessLog {
+    /// Starts the writer. It ends when every clone of this is gone.
+    pub fn start(output: impl Write + Send + 'static) -> std::io::Result<Self> {
+        let (queue, entries) = sync_channel(QUEUE);
+        let dropped = Arc::new(Counter::default());
+        let lost = dropped.clone();
+        std::thread::Builder::new()
+            .name("serin-access".to_owned())
+            .spawn(move || write_all(&entries, output, &lost))?;
+        Ok(Self { queue, dropped })
+    }
+
+    /// Whether a request is to be logged, as the snapshot says that it was decided on. Asked once for each: what is
+    /// sampled is so by chance.
+    pub fn picks(&self, outcome: &Outcome<'_>) -> bool {
+        let share = match outcome.snapshot.logging.access {
+            AccessPolicy::Off => return false,
+            AccessPolicy::All => return true,
+            AccessPolicy::Sampled(share) => share,
+        };
+        outcome.status >= 500 || is_rescued(outcome) || chance() < u64::from(share.hundredths())
+    }
+
+    /// Logs a request that was picked. Never waits.
+    pub fn offer(&self, outcome: &Outcome<'_>) {
+        let entry = Message::Entry(Box::new(Entry::new(outcome)));
+        if self.queue.try_send(entry).is_err() {
+            self.dropped.inc();
+        }
+    }
+
+    /// How many lines were lost.
+    pub fn dropped(&self) -> &Counter {
+        &self.dropped
+    }
+
+    /// Waits until everything offered so far is written, but no longer than `within`. Blocks.
+    pub fn flush(&self, within: Duration) {
+        let deadline = Instant::now() + within;
+        let (done, written) = sync_channel(1);
+        let mut message = Message::Flush(done);
+        // Only ever called when traffic has ended, so that waiting for a place in the queue harms nobody.
+        while let Err(TrySendError::Full(back)) = self.queue.try_send(message) {
+            if Instant::now() >= deadline {
+                return;
+            }
+            message = back;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = written.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+    }
+}
+
+fn is_rescued(outcome: &Outcome<'_>) -> bool {
+    let assigned = outcome.decision.map(|decision| decision.assigned);
+    outcome.served == Some(STABLE) && assigned.is_some_and(|assigned| assigned != STABLE)
+}
+
+/// A number below 10,000 that nobody need be surprised by: splitmix64, a few instructions.
+fn chance() -> u64 {
+    thread_local! {
+        static STATE: Cell<u64> = Cell::new(rand::random());
+    }
+    STATE.with(|state| {
+        let next = state.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        state.set(next);
+        let mut mixed = next;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % 10_000
+    })
+}
+
+/// Writes in as large pieces as there is to write, and waits with nothing unwritten.
+fn write_all(entries: &Receiver<Message>, mut output: impl Write, lost: &Counter) {
+    let mut buffer = Vec::with_capacity(CHUNK);
+    let mut lines: u64 = 0;
+    while let Ok(message) = entries.recv() {
+        let mut next = Some(message);
+        let mut waiting = Vec::new();
+        while let Some(message) = next.take() {
+            match message {
+                Message::Entry(entry) => {
+                    entry.write(&mut buffer);
+                    lines += 1;
+                }
+                Message::Flush(done) => waiting.push(done),
+            }
+            if buffer.len() < CHUNK && waiting.is_empty() {
+                next = entries.try_recv().ok();
+            }
+        }
+        let written = output.write_all(&buffer).and_then(|()| output.flush());
+        if written.is_err() {
+            // Nobody reads any more; traffic goes on.
+            (0..lines).for_each(|_| lost.inc());
+        }
+        buffer.clear();
+        lines = 0;
+        for done in waiting {
+            let _ = done.try_send(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

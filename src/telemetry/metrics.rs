@@ -1,0 +1,120 @@
+//! Everything that is counted, for Prometheus.
+//!
+//! Requests are counted in plain atomics ([`crate::meter`]); they are walked here when somebody asks.
+
+mod exposition;
+mod process;
+mod registry;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+
+use crate::meter::Counter;
+use crate::snapshot::store::SnapshotStore;
+use crate::source::SourceStatus;
+use crate::telemetry::access_log::AccessLog;
+pub use registry::MeterRegistry;
+
+/// A number that goes up and down.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicI64);
+
+impl Gauge {
+    /// One more.
+    pub fn inc(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One less.
+    pub fn dec(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The number now.
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How often `routes.yaml` was reloaded.
+#[derive(Debug, Default)]
+pub struct ReloadCounters {
+    /// Well.
+    pub ok: Counter,
+    /// In vain: the file could not be read or used.
+    pub invalid: Counter,
+}
+
+/// Where the figures come from.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// What is counted per service, deployment and flag.
+    pub meters: MeterRegistry,
+    /// What runs.
+    pub store: Arc<SnapshotStore>,
+    /// Requests that are being served: counted up and down by the proxy.
+    pub active: Arc<Gauge>,
+    /// How the file's reloads went.
+    pub reloads: Arc<ReloadCounters>,
+    /// Where configuration and flags come from.
+    pub sources: Vec<Arc<SourceStatus>>,
+    /// Which lines it lost.
+    pub access_log: AccessLog,
+}
+
+/// How the figures are written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The text format that every Prometheus understands (0.0.4).
+    Classic,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
+
+impl Format {
+    /// What a client asks for by its `Accept` header: OpenMetrics only where it is named.
+    pub fn accepted(accept: Option<&str>) -> Self {
+        let names_it = |accept: &str| {
+            accept.split(',').any(|range| {
+                let mut parameters = range.split(';').map(str::trim);
+                let named = parameters.next().is_some_and(|range| {
+                    range.eq_ignore_ascii_case("application/openmetrics-text")
+                });
+                named && !parameters.any(|parameter| parameter == "q=0")
+            })
+        };
+        if accept.is_some_and(names_it) {
+            Self::OpenMetrics
+        } else {
+            Self::Classic
+        }
+    }
+
+    /// The media type of what is written.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Classic => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+impl Metrics {
+    /// Writes every figure down.
+    pub fn render(&self, format: Format) -> Result<String, std::fmt::Error> {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(exposition::Exposition(self.clone())));
+        let mut text = String::new();
+        encode(&mut text, &registry)?;
+        Ok(match format {
+            Format::OpenMetrics => text,
+            Format::Classic => exposition::classic(&text),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! The meters that snapshots point to, by name.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::meter::{DecisionMeter, DeploymentMeter, Meters, ServiceMeter};
+
+/// How long a meter that no snapshot points to is still shown.
+const SHOWN_UNUSED: Duration = Duration::from_secs(3600);
+
+/// Every meter of the process; clones are the same registry.
+#[derive(Clone, Debug, Default)]
+pub struct MeterRegistry(Arc<Mutex<Families>>);
+
+/// In the order in which they are shown.
+#[derive(Debug, Default)]
+pub(super) struct Families {
+    pub(super) services: Family<String, ServiceMeter>,
+    /// By service and deployment.
+    pub(super) deployments: Family<(String, String), DeploymentMeter>,
+    /// By service, flag and variant.
+    pub(super) decisions: Family<(String, String, String), DecisionMeter>,
+}
+
+/// Meters of one kind.
+#[derive(Debug)]
+pub(super) struct Family<K, M>(BTreeMap<K, Slot<M>>);
+
+#[derive(Debug)]
+struct Slot<M> {
+    meter: Arc<M>,
+    unused_since: Option<Instant>,
+}
+
+impl MeterRegistry {
+    /// Drops what no snapshot has pointed to for an hour.
+    pub fn sweep(&self, now: Instant) {
+        let mut families = self.lock();
+        families.services.sweep(now);
+        families.deployments.sweep(now);
+        families.decisions.sweep(now);
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Families> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Meters for MeterRegistry {
+    fn service(&mut self, service: &str) -> Arc<ServiceMeter> {
+        self.lock().services.get(service.to_owned())
+    }
+
+    fn deployment(&mut self, service: &str, deployment: &str) -> Arc<DeploymentMeter> {
+        let key = (service.to_owned(), deployment.to_owned());
+        self.lock().deployments.get(key)
+    }
+
+    fn decision(&mut self, service: &str, flag: &str, variant: &str) -> Arc<DecisionMeter> {
+        let key = (service.to_owned(), flag.to_owned(), variant.to_owned());
+        self.lock().decisions.get(key)
+    }
+}
+
+impl<K: Ord, M: Default> Family<K, M> {
+    fn get(&mut self, key: K) -> Arc<M> {
+        let slot = self.0.entry(key).or_insert_with(|| Slot {
+            meter: Arc::default(),
+            unused_since: None,
+        });
+        slot.unused_since = None;
+        slot.meter.clone()
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        self.0.retain(|_, slot| {
+            // Nobody but this registry, locked here, could make a second handle of a meter that it alone holds.
+            if Arc::strong_count(&slot.meter) > 1 {
+                slot.unused_since = None;
+                return true;
+            }
+            let since = *slot.unused_since.get_or_insert(now);
+            now.duration_since(since) < SHOWN_UNUSED
+        });
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &M)> {
+        self.0.iter().map(|(key, slot)| (key, &*slot.meter))
+    }
+}
+
+impl<K, M> Default for Family<K, M> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use super::MeterRegistry;
+    use crate::meter::Meters;
+
+    #[test]
+    fn the_same_names_are_the_same_meter() {
+        let mut registry = MeterRegistry::default();
+        let mut clone = registry.clone();
+        let one = registry.deployment("search", "stable");
+        assert!(Arc::ptr_eq(&one, &clone.deployment("search", "stable")));
+        assert!(!Arc::ptr_eq(&one, &registry.deployment("shop", "stable")));
+        assert!(Arc::ptr_eq(
+            &registry.decision("search", "f", ""),
+            &registry.decision("search", "f", "")
+        ));
+    }
+
+    #[test]
+    fn an_unused_meter_goes_after_an_hour() {
+        let mut registry = MeterRegistry::default();
+        let used = registry.service("used");
+        drop(registry.service("unused"));
+        let start = Instant::now();
+        let hour = Duration::from_secs(3600);
+        registry.sweep(start);
+        registry.sweep(start + hour / 2);
+        assert_eq!(registry.lock().services.iter().count(), 2);
+        // Used again, and its hour begins anew.
+        registry.service("unused").decisions[0].inc();
+        registry.sweep(start + hour);
+        assert_eq!(registry.service("unused").decisions[0].get(), 1);
+        registry.sweep(start + hour);
+        registry.sweep(start + 2 * hour);
+        assert_eq!(registry.lock().services.iter().count(), 1);
+        drop(used);
+    }
+}

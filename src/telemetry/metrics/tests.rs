@@ -1,0 +1,204 @@
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::{Format, MeterRegistry, Metrics};
+use crate::canary::{Cause, ReasonKind};
+use crate::publisher::tests::fixture::config;
+use crate::publisher::{Publisher, PublisherHandle};
+use crate::resolver::ClusterDirectory;
+use crate::resolver::dns::Dns;
+use crate::source::SourceStatus;
+use crate::telemetry::access_log::AccessLog;
+
+fn metrics() -> (Metrics, PublisherHandle) {
+    let meters = MeterRegistry::default();
+    let clusters = ClusterDirectory::new(Dns::new(Some("127.0.0.1:9")).unwrap(), Handle::current());
+    let first = config("http://127.0.0.1:81", 1);
+    let publisher = Publisher::start(&first, clusters, meters.clone(), &Handle::current());
+    let metrics = Metrics {
+        meters,
+        store: publisher.store().clone(),
+        active: Arc::default(),
+        reloads: Arc::default(),
+        sources: vec![Arc::new(SourceStatus::new("file"))],
+        access_log: AccessLog::start(std::io::sink()).unwrap(),
+    };
+    (metrics, publisher)
+}
+
+/// A page, read strictly: every sample belongs to a family declared before, in one piece, and stands once.
+fn read(page: &str, format: Format) -> BTreeMap<String, f64> {
+    let mut samples = BTreeMap::new();
+    let mut declared = HashSet::new();
+    let mut family: Option<(String, String)> = None;
+    assert!(page.ends_with('\n'));
+    let mut lines: Vec<&str> = page.lines().collect();
+    if format == Format::OpenMetrics {
+        assert_eq!(lines.pop(), Some("# EOF"));
+    }
+    for line in lines {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            let name = rest.split(' ').next().unwrap();
+            assert!(declared.insert(name.to_owned()), "{name} is declared twice");
+            family = Some((name.to_owned(), String::new()));
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            let (of, declared_kind) = family.as_mut().unwrap();
+            assert_eq!(of, name);
+            kind.clone_into(declared_kind);
+        } else {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            let name = series.split('{').next().unwrap();
+            let (of, kind) = family.as_ref().expect("a sample without a family");
+            let suffix = name.strip_prefix(of.as_str()).expect(line);
+            let suffixes: &[&str] = match (kind.as_str(), format) {
+                ("counter", Format::OpenMetrics) => &["_total"],
+                ("counter" | "gauge", _) => &[""],
+                ("histogram", _) => &["_bucket", "_count", "_sum"],
+                other => panic!("{other:?}"),
+            };
+            assert!(suffixes.contains(&suffix), "{line} as a {kind}");
+            labels(series);
+            let value: f64 = value.parse().unwrap();
+            assert!(
+                samples.insert(series.to_owned(), value).is_none(),
+                "{series} stands twice"
+            );
+        }
+    }
+    samples
+}
+
+/// `{name="value",…}` with nothing but `\\`, `\"` and `\n` escaped.
+fn labels(series: &str) {
+    let Some((_, rest)) = series.split_once('{') else {
+        return;
+    };
+    let expression = regex::Regex::new(
+        r#"^(?:[a-z_]+="(?:[^"\\\n]|\\\\|\\"|\\n)*"(?:,[a-z_]+="(?:[^"\\\n]|\\\\|\\"|\\n)*")*)\}$"#,
+    );
+    assert!(expression.unwrap().is_match(rest), "{series}");
+}
+
+/// What the test below counts.
+const COUNTED: &[(&str, f64)] = &[
+    (
+        r#"serin_requests_total{service="search",assigned="search.ab",served="search.ab",code="200"}"#,
+        1.0,
+    ),
+    (
+        r#"serin_requests_total{service="search",assigned="search.ab",served="stable",code="502"}"#,
+        1.0,
+    ),
+    (
+        r#"serin_requests_total{service="-",assigned="-",served="-",code="404"}"#,
+        1.0,
+    ),
+    (
+        r#"serin_request_duration_seconds_count{service="search",served="search.ab"}"#,
+        1.0,
+    ),
+    (
+        r#"serin_request_duration_seconds_sum{service="search",served="search.ab"}"#,
+        0.003,
+    ),
+    (
+        r#"serin_request_duration_seconds_bucket{le="0.0025",service="search",served="search.ab"}"#,
+        0.0,
+    ),
+    (
+        r#"serin_request_duration_seconds_bucket{le="0.005",service="search",served="search.ab"}"#,
+        1.0,
+    ),
+    (
+        r#"serin_request_duration_seconds_bucket{le="+Inf",service="search",served="search.ab"}"#,
+        1.0,
+    ),
+    (
+        r#"serin_upstream_duration_seconds_count{service="search",served="stable"}"#,
+        0.0,
+    ),
+    (
+        r#"serin_rescues_total{service="search",from="search.ab",cause="connect"}"#,
+        1.0,
+    ),
+    (
+        r#"serin_retries_total{service="search",cause="connect"}"#,
+        1.0,
+    ),
+    (
+        r#"serin_decisions_total{service="search",flag="search.ab",variant="b",reason="ring"}"#,
+        1.0,
+    ),
+    (
+        r#"serin_decisions_total{service="search",flag="-",variant="-",reason="default"}"#,
+        1.0,
+    ),
+    (
+        r#"serin_endpoint_healthy{service="search",deployment="stable"}"#,
+        1.0,
+    ),
+    (r#"serin_flag_expired{flag="search.ab"}"#, 1.0),
+    (r#"serin_source_errors_total{source="file"}"#, 0.0),
+    (r#"serin_config_reloads_total{result="ok"}"#, 1.0),
+    (r#"serin_config_reloads_total{result="invalid"}"#, 0.0),
+    ("serin_active_requests", 1.0),
+    ("serin_snapshot_generation", 1.0),
+    ("serin_access_log_dropped_total", 0.0),
+];
+
+#[tokio::test]
+async fn both_formats_are_well_formed_and_say_the_same() {
+    let (metrics, publisher) = metrics();
+    let snapshot = publisher.store().load();
+    let service = &snapshot.services[0];
+    let canary = &service.deployments[1];
+    canary.meter.served.inc(200);
+    canary.meter.served_by_stable.inc(502);
+    canary.meter.rescues[Cause::Connect.index()].inc();
+    canary.meter.total.observe(Duration::from_millis(3));
+    service.meter.retries[Cause::Connect.index()].inc();
+    service.meter.decisions[ReasonKind::Default.index()].inc();
+    service.candidates[0].variants[1].meter[ReasonKind::Ring.index()].inc();
+    snapshot.unrouted.served.inc(404);
+    metrics.active.inc();
+    metrics.reloads.ok.inc();
+
+    let open = read(
+        &metrics.render(Format::OpenMetrics).unwrap(),
+        Format::OpenMetrics,
+    );
+    let classic = read(&metrics.render(Format::Classic).unwrap(), Format::Classic);
+    for (series, value) in COUNTED {
+        assert_eq!(open.get(*series), Some(value), "{series}");
+        assert_eq!(classic.get(*series), Some(value), "{series}");
+    }
+    assert!(open[r#"serin_snapshot_age_seconds{source="file"}"#] < 60.0);
+    assert!(open["process_resident_memory_bytes"] > 1e6);
+    assert!(open["process_open_fds"] > 2.0 && open["process_start_time_seconds"] > 1.6e9);
+    assert!(classic.contains_key("process_cpu_seconds_total"));
+    let names = |page: &BTreeMap<String, f64>| page.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&open), names(&classic));
+}
+
+#[test]
+fn open_metrics_is_for_those_who_name_it() {
+    for (accept, format) in [
+        (None, Format::Classic),
+        (Some("*/*"), Format::Classic),
+        (Some("text/plain"), Format::Classic),
+        (
+            Some("application/openmetrics-text; version=1.0.0,text/plain;q=0.5"),
+            Format::OpenMetrics,
+        ),
+        (
+            Some("text/plain, application/openmetrics-text;q=0"),
+            Format::Classic,
+        ),
+    ] {
+        assert_eq!(Format::accepted(accept), format, "{accept:?}");
+    }
+}

@@ -1,0 +1,247 @@
+//! The house's rules, read off the sources: which floor may name which, and the words that a floor does not know.
+
+mod source;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use regex::Regex;
+use source::{Source, read_all};
+
+/// Words that F0 to F2 do not know: no I/O, no clock, no randomness, no locks, no runtime, no wire types.
+const IMPURE: &str = concat!(
+    r"\b(tokio|pingora\w*|hyper|hyper_util|axum|hickory_resolver|notify|tracing|rand|anyhow)::",
+    r"|\b(Instant|SystemTime|Timestamp|Zoned)::now\b|\bSystemTime\b",
+    r"|\b(Mutex|RwLock|Condvar|TcpStream|TcpListener|UdpSocket|UnixStream)\b",
+    r"|\bstd::(fs|env|process|thread)\b|\be?println!",
+);
+
+/// The floors that [`IMPURE`] holds for.
+const PURE: u8 = 2;
+
+/// The floor of every module, as `src/lib.rs` says it.
+fn floors() -> BTreeMap<String, u8> {
+    let text = std::fs::read_to_string(root().join("src/lib.rs")).expect("src/lib.rs");
+    let doc: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! "))
+        .collect();
+    let name = Regex::new("`([a-z_]+)`").expect("an expression");
+    let mut floors = BTreeMap::new();
+    let mut floor = None;
+    for line in doc {
+        if let Some(item) = line.strip_prefix("* F") {
+            floor = item.get(..1).and_then(|digit| digit.parse::<u8>().ok());
+        } else if !line.starts_with("  ") {
+            floor = None;
+        }
+        if let Some(floor) = floor {
+            let names = name.captures_iter(line).map(|found| found[1].to_owned());
+            floors.extend(names.map(|name| (name, floor)));
+        }
+    }
+    floors
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The floor of a file: that of the module of the crate's root that it belongs to.
+fn floor_of(source: &Source, floors: &BTreeMap<String, u8>) -> Option<u8> {
+    match source.module() {
+        "main" => Some(6),
+        "lib" => None,
+        module => {
+            let floor = floors.get(module);
+            Some(*floor.unwrap_or_else(|| panic!("src/lib.rs puts {module} on no floor")))
+        }
+    }
+}
+
+fn assert_none(what: &str, found: &[String]) {
+    assert!(found.is_empty(), "{what}:\n{}", found.join("\n"));
+}
+
+#[test]
+fn every_module_has_a_floor_and_every_floor_its_modules() {
+    let floors = floors();
+    let mut declared: Vec<String> = read_all("src")
+        .iter()
+        .map(|source| source.module().to_owned())
+        .filter(|module| module != "lib" && module != "main")
+        .collect();
+    declared.sort();
+    declared.dedup();
+    let named: Vec<String> = floors.keys().cloned().collect();
+    assert_eq!(
+        named, declared,
+        "src/lib.rs names other modules than there are"
+    );
+}
+
+#[test]
+fn imports_go_down_only() {
+    let floors = floors();
+    let mut climbs = Vec::new();
+    for source in read_all("src") {
+        let Some(own) = floor_of(&source, &floors) else {
+            continue;
+        };
+        for (line, module) in source.crate_paths() {
+            if let Some(&other) = floors.get(&module).filter(|&&other| other > own) {
+                climbs.push(format!(
+                    "{}:{line}: F{own} names {module} (F{other})",
+                    source.path
+                ));
+            }
+        }
+    }
+    assert_none("an import climbs", &climbs);
+}
+
+#[test]
+fn the_pure_floors_know_no_impure_words() {
+    let floors = floors();
+    let impure = Regex::new(IMPURE).expect("an expression");
+    let wire = Regex::new(r"\b(serde|serde_json)::").expect("an expression");
+    let mut found = Vec::new();
+    for source in read_all("src") {
+        if floor_of(&source, &floors).is_none_or(|floor| floor > PURE) {
+            continue;
+        }
+        found.extend(source.matches(&impure));
+        // Diagnostics and the schema are JSON for people's tools; they are made where files are read.
+        if source.module() != "config" {
+            found.extend(source.matches(&wire));
+        }
+    }
+    assert_none("a pure floor names what it must not know", &found);
+}
+
+#[test]
+fn errors_without_a_type_stay_at_the_top() {
+    let floors = floors();
+    let anyhow = Regex::new(r"\banyhow\b").expect("an expression");
+    let mut found = Vec::new();
+    for source in read_all("src") {
+        if floor_of(&source, &floors).is_some_and(|floor| floor < 6) {
+            found.extend(source.matches(&anyhow));
+        }
+    }
+    assert_none("anyhow lives on F6 and nowhere else", &found);
+}
+
+#[test]
+fn only_the_adapter_and_the_root_know_pingora() {
+    let pingora = Regex::new(r"\bpingora").expect("an expression");
+    let mut found = Vec::new();
+    for source in read_all("src") {
+        if !["proxy", "gateway", "main"].contains(&source.module()) {
+            found.extend(source.matches(&pingora));
+        }
+    }
+    assert_none("pingora is named outside proxy and gateway", &found);
+}
+
+#[test]
+fn files_are_short_and_named_for_what_they_are() {
+    let mut found = Vec::new();
+    for source in read_all("src") {
+        let lines = source.lines_without_tests();
+        if !source.is_test() && lines > 400 {
+            found.push(format!("{}: {lines} lines without tests", source.path));
+        }
+    }
+    for source in ["src", "tests", "benches"].into_iter().flat_map(read_all) {
+        let name = source.path.rsplit('/').next().unwrap_or_default();
+        let vague = [
+            "mod.rs",
+            "utils.rs",
+            "util.rs",
+            "common.rs",
+            "helpers.rs",
+            "manager.rs",
+            "types.rs",
+        ];
+        if vague.contains(&name) {
+            found.push(format!("{}: the name says nothing", source.path));
+        }
+    }
+    assert_none("files", &found);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    let later = Regex::new(r"\b(todo|unimplemented|dbg)!|#\s*\[\s*ignore").expect("an expression");
+    let note = Regex::new(&[r"\b(TO", "DO|FIX", r"ME)\b"].concat()).expect("an expression");
+    let mut found = Vec::new();
+    for source in ["src", "tests", "benches"].into_iter().flat_map(read_all) {
+        found.extend(source.matches_with_tests(&later));
+        found.extend(source.matches_in_comments(&note));
+    }
+    assert_none("left for later", &found);
+}
+
+#[test]
+fn tests_wait_for_facts() {
+    let sleep = Regex::new(r"\bsleep\s*\(").expect("an expression");
+    let mut found = Vec::new();
+    for source in read_all("tests") {
+        if !source.path.starts_with("tests/it/harness") {
+            found.extend(source.matches_with_tests(&sleep));
+        }
+    }
+    assert_none("a test sleeps and hopes", &found);
+}
+
+#[test]
+fn every_dependency_may_be_shipped() {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--locked"])
+        .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    assert!(packages.len() > 50, "{}", packages.len());
+    let permissive = [
+        "MIT",
+        "Apache-2.0",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "ISC",
+        "Zlib",
+        "0BSD",
+        "CC0-1.0",
+        "Unlicense",
+        "Unicode-3.0",
+        "BSL-1.0",
+        "MIT-0",
+    ];
+    // All parts that "and" joins, and any that "or" joins, must be permissive.
+    let shippable = |licence: &str| {
+        let licence = licence.replace('/', " OR ").replace(['(', ')'], " ");
+        licence.split(" AND ").all(|part| {
+            part.split(" OR ").any(|one| {
+                let name = one.split(" WITH ").next().unwrap_or_default().trim();
+                permissive.contains(&name)
+            })
+        })
+    };
+    let mut found = Vec::new();
+    for package in packages {
+        let licence = package["license"].as_str().unwrap_or("none stated");
+        if !shippable(licence) {
+            found.push(format!(
+                "{} {}: {licence}",
+                package["name"], package["version"]
+            ));
+        }
+    }
+    assert_none("a licence that is not permissive", &found);
+}

@@ -1,0 +1,97 @@
+//! What the tests stand on: the built gateway on free ports, and real servers beside it.
+//!
+//! Nothing here sleeps and hopes: whoever waits, waits for a fact, until a deadline.
+
+pub(crate) mod client;
+pub(crate) mod dns;
+pub(crate) mod gateway;
+pub(crate) mod metrics;
+pub(crate) mod origin;
+mod own_tests;
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+pub(crate) use client::{Answer, Call, Connection, H2Connection, Raw, get, post};
+pub(crate) use dns::{Dns, Lookup};
+pub(crate) use gateway::{Gateway, Setup, run_serin, serin};
+pub(crate) use origin::{Blunt, Origin, Protocol, Recorded, Reply};
+
+/// Puts the origins' URLs in a template of `routes.yaml`: `@stable` becomes the URL of the origin named `stable`.
+pub(crate) fn fill<const N: usize>(template: &str, mut origins: [&Origin; N]) -> String {
+    // So that @canary is not taken for the beginning of @canary-two.
+    origins.sort_by_key(|origin| std::cmp::Reverse(origin.name().len()));
+    let put_in = |text: String, origin: &&Origin| {
+        text.replace(&format!("@{}", origin.name()), &origin.url())
+    };
+    let text = origins.iter().fold(template.to_owned(), put_in);
+    let left = text.find(" @").map(|at| &text[at..]);
+    assert_eq!(left, None, "an origin is missing");
+    text
+}
+
+/// How long a test waits for a fact before it fails.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Polls `fact` every ten milliseconds until it yields a value; fails, naming what was waited for, when the
+/// deadline has passed.
+#[track_caller]
+pub(crate) fn until<T>(what: &str, mut fact: impl FnMut() -> Option<T>) -> impl Future<Output = T> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let begun = Instant::now();
+        loop {
+            if let Some(value) = fact() {
+                return value;
+            }
+            assert!(
+                begun.elapsed() < DEADLINE,
+                "{caller}: waited {DEADLINE:?} in vain for {what}"
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// As [`until`], for facts that take a request to find out.
+#[track_caller]
+pub(crate) fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut fact: impl FnMut() -> F,
+) -> impl Future<Output = T> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let begun = Instant::now();
+        loop {
+            if let Some(value) = fact().await {
+                return value;
+            }
+            assert!(
+                begun.elapsed() < DEADLINE,
+                "{caller}: waited {DEADLINE:?} in vain for {what}"
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// Fails when `future` has not ended by the deadline: a gateway that hangs must not hang the tests.
+#[track_caller]
+pub(crate) fn in_time<T>(what: &str, future: impl Future<Output = T>) -> impl Future<Output = T> {
+    let caller = std::panic::Location::caller();
+    async move {
+        match tokio::time::timeout(DEADLINE, future).await {
+            Ok(value) => value,
+            Err(_) => panic!("{caller}: {what} took longer than {DEADLINE:?}"),
+        }
+    }
+}
+
+/// Fails unless every member of `expected` is in `actual` with that value; null stands for null or missing.
+#[track_caller]
+pub(crate) fn assert_has(actual: &Value, expected: &Value) {
+    for (key, value) in expected.as_object().expect("an object") {
+        assert_eq!(&actual[key.as_str()], value, "{key} of {actual:#}");
+    }
+}

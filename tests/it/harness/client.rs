@@ -1,0 +1,330 @@
+//! HTTP clients of the tests' own: a request as data, an answer as data, and connections that stay open.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Frame, Incoming};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::in_time;
+
+/// The `Host` of a request that names none.
+pub(crate) const HOST: &str = "api.example.com";
+
+/// A request, as data.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    method: Method,
+    path: String,
+    host: String,
+    headers: HeaderMap,
+    body: Sent,
+}
+
+/// A request's body.
+#[derive(Clone, Debug)]
+enum Sent {
+    /// With `Content-Length`; none when empty.
+    Whole(Bytes),
+    /// Without a length: chunked in HTTP/1.1.
+    Chunks(Vec<Bytes>),
+}
+
+/// A GET request.
+pub(crate) fn get(path: &str) -> Call {
+    Call::new(Method::GET, path)
+}
+
+/// A POST request with a body.
+pub(crate) fn post(path: &str, body: impl Into<Bytes>) -> Call {
+    Call::new(Method::POST, path).body(body)
+}
+
+impl Call {
+    /// A request without a body.
+    pub(crate) fn new(method: Method, path: &str) -> Self {
+        Self {
+            method,
+            path: path.to_owned(),
+            host: HOST.to_owned(),
+            headers: HeaderMap::new(),
+            body: Sent::Whole(Bytes::new()),
+        }
+    }
+
+    /// Sets `Host`.
+    pub(crate) fn host(mut self, host: &str) -> Self {
+        host.clone_into(&mut self.host);
+        self
+    }
+
+    /// Adds a header field.
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a header name");
+        let value = HeaderValue::from_str(value).expect("a header value");
+        self.headers.append(name, value);
+        self
+    }
+
+    /// Says whose request it is, in the header that most tests read IDs from.
+    pub(crate) fn user(self, user: &str) -> Self {
+        self.header("x-user-id", user)
+    }
+
+    /// Sets a body of known length.
+    pub(crate) fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = Sent::Whole(body.into());
+        self
+    }
+
+    /// Sets a body without a stated length.
+    pub(crate) fn chunks(mut self, chunks: impl IntoIterator<Item = Bytes>) -> Self {
+        self.body = Sent::Chunks(chunks.into_iter().collect());
+        self
+    }
+
+    fn into_request(self, version: Version) -> Request<BoxBody<Bytes, Infallible>> {
+        let mut request = Request::builder().method(self.method).version(version);
+        if version == Version::HTTP_2 {
+            request = request.uri(format!("http://{}{}", self.host, self.path));
+        } else {
+            request = request.uri(self.path).header("host", self.host);
+        }
+        let body = match self.body {
+            Sent::Whole(body) => Full::new(body).boxed(),
+            Sent::Chunks(chunks) => Chunks(chunks.into()).boxed(),
+        };
+        let mut request = request.body(body).expect("a request");
+        request.headers_mut().extend(self.headers);
+        request
+    }
+}
+
+/// A body that does not say how long it is.
+struct Chunks(VecDeque<Bytes>);
+
+impl Body for Chunks {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(|chunk| Ok(Frame::data(chunk))))
+    }
+}
+
+/// A whole response, as data.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    /// The status code.
+    pub(crate) status: u16,
+    /// The header fields.
+    pub(crate) headers: HeaderMap,
+    /// The body.
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    async fn read(response: http::Response<Incoming>) -> Result<Self, hyper::Error> {
+        let (head, body) = response.into_parts();
+        Ok(Self {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: body.collect().await?.to_bytes(),
+        })
+    }
+
+    /// The value of a header; `None` when it is missing. Fails when there are several.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.get_all(name).iter();
+        let first = values.next()?;
+        assert!(values.next().is_none(), "several {name}: {self:?}");
+        Some(first.to_str().expect("a header in visible ASCII"))
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("a body in UTF-8")
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
+    }
+
+    /// The name of the origin that answered; `-` when it was the gateway itself.
+    pub(crate) fn origin(&self) -> &str {
+        self.header("x-origin").unwrap_or("-")
+    }
+
+    /// Fails unless the origin of this name answered 200.
+    #[track_caller]
+    pub(crate) fn assert_from(&self, origin: &str) {
+        assert_eq!((self.status, self.origin()), (200, origin), "{self:?}");
+    }
+}
+
+/// An HTTP/1.1 connection that is kept open.
+pub(crate) struct Connection(http1::SendRequest<BoxBody<Bytes, Infallible>>);
+
+impl Connection {
+    /// Connects.
+    pub(crate) async fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .expect("an HTTP/1.1 connection");
+        tokio::spawn(async move {
+            // How a connection ends is seen by whoever uses it.
+            let _ = connection.await;
+        });
+        Self(sender)
+    }
+
+    /// Sends a request and reads the whole response; fails on a broken connection.
+    pub(crate) async fn send(&mut self, call: Call) -> Answer {
+        self.try_send(call)
+            .await
+            .unwrap_or_else(|error| panic!("the exchange broke: {error:?}"))
+    }
+
+    /// Sends a request and reads the whole response.
+    pub(crate) async fn try_send(&mut self, call: Call) -> Result<Answer, hyper::Error> {
+        in_time("an exchange", async {
+            self.0.ready().await?;
+            let response = self
+                .0
+                .send_request(call.into_request(Version::HTTP_11))
+                .await?;
+            Answer::read(response).await
+        })
+        .await
+    }
+
+    /// Whether the other side has closed the connection.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+}
+
+/// An HTTP/2 connection in the clear, with prior knowledge.
+pub(crate) struct H2Connection(http2::SendRequest<BoxBody<Bytes, Infallible>>);
+
+impl H2Connection {
+    /// Connects.
+    pub(crate) async fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .expect("an HTTP/2 connection");
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        Self(sender)
+    }
+
+    /// Sends a request and reads the whole response.
+    pub(crate) async fn send(&mut self, call: Call) -> Answer {
+        in_time("an exchange", async {
+            self.0.ready().await.expect("an open connection");
+            let response = self
+                .0
+                .send_request(call.into_request(Version::HTTP_2))
+                .await
+                .expect("a response");
+            Answer::read(response).await.expect("a whole response")
+        })
+        .await
+    }
+}
+
+/// Sends a request over a connection of its own.
+pub(crate) async fn send(address: SocketAddr, call: Call) -> Answer {
+    Connection::open(address).await.send(call).await
+}
+
+/// A connection on which the test says every octet itself.
+pub(crate) struct Raw(TcpStream);
+
+impl Raw {
+    /// Connects.
+    pub(crate) async fn open(address: SocketAddr) -> Self {
+        Self(TcpStream::connect(address).await.expect("a connection"))
+    }
+
+    /// Sends octets.
+    pub(crate) async fn write(&mut self, octets: &[u8]) {
+        in_time("writing", self.0.write_all(octets))
+            .await
+            .expect("the octets are taken");
+    }
+
+    /// Reads until what has come ends with `end`.
+    pub(crate) async fn read_until(&mut self, end: &[u8]) -> Vec<u8> {
+        let mut seen = Vec::new();
+        in_time("reading", async {
+            while !seen.ends_with(end) {
+                match self.0.read_u8().await {
+                    Ok(octet) => seen.push(octet),
+                    Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&seen)),
+                }
+            }
+        })
+        .await;
+        seen
+    }
+
+    /// Reads until the other side closes. A reset ends the reading like a close: what came before it counts.
+    pub(crate) async fn read_to_end(&mut self) -> Vec<u8> {
+        let mut seen = Vec::new();
+        in_time("reading to the end", async {
+            // What was read before an error stays in the buffer.
+            let _ = self.0.read_to_end(&mut seen).await;
+        })
+        .await;
+        seen
+    }
+}
+
+/// Sends octets over a connection of their own and reads until the other side closes.
+pub(crate) async fn raw(address: SocketAddr, octets: &[u8]) -> RawAnswer {
+    let mut connection = Raw::open(address).await;
+    connection.write(octets).await;
+    RawAnswer(connection.read_to_end().await)
+}
+
+/// A response as octets.
+#[derive(Debug)]
+pub(crate) struct RawAnswer(pub(crate) Vec<u8>);
+
+impl RawAnswer {
+    /// The status code; 0 when the connection was closed without a response.
+    pub(crate) fn status(&self) -> u16 {
+        let text = self.text();
+        match text.strip_prefix("HTTP/1.1 ") {
+            Some(rest) => rest[..3].parse().expect("a status code"),
+            None => {
+                assert!(text.is_empty(), "no HTTP response: {text:?}");
+                0
+            }
+        }
+    }
+
+    /// All of it as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0).into_owned()
+    }
+}

@@ -1,0 +1,442 @@
+//! The built binary, running.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::client::{self, Raw, RawAnswer};
+use super::metrics::Metrics;
+use super::{Answer, Call, Connection, DEADLINE, Dns, H2Connection, eventually, get, until};
+
+/// The binary under test.
+const SERIN: &str = env!("CARGO_BIN_EXE_serin");
+
+/// Stands for every top-level key that a test's file does not state itself.
+const DEFAULTS: [(&str, &str); 4] = [
+    ("listeners", "listeners: [127.0.0.1:0]\n"),
+    ("admin", "admin: 127.0.0.1:0\n"),
+    (
+        "server",
+        "server: { threads: 2, shutdown_delay: 1ms, shutdown_grace: 8s }\n",
+    ),
+    (
+        "logging",
+        "logging: { level: info, format: json, access: all, user_id: plain }\n",
+    ),
+];
+
+/// Runs a command of the binary to its end, without an environment but `PATH`.
+pub(crate) fn run_serin<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Output {
+    serin(args).output().expect("the binary runs")
+}
+
+/// A command of the binary, without an environment but `PATH`.
+pub(crate) fn serin<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
+    let mut command = Command::new(SERIN);
+    command
+        .args(args)
+        .env_clear()
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+        .stdin(Stdio::null());
+    command
+}
+
+/// What a gateway is to be started with.
+pub(crate) struct Setup {
+    config: String,
+    env: Vec<(String, String)>,
+    /// Whether `routes.yaml` is a link into a folder that is itself a link, as Kubernetes mounts a ConfigMap.
+    config_map: bool,
+}
+
+impl Setup {
+    /// With this `routes.yaml`; sockets, logging and quick shutdown are added unless it states them.
+    pub(crate) fn new(config: impl Into<String>) -> Self {
+        Self {
+            config: config.into(),
+            env: Vec::new(),
+            config_map: false,
+        }
+    }
+
+    /// With names looked up at this server.
+    pub(crate) fn dns(self, dns: &Dns) -> Self {
+        self.env("SERIN_DNS", &dns.address().to_string())
+    }
+
+    /// With an environment variable.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With the file mounted as a ConfigMap is.
+    pub(crate) fn config_map(mut self) -> Self {
+        self.config_map = true;
+        self
+    }
+
+    /// Starts the gateway and waits until it is ready.
+    pub(crate) async fn start(self) -> Gateway {
+        let gateway = self.launch().await;
+        eventually("readiness", || async {
+            (gateway.admin("/readyz").await.status == 200).then_some(())
+        })
+        .await;
+        gateway
+    }
+
+    /// Starts the gateway and waits until its sockets are open, ready or not.
+    pub(crate) async fn launch(self) -> Gateway {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("routes.yaml");
+        let text = complete(&self.config);
+        if self.config_map {
+            let version = folder.path().join("..v1");
+            fs::create_dir(&version).expect("a folder");
+            fs::write(version.join("routes.yaml"), text).expect("a file");
+            link("..v1", &folder.path().join("..data"));
+            link("..data/routes.yaml", &path);
+        } else {
+            fs::write(&path, text).expect("a file");
+        }
+        let mut child = serin(["run", "-c", "routes.yaml"])
+            .envs(self.env)
+            .current_dir(folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let stdout = Lines::of(child.stdout.take().expect("a pipe"));
+        let stderr = Lines::of(child.stderr.take().expect("a pipe"));
+        let mut gateway = Gateway {
+            child,
+            folder,
+            path,
+            stdout,
+            stderr,
+            listeners: Vec::new(),
+            admin: ([127, 0, 0, 1], 0).into(),
+        };
+        gateway.await_sockets().await;
+        gateway
+    }
+}
+
+/// The file, with what it does not state put before it.
+fn complete(config: &str) -> String {
+    let states = |key: &str| {
+        config
+            .lines()
+            .any(|line| line.starts_with(&format!("{key}:")))
+    };
+    let missing = DEFAULTS.iter().filter(|(key, _)| !states(key));
+    missing.map(|(_, text)| *text).collect::<String>() + config
+}
+
+fn link(target: &str, at: &Path) {
+    std::os::unix::fs::symlink(target, at).expect("a link");
+}
+
+/// The lines that a process has written so far.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    /// Collects them on a thread of its own: a full pipe must never stop the gateway.
+    fn of(pipe: impl Read + Send + 'static) -> Self {
+        let lines = Self::default();
+        let sink = lines.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(pipe).split(b'\n') {
+                let Ok(line) = line else { return };
+                sink.lock()
+                    .push(String::from_utf8_lossy(&line).into_owned());
+            }
+        });
+        lines
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lines that are JSON, beside those that are not.
+    fn json(&self) -> (Vec<Value>, Vec<String>) {
+        let (mut values, mut others) = (Vec::new(), Vec::new());
+        for line in self.lock().iter() {
+            match serde_json::from_str(line) {
+                Ok(value) => values.push(value),
+                Err(_) => others.push(line.clone()),
+            }
+        }
+        (values, others)
+    }
+}
+
+/// A field of a log line, wherever the format puts it.
+fn field<'a>(line: &'a Value, name: &str) -> Option<&'a str> {
+    line.get(name)
+        .or_else(|| line.get("fields")?.get(name))
+        .and_then(Value::as_str)
+}
+
+/// A running gateway; it is ended when this is dropped.
+pub(crate) struct Gateway {
+    child: Child,
+    folder: TempDir,
+    path: PathBuf,
+    stdout: Lines,
+    stderr: Lines,
+    listeners: Vec<SocketAddr>,
+    admin: SocketAddr,
+}
+
+impl Gateway {
+    /// Starts a gateway with this `routes.yaml` and waits until it is ready.
+    pub(crate) async fn start(config: impl Into<String>) -> Self {
+        Setup::new(config).start().await
+    }
+
+    /// Learns the bound addresses from the log: the file says port 0.
+    async fn await_sockets(&mut self) {
+        let begun = Instant::now();
+        while self.admin.port() == 0 || self.listeners.is_empty() {
+            let ended = self.child.try_wait().expect("a child");
+            assert!(
+                ended.is_none() && begun.elapsed() < DEADLINE,
+                "no sockets (exit {ended:?}); stderr:\n{}",
+                self.stderr.lock().join("\n")
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            self.listeners.clear();
+            for line in self.stderr.json().0 {
+                if field(&line, "message") == Some("listening") {
+                    let address = field(&line, "address").and_then(|text| text.parse().ok());
+                    let address = address.expect("an address in the log");
+                    match field(&line, "kind") {
+                        Some("admin") => self.admin = address,
+                        _ => self.listeners.push(address),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first listener's address.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listeners[0]
+    }
+
+    /// The admin listener's address.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The folder that `routes.yaml` is in.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Sends a request over a connection of its own.
+    pub(crate) async fn send(&self, call: Call) -> Answer {
+        client::send(self.address(), call).await
+    }
+
+    /// GET, as a user.
+    pub(crate) async fn get_as(&self, user: &str, path: &str) -> Answer {
+        self.send(get(path).user(user)).await
+    }
+
+    /// A connection that is kept open.
+    pub(crate) async fn connect(&self) -> Connection {
+        Connection::open(self.address()).await
+    }
+
+    /// An HTTP/2 connection.
+    pub(crate) async fn connect_h2c(&self) -> H2Connection {
+        H2Connection::open(self.address()).await
+    }
+
+    /// A connection on which the test says every octet.
+    pub(crate) async fn open_raw(&self) -> Raw {
+        Raw::open(self.address()).await
+    }
+
+    /// Sends octets, reads until the gateway closes. Say `Connection: close` in them.
+    pub(crate) async fn raw(&self, octets: impl AsRef<[u8]>) -> RawAnswer {
+        client::raw(self.address(), octets.as_ref()).await
+    }
+
+    /// GET on the admin listener.
+    pub(crate) async fn admin(&self, path: &str) -> Answer {
+        self.admin_send(get(path)).await
+    }
+
+    /// Any request to the admin listener.
+    pub(crate) async fn admin_send(&self, call: Call) -> Answer {
+        client::send(self.admin, call.host(&self.admin.to_string())).await
+    }
+
+    /// `GET /api/v1/status`.
+    pub(crate) async fn status(&self) -> Value {
+        let answer = self.admin("/api/v1/status").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    }
+
+    /// The generation in force.
+    pub(crate) async fn generation(&self) -> u64 {
+        self.status().await["generation"]
+            .as_u64()
+            .expect("a number")
+    }
+
+    /// Waits until this generation, or a later one, is in force.
+    pub(crate) async fn await_generation(&self, generation: u64) {
+        let what = format!("generation {generation}");
+        eventually(&what, || async {
+            (self.generation().await >= generation).then_some(())
+        })
+        .await;
+    }
+
+    /// The figures of `/metrics`.
+    pub(crate) async fn metrics(&self) -> Metrics {
+        let answer = self.admin("/metrics").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        Metrics::parse(answer.text())
+    }
+
+    /// Waits until the series of this name with these labels add up to `value`: a request is counted when it
+    /// has ended, which may be just after its answer.
+    pub(crate) async fn await_metric(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+        let what = format!("{name}{labels:?} = {value}");
+        eventually(&what, || async {
+            (self.metrics().await.sum(name, labels) == value).then_some(())
+        })
+        .await;
+    }
+
+    /// The access log so far; nothing else may be on standard output.
+    pub(crate) fn access_log(&self) -> Vec<Value> {
+        let (lines, others) = self.stdout.json();
+        assert_eq!(others, Vec::<String>::new(), "no JSON on standard output");
+        lines
+    }
+
+    /// Waits for the first line of the access log that `wanted` accepts.
+    pub(crate) async fn await_access_log(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        until("a line of the access log", || {
+            self.access_log().into_iter().find(|line| wanted(line))
+        })
+        .await
+    }
+
+    /// Waits for a line of the access log with this path.
+    pub(crate) async fn await_access_log_of(&self, path: &str) -> Value {
+        self.await_access_log(|line| line["path"] == path).await
+    }
+
+    /// What it has written to standard error so far.
+    pub(crate) fn log(&self) -> String {
+        self.stderr.lock().join("\n")
+    }
+
+    /// Waits until a line of its log contains this text.
+    pub(crate) async fn await_log(&self, text: &str) {
+        let what = format!("{text:?} in the log");
+        until(&what, || self.log().contains(text).then_some(())).await;
+    }
+
+    /// Replaces `routes.yaml` by renaming another file over it.
+    pub(crate) fn rewrite_config(&self, config: &str) {
+        let next = self.folder().join("routes.yaml.next");
+        fs::write(&next, complete(config)).expect("a file");
+        fs::rename(&next, &self.path).expect("it is renamed");
+    }
+
+    /// Truncates `routes.yaml` and writes it anew, in pieces.
+    pub(crate) fn write_in_place(&self, config: &str) {
+        use std::io::Write;
+        let mut file = fs::File::create(&self.path).expect("a file");
+        for piece in complete(config).as_bytes().chunks(64) {
+            file.write_all(piece).expect("it is written");
+        }
+    }
+
+    /// Points the ConfigMap's `..data` to a new folder, as the kubelet does.
+    pub(crate) fn swap_config_map(&self, version: &str, config: &str) {
+        let folder = self.folder().join(version);
+        fs::create_dir(&folder).expect("a folder");
+        fs::write(folder.join("routes.yaml"), complete(config)).expect("a file");
+        let next = self.folder().join("..data_tmp");
+        link(version, &next);
+        fs::rename(next, self.folder().join("..data")).expect("it is renamed");
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        // A process that has ended already cannot be told anything.
+        let _ = kill_process(pid.expect("a process ID"), signal);
+    }
+
+    /// Asks for a reload by signal.
+    pub(crate) fn sighup(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    /// Asks it to end.
+    pub(crate) fn sigterm(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) async fn await_exit(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        until("the gateway's end", || child.try_wait().expect("a child")).await
+    }
+
+    /// Asks it to end and waits until it has.
+    pub(crate) async fn terminate(&mut self) -> ExitStatus {
+        self.sigterm();
+        self.await_exit().await
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let ended = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
+        if !ended(&mut self.child) {
+            self.sigterm();
+            let begun = Instant::now();
+            // The origins run on this very thread and cannot help a draining gateway now: a failed test, or one
+            // that leaves a request open, must not wait for its grace.
+            let patience = if thread::panicking() {
+                Duration::ZERO
+            } else {
+                DEADLINE
+            };
+            while !ended(&mut self.child) {
+                if begun.elapsed() > patience {
+                    let _ = self.child.kill();
+                    let _ = self.child.wait();
+                    break;
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+        }
+        if thread::panicking() {
+            eprintln!("--- the gateway's log\n{}\n---", self.log());
+        }
+    }
+}

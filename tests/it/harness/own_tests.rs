@@ -1,0 +1,175 @@
+//! The harness' own parts, held to what the tests take them for.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::{Name, RData, RecordType};
+use tokio::net::{TcpStream, UdpSocket};
+
+use super::client::{Raw, raw, send};
+use super::metrics::Metrics;
+use super::{Connection, Dns, H2Connection, Lookup, Origin, Reply, get, post};
+
+#[tokio::test]
+async fn an_origin_records_and_answers_as_told() {
+    let origin = Origin::start("one").await;
+    let answer = send(origin.address(), post("/a?b=c", "hello").user("u1")).await;
+    answer.assert_from("one");
+    assert_eq!(answer.json()["path"], "/a?b=c");
+    assert_eq!(answer.json()["user"], "u1");
+    let seen = origin.last();
+    assert_eq!(
+        (seen.method.as_str(), &seen.body[..]),
+        ("POST", &b"hello"[..])
+    );
+    assert_eq!(seen.header("host").as_deref(), Some("api.example.com"));
+
+    origin.answer(|request| {
+        Reply::status(503)
+            .header("x-path", &request.target)
+            .body("no")
+    });
+    let answer = send(origin.address(), get("/x").host("b.example.com")).await;
+    assert_eq!((answer.status, answer.text()), (503, "no"));
+    assert_eq!(answer.header("x-path"), Some("/x"));
+    assert_eq!(origin.last().host, "b.example.com");
+}
+
+#[tokio::test]
+async fn an_origin_counts_its_connections() {
+    let origin = Origin::start("one").await;
+    let mut kept = Connection::open(origin.address()).await;
+    kept.send(get("/1")).await.assert_from("one");
+    kept.send(get("/2")).await.assert_from("one");
+    send(origin.address(), get("/3")).await.assert_from("one");
+    assert_eq!(origin.connections(), 2);
+    let connections: Vec<usize> = origin.requests().iter().map(|r| r.connection).collect();
+    assert_eq!(connections, [0, 0, 1]);
+}
+
+#[tokio::test]
+async fn a_stopped_origin_refuses_and_comes_back_on_its_port() {
+    let mut origin = Origin::start("one").await;
+    let mut kept = Connection::open(origin.address()).await;
+    kept.send(get("/")).await.assert_from("one");
+    origin.stop().await;
+    assert!(kept.try_send(get("/")).await.is_err());
+    let refused = TcpStream::connect(origin.address()).await;
+    assert_eq!(
+        refused.err().map(|error| error.kind()),
+        Some(std::io::ErrorKind::ConnectionRefused)
+    );
+    origin.restart().await;
+    send(origin.address(), get("/")).await.assert_from("one");
+}
+
+#[tokio::test]
+async fn a_held_origin_answers_when_released() {
+    let origin = Origin::start("slow").await;
+    origin.hold();
+    let pending = tokio::spawn(send(origin.address(), get("/")));
+    origin.await_requests(1).await;
+    assert!(!pending.is_finished());
+    origin.release();
+    pending.await.expect("an answer").assert_from("slow");
+}
+
+#[tokio::test]
+async fn an_h2c_origin_speaks_http2() {
+    let origin = Origin::start_h2c("two").await;
+    let mut connection = H2Connection::open(origin.address()).await;
+    connection.send(get("/a?b")).await.assert_from("two");
+    assert_eq!(origin.last().host, "api.example.com");
+    assert_eq!(origin.url(), format!("h2c://{}", origin.address()));
+}
+
+#[tokio::test]
+async fn raw_octets_go_and_come() {
+    let origin = Origin::start("one").await;
+    let request = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+    let mut connection = Raw::open(origin.address()).await;
+    connection.write(request.as_bytes()).await;
+    let interim = connection.read_until(b"\r\n\r\n").await;
+    assert!(interim.starts_with(b"HTTP/1.1 100 "));
+    connection.write(b"ok").await;
+    let rest = connection.read_to_end().await;
+    assert!(rest.starts_with(b"HTTP/1.1 200 "));
+    let bad = raw(origin.address(), b"nonsense\r\n\r\n").await;
+    assert_eq!(bad.status(), 400);
+}
+
+#[tokio::test]
+async fn an_origin_echoes_over_an_upgraded_connection() {
+    let origin = Origin::start("ws").await;
+    let mut connection = Raw::open(origin.address()).await;
+    connection
+        .write(b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        .await;
+    let head = connection.read_until(b"\r\n\r\n").await;
+    assert!(head.starts_with(b"HTTP/1.1 101 "));
+    connection.write(b"ping").await;
+    assert_eq!(connection.read_until(b"ping").await, b"ping");
+}
+
+async fn ask(dns: &Dns, name: &str, of: RecordType) -> Option<Message> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .expect("a socket");
+    let mut request = Message::new(7, MessageType::Query, OpCode::Query);
+    request.add_query(Query::query(Name::from_ascii(name).expect("a name"), of));
+    let octets = request.to_vec().expect("a message");
+    socket
+        .send_to(&octets, dns.address())
+        .await
+        .expect("it is sent");
+    let mut buffer = [0; 4096];
+    let answer = tokio::time::timeout(Duration::from_millis(200), socket.recv(&mut buffer));
+    let length = answer.await.ok()?.expect("a datagram");
+    Some(Message::from_vec(&buffer[..length]).expect("a message"))
+}
+
+#[tokio::test]
+async fn the_dns_server_answers_as_told() {
+    let dns = Dns::start().await;
+    let missing = ask(&dns, "a.test.", RecordType::A)
+        .await
+        .expect("an answer");
+    assert_eq!(missing.metadata.response_code, ResponseCode::NXDomain);
+
+    dns.set(
+        "a.test",
+        Lookup::Addresses(vec![Ipv4Addr::LOCALHOST.into()], 7),
+    );
+    let found = ask(&dns, "a.test.", RecordType::A)
+        .await
+        .expect("an answer");
+    let [record] = &found.answers[..] else {
+        panic!("one record: {found:?}");
+    };
+    assert_eq!((found.metadata.id, record.ttl), (7, 7));
+    assert!(matches!(&record.data, RData::A(a) if a.0 == Ipv4Addr::LOCALHOST));
+    let other = ask(&dns, "a.test.", RecordType::AAAA)
+        .await
+        .expect("an answer");
+    assert_eq!(other.metadata.response_code, ResponseCode::NoError);
+    assert!(other.answers.is_empty());
+
+    dns.set("a.test", Lookup::Failure);
+    let failed = ask(&dns, "a.test.", RecordType::A)
+        .await
+        .expect("an answer");
+    assert_eq!(failed.metadata.response_code, ResponseCode::ServFail);
+    dns.set("a.test", Lookup::Silence);
+    assert!(ask(&dns, "a.test.", RecordType::A).await.is_none());
+}
+
+#[test]
+fn metrics_are_read_back() {
+    let text = "# HELP a_total What.\n# TYPE a_total counter\na_total{x=\"1\",y=\"a \\\"b\\\"\"} 3\na_total{x=\"2\",y=\"c\"} 4\nup 1 1700000000\n# EOF\n";
+    let metrics = Metrics::parse(text);
+    assert_eq!(metrics.sum("a_total", &[]), 7.0);
+    assert_eq!(metrics.sum("a_total", &[("y", "a \"b\"")]), 3.0);
+    assert_eq!(metrics.sum("up", &[]), 1.0);
+    assert_eq!(metrics.sum("down", &[]), 0.0);
+}
