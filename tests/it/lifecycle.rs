@@ -368,3 +368,20 @@ async fn requests_sent_ahead_are_answered_in_order() {
     let targets: Vec<String> = origin.requests().into_iter().map(|r| r.target).collect();
     assert_eq!(targets, ["/one", "/two"]);
 }
+
+#[tokio::test]
+async fn a_body_framed_twice_is_framed_once_behind_the_gateway() {
+    let (origin, gateway) = start().await;
+    let request = "POST /twice HTTP/1.1\r\nHost: a.example.com\r\nContent-Length: 3\r\n\
+        Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n\
+        GET /smuggled HTTP/1.1\r\nHost: a.example.com\r\n\r\n";
+    // RFC 9112, section 6.3: an error, or the chunks alone count; and the connection is closed in either case.
+    let answer = gateway.raw(request).await;
+    if answer.status() == 200 {
+        assert_eq!(origin.count(), 1);
+        assert_eq!(&origin.last().body[..], b"hello");
+        assert_eq!(origin.last().header("content-length"), None);
+    } else {
+        assert_eq!((answer.status(), origin.count()), (400, 0));
+    }
+}

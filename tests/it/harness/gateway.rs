@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -149,7 +150,10 @@ fn link(target: &str, at: &Path) {
 
 /// The lines that a process has written so far.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+struct Lines {
+    seen: Arc<Mutex<Vec<String>>>,
+    ended: Arc<AtomicBool>,
+}
 
 impl Lines {
     /// Collects them on a thread of its own: a full pipe must never stop the gateway.
@@ -158,16 +162,17 @@ impl Lines {
         let sink = lines.clone();
         thread::spawn(move || {
             for line in BufReader::new(pipe).split(b'\n') {
-                let Ok(line) = line else { return };
+                let Ok(line) = line else { break };
                 sink.lock()
                     .push(String::from_utf8_lossy(&line).into_owned());
             }
+            sink.ended.store(true, Ordering::Release);
         });
         lines
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The lines that are JSON, beside those that are not.
@@ -400,10 +405,16 @@ impl Gateway {
         self.signal(Signal::TERM);
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until it has ended by itself, and all that it wrote has been read.
     pub(crate) async fn await_exit(&mut self) -> ExitStatus {
         let child = &mut self.child;
-        until("the gateway's end", || child.try_wait().expect("a child")).await
+        let status = until("the gateway's end", || child.try_wait().expect("a child")).await;
+        let ended = |lines: &Lines| lines.ended.load(Ordering::Acquire);
+        until("the end of what it wrote", || {
+            (ended(&self.stdout) && ended(&self.stderr)).then_some(())
+        })
+        .await;
+        status
     }
 
     /// Asks it to end and waits until it has.
