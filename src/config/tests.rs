@@ -1,4 +1,8 @@
 //! What the reader says about files, right and wrong.
+#![expect(
+    clippy::too_many_lines,
+    reason = "what is said about a file is read beside the file"
+)]
 
 mod conditions;
 mod files;

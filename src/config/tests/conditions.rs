@@ -38,7 +38,7 @@ fn conditions_name_the_field_and_then_operators() {
     remoteAddress in [10.0.0.0/8, ::1/128]
     remoteAddress not_in [10.0.0.1/32]
     now after 2027-01-01T00:00:00Z and now before 2027-01-01T10:00:00Z
-    email matches "^a"
+    email matches /^a/
     everyone
     "#);
 }
