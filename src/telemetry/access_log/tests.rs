@@ -184,7 +184,8 @@ const HMAC_OF_U1: &str = "dc0708706ec6b9b1224ee4d159bdf54509c6a7abf5640861e142aa
 fn sampling_keeps_its_share_and_everything_that_went_wrong() {
     let share = Share::new(1_000).unwrap();
     let sampled = snapshot(AccessPolicy::Sampled(share), UserIdPolicy::Omit);
-    let wanted = |outcome: &Outcome<'_>| super::is_wanted(outcome);
+    let (log, _) = log();
+    let wanted = |outcome: &Outcome<'_>| log.picks(outcome);
     let kept = (0..20_000).filter(|_| wanted(&outcome(&sampled))).count();
     // Ten standard deviations of a tenth.
     assert!((1_575..2_425).contains(&kept), "{kept} of 20,000");
