@@ -1,5 +1,6 @@
 //! Arguments to exit code.
 
+mod admin_client;
 mod explain;
 mod run;
 
@@ -21,7 +22,12 @@ const BAD_CONFIG: u8 = 78;
 
 /// Canary-routing API gateway: same user, same deployment, everywhere, always.
 #[derive(Debug, Parser)]
-#[command(name = "serin", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    name = "serin",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -97,8 +103,17 @@ pub fn main() -> ExitCode {
 fn check_file(args: &CheckArgs) -> io::Result<ExitCode> {
     let path = args.file.as_ref().unwrap_or(&args.config.config);
     let colour = colour(io::stdout().is_terminal());
-    let valid = check::run(path, args.format == Format::Json, colour, &mut io::stdout().lock())?;
-    Ok(if valid { ExitCode::SUCCESS } else { ExitCode::from(NOT_SO) })
+    let valid = check::run(
+        path,
+        args.format == Format::Json,
+        colour,
+        &mut io::stdout().lock(),
+    )?;
+    Ok(if valid {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(NOT_SO)
+    })
 }
 
 fn completions(shell: clap_complete::Shell) -> io::Result<ExitCode> {

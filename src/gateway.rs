@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -112,7 +112,9 @@ impl Gateway {
         let reloader = Arc::new(Reloader::new(
             Parts {
                 path: path.clone(),
-                compile: Arc::new(|text| config::compile(text, &ProcessEnvironment, Mode::Run, clock::now())),
+                compile: Arc::new(|text| {
+                    config::compile(text, &ProcessEnvironment, Mode::Run, clock::now())
+                }),
                 publisher: publisher.clone(),
                 log: Some(log),
                 source: metrics.sources[0].clone(),
@@ -124,7 +126,10 @@ impl Gateway {
         let file = follow(&path, &text, &metrics, &reloader)?;
         let readiness = Arc::new(Readiness::default());
         let access_log = metrics.access_log.clone();
-        let listeners: Vec<_> = sockets.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+        let listeners: Vec<_> = sockets
+            .iter()
+            .map(TcpListener::local_addr)
+            .collect::<Result<_, _>>()?;
         let active = metrics.active.clone();
         let workers = Workers::start(worker_count(process.threads), sockets, || Proxy {
             store: publisher.store().clone(),
@@ -172,7 +177,10 @@ impl Gateway {
             }
             let cut = workers.drain(grace).await;
             if cut > 0 {
-                tracing::warn!(connections = cut, "the grace period is over; connections were cut");
+                tracing::warn!(
+                    connections = cut,
+                    "the grace period is over; connections were cut"
+                );
             }
             // Fails only when the admin API has ended already.
             let _ = admin.stop.send(());
@@ -241,7 +249,12 @@ fn metrics(publisher: &PublisherHandle, meters: MeterRegistry) -> io::Result<Met
     })
 }
 
-fn follow(path: &PathBuf, text: &str, metrics: &Metrics, reloader: &Arc<Reloader>) -> io::Result<FileSource> {
+fn follow(
+    path: &Path,
+    text: &str,
+    metrics: &Metrics,
+    reloader: &Arc<Reloader>,
+) -> io::Result<FileSource> {
     let (events, inbox) = mpsc::channel(1);
     let file = FileSource::start(path, text, metrics.sources[0].clone(), events)?;
     let reloader = reloader.clone();

@@ -9,6 +9,7 @@ pub mod head;
 pub mod hooks;
 mod intake;
 pub mod listener;
+mod outcome;
 mod peer;
 mod reply;
 pub mod workers;

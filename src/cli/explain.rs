@@ -1,1 +1,137 @@
-//! explain
+//! `serin explain`: the decision for a user and every step to it, from a file or from a running gateway.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::net::IpAddr;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, anyhow, bail};
+use serde_json::{Map, Value, json};
+
+use super::{ConfigPath, Format, NOT_SO, admin_client, colour};
+use crate::admin::explain::ExplainDocument;
+use crate::clock;
+use crate::config::{self, Mode, render};
+use crate::snapshot::assemble::assemble;
+use crate::snapshot::offline::{Offline, Unread};
+use crate::source::environment::ProcessEnvironment;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigPath,
+    /// Ask the running gateway whose admin API is at this URL, rather than a file
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    admin: Option<String>,
+    /// The user's ID
+    #[arg(long, value_name = "ID")]
+    user: Option<String>,
+    /// The session's ID: the value of the anonymous cookie
+    #[arg(long, value_name = "ID")]
+    session: Option<String>,
+    /// The path asked for, perhaps with a query
+    #[arg(long, default_value = "/")]
+    path: String,
+    /// The host asked for
+    #[arg(long, default_value = "")]
+    host: String,
+    /// The method
+    #[arg(long, default_value = "GET")]
+    method: String,
+    /// A header of the request, for routes that look at one; may be repeated
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = pair)]
+    headers: Vec<(String, String)>,
+    /// The client's address
+    #[arg(long, value_name = "IP")]
+    address: Option<IpAddr>,
+    /// A property of the user; may be repeated
+    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = pair)]
+    properties: Vec<(String, String)>,
+    /// How the answer is printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Explains, and prints the explanation or why there is none.
+pub(super) fn run(args: &Args) -> io::Result<ExitCode> {
+    let explained = match &args.admin {
+        Some(url) => admin_client::post(url, "/api/v1/explain", &args.document()),
+        None => from_file(&args.config.config, args.document()),
+    };
+    match explained {
+        Ok(explained) => {
+            print(&explained, args.format)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            eprintln!("serin: {error:#}");
+            Ok(ExitCode::from(NOT_SO))
+        }
+    }
+}
+
+impl Args {
+    /// What is asked, in the words of the admin API.
+    fn document(&self) -> Value {
+        let texts = |pairs: &[(String, String)]| -> Map<String, Value> {
+            let texts = pairs.iter().cloned();
+            texts
+                .map(|(name, value)| (name, Value::String(value)))
+                .collect()
+        };
+        json!({
+            "user_id": self.user,
+            "session_id": self.session,
+            "host": self.host,
+            "path": self.path,
+            "method": self.method,
+            "headers": texts(&self.headers),
+            "remote_address": self.address,
+            "properties": texts(&self.properties),
+        })
+    }
+}
+
+fn from_file(path: &Path, document: Value) -> anyhow::Result<Value> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(|| name.clone())?;
+    let now = clock::now();
+    let config =
+        config::compile(&text, &ProcessEnvironment, Mode::Check, now).map_err(|problems| {
+            let colour = colour(io::stderr().is_terminal());
+            anyhow!(
+                "{name} is invalid\n{}",
+                render::text(&name, &text, &problems, colour)
+            )
+        })?;
+    let snapshot = assemble(&config, 1, &mut Offline::default(), &mut Unread);
+    let document: ExplainDocument = serde_json::from_value(document)?;
+    match document.explain(&snapshot, now) {
+        Ok(explained) => Ok(serde_json::to_value(explained)?),
+        Err(why) => bail!(why),
+    }
+}
+
+fn print(explained: &Value, format: Format) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if format == Format::Json {
+        return writeln!(out, "{explained:#}");
+    }
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    writeln!(out, "route {}", text(&explained["route"]))?;
+    match &explained["decision"] {
+        Value::Null => writeln!(
+            out,
+            "no service: the route's action is {}",
+            text(&explained["action"])
+        ),
+        decision => write!(out, "{}", text(&decision["text"])),
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as NAME=VALUE".to_owned()),
+    }
+}

@@ -47,6 +47,11 @@ fn load(path: &Path) -> Result<(String, Config), String> {
     let text = text.map_err(|error| format!("serin: {name}: {error}\n"))?;
     match config::compile(&text, &ProcessEnvironment, Mode::Run, clock::now()) {
         Ok(config) => Ok((text, config)),
-        Err(problems) => Err(render::text(&name, &text, &problems, colour(io::stderr().is_terminal()))),
+        Err(problems) => Err(render::text(
+            &name,
+            &text,
+            &problems,
+            colour(io::stderr().is_terminal()),
+        )),
     }
 }

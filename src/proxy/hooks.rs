@@ -26,7 +26,6 @@ use crate::clock;
 use crate::dispatch::{Answer, Dispatch};
 use crate::edit::HeaderSink;
 use crate::forward::{self, Attempt, Served};
-use crate::record::Outcome;
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Gauge;
@@ -69,6 +68,7 @@ impl ProxyHttp for Proxy {
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(CLIENT_IDLE_SECONDS));
         }
+        session.set_pipelining_enabled(true);
         let (dispatch, target) = dispatched(session, exchange);
         match dispatch {
             Dispatch::Refuse(refusal) => {
@@ -347,6 +347,7 @@ impl ProxyHttp for Proxy {
 }
 
 impl Proxy {
+    /// Answers as the route says.
     async fn answer(
         &self,
         session: &mut Session,
@@ -362,53 +363,5 @@ impl Proxy {
             &snapshot.routes[exchange.route.unwrap_or_default()].response_edits,
         )
         .await
-    }
-
-    /// Counts what became of the request, and tells the access log.
-    fn record(&self, session: &Session, exchange: &Exchange) {
-        let request = session.req_header();
-        let fields = Fields(&request.headers);
-        let target = Target::of(request);
-        let peer = client_ip(session);
-        let rules = &exchange.snapshot.identity;
-        let head = target
-            .as_ref()
-            .map(|target| head(request, target, &fields, peer, rules));
-        let passage = exchange.passage.as_ref();
-        let answered = passage.filter(|passage| passage.upstream_time.is_some());
-        let outcome = Outcome {
-            snapshot: &exchange.snapshot,
-            route: exchange.route,
-            service: passage.map(|passage| passage.plan.service),
-            decision: passage.map(|passage| passage.plan.decision),
-            served: answered.map(|passage| passage.attempts.deployment()),
-            cause: passage.and_then(|passage| passage.attempts.cause()),
-            retries: passage.map_or(&[], |passage| passage.attempts.retries()),
-            status: session.response_written().map_or_else(
-                || exchange.own_status.unwrap_or(0),
-                |response| response.status.as_u16(),
-            ),
-            request_bytes: session.body_bytes_read() as u64,
-            response_bytes: session.body_bytes_sent() as u64,
-            upstream_time: passage.and_then(|passage| passage.upstream_time),
-            total_time: exchange.started.elapsed(),
-            moment: exchange.moment,
-            method: request.method.as_str(),
-            host: head.map_or("", |head| head.host),
-            path: head.map_or("", |head| head.path),
-            user_id: None,
-            client: peer,
-            request_id: exchange.request_id.to_str().unwrap_or_default(),
-        };
-        outcome.count();
-        // Who it was is read again only for the few records that are told.
-        if self.access_log.picks(&outcome) {
-            let context = head.map(|head| rules.identify(&head)).unwrap_or_default();
-            self.access_log.offer(&Outcome {
-                user_id: context.user_id.as_deref(),
-                client: head.map_or(peer, |_| context.remote_address),
-                ..outcome
-            });
-        }
     }
 }

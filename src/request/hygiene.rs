@@ -8,8 +8,9 @@ use crate::identity::{Place, Rules, Trust};
 /// Why a request is refused with 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unclean {
-    /// More than one `Content-Length`, or one that is not a plain number (RFC 9112, section 6.3).
-    #[error("Content-Length is not one number")]
+    /// More than one `Content-Length`, one that is not a plain number, or one beside `Transfer-Encoding` (RFC 9112,
+    /// section 6.3).
+    #[error("Content-Length is not one number, or stands beside Transfer-Encoding")]
     ContentLength,
     /// More than one `Host`, none in HTTP/1.1, or one that is not host and port (RFC 9112, section 3.2).
     #[error("Host is missing, repeated or malformed")]
@@ -56,7 +57,7 @@ fn check_content_length(headers: &dyn HeaderLookup) -> Result<(), Unclean> {
         count += 1;
         number &= !value.is_empty() && value.len() <= 18 && value.iter().all(u8::is_ascii_digit);
     });
-    if count > 1 || !number {
+    if count > 1 || !number || (count > 0 && headers.first("transfer-encoding").is_some()) {
         return Err(Unclean::ContentLength);
     }
     Ok(())

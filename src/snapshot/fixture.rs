@@ -1,11 +1,13 @@
-//! Snapshots for tests: meters and clusters that come from nowhere, and short ways to say a flag.
+//! Snapshots for tests, and short ways to say a flag.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Clusters, Snapshot, assemble::assemble};
+use super::Snapshot;
+use super::assemble::assemble;
+use super::offline::{Offline, Unread};
 use crate::cluster::policy::{UpstreamPolicy, UrlPolicy};
-use crate::cluster::{Balance, Cluster, UpstreamUrl};
+use crate::cluster::{Balance, UpstreamUrl};
 use crate::config::{
     AccessPolicy, Config, Level, LogFormat, Logging, Process, ServiceConfig, UserIdPolicy,
 };
@@ -15,34 +17,6 @@ use crate::engine::condition::{Condition, Constraint, Operator};
 use crate::engine::{About, Flag, Ring, Rollout, Stickiness, Variant, Variants};
 use crate::flag::{Glob, Share};
 use crate::identity;
-use crate::meter::{DecisionMeter, DeploymentMeter, Meters, ServiceMeter};
-
-/// Clusters and meters that nobody else holds.
-#[derive(Default)]
-pub(crate) struct Fresh {
-    clusters: u64,
-}
-
-impl Clusters for Fresh {
-    fn cluster(&mut self, _service: &str, _deployment: &str, url: &UpstreamUrl) -> Arc<Cluster> {
-        self.clusters += 1;
-        Arc::new(Cluster::new(self.clusters, url.clone()))
-    }
-}
-
-impl Meters for Fresh {
-    fn service(&mut self, _service: &str) -> Arc<ServiceMeter> {
-        Arc::default()
-    }
-
-    fn deployment(&mut self, _service: &str, _deployment: &str) -> Arc<DeploymentMeter> {
-        Arc::default()
-    }
-
-    fn decision(&mut self, _service: &str, _flag: &str, _variant: &str) -> Arc<DecisionMeter> {
-        Arc::default()
-    }
-}
 
 pub(crate) fn url(text: &str) -> UpstreamUrl {
     text.parse().expect("an upstream URL")
@@ -150,6 +124,10 @@ pub(crate) fn config(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Config {
 
 /// The snapshot of these services and flags.
 pub(crate) fn snapshot(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Snapshot {
-    let (mut clusters, mut meters) = (Fresh::default(), Fresh::default());
-    assemble(&config(services, flags), 1, &mut clusters, &mut meters)
+    assembled(&config(services, flags))
+}
+
+/// The snapshot of a configuration.
+pub(crate) fn assembled(config: &Config) -> Snapshot {
+    assemble(config, 1, &mut Offline::default(), &mut Unread)
 }

@@ -160,11 +160,7 @@ fn check_lists_every_problem_as_a_compiler_does() {
 fn check_names_a_file_that_is_not_there() {
     let output = run_in(&folder(VALID), &["check", "nowhere.yaml"]);
     assert_ne!(code(&output), 0);
-    assert!(
-        stderr(&output).contains("nowhere.yaml"),
-        "{}",
-        stderr(&output)
-    );
+    assert!(said(&output).contains("nowhere.yaml"), "{}", said(&output));
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn removed(fields: &[&str], trust: Trust, peer_trusted: bool) -> Vec<String> {
     let headers: HeaderList = fields.iter().map(|name| (*name, "v")).collect();
     let mut names = Vec::new();
     visit_forbidden(&head(&headers, peer_trusted), &rules(trust), &mut |name| {
-        names.push(name.to_string())
+        names.push(name.to_string());
     });
     names
 }

@@ -116,16 +116,19 @@ fn a_line_says_what_became_of_a_request() {
 fn a_request_that_no_route_takes_has_a_line_too() {
     let snapshot = snapshot(AccessPolicy::All, UserIdPolicy::Plain);
     let (log, page) = log();
-    tell(&log, &Outcome {
-        route: None,
-        service: None,
-        decision: None,
-        served: None,
-        upstream_time: None,
-        user_id: None,
-        status: 404,
-        ..outcome(&snapshot)
-    });
+    tell(
+        &log,
+        &Outcome {
+            route: None,
+            service: None,
+            decision: None,
+            served: None,
+            upstream_time: None,
+            user_id: None,
+            status: 404,
+            ..outcome(&snapshot)
+        },
+    );
     log.flush(Duration::from_secs(10));
     let line = &page.lines()[0];
     assert_eq!(line["status"], 404);
@@ -150,11 +153,14 @@ fn no_text_of_a_clients_breaks_a_line_or_grows_without_bound() {
         "/\n{{\"status\":200}}\r\u{0}\u{2028}\"{}",
         "ä".repeat(50_000)
     );
-    tell(&log, &Outcome {
-        path: &path,
-        user_id: Some("a\nb"),
-        ..outcome(&snapshot)
-    });
+    tell(
+        &log,
+        &Outcome {
+            path: &path,
+            user_id: Some("a\nb"),
+            ..outcome(&snapshot)
+        },
+    );
     log.flush(Duration::from_secs(10));
     let lines = page.lines();
     assert_eq!(lines.len(), 1);
@@ -184,7 +190,7 @@ const HMAC_OF_U1: &str = "dc0708706ec6b9b1224ee4d159bdf54509c6a7abf5640861e142aa
 fn sampling_keeps_its_share_and_everything_that_went_wrong() {
     let share = Share::new(1_000).unwrap();
     let sampled = snapshot(AccessPolicy::Sampled(share), UserIdPolicy::Omit);
-    let (log, _) = log();
+    let log = AccessLog::start(std::io::sink()).unwrap();
     let wanted = |outcome: &Outcome<'_>| log.picks(outcome);
     let kept = (0..20_000).filter(|_| wanted(&outcome(&sampled))).count();
     // Ten standard deviations of a tenth.

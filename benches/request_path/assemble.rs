@@ -1,0 +1,22 @@
+//! From a compiled configuration to a snapshot, off the request path.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::Criterion;
+use serin::snapshot::assemble::assemble;
+use serin::snapshot::offline::{Offline, Unread};
+
+use crate::yaml::config;
+
+/// 10,000 flags.
+pub(crate) fn group() {
+    let mut criterion = Criterion::default()
+        .measurement_time(Duration::from_secs(3))
+        .configure_from_args();
+    let config = config(10, 10_000);
+    criterion.bench_function("assemble/10,000 flags", |bencher| {
+        bencher.iter(|| assemble(black_box(&config), 1, &mut Offline::default(), &mut Unread));
+    });
+    criterion.final_summary();
+}
