@@ -167,3 +167,6 @@ pub enum Mode {
     /// `check` and `explain`: an unset variable is a warning, and a placeholder stands for it.
     Check,
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,12 @@ use super::problem::Problem;
 pub(super) fn document<T: DeserializeOwned>(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<T, Problem> {
-    serde_json::from_slice(&body?).map_err(|error| {
+    let body = body?;
+    // A struct could be read from a list, too; nobody means that.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(Problem::new(422, "the body: expected an object".to_owned()));
+    }
+    serde_json::from_slice(&body).map_err(|error| {
         let status = match error.classify() {
             Category::Data => 422,
             Category::Syntax | Category::Eof | Category::Io => 400,

@@ -70,3 +70,56 @@ fn now() -> Moment {
     });
     Moment { unix_ms }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::run;
+
+    fn said(content: &[u8], json: bool) -> (bool, String) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("routes.yaml");
+        std::fs::write(&path, content).expect("a file");
+        let mut out = Vec::new();
+        let valid = run(&path, json, false, &mut out).expect("written");
+        let text = String::from_utf8(out).expect("UTF-8");
+        (
+            valid,
+            text.replace(&format!("{}/", folder.path().display()), ""),
+        )
+    }
+
+    #[test]
+    fn a_good_file_is_said_to_be_good() {
+        let file = b"services: { a: http://127.0.0.1:1 }\nroutes: [{ service: a }]\n";
+        assert_eq!(
+            said(file, false),
+            (true, "routes.yaml: no problems\n".to_owned())
+        );
+        let (valid, json) = said(file, true);
+        let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        assert!(valid && json["errors"] == 0 && json["problems"] == serde_json::json!([]));
+    }
+
+    #[test]
+    fn a_bad_file_is_told_why_in_both_forms() {
+        let (valid, text) = said(b"services: {}\n", false);
+        assert!(!valid && text.contains("error: `routes` is missing\n --> routes.yaml:1:1"));
+        let (valid, json) = said(b"services: {}\n", true);
+        let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        assert!(!valid && json["errors"] == 2 && json["problems"][0]["line"] == 1);
+    }
+
+    #[test]
+    fn what_is_no_text_is_said_to_be_none() {
+        let (valid, text) = said(b"services:\n  a: \xff\n", false);
+        assert_eq!(
+            (valid, text.as_str()),
+            (false, "error: routes.yaml: line 2 is not UTF-8\n")
+        );
+        let mut out = Vec::new();
+        let missing = std::path::Path::new("/nonexistent/routes.yaml");
+        assert!(!run(missing, true, false, &mut out).expect("written"));
+        let json: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+        assert_eq!(json["problems"][0]["severity"], "error");
+    }
+}

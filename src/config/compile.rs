@@ -62,7 +62,7 @@ fn compile_sections(reader: &mut Reader, root: &Node) -> Config {
         segments,
         routes,
         identity,
-        canary_urls,
+        canary_urls: canary_urls.policy,
         logging: logging::compile(reader, root),
         process: process::compile(reader, root),
         digest: fingerprint::digest(root),

@@ -89,6 +89,15 @@ impl Node {
         self.entry(key).map(|entry| &entry.value)
     }
 
+    /// Whether a placeholder stands somewhere in it, so that what it says is not known.
+    pub fn has_placeholder(&self) -> bool {
+        match &self.value {
+            Value::Scalar(scalar) => scalar.is_placeholder(),
+            Value::List(items) => items.iter().any(Self::has_placeholder),
+            Value::Map(entries) => entries.iter().any(|entry| entry.value.has_placeholder()),
+        }
+    }
+
     /// What it is, for people.
     pub fn kind(&self) -> &'static str {
         match &self.value {

@@ -57,6 +57,16 @@ impl Problems {
         Noted(self.0.last_mut())
     }
 
+    /// How many there are so far.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none so far.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether anything makes the file unusable.
     pub fn has_errors(&self) -> bool {
         self.0.iter().any(|d| d.severity == Severity::Error)
@@ -68,7 +78,7 @@ impl Problems {
         wrong: &str,
         valid: impl IntoIterator<Item = &'n str>,
     ) -> Option<String> {
-        if self.0.len() > SUGGESTING {
+        if self.len() > SUGGESTING {
             return None;
         }
         nearest(wrong, valid).map(|name| format!("did you mean `{name}`?"))
@@ -77,7 +87,7 @@ impl Problems {
     /// The problems in file order, each once, with their paths. What is wrong with an anchor's value would
     /// otherwise be said again for each of its aliases.
     pub fn finish(mut self, root: Option<&Node>) -> Vec<Diagnostic> {
-        if let (Some(root), false) = (root, self.0.is_empty()) {
+        if let (Some(root), false) = (root, self.is_empty()) {
             let mut paths = HashMap::new();
             locate(root, &mut String::new(), &mut paths);
             for diagnostic in &mut self.0 {

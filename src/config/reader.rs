@@ -70,7 +70,11 @@ impl Reader {
     /// A whole number within bounds, without quotes.
     pub fn integer(&mut self, node: &Node, bounds: RangeInclusive<u32>) -> Option<u32> {
         let quoted = node.scalar().is_some_and(Scalar::is_quoted);
-        let hint = format!("a whole number from {} to {}", bounds.start(), bounds.end());
+        let hint = if quoted {
+            "without the quotes".to_owned()
+        } else {
+            format!("a whole number from {} to {}", bounds.start(), bounds.end())
+        };
         self.read(
             node,
             "a number that can stand here",

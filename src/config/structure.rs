@@ -24,8 +24,16 @@ fn wrong_kind(node: &Node, shape: &Shape, problems: &mut Problems) {
     let message = format!("expected {}, found {}", expected(shape), node.kind());
     let nothing = node.scalar().is_some_and(Scalar::is_nothing);
     let hint = match shape {
-        Shape { map: Some(_), .. } if nothing => Some("write `{}`, or remove the key".to_owned()),
-        Shape { list: Some(_), .. } if nothing => Some("write `[]`, or remove the key".to_owned()),
+        Shape {
+            text: None,
+            map: Some(_),
+            ..
+        } if nothing => Some("write `{}`, or remove the key".to_owned()),
+        Shape {
+            text: None,
+            list: Some(_),
+            ..
+        } if nothing => Some("write `[]`, or remove the key".to_owned()),
         Shape { list: Some(_), .. } if node.scalar().is_some() => {
             Some("a list of one is written `[value]`".to_owned())
         }

@@ -48,6 +48,11 @@ fn syntax_error(error: &ScanError) -> Diagnostic {
         Some("YAML is indented with spaces".to_owned())
     } else if message.contains("bracket") || message.contains("flow") {
         Some("every `{` needs its `}`, every `[` its `]`, with commas between".to_owned())
+    } else if message.contains("illegal placement") {
+        Some(
+            "an earlier `[`, `{` or quote may have no end, or a text with `: ` in it no quotes"
+                .to_owned(),
+        )
     } else if message.contains("block mapping") || message.contains("simple key") {
         Some(
             "a key is followed by `:` and a space, and keys of one map begin in one column"

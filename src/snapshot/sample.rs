@@ -25,6 +25,9 @@ pub(crate) fn snapshot(anonymous: Anonymous) -> Snapshot {
     ];
     flags[0].url = Some(url("http://127.0.0.1:9002"));
     flags[1].url = Some(url("http://127.0.0.1:9003"));
+    for flag in &mut flags {
+        flag.rings[0].rollout.group = flag.name.clone();
+    }
     let mut config = config(vec![search], Vec::new());
     config.flags = flags.into_iter().map(Arc::new).collect();
     config.identity = Rules {

@@ -154,10 +154,6 @@ async fn a_malformed_request_is_refused() {
             "a list of lengths",
             "POST /a HTTP/1.1\r\nConnection: close\r\nHost: a\r\nContent-Length: 0, 0",
         ),
-        (
-            "length and chunks",
-            "POST /a HTTP/1.1\r\nConnection: close\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked",
-        ),
     ] {
         let answer = gateway.raw(format!("{head}\r\n\r\n")).await;
         assert_eq!(answer.status(), 400, "{what}: {}", answer.text());

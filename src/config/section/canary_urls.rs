@@ -28,10 +28,22 @@ enum Allowed {
     Name(HostPattern),
 }
 
+/// `canary_urls`, compiled.
+#[derive(Debug)]
+pub struct CanaryUrls {
+    /// What is allowed.
+    pub policy: UrlPolicy,
+    /// Whether a placeholder stands for some of it, so that a URL may be allowed all the same.
+    pub incomplete: bool,
+}
+
 /// Compiles `canary_urls`.
-pub fn compile(reader: &mut Reader, root: &Node) -> UrlPolicy {
+pub fn compile(reader: &mut Reader, root: &Node) -> CanaryUrls {
     let Some(allow) = root.get("canary_urls").and_then(|node| node.get("allow")) else {
-        return default();
+        return CanaryUrls {
+            policy: default(),
+            incomplete: false,
+        };
     };
     let mut policy = UrlPolicy {
         networks: Vec::new(),
@@ -53,7 +65,10 @@ pub fn compile(reader: &mut Reader, root: &Node) -> UrlPolicy {
             None => {}
         }
     }
-    policy
+    CanaryUrls {
+        policy,
+        incomplete: allow.has_placeholder(),
+    }
 }
 
 fn default() -> UrlPolicy {

@@ -251,7 +251,8 @@ impl<'t> Audience<'t> {
                 stated.push(self.test(reader, (&name, field), known, operator, ignore_case));
             }
         }
-        if stated.is_empty() {
+        let modifiers = |entry: &Entry| matches!(entry.key.as_str(), "not" | "ignore_case");
+        if operators.iter().all(modifiers) {
             let names = Operator::NAMES.join(", ");
             reader
                 .problems

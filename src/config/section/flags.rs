@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::canary_urls::CanaryUrls;
 use super::conditions::{Audience, all};
 use crate::cluster::UpstreamUrl;
-use crate::cluster::policy::UrlPolicy;
 use crate::config::node::{Entry, Node};
 use crate::config::reader::Reader;
 use crate::config::value;
@@ -23,12 +23,12 @@ pub fn compile<'t>(
     reader: &mut Reader,
     root: &'t Node,
     audience: &mut Audience<'t>,
-    policy: &UrlPolicy,
+    allowed: &CanaryUrls,
 ) -> Vec<Arc<Flag>> {
     let entries = root.get("flags").map(Node::entries).unwrap_or_default();
     let mut flags: Vec<Arc<Flag>> = entries
         .iter()
-        .map(|entry| Arc::new(flag(reader, entry, audience, policy)))
+        .map(|entry| Arc::new(flag(reader, entry, audience, allowed)))
         .collect();
     flags.sort_by(|a, b| a.name.cmp(&b.name));
     flags
@@ -38,7 +38,7 @@ fn flag<'t>(
     reader: &mut Reader,
     entry: &'t Entry,
     audience: &mut Audience<'t>,
-    policy: &UrlPolicy,
+    allowed: &CanaryUrls,
 ) -> Flag {
     let node = &entry.value;
     if let Err(hint) = value::flag_name(&entry.key) {
@@ -59,7 +59,7 @@ fn flag<'t>(
     check_targets(reader, entry);
     let url = node
         .get("url")
-        .and_then(|node| canary_url(reader, node, policy));
+        .and_then(|node| canary_url(reader, node, allowed));
     let enabled = node.get("enabled").and_then(|node| reader.bool(node));
     Flag {
         name: entry.key.as_str().into(),
@@ -67,7 +67,7 @@ fn flag<'t>(
         rings: rings(reader, entry, audience, &hashing),
         variants: node
             .get("variants")
-            .and_then(|node| variants(reader, node, policy, &hashing)),
+            .and_then(|node| variants(reader, node, allowed, &hashing)),
         url,
         about: about(reader, node),
     }
@@ -138,10 +138,10 @@ fn check_targets(reader: &mut Reader, entry: &Entry) {
 }
 
 /// A canary's URL; `None`, with a warning, for one that `canary_urls` does not allow.
-fn canary_url(reader: &mut Reader, node: &Node, policy: &UrlPolicy) -> Option<UpstreamUrl> {
+fn canary_url(reader: &mut Reader, node: &Node, allowed: &CanaryUrls) -> Option<UpstreamUrl> {
     let url = reader.url(node)?;
     let scalar = node.scalar()?;
-    if scalar.is_placeholder() || policy.allows(&url) {
+    if scalar.is_placeholder() || allowed.incomplete || allowed.policy.allows(&url) {
         return Some(url);
     }
     let shown = value::shortened(scalar.shown());
@@ -179,7 +179,7 @@ fn about(reader: &mut Reader, node: &Node) -> About {
 fn variants(
     reader: &mut Reader,
     node: &Node,
-    policy: &UrlPolicy,
+    allowed: &CanaryUrls,
     hashing: &Hashing,
 ) -> Option<Variants> {
     let mut list: Vec<Variant> = Vec::new();
@@ -190,8 +190,9 @@ fn variants(
             scalar.is_some_and(|scalar| scalar.is_placeholder())
         };
         unread |= placeholder("weight") || placeholder("name");
-        let variant = variant(reader, item, policy);
+        let variant = variant(reader, item, allowed);
         if let (Some(variant), Some(name)) = (&variant, item.get("name"))
+            && !name.has_placeholder()
             && list.iter().any(|other| other.name == variant.name)
         {
             reader
@@ -210,7 +211,7 @@ fn variants(
     Variants::new(list, hashing.group.clone(), hashing.stickiness)
 }
 
-fn variant(reader: &mut Reader, node: &Node, policy: &UrlPolicy) -> Option<Variant> {
+fn variant(reader: &mut Reader, node: &Node, allowed: &CanaryUrls) -> Option<Variant> {
     let name_node = node.get("name");
     let name = name_node.and_then(|node| {
         reader.read(
@@ -225,7 +226,7 @@ fn variant(reader: &mut Reader, node: &Node, policy: &UrlPolicy) -> Option<Varia
         .and_then(|node| reader.read(node, "a weight", 0, value::weight));
     let url = node
         .get("url")
-        .and_then(|node| Some((node, canary_url(reader, node, policy)?)));
+        .and_then(|node| Some((node, canary_url(reader, node, allowed)?)));
     if let (Some(STABLE), Some((node, _))) = (name.as_deref(), &url) {
         reader
             .problems

@@ -37,10 +37,12 @@ pub fn compile(reader: &mut Reader, root: &Node, trusted_proxies: Vec<IpNet>) ->
         _ => Anonymous::Stable,
     };
     let cookie = identity.and_then(|identity| identity.entry("anonymous_cookie"));
+    let used =
+        anonymous == Anonymous::Sticky || key("anonymous").is_some_and(Node::has_placeholder);
     Rules {
         user_id: user_ids(reader, key("user_id"), proxies),
         anonymous,
-        cookie: anonymous_cookie(reader, cookie, anonymous),
+        cookie: anonymous_cookie(reader, cookie, used),
         properties: properties(reader, key("properties"), proxies),
         trusted_proxies,
     }
@@ -152,16 +154,12 @@ fn place(reader: &mut Reader, entry: &Entry) -> Option<Place> {
     }
 }
 
-fn anonymous_cookie(
-    reader: &mut Reader,
-    entry: Option<&Entry>,
-    anonymous: Anonymous,
-) -> AnonymousCookie {
+fn anonymous_cookie(reader: &mut Reader, entry: Option<&Entry>, used: bool) -> AnonymousCookie {
     let default = AnonymousCookie::default();
     let Some(entry) = entry else {
         return default;
     };
-    if anonymous != Anonymous::Sticky {
+    if !used {
         reader
             .problems
             .warning(entry.key_span, "the cookie is never set")

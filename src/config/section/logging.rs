@@ -62,14 +62,14 @@ fn user_id(reader: &mut Reader, policy: Option<&Node>, key: Option<&Node>) -> Us
         (Some("plain"), ..) => UserIdPolicy::Plain,
         (Some("omit"), ..) => UserIdPolicy::Omit,
         (_, _, Some(key)) => hash(reader, key),
-        (_, Some(policy), None) => {
+        (_, Some(policy), None) if !policy.has_placeholder() => {
             reader
                 .problems
                 .warning(policy.span, "without `hash_key`, user IDs are omitted")
                 .hint("set `hash_key: \"${SERIN_LOG_KEY}\"`, or say `user_id: omit`");
             UserIdPolicy::Omit
         }
-        (_, None, None) => UserIdPolicy::Omit,
+        (_, _, None) => UserIdPolicy::Omit,
     }
 }
 

@@ -13,6 +13,9 @@ use crate::route::{
     HeaderMatch, HostPattern, PathPattern, QueryMatch, Route, RouteMatch, ValuePattern,
 };
 
+/// The keys that say which requests a route takes.
+const MATCH_KEYS: [&str; 5] = ["hosts", "path", "methods", "headers", "query"];
+
 /// Compiles `routes`, in file order.
 pub fn compile(reader: &mut Reader, root: &Node) -> Vec<Route> {
     let services = actions::Services::new(root);
@@ -29,14 +32,20 @@ pub fn compile(reader: &mut Reader, root: &Node) -> Vec<Route> {
     let mut taken = shadow::Taken::default();
     let mut routes = Vec::new();
     for node in nodes {
+        let before = reader.problems.len();
         let matches = matches(reader, node);
+        // What could not be read is not known to be what an earlier route takes.
+        let known = reader.problems.len() == before
+            && !MATCH_KEYS
+                .iter()
+                .any(|key| node.get(key).is_some_and(Node::has_placeholder));
         let action = actions::compile(reader, node, &services);
         let response = node.get("response_headers");
         let response_edits = headers::edits(reader, response, Side::Response);
         let (Some(matches), Some(action)) = (matches, action) else {
             continue;
         };
-        if let Some(line) = taken.take(&matches, node.span.line) {
+        if known && let Some(line) = taken.take(&matches, node.span.line) {
             reader
                 .problems
                 .warning(node.span, "this route never matches")

@@ -57,13 +57,16 @@ impl<'t> Services<'t> {
         found
     }
 
-    /// `timeouts.connect`, as far as it can be read.
+    /// `timeouts.connect`; nothing if it cannot be read.
     fn connect_timeout(&self, index: ServiceIndex) -> Duration {
-        self.entries
+        let stated = self
+            .entries
             .get(index)
-            .and_then(|entry| entry.value.get("timeouts")?.get("connect")?.scalar())
-            .and_then(|scalar| value::duration(scalar.text()).ok())
-            .unwrap_or(Duration::from_secs(1))
+            .and_then(|entry| entry.value.get("timeouts")?.get("connect")?.scalar());
+        match stated {
+            Some(scalar) => value::duration(scalar.text()).unwrap_or(Duration::ZERO),
+            None => Duration::from_secs(1),
+        }
     }
 }
 

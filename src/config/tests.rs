@@ -1,0 +1,71 @@
+//! What the reader says about files, right and wrong.
+
+mod conditions;
+mod files;
+mod flags;
+mod identity;
+mod keys;
+mod process;
+mod robust;
+mod routes;
+mod schema;
+mod services;
+mod yaml;
+
+use std::collections::HashMap;
+
+use super::diagnostic::Diagnostic;
+use super::{Config, Environment, Mode, compile, render};
+use crate::context::Moment;
+
+/// 2026-11-22T00:00:00Z.
+pub(super) const NOW: Moment = Moment {
+    unix_ms: 1_795_305_600_000,
+};
+
+/// Variables and files of a test's own.
+#[derive(Default)]
+pub(super) struct Given(pub(super) HashMap<&'static str, &'static str>);
+
+impl Environment for Given {
+    fn variable(&self, name: &str) -> Option<String> {
+        self.0.get(name).map(ToString::to_string)
+    }
+
+    fn file(&self, path: &str) -> Result<String, String> {
+        self.0
+            .get(path)
+            .map(ToString::to_string)
+            .ok_or_else(|| "no such file".to_owned())
+    }
+}
+
+pub(super) fn read(text: &str) -> Result<Config, Vec<Diagnostic>> {
+    schema::agree(text);
+    compile(text, &Given::default(), Mode::Run, NOW)
+}
+
+/// The configuration of a file without any problem.
+pub(super) fn config(text: &str) -> Config {
+    let config = read(text).unwrap_or_else(|found| {
+        panic!("{}", render::text("routes.yaml", text, &found, false));
+    });
+    assert_eq!(config.warnings, [], "{text}");
+    config
+}
+
+/// Everything that is said about a file.
+pub(super) fn check(text: &str) -> String {
+    let found = read(text).map_or_else(|found| found, |config| config.warnings);
+    render::text("routes.yaml", text, &found, false)
+}
+
+/// A file with a service and a route, and more.
+pub(super) fn with(more: &str) -> String {
+    format!("services: {{ a: http://127.0.0.1:9001 }}\nroutes: [{{ service: a }}]\n{more}")
+}
+
+/// Everything that is said about such a file.
+pub(super) fn check_with(more: &str) -> String {
+    check(&with(more))
+}

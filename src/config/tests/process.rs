@@ -1,0 +1,196 @@
+//! `listeners`, `admin`, `server`, `logging` and `canary_urls`.
+
+use super::{check_with, config, with};
+use crate::config::{AccessPolicy, Level, LogFormat, UserIdPolicy};
+use crate::flag::Share;
+
+#[test]
+fn the_process_is_compiled() {
+    let config = config(&with(
+        "
+listeners: [127.0.0.1:0, 127.0.0.1:0, { address: '[::1]:8080' }]
+admin: { address: 127.0.0.1:0 }
+server: { threads: 4, state_dir: /var/lib/serin, shutdown_delay: 0s, shutdown_grace: 1m }
+logging: { level: warn, format: text, access: all, user_id: plain }
+",
+    ));
+    let process = &config.process;
+    assert_eq!(process.listeners.len(), 3);
+    assert_eq!((process.threads, process.shutdown_grace.as_secs()), (4, 60));
+    assert!(process.shutdown_delay.is_zero());
+    let logging = &config.logging;
+    assert_eq!(
+        (logging.level, logging.format),
+        (Level::Warn, LogFormat::Text)
+    );
+    assert_eq!(
+        (logging.access, &logging.user_id),
+        (AccessPolicy::All, &UserIdPolicy::Plain)
+    );
+    let sampled = super::config(&with("logging: { sample: 0.5% }"))
+        .logging
+        .access;
+    assert_eq!(Some(sampled), Share::new(50).map(AccessPolicy::Sampled));
+}
+
+#[test]
+fn what_is_wrong_with_the_process() {
+    insta::assert_snapshot!(check_with("
+listeners: [8080, localhost:80, 127.0.0.1:1, { address: 127.0.0.1:1 }, {}]
+admin: 0.0.0.0:9900
+server: { threads: 5000, state_dir: '', trusted_proxies: [0.0.0.0/0, proxy] }
+canary_urls: { allow: [10.0.0.0/99, 1.2.3, 'http://x', 169.254.0.0/16, '*'] }
+"), @r"
+error: `8080` is not an address to listen on
+ --> routes.yaml:4:13
+  |
+4 | listeners: [8080, localhost:80, 127.0.0.1:1, { address: 127.0.0.1:1 }, {}]
+  |             ^^^^
+  = hint: for every address write 0.0.0.0:8080
+
+error: `localhost:80` is not an address to listen on
+ --> routes.yaml:4:19
+  |
+4 | listeners: [8080, localhost:80, 127.0.0.1:1, { address: 127.0.0.1:1 }, {}]
+  |                   ^^^^^^^^^^^^
+  = hint: an IP address and a port, as in 127.0.0.1:8080 or [::]:8080
+
+error: this address is listened on already
+ --> routes.yaml:4:57
+  |
+4 | listeners: [8080, localhost:80, 127.0.0.1:1, { address: 127.0.0.1:1 }, {}]
+  |                                                         ^^^^^^^^^^^
+
+error: `address` is missing
+ --> routes.yaml:4:72
+  |
+4 | listeners: [8080, localhost:80, 127.0.0.1:1, { address: 127.0.0.1:1 }, {}]
+  |                                                                        ^^
+  = hint: Address and port, as in 0.0.0.0:8080.
+
+error: an admin address that is not loopback needs `admin.tokens`
+ --> routes.yaml:5:8
+  |
+5 | admin: 0.0.0.0:9900
+  |        ^^^^^^^^^^^^
+  = hint: `tokens` is not supported yet: use 127.0.0.1 or [::1]
+
+error: `5000` is not a number that can stand here
+ --> routes.yaml:6:20
+  |
+6 | server: { threads: 5000, state_dir: '', trusted_proxies: [0.0.0.0/0, proxy] }
+  |                    ^^^^
+  = hint: a whole number from 0 to 1024
+
+error: a name is not empty
+ --> routes.yaml:6:37
+  |
+6 | server: { threads: 5000, state_dir: '', trusted_proxies: [0.0.0.0/0, proxy] }
+  |                                     ^^
+
+warning: every client counts as a trusted proxy
+ --> routes.yaml:6:59
+  |
+6 | server: { threads: 5000, state_dir: '', trusted_proxies: [0.0.0.0/0, proxy] }
+  |                                                           ^^^^^^^^^
+  = hint: name the networks that your proxies are in
+
+error: `proxy` is not a network
+ --> routes.yaml:6:70
+  |
+6 | server: { threads: 5000, state_dir: '', trusted_proxies: [0.0.0.0/0, proxy] }
+  |                                                                      ^^^^^
+  = hint: a network is written as in 10.0.0.0/8 or fd00::/8, an address as 192.0.2.7
+
+error: `10.0.0.0/99` is not a network or a host name
+ --> routes.yaml:7:24
+  |
+7 | canary_urls: { allow: [10.0.0.0/99, 1.2.3, 'http://x', 169.254.0.0/16, '*'] }
+  |                        ^^^^^^^^^^^
+  = hint: as in 10.0.0.0/8, api.example.com or *.svc.cluster.local
+
+error: `1.2.3` is not a network or a host name
+ --> routes.yaml:7:37
+  |
+7 | canary_urls: { allow: [10.0.0.0/99, 1.2.3, 'http://x', 169.254.0.0/16, '*'] }
+  |                                     ^^^^^
+  = hint: as in 10.0.0.0/8, api.example.com or *.svc.cluster.local
+
+error: `http://x` is not a network or a host name
+ --> routes.yaml:7:44
+  |
+7 | canary_urls: { allow: [10.0.0.0/99, 1.2.3, 'http://x', 169.254.0.0/16, '*'] }
+  |                                            ^^^^^^^^^^
+  = hint: as in 10.0.0.0/8, api.example.com or *.svc.cluster.local
+
+warning: link-local, metadata and multicast addresses never are allowed
+ --> routes.yaml:7:56
+  |
+7 | canary_urls: { allow: [10.0.0.0/99, 1.2.3, 'http://x', 169.254.0.0/16, '*'] }
+  |                                                        ^^^^^^^^^^^^^^
+
+error: `*` is not a network or a host name
+ --> routes.yaml:7:72
+  |
+7 | canary_urls: { allow: [10.0.0.0/99, 1.2.3, 'http://x', 169.254.0.0/16, '*'] }
+  |                                                                        ^^^
+  = hint: as in 10.0.0.0/8, api.example.com or *.svc.cluster.local
+
+routes.yaml: 12 errors, 2 warnings
+");
+    insta::assert_snapshot!(check_with("listeners: []\nadmin: 127.0.0.1:1\ncanary_urls: {}"), @r#"
+    error: there is no listener
+     --> routes.yaml:3:12
+      |
+    3 | listeners: []
+      |            ^^
+      = hint: without the key there is one, 0.0.0.0:8080
+
+    error: `allow` is missing
+     --> routes.yaml:5:14
+      |
+    5 | canary_urls: {}
+      |              ^^
+      = hint: Networks, addresses and host names (exact or "*.suffix"); link-local addresses never are.
+
+    routes.yaml: 2 errors
+    "#);
+}
+
+#[test]
+fn what_is_odd_about_logging_is_a_warning() {
+    insta::assert_snapshot!(check_with("logging: { user_id: hash, access: all, sample: 5% }"), @r#"
+    warning: without `hash_key`, user IDs are omitted
+     --> routes.yaml:3:21
+      |
+    3 | logging: { user_id: hash, access: all, sample: 5% }
+      |                     ^^^^
+      = hint: set `hash_key: "${SERIN_LOG_KEY}"`, or say `user_id: omit`
+
+    warning: `sample` means nothing without `access: sampled`
+     --> routes.yaml:3:48
+      |
+    3 | logging: { user_id: hash, access: all, sample: 5% }
+      |                                                ^^
+
+    routes.yaml: 2 warnings
+    "#);
+    insta::assert_snapshot!(check_with("logging: { user_id: omit, hash_key: short }"), @r"
+    warning: `hash_key` means nothing without `user_id: hash`
+     --> routes.yaml:3:37
+      |
+    3 | logging: { user_id: omit, hash_key: short }
+      |                                     ^^^^^
+
+    routes.yaml: 1 warning
+    ");
+    insta::assert_snapshot!(check_with("logging: { hash_key: short }"), @r"
+    warning: this key has fewer than 16 characters and can be guessed
+     --> routes.yaml:3:22
+      |
+    3 | logging: { hash_key: short }
+      |                      ^^^^^
+
+    routes.yaml: 1 warning
+    ");
+}
