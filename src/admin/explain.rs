@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::Shared;
 use super::body::document;
 use super::problem::Problem;
+use crate::clock;
 use crate::context::Moment;
 use crate::dispatch;
 use crate::request::{HeaderList, RequestHead};
@@ -58,11 +59,8 @@ pub(super) async fn explain(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<ExplanationView>, Problem> {
     let asked: ExplainDocument = document(body)?;
-    let moment = Moment {
-        unix_ms: jiff::Timestamp::now().as_millisecond(),
-    };
     asked
-        .explain(&state.metrics.store.load(), moment)
+        .explain(&state.metrics.store.load(), clock::now())
         .map(Json)
         .map_err(|why| Problem::new(422, why))
 }
