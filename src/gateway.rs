@@ -131,10 +131,11 @@ impl Gateway {
             .map(TcpListener::local_addr)
             .collect::<Result<_, _>>()?;
         let active = metrics.active.clone();
-        let workers = Workers::start(worker_count(process.threads), sockets, || Proxy {
+        let workers = Workers::start(worker_count(process.threads), sockets, |closing| Proxy {
             store: publisher.store().clone(),
             access_log: access_log.clone(),
             active: active.clone(),
+            closing,
         })?;
         let admin = serve_admin(admin_socket, metrics, &reloader, &readiness, started)?;
         for address in listeners {

@@ -9,6 +9,7 @@ pub mod head;
 pub mod hooks;
 mod intake;
 pub mod listener;
+mod opening;
 mod outcome;
 mod peer;
 mod reply;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::header::TRANSFER_ENCODING;
 use http::{Method, StatusCode, Uri, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, HttpPeer, Session};
@@ -13,6 +14,7 @@ use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext};
 use pingora::{ErrorSource, ErrorType};
 use rand::Rng as _;
+use tokio::sync::watch;
 
 use super::deadlines::Wait;
 use super::exchange::Exchange;
@@ -41,6 +43,8 @@ pub struct Proxy {
     pub access_log: AccessLog,
     /// Requests under way.
     pub active: Arc<Gauge>,
+    /// Turned to true: every response is its connection's last.
+    pub closing: watch::Receiver<bool>,
 }
 
 #[async_trait]
@@ -69,6 +73,9 @@ impl ProxyHttp for Proxy {
             session.set_keepalive(Some(CLIENT_IDLE_SECONDS));
         }
         session.set_pipelining_enabled(true);
+        // HTTP/1.0 knows no interim responses (RFC 9110, section 15.2).
+        let http10 = is_http10(session);
+        session.set_ignore_info_resp(http10);
         let (dispatch, target) = dispatched(session, exchange);
         match dispatch {
             Dispatch::Refuse(refusal) => {
@@ -183,10 +190,10 @@ impl ProxyHttp for Proxy {
             deployment: passage.attempts.deployment(),
             request_id: &exchange.request_id,
             span_id: rand::rng().next_u64().max(1),
-            protocol: if request.version == Version::HTTP_2 {
-                "2 serin"
-            } else {
-                "1.1 serin"
+            protocol: match request.version {
+                Version::HTTP_2 => "2 serin",
+                Version::HTTP_10 => "1.0 serin",
+                _ => "1.1 serin",
             },
         });
         if let Some(target) = &passage.plan.target {
@@ -221,6 +228,15 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
+        // A request that was already here when the gateway was told to end.
+        if *self.closing.borrow() {
+            session.set_keepalive(None);
+        }
+        // Nor does HTTP/1.0 know chunks: there the end of the connection ends such a body.
+        if is_http10(session) && response.headers.contains_key(TRANSFER_ENCODING) {
+            response.remove_header(&TRANSFER_ENCODING);
+            session.set_keepalive(None);
+        }
         let (Some(passage), Some((index, route))) = (&exchange.passage, exchange.forward()) else {
             return Ok(());
         };
@@ -364,4 +380,8 @@ impl Proxy {
         )
         .await
     }
+}
+
+fn is_http10(session: &Session) -> bool {
+    session.req_header().version <= Version::HTTP_10
 }

@@ -8,6 +8,8 @@ pub(crate) mod gateway;
 pub(crate) mod metrics;
 pub(crate) mod origin;
 mod own_tests;
+pub(crate) mod process;
+pub(crate) mod script;
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +19,7 @@ pub(crate) use client::{Answer, Call, Connection, H2Connection, Raw, get, post};
 pub(crate) use dns::{Dns, Lookup};
 pub(crate) use gateway::{Gateway, Setup, run_serin, serin};
 pub(crate) use origin::{Blunt, Origin, Protocol, Recorded, Reply};
+pub(crate) use script::Script;
 
 /// Puts the origins' URLs in a template of `routes.yaml`: `@stable` becomes the URL of the origin named `stable`.
 pub(crate) fn fill<const N: usize>(template: &str, mut origins: [&Origin; N]) -> String {

@@ -8,11 +8,15 @@
 mod admin;
 mod cli;
 mod dns;
+mod drain;
 mod floors;
 mod harness;
 mod identity;
 mod lifecycle;
+mod logs;
 mod reload;
 mod rescue;
 mod routing;
 mod split;
+mod streaming;
+mod swaps;
