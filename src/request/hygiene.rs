@@ -71,7 +71,7 @@ fn check_host(head: &RequestHead<'_>, required: bool) -> Result<(), Unclean> {
             .iter()
             .all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=:[]%".contains(byte));
     });
-    if count > 1 || !clean || (head.host.is_empty() && required) {
+    if count > 1 || !clean || (head.authority.is_empty() && required) {
         return Err(Unclean::Host);
     }
     Ok(())
