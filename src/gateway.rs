@@ -16,7 +16,7 @@ use crate::clock;
 use crate::config::{self, Config, Mode};
 use crate::proxy::hooks::Proxy;
 use crate::proxy::listener;
-use crate::proxy::workers::Workers;
+use crate::proxy::workers::{Gate, Workers};
 use crate::publisher::reload::{Cause, Parts, Reloader};
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::resolver::ClusterDirectory;
@@ -130,12 +130,7 @@ impl Gateway {
             .iter()
             .map(TcpListener::local_addr)
             .collect::<Result<_, _>>()?;
-        let active = metrics.active.clone();
-        let workers = Workers::start(worker_count(process.threads), sockets, || Proxy {
-            store: publisher.store().clone(),
-            access_log: access_log.clone(),
-            active: active.clone(),
-        })?;
+        let workers = start_workers(process.threads, sockets, &metrics)?;
         let admin = serve_admin(admin_socket, metrics, &reloader, &readiness, started)?;
         for address in listeners {
             tracing::info!(kind = "listener", %address, "listening");
@@ -238,11 +233,28 @@ fn worker_count(threads: usize) -> usize {
     }
 }
 
+fn start_workers(
+    threads: usize,
+    sockets: Vec<TcpListener>,
+    metrics: &Metrics,
+) -> io::Result<Workers> {
+    let gate = Gate {
+        store: metrics.store.clone(),
+        figures: metrics.connections.clone(),
+    };
+    Workers::start(worker_count(threads), sockets, gate, || Proxy {
+        store: metrics.store.clone(),
+        access_log: metrics.access_log.clone(),
+        active: metrics.active.clone(),
+    })
+}
+
 fn metrics(publisher: &PublisherHandle, meters: MeterRegistry) -> io::Result<Metrics> {
     Ok(Metrics {
         meters,
         store: publisher.store().clone(),
         active: Arc::default(),
+        connections: Arc::default(),
         reloads: Arc::default(),
         sources: vec![Arc::new(SourceStatus::new(FILE))],
         access_log: AccessLog::start(io::stdout())?,

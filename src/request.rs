@@ -1,9 +1,12 @@
 //! A request's head as the pure floors see it, whoever parsed it.
 
 pub mod hygiene;
+pub mod limits;
 pub mod path;
 
 use std::net::IpAddr;
+
+use limits::FieldSizes;
 
 use crate::cluster::split_port;
 
@@ -17,6 +20,9 @@ pub trait HeaderLookup {
 
     /// Calls `visit` with every field's name (lower case), in any order, possibly repeated.
     fn visit_names<'a>(&'a self, visit: &mut dyn FnMut(&'a str));
+
+    /// How many fields there are, and how long.
+    fn sizes(&self) -> FieldSizes;
 
     /// The value of the first field of this name, if it is visible ASCII or UTF-8.
     fn text(&self, name: &str) -> Option<&str> {
@@ -130,5 +136,13 @@ impl HeaderLookup for HeaderList {
         for (name, _) in &self.0 {
             visit(name);
         }
+    }
+
+    fn sizes(&self) -> FieldSizes {
+        let mut sizes = FieldSizes::default();
+        for (name, value) in &self.0 {
+            sizes.add(name.as_bytes(), value.as_bytes());
+        }
+        sizes
     }
 }

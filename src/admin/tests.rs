@@ -88,6 +88,7 @@ impl Admin {
             meters,
             store: publisher.store().clone(),
             active: Arc::default(),
+            connections: Arc::default(),
             reloads: Arc::default(),
             sources: vec![Arc::new(SourceStatus::new("file"))],
             access_log: AccessLog::start(std::io::sink()).unwrap(),

@@ -8,6 +8,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::edit::HeaderSink;
 use crate::identity::Rules;
+use crate::request::limits::FieldSizes;
 use crate::request::{HeaderLookup, RequestHead};
 
 /// Look-up in pingora's header map.
@@ -28,6 +29,14 @@ impl HeaderLookup for Fields<'_> {
         for name in self.0.keys() {
             visit(name.as_str());
         }
+    }
+
+    fn sizes(&self) -> FieldSizes {
+        let mut sizes = FieldSizes::default();
+        for (name, value) in self.0 {
+            sizes.add(name.as_str().as_bytes(), value.as_bytes());
+        }
+        sizes
     }
 }
 
