@@ -97,6 +97,7 @@ impl Admin {
             compile: Arc::new(compile),
             publisher: publisher.clone(),
             log: None,
+            service_manager: None,
             source: metrics.sources[0].clone(),
             counters: metrics.reloads.clone(),
         };
@@ -339,6 +340,10 @@ async fn beyond_loopback_there_are_probes_and_figures_only() {
         ("/readyz", 200),
         ("/metrics", 200),
         ("/api/v1/status", 403),
+        ("/api/v1/openapi.json", 403),
+        ("//api/v1/status", 403),
+        ("/metrics/", 403),
+        ("/", 403),
     ] {
         let answer = admin
             .send("GET", path, &["Host: gateway.example"], "")

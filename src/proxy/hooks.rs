@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::header::TRANSFER_ENCODING;
 use http::{Method, StatusCode, Uri, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, HttpPeer, Session};
@@ -68,7 +69,10 @@ impl ProxyHttp for Proxy {
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(CLIENT_IDLE_SECONDS));
         }
-        session.set_pipelining_enabled(true);
+        // Servers disagree on where some chunked bodies end; what stands behind one is never taken for a request that
+        // was sent ahead.
+        let chunked = session.req_header().headers.contains_key(TRANSFER_ENCODING);
+        session.set_pipelining_enabled(!chunked);
         let (dispatch, target) = dispatched(session, exchange);
         match dispatch {
             Dispatch::Refuse(refusal) => {
@@ -201,10 +205,16 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
+        // RFC 9110, section 15.2.2: only an answer to a request's Upgrade. Passed on, client and gateway would take what
+        // follows for different things.
+        if response.status == StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
+            let why = "the upstream switches protocols unasked";
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
+        }
         // 1xx comes before the response, 101 is one.
         let begun = !response.status.is_informational()
             || response.status == StatusCode::SWITCHING_PROTOCOLS;

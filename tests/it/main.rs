@@ -7,12 +7,15 @@
 
 mod admin;
 mod cli;
+mod deploy;
 mod dns;
 mod floors;
+mod framing;
 mod harness;
 mod identity;
 mod lifecycle;
 mod reload;
 mod rescue;
 mod routing;
+mod service_manager;
 mod split;
