@@ -5,6 +5,8 @@ pub mod path;
 
 use std::net::IpAddr;
 
+use crate::cluster::split_port;
+
 /// Read access to header fields. Names are given in lower case; values are the octets as sent.
 pub trait HeaderLookup {
     /// The value of the first field of this name.
@@ -28,8 +30,8 @@ pub trait HeaderLookup {
 pub struct RequestHead<'a> {
     /// The method, as sent.
     pub method: &'a str,
-    /// The authority's host without its port, as sent (any case); empty when there is none.
-    pub host: &'a str,
+    /// The host asked for, perhaps with a port, as sent (any case); empty when there is none.
+    pub authority: &'a str,
     /// The path as sent, percent-encoding and all, without the query.
     pub path: &'a str,
     /// The query without its `?`.
@@ -43,6 +45,11 @@ pub struct RequestHead<'a> {
 }
 
 impl<'a> RequestHead<'a> {
+    /// The host asked for, without its port.
+    pub fn host(&self) -> &'a str {
+        split_port(self.authority).0
+    }
+
     /// The first value of the query parameter `name`, not percent-decoded.
     pub fn query_value(&self, name: &str) -> Option<&'a str> {
         query_pairs(self.query?)

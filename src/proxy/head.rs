@@ -6,7 +6,6 @@ use http::header::{HOST, HeaderMap};
 use http::{HeaderName, HeaderValue, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 
-use crate::cluster::split_port;
 use crate::edit::HeaderSink;
 use crate::identity::Rules;
 use crate::request::{HeaderLookup, RequestHead};
@@ -34,7 +33,7 @@ impl HeaderLookup for Fields<'_> {
 
 /// A request's target in parts.
 pub struct Target<'a> {
-    host: &'a str,
+    authority: &'a str,
     path: &'a str,
     query: Option<&'a str>,
     /// Whether the request line had a whole URL, so that path and query must be sent upstream in its place.
@@ -68,7 +67,7 @@ impl<'a> Target<'a> {
             from_uri.or(field).unwrap_or_default()
         };
         Some(Self {
-            host: split_port(authority).0,
+            authority,
             path: request.uri.path(),
             query: request.uri.query(),
             absolute,
@@ -94,7 +93,7 @@ pub fn head<'a>(
 ) -> RequestHead<'a> {
     RequestHead {
         method: request.method.as_str(),
-        host: target.host,
+        authority: target.authority,
         path: target.path,
         query: target.query,
         headers: fields,

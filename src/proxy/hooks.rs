@@ -325,6 +325,8 @@ impl ProxyHttp for Proxy {
             && session.response_written().is_none()
         {
             exchange.own_status = Some(status.as_u16());
+            // pingora closes the connection after an error: the client must not send its next request on it.
+            session.set_keepalive(None);
             if let Err(e) = reply::error(session, status, explanation(status)).await {
                 tracing::debug!(error = %e, "an error response could not be sent");
             }

@@ -90,7 +90,7 @@ fn check_host(head: &RequestHead<'_>, required: bool) -> Result<(), Unclean> {
             .all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=:[]%".contains(byte))
             && std::str::from_utf8(value).is_ok_and(is_host_and_port);
     });
-    if count > 1 || !clean || (head.host.is_empty() && required) {
+    if count > 1 || !clean || (head.authority.is_empty() && required) {
         return Err(Unclean::Host);
     }
     Ok(())

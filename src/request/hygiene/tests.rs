@@ -19,7 +19,7 @@ fn rules(trust: Trust) -> Rules {
 fn head<'a>(headers: &'a HeaderList, peer_trusted: bool) -> RequestHead<'a> {
     RequestHead {
         method: "GET",
-        host: "api.example.com",
+        authority: "api.example.com",
         path: "/",
         query: None,
         headers,
