@@ -257,6 +257,7 @@ async fn services_are_shown_with_endpoints_and_figures() {
     stable.meter.served.inc(200);
     canary.meter.served.inc(503);
     canary.meter.served_by_stable.inc(200);
+    canary.meter.unserved.inc(502);
     let service = admin.get("/api/v1/services/search").await.json();
     let all = admin.get("/api/v1/services").await.json();
     assert_eq!(all["services"], json!([service]));

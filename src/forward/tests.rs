@@ -9,7 +9,6 @@ use crate::dispatch::{Dispatch, Plan, dispatch};
 use crate::edit::HeaderSink as _;
 use crate::identity::Anonymous;
 use crate::request::{HeaderList, RequestHead};
-use crate::route::router::Router;
 use crate::snapshot::{STABLE, Snapshot, sample};
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
