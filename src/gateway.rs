@@ -27,6 +27,7 @@ use crate::source::{FILE, SourceStatus};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::log::LogControl;
 use crate::telemetry::metrics::{MeterRegistry, Metrics};
+use crate::telemetry::service_manager::ServiceManager;
 
 /// Threads for everything but traffic: admin, DNS, reloads.
 const CONTROL_THREADS: usize = 2;
@@ -117,6 +118,7 @@ impl Gateway {
                 }),
                 publisher: publisher.clone(),
                 log: Some(log),
+                service_manager: ServiceManager::of_this_process(),
                 source: metrics.sources[0].clone(),
                 counters: metrics.reloads.clone(),
             },
@@ -159,11 +161,15 @@ impl Gateway {
             mut signals,
             _file,
         } = self;
+        reloader.tell_ready();
         control.block_on(async {
             let delayed = signals.end(&reloader).await;
             let (delay, grace) = reloader.shutdown_times();
             let delay = if delayed { delay } else { Duration::ZERO };
             tracing::info!(?delay, ?grace, "draining");
+            if let Some(manager) = ServiceManager::of_this_process() {
+                manager.stopping();
+            }
             readiness.drain();
             workers.close_connections();
             tokio::select! {

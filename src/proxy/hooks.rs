@@ -199,10 +199,16 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
+        // RFC 9110, section 15.2.2: only an answer to a request's Upgrade. Passed on, client and gateway would take what
+        // follows for different things.
+        if response.status == StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
+            let why = "the upstream switches protocols unasked";
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
+        }
         // 1xx comes before the response, 101 is one.
         let begun = !response.status.is_informational()
             || response.status == StatusCode::SWITCHING_PROTOCOLS;

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use http::header::TRANSFER_ENCODING;
 use http::{HeaderValue, Version};
 use pingora::ErrorType;
 use pingora::prelude::{Error, Session};
@@ -22,7 +23,10 @@ pub(super) fn bound(session: &mut Session, exchange: &Exchange) {
     if spent == Some(true) {
         session.set_keepalive(None);
     }
-    session.set_pipelining_enabled(true);
+    // Servers disagree on where some chunked bodies end; what stands behind one is never taken for a request that was
+    // sent ahead.
+    let chunked = session.req_header().headers.contains_key(TRANSFER_ENCODING);
+    session.set_pipelining_enabled(!chunked);
     session.set_read_timeout(Some(traffic.body_read));
     if session.is_http2() {
         // Its streams share a connection, which has a deadline for all of them only.

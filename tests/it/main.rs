@@ -7,8 +7,10 @@
 
 mod admin;
 mod cli;
+mod deploy;
 mod dns;
 mod floors;
+mod framing;
 mod harness;
 mod identity;
 mod lifecycle;
@@ -16,5 +18,6 @@ mod limits;
 mod reload;
 mod rescue;
 mod routing;
+mod service_manager;
 mod split;
 mod timeouts;

@@ -26,7 +26,7 @@ pub(super) static ADMIN: Shape = text_or_map(Text::Any, &ADMIN_KEYS);
 static ADMIN_KEYS: [Key; 2] = [
     key(
         "address",
-        "Address and port; default 127.0.0.1:9900.",
+        "Address and port; default 127.0.0.1:9900. Beyond loopback only probes and metrics answer.",
         &TEXT,
     ),
     later("tokens"),

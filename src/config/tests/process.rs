@@ -162,12 +162,12 @@ error: `address` is missing
   |                                                                        ^^
   = hint: Address and port, as in 0.0.0.0:8080.
 
-error: an admin address that is not loopback needs `admin.tokens`
+warning: at an address that is not loopback, only /livez, /readyz and /metrics answer
  --> routes.yaml:5:8
   |
 5 | admin: 0.0.0.0:9900
   |        ^^^^^^^^^^^^
-  = hint: `tokens` is not supported yet: use 127.0.0.1 or [::1]
+  = hint: the rest needs `admin.tokens`, not supported yet; 127.0.0.1 or [::1] has it all
 
 error: `5000` is not a number that can stand here
  --> routes.yaml:6:20
@@ -230,7 +230,7 @@ error: `*` is not a network or a host name
   |                                                                        ^^^
   = hint: as in 10.0.0.0/8, api.example.com or *.svc.cluster.local
 
-routes.yaml: 12 errors, 2 warnings
+routes.yaml: 11 errors, 3 warnings
 ");
     insta::assert_snapshot!(check_with("listeners: []\nadmin: 127.0.0.1:1\ncanary_urls: {}"), @r#"
     error: there is no listener
