@@ -16,7 +16,7 @@ use crate::clock;
 use crate::config::{self, Config, Mode};
 use crate::proxy::hooks::Proxy;
 use crate::proxy::listener;
-use crate::proxy::workers::Workers;
+use crate::proxy::workers::{Gate, Workers};
 use crate::publisher::reload::{Cause, Parts, Reloader};
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::resolver::ClusterDirectory;
@@ -27,6 +27,7 @@ use crate::source::{FILE, SourceStatus};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::log::LogControl;
 use crate::telemetry::metrics::{MeterRegistry, Metrics};
+use crate::telemetry::service_manager::ServiceManager;
 
 /// Threads for everything but traffic: admin, DNS, reloads.
 const CONTROL_THREADS: usize = 2;
@@ -117,6 +118,7 @@ impl Gateway {
                 }),
                 publisher: publisher.clone(),
                 log: Some(log),
+                service_manager: ServiceManager::of_this_process(),
                 source: metrics.sources[0].clone(),
                 counters: metrics.reloads.clone(),
             },
@@ -130,13 +132,7 @@ impl Gateway {
             .iter()
             .map(TcpListener::local_addr)
             .collect::<Result<_, _>>()?;
-        let active = metrics.active.clone();
-        let workers = Workers::start(worker_count(process.threads), sockets, |closing| Proxy {
-            store: publisher.store().clone(),
-            access_log: access_log.clone(),
-            active: active.clone(),
-            closing,
-        })?;
+        let workers = start_workers(process.threads, sockets, &metrics)?;
         let admin = serve_admin(admin_socket, metrics, &reloader, &readiness, started)?;
         for address in listeners {
             tracing::info!(kind = "listener", %address, "listening");
@@ -165,11 +161,15 @@ impl Gateway {
             mut signals,
             _file,
         } = self;
+        reloader.tell_ready();
         control.block_on(async {
             let delayed = signals.end(&reloader).await;
             let (delay, grace) = reloader.shutdown_times();
             let delay = if delayed { delay } else { Duration::ZERO };
             tracing::info!(?delay, ?grace, "draining");
+            if let Some(manager) = ServiceManager::of_this_process() {
+                manager.stopping();
+            }
             readiness.drain();
             workers.close_connections();
             tokio::select! {
@@ -239,11 +239,29 @@ fn worker_count(threads: usize) -> usize {
     }
 }
 
+fn start_workers(
+    threads: usize,
+    sockets: Vec<TcpListener>,
+    metrics: &Metrics,
+) -> io::Result<Workers> {
+    let gate = Gate {
+        store: metrics.store.clone(),
+        figures: metrics.connections.clone(),
+    };
+    Workers::start(worker_count(threads), sockets, gate, |closing| Proxy {
+        store: metrics.store.clone(),
+        access_log: metrics.access_log.clone(),
+        active: metrics.active.clone(),
+        closing,
+    })
+}
+
 fn metrics(publisher: &PublisherHandle, meters: MeterRegistry) -> io::Result<Metrics> {
     Ok(Metrics {
         meters,
         store: publisher.store().clone(),
         active: Arc::default(),
+        connections: Arc::default(),
         reloads: Arc::default(),
         sources: vec![Arc::new(SourceStatus::new(FILE))],
         access_log: AccessLog::start(io::stdout())?,

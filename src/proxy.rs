@@ -1,5 +1,6 @@
 //! The pingora adapter: sockets, worker threads, and hooks that only call what the floors below decide.
 
+pub mod client;
 pub mod connections;
 pub mod deadlines;
 pub mod exchange;
@@ -7,10 +8,11 @@ mod failure;
 pub mod front_door;
 pub mod head;
 pub mod hooks;
+mod http10;
 mod intake;
 pub mod listener;
-mod opening;
 mod outcome;
 mod peer;
+mod refusal;
 mod reply;
 pub mod workers;

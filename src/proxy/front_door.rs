@@ -1,32 +1,46 @@
-//! What takes a client's connection before pingora's HTTP proxy does: the place for limits and deadlines, and for a
-//! faster path for plain HTTP/1.1.
+//! What takes a client's connection before pingora's HTTP proxy does: it finds out which HTTP the client speaks, hands
+//! pingora one request after the other, and bounds what one connection may take.
 
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora::apps::{HttpServerApp as _, HttpServerOptions, ServerApp as _};
+use pingora::apps::HttpServerApp as _;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::l4::stream::Stream as L4Stream;
+use pingora::protocols::http::v2::server::{H2Accept, HttpSession, default_h2_options, handshake};
+use pingora::protocols::{Digest, GetSocketDigest as _};
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
+use super::client::{ClientConnection, ClientStream};
 use super::hooks::Proxy;
-use super::opening::Opening;
+use super::refusal;
+use crate::snapshot::store::SnapshotStore;
+
+/// What every HTTP/2 connection begins with (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How much is read at first: the whole head, most of the time.
+const FIRST_READ: usize = 512;
+
+/// After how many malformed requests an HTTP/2 connection is closed.
+const MALFORMED_STREAMS: u32 = 32;
 
 /// How long a new connection may take to its first request while the gateway drains: its client could not know.
 const FIRST_REQUEST: Duration = Duration::from_millis(500);
 
-/// How long a new connection may be silent within its first request's head.
-const HEAD_SECONDS: u64 = 60;
-
 /// The application behind every listener, one for each worker.
 pub struct FrontDoor {
     proxy: Arc<HttpProxy<Proxy>>,
-    /// Turned to true: idle connections are closed.
-    draining: watch::Sender<bool>,
+    store: Arc<SnapshotStore>,
+    /// Turned to true: connections without a request are closed.
+    closed: watch::Sender<bool>,
 }
 
 impl FrontDoor {
@@ -37,83 +51,145 @@ impl FrontDoor {
             threads: 1,
             ..ServerConf::default()
         };
-        let mut proxy = http_proxy(&Arc::new(conf), hooks);
-        let mut options = HttpServerOptions::default();
-        options.h2c = true;
-        proxy.server_options = Some(options);
+        let store = hooks.store.clone();
         Self {
-            proxy: Arc::new(proxy),
-            draining: watch::Sender::new(false),
+            proxy: Arc::new(http_proxy(&Arc::new(conf), hooks)),
+            store,
+            closed: watch::Sender::new(false),
         }
     }
 
-    /// Serves a connection to its end. When `closing` turns to true, its next response is its last.
-    pub async fn serve(&self, mut stream: L4Stream, closing: &ShutdownWatch) {
-        let opened = Instant::now();
-        let opening = tokio::select! {
-            biased;
-            opening = Opening::of(&mut stream) => opening,
-            () = self.is_too_late(opened) => return,
-        };
-        match opening {
-            Ok(Opening::Http1) => self.serve_http1(stream, closing).await,
-            Ok(Opening::Http2) => self.serve_http2(stream, opened, closing).await,
-            // An error is a client that has gone, too.
-            Ok(Opening::Nothing) | Err(_) => {}
+    /// Serves a connection to its end.
+    pub async fn serve(
+        self: &Arc<Self>,
+        socket: TcpStream,
+        peer: SocketAddr,
+        shutdown: &ShutdownWatch,
+    ) {
+        let mut stream = ClientConnection::accepted(socket, peer, &self.store);
+        let connection = stream.connection().clone();
+        match self.is_http2(&mut stream).await {
+            Some(true) => self.serve_http2(stream, &connection, shutdown).await,
+            Some(false) => {
+                let served = self.serve_http1(stream, &connection, shutdown);
+                connection.serve(served).await;
+            }
+            None => drop(stream),
+        }
+        if let Some(left) = connection.left() {
+            refusal::hear_out(left).await;
         }
     }
 
-    /// Closes every connection that is idle, now and from now on.
+    /// Closes the connections that have no request.
     pub async fn close_idle(&self) {
-        self.draining.send_replace(true);
+        self.closed.send_replace(true);
         self.proxy.http_cleanup().await;
     }
 
-    async fn is_too_late(&self, opened: Instant) {
-        if closed(&self.draining.subscribe()).await {
-            tokio::time::sleep_until(opened + FIRST_REQUEST).await;
-        }
-    }
-
-    async fn serve_http1(&self, stream: L4Stream, closing: &ShutdownWatch) {
-        let mut first = ServerSession::new_http1(Box::new(stream));
-        first.set_keepalive(Some(HEAD_SECONDS));
-        let mut next = Some(first);
-        while let Some(session) = next.take() {
-            let reused = self.proxy.process_new_http(session, closing).await;
-            next = reused.map(|reused| {
-                let (stream, settings) = reused.consume();
-                let mut session = ServerSession::new_http1(stream);
-                if let Some(settings) = settings {
-                    settings.apply_to_session(&mut session);
-                }
-                session
-            });
-        }
-    }
-
-    /// A client that is told to go away before it has asked anything would have to come back for nothing: one that
-    /// comes while connections are being closed gets the time for its first requests.
-    async fn serve_http2(&self, stream: L4Stream, opened: Instant, closing: &ShutdownWatch) {
-        let (tell, told) = watch::channel(false);
-        let notice = async {
-            if closed(closing).await {
-                tokio::time::sleep_until(opened + FIRST_REQUEST).await;
-                tell.send_replace(true);
+    /// Whether the client begins as HTTP/2 does. `None`: it did not begin at all.
+    async fn is_http2(&self, stream: &mut ClientStream) -> Option<bool> {
+        let mut too_late = pin!(in_fairness(self.closed.subscribe(), Instant::now()));
+        let mut seen = [0; FIRST_READ];
+        let mut length = 0;
+        loop {
+            let read = tokio::select! {
+                // What has come already is served.
+                biased;
+                read = stream.read(&mut seen[length..]) => read.unwrap_or(0),
+                () = &mut too_late, if length == 0 => 0,
+            };
+            length += read;
+            let compared = length.min(PREFACE.len());
+            let decided = seen[..compared] != PREFACE[..compared] || compared == PREFACE.len();
+            if decided || read == 0 {
+                stream.put_back(&seen[..length]);
+                return (length > 0).then(|| seen.starts_with(PREFACE));
             }
+        }
+    }
+
+    async fn serve_http1(
+        &self,
+        stream: ClientStream,
+        connection: &ClientConnection,
+        shutdown: &ShutdownWatch,
+    ) {
+        let mut session = ServerSession::new_http1(Box::new(stream));
+        // Without a timer of pingora's: the connection has a deadline for that.
+        session.set_keepalive(Some(0));
+        while let Some(reused) = self.proxy.process_new_http(session, shutdown).await {
+            connection.rest();
+            let (stream, settings) = reused.consume();
+            session = ServerSession::new_http1(stream);
+            if let Some(settings) = settings {
+                settings.apply_to_session(&mut session);
+            }
+        }
+    }
+
+    async fn serve_http2(
+        &self,
+        stream: ClientStream,
+        connection: &Arc<ClientConnection>,
+        shutdown: &ShutdownWatch,
+    ) {
+        let digest = Arc::new(Digest {
+            socket_digest: stream.get_socket_digest(),
+            ..Digest::default()
+        });
+        let mut options = default_h2_options();
+        // More than is taken: what is above the limit shall be refused, counted and logged as any other request.
+        let most = 2 * connection.traffic().request.header_bytes;
+        options.max_header_list_size(u32::try_from(most).unwrap_or(u32::MAX));
+        let Ok(mut streams) = handshake(Box::new(stream), Some(options)).await else {
+            return;
         };
-        let served = self.proxy.process_new(Box::new(stream), &told);
-        tokio::pin!(served);
-        tokio::select! {
-            _ = &mut served => {}
-            () = notice => {
-                let _ = served.await;
+        connection.multiplex();
+        // Told to go away before it has asked anything, a client would have to come back for nothing.
+        let mut told = pin!(in_fairness(shutdown.clone(), Instant::now()));
+        let (mut closing, mut malformed) = (false, 0);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut told, if !closing => {
+                    streams.graceful_shutdown();
+                    connection.dismiss();
+                    closing = true;
+                    continue;
+                }
+                accepted = HttpSession::from_h2_conn(&mut streams, digest.clone()) => accepted,
+            };
+            match accepted {
+                Ok(Some(H2Accept::Session(session))) => {
+                    let open = connection.begin_stream();
+                    if !closing && connection.is_spent() {
+                        streams.graceful_shutdown();
+                        connection.dismiss();
+                        closing = true;
+                    }
+                    let (proxy, shutdown) = (self.proxy.clone(), shutdown.clone());
+                    tokio::spawn(async move {
+                        let session = ServerSession::new_http2(session);
+                        proxy.process_new_http(session, &shutdown).await;
+                        drop(open);
+                    });
+                }
+                Ok(Some(H2Accept::Rejected)) => {
+                    malformed += 1;
+                    if malformed == MALFORMED_STREAMS {
+                        return;
+                    }
+                }
+                Ok(None) | Err(_) => return,
             }
         }
     }
 }
 
-/// Waits until the answer to the question that a watch stands for is yes; false: it will never be given.
-async fn closed(watch: &ShutdownWatch) -> bool {
-    watch.clone().wait_for(|yes| *yes).await.is_ok()
+/// Waits until the gateway drains, but in any case for the time that a new connection has for its first request.
+async fn in_fairness(mut draining: ShutdownWatch, opened: Instant) {
+    // An error is the end of whoever could say so.
+    let _ = draining.wait_for(|draining| *draining).await;
+    sleep_until(opened + FIRST_REQUEST).await;
 }

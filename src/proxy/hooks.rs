@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::TRANSFER_ENCODING;
 use http::{Method, StatusCode, Uri, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, HttpPeer, Session};
@@ -16,11 +15,13 @@ use pingora::{ErrorSource, ErrorType};
 use rand::Rng as _;
 use tokio::sync::watch;
 
+use super::client::ClientConnection;
 use super::deadlines::Wait;
 use super::exchange::Exchange;
 use super::failure::{cause_of, explanation, status_of};
 use super::head::{Fields, Target, head};
-use super::intake::{client_ip, dispatched, is_https};
+use super::http10;
+use super::intake::{bound, client_ip, dispatched, fits, is_https};
 use super::peer::peer;
 use super::reply;
 use crate::canary::Cause;
@@ -31,9 +32,6 @@ use crate::forward::{self, Attempt, Served};
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Gauge;
-
-/// How long an idle client connection is kept (`server.timeouts.idle`).
-const CLIENT_IDLE_SECONDS: u64 = 75;
 
 /// The proxy that a worker's pingora calls.
 pub struct Proxy {
@@ -68,19 +66,16 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         exchange: &mut Exchange,
     ) -> pingora::Result<bool> {
-        // `None` is what drain sets: this response is the connection's last.
-        if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(CLIENT_IDLE_SECONDS));
-        }
-        session.set_pipelining_enabled(true);
-        // HTTP/1.0 knows no interim responses (RFC 9110, section 15.2).
-        let http10 = is_http10(session);
-        session.set_ignore_info_resp(http10);
+        bound(session, exchange);
         let (dispatch, target) = dispatched(session, exchange);
         match dispatch {
             Dispatch::Refuse(refusal) => {
                 exchange.route = refusal.route;
                 exchange.own_status = Some(refusal.status.as_u16());
+                if matches!(refusal.status.as_u16(), 413 | 431) {
+                    // The rest of it is not worth reading.
+                    session.set_keepalive(None);
+                }
                 reply::error(session, refusal.status, &refusal.why).await?;
                 Ok(true)
             }
@@ -152,7 +147,7 @@ impl ProxyHttp for Proxy {
 
     async fn request_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         _: bool,
         exchange: &mut Exchange,
@@ -160,7 +155,7 @@ impl ProxyHttp for Proxy {
         if body.as_ref().is_some_and(|chunk| !chunk.is_empty()) {
             exchange.body_arrived(Instant::now());
         }
-        Ok(())
+        fits(session, exchange)
     }
 
     async fn upstream_request_filter(
@@ -208,14 +203,17 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
-        // 1xx comes before the response, 101 is one.
-        let begun = !response.status.is_informational()
-            || response.status == StatusCode::SWITCHING_PROTOCOLS;
-        if let (true, Some(passage)) = (begun, exchange.passage.as_mut()) {
+        // RFC 9110, section 15.2.2: only an answer to a request's Upgrade. Passed on, client and gateway would take what
+        // follows for different things.
+        if response.status == StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
+            let why = "the upstream switches protocols unasked";
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
+        }
+        if let (false, Some(passage)) = (is_interim(response), exchange.passage.as_mut()) {
             passage.upstream_time = Some(passage.attempt_started.elapsed());
             passage.wait = None;
         }
@@ -228,15 +226,20 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            // What follows is no body: it may be silent as long as it likes.
+            session.set_read_timeout(None);
+        }
+        // A response's edits are the final one's: cookies and decisions have no place in an interim one.
+        if is_interim(response) {
+            HeaderSink::remove(response, &forward::DECISION);
+            return Ok(());
+        }
         // A request that was already here when the gateway was told to end.
         if *self.closing.borrow() {
             session.set_keepalive(None);
         }
-        // Nor does HTTP/1.0 know chunks: there the end of the connection ends such a body.
-        if is_http10(session) && response.headers.contains_key(TRANSFER_ENCODING) {
-            response.remove_header(&TRANSFER_ENCODING);
-            session.set_keepalive(None);
-        }
+        http10::spare_chunks(session, response);
         let (Some(passage), Some((index, route))) = (&exchange.passage, exchange.forward()) else {
             return Ok(());
         };
@@ -331,6 +334,8 @@ impl ProxyHttp for Proxy {
             && session.response_written().is_none()
         {
             exchange.own_status = Some(status.as_u16());
+            // pingora closes the connection after an error: the client must not send its next request on it.
+            session.set_keepalive(None);
             if let Err(e) = reply::error(session, status, explanation(status)).await {
                 tracing::debug!(error = %e, "an error response could not be sent");
             }
@@ -343,6 +348,9 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, exchange: &mut Exchange) {
+        if !session.is_body_done() {
+            ClientConnection::current(ClientConnection::leave_unread);
+        }
         self.record(session, exchange);
     }
 
@@ -382,6 +390,7 @@ impl Proxy {
     }
 }
 
-fn is_http10(session: &Session) -> bool {
-    session.req_header().version <= Version::HTTP_10
+/// Whether another response follows: 1xx, but for 101, which is the last one.
+fn is_interim(response: &ResponseHeader) -> bool {
+    response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS
 }

@@ -3,13 +3,10 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use pingora::protocols::l4::stream::Stream as L4Stream;
-use pingora::protocols::{GetSocketDigest as _, SocketDigest};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
@@ -17,6 +14,9 @@ use super::connections::{Connections, OpenConnection};
 use super::deadlines;
 use super::front_door::FrontDoor;
 use super::hooks::Proxy;
+use super::refusal::Doorman;
+use crate::snapshot::store::SnapshotStore;
+use crate::telemetry::metrics::ConnectionFigures;
 
 /// How long accepting pauses after an error, such as the process being out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -52,12 +52,29 @@ struct Desk {
     connections: Arc<Connections>,
 }
 
+/// How many connections may pass.
+pub struct Gate {
+    /// Where `server.limits.connections` is.
+    pub store: Arc<SnapshotStore>,
+    /// What counts them.
+    pub figures: Arc<ConnectionFigures>,
+}
+
+impl Gate {
+    /// Whether one more may pass.
+    fn is_open(&self) -> bool {
+        let most = self.store.peek().traffic.connections;
+        usize::try_from(self.figures.open.get()).is_ok_and(|open| open < most)
+    }
+}
+
 impl Workers {
     /// Starts `count` workers on sockets that [`super::listener::bind`] made. `hooks` is called once for each, with
     /// what tells them that every response is its connection's last.
     pub fn start(
         count: usize,
         listeners: Vec<TcpListener>,
+        gate: Gate,
         hooks: impl Fn(watch::Receiver<bool>) -> Proxy,
     ) -> io::Result<Self> {
         let (closing, _) = watch::channel(false);
@@ -65,7 +82,7 @@ impl Workers {
         let (mut workers, mut desks) = (Vec::new(), Vec::new());
         for index in 0..count.max(1) {
             let door = FrontDoor::new(hooks(closing.subscribe()));
-            let (worker, desk) = Worker::start(index, door, &closing)?;
+            let (worker, desk) = Worker::start(index, door, &gate, &closing)?;
             workers.push(worker);
             desks.push(desk);
         }
@@ -73,7 +90,7 @@ impl Workers {
         let stop = closed.subscribe();
         let acceptor = std::thread::Builder::new()
             .name("serin-accept".into())
-            .spawn(move || runtime.block_on(accept_all(listeners, &desks, stop)))?;
+            .spawn(move || runtime.block_on(accept_all(listeners, &desks, &gate, stop)))?;
         Ok(Self {
             workers,
             acceptor,
@@ -134,11 +151,15 @@ impl Worker {
     fn start(
         index: usize,
         app: FrontDoor,
+        gate: &Gate,
         closing: &watch::Sender<bool>,
     ) -> io::Result<(Self, Desk)> {
         let (inbox, connections_in) = mpsc::unbounded_channel();
         let (cut, cut_off) = watch::channel(false);
-        let (app, connections) = (Arc::new(app), Arc::new(Connections::default()));
+        let (app, connections) = (
+            Arc::new(app),
+            Arc::new(Connections::new(gate.figures.clone())),
+        );
         let runtime = runtime()?;
         let (served, shutdown) = (app.clone(), closing.subscribe());
         let thread = std::thread::Builder::new()
@@ -191,27 +212,34 @@ async fn serve(accepted: Accepted, app: &Arc<FrontDoor>, shutdown: &watch::Recei
             return;
         }
     };
-    let digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
-    // Known already; it saves the system call of asking for it.
-    let _ = digest.peer_addr.set(Some(accepted.peer.into()));
-    let mut stream = L4Stream::from(socket);
-    stream.set_socket_digest(digest);
-    if stream.set_nodelay().is_err() {
+    if socket.set_nodelay(true).is_err() {
         // The client is gone already.
         return;
     }
-    app.serve(stream, shutdown).await;
+    app.serve(socket, accepted.peer, shutdown).await;
 }
 
 /// Accepts on every listener until told to stop.
-async fn accept_all(listeners: Vec<TcpListener>, desks: &[Desk], stop: watch::Receiver<bool>) {
+async fn accept_all(
+    listeners: Vec<TcpListener>,
+    desks: &[Desk],
+    gate: &Gate,
+    stop: watch::Receiver<bool>,
+) {
+    let doorman = Doorman::new();
     let loops = listeners
         .into_iter()
-        .map(|listener| accept(listener, desks, stop.clone()));
+        .map(|listener| accept(listener, desks, gate, &doorman, stop.clone()));
     futures_util::future::join_all(loops).await;
 }
 
-async fn accept(listener: TcpListener, desks: &[Desk], mut stop: watch::Receiver<bool>) {
+async fn accept(
+    listener: TcpListener,
+    desks: &[Desk],
+    gate: &Gate,
+    doorman: &Doorman,
+    mut stop: watch::Receiver<bool>,
+) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -224,6 +252,14 @@ async fn accept(listener: TcpListener, desks: &[Desk], mut stop: watch::Receiver
             accepted = listener.accept() => accepted,
             // An error is the end of whoever could say so.
             _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let accepted = match accepted {
+            Ok((socket, _)) if !gate.is_open() => {
+                gate.figures.refused.inc();
+                doorman.turn_away(socket);
+                continue;
+            }
+            accepted => accepted,
         };
         match accepted.and_then(|(socket, peer)| Ok((socket.into_std()?, peer))) {
             Ok((socket, peer)) => hand_over(socket, peer, desks),
@@ -238,7 +274,11 @@ async fn accept(listener: TcpListener, desks: &[Desk], mut stop: watch::Receiver
     // Closing the socket resets the connections that wait in its queue: their clients believe that they were taken.
     if let Ok(listener) = listener.into_std() {
         while let Some((socket, peer)) = waiting(&listener) {
-            hand_over(socket, peer, desks);
+            if gate.is_open() {
+                hand_over(socket, peer, desks);
+            } else {
+                gate.figures.refused.inc();
+            }
         }
     }
 }

@@ -7,16 +7,21 @@
 
 mod admin;
 mod cli;
+mod deploy;
 mod dns;
 mod drain;
 mod floors;
+mod framing;
 mod harness;
 mod identity;
 mod lifecycle;
+mod limits;
 mod logs;
 mod reload;
 mod rescue;
 mod routing;
+mod service_manager;
 mod split;
 mod streaming;
 mod swaps;
+mod timeouts;

@@ -154,6 +154,7 @@ impl Watch {
         self.pending = None;
         self.touched = false;
         let found = self.unknown();
+        self.catch_up();
         let hindsight = Instant::now() + HINDSIGHT;
         while matches!(found, Ok(Some(_))) && Instant::now() < hindsight {
             if !self.attend(inbox, hindsight) {
@@ -161,12 +162,24 @@ impl Watch {
             }
         }
         let now = Instant::now();
-        if self.touched && now < since + RESTLESS {
+        let restless = self.touched || way(&self.path) != self.way;
+        if restless && now < since + RESTLESS {
             self.pending = Some(since);
         } else {
             self.judge(found, true, now);
         }
         true
+    }
+
+    /// Waits until what the kernel has told so far has been passed on: a notifier answers what it is asked in turn,
+    /// and by the second answer has passed on what stood in line with the first question.
+    fn catch_up(&mut self) {
+        if let Some(notifier) = &mut self.notifier {
+            for _ in 0..2 {
+                // It has nothing to configure; only its answer matters.
+                let _ = notifier.configure(notify::Config::default());
+            }
+        }
     }
 
     /// Takes note of what the kernel tells.
@@ -355,9 +368,9 @@ impl Watch {
 
     fn well(&mut self) {
         self.away = None;
-        if self.trouble.take().is_some() {
-            self.status.recover(Stage::Reading);
-        }
+        self.trouble = None;
+        // Somebody else who asked for a reload may have found it unreadable meanwhile.
+        self.status.recover(Stage::Reading);
     }
 }
 
