@@ -54,6 +54,12 @@ pub(crate) fn until<T>(what: &str, mut fact: impl FnMut() -> Option<T>) -> impl 
     }
 }
 
+/// Lets time pass. Only for tests whose subject is time: that something holds although time passes, or that somebody
+/// is slow. Nothing is hoped to have happened meanwhile.
+pub(crate) async fn for_a_while(millis: u64) {
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+}
+
 /// As [`until`], for facts that take a request to find out.
 #[track_caller]
 pub(crate) fn eventually<T, F: Future<Output = Option<T>>>(
