@@ -7,6 +7,7 @@ import sys
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one segment: apart, the body would wait some 40 ms for the head's acknowledgement
 
     def respond(self):
         self.rfile.read(int(self.headers.get("content-length", 0)))

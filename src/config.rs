@@ -26,6 +26,7 @@ use crate::digest::Digest;
 use crate::engine::{Flag, Segment};
 use crate::flag::{Glob, Share};
 use crate::identity;
+use crate::request::limits::RequestLimits;
 use crate::route::Route;
 pub use compile::compile;
 use diagnostic::Diagnostic;
@@ -47,6 +48,8 @@ pub struct Config {
     pub canary_urls: UrlPolicy,
     /// `logging`.
     pub logging: Logging,
+    /// `server.limits` and `server.timeouts`.
+    pub traffic: Traffic,
     /// What takes a restart to change.
     pub process: Process,
     /// The hash of everything that decides about requests.
@@ -83,6 +86,43 @@ pub struct Process {
     pub shutdown_delay: Duration,
     /// How long, at most, what is running may go on after that.
     pub shutdown_grace: Duration,
+}
+
+/// `server.limits` and `server.timeouts`: how much one client may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// How large a request may be.
+    pub request: RequestLimits,
+    /// How many connections may be open, on all listeners together.
+    pub connections: usize,
+    /// After how many requests a connection is closed.
+    pub requests_per_connection: u32,
+    /// From a head's first octet to its last.
+    pub header_read: Duration,
+    /// How long a connection may be open without a request.
+    pub idle: Duration,
+    /// How long the next piece of a body may take to come.
+    pub body_read: Duration,
+    /// How long a client may take nothing of what is written to it.
+    pub write: Duration,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self {
+            request: RequestLimits {
+                header_bytes: 64 << 10,
+                headers: 128,
+                body_bytes: None,
+            },
+            connections: 20_000,
+            requests_per_connection: 10_000,
+            header_read: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            body_read: Duration::from_secs(30),
+            write: Duration::from_secs(30),
+        }
+    }
 }
 
 /// `logging`.

@@ -28,7 +28,7 @@ pub enum Dispatch {
 /// Why a request goes nowhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// 400, 401 or 404.
+    /// 400, 401, 404, 413 or 431.
     pub status: StatusCode,
     /// In words that may be shown to the client.
     pub why: Cow<'static, str>,
@@ -72,9 +72,8 @@ pub fn dispatch(
     moment: Moment,
     fresh_id: &mut dyn FnMut() -> String,
 ) -> Dispatch {
-    let matched = hygiene::check(head, &snapshot.identity, host_required)
-        .map_err(|unclean| Refusal::new(StatusCode::BAD_REQUEST, unclean.to_string(), None))
-        .and_then(|()| match_route(snapshot, head));
+    let matched =
+        acceptable(snapshot, head, host_required).and_then(|()| match_route(snapshot, head));
     let (index, path) = match matched {
         Ok(matched) => matched,
         Err(refusal) => return Dispatch::Refuse(refusal),
@@ -143,6 +142,21 @@ impl Refusal {
             route,
         }
     }
+}
+
+/// Refuses what is too large, and what servers could read in two ways.
+fn acceptable(
+    snapshot: &Snapshot,
+    head: &RequestHead<'_>,
+    host_required: bool,
+) -> Result<(), Refusal> {
+    snapshot
+        .traffic
+        .request
+        .check(head)
+        .map_err(|large| Refusal::new(large.status(), large.to_string(), None))?;
+    hygiene::check(head, &snapshot.identity, host_required)
+        .map_err(|unclean| Refusal::new(StatusCode::BAD_REQUEST, unclean.to_string(), None))
 }
 
 fn match_route<'a>(

@@ -70,7 +70,8 @@ pub fn request_edits(attempt: &Attempt<'_>) -> Edits {
         header::VIA,
         HeaderValue::from_static(attempt.protocol),
     ));
-    if !service.upstream.preserve_host
+    // A client of HTTP/1.0 may have named no host, but this hop speaks HTTP/1.1 and must.
+    if (!service.upstream.preserve_host || head.authority.is_empty())
         && let Ok(host) = HeaderValue::try_from(deployment.cluster.url.authority())
     {
         edits.push(Edit::Set(header::HOST, host));
@@ -112,8 +113,8 @@ fn forwarded(head: &RequestHead<'_>, edits: &mut Edits) {
         edits.push(Edit::Set(FORWARDED_PROTO, HeaderValue::from_static("http")));
     }
     if !told(&FORWARDED_HOST)
-        && let Some(host) = head.headers.first(header::HOST.as_str())
-        && let Ok(host) = HeaderValue::from_bytes(host)
+        && !head.authority.is_empty()
+        && let Ok(host) = HeaderValue::from_str(head.authority)
     {
         edits.push(Edit::Set(FORWARDED_HOST, host));
     }

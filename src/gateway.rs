@@ -17,7 +17,7 @@ use crate::clock;
 use crate::config::{self, Config, Mode};
 use crate::proxy::hooks::Proxy;
 use crate::proxy::listener;
-use crate::proxy::workers::Workers;
+use crate::proxy::workers::{Gate, Workers};
 use crate::publisher::reload::{Compile, Parts, Reloader};
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::resolver::ClusterDirectory;
@@ -28,6 +28,7 @@ use crate::source::{FILE, SourceStatus};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::log::LogControl;
 use crate::telemetry::metrics::{MeterRegistry, Metrics};
+use crate::telemetry::service_manager::ServiceManager;
 use ending::Ending;
 
 /// Threads for everything but traffic: admin, DNS, reloads.
@@ -84,6 +85,7 @@ pub struct Gateway {
     readiness: Arc<Readiness>,
     admin: Admin,
     ending: Ending,
+    service_manager: Option<ServiceManager>,
     metrics: Metrics,
     listeners: Vec<SocketAddr>,
     // Follows the file for as long as it is held.
@@ -119,6 +121,7 @@ impl Gateway {
             compile: surroundings.compile,
             publisher: publisher.clone(),
             log: surroundings.log,
+            service_manager: surroundings.service_manager,
             source: metrics.sources[0].clone(),
             counters: metrics.reloads.clone(),
         };
@@ -129,12 +132,7 @@ impl Gateway {
             .iter()
             .map(TcpListener::local_addr)
             .collect::<Result<_, _>>()?;
-        let (active, access_log) = (metrics.active.clone(), metrics.access_log.clone());
-        let workers = Workers::start(worker_count(process.threads), sockets, || Proxy {
-            store: publisher.store().clone(),
-            access_log: access_log.clone(),
-            active: active.clone(),
-        })?;
+        let workers = start_workers(process.threads, sockets, &metrics)?;
         let admin = serve_admin(admin_socket, &metrics, &reloader, &readiness, started)?;
         for address in &listeners {
             tracing::info!(kind = "listener", %address, "listening");
@@ -145,6 +143,7 @@ impl Gateway {
             readiness,
             admin,
             ending: Ending::new(surroundings.stop)?,
+            service_manager: surroundings.service_manager,
             metrics,
             listeners,
             _file: file,
@@ -181,15 +180,20 @@ impl Gateway {
             readiness,
             admin,
             mut ending,
+            service_manager,
             metrics,
             _file,
             ..
         } = self;
+        reloader.tell_ready();
         control.block_on(async {
             let delayed = ending.end(&reloader).await;
             let (delay, grace) = reloader.shutdown_times();
             let delay = if delayed { delay } else { Duration::ZERO };
             tracing::info!(?delay, ?grace, "draining");
+            if let Some(manager) = service_manager {
+                manager.stopping();
+            }
             readiness.drain();
             workers.close_connections();
             tokio::select! {
@@ -217,6 +221,7 @@ impl Gateway {
 struct Surroundings {
     compile: Arc<Compile>,
     log: Option<LogControl>,
+    service_manager: Option<ServiceManager>,
     access_log: AccessLog,
     stop: Option<oneshot::Receiver<()>>,
 }
@@ -229,11 +234,13 @@ impl Surroundings {
                 compile: Arc::new(|text| {
                     config::compile(text, &ProcessEnvironment, Mode::Run, clock::now())
                 }),
+                service_manager: ServiceManager::of_this_process(),
                 access_log: AccessLog::start(io::stdout())?,
                 stop: None,
             },
             Some(Embedding { compile, stop }) => Self {
                 log: None,
+                service_manager: None,
                 compile,
                 access_log: AccessLog::start(io::sink())?,
                 stop: Some(stop),
@@ -262,11 +269,28 @@ fn worker_count(threads: usize) -> usize {
     }
 }
 
+fn start_workers(
+    threads: usize,
+    sockets: Vec<TcpListener>,
+    metrics: &Metrics,
+) -> io::Result<Workers> {
+    let gate = Gate {
+        store: metrics.store.clone(),
+        figures: metrics.connections.clone(),
+    };
+    Workers::start(worker_count(threads), sockets, gate, || Proxy {
+        store: metrics.store.clone(),
+        access_log: metrics.access_log.clone(),
+        active: metrics.active.clone(),
+    })
+}
+
 fn metrics(publisher: &PublisherHandle, meters: MeterRegistry, access_log: AccessLog) -> Metrics {
     Metrics {
         meters,
         store: publisher.store().clone(),
         active: Arc::default(),
+        connections: Arc::default(),
         reloads: Arc::default(),
         sources: vec![Arc::new(SourceStatus::new(FILE))],
         access_log,

@@ -1,5 +1,6 @@
 //! The pingora adapter: sockets, worker threads, and hooks that only call what the floors below decide.
 
+pub mod client;
 pub mod connections;
 pub mod deadlines;
 pub mod exchange;
@@ -11,5 +12,6 @@ mod intake;
 pub mod listener;
 mod outcome;
 mod peer;
+mod refusal;
 mod reply;
 pub mod workers;

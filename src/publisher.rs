@@ -108,7 +108,10 @@ impl Publisher {
 
     fn publish(&mut self, config: &Config) -> Published {
         let running = self.store.load();
-        if running.digest == config.digest && running.logging == config.logging {
+        let unchanged = running.digest == config.digest
+            && running.logging == config.logging
+            && running.traffic == config.traffic;
+        if unchanged {
             return Published {
                 generation: running.generation,
                 is_new: false,

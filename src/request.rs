@@ -1,9 +1,14 @@
 //! A request's head as the pure floors see it, whoever parsed it.
 
 pub mod hygiene;
+pub mod limits;
 pub mod path;
 
 use std::net::IpAddr;
+
+use limits::FieldSizes;
+
+use crate::cluster::split_port;
 
 /// Read access to header fields. Names are given in lower case; values are the octets as sent.
 pub trait HeaderLookup {
@@ -15,6 +20,9 @@ pub trait HeaderLookup {
 
     /// Calls `visit` with every field's name (lower case), in any order, possibly repeated.
     fn visit_names<'a>(&'a self, visit: &mut dyn FnMut(&'a str));
+
+    /// How many fields there are, and how long.
+    fn sizes(&self) -> FieldSizes;
 
     /// The value of the first field of this name, if it is visible ASCII or UTF-8.
     fn text(&self, name: &str) -> Option<&str> {
@@ -28,8 +36,8 @@ pub trait HeaderLookup {
 pub struct RequestHead<'a> {
     /// The method, as sent.
     pub method: &'a str,
-    /// The authority's host without its port, as sent (any case); empty when there is none.
-    pub host: &'a str,
+    /// The host asked for, perhaps with a port, as sent (any case); empty when there is none.
+    pub authority: &'a str,
     /// The path as sent, percent-encoding and all, without the query.
     pub path: &'a str,
     /// The query without its `?`.
@@ -43,6 +51,11 @@ pub struct RequestHead<'a> {
 }
 
 impl<'a> RequestHead<'a> {
+    /// The host asked for, without its port.
+    pub fn host(&self) -> &'a str {
+        split_port(self.authority).0
+    }
+
     /// The first value of the query parameter `name`, not percent-decoded.
     pub fn query_value(&self, name: &str) -> Option<&'a str> {
         query_pairs(self.query?)
@@ -123,5 +136,13 @@ impl HeaderLookup for HeaderList {
         for (name, _) in &self.0 {
             visit(name);
         }
+    }
+
+    fn sizes(&self) -> FieldSizes {
+        let mut sizes = FieldSizes::default();
+        for (name, value) in &self.0 {
+            sizes.add(name.as_bytes(), value.as_bytes());
+        }
+        sizes
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::cluster::policy::UpstreamPolicy;
 use crate::cluster::{Cluster, UpstreamUrl};
-use crate::config::Logging;
+use crate::config::{Logging, Traffic};
 use crate::decide::{Decision, VariantRef};
 use crate::digest::Digest;
 use crate::engine::Flag;
@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub identity: identity::Rules,
     /// What the access log is told.
     pub logging: Logging,
+    /// How much one client may take.
+    pub traffic: Traffic,
     /// Counts requests that no route takes.
     pub unrouted: Arc<DeploymentMeter>,
     /// What is odd about it, for people: check, log and status.

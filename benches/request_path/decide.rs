@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use serin::cluster::policy::{UpstreamPolicy, UrlPolicy};
 use serin::cluster::{Balance, Cluster, UpstreamUrl};
 use serin::config::{
-    AccessPolicy, Config, Level, LogFormat, Logging, Process, ServiceConfig, UserIdPolicy,
+    AccessPolicy, Config, Level, LogFormat, Logging, Process, ServiceConfig, Traffic, UserIdPolicy,
 };
 use serin::context::{Context, Field, Moment, Slot};
 use serin::decide::decide;
@@ -261,6 +261,7 @@ fn snapshot() -> Snapshot {
             access: AccessPolicy::Off,
             user_id: UserIdPolicy::Omit,
         },
+        traffic: Traffic::default(),
         process: Process {
             listeners: Vec::new(),
             admin: ([127, 0, 0, 1], 9900).into(),

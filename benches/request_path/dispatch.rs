@@ -43,7 +43,7 @@ pub(crate) fn group() {
 fn head<'a>(path: &'a str, headers: &'a HeaderList) -> RequestHead<'a> {
     RequestHead {
         method: "GET",
-        host: "api.example.com",
+        authority: "api.example.com",
         path,
         query: None,
         headers,

@@ -90,7 +90,7 @@ impl ExplainDocument {
         };
         let head = RequestHead {
             method: &self.method,
-            host: &self.host,
+            authority: &self.host,
             path,
             query: self.query.as_deref().or(query),
             headers: &headers,

@@ -11,6 +11,9 @@ use super::Shared;
 use super::problem::Problem;
 use crate::cluster::split_port;
 
+/// What answers at every address and needs no token: what probes and scrapers ask for.
+const OPEN: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+
 /// Lets through what may ask.
 pub(super) async fn guard(State(state): Shared, request: Request, next: Next) -> Response {
     match refusal(state.address, &request) {
@@ -35,9 +38,9 @@ fn refusal(address: SocketAddr, request: &Request) -> Option<Problem> {
                 "this listener answers to local names only",
             ));
         }
-    } else if request.uri().path().starts_with("/api/") {
-        let detail = "the API is open on loopback addresses only; admin.tokens, which would open it \
-                      elsewhere, is not supported yet";
+    } else if !OPEN.contains(&request.uri().path()) {
+        let detail = "beyond loopback addresses only probes and metrics are open; admin.tokens, which would open \
+                      the rest, is not supported yet";
         return Some(Problem::new(403, detail));
     }
     // And it can make a browser send what changes something, without being able to read the answer.

@@ -285,6 +285,7 @@ fn service() -> Value {
         ("served", count()),
         ("errors", count()),
         ("served_by_stable", count()),
+        ("unanswered", count()),
         ("mean_seconds", json!({ "type": ["number", "null"] })),
     ]);
     let deployment = object(&[

@@ -58,6 +58,8 @@ struct RequestsView {
     errors: u64,
     /// That were assigned to it, and that stable served in its place.
     served_by_stable: u64,
+    /// That were assigned to it, and that nobody answered: the gateway did, with an error, or the client went away.
+    unanswered: u64,
     /// Of those that it served, from the request's head to the response's last byte.
     mean_seconds: Option<f64>,
 }
@@ -157,6 +159,7 @@ impl RequestsView {
             served: sum(0),
             errors: sum(500),
             served_by_stable: count(&meter.served_by_stable, 0),
+            unanswered: count(&meter.unserved, 0),
             mean_seconds: mean(&meter.total),
         }
     }

@@ -88,6 +88,7 @@ impl Admin {
             meters,
             store: publisher.store().clone(),
             active: Arc::default(),
+            connections: Arc::default(),
             reloads: Arc::default(),
             sources: vec![Arc::new(SourceStatus::new("file"))],
             access_log: AccessLog::start(std::io::sink()).unwrap(),
@@ -97,6 +98,7 @@ impl Admin {
             compile: Arc::new(compile),
             publisher: publisher.clone(),
             log: None,
+            service_manager: None,
             source: metrics.sources[0].clone(),
             counters: metrics.reloads.clone(),
         };
@@ -256,6 +258,7 @@ async fn services_are_shown_with_endpoints_and_figures() {
     stable.meter.served.inc(200);
     canary.meter.served.inc(503);
     canary.meter.served_by_stable.inc(200);
+    canary.meter.unserved.inc(502);
     let service = admin.get("/api/v1/services/search").await.json();
     let all = admin.get("/api/v1/services").await.json();
     assert_eq!(all["services"], json!([service]));
@@ -339,6 +342,10 @@ async fn beyond_loopback_there_are_probes_and_figures_only() {
         ("/readyz", 200),
         ("/metrics", 200),
         ("/api/v1/status", 403),
+        ("/api/v1/openapi.json", 403),
+        ("//api/v1/status", 403),
+        ("/metrics/", 403),
+        ("/", 403),
     ] {
         let answer = admin
             .send("GET", path, &["Host: gateway.example"], "")

@@ -5,7 +5,7 @@ use super::node::{Node, Value};
 use super::problems::Problems;
 use super::reader::Reader;
 use super::section::conditions::Audience;
-use super::section::{canary_urls, flags, identity, logging, process, routes, services};
+use super::section::{canary_urls, flags, identity, logging, process, routes, services, traffic};
 use super::{Config, Environment, Mode, fingerprint, interpolate, keys, structure, yaml};
 use crate::context::Moment;
 
@@ -64,6 +64,7 @@ fn compile_sections(reader: &mut Reader, root: &Node) -> Config {
         identity,
         canary_urls: canary_urls.policy,
         logging: logging::compile(reader, root),
+        traffic: traffic::compile(reader, root),
         process: process::compile(reader, root),
         digest: fingerprint::digest(root),
         warnings: Vec::new(),

@@ -53,6 +53,10 @@ pub enum Text {
     Integer(u32, u32),
     /// As in `250ms`.
     Duration,
+    /// As in `64KiB`.
+    Size,
+    /// The same, or `none`.
+    SizeOrNone,
     /// As in `5%`.
     Percentage,
     /// An upstream's URL.

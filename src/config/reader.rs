@@ -127,6 +127,21 @@ impl Reader {
         })
     }
 
+    /// As in `64KiB`, within bounds.
+    pub fn size(&mut self, node: &Node, bounds: RangeInclusive<u64>) -> Option<u64> {
+        let stand_in = *bounds.start();
+        self.read(node, "a size that can stand here", stand_in, |text| {
+            let size = value::size(text)?;
+            Some(size)
+                .filter(|size| bounds.contains(size))
+                .ok_or_else(|| {
+                    let [least, most] =
+                        [bounds.start(), bounds.end()].map(|size| value::written(*size));
+                    format!("from {least} to {most}")
+                })
+        })
+    }
+
     /// As in `5%`.
     pub fn share(&mut self, node: &Node) -> Option<Share> {
         self.read(node, "a percentage", Share::ALL, |text| {

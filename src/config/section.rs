@@ -10,3 +10,4 @@ pub mod logging;
 pub mod process;
 pub mod routes;
 pub mod services;
+pub mod traffic;

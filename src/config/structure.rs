@@ -49,6 +49,8 @@ fn expected(shape: &Shape) -> String {
         Text::Bool => "true or false",
         Text::Integer(..) => "a whole number",
         Text::Duration => "a duration",
+        Text::Size => "a size",
+        Text::SizeOrNone => "a size, or none",
         Text::Percentage => "a percentage",
         Text::Url => "a URL",
         Text::Word(_) => "a word",

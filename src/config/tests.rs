@@ -66,7 +66,9 @@ pub(super) fn check(text: &str) -> String {
 
 /// A file with a service and a route, and more.
 pub(super) fn with(more: &str) -> String {
-    format!("services: {{ a: http://127.0.0.1:9001 }}\nroutes: [{{ service: a }}]\n{more}")
+    format!(
+        "services: {{ a: {{ stable: http://127.0.0.1:9001, canaries: ['*'] }} }}\nroutes: [{{ service: a }}]\n{more}"
+    )
 }
 
 /// Everything that is said about such a file.

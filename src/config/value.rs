@@ -45,6 +45,32 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "that is longer than a thousand years".to_owned())
 }
 
+/// The units of sizes, the largest first.
+const SIZE_UNITS: [(&str, u64); 4] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("B", 1),
+];
+
+/// As in `512B`, `64KiB`, `10MiB`, `2GiB`.
+pub fn size(text: &str) -> Result<u64, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit = SIZE_UNITS.iter().find(|(name, _)| *name == unit);
+    unit.and_then(|(_, octets)| number.parse::<u64>().ok()?.checked_mul(*octets))
+        .ok_or_else(|| "a size is a whole number and a unit, as in 64KiB, 10MiB or 1GiB".to_owned())
+}
+
+/// A size, written in the largest unit that it is a whole number of.
+pub fn written(size: u64) -> String {
+    let unit = SIZE_UNITS
+        .iter()
+        .find(|(_, octets)| size.is_multiple_of(*octets));
+    let (name, octets) = unit.unwrap_or(&("B", 1));
+    format!("{}{name}", size / octets)
+}
+
 /// A variant's weight, in thousandths.
 pub fn weight(text: &str) -> Result<u32, String> {
     let too_fine = "a weight has at most one decimal (steps of 0.1%)";
@@ -248,7 +274,7 @@ pub fn shortened(text: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{duration, end_of_day, host, weight, whole_regex};
+    use super::{duration, end_of_day, host, size, weight, whole_regex, written};
     use crate::route::HostPattern;
 
     #[test]
@@ -276,6 +302,31 @@ mod tests {
             "999999999d",
         ] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_whole_numbers_with_units() {
+        for (text, octets) in [
+            ("512B", 512),
+            ("64KiB", 64 << 10),
+            ("10MiB", 10 << 20),
+            ("2GiB", 2 << 30),
+        ] {
+            assert_eq!(size(text), Ok(octets), "{text}");
+            assert_eq!(written(octets), text);
+        }
+        for text in [
+            "",
+            "64",
+            "KiB",
+            "64kb",
+            "64 KiB",
+            "1.5MiB",
+            "-1B",
+            "99999999999GiB",
+        ] {
+            assert!(size(text).is_err(), "{text}");
         }
     }
 

@@ -17,7 +17,7 @@ fn ask(snapshot: &Snapshot, url: &str, fields: &[(&str, &str)]) -> Dispatch {
     let peer: IpAddr = [192, 0, 2, 1].into();
     let head = RequestHead {
         method: "GET",
-        host: "api.example.com",
+        authority: "api.example.com",
         path,
         query,
         headers: &headers,

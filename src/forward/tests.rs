@@ -35,6 +35,12 @@ impl Sent {
         Self { fields, peer }
     }
 
+    /// What the request names as its host.
+    fn authority(&self) -> &str {
+        let host = self.fields.iter().find(|(name, _)| name == "host");
+        host.map_or("", |(_, value)| value)
+    }
+
     fn with_head<T>(&self, snapshot: &Snapshot, then: impl FnOnce(RequestHead<'_>) -> T) -> T {
         let headers: HeaderList = self
             .fields
@@ -43,7 +49,7 @@ impl Sent {
             .collect();
         then(RequestHead {
             method: "GET",
-            host: "api.example.com",
+            authority: self.authority(),
             path: "/search",
             query: None,
             headers: &headers,
@@ -56,7 +62,7 @@ impl Sent {
         let moment = Moment { unix_ms: 0 };
         let fresh = &mut || "f".repeat(32);
         match self.with_head(snapshot, |head| {
-            dispatch(snapshot, &head, true, moment, fresh)
+            dispatch(snapshot, &head, false, moment, fresh)
         }) {
             Dispatch::Forward(plan) => plan,
             other => panic!("not forwarded: {other:?}"),
@@ -221,7 +227,13 @@ fn told(
 fn a_client_is_told_only_where_the_route_says_so() {
     let snapshot = sample::snapshot(Anonymous::Stable);
     let decision = |cause, expose| {
-        let headers = told(&snapshot, "x-user-id: ann", cause, expose, false);
+        let headers = told(
+            &snapshot,
+            "host: api.example.com\nx-user-id: ann",
+            cause,
+            expose,
+            false,
+        );
         headers
             .get("x-serin-decision")
             .map(|value| value.to_str().expect("text").to_owned())
@@ -241,7 +253,7 @@ fn a_client_is_told_only_where_the_route_says_so() {
 fn a_new_session_is_a_first_party_cookie() {
     let snapshot = sample::snapshot(Anonymous::Sticky);
     let cookie = |https| {
-        let headers = told(&snapshot, "host: a", None, false, https);
+        let headers = told(&snapshot, "host: api.example.com", None, false, https);
         headers
             .get("set-cookie")
             .map(|value| value.to_str().expect("text").to_owned())

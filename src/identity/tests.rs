@@ -43,7 +43,7 @@ fn user(
     let headers: HeaderList = fields.iter().map(|(name, value)| (*name, *value)).collect();
     let head = RequestHead {
         method: "GET",
-        host: "a",
+        authority: "a",
         path: "/",
         query,
         headers: &headers,

@@ -5,14 +5,27 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// The clients' connections that are open.
-#[derive(Debug, Default)]
+use crate::telemetry::metrics::ConnectionFigures;
+
+/// The clients' connections that are open, of one worker.
+#[derive(Debug)]
 pub struct Connections {
     open: AtomicUsize,
     closed: Notify,
+    /// Of all workers.
+    figures: Arc<ConnectionFigures>,
 }
 
 impl Connections {
+    /// None yet.
+    pub fn new(figures: Arc<ConnectionFigures>) -> Self {
+        Self {
+            open: AtomicUsize::new(0),
+            closed: Notify::new(),
+            figures,
+        }
+    }
+
     /// How many there are.
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Acquire)
@@ -33,6 +46,7 @@ impl Connections {
     /// Counts a connection until the answer is dropped.
     pub fn enter(self: &Arc<Self>) -> OpenConnection {
         self.open.fetch_add(1, Ordering::AcqRel);
+        self.figures.open.inc();
         OpenConnection(self.clone())
     }
 }
@@ -43,6 +57,7 @@ pub struct OpenConnection(Arc<Connections>);
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
+        self.0.figures.open.dec();
         if self.0.open.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.closed.notify_waiters();
         }

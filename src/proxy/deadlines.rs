@@ -1,9 +1,10 @@
-//! Deadlines for a response to begin.
+//! Deadlines of sockets: for a response to begin, for a client to send its next request and to take what is sent.
 //!
 //! pingora's read timeout runs on every read, so one that is right for a response's head would also cut a stream of
-//! events that is silent for a while. It is left unset for HTTP/1.1 upstreams; instead an attempt that waits for its
-//! response is entered here, and when its time is over the upstream's socket is shut down, which ends pingora's read
-//! at once. Nothing is spawned and no timer is set per request: one sweep a worker looks through those that wait.
+//! events that is silent for a while, and one for a request's head never ends for a client that sends an octet now and
+//! then. Instead, whoever waits is entered here, and when its time is over its socket is shut down, which ends
+//! pingora's read or write at once. Nothing is spawned and no timer is set per request: one sweep a worker looks
+//! through those that wait, and it does not even look before the first deadline.
 //!
 //! A worker is one thread, and everything here belongs to it: no lock, and no socket can be closed and its number
 //! given to another between a look and the shutdown.
@@ -26,15 +27,19 @@ thread_local! {
 struct Waiting {
     entries: Vec<Option<Entry>>,
     free: Vec<usize>,
+    /// No deadline is before this; `None`: there was none at all.
+    first: Option<Instant>,
 }
 
 struct Entry {
     socket: RawFd,
-    deadline: Instant,
+    /// When the time is over, and what of the socket is shut down then; `None`: there is no hurry.
+    deadline: Option<(Instant, Shutdown)>,
     expired: bool,
 }
 
-/// An attempt that waits for its response to begin. Dropping it ends the wait. Must stay on its worker's thread.
+/// Somebody who waits. Dropping it ends the wait, which must come before the socket's end. Must stay on its worker's
+/// thread.
 #[derive(Debug)]
 pub struct Wait {
     index: usize,
@@ -45,10 +50,11 @@ impl Wait {
     pub fn begin(socket: RawFd, deadline: Instant) -> Self {
         let entry = Entry {
             socket,
-            deadline,
+            deadline: Some((deadline, Shutdown::Both)),
             expired: false,
         };
         WAITING.with_borrow_mut(|waiting| {
+            waiting.note(deadline);
             let index = waiting.free.pop().unwrap_or_else(|| {
                 waiting.entries.push(None);
                 waiting.entries.len() - 1
@@ -60,7 +66,22 @@ impl Wait {
 
     /// Waits until another moment.
     pub fn postpone(&self, deadline: Instant) {
-        self.with_entry(|entry| entry.deadline = deadline);
+        self.until(deadline, Shutdown::Both);
+    }
+
+    /// Waits until another moment, and then shuts down only a part of the socket.
+    pub fn until(&self, deadline: Instant, part: Shutdown) {
+        WAITING.with_borrow_mut(|waiting| {
+            waiting.note(deadline);
+            if let Some(Some(entry)) = waiting.entries.get_mut(self.index) {
+                entry.deadline = Some((deadline, part));
+            }
+        });
+    }
+
+    /// Waits without a deadline.
+    pub fn pause(&self) {
+        self.with_entry(|entry| entry.deadline = None);
     }
 
     /// Whether the time was over and the socket has been shut down.
@@ -70,6 +91,34 @@ impl Wait {
 
     fn with_entry<T>(&self, then: impl FnOnce(&mut Entry) -> T) -> Option<T> {
         WAITING.with_borrow_mut(|waiting| waiting.entries.get_mut(self.index)?.as_mut().map(then))
+    }
+}
+
+impl Waiting {
+    fn note(&mut self, deadline: Instant) {
+        self.first = Some(self.first.map_or(deadline, |first| first.min(deadline)));
+    }
+
+    fn expire(&mut self, now: Instant) {
+        if self.first.is_none_or(|first| now < first) {
+            return;
+        }
+        let mut first = None;
+        for entry in self.entries.iter_mut().flatten() {
+            match entry.deadline {
+                Some((deadline, part)) if deadline <= now => {
+                    entry.deadline = None;
+                    entry.expired = true;
+                    // An error is a socket that its peer has already reset: then pingora's read has ended anyway.
+                    let _ = shutdown(entry.socket, part);
+                }
+                Some((deadline, _)) => {
+                    first = Some(first.map_or(deadline, |first: Instant| first.min(deadline)));
+                }
+                None => {}
+            }
+        }
+        self.first = first;
     }
 }
 
@@ -95,23 +144,17 @@ pub async fn sweep() {
 }
 
 fn expire(now: Instant) {
-    WAITING.with_borrow_mut(|waiting| {
-        for entry in waiting.entries.iter_mut().flatten() {
-            if !entry.expired && entry.deadline <= now {
-                entry.expired = true;
-                // An error is a socket that its peer has already reset: then pingora's read has ended anyway.
-                let _ = shutdown(entry.socket, Shutdown::Both);
-            }
-        }
-    });
+    WAITING.with_borrow_mut(|waiting| waiting.expire(now));
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
+    use std::io::{Read as _, Write as _};
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsRawFd as _;
     use std::time::{Duration, Instant};
+
+    use nix::sys::socket::Shutdown;
 
     use super::{Wait, expire};
 
@@ -136,5 +179,29 @@ mod tests {
         done.set_nonblocking(true).expect("an open socket");
         let still_open = (&done).read(&mut [0]).expect_err("nothing to read");
         assert_eq!(still_open.kind(), std::io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn who_pauses_has_all_the_time_until_it_waits_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let mut client = TcpStream::connect(address).expect("a connection");
+        let (mut server, _) = listener.accept().expect("a connection");
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let wait = Wait::begin(server.as_raw_fd(), start + second);
+        wait.pause();
+        expire(start + 2 * second);
+        assert!(!wait.is_expired());
+        wait.until(start + 3 * second, Shutdown::Read);
+        expire(start + 2 * second);
+        assert!(!wait.is_expired());
+        expire(start + 3 * second);
+        assert!(wait.is_expired());
+        // Only what comes is cut off: the client can still be told.
+        assert_eq!(server.read(&mut [0]).expect("the end of the stream"), 0);
+        server.write_all(b"late").expect("an open socket");
+        let mut told = [0; 4];
+        client.read_exact(&mut told).expect("an answer");
+        assert_eq!(&told, b"late");
     }
 }

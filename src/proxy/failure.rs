@@ -22,8 +22,12 @@ pub(super) fn status_of(error: &Error) -> Option<StatusCode> {
             Some(StatusCode::GATEWAY_TIMEOUT)
         }
         (_, ErrorSource::Upstream) => Some(StatusCode::BAD_GATEWAY),
+        (ErrorType::ReadTimedout, ErrorSource::Downstream) => Some(StatusCode::REQUEST_TIMEOUT),
         (
-            ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed,
+            ErrorType::WriteError
+            | ErrorType::WriteTimedout
+            | ErrorType::ReadError
+            | ErrorType::ConnectionClosed,
             ErrorSource::Downstream,
         ) => None,
         (_, ErrorSource::Downstream) => Some(StatusCode::BAD_REQUEST),
@@ -38,6 +42,9 @@ pub(super) fn explanation(status: StatusCode) -> &'static str {
         503 => "the service is not available",
         504 => "the service did not answer in time",
         400 => "the request could not be read",
+        408 => "the request did not come in time",
+        413 => "the request's body is too large",
+        431 => "the request's head is too large",
         _ => "the request could not be served",
     }
 }

@@ -1,20 +1,40 @@
-//! What takes a client's connection before pingora's HTTP proxy does: the place for limits and deadlines, and for a
-//! faster path for plain HTTP/1.1.
+//! What takes a client's connection before pingora's HTTP proxy does: it finds out which HTTP the client speaks, hands
+//! pingora one request after the other, and bounds what one connection may take.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use pingora::apps::{HttpServerApp as _, HttpServerOptions, ServerApp};
-use pingora::protocols::Stream;
+use pingora::apps::HttpServerApp as _;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::{H2Accept, HttpSession, default_h2_options, handshake};
+use pingora::protocols::{Digest, GetSocketDigest as _};
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
 
+use super::client::{ClientConnection, ClientStream};
 use super::hooks::Proxy;
+use super::refusal;
+use crate::snapshot::store::SnapshotStore;
+
+/// What every HTTP/2 connection begins with (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How much is read at first: the whole head, most of the time.
+const FIRST_READ: usize = 512;
+
+/// After how many malformed requests an HTTP/2 connection is closed.
+const MALFORMED_STREAMS: u32 = 32;
 
 /// The application behind every listener, one for each worker.
 pub struct FrontDoor {
     proxy: Arc<HttpProxy<Proxy>>,
+    store: Arc<SnapshotStore>,
+    /// Turned to true: connections without a request are closed.
+    closed: watch::Sender<bool>,
 }
 
 impl FrontDoor {
@@ -25,27 +45,134 @@ impl FrontDoor {
             threads: 1,
             ..ServerConf::default()
         };
-        let mut proxy = http_proxy(&Arc::new(conf), hooks);
-        let mut options = HttpServerOptions::default();
-        options.h2c = true;
-        proxy.server_options = Some(options);
+        let store = hooks.store.clone();
         Self {
-            proxy: Arc::new(proxy),
+            proxy: Arc::new(http_proxy(&Arc::new(conf), hooks)),
+            store,
+            closed: watch::Sender::new(false),
         }
     }
-}
 
-#[async_trait]
-impl ServerApp for FrontDoor {
-    async fn process_new(
+    /// Serves a connection to its end.
+    pub async fn serve(
         self: &Arc<Self>,
-        stream: Stream,
+        socket: TcpStream,
+        peer: SocketAddr,
         shutdown: &ShutdownWatch,
-    ) -> Option<Stream> {
-        self.proxy.process_new(stream, shutdown).await
+    ) {
+        let mut stream = ClientConnection::accepted(socket, peer, &self.store);
+        let connection = stream.connection().clone();
+        match self.is_http2(&mut stream).await {
+            Some(true) => self.serve_http2(stream, &connection, shutdown).await,
+            Some(false) => {
+                let served = self.serve_http1(stream, &connection, shutdown);
+                connection.serve(served).await;
+            }
+            None => drop(stream),
+        }
+        if let Some(left) = connection.left() {
+            refusal::hear_out(left).await;
+        }
     }
 
-    async fn cleanup(&self) {
+    /// Closes the connections that have no request.
+    pub async fn close_idle(&self) {
+        self.closed.send_replace(true);
         self.proxy.http_cleanup().await;
+    }
+
+    /// Whether the client begins as HTTP/2 does. `None`: it did not begin at all.
+    async fn is_http2(&self, stream: &mut ClientStream) -> Option<bool> {
+        let mut closed = self.closed.subscribe();
+        let mut seen = [0; FIRST_READ];
+        let mut length = 0;
+        loop {
+            let read = tokio::select! {
+                // What has come already is served.
+                biased;
+                read = stream.read(&mut seen[length..]) => read.unwrap_or(0),
+                _ = closed.wait_for(|closed| *closed), if length == 0 => 0,
+            };
+            length += read;
+            let compared = length.min(PREFACE.len());
+            let decided = seen[..compared] != PREFACE[..compared] || compared == PREFACE.len();
+            if decided || read == 0 {
+                stream.put_back(&seen[..length]);
+                return (length > 0).then(|| seen.starts_with(PREFACE));
+            }
+        }
+    }
+
+    async fn serve_http1(
+        &self,
+        stream: ClientStream,
+        connection: &ClientConnection,
+        shutdown: &ShutdownWatch,
+    ) {
+        let mut session = ServerSession::new_http1(Box::new(stream));
+        // Without a timer of pingora's: the connection has a deadline for that.
+        session.set_keepalive(Some(0));
+        while let Some(reused) = self.proxy.process_new_http(session, shutdown).await {
+            connection.rest();
+            let (stream, settings) = reused.consume();
+            session = ServerSession::new_http1(stream);
+            if let Some(settings) = settings {
+                settings.apply_to_session(&mut session);
+            }
+        }
+    }
+
+    async fn serve_http2(
+        &self,
+        stream: ClientStream,
+        connection: &Arc<ClientConnection>,
+        shutdown: &ShutdownWatch,
+    ) {
+        let digest = Arc::new(Digest {
+            socket_digest: stream.get_socket_digest(),
+            ..Digest::default()
+        });
+        let mut options = default_h2_options();
+        // More than is taken: what is above the limit shall be refused, counted and logged as any other request.
+        let most = 2 * connection.traffic().request.header_bytes;
+        options.max_header_list_size(u32::try_from(most).unwrap_or(u32::MAX));
+        let Ok(mut streams) = handshake(Box::new(stream), Some(options)).await else {
+            return;
+        };
+        connection.multiplex();
+        let (mut shutdown, mut closing, mut malformed) = (shutdown.clone(), false, 0);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = shutdown.wait_for(|shutdown| *shutdown), if !closing => {
+                    streams.graceful_shutdown();
+                    closing = true;
+                    continue;
+                }
+                accepted = HttpSession::from_h2_conn(&mut streams, digest.clone()) => accepted,
+            };
+            match accepted {
+                Ok(Some(H2Accept::Session(session))) => {
+                    let open = connection.begin_stream();
+                    if !closing && connection.is_spent() {
+                        streams.graceful_shutdown();
+                        closing = true;
+                    }
+                    let (proxy, shutdown) = (self.proxy.clone(), shutdown.clone());
+                    tokio::spawn(async move {
+                        let session = ServerSession::new_http2(session);
+                        proxy.process_new_http(session, &shutdown).await;
+                        drop(open);
+                    });
+                }
+                Ok(Some(H2Accept::Rejected)) => {
+                    malformed += 1;
+                    if malformed == MALFORMED_STREAMS {
+                        return;
+                    }
+                }
+                Ok(None) | Err(_) => return,
+            }
+        }
     }
 }

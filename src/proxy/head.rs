@@ -6,9 +6,9 @@ use http::header::{HOST, HeaderMap};
 use http::{HeaderName, HeaderValue, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 
-use crate::cluster::split_port;
 use crate::edit::HeaderSink;
 use crate::identity::Rules;
+use crate::request::limits::FieldSizes;
 use crate::request::{HeaderLookup, RequestHead};
 
 /// Look-up in pingora's header map.
@@ -30,11 +30,19 @@ impl HeaderLookup for Fields<'_> {
             visit(name.as_str());
         }
     }
+
+    fn sizes(&self) -> FieldSizes {
+        let mut sizes = FieldSizes::default();
+        for (name, value) in self.0 {
+            sizes.add(name.as_str().as_bytes(), value.as_bytes());
+        }
+        sizes
+    }
 }
 
 /// A request's target in parts.
 pub struct Target<'a> {
-    host: &'a str,
+    authority: &'a str,
     path: &'a str,
     query: Option<&'a str>,
     /// Whether the request line had a whole URL, so that path and query must be sent upstream in its place.
@@ -68,7 +76,7 @@ impl<'a> Target<'a> {
             from_uri.or(field).unwrap_or_default()
         };
         Some(Self {
-            host: split_port(authority).0,
+            authority,
             path: request.uri.path(),
             query: request.uri.query(),
             absolute,
@@ -94,7 +102,7 @@ pub fn head<'a>(
 ) -> RequestHead<'a> {
     RequestHead {
         method: request.method.as_str(),
-        host: target.host,
+        authority: target.authority,
         path: target.path,
         query: target.query,
         headers: fields,

@@ -14,11 +14,12 @@ use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext};
 use pingora::{ErrorSource, ErrorType};
 use rand::Rng as _;
 
+use super::client::ClientConnection;
 use super::deadlines::Wait;
 use super::exchange::Exchange;
 use super::failure::{cause_of, explanation, status_of};
 use super::head::{Fields, Target, head};
-use super::intake::{client_ip, dispatched, is_https};
+use super::intake::{bound, client_ip, dispatched, fits, is_https};
 use super::peer::peer;
 use super::reply;
 use crate::canary::Cause;
@@ -29,9 +30,6 @@ use crate::forward::{self, Attempt, Served};
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Gauge;
-
-/// How long an idle client connection is kept (`server.timeouts.idle`).
-const CLIENT_IDLE_SECONDS: u64 = 75;
 
 /// The proxy that a worker's pingora calls.
 pub struct Proxy {
@@ -64,16 +62,16 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         exchange: &mut Exchange,
     ) -> pingora::Result<bool> {
-        // `None` is what drain sets: this response is the connection's last.
-        if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(CLIENT_IDLE_SECONDS));
-        }
-        session.set_pipelining_enabled(true);
+        bound(session, exchange);
         let (dispatch, target) = dispatched(session, exchange);
         match dispatch {
             Dispatch::Refuse(refusal) => {
                 exchange.route = refusal.route;
                 exchange.own_status = Some(refusal.status.as_u16());
+                if matches!(refusal.status.as_u16(), 413 | 431) {
+                    // The rest of it is not worth reading.
+                    session.set_keepalive(None);
+                }
                 reply::error(session, refusal.status, &refusal.why).await?;
                 Ok(true)
             }
@@ -145,7 +143,7 @@ impl ProxyHttp for Proxy {
 
     async fn request_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         _: bool,
         exchange: &mut Exchange,
@@ -153,7 +151,7 @@ impl ProxyHttp for Proxy {
         if body.as_ref().is_some_and(|chunk| !chunk.is_empty()) {
             exchange.body_arrived(Instant::now());
         }
-        Ok(())
+        fits(session, exchange)
     }
 
     async fn upstream_request_filter(
@@ -201,10 +199,16 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
+        // RFC 9110, section 15.2.2: only an answer to a request's Upgrade. Passed on, client and gateway would take what
+        // follows for different things.
+        if response.status == StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
+            let why = "the upstream switches protocols unasked";
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
+        }
         // 1xx comes before the response, 101 is one.
         let begun = !response.status.is_informational()
             || response.status == StatusCode::SWITCHING_PROTOCOLS;
@@ -221,6 +225,10 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            // What follows is no body: it may be silent as long as it likes.
+            session.set_read_timeout(None);
+        }
         let (Some(passage), Some((index, route))) = (&exchange.passage, exchange.forward()) else {
             return Ok(());
         };
@@ -315,6 +323,8 @@ impl ProxyHttp for Proxy {
             && session.response_written().is_none()
         {
             exchange.own_status = Some(status.as_u16());
+            // pingora closes the connection after an error: the client must not send its next request on it.
+            session.set_keepalive(None);
             if let Err(e) = reply::error(session, status, explanation(status)).await {
                 tracing::debug!(error = %e, "an error response could not be sent");
             }
@@ -327,6 +337,9 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, exchange: &mut Exchange) {
+        if !session.is_body_done() {
+            ClientConnection::current(ClientConnection::leave_unread);
+        }
         self.record(session, exchange);
     }
 

@@ -2,13 +2,50 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use http::header::TRANSFER_ENCODING;
 use http::{HeaderValue, Version};
-use pingora::prelude::Session;
+use pingora::ErrorType;
+use pingora::prelude::{Error, Session};
 use rand::Rng as _;
 
+use super::client::ClientConnection;
 use super::exchange::Exchange;
 use super::head::{Fields, Target, head};
 use crate::dispatch::{Dispatch, Refusal, dispatch};
+
+/// Bounds how long the rest of the exchange may take, and ends a connection that has had all its requests.
+pub(super) fn bound(session: &mut Session, exchange: &Exchange) {
+    let traffic = &exchange.snapshot.traffic;
+    let spent = ClientConnection::current(|connection| {
+        connection.begin_request();
+        connection.is_spent()
+    });
+    if spent == Some(true) {
+        session.set_keepalive(None);
+    }
+    // Servers disagree on where some chunked bodies end; what stands behind one is never taken for a request that was
+    // sent ahead.
+    let chunked = session.req_header().headers.contains_key(TRANSFER_ENCODING);
+    session.set_pipelining_enabled(!chunked);
+    session.set_read_timeout(Some(traffic.body_read));
+    if session.is_http2() {
+        // Its streams share a connection, which has a deadline for all of them only.
+        session.set_write_timeout(Some(traffic.write));
+    }
+}
+
+/// Holds the body to `server.limits.body_bytes`, as far as it has come.
+pub(super) fn fits(session: &Session, exchange: &Exchange) -> pingora::Result<()> {
+    let read = session.body_bytes_read() as u64;
+    match exchange.snapshot.traffic.request.check_body(read) {
+        // What follows an upgrade is no body.
+        Err(large) if !session.was_upgraded() => {
+            let status = ErrorType::HTTPStatus(large.status().as_u16());
+            Err(Error::explain(status, "the request's body is too large").into_down())
+        }
+        _ => Ok(()),
+    }
+}
 
 /// What is to be done with the request, and the target to send in place of a whole URL.
 pub(super) fn dispatched(session: &Session, exchange: &mut Exchange) -> (Dispatch, Option<String>) {

@@ -39,7 +39,7 @@ impl Proxy {
             total_time: exchange.started.elapsed(),
             moment: exchange.moment,
             method: request.method.as_str(),
-            host: head.map_or("", |head| head.host),
+            host: head.map_or("", |head| head.host()),
             path: head.map_or("", |head| head.path),
             user_id: None,
             client: peer,

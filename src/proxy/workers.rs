@@ -3,14 +3,10 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use pingora::apps::ServerApp as _;
-use pingora::protocols::l4::stream::Stream as L4Stream;
-use pingora::protocols::{GetSocketDigest as _, SocketDigest};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
@@ -18,6 +14,9 @@ use super::connections::{Connections, OpenConnection};
 use super::deadlines;
 use super::front_door::FrontDoor;
 use super::hooks::Proxy;
+use super::refusal::Doorman;
+use crate::snapshot::store::SnapshotStore;
+use crate::telemetry::metrics::ConnectionFigures;
 
 /// How long accepting pauses after an error, such as the process being out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -53,18 +52,35 @@ struct Desk {
     connections: Arc<Connections>,
 }
 
+/// How many connections may pass.
+pub struct Gate {
+    /// Where `server.limits.connections` is.
+    pub store: Arc<SnapshotStore>,
+    /// What counts them.
+    pub figures: Arc<ConnectionFigures>,
+}
+
+impl Gate {
+    /// Whether one more may pass.
+    fn is_open(&self) -> bool {
+        let most = self.store.peek().traffic.connections;
+        usize::try_from(self.figures.open.get()).is_ok_and(|open| open < most)
+    }
+}
+
 impl Workers {
     /// Starts `count` workers on sockets that [`super::listener::bind`] made. `hooks` is called once for each.
     pub fn start(
         count: usize,
         listeners: Vec<TcpListener>,
+        gate: Gate,
         hooks: impl Fn() -> Proxy,
     ) -> io::Result<Self> {
         let (closing, _) = watch::channel(false);
         let (closed, _) = watch::channel(false);
         let (mut workers, mut desks) = (Vec::new(), Vec::new());
         for index in 0..count.max(1) {
-            let (worker, desk) = Worker::start(index, FrontDoor::new(hooks()), &closing)?;
+            let (worker, desk) = Worker::start(index, FrontDoor::new(hooks()), &gate, &closing)?;
             workers.push(worker);
             desks.push(desk);
         }
@@ -72,7 +88,7 @@ impl Workers {
         let stop = closed.subscribe();
         let acceptor = std::thread::Builder::new()
             .name("serin-accept".into())
-            .spawn(move || runtime.block_on(accept_all(listeners, &desks, stop)))?;
+            .spawn(move || runtime.block_on(accept_all(listeners, &desks, &gate, stop)))?;
         Ok(Self {
             workers,
             acceptor,
@@ -92,7 +108,7 @@ impl Workers {
         self.close_connections();
         self.closed.send_replace(true);
         for worker in &self.workers {
-            worker.app.cleanup().await;
+            worker.app.close_idle().await;
         }
         let all_ended = async {
             for worker in &self.workers {
@@ -130,11 +146,15 @@ impl Worker {
     fn start(
         index: usize,
         app: FrontDoor,
+        gate: &Gate,
         closing: &watch::Sender<bool>,
     ) -> io::Result<(Self, Desk)> {
         let (inbox, connections_in) = mpsc::unbounded_channel();
         let (cut, cut_off) = watch::channel(false);
-        let (app, connections) = (Arc::new(app), Arc::new(Connections::default()));
+        let (app, connections) = (
+            Arc::new(app),
+            Arc::new(Connections::new(gate.figures.clone())),
+        );
         let runtime = runtime()?;
         let (served, shutdown) = (app.clone(), closing.subscribe());
         let thread = std::thread::Builder::new()
@@ -187,30 +207,31 @@ async fn serve(accepted: Accepted, app: &Arc<FrontDoor>, shutdown: &watch::Recei
             return;
         }
     };
-    let digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
-    // Known already; it saves the system call of asking for it.
-    let _ = digest.peer_addr.set(Some(accepted.peer.into()));
-    let mut stream = L4Stream::from(socket);
-    stream.set_socket_digest(digest);
-    if stream.set_nodelay().is_err() {
+    if socket.set_nodelay(true).is_err() {
         // The client is gone already.
         return;
     }
-    app.process_new(Box::new(stream), shutdown).await;
+    app.serve(socket, accepted.peer, shutdown).await;
 }
 
 /// Accepts on every listener until told to stop.
-async fn accept_all(listeners: Vec<TcpListener>, desks: &[Desk], mut stop: watch::Receiver<bool>) {
+async fn accept_all(
+    listeners: Vec<TcpListener>,
+    desks: &[Desk],
+    gate: &Gate,
+    mut stop: watch::Receiver<bool>,
+) {
+    let doorman = Doorman::new();
     let loops = listeners
         .into_iter()
-        .map(|listener| accept(listener, desks));
+        .map(|listener| accept(listener, desks, gate, &doorman));
     tokio::select! {
         _ = stop.wait_for(|stop| *stop) => {}
         _ = futures_util::future::join_all(loops) => {}
     }
 }
 
-async fn accept(listener: TcpListener, desks: &[Desk]) {
+async fn accept(listener: TcpListener, desks: &[Desk], gate: &Gate, doorman: &Doorman) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -219,7 +240,14 @@ async fn accept(listener: TcpListener, desks: &[Desk]) {
         }
     };
     loop {
-        let accepted = listener.accept().await;
+        let accepted = match listener.accept().await {
+            Ok((socket, _)) if !gate.is_open() => {
+                gate.figures.refused.inc();
+                doorman.turn_away(socket);
+                continue;
+            }
+            accepted => accepted,
+        };
         let accepted = accepted.and_then(|(socket, peer)| Ok((socket.into_std()?, peer)));
         match accepted {
             Ok((socket, peer)) => {

@@ -17,6 +17,7 @@ use crate::source::file::{FileEvent, read};
 use crate::source::{SourceStatus, Stage};
 use crate::telemetry::log::LogControl;
 use crate::telemetry::metrics::ReloadCounters;
+use crate::telemetry::service_manager::ServiceManager;
 
 /// How a text becomes a configuration: [`crate::config`]'s compiler in this process's environment, or a test's.
 pub type Compile = dyn Fn(&str) -> Result<Config, Vec<Diagnostic>> + Send + Sync;
@@ -87,6 +88,7 @@ pub struct Reloader {
     compile: Arc<Compile>,
     publisher: PublisherHandle,
     log: Option<LogControl>,
+    service_manager: Option<ServiceManager>,
     source: Arc<SourceStatus>,
     counters: Arc<ReloadCounters>,
     /// What the process was started with.
@@ -120,6 +122,8 @@ pub struct Parts {
     pub publisher: PublisherHandle,
     /// The log, whose level and format may change; `None` leaves it alone.
     pub log: Option<LogControl>,
+    /// Whoever started this process and wants to know of reloads.
+    pub service_manager: Option<ServiceManager>,
     /// How the file is doing.
     pub source: Arc<SourceStatus>,
     /// How often it was reloaded.
@@ -139,6 +143,7 @@ impl Reloader {
             compile: parts.compile,
             publisher: parts.publisher,
             log: parts.log,
+            service_manager: parts.service_manager,
             source: parts.source,
             counters: parts.counters,
             started_with: first.process.clone(),
@@ -156,6 +161,7 @@ impl Reloader {
     /// Reads the file and puts what it says in force, even if it has not changed.
     pub async fn reload(&self, cause: Cause) -> Result<ReloadReport, ReloadFailure> {
         let mut turn = self.turn.lock().await;
+        self.announce();
         let path = self.path.clone();
         let text = tokio::task::spawn_blocking(move || read(&path).map_err(|e| e.to_string()));
         let result = match text.await.unwrap_or_else(|panic| Err(panic.to_string())) {
@@ -183,6 +189,7 @@ impl Reloader {
                     if turn.judged == hash(&text) {
                         continue;
                     }
+                    self.announce();
                     let result = self.put_in_force(text, &mut turn).await;
                     self.note(Cause::Changed, &result);
                 }
@@ -192,6 +199,19 @@ impl Reloader {
                 }
             }
         }
+    }
+
+    /// Tells the service manager, if there is one, that traffic is taken, and on which generation.
+    pub fn tell_ready(&self) {
+        let Some(manager) = self.service_manager else {
+            return;
+        };
+        let generation = self.publisher.store().load().generation;
+        let status = match &self.state().last.result {
+            Ok(()) => format!("serving generation {generation}"),
+            Err(failure) => format!("serving generation {generation}; last reload: {failure}"),
+        };
+        manager.ready(&status);
     }
 
     /// The file.
@@ -301,6 +321,14 @@ impl Reloader {
             cause: Some(cause),
             result: result.as_ref().map(|_| ()).map_err(Clone::clone),
         };
+        self.tell_ready();
+    }
+
+    /// Tells the service manager, if there is one, that a reload begins. [`Self::note`] tells of its end.
+    fn announce(&self) {
+        if let Some(manager) = self.service_manager {
+            manager.reloading();
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -3,6 +3,7 @@
 use http::HeaderName;
 
 use super::{HeaderLookup, RequestHead};
+use crate::cluster::split_port;
 use crate::identity::{Place, Rules, Trust};
 
 /// Why a request is refused with 400.
@@ -12,6 +13,10 @@ pub enum Unclean {
     /// section 6.3).
     #[error("Content-Length is not one number, or stands beside Transfer-Encoding")]
     ContentLength,
+    /// More than one `Transfer-Encoding`, or one that is not just `chunked`: the only coding that is known here, and not
+    /// to be applied twice (RFC 9112, section 6.1).
+    #[error("Transfer-Encoding is not just chunked")]
+    TransferEncoding,
     /// More than one `Host`, none in HTTP/1.1, or one that is not host and port (RFC 9112, section 3.2).
     #[error("Host is missing, repeated or malformed")]
     Host,
@@ -30,6 +35,7 @@ pub enum Unclean {
 pub fn check(head: &RequestHead<'_>, rules: &Rules, host_required: bool) -> Result<(), Unclean> {
     let headers = head.headers;
     check_content_length(headers)?;
+    check_transfer_encoding(headers)?;
     check_host(head, host_required)?;
     let mut lookalike = false;
     headers.visit_names(&mut |name| {
@@ -63,18 +69,47 @@ fn check_content_length(headers: &dyn HeaderLookup) -> Result<(), Unclean> {
     Ok(())
 }
 
+fn check_transfer_encoding(headers: &dyn HeaderLookup) -> Result<(), Unclean> {
+    let (mut count, mut chunked) = (0, true);
+    headers.visit("transfer-encoding", &mut |value| {
+        count += 1;
+        chunked &= value.trim_ascii().eq_ignore_ascii_case(b"chunked");
+    });
+    if count > 1 || !chunked {
+        return Err(Unclean::TransferEncoding);
+    }
+    Ok(())
+}
+
 fn check_host(head: &RequestHead<'_>, required: bool) -> Result<(), Unclean> {
     let (mut count, mut clean) = (0, true);
     head.headers.visit("host", &mut |value| {
         count += 1;
         clean &= value
             .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=:[]%".contains(byte));
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=:[]%".contains(byte))
+            && std::str::from_utf8(value).is_ok_and(is_host_and_port);
     });
-    if count > 1 || !clean || (head.host.is_empty() && required) {
+    if count > 1 || !clean || (head.authority.is_empty() && required) {
         return Err(Unclean::Host);
     }
     Ok(())
+}
+
+/// Whether colons stand in brackets or before the port, and the port is none, empty (RFC 3986, section 3.2.3, allows
+/// it) or a number that a port can be.
+fn is_host_and_port(authority: &str) -> bool {
+    let (host, port) = split_port(authority);
+    let inside = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let host_is_clean = match inside {
+        Some(address) => !address.contains(['[', ']']),
+        None => !host.contains(['[', ']', ':']),
+    };
+    let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    host_is_clean
+        && port.is_none_or(|port| port.is_empty() || (digits(port) && port.parse::<u16>().is_ok()))
 }
 
 fn check_ids(head: &RequestHead<'_>, rules: &Rules) -> Result<(), Unclean> {

@@ -70,7 +70,7 @@ impl Router {
         head: &RequestHead<'_>,
         path: &NormalPath<'_>,
     ) -> Option<RouteIndex> {
-        let host = lower_case(head.host);
+        let host = lower_case(head.host());
         let host = host.strip_suffix('.').unwrap_or(&host);
         let in_table = |table: &PathTable| table.find(routes, head, path.as_str());
         if let Some(found) = self.exact_hosts.get(host).and_then(in_table) {

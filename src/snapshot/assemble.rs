@@ -60,6 +60,7 @@ pub fn assemble(
         flags: config.flags.clone(),
         identity: config.identity.clone(),
         logging: config.logging.clone(),
+        traffic: config.traffic,
         unrouted: meters.deployment("-", "-"),
         warnings,
     }

@@ -9,7 +9,7 @@ use super::offline::{Offline, Unread};
 use crate::cluster::policy::{UpstreamPolicy, UrlPolicy};
 use crate::cluster::{Balance, UpstreamUrl};
 use crate::config::{
-    AccessPolicy, Config, Level, LogFormat, Logging, Process, ServiceConfig, UserIdPolicy,
+    AccessPolicy, Config, Level, LogFormat, Logging, Process, ServiceConfig, Traffic, UserIdPolicy,
 };
 use crate::context::Field;
 use crate::digest::Digest;
@@ -109,6 +109,7 @@ pub(crate) fn config(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Config {
             access: AccessPolicy::Off,
             user_id: UserIdPolicy::Omit,
         },
+        traffic: Traffic::default(),
         process: Process {
             listeners: Vec::new(),
             admin: ([127, 0, 0, 1], 9900).into(),

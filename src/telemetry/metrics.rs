@@ -39,6 +39,15 @@ impl Gauge {
     }
 }
 
+/// The clients' connections.
+#[derive(Debug, Default)]
+pub struct ConnectionFigures {
+    /// Those that are open.
+    pub open: Gauge,
+    /// Those that were turned away because there were too many.
+    pub refused: Counter,
+}
+
 /// How often `routes.yaml` was reloaded.
 #[derive(Debug, Default)]
 pub struct ReloadCounters {
@@ -57,6 +66,8 @@ pub struct Metrics {
     pub store: Arc<SnapshotStore>,
     /// Requests that are being served: counted up and down by the proxy.
     pub active: Arc<Gauge>,
+    /// The clients' connections: counted by the proxy, too.
+    pub connections: Arc<ConnectionFigures>,
     /// How the file's reloads went.
     pub reloads: Arc<ReloadCounters>,
     /// Where configuration and flags come from.

@@ -8,12 +8,17 @@
 mod admin;
 mod cli;
 mod demo;
+mod deploy;
 mod dns;
 mod floors;
+mod framing;
 mod harness;
 mod identity;
 mod lifecycle;
+mod limits;
 mod reload;
 mod rescue;
 mod routing;
+mod service_manager;
 mod split;
+mod timeouts;

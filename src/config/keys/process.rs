@@ -26,7 +26,7 @@ pub(super) static ADMIN: Shape = text_or_map(Text::Any, &ADMIN_KEYS);
 static ADMIN_KEYS: [Key; 2] = [
     key(
         "address",
-        "Address and port; default 127.0.0.1:9900.",
+        "Address and port; default 127.0.0.1:9900. Beyond loopback only probes and metrics answer.",
         &TEXT,
     ),
     later("tokens"),
@@ -61,9 +61,70 @@ pub(super) static SERVER: Shape = map(&[
     later("ready_without_flags"),
     later("snapshot_max_age"),
     later("removal_guard"),
-    later("limits"),
-    later("timeouts"),
+    key("limits", "How much one client may take.", &LIMITS),
+    key(
+        "timeouts",
+        "How long a client may keep one waiting.",
+        &TIMEOUTS,
+    ),
 ]);
+
+static LIMITS: Shape = map(&[
+    key(
+        "header_bytes",
+        "The largest head of a request, else 431; default 64KiB, at most 1MiB.",
+        &SIZE,
+    ),
+    key(
+        "headers",
+        "The most header fields of a request, else 431; default 128.",
+        &HEADERS,
+    ),
+    key(
+        "body_bytes",
+        "The largest body of a request, else 413; default none.",
+        &SIZE_OR_NONE,
+    ),
+    key(
+        "connections",
+        "The most connections of clients at a time, else 503; default 20000.",
+        &CONNECTIONS,
+    ),
+    key(
+        "requests_per_connection",
+        "After how many requests a connection is closed; default 10000.",
+        &REQUESTS,
+    ),
+]);
+
+static TIMEOUTS: Shape = map(&[
+    key(
+        "header_read",
+        "From a request's first octet to the end of its head, else 408; default 10s.",
+        &DURATION,
+    ),
+    key(
+        "idle",
+        "How long a connection is kept without a request; default 75s.",
+        &DURATION,
+    ),
+    key(
+        "body_read",
+        "How long the next piece of an HTTP/1 request's body may take, else 408; default 30s.",
+        &DURATION,
+    ),
+    key(
+        "write",
+        "How long a client may take nothing of a response; default 30s.",
+        &DURATION,
+    ),
+]);
+
+static HEADERS: Shape = text(Text::Integer(1, 256));
+static CONNECTIONS: Shape = text(Text::Integer(1, 10_000_000));
+static REQUESTS: Shape = text(Text::Integer(1, u32::MAX));
+static SIZE: Shape = text(Text::Size);
+static SIZE_OR_NONE: Shape = text(Text::SizeOrNone);
 
 static THREADS: Shape = text(Text::Integer(0, 1024));
 

@@ -103,11 +103,13 @@ fn admin(reader: &mut Reader, root: &Node, listeners: &[SocketAddr]) -> SocketAd
     if !address.ip().to_canonical().is_loopback() {
         reader
             .problems
-            .error(
+            .warning(
                 node.span,
-                "an admin address that is not loopback needs `admin.tokens`",
+                "at an address that is not loopback, only /livez, /readyz and /metrics answer",
             )
-            .hint("`tokens` is not supported yet: use 127.0.0.1 or [::1]");
+            .hint(
+                "the rest needs `admin.tokens`, not supported yet; 127.0.0.1 or [::1] has it all",
+            );
     }
     address
 }

@@ -118,7 +118,10 @@ pub fn check_claims(
     let lists = entries
         .iter()
         .filter_map(|entry| entry.value.get("canaries"));
+    // What could not be read might have named any flag.
+    let mut known = services.len() == entries.len();
     for node in lists.flat_map(Node::items) {
+        known &= !node.has_placeholder();
         let Some(name) = reader.name(node).filter(|name| !name.contains('*')) else {
             continue;
         };
@@ -137,12 +140,21 @@ pub fn check_claims(
         }
     }
     for entry in root.get("flags").map(Node::entries).unwrap_or_default() {
-        check_owner(reader, entry, services);
+        if !check_owner(reader, entry, services) && known {
+            let message = format!(
+                "`{}` is a canary of no service: nobody is sent there",
+                entry.key
+            );
+            reader.problems.warning(entry.key_span, message).hint(
+                "name it in a service's `canaries`; without that key they are \"<service>.*\"",
+            );
+        }
     }
 }
 
-/// Of the services whose `canaries` match a flag, the one with the longest literal prefix has it.
-fn check_owner(reader: &mut Reader, flag: &Entry, services: &[ServiceConfig]) {
+/// Of the services whose `canaries` match a flag, the one with the longest literal prefix has it. Whether there is
+/// any.
+fn check_owner(reader: &mut Reader, flag: &Entry, services: &[ServiceConfig]) -> bool {
     let claims = services.iter().filter_map(|service| {
         let matching = service
             .canaries
@@ -168,4 +180,5 @@ fn check_owner(reader: &mut Reader, flag: &Entry, services: &[ServiceConfig]) {
             .error(flag.key_span, message)
             .hint("name it in the `canaries` of one of them");
     }
+    !best.is_empty()
 }

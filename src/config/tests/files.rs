@@ -23,7 +23,7 @@ fn the_files_of_the_repository_pass_without_warnings() {
 
 #[test]
 fn only_services_and_routes_are_needed() {
-    let config = config(&with(""));
+    let config = config("services: { a: http://127.0.0.1:9001 }\nroutes: [{ service: a }]\n");
     let process = &config.process;
     assert_eq!(
         process.listeners,

@@ -27,7 +27,7 @@ fn unknown_keys_come_with_the_nearest_one() {
       |
     3 | server: { colour: red }
       |           ^^^^^^
-      = hint: valid here are `threads`, `state_dir`, `trusted_proxies`, `shutdown_delay`, `shutdown_grace`
+      = hint: valid here are `threads`, `state_dir`, `trusted_proxies`, `shutdown_delay`, `shutdown_grace`, `limits`, `timeouts`
 
     routes.yaml: 1 error
     ");
@@ -189,7 +189,7 @@ routes: [{ service: a, rate_limit: {} }]
 identity: { user_id: [{ jwt: {} }], properties: { email: { claim: email } }, override: {} }
 listeners: [{ address: 127.0.0.1:1, tls: {}, proxy_protocol: true }]
 admin: { tokens: [] }
-server: { ready_without_flags: never, snapshot_max_age: 7d, removal_guard: 5m, limits: {}, timeouts: {} }
+server: { ready_without_flags: never, snapshot_max_age: 7d, removal_guard: 5m }
 unleash: {}
 launchdarkly: {}
 redis: {}
@@ -323,32 +323,20 @@ error: `tokens` is not supported yet
 error: `ready_without_flags` is not supported yet
   --> routes.yaml:18:11
    |
-18 | server: { ready_without_flags: never, snapshot_max_age: 7d, removal_guard: 5m, limits: {}, timeouts: {} }
+18 | server: { ready_without_flags: never, snapshot_max_age: 7d, removal_guard: 5m }
    |           ^^^^^^^^^^^^^^^^^^^
 
 error: `snapshot_max_age` is not supported yet
   --> routes.yaml:18:39
    |
-18 | server: { ready_without_flags: never, snapshot_max_age: 7d, removal_guard: 5m, limits: {}, timeouts: {} }
+18 | server: { ready_without_flags: never, snapshot_max_age: 7d, removal_guard: 5m }
    |                                       ^^^^^^^^^^^^^^^^
 
 error: `removal_guard` is not supported yet
   --> routes.yaml:18:61
    |
-18 | server: { ready_without_flags: never, snapshot_max_age: 7d, removal_guard: 5m, limits: {}, timeouts: {} }
+18 | server: { ready_without_flags: never, snapshot_max_age: 7d, removal_guard: 5m }
    |                                                             ^^^^^^^^^^^^^
-
-error: `limits` is not supported yet
-  --> routes.yaml:18:80
-   |
-18 | server: { ready_without_flags: never, snapshot_max_age: 7d, removal_guard: 5m, limits: {}, timeouts: {} }
-   |                                                                                ^^^^^^
-
-error: `timeouts` is not supported yet
-  --> routes.yaml:18:92
-   |
-18 | server: { ready_without_flags: never, snapshot_max_age: 7d, removal_guard: 5m, limits: {}, timeouts: {} }
-   |                                                                                            ^^^^^^^^
 
 error: `unleash` is not supported yet
   --> routes.yaml:19:1
@@ -380,7 +368,7 @@ error: `attribution` is not supported yet
 23 | attribution: {}
    | ^^^^^^^^^^^
 
-routes.yaml: 30 errors
+routes.yaml: 28 errors
 ");
 }
 

@@ -1,8 +1,11 @@
 //! `listeners`, `admin`, `server`, `logging` and `canary_urls`.
 
+use std::time::Duration;
+
 use super::{check_with, config, with};
-use crate::config::{AccessPolicy, Level, LogFormat, UserIdPolicy};
+use crate::config::{AccessPolicy, Level, LogFormat, Traffic, UserIdPolicy};
 use crate::flag::Share;
+use crate::request::limits::RequestLimits;
 
 #[test]
 fn the_process_is_compiled() {
@@ -31,6 +34,97 @@ logging: { level: warn, format: text, access: all, user_id: plain }
         .logging
         .access;
     assert_eq!(Some(sampled), Share::new(50).map(AccessPolicy::Sampled));
+}
+
+#[test]
+fn what_clients_may_take_is_compiled() {
+    let default = config(&with("server: {}")).traffic;
+    assert_eq!(default, Traffic::default());
+    let traffic = config(&with(
+        "
+server:
+  limits: { header_bytes: 2KiB, headers: 10, body_bytes: 10MiB, connections: 7, requests_per_connection: 3 }
+  timeouts: { header_read: 1s, idle: 2s, body_read: 3s, write: 250ms }
+",
+    ))
+    .traffic;
+    let expected = Traffic {
+        request: RequestLimits {
+            header_bytes: 2048,
+            headers: 10,
+            body_bytes: Some(10 << 20),
+        },
+        connections: 7,
+        requests_per_connection: 3,
+        header_read: Duration::from_secs(1),
+        idle: Duration::from_secs(2),
+        body_read: Duration::from_secs(3),
+        write: Duration::from_millis(250),
+    };
+    assert_eq!(traffic, expected);
+    let none = config(&with("server: { limits: { body_bytes: none } }"));
+    assert_eq!(none.traffic, default);
+    assert_eq!(none.digest, config(&with("server: {}")).digest);
+}
+
+#[test]
+fn what_is_wrong_with_what_clients_may_take() {
+    insta::assert_snapshot!(check_with("
+server:
+  limits: { header_bytes: 2MiB, headers: 1000, body_bytes: no, connections: 0, header_byte: 1KiB }
+  timeouts: { idle: 0s, write: 5 }
+"), @r"
+error: `2MiB` is not a size that can stand here
+ --> routes.yaml:5:27
+  |
+5 |   limits: { header_bytes: 2MiB, headers: 1000, body_bytes: no, connections: 0, header_byte: 1KiB }
+  |                           ^^^^
+  = hint: from 1KiB to 1MiB
+
+error: `1000` is not a number that can stand here
+ --> routes.yaml:5:42
+  |
+5 |   limits: { header_bytes: 2MiB, headers: 1000, body_bytes: no, connections: 0, header_byte: 1KiB }
+  |                                          ^^^^
+  = hint: a whole number from 1 to 256
+
+error: `no` is not a size that can stand here
+ --> routes.yaml:5:60
+  |
+5 |   limits: { header_bytes: 2MiB, headers: 1000, body_bytes: no, connections: 0, header_byte: 1KiB }
+  |                                                            ^^
+  = hint: a size is a whole number and a unit, as in 64KiB, 10MiB or 1GiB
+
+error: `0` is not a number that can stand here
+ --> routes.yaml:5:77
+  |
+5 |   limits: { header_bytes: 2MiB, headers: 1000, body_bytes: no, connections: 0, header_byte: 1KiB }
+  |                                                                             ^
+  = hint: a whole number from 1 to 10000000
+
+error: unknown key `header_byte`
+ --> routes.yaml:5:80
+  |
+5 |   limits: { header_bytes: 2MiB, headers: 1000, body_bytes: no, connections: 0, header_byte: 1KiB }
+  |                                                                                ^^^^^^^^^^^
+  = hint: did you mean `header_bytes`?
+
+error: `0s` is not a time limit
+ --> routes.yaml:6:21
+  |
+6 |   timeouts: { idle: 0s, write: 5 }
+  |                     ^^
+  = hint: a time limit is longer than 0
+
+error: `5` is not a time limit
+ --> routes.yaml:6:32
+  |
+6 |   timeouts: { idle: 0s, write: 5 }
+  |                                ^
+  = hint: a duration is a whole number and a unit, as in 250ms, 10s, 5m, 1h or 30d
+
+routes.yaml: 7 errors
+");
 }
 
 #[test]
@@ -68,12 +162,12 @@ error: `address` is missing
   |                                                                        ^^
   = hint: Address and port, as in 0.0.0.0:8080.
 
-error: an admin address that is not loopback needs `admin.tokens`
+warning: at an address that is not loopback, only /livez, /readyz and /metrics answer
  --> routes.yaml:5:8
   |
 5 | admin: 0.0.0.0:9900
   |        ^^^^^^^^^^^^
-  = hint: `tokens` is not supported yet: use 127.0.0.1 or [::1]
+  = hint: the rest needs `admin.tokens`, not supported yet; 127.0.0.1 or [::1] has it all
 
 error: `5000` is not a number that can stand here
  --> routes.yaml:6:20
@@ -136,7 +230,7 @@ error: `*` is not a network or a host name
   |                                                                        ^^^
   = hint: as in 10.0.0.0/8, api.example.com or *.svc.cluster.local
 
-routes.yaml: 12 errors, 2 warnings
+routes.yaml: 11 errors, 3 warnings
 ");
     insta::assert_snapshot!(check_with("listeners: []\nadmin: 127.0.0.1:1\ncanary_urls: {}"), @r#"
     error: there is no listener

@@ -446,3 +446,18 @@ fn a_route_with_an_unreadable_value_still_has_the_rest_checked() {
     routes.yaml: 2 errors
     ");
 }
+
+#[test]
+fn routes_that_stand_in_one_line_are_two() {
+    let text = "services: { a: http://a }\nroutes: [{ service: a }, { service: a }]\n";
+    insta::assert_snapshot!(check(text), @r"
+    warning: this route never matches
+     --> routes.yaml:2:26
+      |
+    2 | routes: [{ service: a }, { service: a }]
+      |                          ^^^^^^^^^^^^^^
+      = hint: the one in line 2 takes the same requests
+
+    routes.yaml: 1 warning
+    ");
+}

@@ -152,3 +152,17 @@ fn a_flag_is_the_canary_of_one_service() {
     config(&TWO.replace("PATTERN", "*"));
     config(&TWO.replace("PATTERN", "search.ui.new"));
 }
+
+#[test]
+fn a_flag_of_no_service_is_pointed_out() {
+    insta::assert_snapshot!(check(&TWO.replace("search.ui.new", "serach.new").replace("PATTERN", "search-ui.*")), @r#"
+    warning: `serach.new` is a canary of no service: nobody is sent there
+     --> routes.yaml:6:10
+      |
+    6 | flags: { serach.new: { url: http://127.0.0.1:2, rings: [{}] } }
+      |          ^^^^^^^^^^
+      = hint: name it in a service's `canaries`; without that key they are "<service>.*"
+
+    routes.yaml: 1 warning
+    "#);
+}

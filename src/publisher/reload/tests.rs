@@ -59,6 +59,7 @@ impl Running {
             compile: Arc::new(compile),
             publisher: publisher.clone(),
             log: None,
+            service_manager: None,
             source: source.clone(),
             counters: counters.clone(),
         };

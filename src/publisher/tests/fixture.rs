@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::cluster::Balance;
 use crate::cluster::policy::{UpstreamPolicy, UrlPolicy};
 use crate::config::{
-    AccessPolicy, Config, Level, LogFormat, Logging, Process, ServiceConfig, UserIdPolicy,
+    AccessPolicy, Config, Level, LogFormat, Logging, Process, ServiceConfig, Traffic, UserIdPolicy,
 };
 use crate::context::Moment;
 use crate::digest::Digest;
@@ -56,6 +56,7 @@ pub(crate) fn config(stable: &str, content: u8) -> Config {
             access: AccessPolicy::All,
             user_id: UserIdPolicy::Plain,
         },
+        traffic: Traffic::default(),
         process: Process {
             listeners: vec!["127.0.0.1:8080".parse().unwrap()],
             admin: "127.0.0.1:9900".parse().unwrap(),

@@ -19,7 +19,7 @@ fn rules(trust: Trust) -> Rules {
 fn head<'a>(headers: &'a HeaderList, peer_trusted: bool) -> RequestHead<'a> {
     RequestHead {
         method: "GET",
-        host: "api.example.com",
+        authority: "api.example.com",
         path: "/",
         query: None,
         headers,
@@ -48,7 +48,31 @@ fn framing_and_host_are_unambiguous() {
             "{value}"
         );
     }
-    for value in ["a, b", "a/x", "a b", "u@a", "a?b"] {
+    assert_eq!(
+        verdict(&[("transfer-encoding", "Chunked ")], anyone),
+        Ok(())
+    );
+    for value in [
+        "chunked, chunked",
+        "gzip, chunked",
+        "identity",
+        "",
+        "chunked;q=1",
+    ] {
+        assert_eq!(
+            verdict(&[("transfer-encoding", value)], anyone),
+            Err(Unclean::TransferEncoding),
+            "{value}"
+        );
+    }
+    let twice = ("transfer-encoding", "chunked");
+    assert_eq!(
+        verdict(&[twice, twice], anyone),
+        Err(Unclean::TransferEncoding)
+    );
+    for value in [
+        "a, b", "a/x", "a b", "u@a", "a?b", "a:99999", "a:80x", "[::1]:x", "a:1:2",
+    ] {
         assert_eq!(
             verdict(&[("host", value)], anyone),
             Err(Unclean::Host),
@@ -59,7 +83,9 @@ fn framing_and_host_are_unambiguous() {
         verdict(&[("host", "a"), ("host", "a")], anyone),
         Err(Unclean::Host)
     );
-    assert_eq!(verdict(&[("host", "[::1]:8080")], anyone), Ok(()));
+    for value in ["[::1]:8080", "[::1]", "a:65535", "a:"] {
+        assert_eq!(verdict(&[("host", value)], anyone), Ok(()), "{value}");
+    }
     assert_eq!(
         verdict(&[("Transfer_Encoding", "chunked")], anyone),
         Err(Unclean::FramingLookalike)

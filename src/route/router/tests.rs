@@ -54,7 +54,7 @@ fn find(routes: &[Route], method: &str, url: &str, fields: &[(&str, &str)]) -> O
     let headers: HeaderList = fields.iter().map(|(name, value)| (*name, *value)).collect();
     let head = RequestHead {
         method,
-        host,
+        authority: host,
         path,
         query,
         headers: &headers,

@@ -57,7 +57,8 @@ impl Page<'_> {
                 .served_by_stable
                 .counts()
                 .map(|count| ("stable", count));
-            for (served, (code, count)) in by_itself.chain(by_stable) {
+            let by_nobody = meter.unserved.counts().map(|count| ("-", count));
+            for (served, (code, count)) in by_itself.chain(by_stable).chain(by_nobody) {
                 let labels = [
                     ("service", service.as_str()),
                     ("assigned", deployment),
@@ -187,6 +188,17 @@ impl Page<'_> {
             "Requests that are being served",
             &active,
         )?;
+        let connections = &metrics.connections;
+        self.gauge(
+            "serin_connections",
+            "Clients' connections that are open",
+            &connections.open.get(),
+        )?;
+        let mut metric = self.counter(
+            "serin_connections_refused",
+            "Clients' connections that were turned away because there were too many",
+        )?;
+        metric.encode_counter::<NoLabelSet, u64, u64>(&connections.refused.get(), None)?;
         let mut family = self.gauges(
             "serin_snapshot_age_seconds",
             "Since the source last confirmed what runs",

@@ -22,6 +22,7 @@ fn metrics() -> (Metrics, PublisherHandle) {
         meters,
         store: publisher.store().clone(),
         active: Arc::default(),
+        connections: Arc::default(),
         reloads: Arc::default(),
         sources: vec![Arc::new(SourceStatus::new("file"))],
         access_log: AccessLog::start(std::io::sink()).unwrap(),

@@ -224,6 +224,11 @@ impl Connection {
 pub(crate) struct H2Connection(http2::SendRequest<BoxBody<Bytes, Infallible>>);
 
 impl H2Connection {
+    /// Whether the other side takes no further requests.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
     /// Connects.
     pub(crate) async fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.expect("a connection");

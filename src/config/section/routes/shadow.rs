@@ -4,9 +4,12 @@ use std::collections::HashMap;
 
 use crate::route::{HostPattern, PathPattern, RouteMatch, ValuePattern};
 
-/// What earlier routes match, each with its line.
+/// What earlier routes match, each with its number and its line: several may stand in one line.
 #[derive(Debug, Default)]
-pub struct Taken(HashMap<Shape, usize>);
+pub struct Taken {
+    routes: usize,
+    shapes: HashMap<Shape, (usize, usize)>,
+}
 
 /// One host, one path, one method, and all that headers and query must be.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,16 +35,17 @@ impl Taken {
                 });
             }
         }
+        self.routes += 1;
         let mut taken_by = None;
         let mut anything_left = false;
         for shape in shapes {
-            match self.0.get(&shape) {
-                // Its own line: a host that it names twice.
-                Some(earlier) if *earlier != line => taken_by = Some(*earlier),
+            match self.shapes.get(&shape) {
+                Some((route, line)) if *route != self.routes => taken_by = Some(*line),
+                // Its own: a host that it names twice.
                 Some(_) => {}
                 None => {
                     anything_left = true;
-                    self.0.insert(shape, line);
+                    self.shapes.insert(shape, (self.routes, line));
                 }
             }
         }

@@ -1,0 +1,248 @@
+//! One client's connection: what it is busy with, until when that may take, and the stream that pingora reads from
+//! and writes to.
+//!
+//! Between requests a connection *rests* (`server.timeouts.idle`); from a head's first octet until its last it sends a
+//! *head* (`header_read`); then it is *busy* until the response has ended, and only while it takes nothing of what is
+//! written is there a deadline (`write`). All of that is bookkeeping in one [`Wait`]: no timer is set.
+
+mod stream;
+
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd as _;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use nix::sys::socket::Shutdown;
+use tokio::net::TcpStream;
+
+use super::deadlines::Wait;
+use crate::config::Traffic;
+use crate::snapshot::store::SnapshotStore;
+pub use stream::ClientStream;
+
+tokio::task_local! {
+    /// The connection that the current task serves, if it speaks HTTP/1: there a task serves one.
+    static CURRENT: Arc<ClientConnection>;
+}
+
+const RESTS: u8 = 0;
+const SENDS_HEAD: u8 = 1;
+const IS_BUSY: u8 = 2;
+/// As [`RESTS`], over HTTP/2: its frames between requests are no reason to hurry, nor to stay.
+const RESTS_MULTIPLEXED: u8 = 3;
+/// Its stream is gone, and with it the socket that a deadline could be for.
+const IS_GONE: u8 = 4;
+
+/// One client's connection. It stays on its worker's thread; the atomics are there because pingora asks for what can
+/// be sent elsewhere.
+#[derive(Debug)]
+pub struct ClientConnection {
+    store: Arc<SnapshotStore>,
+    wait: Wait,
+    phase: AtomicU8,
+    /// Octets of the current head so far.
+    head_octets: AtomicUsize,
+    /// Whether a head was cut off for being too large.
+    refused: AtomicBool,
+    /// Requests so far.
+    requests: AtomicU32,
+    /// Requests under way, over HTTP/2.
+    streams: AtomicU32,
+    /// Whether the client takes nothing at the moment.
+    blocked: AtomicBool,
+    /// Whether the client may still be sending what nobody is going to read.
+    unread: AtomicBool,
+    left: Mutex<Option<Left>>,
+}
+
+/// What is left of a connection that pingora has done with.
+#[derive(Debug)]
+pub struct Left {
+    /// Still open: closed while the client is sending, it would be reset, and the client would lose its answer.
+    pub socket: TcpStream,
+    /// What its last head is to be refused with, if that never came to an end.
+    pub refusal: Option<StatusCode>,
+}
+
+impl ClientConnection {
+    /// For a connection that was accepted just now, and the stream to serve it by.
+    pub fn accepted(
+        socket: TcpStream,
+        peer: SocketAddr,
+        store: &Arc<SnapshotStore>,
+    ) -> ClientStream {
+        let idle = store.peek().traffic.idle;
+        let wait = Wait::begin(socket.as_raw_fd(), Instant::now() + idle);
+        let connection = Self {
+            store: store.clone(),
+            wait,
+            phase: AtomicU8::new(RESTS),
+            head_octets: AtomicUsize::new(0),
+            refused: AtomicBool::new(false),
+            requests: AtomicU32::new(0),
+            streams: AtomicU32::new(0),
+            blocked: AtomicBool::new(false),
+            unread: AtomicBool::new(false),
+            left: Mutex::new(None),
+        };
+        ClientStream::new(socket, peer, Arc::new(connection))
+    }
+
+    /// Serves it as the current task's.
+    pub async fn serve<F: Future>(self: &Arc<Self>, future: F) -> F::Output {
+        CURRENT.scope(self.clone(), future).await
+    }
+
+    /// Does something with the current task's connection, if it has one.
+    pub fn current<T>(then: impl FnOnce(&Self) -> T) -> Option<T> {
+        CURRENT.try_with(|connection| then(connection)).ok()
+    }
+
+    /// Notes that it waits for its next request.
+    pub fn rest(&self) {
+        self.enter(RESTS);
+    }
+
+    /// Notes that it speaks HTTP/2, and waits for its first request.
+    pub fn multiplex(&self) {
+        self.enter(RESTS_MULTIPLEXED);
+    }
+
+    /// Notes that a request's head has been read.
+    pub fn begin_request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.enter(IS_BUSY);
+    }
+
+    /// The same over HTTP/2, until the answer is dropped.
+    pub fn begin_stream(self: &Arc<Self>) -> OpenStream {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        self.begin_request();
+        OpenStream(self.clone())
+    }
+
+    /// Whether it has had as many requests as it may have.
+    pub fn is_spent(&self) -> bool {
+        self.requests.load(Ordering::Relaxed) >= self.traffic().requests_per_connection
+    }
+
+    /// Notes that the client may still be sending a body that nobody is going to read.
+    pub fn leave_unread(&self) {
+        self.unread.store(true, Ordering::Relaxed);
+    }
+
+    /// How much it may take, as the current snapshot says.
+    pub fn traffic(&self) -> Traffic {
+        self.store.peek().traffic
+    }
+
+    /// What is left of it, if the client is to be heard out.
+    pub fn left(&self) -> Option<Left> {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.take()
+    }
+
+    /// Notes that pingora has done with the socket.
+    pub(super) fn leave(&self, socket: TcpStream) {
+        let refusal = self.refusal();
+        let sent_head = self.phase.swap(IS_GONE, Ordering::Relaxed) == SENDS_HEAD;
+        self.wait.pause();
+        if let Some(status) = refusal {
+            // It never became a request that could be recorded.
+            self.store.peek().unrouted.served.inc(status.as_u16());
+        }
+        if sent_head || self.unread.load(Ordering::Relaxed) {
+            let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+            *left = Some(Left { socket, refusal });
+        }
+    }
+
+    /// Whether no more of a head is to be read: more octets have come than it may have, and it is not over yet. One
+    /// that is, is measured when it has been parsed.
+    pub(super) fn refuses_more(&self) -> bool {
+        if self.phase.load(Ordering::Relaxed) != SENDS_HEAD {
+            return false;
+        }
+        let most = self.traffic().request.header_bytes;
+        let refuses = self.head_octets.load(Ordering::Relaxed) > most;
+        if refuses {
+            self.refused.store(true, Ordering::Relaxed);
+        }
+        refuses
+    }
+
+    /// What a head is to be refused with that was cut off before its end.
+    pub(super) fn refusal(&self) -> Option<StatusCode> {
+        if self.phase.load(Ordering::Relaxed) != SENDS_HEAD {
+            None
+        } else if self.refused.load(Ordering::Relaxed) {
+            Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+        } else {
+            let overdue = self.wait.is_expired();
+            overdue.then_some(StatusCode::REQUEST_TIMEOUT)
+        }
+    }
+
+    /// Notes that octets have come.
+    pub(super) fn has_read(&self, octets: usize) {
+        match self.phase.load(Ordering::Relaxed) {
+            RESTS => {
+                self.head_octets.store(octets, Ordering::Relaxed);
+                self.enter(SENDS_HEAD);
+            }
+            SENDS_HEAD => {
+                self.head_octets.fetch_add(octets, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes that octets that had come are going to come again.
+    pub(super) fn has_put_back(&self, octets: usize) {
+        self.head_octets.fetch_sub(octets, Ordering::Relaxed);
+    }
+
+    /// Notes whether the client takes what is written.
+    pub(super) fn has_written(&self, blocked: bool) {
+        if self.blocked.load(Ordering::Relaxed) == blocked {
+            return;
+        }
+        self.blocked.store(blocked, Ordering::Relaxed);
+        if blocked {
+            self.due_in(self.traffic().write, Shutdown::Both);
+        } else {
+            self.enter(self.phase.load(Ordering::Relaxed));
+        }
+    }
+
+    fn enter(&self, phase: u8) {
+        if self.phase.load(Ordering::Relaxed) == IS_GONE {
+            return;
+        }
+        self.phase.store(phase, Ordering::Relaxed);
+        match phase {
+            RESTS | RESTS_MULTIPLEXED => self.due_in(self.traffic().idle, Shutdown::Both),
+            // Only what comes is cut off, so that the client can be told.
+            SENDS_HEAD => self.due_in(self.traffic().header_read, Shutdown::Read),
+            _ => self.wait.pause(),
+        }
+    }
+
+    fn due_in(&self, time: Duration, part: Shutdown) {
+        self.wait.until(Instant::now() + time, part);
+    }
+}
+
+/// A request under way beside others on its connection.
+#[derive(Debug)]
+pub struct OpenStream(Arc<ClientConnection>);
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        if self.0.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.multiplex();
+        }
+    }
+}

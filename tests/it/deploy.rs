@@ -1,0 +1,334 @@
+//! `deploy/` against the binary: flags, ports, paths, probes and times are the ones that there are.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::{Setup, run_serin};
+
+/// Where all three ways of deploying keep the configuration.
+const CONFIG: &str = "/etc/serin/routes.yaml";
+/// `server.shutdown_delay` and `server.shutdown_grace`, unless a file says otherwise.
+const DRAIN: Duration = Duration::from_secs(5 + 30);
+/// The user of distroless images' `nonroot` tags.
+const NONROOT: u64 = 65532;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    let path = root().join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn yaml(name: &str) -> Value {
+    serde_saphyr::from_str(&read(&format!("deploy/kubernetes/{name}"))).expect(name)
+}
+
+/// Fails unless the binary takes these arguments: it gets as far as reading the file, here an invalid one.
+fn assert_runs<S: AsRef<str>>(args: &[S]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("routes.yaml");
+    std::fs::write(&file, "services: {}\n").expect("a file");
+    let args = args.iter().map(AsRef::as_ref);
+    let args: Vec<&str> = args
+        .map(|arg| match arg {
+            CONFIG => file.to_str().expect("a path"),
+            other => other,
+        })
+        .collect();
+    assert!(args.contains(&file.to_str().expect("a path")), "{args:?}");
+    assert_eq!(run_serin(&args).status.code(), Some(78), "{args:?}");
+}
+
+fn seconds(text: &str) -> Duration {
+    let number = text.strip_suffix('s').expect("seconds");
+    Duration::from_secs(number.parse().expect("a number"))
+}
+
+/// The instructions of the Dockerfile's last stage, and the lines before it.
+fn dockerfile() -> (Vec<(String, String)>, String) {
+    let text = read("deploy/Dockerfile");
+    let at = text.rfind("\nFROM ").expect("a last stage") + 1;
+    let (before, last) = text.split_at(at);
+    let instruction = |line: &str| {
+        let (name, value) = line.split_once(' ').expect("an instruction");
+        (name.to_owned(), value.trim().to_owned())
+    };
+    let lines = last
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty());
+    (lines.map(instruction).collect(), before.to_owned())
+}
+
+fn all<'a>(stage: &'a [(String, String)], name: &str) -> Vec<&'a str> {
+    let named = stage.iter().filter(|(instruction, _)| instruction == name);
+    named.map(|(_, value)| value.as_str()).collect()
+}
+
+fn one<'a>(stage: &'a [(String, String)], name: &str) -> &'a str {
+    let found = all(stage, name);
+    assert_eq!(found.len(), 1, "{name}: {found:?}");
+    found[0]
+}
+
+#[test]
+fn the_image_runs_the_binary_as_nobody_special() {
+    let (stage, before) = dockerfile();
+    let manifest = read("Cargo.toml");
+    let rust = manifest
+        .lines()
+        .find_map(|line| line.strip_prefix("rust-version = "))
+        .expect("a version")
+        .trim_matches('"');
+    assert!(before.contains(&format!("FROM rust:{rust}-bookworm AS build")));
+    assert!(before.contains("cargo build --release --locked"));
+    // Debian 12 on both sides: the binary's C library is the one that it was linked with.
+    assert_eq!(one(&stage, "FROM"), "gcr.io/distroless/cc-debian12:nonroot");
+    assert_eq!(one(&stage, "USER"), format!("{NONROOT}:{NONROOT}"));
+    assert_eq!(one(&stage, "EXPOSE"), "8080 9900");
+    assert_eq!(one(&stage, "STOPSIGNAL"), "SIGTERM");
+
+    let list = |name| -> Vec<String> { serde_json::from_str(one(&stage, name)).expect(name) };
+    let entry = list("ENTRYPOINT");
+    assert_eq!(entry.len(), 1);
+    let copied = all(&stage, "COPY");
+    assert!(copied.contains(&format!("--from=build /out/serin {}", entry[0]).as_str()));
+    let state = format!("--from=build --chown={NONROOT}:{NONROOT} /out/state /var/lib/serin");
+    assert!(copied.contains(&state.as_str()), "{copied:?}");
+    assert_eq!(one(&stage, "WORKDIR"), "/var/lib/serin");
+    assert_runs(&list("CMD"));
+}
+
+#[test]
+fn the_image_is_built_from_what_the_build_reads() {
+    let ignored = read(".dockerignore");
+    let lines: Vec<&str> = ignored
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .collect();
+    assert_eq!(lines[0], "*", "everything is left out that is not named");
+    let named: Vec<&str> = lines[1..].iter().map(|line| &line[1..]).collect();
+    assert!(lines[1..].iter().all(|line| line.starts_with('!')));
+    for name in &named {
+        assert!(root().join(name).exists(), "{name}");
+    }
+    // Cargo refuses a manifest with a target that it cannot find.
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in named {
+        std::os::unix::fs::symlink(root().join(name), folder.path().join(name)).expect("a link");
+    }
+    let metadata = std::process::Command::new(env!("CARGO"))
+        .args([
+            "metadata",
+            "--no-deps",
+            "--offline",
+            "--locked",
+            "--format-version",
+            "1",
+        ])
+        .current_dir(folder.path())
+        .output()
+        .expect("cargo runs");
+    assert!(
+        metadata.status.success(),
+        "{}",
+        String::from_utf8_lossy(&metadata.stderr)
+    );
+}
+
+/// The unit's keys with their values, in order.
+fn unit() -> BTreeMap<String, Vec<String>> {
+    let text = read("deploy/serin.service");
+    let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with(['#', '['])) {
+        if let Some((key, value)) = line.split_once('=') {
+            keys.entry(key.to_owned())
+                .or_default()
+                .push(value.to_owned());
+        }
+    }
+    keys
+}
+
+#[test]
+fn the_unit_starts_reloads_and_stops_the_binary() {
+    let unit = unit();
+    let one = |key: &str| -> &str {
+        let values = unit.get(key).unwrap_or_else(|| panic!("{key} is missing"));
+        assert_eq!(values.len(), 1, "{key}");
+        &values[0]
+    };
+    let command = |line: &str| -> Vec<String> {
+        let mut words = line.split(' ').map(str::to_owned);
+        assert_eq!(
+            words.next().as_deref(),
+            Some("/usr/local/bin/serin"),
+            "{line}"
+        );
+        words.collect()
+    };
+    assert_eq!((one("Type"), one("NotifyAccess")), ("notify", "main"));
+    assert_runs(&command(one("ExecStart")));
+    let [check, hangup] = unit["ExecReload"].as_slice() else {
+        panic!("two commands: {:?}", unit["ExecReload"]);
+    };
+    assert_eq!(command(check), ["check", CONFIG]);
+    assert_eq!(hangup, "/bin/kill -HUP $MAINPID");
+    assert!(seconds(one("TimeoutStopSec")) > DRAIN);
+    // What `assert_runs` has just seen an invalid file end with.
+    assert_eq!(one("RestartPreventExitStatus"), "78");
+    // A connection of a client and one of an upstream, for the 20,000 that are the default.
+    assert!(one("LimitNOFILE").parse::<u32>().expect("a number") > 2 * 20_000);
+    assert_eq!(
+        (one("StateDirectory"), one("WorkingDirectory")),
+        ("serin", "%S/serin")
+    );
+    for key in [
+        "DynamicUser",
+        "NoNewPrivileges",
+        "PrivateTmp",
+        "MemoryDenyWriteExecute",
+    ] {
+        assert_eq!(one(key), "yes", "{key}");
+    }
+    assert_eq!(
+        (one("ProtectSystem"), one("CapabilityBoundingSet")),
+        ("strict", "")
+    );
+}
+
+/// The file that the ConfigMap is made of.
+const ROUTES: &str = "deploy/kubernetes/routes.yaml";
+
+#[test]
+fn the_kustomization_names_what_there_is() {
+    let kustomization = yaml("kustomization.yaml");
+    let folder = root().join("deploy/kubernetes");
+    let resources = kustomization["resources"].as_array().expect("resources");
+    assert_eq!(resources.len(), 3);
+    for resource in resources {
+        let resource = resource.as_str().expect("a name");
+        let document = yaml(resource);
+        assert_eq!(document["metadata"]["name"], "serin", "{resource}");
+        assert_eq!(document["metadata"]["labels"], labels(), "{resource}");
+    }
+    assert_eq!(
+        yaml("poddisruptionbudget.yaml")["spec"]["selector"]["matchLabels"],
+        labels()
+    );
+    let generator = &kustomization["configMapGenerator"][0];
+    assert_eq!(generator["name"], "serin");
+    assert_eq!(generator["options"]["disableNameSuffixHash"], true);
+    assert_eq!(generator["files"], serde_json::json!(["routes.yaml"]));
+    assert!(folder.join("routes.yaml").exists());
+    assert_eq!(kustomization["images"][0]["name"], container()["image"]);
+    assert_eq!(
+        kustomization["images"][0]["newTag"],
+        env!("CARGO_PKG_VERSION")
+    );
+}
+
+fn labels() -> Value {
+    serde_json::json!({ "app.kubernetes.io/name": "serin" })
+}
+
+fn pod() -> Value {
+    yaml("deployment.yaml")["spec"]["template"]["spec"].clone()
+}
+
+fn container() -> Value {
+    pod()["containers"][0].clone()
+}
+
+#[test]
+fn the_pods_run_the_image_without_privileges() {
+    let deployment = yaml("deployment.yaml");
+    assert_eq!(deployment["spec"]["selector"]["matchLabels"], labels());
+    assert_eq!(
+        deployment["spec"]["template"]["metadata"]["labels"],
+        labels()
+    );
+    let (pod, container) = (pod(), container());
+    let args: Vec<String> = serde_json::from_value(container["args"].clone()).expect("args");
+    assert_runs(&args);
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    assert_eq!(pod["securityContext"]["runAsUser"], NONROOT);
+    let security = &container["securityContext"];
+    assert_eq!(security["readOnlyRootFilesystem"], true);
+    assert_eq!(security["allowPrivilegeEscalation"], false);
+    assert_eq!(security["capabilities"]["drop"], serde_json::json!(["ALL"]));
+
+    // The ConfigMap's folder is mounted whole: a subPath would never see an edit.
+    let mounts = container["volumeMounts"].as_array().expect("mounts");
+    let mount = |name: &str| {
+        mounts
+            .iter()
+            .find(|mount| mount["name"] == name)
+            .expect("a mount")
+    };
+    let folder = Path::new(CONFIG).parent().and_then(Path::to_str);
+    assert_eq!(mount("config")["mountPath"].as_str(), folder);
+    assert_eq!(mount("config")["subPath"], Value::Null);
+    assert_eq!(pod["volumes"][0]["configMap"]["name"], "serin");
+    assert!(pod["volumes"][1]["emptyDir"].is_object());
+    let routes: Value = serde_saphyr::from_str(&read(ROUTES)).expect("YAML");
+    assert_eq!(mount("state")["mountPath"], routes["server"]["state_dir"]);
+
+    // The pod is killed only after the drain's time.
+    let time = |key: &str| seconds(routes["server"][key].as_str().expect("a time"));
+    let grace = pod["terminationGracePeriodSeconds"]
+        .as_u64()
+        .expect("a number");
+    assert!(Duration::from_secs(grace) > time("shutdown_delay") + time("shutdown_grace"));
+}
+
+#[tokio::test]
+async fn the_pods_configuration_answers_the_probes_and_nothing_else() {
+    let checked = run_serin(["check", root().join(ROUTES).to_str().expect("a path")]);
+    assert!(checked.status.success(), "{checked:?}");
+    let text = read(ROUTES);
+    let routes: Value = serde_saphyr::from_str(&text).expect("YAML");
+    let container = container();
+    let port = |name: &str| {
+        let ports = container["ports"].as_array().expect("ports");
+        let port = ports
+            .iter()
+            .find(|port| port["name"] == name)
+            .expect("a port");
+        port["containerPort"].to_string()
+    };
+    let (http, admin) = (port("http"), port("admin"));
+    assert_eq!(routes["listeners"][0], format!("0.0.0.0:{http}"));
+    assert_eq!(routes["admin"], format!("0.0.0.0:{admin}"));
+    assert_eq!(
+        yaml("service.yaml")["spec"]["ports"][0]["targetPort"],
+        "http"
+    );
+    assert_eq!(yaml("service.yaml")["spec"]["selector"], labels());
+    let deployment = yaml("deployment.yaml");
+    let scraped = &deployment["spec"]["template"]["metadata"]["annotations"];
+    assert_eq!(scraped["prometheus.io/port"], admin);
+
+    let dns = crate::harness::Dns::start().await;
+    let here = text
+        .replace(&format!("0.0.0.0:{http}"), "127.0.0.1:0")
+        .replace(&format!("0.0.0.0:{admin}"), "0.0.0.0:0")
+        .replace("shutdown_delay: 5s", "shutdown_delay: 1ms")
+        .replace("/var/lib/serin", "state");
+    let gateway = Setup::new(here).dns(&dns).start().await;
+    let mut paths = vec![scraped["prometheus.io/path"].clone()];
+    for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        let get = &container[probe]["httpGet"];
+        assert_eq!(get["port"], "admin", "{probe}");
+        paths.push(get["path"].clone());
+    }
+    for path in paths {
+        let path = path.as_str().expect("a path");
+        assert_eq!(gateway.admin(path).await.status, 200, "{path}");
+    }
+    assert_eq!(gateway.admin("/api/v1/status").await.status, 403);
+}
