@@ -20,7 +20,8 @@ use crate::snapshot::{DeploymentIndex, Service, Snapshot};
 pub type Edits = SmallVec<[Edit; 14]>;
 
 const DEPLOYMENT: HeaderName = HeaderName::from_static("x-serin-deployment");
-const DECISION: HeaderName = HeaderName::from_static("x-serin-decision");
+/// Carries the decision to clients; never passes as an upstream sent it.
+pub const DECISION: HeaderName = HeaderName::from_static("x-serin-decision");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");

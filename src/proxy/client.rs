@@ -27,6 +27,9 @@ tokio::task_local! {
     static CURRENT: Arc<ClientConnection>;
 }
 
+/// How long a connection over HTTP/2 that has been told to go, and has no request, may take to do so.
+const TIME_TO_GO: Duration = Duration::from_secs(1);
+
 const RESTS: u8 = 0;
 const SENDS_HEAD: u8 = 1;
 const IS_BUSY: u8 = 2;
@@ -50,6 +53,8 @@ pub struct ClientConnection {
     requests: AtomicU32,
     /// Requests under way, over HTTP/2.
     streams: AtomicU32,
+    /// Whether it was told to go.
+    leaving: AtomicBool,
     /// Whether the client takes nothing at the moment.
     blocked: AtomicBool,
     /// Whether the client may still be sending what nobody is going to read.
@@ -83,6 +88,7 @@ impl ClientConnection {
             refused: AtomicBool::new(false),
             requests: AtomicU32::new(0),
             streams: AtomicU32::new(0),
+            leaving: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             unread: AtomicBool::new(false),
             left: Mutex::new(None),
@@ -121,6 +127,12 @@ impl ClientConnection {
         self.streams.fetch_add(1, Ordering::Relaxed);
         self.begin_request();
         OpenStream(self.clone())
+    }
+
+    /// Notes that it was told to go when its requests have ended.
+    pub fn dismiss(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+        self.enter(self.phase.load(Ordering::Relaxed));
     }
 
     /// Whether it has had as many requests as it may have.
@@ -223,6 +235,9 @@ impl ClientConnection {
         }
         self.phase.store(phase, Ordering::Relaxed);
         match phase {
+            RESTS_MULTIPLEXED if self.leaving.load(Ordering::Relaxed) => {
+                self.due_in(TIME_TO_GO, Shutdown::Both);
+            }
             RESTS | RESTS_MULTIPLEXED => self.due_in(self.traffic().idle, Shutdown::Both),
             // Only what comes is cut off, so that the client can be told.
             SENDS_HEAD => self.due_in(self.traffic().header_read, Shutdown::Read),

@@ -146,6 +146,7 @@ impl FrontDoor {
                 biased;
                 _ = shutdown.wait_for(|shutdown| *shutdown), if !closing => {
                     streams.graceful_shutdown();
+                    connection.dismiss();
                     closing = true;
                     continue;
                 }
@@ -156,6 +157,7 @@ impl FrontDoor {
                     let open = connection.begin_stream();
                     if !closing && connection.is_spent() {
                         streams.graceful_shutdown();
+                        connection.dismiss();
                         closing = true;
                     }
                     let (proxy, shutdown) = (self.proxy.clone(), shutdown.clone());

@@ -209,10 +209,7 @@ impl ProxyHttp for Proxy {
             let why = "the upstream switches protocols unasked";
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
         }
-        // 1xx comes before the response, 101 is one.
-        let begun = !response.status.is_informational()
-            || response.status == StatusCode::SWITCHING_PROTOCOLS;
-        if let (true, Some(passage)) = (begun, exchange.passage.as_mut()) {
+        if let (false, Some(passage)) = (is_interim(response), exchange.passage.as_mut()) {
             passage.upstream_time = Some(passage.attempt_started.elapsed());
             passage.wait = None;
         }
@@ -228,6 +225,11 @@ impl ProxyHttp for Proxy {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             // What follows is no body: it may be silent as long as it likes.
             session.set_read_timeout(None);
+        }
+        // A response's edits are the final one's: cookies and decisions have no place in an interim one.
+        if is_interim(response) {
+            HeaderSink::remove(response, &forward::DECISION);
+            return Ok(());
         }
         let (Some(passage), Some((index, route))) = (&exchange.passage, exchange.forward()) else {
             return Ok(());
@@ -377,4 +379,9 @@ impl Proxy {
         )
         .await
     }
+}
+
+/// Whether another response follows: 1xx, but for 101, which is the last one.
+fn is_interim(response: &ResponseHeader) -> bool {
+    response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS
 }

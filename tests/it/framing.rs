@@ -79,3 +79,26 @@ async fn protocols_are_not_switched_unasked() {
         (&502.into(), &"reset".into())
     );
 }
+
+#[tokio::test]
+async fn an_interim_response_carries_no_edits() {
+    let answer = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nx-serin-decision: forged\r\n\r\n\
+        HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let origin = Blunt::start(answer).await;
+    let config = "services: { search: @stable }\n\
+        routes: [{ service: search, expose: true, response_headers: { set: { x-team: search } } }]\n";
+    let gateway = Gateway::start(config.replace("@stable", &origin.url())).await;
+    let answer = gateway
+        .raw("GET / HTTP/1.1\r\nHost: a.example.com\r\nConnection: close\r\n\r\n")
+        .await
+        .text()
+        .to_ascii_lowercase();
+    let (interim, last) = answer.split_once("http/1.1 200").expect("two responses");
+    assert!(
+        interim.contains("103") && interim.contains("link: </a.css>"),
+        "{answer}"
+    );
+    for edit in ["x-serin-decision: ", "x-team: search"] {
+        assert!(!interim.contains(edit) && last.contains(edit), "{answer}");
+    }
+}

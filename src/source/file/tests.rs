@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{Receiver, channel};
 
 use super::read::{FileError, MAX_BYTES, read};
 use super::{FileEvent, FileSource};
-use crate::source::SourceStatus;
+use crate::source::{SourceStatus, Stage};
 
 /// A followed file in a directory of its own.
 struct Followed {
@@ -193,6 +193,18 @@ async fn a_file_that_is_away_for_a_moment_is_no_trouble() {
     file.replace("third");
     file.changed("third").await;
     assert_eq!(file.status.last_error(), None);
+}
+
+#[tokio::test]
+async fn what_somebody_else_could_not_read_is_well_again_when_it_is_there() {
+    let file = Followed::plain();
+    file.status
+        .fail(Stage::Reading, "a reload came at a bad moment".to_owned());
+    let begun = Instant::now();
+    while file.status.last_error().is_some() {
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test]

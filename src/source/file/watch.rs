@@ -279,9 +279,9 @@ impl Watch {
 
     fn well(&mut self) {
         self.away = None;
-        if self.trouble.take().is_some() {
-            self.status.recover(Stage::Reading);
-        }
+        self.trouble = None;
+        // Somebody else who asked for a reload may have found it unreadable meanwhile.
+        self.status.recover(Stage::Reading);
     }
 }
 
