@@ -15,7 +15,7 @@ use serde_json::Value;
 
 pub(crate) use client::{Answer, Call, Connection, H2Connection, Raw, get, post};
 pub(crate) use dns::{Dns, Lookup};
-pub(crate) use gateway::{Gateway, Setup, run_serin, serin};
+pub(crate) use gateway::{Gateway, Lines, Setup, run_serin, serin};
 pub(crate) use origin::{Blunt, Origin, Protocol, Recorded, Reply};
 
 /// Puts the origins' URLs in a template of `routes.yaml`: `@stable` becomes the URL of the origin named `stable`.
