@@ -7,7 +7,7 @@ CARGO ?= cargo
 # Gateway, sample deployments and users in one process; q or Ctrl-C ends it.
 demo:
 	@scripts/install-build-deps
-	$(CARGO) run --locked --release -- demo $(ARGS)
+	$(CARGO) run --locked -- demo $(ARGS)
 
 # Two sample deployments and the gateway before them, by routes.yaml; Ctrl-C ends all three.
 run:
