@@ -8,7 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::client::send;
-use crate::harness::{Connection, Gateway, H2Connection, Origin, eventually, fill, get, in_time};
+use crate::harness::{
+    Connection, Gateway, H2Connection, Origin, eventually, fill, get, in_time, until,
+};
 
 const CONFIG: &str = "
 services: { search: @origin }
@@ -20,6 +22,11 @@ async fn start(server: &str) -> (Origin, Gateway) {
     let origin = Origin::start("origin").await;
     let config = format!("server: {server}\n{}", fill(CONFIG, [&origin]));
     (origin, Gateway::start(config).await)
+}
+
+/// Waits for a moment that the contract names.
+async fn await_time(moment: Instant) {
+    until("a moment", || (Instant::now() >= moment).then_some(())).await;
 }
 
 /// Load, until told to end: everybody who connects before that must be served.
@@ -106,7 +113,7 @@ async fn no_request_fails_while_the_gateway_drains_under_load() {
     })
     .await;
     // Until shortly before it closes its sockets: from then on a refusal is right.
-    tokio::time::sleep_until((begun + Duration::from_millis(1_700)).into()).await;
+    await_time(begun + Duration::from_millis(1_700)).await;
     end.send_replace(true);
     for task in running {
         in_time("the last answers", task).await.expect("no failure");
@@ -137,7 +144,7 @@ async fn what_the_kernel_had_accepted_is_served() {
         stream.write_all(request).await.expect("it is sent");
         waiting.push(stream);
     }
-    tokio::time::sleep_until((begun + Duration::from_millis(1_200)).into()).await;
+    await_time(begun + Duration::from_millis(1_200)).await;
     gateway.resume();
     for mut stream in waiting {
         let mut answer = Vec::new();

@@ -266,6 +266,7 @@ async fn the_gateway_says_what_matters_of_itself() {
     let filters = [
         (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME"),
         (r"127\.0\.0\.1:\d{4,5}", "127.0.0.1:PORT"),
+        (r#"version="[^"]+""#, "version=VERSION"),
         (r#"digest="[0-9a-f]{12}""#, "digest=DIGEST"),
     ];
     let mut settings = settings;

@@ -2,12 +2,7 @@
 //! generations, and no half of a file ever decides about anything.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
-use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use http::Method;
@@ -16,6 +11,7 @@ use serin::source::environment::NoEnvironment;
 use tokio::sync::watch;
 
 use crate::harness::gateway::complete;
+use crate::harness::writer::Writer;
 use crate::harness::{Call, Connection, Gateway, Origin, fill, get, until};
 
 const SWAPS: u64 = 1_000;
@@ -175,84 +171,6 @@ fn lines(n: usize) -> String {
     complete(&text)
 }
 
-/// Whoever changes the file, in one way after the other; what and when is drawn from a seed.
-struct Writer {
-    folder: PathBuf,
-    seed: u64,
-}
-
-impl Writer {
-    fn draw(&mut self, below: u64) -> u64 {
-        self.seed = self
-            .seed
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (self.seed >> 33) % below
-    }
-
-    fn pause(&mut self, below: u64) {
-        sleep(Duration::from_millis(self.draw(below)));
-    }
-
-    fn path(&self) -> PathBuf {
-        self.folder.join("routes.yaml")
-    }
-
-    fn rename_over(&self, text: &str) {
-        let next = self.folder.join("next");
-        fs::write(&next, text).expect("a file");
-        fs::rename(next, self.path()).expect("it is renamed");
-    }
-
-    fn link_over(&self, n: usize, text: &str) {
-        let file = self.folder.join(format!("v{n}.yaml"));
-        fs::write(&file, text).expect("a file");
-        let next = self.folder.join("link");
-        symlink(file.file_name().expect("a name"), &next).expect("a link");
-        fs::rename(next, self.path()).expect("it is renamed");
-    }
-
-    /// Truncates and writes in two parts, each of which can be seen for a while.
-    fn write_in_parts(&mut self, text: &str, below: u64) {
-        let mut file = File::create(self.path()).expect("a file");
-        self.pause(below);
-        let half = self.draw(text.len() as u64) as usize;
-        let half = text[..half].rfind('\n').map_or(0, |end| end + 1);
-        file.write_all(&text.as_bytes()[..half])
-            .expect("it is written");
-        self.pause(below);
-        file.write_all(&text.as_bytes()[half..])
-            .expect("it is written");
-    }
-
-    /// Makes one change.
-    fn change(&mut self, n: usize, text: &str) {
-        match self.draw(7) {
-            0 | 1 => self.rename_over(text),
-            2 => self.link_over(n, text),
-            3 => self.write_in_parts(text, 3),
-            // Half of it is there for longer than it takes to notice.
-            4 => self.write_in_parts(text, 60),
-            5 => {
-                // Somebody is amid writing when another file takes the name.
-                let mut torn = File::create(self.path()).expect("a file");
-                torn.write_all(&lines(n).as_bytes()[..200])
-                    .expect("it is written");
-                self.pause(20);
-                self.rename_over(text);
-                self.pause(5);
-                drop(torn);
-            }
-            _ => {
-                fs::remove_file(self.path()).expect("it is removed");
-                self.pause(5);
-                self.rename_over(text);
-            }
-        }
-        self.pause(20);
-    }
-}
-
 fn digest(text: &str) -> String {
     let now = serin::clock::now();
     let config = config::compile(text, &NoEnvironment, Mode::Run, now).expect("a valid file");
@@ -272,16 +190,12 @@ fn published(gateway: &Gateway) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_a_file_never_decides() {
     let gateway = Gateway::start(lines(0)).await;
-    let folder: &Path = gateway.folder();
-    let mut writer = Writer {
-        folder: folder.to_owned(),
-        seed: 20_261_122,
-    };
+    let mut writer = Writer::new(gateway.folder(), 20_261_122);
     let mut whole = HashSet::from([digest(&lines(0))]);
     for n in 1..=1_000 {
         let text = lines(n);
         whole.insert(digest(&text));
-        writer.change(n, &text);
+        writer.change(n, &text, &lines(0)[..200]);
     }
     writer.rename_over(&lines(0));
     let last = digest(&lines(0));

@@ -164,14 +164,14 @@ fn link(target: &str, at: &Path) {
 
 /// The lines that a process has written so far.
 #[derive(Clone, Default)]
-struct Lines {
+pub(crate) struct Lines {
     seen: Arc<Mutex<Vec<String>>>,
     ended: Arc<AtomicBool>,
 }
 
 impl Lines {
     /// Collects them on a thread of its own: a full pipe must never stop the gateway.
-    fn of(pipe: impl Read + Send + 'static) -> Self {
+    pub(crate) fn of(pipe: impl Read + Send + 'static) -> Self {
         let lines = Self::default();
         let sink = lines.clone();
         thread::spawn(move || {
@@ -183,6 +183,16 @@ impl Lines {
             sink.ended.store(true, Ordering::Release);
         });
         lines
+    }
+
+    /// All of them, as one text.
+    pub(crate) fn text(&self) -> String {
+        self.lock().join("\n")
+    }
+
+    /// Whether there will be no more.
+    pub(crate) fn ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<String>> {
@@ -453,10 +463,9 @@ impl Gateway {
     pub(crate) async fn await_exit(&mut self) -> ExitStatus {
         let child = &mut self.child;
         let status = until("the gateway's end", || child.try_wait().expect("a child")).await;
-        let ended = |lines: &Lines| lines.ended.load(Ordering::Acquire);
         let deaf = self.unread.is_some();
         until("the end of what it wrote", || {
-            ((deaf || ended(&self.stdout)) && ended(&self.stderr)).then_some(())
+            ((deaf || self.stdout.ended()) && self.stderr.ended()).then_some(())
         })
         .await;
         status
