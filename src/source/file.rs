@@ -17,8 +17,8 @@ use watch::{Signal, Watch};
 const SETTLE: Duration = Duration::from_millis(100);
 /// How much later than the file itself the kernel's word of a change to it may come.
 const HINDSIGHT: Duration = Duration::from_millis(20);
-/// When a change that was noticed is acted upon though the file has not come to rest since.
-const RESTLESS: Duration = Duration::from_millis(700);
+/// How long an empty file may be the beginning of a full one.
+const EMPTY: Duration = Duration::from_millis(700);
 /// How often the file is looked at where nothing tells of changes (network file systems).
 const POLL: Duration = Duration::from_secs(1);
 /// How long somebody may write before it is reported. What is half written is never read.

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::Sender as Events;
 
 use super::links::way;
 use super::read::{FileError, Stamp, read_stamped};
-use super::{AWAY, FileEvent, FileNews, HINDSIGHT, POLL, RESTLESS, SETTLE, WRITING};
+use super::{AWAY, EMPTY, FileEvent, FileNews, HINDSIGHT, POLL, SETTLE, WRITING};
 use crate::source::{SourceStatus, Stage};
 
 /// What wakes the follower.
@@ -147,13 +147,14 @@ impl Watch {
         true
     }
 
-    /// Looks at the file, of which a change was told at `since`. The kernel tells of a writer a moment later than the
-    /// file shows it: what was read is believed when nothing like that has come meanwhile, or when there has been no
-    /// rest for so long that waiting for it would postpone the change. False: it is over.
+    /// Looks at the file, of which a change was told at `since`. What was read is believed only if it is the file that
+    /// is watched, and nobody has written to it: the kernel tells of a writer a moment later than the file shows it.
+    /// False: it is over.
     fn look_told(&mut self, inbox: &Receiver<Signal>, since: Instant) -> bool {
         self.pending = None;
         self.touched = false;
         let found = self.unknown();
+        let led_elsewhere = way(&self.path) != self.way;
         self.catch_up();
         let hindsight = Instant::now() + HINDSIGHT;
         while matches!(found, Ok(Some(_))) && Instant::now() < hindsight {
@@ -162,8 +163,9 @@ impl Watch {
             }
         }
         let now = Instant::now();
-        let restless = self.touched || way(&self.path) != self.way;
-        if restless && now < since + RESTLESS {
+        // Truncating takes the kernel a while: the file is empty before anybody is told. One that stays so is meant.
+        let empty = matches!(&found, Ok(Some(found)) if found.text.is_empty());
+        if led_elsewhere || self.touched || (empty && now < since + EMPTY) {
             self.pending = Some(since);
         } else {
             self.judge(found, true, now);
@@ -225,6 +227,7 @@ impl Watch {
                 self.writing.entry(path.to_owned()).or_insert(new).begun = true;
             }
             EventKind::Create(CreateKind::File) if is_being_written(path) => {
+                self.touched |= self.way.last().is_some_and(|target| target == path);
                 let new = Writing {
                     since: now,
                     begun: false,
