@@ -16,7 +16,7 @@ use serin::context::{Context, Field, Moment, Slot};
 use serin::decide::decide;
 use serin::digest::Digest;
 use serin::engine::condition::{Condition, Constraint, Operator};
-use serin::engine::{About, Flag, Ring, Rollout, Stickiness, Variant, Variants};
+use serin::engine::{About, CanaryUrl, Flag, Ring, Rollout, Stickiness, Variant, Variants};
 use serin::flag::{Glob, Share};
 use serin::identity;
 use serin::meter::{DecisionMeter, DeploymentMeter, Meters, ServiceMeter};
@@ -184,7 +184,7 @@ fn variant_of(name: &str) -> Variant {
     Variant {
         name: name.into(),
         weight: 500,
-        url: (name == "canary").then(|| url("http://127.0.0.1:9001")),
+        url: (name == "canary").then(|| CanaryUrl::Allowed(url("http://127.0.0.1:9001"))),
     }
 }
 

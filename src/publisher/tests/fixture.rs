@@ -10,7 +10,7 @@ use crate::config::{
 };
 use crate::context::Moment;
 use crate::digest::Digest;
-use crate::engine::{About, Flag, Stickiness, Variant, Variants};
+use crate::engine::{About, CanaryUrl, Flag, Stickiness, Variant, Variants};
 use crate::flag::Glob;
 use crate::identity;
 use crate::route::{Action, Forward, PathPattern, Route, RouteMatch};
@@ -21,7 +21,7 @@ pub(crate) fn config(stable: &str, content: u8) -> Config {
     let variant = |name: &str, url: Option<&str>| Variant {
         name: name.into(),
         weight: 500,
-        url: url.map(|url| url.parse().unwrap()),
+        url: url.map(|url| CanaryUrl::Allowed(url.parse().unwrap())),
     };
     let variants = vec![variant("a", None), variant("b", Some("http://127.0.0.1:9"))];
     let flag = Flag {
