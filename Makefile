@@ -1,8 +1,13 @@
-# `make run` shows a running split; `make test` is everything that must pass.
+# `make demo` shows what Serin does; `make test` is everything that must pass.
 
 CARGO ?= cargo
 
-.PHONY: run test check fmt lint doc bench
+.PHONY: demo run test check fmt lint doc bench
+
+# Gateway, sample deployments and users in one process; q or Ctrl-C ends it.
+demo:
+	@scripts/install-build-deps
+	$(CARGO) run --locked -- demo $(ARGS)
 
 # Two sample deployments and the gateway before them, by routes.yaml; Ctrl-C ends all three.
 run:

@@ -1,6 +1,7 @@
 //! Arguments to exit code.
 
 mod admin_client;
+mod demo;
 mod explain;
 mod run;
 
@@ -37,6 +38,8 @@ struct Cli {
 enum Command {
     /// Run the gateway; reloads when the file changes, on SIGHUP and by API; SIGTERM drains
     Run(run::Args),
+    /// Try it: gateway, sample deployments and users in one process, on this machine only
+    Demo(demo::Args),
     /// Validate a file and list every problem with line and column
     Check(CheckArgs),
     /// Show the decision for a user and every step to it
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
     // clap prints help, versions and usage errors itself, and exits with 0 or 2.
     let done = match Cli::parse().command {
         Command::Run(args) => Ok(run::run(&args)),
+        Command::Demo(args) => demo::run(args),
         Command::Check(args) => check_file(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Schema => schema::run(&mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),

@@ -1,5 +1,7 @@
 //! The composition root: builds the process from a configuration, runs it, drains it.
 
+mod ending;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -7,7 +9,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::readyz::Readiness;
@@ -17,7 +18,7 @@ use crate::config::{self, Config, Mode};
 use crate::proxy::hooks::Proxy;
 use crate::proxy::listener;
 use crate::proxy::workers::{Gate, Workers};
-use crate::publisher::reload::{Cause, Parts, Reloader};
+use crate::publisher::reload::{Compile, Parts, Reloader};
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::{Dns, DnsSetupError};
@@ -28,6 +29,7 @@ use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::log::LogControl;
 use crate::telemetry::metrics::{MeterRegistry, Metrics};
 use crate::telemetry::service_manager::ServiceManager;
+use ending::Ending;
 
 /// Threads for everything but traffic: admin, DNS, reloads.
 const CONTROL_THREADS: usize = 2;
@@ -42,6 +44,17 @@ pub struct Start {
     pub text: String,
     /// The content, compiled.
     pub config: Config,
+    /// For a gateway within another program; `None`: it is this process.
+    pub embedding: Option<Embedding>,
+}
+
+/// How a gateway lives within another program: it writes nothing to standard output or error, leaves signals alone,
+/// and ends when the program says so.
+pub struct Embedding {
+    /// How later versions of the file become configurations.
+    pub compile: Arc<Compile>,
+    /// The gateway ends when this comes true, or when its other end is gone.
+    pub stop: oneshot::Receiver<()>,
 }
 
 /// Why the gateway cannot start.
@@ -70,111 +83,128 @@ pub struct Gateway {
     workers: Workers,
     reloader: Arc<Reloader>,
     readiness: Arc<Readiness>,
-    access_log: AccessLog,
     admin: Admin,
-    signals: Signals,
+    ending: Ending,
+    service_manager: Option<ServiceManager>,
+    metrics: Metrics,
+    listeners: Vec<SocketAddr>,
     // Follows the file for as long as it is held.
     _file: FileSource,
 }
 
 struct Admin {
+    address: SocketAddr,
     stop: oneshot::Sender<()>,
     ended: oneshot::Receiver<()>,
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
 }
 
 impl Gateway {
     /// Binds every socket first, then starts everything behind them.
     pub fn start(start: Start) -> Result<Self, StartError> {
         let started = Instant::now();
-        let Start { path, text, config } = start;
-        let log = LogControl::start(&config.logging);
+        let (path, text, config) = (start.path, start.text, start.config);
+        let surroundings = Surroundings::new(start.embedding, &config)?;
         let process = config.process.clone();
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            file = %path.display(),
+            threads = worker_count(process.threads),
+            "starting"
+        );
         let sockets = process.listeners.iter().map(|&address| bind(address));
         let sockets: Vec<TcpListener> = sockets.collect::<Result<_, _>>()?;
         let admin_socket = bind(process.admin)?;
-        let control = Builder::new_multi_thread()
-            .worker_threads(CONTROL_THREADS)
-            .thread_name("serin-control")
-            .enable_all()
-            .build()?;
+        let control = control_runtime()?;
         let _entered = control.enter();
 
         let dns = Dns::new(std::env::var("SERIN_DNS").ok().as_deref())?;
         let clusters = ClusterDirectory::new(dns, control.handle().clone());
         let meters = MeterRegistry::default();
         let publisher = Publisher::start(&config, clusters, meters.clone(), control.handle());
-        let metrics = metrics(&publisher, meters)?;
-        let reloader = Arc::new(Reloader::new(
-            Parts {
-                path: path.clone(),
-                compile: Arc::new(|text| {
-                    config::compile(text, &ProcessEnvironment, Mode::Run, clock::now())
-                }),
-                publisher: publisher.clone(),
-                log: Some(log),
-                service_manager: ServiceManager::of_this_process(),
-                source: metrics.sources[0].clone(),
-                counters: metrics.reloads.clone(),
-            },
-            &text,
-            &config,
-        ));
+        let metrics = metrics(&publisher, meters, surroundings.access_log);
+        let parts = Parts {
+            path: path.clone(),
+            compile: surroundings.compile,
+            publisher: publisher.clone(),
+            log: surroundings.log,
+            service_manager: surroundings.service_manager,
+            source: metrics.sources[0].clone(),
+            counters: metrics.reloads.clone(),
+        };
+        let reloader = Arc::new(Reloader::new(parts, &text, &config));
         let file = follow(&path, &text, &metrics, &reloader)?;
         let readiness = Arc::new(Readiness::default());
-        let access_log = metrics.access_log.clone();
         let listeners: Vec<_> = sockets
             .iter()
             .map(TcpListener::local_addr)
             .collect::<Result<_, _>>()?;
         let workers = start_workers(process.threads, sockets, &metrics)?;
-        let admin = serve_admin(admin_socket, metrics, &reloader, &readiness, started)?;
-        for address in listeners {
+        let admin = serve_admin(admin_socket, &metrics, &reloader, &readiness, started)?;
+        for address in &listeners {
             tracing::info!(kind = "listener", %address, "listening");
         }
         Ok(Self {
             workers,
             reloader,
             readiness,
-            access_log,
             admin,
-            signals: Signals::new()?,
+            ending: Ending::new(surroundings.stop)?,
+            service_manager: surroundings.service_manager,
+            metrics,
+            listeners,
             _file: file,
             control,
         })
     }
 
-    /// Runs until SIGTERM or SIGINT, and then until what runs has ended or its time is over.
+    /// Where traffic is taken, in the configuration's order.
+    pub fn listeners(&self) -> &[SocketAddr] {
+        &self.listeners
+    }
+
+    /// Where the admin API is.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin.address
+    }
+
+    /// Its figures, and with them what it runs; they stay when it has ended.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Who reloads its file.
+    pub fn reloader(&self) -> &Arc<Reloader> {
+        &self.reloader
+    }
+
+    /// Runs until SIGTERM or SIGINT, or the program's word, and then until what runs has ended or its time is over.
     pub fn run(self) {
         let Self {
             control,
             workers,
             reloader,
             readiness,
-            access_log,
             admin,
-            mut signals,
+            mut ending,
+            service_manager,
+            metrics,
             _file,
+            ..
         } = self;
         reloader.tell_ready();
         control.block_on(async {
-            let delayed = signals.end(&reloader).await;
+            let delayed = ending.end(&reloader).await;
             let (delay, grace) = reloader.shutdown_times();
             let delay = if delayed { delay } else { Duration::ZERO };
             tracing::info!(?delay, ?grace, "draining");
-            if let Some(manager) = ServiceManager::of_this_process() {
+            if let Some(manager) = service_manager {
                 manager.stopping();
             }
             readiness.drain();
             workers.close_connections();
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
-                () = signals.again() => tracing::warn!("told to end twice: draining ends at once"),
+                () = ending.again() => tracing::warn!("told to end twice: draining ends at once"),
             }
             let cut = workers.drain(grace).await;
             if cut > 0 {
@@ -187,44 +217,50 @@ impl Gateway {
             let _ = admin.stop.send(());
             let _ = tokio::time::timeout(LAST_WORDS, admin.ended).await;
         });
-        access_log.flush(LAST_WORDS);
+        metrics.access_log.flush(LAST_WORDS);
         tracing::info!("stopped");
         control.shutdown_timeout(LAST_WORDS);
     }
 }
 
-impl Signals {
-    /// Takes the signals over from the system, whose answer to each is to end the process.
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
+/// What a gateway finds around it: a process that is its own, or a program that it is part of.
+struct Surroundings {
+    compile: Arc<Compile>,
+    log: Option<LogControl>,
+    service_manager: Option<ServiceManager>,
+    access_log: AccessLog,
+    stop: Option<oneshot::Receiver<()>>,
+}
+
+impl Surroundings {
+    fn new(embedding: Option<Embedding>, config: &Config) -> io::Result<Self> {
+        Ok(match embedding {
+            None => Self {
+                log: Some(LogControl::start(&config.logging)),
+                compile: Arc::new(|text| {
+                    config::compile(text, &ProcessEnvironment, Mode::Run, clock::now())
+                }),
+                service_manager: ServiceManager::of_this_process(),
+                access_log: AccessLog::start(io::stdout())?,
+                stop: None,
+            },
+            Some(Embedding { compile, stop }) => Self {
+                log: None,
+                service_manager: None,
+                compile,
+                access_log: AccessLog::start(io::sink())?,
+                stop: Some(stop),
+            },
         })
     }
+}
 
-    /// Waits for the end, and reloads on SIGHUP until then. Answers whether a load balancer is to be given time to
-    /// notice: it is on SIGTERM, while somebody who presses Ctrl-C is waiting.
-    async fn end(&mut self, reloader: &Arc<Reloader>) -> bool {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return true,
-                _ = self.interrupt.recv() => return false,
-                _ = self.hangup.recv() => {
-                    let reloader = reloader.clone();
-                    // How it went is logged, counted and shown by the reloader itself.
-                    tokio::spawn(async move { reloader.reload(Cause::Signal).await.is_ok() });
-                }
-            }
-        }
-    }
-
-    async fn again(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
+fn control_runtime() -> io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("serin-control")
+        .enable_all()
+        .build()
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -248,23 +284,24 @@ fn start_workers(
         store: metrics.store.clone(),
         figures: metrics.connections.clone(),
     };
-    Workers::start(worker_count(threads), sockets, gate, || Proxy {
+    Workers::start(worker_count(threads), sockets, gate, |closing| Proxy {
         store: metrics.store.clone(),
         access_log: metrics.access_log.clone(),
         active: metrics.active.clone(),
+        closing,
     })
 }
 
-fn metrics(publisher: &PublisherHandle, meters: MeterRegistry) -> io::Result<Metrics> {
-    Ok(Metrics {
+fn metrics(publisher: &PublisherHandle, meters: MeterRegistry, access_log: AccessLog) -> Metrics {
+    Metrics {
         meters,
         store: publisher.store().clone(),
         active: Arc::default(),
         connections: Arc::default(),
         reloads: Arc::default(),
         sources: vec![Arc::new(SourceStatus::new(FILE))],
-        access_log: AccessLog::start(io::stdout())?,
-    })
+        access_log,
+    }
 }
 
 fn follow(
@@ -282,7 +319,7 @@ fn follow(
 
 fn serve_admin(
     socket: TcpListener,
-    metrics: Metrics,
+    metrics: &Metrics,
     reloader: &Arc<Reloader>,
     readiness: &Arc<Readiness>,
     started: Instant,
@@ -290,7 +327,7 @@ fn serve_admin(
     let listener = tokio::net::TcpListener::from_std(socket)?;
     let address = listener.local_addr()?;
     let state = AdminState {
-        metrics,
+        metrics: metrics.clone(),
         reloader: reloader.clone(),
         check: Arc::new(|text| config::compile(text, &NoEnvironment, Mode::Check, clock::now())),
         readiness: readiness.clone(),
@@ -306,5 +343,9 @@ fn serve_admin(
         let _ = done.send(());
     });
     tracing::info!(kind = "admin", %address, "listening");
-    Ok(Admin { stop, ended })
+    Ok(Admin {
+        address,
+        stop,
+        ended,
+    })
 }

@@ -2,7 +2,7 @@
 //!
 //! The modules are floors, and imports go down only (`tests/it/floors.rs` polices it):
 //!
-//! * F6 `cli`, [`gateway`]: arguments to exit code; the composition root.
+//! * F6 `cli`, [`demo`], [`gateway`]: arguments to exit code; everything in one command to try; the composition root.
 //! * F5 [`admin`]: HTTP API, probes and metrics; views of the floors below.
 //! * F4 [`proxy`]: the pingora adapter; its hooks only adapt, they decide nothing.
 //! * F3 [`clock`], [`source`], [`resolver`], [`publisher`], [`telemetry`]: files, DNS, the one writer of snapshots, what is told.
@@ -44,4 +44,5 @@ pub mod proxy;
 pub mod admin;
 
 pub mod cli;
+pub mod demo;
 pub mod gateway;

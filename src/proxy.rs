@@ -8,6 +8,7 @@ mod failure;
 pub mod front_door;
 pub mod head;
 pub mod hooks;
+mod http10;
 mod intake;
 pub mod listener;
 mod outcome;

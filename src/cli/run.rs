@@ -26,7 +26,12 @@ pub(super) fn run(args: &Args) -> ExitCode {
             return ExitCode::from(BAD_CONFIG);
         }
     };
-    match Gateway::start(Start { path, text, config }) {
+    match Gateway::start(Start {
+        path,
+        text,
+        config,
+        embedding: None,
+    }) {
         Ok(gateway) => {
             gateway.run();
             ExitCode::SUCCESS

@@ -34,3 +34,20 @@ pub struct Diagnostic {
     /// What would help.
     pub hint: Option<String>,
 }
+
+impl Diagnostic {
+    /// For logs and lists: which part of the document, what is wrong with it, what would help.
+    pub fn in_one_line(&self) -> String {
+        let Self {
+            message,
+            path,
+            hint,
+            ..
+        } = self;
+        let place = if path.is_empty() { "" } else { ": " };
+        match hint {
+            Some(hint) => format!("{path}{place}{message}; {hint}"),
+            None => format!("{path}{place}{message}"),
+        }
+    }
+}

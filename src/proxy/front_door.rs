@@ -2,7 +2,9 @@
 //! pingora one request after the other, and bounds what one connection may take.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pingora::apps::HttpServerApp as _;
 use pingora::protocols::http::ServerSession;
@@ -14,6 +16,7 @@ use pingora::server::configuration::ServerConf;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 use super::client::{ClientConnection, ClientStream};
 use super::hooks::Proxy;
@@ -28,6 +31,9 @@ const FIRST_READ: usize = 512;
 
 /// After how many malformed requests an HTTP/2 connection is closed.
 const MALFORMED_STREAMS: u32 = 32;
+
+/// How long a new connection may take to its first request while the gateway drains: its client could not know.
+const FIRST_REQUEST: Duration = Duration::from_millis(500);
 
 /// The application behind every listener, one for each worker.
 pub struct FrontDoor {
@@ -83,7 +89,7 @@ impl FrontDoor {
 
     /// Whether the client begins as HTTP/2 does. `None`: it did not begin at all.
     async fn is_http2(&self, stream: &mut ClientStream) -> Option<bool> {
-        let mut closed = self.closed.subscribe();
+        let mut too_late = pin!(in_fairness(self.closed.subscribe(), Instant::now()));
         let mut seen = [0; FIRST_READ];
         let mut length = 0;
         loop {
@@ -91,7 +97,7 @@ impl FrontDoor {
                 // What has come already is served.
                 biased;
                 read = stream.read(&mut seen[length..]) => read.unwrap_or(0),
-                _ = closed.wait_for(|closed| *closed), if length == 0 => 0,
+                () = &mut too_late, if length == 0 => 0,
             };
             length += read;
             let compared = length.min(PREFACE.len());
@@ -140,11 +146,13 @@ impl FrontDoor {
             return;
         };
         connection.multiplex();
-        let (mut shutdown, mut closing, mut malformed) = (shutdown.clone(), false, 0);
+        // Told to go away before it has asked anything, a client would have to come back for nothing.
+        let mut told = pin!(in_fairness(shutdown.clone(), Instant::now()));
+        let (mut closing, mut malformed) = (false, 0);
         loop {
             let accepted = tokio::select! {
                 biased;
-                _ = shutdown.wait_for(|shutdown| *shutdown), if !closing => {
+                () = &mut told, if !closing => {
                     streams.graceful_shutdown();
                     connection.dismiss();
                     closing = true;
@@ -177,4 +185,11 @@ impl FrontDoor {
             }
         }
     }
+}
+
+/// Waits until the gateway drains, but in any case for the time that a new connection has for its first request.
+async fn in_fairness(mut draining: ShutdownWatch, opened: Instant) {
+    // An error is the end of whoever could say so.
+    let _ = draining.wait_for(|draining| *draining).await;
+    sleep_until(opened + FIRST_REQUEST).await;
 }

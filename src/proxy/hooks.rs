@@ -13,12 +13,14 @@ use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext};
 use pingora::{ErrorSource, ErrorType};
 use rand::Rng as _;
+use tokio::sync::watch;
 
 use super::client::ClientConnection;
 use super::deadlines::Wait;
 use super::exchange::Exchange;
 use super::failure::{cause_of, explanation, status_of};
 use super::head::{Fields, Target, head};
+use super::http10;
 use super::intake::{bound, client_ip, dispatched, fits, is_https};
 use super::peer::peer;
 use super::reply;
@@ -39,6 +41,8 @@ pub struct Proxy {
     pub access_log: AccessLog,
     /// Requests under way.
     pub active: Arc<Gauge>,
+    /// Turned to true: every response is its connection's last.
+    pub closing: watch::Receiver<bool>,
 }
 
 #[async_trait]
@@ -181,10 +185,10 @@ impl ProxyHttp for Proxy {
             deployment: passage.attempts.deployment(),
             request_id: &exchange.request_id,
             span_id: rand::rng().next_u64().max(1),
-            protocol: if request.version == Version::HTTP_2 {
-                "2 serin"
-            } else {
-                "1.1 serin"
+            protocol: match request.version {
+                Version::HTTP_2 => "2 serin",
+                Version::HTTP_10 => "1.0 serin",
+                _ => "1.1 serin",
             },
         });
         if let Some(target) = &passage.plan.target {
@@ -231,6 +235,11 @@ impl ProxyHttp for Proxy {
             HeaderSink::remove(response, &forward::DECISION);
             return Ok(());
         }
+        // A request that was already here when the gateway was told to end.
+        if *self.closing.borrow() {
+            session.set_keepalive(None);
+        }
+        http10::spare_chunks(session, response);
         let (Some(passage), Some((index, route))) = (&exchange.passage, exchange.forward()) else {
             return Ok(());
         };

@@ -11,6 +11,7 @@ use rand::Rng as _;
 use super::client::ClientConnection;
 use super::exchange::Exchange;
 use super::head::{Fields, Target, head};
+use super::http10;
 use crate::dispatch::{Dispatch, Refusal, dispatch};
 
 /// Bounds how long the rest of the exchange may take, and ends a connection that has had all its requests.
@@ -28,6 +29,7 @@ pub(super) fn bound(session: &mut Session, exchange: &Exchange) {
     let chunked = session.req_header().headers.contains_key(TRANSFER_ENCODING);
     session.set_pipelining_enabled(!chunked);
     session.set_read_timeout(Some(traffic.body_read));
+    http10::spare_interims(session);
     if session.is_http2() {
         // Its streams share a connection, which has a deadline for all of them only.
         session.set_write_timeout(Some(traffic.write));

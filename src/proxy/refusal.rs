@@ -31,17 +31,16 @@ impl Doorman {
         Self(Arc::new(Semaphore::new(TOLD_AT_A_TIME)))
     }
 
-    /// Tells a client to come back later, without waiting for it and without reading what it wants.
+    /// Tells a client to come back later. Nobody waits for it but a task of its own.
     pub(super) fn turn_away(&self, socket: TcpStream) {
         let Ok(turn) = self.0.clone().try_acquire_owned() else {
             return;
         };
-        let left = Left {
-            socket,
-            refusal: Some(StatusCode::SERVICE_UNAVAILABLE),
-        };
         tokio::spawn(async move {
-            hear_out(left).await;
+            // Many clients cannot make sense of an answer that comes before their request.
+            let _ = tokio::time::timeout(PATIENCE, socket.peek(&mut [0])).await;
+            let refusal = Some(StatusCode::SERVICE_UNAVAILABLE);
+            hear_out(Left { socket, refusal }).await;
             drop(turn);
         });
     }

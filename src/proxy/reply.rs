@@ -63,8 +63,7 @@ async fn send(session: &mut Session, header: ResponseHeader, body: Bytes) -> pin
     session
         .write_response_header(Box::new(header), bodiless)
         .await?;
-    if !bodiless {
-        session.write_response_body(Some(body), true).await?;
-    }
-    Ok(())
+    // Over HTTP/2 only this ends a response that has no body, too: left open, its stream would be cancelled.
+    let body = (!bodiless).then_some(body);
+    session.write_response_body(body, true).await
 }

@@ -69,18 +69,20 @@ impl Gate {
 }
 
 impl Workers {
-    /// Starts `count` workers on sockets that [`super::listener::bind`] made. `hooks` is called once for each.
+    /// Starts `count` workers on sockets that [`super::listener::bind`] made. `hooks` is called once for each, with
+    /// what tells them that every response is its connection's last.
     pub fn start(
         count: usize,
         listeners: Vec<TcpListener>,
         gate: Gate,
-        hooks: impl Fn() -> Proxy,
+        hooks: impl Fn(watch::Receiver<bool>) -> Proxy,
     ) -> io::Result<Self> {
         let (closing, _) = watch::channel(false);
         let (closed, _) = watch::channel(false);
         let (mut workers, mut desks) = (Vec::new(), Vec::new());
         for index in 0..count.max(1) {
-            let (worker, desk) = Worker::start(index, FrontDoor::new(hooks()), &gate, &closing)?;
+            let door = FrontDoor::new(hooks(closing.subscribe()));
+            let (worker, desk) = Worker::start(index, door, &gate, &closing)?;
             workers.push(worker);
             desks.push(desk);
         }
@@ -107,6 +109,8 @@ impl Workers {
     pub async fn drain(self, grace: Duration) -> usize {
         self.close_connections();
         self.closed.send_replace(true);
+        // What the kernel had accepted before its socket was closed is with the workers after this.
+        join(vec![self.acceptor]).await;
         for worker in &self.workers {
             worker.app.close_idle().await;
         }
@@ -122,23 +126,24 @@ impl Workers {
             .iter()
             .map(|worker| worker.connections.open())
             .sum();
-        let mut threads = vec![self.acceptor];
+        let mut threads = Vec::new();
         for worker in self.workers {
             worker.cut.send_replace(true);
             threads.push(worker.thread);
         }
-        let joined = tokio::task::spawn_blocking(move || {
-            let ended_well = |thread: JoinHandle<()>| thread.join().is_ok();
-            threads
-                .into_iter()
-                .map(ended_well)
-                .filter(|well| !well)
-                .count()
-        });
-        if let Ok(panicked @ 1..) = joined.await {
-            tracing::error!(panicked, "worker threads had panicked");
-        }
+        join(threads).await;
         left
+    }
+}
+
+/// Waits for threads that have been told to end.
+async fn join(threads: Vec<JoinHandle<()>>) {
+    let joined = tokio::task::spawn_blocking(move || {
+        let results = threads.into_iter().map(JoinHandle::join);
+        results.filter(Result::is_err).count()
+    });
+    if let Ok(panicked @ 1..) = joined.await {
+        tracing::error!(panicked, "threads of the data plane had panicked");
     }
 }
 
@@ -219,19 +224,22 @@ async fn accept_all(
     listeners: Vec<TcpListener>,
     desks: &[Desk],
     gate: &Gate,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
     let doorman = Doorman::new();
     let loops = listeners
         .into_iter()
-        .map(|listener| accept(listener, desks, gate, &doorman));
-    tokio::select! {
-        _ = stop.wait_for(|stop| *stop) => {}
-        _ = futures_util::future::join_all(loops) => {}
-    }
+        .map(|listener| accept(listener, desks, gate, &doorman, stop.clone()));
+    futures_util::future::join_all(loops).await;
 }
 
-async fn accept(listener: TcpListener, desks: &[Desk], gate: &Gate, doorman: &Doorman) {
+async fn accept(
+    listener: TcpListener,
+    desks: &[Desk],
+    gate: &Gate,
+    doorman: &Doorman,
+    mut stop: watch::Receiver<bool>,
+) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -240,7 +248,12 @@ async fn accept(listener: TcpListener, desks: &[Desk], gate: &Gate, doorman: &Do
         }
     };
     loop {
-        let accepted = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            // An error is the end of whoever could say so.
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let accepted = match accepted {
             Ok((socket, _)) if !gate.is_open() => {
                 gate.figures.refused.inc();
                 doorman.turn_away(socket);
@@ -248,19 +261,8 @@ async fn accept(listener: TcpListener, desks: &[Desk], gate: &Gate, doorman: &Do
             }
             accepted => accepted,
         };
-        let accepted = accepted.and_then(|(socket, peer)| Ok((socket.into_std()?, peer)));
-        match accepted {
-            Ok((socket, peer)) => {
-                if let Some(desk) = desks.iter().min_by_key(|desk| desk.connections.open()) {
-                    let counted = desk.connections.enter();
-                    // A worker that is gone was cut off: its connections are, too.
-                    let _ = desk.inbox.send(Accepted {
-                        socket,
-                        peer,
-                        counted,
-                    });
-                }
-            }
+        match accepted.and_then(|(socket, peer)| Ok((socket.into_std()?, peer))) {
+            Ok((socket, peer)) => hand_over(socket, peer, desks),
             // The client was gone before its turn.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -268,5 +270,42 @@ async fn accept(listener: TcpListener, desks: &[Desk], gate: &Gate, doorman: &Do
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+    // Closing the socket resets the connections that wait in its queue: their clients believe that they were taken.
+    if let Ok(listener) = listener.into_std() {
+        while let Some((socket, peer)) = waiting(&listener) {
+            if gate.is_open() {
+                hand_over(socket, peer, desks);
+            } else {
+                gate.figures.refused.inc();
+            }
+        }
+    }
+}
+
+/// A connection that the kernel has accepted already.
+fn waiting(listener: &TcpListener) -> Option<(std::net::TcpStream, SocketAddr)> {
+    loop {
+        match listener.accept() {
+            Ok((socket, peer)) => {
+                socket.set_nonblocking(true).ok()?;
+                return Some((socket, peer));
+            }
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Gives a connection to the worker with the fewest.
+fn hand_over(socket: std::net::TcpStream, peer: SocketAddr, desks: &[Desk]) {
+    if let Some(desk) = desks.iter().min_by_key(|desk| desk.connections.open()) {
+        let counted = desk.connections.enter();
+        // A worker that is gone was cut off: its connections are, too.
+        let _ = desk.inbox.send(Accepted {
+            socket,
+            peer,
+            counted,
+        });
     }
 }

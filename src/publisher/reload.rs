@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::Receiver;
@@ -13,7 +13,7 @@ use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::{Config, Process};
 use crate::context::Moment;
 use crate::digest::Digest;
-use crate::source::file::{FileEvent, read};
+use crate::source::file::{FileEvent, FileNews, read};
 use crate::source::{SourceStatus, Stage};
 use crate::telemetry::log::LogControl;
 use crate::telemetry::metrics::ReloadCounters;
@@ -102,6 +102,8 @@ pub struct Reloader {
 struct Turn {
     /// The content that was judged last.
     judged: [u8; 32],
+    /// When it began to be read, at the earliest.
+    read_at: Instant,
     /// The content whose errors were logged last.
     complained: Option<[u8; 32]>,
 }
@@ -149,6 +151,7 @@ impl Reloader {
             started_with: first.process.clone(),
             turn: tokio::sync::Mutex::new(Turn {
                 judged: hash(text),
+                read_at: Instant::now(),
                 complained: None,
             }),
             state: Mutex::new(State {
@@ -163,11 +166,12 @@ impl Reloader {
         let mut turn = self.turn.lock().await;
         self.announce();
         let path = self.path.clone();
+        let read_at = Instant::now();
         let text = tokio::task::spawn_blocking(move || read(&path).map_err(|e| e.to_string()));
         let result = match text.await.unwrap_or_else(|panic| Err(panic.to_string())) {
             Ok(text) => {
                 self.source.recover(Stage::Reading);
-                self.put_in_force(text, &mut turn).await
+                self.put_in_force(text, read_at, &mut turn).await
             }
             Err(error) => {
                 self.source.fail(Stage::Reading, error.clone());
@@ -180,17 +184,17 @@ impl Reloader {
     }
 
     /// Follows the file until its follower ends.
-    pub async fn follow(&self, mut events: Receiver<FileEvent>) {
-        while let Some(event) = events.recv().await {
+    pub async fn follow(&self, mut events: Receiver<FileNews>) {
+        while let Some(FileNews { at, event }) = events.recv().await {
             match event {
                 FileEvent::Changed(text) => {
                     let mut turn = self.turn.lock().await;
-                    // Somebody else was faster.
-                    if turn.judged == hash(&text) {
+                    // Somebody else was faster, or has read the file since.
+                    if turn.judged == hash(&text) || at < turn.read_at {
                         continue;
                     }
                     self.announce();
-                    let result = self.put_in_force(text, &mut turn).await;
+                    let result = self.put_in_force(text, at, &mut turn).await;
                     self.note(Cause::Changed, &result);
                 }
                 FileEvent::Trouble(error) => {
@@ -238,9 +242,11 @@ impl Reloader {
     async fn put_in_force(
         &self,
         text: String,
+        read_at: Instant,
         turn: &mut Turn,
     ) -> Result<ReloadReport, ReloadFailure> {
         turn.judged = hash(&text);
+        turn.read_at = read_at;
         let compile = self.compile.clone();
         let compiled = tokio::task::spawn_blocking(move || compile(&text));
         let config = match compiled.await {
@@ -283,22 +289,23 @@ impl Reloader {
             .filter(|problem| problem.severity == Severity::Error);
         let first = errors.clone().next().map_or("", |error| &error.message);
         self.source.fail(Stage::Content, first.to_owned());
-        if turn.complained == Some(turn.judged) {
-            return;
-        }
-        turn.complained = Some(turn.judged);
+        let told = turn.complained.replace(turn.judged) == Some(turn.judged);
         tracing::error!(
             file = %self.path.display(),
             errors = errors.clone().count(),
-            "the file has errors; what runs stays"
+            "the file {} errors; what runs stays",
+            if told { "still has the same" } else { "has" }
         );
+        if told {
+            return;
+        }
         for error in errors {
             tracing::error!(
                 "{}:{}:{}: {}",
                 self.path.display(),
                 error.span.line,
                 error.span.column,
-                error.message
+                error.in_one_line()
             );
         }
     }

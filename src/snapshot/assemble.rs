@@ -9,6 +9,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{Candidate, Clusters, Deployment, DeploymentIndex, STABLE, Service, Snapshot, Target};
 use crate::cluster::UpstreamUrl;
+use crate::config::diagnostic::Diagnostic;
 use crate::config::{Config, ServiceConfig};
 use crate::engine::{CanaryUrl, Flag, Ring, Variants};
 use crate::flag::Share;
@@ -48,7 +49,7 @@ pub fn assemble(
     let warnings = config
         .warnings
         .iter()
-        .map(|warning| warning.message.clone())
+        .map(Diagnostic::in_one_line)
         .chain(ties)
         .collect();
     Snapshot {

@@ -6,7 +6,7 @@ mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use read::{FileError, MAX_BYTES, read};
 
@@ -15,6 +15,10 @@ use watch::{Signal, Watch};
 
 /// Changes within this time of the first are taken together; further ones never postpone it.
 const SETTLE: Duration = Duration::from_millis(100);
+/// How much later than the file itself the kernel's word of a change to it may come.
+const HINDSIGHT: Duration = Duration::from_millis(20);
+/// When a change that was noticed is acted upon though the file has not come to rest since.
+const RESTLESS: Duration = Duration::from_millis(700);
 /// How often the file is looked at where nothing tells of changes (network file systems).
 const POLL: Duration = Duration::from_secs(1);
 /// How long somebody may write before it is reported. What is half written is never read.
@@ -28,7 +32,16 @@ pub struct FileSource {
     signals: mpsc::Sender<Signal>,
 }
 
-/// What the file's follower has to say.
+/// What the file's follower has to say, and since when it is so.
+#[derive(Clone, Debug)]
+pub struct FileNews {
+    /// By when the file had been read: whoever has begun to read it later knows better.
+    pub at: Instant,
+    /// What was found.
+    pub event: FileEvent,
+}
+
+/// What was found of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileEvent {
     /// The content changed, and this is it.
@@ -44,7 +57,7 @@ impl FileSource {
         path: &Path,
         known: &str,
         status: Arc<SourceStatus>,
-        events: tokio::sync::mpsc::Sender<FileEvent>,
+        events: tokio::sync::mpsc::Sender<FileNews>,
     ) -> std::io::Result<Self> {
         let (signals, inbox) = mpsc::channel();
         let watch = Watch::new(absolute(path), known, status, events, signals.clone());

@@ -105,7 +105,7 @@ fn help_and_version() {
     let output = run_serin(["--help"]);
     assert_eq!(code(&output), 0);
     insta::assert_snapshot!("help", stdout(&output));
-    for command in ["run", "check", "explain", "schema", "completions"] {
+    for command in ["run", "demo", "check", "explain", "schema", "completions"] {
         let output = run_serin([command, "--help"]);
         assert_eq!(code(&output), 0, "{command}");
         insta::assert_snapshot!(format!("help_{command}"), stdout(&output));

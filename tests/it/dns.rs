@@ -3,9 +3,10 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use serde_json::json;
 
-use crate::harness::{Dns, Lookup, Origin, Protocol, Setup, assert_has, eventually, get};
+use crate::harness::{Dns, Gateway, Lookup, Origin, Protocol, Setup, assert_has, eventually, get};
 
 /// Two origins on one port of two loopback addresses.
 async fn pair() -> (Origin, Origin) {
@@ -143,4 +144,124 @@ async fn a_canary_without_addresses_is_rescued() {
     gateway
         .await_metric("serin_rescues_total", &labels, 1.0)
         .await;
+}
+
+/// Sends requests over one connection until `over`; all must be answered by one of `origins`, and at once.
+async fn served_all_along(gateway: &Gateway, origins: &[&str], over: impl Future<Output = ()>) {
+    let mut over = std::pin::pin!(over);
+    let mut connection = gateway.connect().await;
+    let mut slowest = Duration::ZERO;
+    while over.as_mut().now_or_never().is_none() {
+        let begun = Instant::now();
+        let answer = connection.send(get("/")).await;
+        slowest = slowest.max(begun.elapsed());
+        assert!(
+            answer.status == 200 && origins.contains(&answer.origin()),
+            "{answer:?}"
+        );
+    }
+    // A look-up that hangs takes seconds; a request that had waited for one would have, too.
+    assert!(slowest < Duration::from_millis(700), "{slowest:?}");
+}
+
+#[tokio::test]
+async fn no_request_waits_for_a_look_up() {
+    let (one, _two) = pair().await;
+    let dns = Dns::start().await;
+    dns.set("stable.test", Lookup::address(one.address().ip()));
+    let gateway = Setup::new(config(one.port())).dns(&dns).start().await;
+    gateway.send(get("/")).await.assert_from("one");
+    for failure in [Lookup::Silence, Lookup::Failure, Lookup::Missing] {
+        dns.set("stable.test", failure);
+        served_all_along(&gateway, &["one"], dns.await_asked("stable.test", 4)).await;
+    }
+    gateway.await_log("the last good addresses stay").await;
+    dns.set("stable.test", Lookup::address(one.address().ip()));
+    gateway.await_log("the name resolves again").await;
+}
+
+#[tokio::test]
+async fn no_request_fails_while_addresses_change() {
+    let (one, two) = pair().await;
+    let dns = Dns::start().await;
+    let (first, second) = (one.address().ip(), two.address().ip());
+    dns.set("stable.test", Lookup::address(first));
+    let gateway = Setup::new(config(one.port())).dns(&dns).start().await;
+    gateway.send(get("/")).await.assert_from("one");
+    for addresses in [vec![second], vec![first, second], vec![first]] {
+        dns.set("stable.test", Lookup::Addresses(addresses, 1));
+        let both = ["one", "two"];
+        // The answer to the second pair of questions has been put in force when the third is asked.
+        served_all_along(&gateway, &both, dns.await_asked("stable.test", 6)).await;
+    }
+    gateway.send(get("/")).await.assert_from("one");
+}
+
+#[tokio::test]
+async fn an_address_where_nobody_listens_is_passed_over() {
+    let (one, _two) = pair().await;
+    let dns = Dns::start().await;
+    let nobody = Ipv4Addr::new(127, 0, 0, 3).into();
+    let addresses = vec![nobody, one.address().ip()];
+    dns.set("stable.test", Lookup::Addresses(addresses, 60));
+    let gateway = Setup::new(config(one.port())).dns(&dns).start().await;
+    for _ in 0..40 {
+        gateway.send(get("/")).await.assert_from("one");
+    }
+    let metrics = gateway.metrics().await;
+    let retries = metrics.sum("serin_retries_total", &[("cause", "connect")]);
+    assert!(retries > 0.0);
+}
+
+#[tokio::test]
+async fn a_time_to_live_of_zero_is_no_storm() {
+    let (one, _two) = pair().await;
+    let dns = Dns::start().await;
+    let address = vec![one.address().ip()];
+    dns.set("stable.test", Lookup::Addresses(address, 0));
+    let gateway = Setup::new(config(one.port())).dns(&dns).start().await;
+    gateway.send(get("/")).await.assert_from("one");
+    let begun = Instant::now();
+    // Two questions a look-up, and a second between two of them, less its jitter.
+    dns.await_asked("stable.test", 5).await;
+    assert!(
+        begun.elapsed() > Duration::from_millis(900),
+        "{:?}",
+        begun.elapsed()
+    );
+    gateway.send(get("/")).await.assert_from("one");
+}
+
+#[tokio::test]
+async fn the_name_of_a_new_service_stops_nobody() {
+    let (one, two) = pair().await;
+    let dns = Dns::start().await;
+    dns.set("stable.test", Lookup::address(one.address().ip()));
+    dns.set("later.test", Lookup::Silence);
+    let config = config(one.port());
+    let gateway = Setup::new(config.clone()).dns(&dns).start().await;
+    gateway.send(get("/")).await.assert_from("one");
+    let more = config
+        .replace(
+            "services: { ",
+            &format!("services: {{ later: 'http://later.test:{}', ", one.port()),
+        )
+        .replace("routes: [", "routes: [{ path: /later, service: later }, ");
+    gateway.rewrite_config(&more);
+    gateway.await_generation(2).await;
+    let begun = Instant::now();
+    let answer = gateway.send(get("/later")).await;
+    assert_eq!((answer.status, answer.origin()), (503, "-"));
+    assert!(
+        begun.elapsed() < Duration::from_millis(700),
+        "{:?}",
+        begun.elapsed()
+    );
+    gateway.send(get("/")).await.assert_from("one");
+    assert_eq!(gateway.admin("/readyz").await.status, 200);
+    dns.set("later.test", Lookup::address(two.address().ip()));
+    eventually("the new service", || async {
+        (gateway.send(get("/later")).await.origin() == "two").then_some(())
+    })
+    .await;
 }

@@ -8,6 +8,9 @@ pub(crate) mod gateway;
 pub(crate) mod metrics;
 pub(crate) mod origin;
 mod own_tests;
+pub(crate) mod process;
+pub(crate) mod script;
+pub(crate) mod writer;
 
 use std::time::{Duration, Instant};
 
@@ -15,8 +18,9 @@ use serde_json::Value;
 
 pub(crate) use client::{Answer, Call, Connection, H2Connection, Raw, get, post};
 pub(crate) use dns::{Dns, Lookup};
-pub(crate) use gateway::{Gateway, Setup, run_serin, serin};
+pub(crate) use gateway::{Gateway, Lines, Setup, run_serin, serin};
 pub(crate) use origin::{Blunt, Origin, Protocol, Recorded, Reply};
+pub(crate) use script::Script;
 
 /// Puts the origins' URLs in a template of `routes.yaml`: `@stable` becomes the URL of the origin named `stable`.
 pub(crate) fn fill<const N: usize>(template: &str, mut origins: [&Origin; N]) -> String {
@@ -52,6 +56,12 @@ pub(crate) fn until<T>(what: &str, mut fact: impl FnMut() -> Option<T>) -> impl 
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
+}
+
+/// Lets time pass. Only for tests whose subject is time: that something holds although time passes, or that somebody
+/// is slow. Nothing is hoped to have happened meanwhile.
+pub(crate) async fn for_a_while(millis: u64) {
+    tokio::time::sleep(Duration::from_millis(millis)).await;
 }
 
 /// As [`until`], for facts that take a request to find out.

@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::{
-    Call, Gateway, Origin, Reply, assert_has, eventually, fill, get, in_time, post, until,
+    Call, Gateway, Origin, Reply, assert_has, eventually, fill, for_a_while, get, in_time, post,
+    until,
 };
 
 fn config(server: &str, origin: &Origin) -> String {
@@ -148,7 +149,7 @@ async fn a_connection_without_a_request_is_closed() {
     let mut kept = gateway.connect().await;
     for _ in 0..4 {
         kept.send(get("/")).await.assert_from("origin");
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        for_a_while(200).await;
     }
     kept.send(get("/")).await.assert_from("origin");
     let begun = Instant::now();
@@ -176,7 +177,7 @@ async fn a_request_that_takes_its_time_is_not_idle() {
     let both = async { tokio::join!(plain.send(get("/")), multiplexed.send(get("/"))) };
     let release = async {
         origin.await_requests(2).await;
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        for_a_while(700).await;
         origin.release();
     };
     let ((one, two), ()) = tokio::join!(both, release);
@@ -190,7 +191,7 @@ async fn dribble(address: SocketAddr, first: &str) -> String {
     writer.write_all(first.as_bytes()).await.unwrap();
     let writing = tokio::spawn(async move {
         while writer.write_all(b"x").await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            for_a_while(50).await;
         }
     });
     let mut seen = Vec::new();
@@ -266,7 +267,7 @@ async fn a_client_that_takes_nothing_is_let_go() {
             break;
         }
         if taken / (8 << 20) != (taken + count) / (8 << 20) {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            for_a_while(100).await;
         }
         taken += count;
     }
@@ -371,7 +372,7 @@ async fn an_idle_websocket_is_not_cut() {
     socket.write(head.as_bytes()).await;
     socket.read_until(b"\r\n\r\n").await;
     for message in ["first", "after a while, and longer than any body"] {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        for_a_while(1000).await;
         socket.write(message.as_bytes()).await;
         let echo = socket.read_until(message.as_bytes()).await;
         assert_eq!(echo, message.as_bytes());
@@ -390,7 +391,7 @@ async fn the_shortest_request_is_answered() {
         let mut connection = gateway.open_raw().await;
         for piece in pieces {
             connection.write(piece.as_bytes()).await;
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            for_a_while(20).await;
         }
         let answer = connection.read_to_end().await;
         assert!(

@@ -7,17 +7,22 @@
 
 mod admin;
 mod cli;
+mod demo;
 mod deploy;
 mod dns;
+mod drain;
 mod floors;
 mod framing;
 mod harness;
 mod identity;
 mod lifecycle;
 mod limits;
+mod logs;
 mod reload;
 mod rescue;
 mod routing;
 mod service_manager;
 mod split;
+mod streaming;
+mod swaps;
 mod timeouts;

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-use crate::harness::{Gateway, Origin, Raw, assert_has, fill, get, in_time, post};
+use crate::harness::{Gateway, Origin, Raw, assert_has, fill, for_a_while, get, in_time, post};
 
 /// A port that takes no connection, nor refuses one: its backlog is full.
 struct BlackHole {
@@ -148,7 +148,7 @@ server: {{ shutdown_delay: 1ms, timeouts: {{ idle: 200ms, body_read: 200ms, writ
         let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
         stream.write_all(head).await.expect("it is taken");
         for event in [&b"data: one\n\n"[..], b"data: two\n\n"] {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            for_a_while(1000).await;
             stream.write_all(event).await.expect("it is taken");
         }
     });
@@ -173,7 +173,7 @@ server: { shutdown_delay: 1ms, timeouts: { idle: 300ms, body_read: 300ms, header
     upload.write(head.as_bytes()).await;
     let begun = Instant::now();
     for _ in 0..12 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        for_a_while(100).await;
         upload.write(b"x").await;
     }
     took(begun, 1000..5000);

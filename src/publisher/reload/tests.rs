@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -11,7 +12,7 @@ use crate::publisher::tests::fixture::config;
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::Dns;
 use crate::source::SourceStatus;
-use crate::source::file::{FileEvent, FileSource};
+use crate::source::file::{FileEvent, FileNews, FileSource};
 use crate::telemetry::metrics::{MeterRegistry, ReloadCounters};
 
 /// A language of its own: a number is a digest, `port N` moves the admin listener, all else is an error.
@@ -150,12 +151,14 @@ async fn a_followed_file_is_reloaded_once_for_each_change() {
 #[tokio::test]
 async fn who_was_slower_reloads_nothing() {
     let running = Running::start();
+    let early = Instant::now();
     running.write("2");
     running.reloader.reload(Cause::Api).await.unwrap();
     let (sender, events) = mpsc::channel(4);
-    for text in ["2", "3"] {
+    // What was found before the reload is old; what is in force already is no news.
+    for (at, text) in [(early, "7"), (Instant::now(), "2"), (Instant::now(), "3")] {
         let event = FileEvent::Changed(text.to_owned());
-        sender.send(event).await.unwrap();
+        sender.send(FileNews { at, event }).await.unwrap();
     }
     drop(sender);
     running.reloader.follow(events).await;

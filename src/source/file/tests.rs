@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{Receiver, channel};
 
 use super::read::{FileError, MAX_BYTES, read};
-use super::{FileEvent, FileSource};
+use super::{FileEvent, FileNews, FileSource};
 use crate::source::{SourceStatus, Stage};
 
 /// A followed file in a directory of its own.
 struct Followed {
     directory: tempfile::TempDir,
     status: Arc<SourceStatus>,
-    events: Receiver<FileEvent>,
+    events: Receiver<FileNews>,
     _source: FileSource,
 }
 
@@ -55,6 +55,7 @@ impl Followed {
             .await
             .expect("an event")
             .expect("the follower runs")
+            .event
     }
 
     /// The next event is this content.
@@ -111,10 +112,13 @@ async fn a_replaced_directory_is_seen() {
     fs::rename(root.join("config"), root.join("previous")).unwrap();
     fs::rename(root.join("next"), root.join("config")).unwrap();
     let event = events.recv().await;
-    assert_eq!(event, Some(FileEvent::Changed("second".to_owned())));
+    assert_eq!(
+        event.unwrap().event,
+        FileEvent::Changed("second".to_owned())
+    );
     fs::write(&path, "third").unwrap();
     let event = events.recv().await;
-    assert_eq!(event, Some(FileEvent::Changed("third".to_owned())));
+    assert_eq!(event.unwrap().event, FileEvent::Changed("third".to_owned()));
 }
 
 #[tokio::test]

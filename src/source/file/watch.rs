@@ -14,7 +14,7 @@ use tokio::sync::mpsc::Sender as Events;
 
 use super::links::way;
 use super::read::{FileError, Stamp, read_stamped};
-use super::{AWAY, FileEvent, POLL, SETTLE, WRITING};
+use super::{AWAY, FileEvent, FileNews, HINDSIGHT, POLL, RESTLESS, SETTLE, WRITING};
 use crate::source::{SourceStatus, Stage};
 
 /// What wakes the follower.
@@ -31,7 +31,7 @@ type Hash = [u8; 32];
 pub(super) struct Watch {
     path: PathBuf,
     status: Arc<SourceStatus>,
-    events: Events<FileEvent>,
+    events: Events<FileNews>,
     notifier: Option<RecommendedWatcher>,
     /// The directories that are watched, with their device and inode.
     armed: HashMap<PathBuf, (u64, u64)>,
@@ -45,10 +45,21 @@ pub(super) struct Watch {
     candidate: Option<Hash>,
     /// When the first change was noticed that has not been acted upon.
     pending: Option<Instant>,
-    /// Since when somebody writes who has not closed the file yet.
-    writing: Option<Writing>,
+    /// The files in the directories that are watched which somebody writes and has not closed yet. Not only the one
+    /// that the path leads to: it may be led to another of them at any time.
+    writing: HashMap<PathBuf, Writing>,
+    /// Whether the file was written to since it was last read.
+    touched: bool,
     away: Option<Instant>,
     trouble: Option<String>,
+}
+
+/// What was read.
+struct Found {
+    text: String,
+    stamp: Stamp,
+    /// By when.
+    at: Instant,
 }
 
 /// A writer who has not closed the file yet.
@@ -65,7 +76,7 @@ impl Watch {
         path: PathBuf,
         known: &str,
         status: Arc<SourceStatus>,
-        events: Events<FileEvent>,
+        events: Events<FileNews>,
         signals: Sender<Signal>,
     ) -> Self {
         let handler = move |event| {
@@ -88,7 +99,8 @@ impl Watch {
             stamp: None,
             candidate: None,
             pending: None,
-            writing: None,
+            writing: HashMap::new(),
+            touched: false,
             away: None,
             trouble: None,
         };
@@ -100,19 +112,19 @@ impl Watch {
         // Looked at immediately: the file may have changed between its first reading and the watch upon it.
         let mut poll = Instant::now();
         loop {
-            let settled = self.pending.filter(|_| self.writing.is_none());
+            let settled = self.pending.filter(|_| self.writer().is_none());
             let wake = settled.map_or(poll, |since| poll.min(since + SETTLE));
-            match inbox.recv_timeout(wake.saturating_duration_since(Instant::now())) {
-                Ok(Signal::Event(event)) => self.note(event),
-                Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => {}
+            if !self.attend(inbox, wake) {
+                return;
             }
             let now = Instant::now();
-            let settled = self.pending.filter(|_| self.writing.is_none());
-            if settled.is_some_and(|since| now >= since + SETTLE) {
-                self.pending = None;
+            let settled = self.pending.filter(|_| self.writer().is_none());
+            if let Some(since) = settled.filter(|since| now >= *since + SETTLE) {
                 self.arm();
-                self.look(true, now);
+                // The path may lead to another file by now, which somebody writes.
+                if self.writer().is_none() && !self.look_told(inbox, since) {
+                    return;
+                }
             }
             if now >= poll {
                 poll = now + POLL;
@@ -121,6 +133,51 @@ impl Watch {
             }
             if self.events.is_closed() {
                 return;
+            }
+        }
+    }
+
+    /// Waits for one signal, until a moment. False: it is over.
+    fn attend(&mut self, inbox: &Receiver<Signal>, until: Instant) -> bool {
+        match inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(Signal::Event(event)) => self.note(event),
+            Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        true
+    }
+
+    /// Looks at the file, of which a change was told at `since`. The kernel tells of a writer a moment later than the
+    /// file shows it: what was read is believed when nothing like that has come meanwhile, or when there has been no
+    /// rest for so long that waiting for it would postpone the change. False: it is over.
+    fn look_told(&mut self, inbox: &Receiver<Signal>, since: Instant) -> bool {
+        self.pending = None;
+        self.touched = false;
+        let found = self.unknown();
+        self.catch_up();
+        let hindsight = Instant::now() + HINDSIGHT;
+        while matches!(found, Ok(Some(_))) && Instant::now() < hindsight {
+            if !self.attend(inbox, hindsight) {
+                return false;
+            }
+        }
+        let now = Instant::now();
+        let restless = self.touched || way(&self.path) != self.way;
+        if restless && now < since + RESTLESS {
+            self.pending = Some(since);
+        } else {
+            self.judge(found, true, now);
+        }
+        true
+    }
+
+    /// Waits until what the kernel has told so far has been passed on: a notifier answers what it is asked in turn,
+    /// and by the second answer has passed on what stood in line with the first question.
+    fn catch_up(&mut self) {
+        if let Some(notifier) = &mut self.notifier {
+            for _ in 0..2 {
+                // It has nothing to configure; only its answer matters.
+                let _ = notifier.configure(notify::Config::default());
             }
         }
     }
@@ -134,43 +191,57 @@ impl Watch {
         };
         if event.need_rescan() {
             // Events were lost, perhaps the one that the writer has closed the file: the poll takes over.
-            self.writing = None;
+            self.writing.clear();
             self.pending.get_or_insert(now);
             return;
+        }
+        for path in &event.paths {
+            self.note_writer(path, event.kind, now);
         }
         let target = self.way.last();
         let on_target = event.paths.iter().any(|path| Some(path) == target);
         let on_way = |path: &PathBuf| self.way.contains(path) || self.armed.contains_key(path);
-        if !event.paths.iter().any(on_way) {
-            return;
+        let tells = match event.kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => on_target,
+            EventKind::Access(_) => false,
+            _ => event.paths.iter().any(on_way),
+        };
+        if tells {
+            self.pending.get_or_insert(now);
         }
-        match event.kind {
-            EventKind::Access(AccessKind::Close(AccessMode::Write)) if on_target => {
-                self.writing = None;
+    }
+
+    fn note_writer(&mut self, path: &Path, kind: EventKind, now: Instant) {
+        match kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
+                self.writing.remove(path);
             }
-            EventKind::Access(_) => return,
-            EventKind::Modify(ModifyKind::Data(_)) if on_target => {
-                let since = self.writing.map_or(now, |writing| writing.since);
-                self.writing = Some(Writing { since, begun: true });
+            EventKind::Modify(ModifyKind::Data(_)) => {
+                self.touched |= self.way.last().is_some_and(|target| target == path);
+                let new = Writing {
+                    since: now,
+                    begun: true,
+                };
+                self.writing.entry(path.to_owned()).or_insert(new).begun = true;
             }
-            EventKind::Create(CreateKind::File) if on_target => {
-                let writing = Writing {
+            EventKind::Create(CreateKind::File) if is_being_written(path) => {
+                let new = Writing {
                     since: now,
                     begun: false,
                 };
-                self.writing = self.is_being_written().then_some(writing);
+                self.writing.insert(path.to_owned(), new);
             }
             // Another file, or none, has the name now.
-            EventKind::Modify(ModifyKind::Name(_)) | EventKind::Remove(_) => self.writing = None,
+            EventKind::Modify(ModifyKind::Name(_)) | EventKind::Remove(_) => {
+                self.writing.retain(|written, _| !written.starts_with(path));
+            }
             _ => {}
         }
-        self.pending.get_or_insert(now);
     }
 
-    /// Whether a file that was just made will be closed by a writer: links are there at once.
-    fn is_being_written(&self) -> bool {
-        let target = self.way.last().map(std::fs::symlink_metadata);
-        matches!(target, Some(Ok(metadata)) if metadata.is_file() && metadata.nlink() == 1)
+    /// Who writes the file that the path leads to.
+    fn writer(&self) -> Option<Writing> {
+        self.writing.get(self.way.last()?).copied()
     }
 
     /// Watches the directories of everything on the way, as they are now.
@@ -189,6 +260,10 @@ impl Watch {
         if wanted == self.armed {
             return;
         }
+        self.writing.retain(|path, _| {
+            path.parent()
+                .is_some_and(|parent| wanted.contains_key(parent))
+        });
         self.armed.retain(|directory, identity| {
             let kept = wanted.get(directory) == Some(identity);
             if !kept {
@@ -207,9 +282,9 @@ impl Watch {
 
     /// What must be noticed even if nobody tells.
     fn poll(&mut self, now: Instant) {
-        if let Some(writing) = self.writing {
+        if let Some(writing) = self.writer() {
             if !writing.begun && now >= writing.since + POLL {
-                self.writing = None;
+                self.writing.retain(|_, writing| writing.begun);
             }
             if now >= writing.since + WRITING {
                 self.report(format!(
@@ -220,20 +295,30 @@ impl Watch {
             return;
         }
         if self.pending.is_none() {
-            self.look(false, now);
+            let found = self.unknown();
+            self.judge(found, false, now);
         }
     }
 
-    /// Looks whether the content is another one, and hands it on: at once when somebody told of a change, else
-    /// when it is found a second time.
-    fn look(&mut self, told: bool, now: Instant) {
+    /// The file's content; `None`: it is in the state in which it was known already.
+    fn unknown(&self) -> Result<Option<Found>, FileError> {
         if self.stamp.is_some() && Stamp::of(&self.path).ok() == self.stamp {
-            self.well();
-            self.status.confirm();
-            return;
+            return Ok(None);
         }
-        let (text, stamp) = match read_stamped(&self.path) {
-            Ok(found) => found,
+        let (text, stamp) = read_stamped(&self.path)?;
+        let at = Instant::now();
+        Ok(Some(Found { text, stamp, at }))
+    }
+
+    /// Hands the content on if it is another one: at once when somebody told of a change, else when it is found a
+    /// second time.
+    fn judge(&mut self, found: Result<Option<Found>, FileError>, told: bool, now: Instant) {
+        let Found { text, stamp, at } = match found {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                self.well();
+                return self.status.confirm();
+            }
             Err(error) => return self.unreadable(&error, now),
         };
         self.away = None;
@@ -249,8 +334,7 @@ impl Watch {
             self.status.confirm();
         } else {
             self.known = found;
-            // Fails only when nobody listens any more, which the loop notices.
-            let _ = self.events.blocking_send(FileEvent::Changed(text));
+            self.tell(at, FileEvent::Changed(text));
         }
     }
 
@@ -273,8 +357,13 @@ impl Watch {
         if self.trouble.as_ref() != Some(&trouble) {
             self.status.fail(Stage::Reading, trouble.clone());
             self.trouble = Some(trouble.clone());
-            let _ = self.events.blocking_send(FileEvent::Trouble(trouble));
+            self.tell(Instant::now(), FileEvent::Trouble(trouble));
         }
+    }
+
+    fn tell(&self, at: Instant, event: FileEvent) {
+        // Fails only when nobody listens any more, which the loop notices.
+        let _ = self.events.blocking_send(FileNews { at, event });
     }
 
     fn well(&mut self) {
@@ -291,6 +380,12 @@ fn watch_directory(notifier: &mut RecommendedWatcher, directory: &Path) -> notif
         .inspect_err(|error| {
             tracing::warn!(%error, directory = %directory.display(), "no notifications; looking once a second");
         })
+}
+
+/// Whether a file that was just made will be closed by a writer: links are there at once.
+fn is_being_written(path: &Path) -> bool {
+    let metadata = std::fs::symlink_metadata(path);
+    matches!(metadata, Ok(metadata) if metadata.is_file() && metadata.nlink() == 1)
 }
 
 fn hash(text: &str) -> Hash {

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -57,6 +57,8 @@ pub(crate) struct Setup {
     env: Vec<(String, String)>,
     /// Whether `routes.yaml` is a link into a folder that is itself a link, as Kubernetes mounts a ConfigMap.
     config_map: bool,
+    /// Whether nobody reads standard output.
+    deaf: bool,
 }
 
 impl Setup {
@@ -66,6 +68,7 @@ impl Setup {
             config: config.into(),
             env: Vec::new(),
             config_map: false,
+            deaf: false,
         }
     }
 
@@ -83,6 +86,12 @@ impl Setup {
     /// With the file mounted as a ConfigMap is.
     pub(crate) fn config_map(mut self) -> Self {
         self.config_map = true;
+        self
+    }
+
+    /// With nobody to read its standard output, until [`Gateway::listen`].
+    pub(crate) fn deaf(mut self) -> Self {
+        self.deaf = true;
         self
     }
 
@@ -117,13 +126,18 @@ impl Setup {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary starts");
-        let stdout = Lines::of(child.stdout.take().expect("a pipe"));
+        let stdout = child.stdout.take().expect("a pipe");
+        let (stdout, unread) = match self.deaf {
+            true => (Lines::default(), Some(stdout)),
+            false => (Lines::of(stdout), None),
+        };
         let stderr = Lines::of(child.stderr.take().expect("a pipe"));
         let mut gateway = Gateway {
             child,
             folder,
             path,
             stdout,
+            unread,
             stderr,
             listeners: Vec::new(),
             admin: ([127, 0, 0, 1], 0).into(),
@@ -134,7 +148,7 @@ impl Setup {
 }
 
 /// The file, with what it does not state put before it.
-fn complete(config: &str) -> String {
+pub(crate) fn complete(config: &str) -> String {
     let states = |key: &str| {
         config
             .lines()
@@ -150,14 +164,14 @@ fn link(target: &str, at: &Path) {
 
 /// The lines that a process has written so far.
 #[derive(Clone, Default)]
-struct Lines {
+pub(crate) struct Lines {
     seen: Arc<Mutex<Vec<String>>>,
     ended: Arc<AtomicBool>,
 }
 
 impl Lines {
     /// Collects them on a thread of its own: a full pipe must never stop the gateway.
-    fn of(pipe: impl Read + Send + 'static) -> Self {
+    pub(crate) fn of(pipe: impl Read + Send + 'static) -> Self {
         let lines = Self::default();
         let sink = lines.clone();
         thread::spawn(move || {
@@ -169,6 +183,16 @@ impl Lines {
             sink.ended.store(true, Ordering::Release);
         });
         lines
+    }
+
+    /// All of them, as one text.
+    pub(crate) fn text(&self) -> String {
+        self.lock().join("\n")
+    }
+
+    /// Whether there will be no more.
+    pub(crate) fn ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<String>> {
@@ -195,12 +219,20 @@ fn field<'a>(line: &'a Value, name: &str) -> Option<&'a str> {
         .and_then(Value::as_str)
 }
 
+/// The same of a line in the text format.
+fn word<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let mut words = line.split(' ');
+    let value = words.find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+    value.map(|value| value.trim_matches('"'))
+}
+
 /// A running gateway; it is ended when this is dropped.
 pub(crate) struct Gateway {
     child: Child,
     folder: TempDir,
     path: PathBuf,
     stdout: Lines,
+    unread: Option<ChildStdout>,
     stderr: Lines,
     listeners: Vec<SocketAddr>,
     admin: SocketAddr,
@@ -224,14 +256,19 @@ impl Gateway {
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
             self.listeners.clear();
-            for line in self.stderr.json().0 {
-                if field(&line, "message") == Some("listening") {
-                    let address = field(&line, "address").and_then(|text| text.parse().ok());
-                    let address = address.expect("an address in the log");
-                    match field(&line, "kind") {
-                        Some("admin") => self.admin = address,
-                        _ => self.listeners.push(address),
-                    }
+            let (json, text) = self.stderr.json();
+            let json = json
+                .iter()
+                .filter(|line| field(line, "message") == Some("listening"));
+            let json = json.map(|line| (field(line, "kind"), field(line, "address")));
+            let text = text.iter().filter(|line| line.contains(" listening "));
+            let text = text.map(|line| (word(line, "kind"), word(line, "address")));
+            for (kind, address) in json.chain(text) {
+                let address = address.and_then(|text| text.parse().ok());
+                let address = address.expect("an address in the log");
+                match kind {
+                    Some("admin") => self.admin = address,
+                    _ => self.listeners.push(address),
                 }
             }
         }
@@ -269,7 +306,7 @@ impl Gateway {
 
     /// An HTTP/2 connection.
     pub(crate) async fn connect_h2c(&self) -> H2Connection {
-        H2Connection::open(self.address()).await
+        H2Connection::connect(self.address()).await
     }
 
     /// A connection on which the test says every octet.
@@ -357,6 +394,11 @@ impl Gateway {
         self.stderr.lock().join("\n")
     }
 
+    /// The lines of its log that are JSON.
+    pub(crate) fn log_lines(&self) -> Vec<Value> {
+        self.stderr.json().0
+    }
+
     /// Waits until a line of its log contains this text.
     pub(crate) async fn await_log(&self, text: &str) {
         let what = format!("{text:?} in the log");
@@ -389,10 +431,22 @@ impl Gateway {
         fs::rename(next, self.folder().join("..data")).expect("it is renamed");
     }
 
-    fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+    /// Its process ID.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
         // A process that has ended already cannot be told anything.
         let _ = kill_process(pid.expect("a process ID"), signal);
+    }
+
+    /// Begins to read its standard output.
+    pub(crate) fn listen(&mut self) {
+        if let Some(pipe) = self.unread.take() {
+            self.stdout = Lines::of(pipe);
+        }
     }
 
     /// Asks for a reload by signal.
@@ -409,9 +463,9 @@ impl Gateway {
     pub(crate) async fn await_exit(&mut self) -> ExitStatus {
         let child = &mut self.child;
         let status = until("the gateway's end", || child.try_wait().expect("a child")).await;
-        let ended = |lines: &Lines| lines.ended.load(Ordering::Acquire);
+        let deaf = self.unread.is_some();
         until("the end of what it wrote", || {
-            (ended(&self.stdout) && ended(&self.stderr)).then_some(())
+            ((deaf || self.stdout.ended()) && self.stderr.ended()).then_some(())
         })
         .await;
         status

@@ -1,11 +1,13 @@
 //! An upstream of the tests' own: it records what comes, and answers as it is told.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -70,6 +72,7 @@ pub(crate) struct Reply {
     headers: Vec<(String, String)>,
     /// `None`: a JSON body that says what was asked.
     body: Option<Bytes>,
+    trailers: HeaderMap,
 }
 
 impl Reply {
@@ -79,12 +82,19 @@ impl Reply {
             status,
             headers: Vec::new(),
             body: None,
+            trailers: HeaderMap::new(),
         }
     }
 
     /// Adds a header field.
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds a trailer field.
+    pub(crate) fn trailer(mut self, name: &'static str, value: &'static str) -> Self {
+        self.trailers.insert(name, HeaderValue::from_static(value));
         self
     }
 
@@ -312,12 +322,12 @@ async fn respond(
     shared: &Shared,
     connection: usize,
     mut request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, hyper::Error> {
+) -> Result<Response<BoxBody<Bytes, Infallible>>, hyper::Error> {
     if let Some(upgrade) = request.headers().get("upgrade").cloned() {
         let upgraded = hyper::upgrade::on(&mut request);
         record(shared, connection, &request, Bytes::new());
         tokio::spawn(echo(upgraded));
-        let mut response = Response::new(Full::default());
+        let mut response = Response::new(Full::default().boxed());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
         headers.insert("connection", HeaderValue::from_static("upgrade"));
@@ -367,7 +377,7 @@ fn record<B>(shared: &Shared, connection: usize, request: &Request<B>, body: Byt
     recorded
 }
 
-fn answer(name: &str, recorded: &Recorded, reply: Reply) -> Response<Full<Bytes>> {
+fn answer(name: &str, recorded: &Recorded, reply: Reply) -> Response<BoxBody<Bytes, Infallible>> {
     let body = reply.body.unwrap_or_else(|| {
         let seen = |name: &str| recorded.all(name).into_iter().next();
         let json = serde_json::json!({
@@ -380,7 +390,14 @@ fn answer(name: &str, recorded: &Recorded, reply: Reply) -> Response<Full<Bytes>
         });
         json.to_string().into()
     });
-    let mut response = Response::new(Full::new(body));
+    let body = Full::new(body);
+    let body = match reply.trailers {
+        none if none.is_empty() => body.boxed(),
+        trailers => body
+            .with_trailers(std::future::ready(Some(Ok(trailers))))
+            .boxed(),
+    };
+    let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(reply.status).expect("a status code");
     let headers = response.headers_mut();
     headers.insert(

@@ -78,7 +78,7 @@ async fn a_held_origin_answers_when_released() {
 #[tokio::test]
 async fn an_h2c_origin_speaks_http2() {
     let origin = Origin::start_h2c("two").await;
-    let mut connection = H2Connection::open(origin.address()).await;
+    let mut connection = H2Connection::connect(origin.address()).await;
     connection.send(get("/a?b")).await.assert_from("two");
     assert_eq!(origin.last().host, "api.example.com");
     assert_eq!(origin.url(), format!("h2c://{}", origin.address()));

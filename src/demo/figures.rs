@@ -1,0 +1,302 @@
+//! What the gateway's own meters say, read now and then.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::canary::Cause;
+use crate::meter::{BUCKETS, CodeCounters, DeploymentMeter};
+use crate::snapshot::store::SnapshotStore;
+use crate::snapshot::{STABLE, Snapshot};
+
+/// How far back a [`Window`] looks.
+pub(super) const RECENT: Duration = Duration::from_secs(5);
+
+/// Every deployment that has been there since the demo began: totals stay when a deployment goes.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    store: Arc<SnapshotStore>,
+    known: Vec<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    service: Arc<str>,
+    deployment: Arc<str>,
+    is_stable: bool,
+    meter: Arc<DeploymentMeter>,
+}
+
+/// One deployment's figures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) service: Arc<str>,
+    pub(super) deployment: Arc<str>,
+    pub(super) assigned: u64,
+    pub(super) served: u64,
+}
+
+/// All figures at one moment, or what was added between two.
+#[derive(Clone, Debug)]
+pub(super) struct Reading {
+    at: Instant,
+    /// How long it covers; zero for a moment.
+    span: Duration,
+    pub(super) rows: Vec<Row>,
+    rescues: [u64; Cause::ALL.len()],
+    times: [u64; BUCKETS.len() + 1],
+}
+
+impl Ledger {
+    pub(super) fn new(store: Arc<SnapshotStore>) -> Self {
+        Self {
+            store,
+            known: Vec::new(),
+        }
+    }
+
+    /// The generation in force.
+    pub(super) fn generation(&self) -> u64 {
+        self.store.peek().generation
+    }
+
+    /// The figures now.
+    pub(super) fn read(&mut self, now: Instant) -> Reading {
+        let snapshot = self.store.load();
+        self.meet(&snapshot);
+        let mut reading = Reading {
+            at: now,
+            span: Duration::ZERO,
+            rows: Vec::new(),
+            rescues: [0; Cause::ALL.len()],
+            times: [0; BUCKETS.len() + 1],
+        };
+        for known in &self.known {
+            let meter = &known.meter;
+            let (own, rescued) = (sum(&meter.served), sum(&meter.served_by_stable));
+            let of_others = if known.is_stable {
+                self.rescued_in(&known.service)
+            } else {
+                0
+            };
+            reading.rows.push(Row {
+                service: known.service.clone(),
+                deployment: known.deployment.clone(),
+                assigned: own + rescued + sum(&meter.unserved),
+                served: own + of_others,
+            });
+            add(&mut reading.times, &meter.total.counts());
+            let causes = std::array::from_fn(|index| {
+                let counter = meter.rescues.get(index);
+                counter.map_or(0, |counter| counter.get())
+            });
+            add(&mut reading.rescues, &causes);
+        }
+        reading
+    }
+
+    fn meet(&mut self, snapshot: &Snapshot) {
+        for service in &snapshot.services {
+            for (index, deployment) in service.deployments.iter().enumerate() {
+                let same = |known: &Known| Arc::ptr_eq(&known.meter, &deployment.meter);
+                if !self.known.iter().any(same) {
+                    self.known.push(Known {
+                        service: service.name.clone(),
+                        deployment: deployment.name.clone(),
+                        is_stable: index == STABLE,
+                        meter: deployment.meter.clone(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// What a service's stable deployment served in place of canaries.
+    fn rescued_in(&self, service: &str) -> u64 {
+        let of_service = self.known.iter().filter(|known| *known.service == *service);
+        let rescued = of_service.map(|known| sum(&known.meter.served_by_stable));
+        rescued.sum()
+    }
+}
+
+impl Reading {
+    /// What was added since an earlier reading of the same ledger.
+    pub(super) fn since(&self, earlier: &Self) -> Self {
+        let mut difference = self.clone();
+        difference.span = self.at.saturating_duration_since(earlier.at);
+        // Rows are only ever added at the end.
+        for (row, before) in difference.rows.iter_mut().zip(&earlier.rows) {
+            row.assigned = row.assigned.saturating_sub(before.assigned);
+            row.served = row.served.saturating_sub(before.served);
+        }
+        subtract(&mut difference.rescues, &earlier.rescues);
+        subtract(&mut difference.times, &earlier.times);
+        difference
+    }
+
+    /// Requests for services.
+    pub(super) fn assigned(&self) -> u64 {
+        self.rows.iter().map(|row| row.assigned).sum()
+    }
+
+    /// Requests that a deployment answered.
+    pub(super) fn served(&self) -> u64 {
+        self.rows.iter().map(|row| row.served).sum()
+    }
+
+    /// Requests a second, over the time that it covers.
+    pub(super) fn rate(&self) -> f64 {
+        let seconds = self.span.as_secs_f64();
+        if seconds > 0.0 {
+            self.assigned() as f64 / seconds
+        } else {
+            0.0
+        }
+    }
+
+    /// The causes for which stable served in a canary's place, and how often each did.
+    pub(super) fn rescues(&self) -> impl Iterator<Item = (Cause, u64)> {
+        let counts = Cause::ALL.into_iter().zip(self.rescues);
+        counts.filter(|(_, count)| *count > 0)
+    }
+
+    /// How often stable served in a canary's place.
+    pub(super) fn rescued(&self) -> u64 {
+        self.rescues.iter().sum()
+    }
+
+    /// How long this part of the requests took at most: as good a guess as the histogram's buckets allow, and
+    /// `None` without requests.
+    pub(super) fn quantile(&self, part: f64) -> Option<Duration> {
+        let total: u64 = self.times.iter().sum();
+        if total == 0 {
+            return None;
+        }
+        let wanted = part * total as f64;
+        let (mut below, mut lower) = (0.0, 0.0);
+        for (count, upper) in self.times.iter().zip(BUCKETS) {
+            let count = *count as f64;
+            if count > 0.0 && below + count >= wanted {
+                let within = (wanted - below) / count;
+                return Some(Duration::from_secs_f64(lower + (upper - lower) * within));
+            }
+            (below, lower) = (below + count, upper);
+        }
+        Some(Duration::from_secs_f64(lower))
+    }
+}
+
+/// The readings of the last seconds.
+#[derive(Debug, Default)]
+pub(super) struct Window(VecDeque<Reading>);
+
+impl Window {
+    /// Adds the latest and forgets what is too old.
+    pub(super) fn push(&mut self, reading: Reading) {
+        let horizon = reading.at;
+        self.0.push_back(reading);
+        // The oldest is kept for as long as the next one is younger than what is looked back to.
+        while let Some(second) = self.0.get(1)
+            && horizon.saturating_duration_since(second.at) >= RECENT
+        {
+            self.0.pop_front();
+        }
+    }
+
+    /// What was added within `span` before the latest reading, as exactly as there are readings.
+    pub(super) fn within(&self, span: Duration) -> Option<Reading> {
+        let latest = self.0.back()?;
+        let in_time = |reading: &&Reading| latest.at.saturating_duration_since(reading.at) <= span;
+        Some(latest.since(self.0.iter().find(in_time)?))
+    }
+
+    /// The latest reading.
+    pub(super) fn latest(&self) -> Option<&Reading> {
+        self.0.back()
+    }
+}
+
+fn sum(codes: &CodeCounters) -> u64 {
+    codes.counts().map(|(_, count)| count).sum()
+}
+
+fn add<const N: usize>(to: &mut [u64; N], more: &[u64; N]) {
+    for (to, more) in to.iter_mut().zip(more) {
+        *to += more;
+    }
+}
+
+fn subtract<const N: usize>(from: &mut [u64; N], less: &[u64; N]) {
+    for (from, less) in from.iter_mut().zip(less) {
+        *from = from.saturating_sub(*less);
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{BUCKETS, Cause, Reading, Row, Window};
+
+    /// A reading with these deployments: name, assigned, served.
+    pub(in crate::demo) fn reading(
+        at: Instant,
+        span: Duration,
+        rows: &[(&str, u64, u64)],
+        rescued: u64,
+    ) -> Reading {
+        let row = |&(deployment, assigned, served): &(&str, u64, u64)| Row {
+            service: "search".into(),
+            deployment: deployment.into(),
+            assigned,
+            served,
+        };
+        let mut rescues = [0; Cause::ALL.len()];
+        rescues[Cause::Connect.index()] = rescued;
+        let mut times = [0; BUCKETS.len() + 1];
+        times[4] = 10;
+        Reading {
+            at,
+            span,
+            rows: rows.iter().map(row).collect(),
+            rescues,
+            times,
+        }
+    }
+
+    #[test]
+    fn a_window_counts_what_was_added() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut window = Window::default();
+        assert!(window.within(Duration::from_secs(1)).is_none());
+        for second in 0..20 {
+            let rows = [("stable", second * 10, second * 12)];
+            window.push(reading(at(second), Duration::ZERO, &rows, second));
+        }
+        let recent = window.within(super::RECENT).unwrap();
+        assert_eq!((recent.assigned(), recent.served()), (50, 60));
+        assert_eq!(recent.rescues().collect::<Vec<_>>(), [(Cause::Connect, 5)]);
+        assert!((recent.rate() - 10.0).abs() < 1e-9);
+        let last = window.within(Duration::from_secs(1)).unwrap();
+        assert_eq!((last.assigned(), last.rescued()), (10, 1));
+        assert_eq!(window.0.len(), 6, "what is too old is forgotten");
+    }
+
+    #[test]
+    fn a_quantile_is_a_guess_within_its_bucket() {
+        let mut figures = reading(Instant::now(), Duration::ZERO, &[], 0);
+        figures.times = [0; BUCKETS.len() + 1];
+        assert_eq!(figures.quantile(0.5), None);
+        // Ninety below 10 ms and above 5 ms, ten between 25 ms and 50 ms.
+        figures.times[3] = 90;
+        figures.times[5] = 10;
+        let millis = |part| figures.quantile(part).unwrap().as_secs_f64() * 1e3;
+        assert!((millis(0.5) - 7.777).abs() < 0.01, "{}", millis(0.5));
+        assert!((millis(0.99) - 47.5).abs() < 0.01, "{}", millis(0.99));
+        let mut slow = figures.clone();
+        slow.times = [0; BUCKETS.len() + 1];
+        slow.times[BUCKETS.len()] = 1;
+        assert_eq!(slow.quantile(0.99), Some(Duration::from_secs(10)));
+    }
+}

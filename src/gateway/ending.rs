@@ -1,0 +1,85 @@
+//! Who tells a gateway to end: signals, or the program that it is part of.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::publisher::reload::{Cause, Reloader};
+
+/// What tells the gateway to end.
+pub(super) enum Ending {
+    Signals(Signals),
+    Program(oneshot::Receiver<()>),
+}
+
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Ending {
+    /// Takes the signals over, unless a program is to stop the gateway.
+    pub(super) fn new(stop: Option<oneshot::Receiver<()>>) -> io::Result<Self> {
+        Ok(match stop {
+            None => Self::Signals(Signals::new()?),
+            Some(stop) => Self::Program(stop),
+        })
+    }
+
+    /// Waits for the end. Answers whether a load balancer is to be given time to notice.
+    pub(super) async fn end(&mut self, reloader: &Arc<Reloader>) -> bool {
+        match self {
+            Self::Signals(signals) => signals.end(reloader).await,
+            Self::Program(stop) => {
+                // An error is a program that has gone: the end as well.
+                let _ = stop.await;
+                false
+            }
+        }
+    }
+
+    /// Waits for somebody who has lost patience.
+    pub(super) async fn again(&mut self) {
+        match self {
+            Self::Signals(signals) => signals.again().await,
+            Self::Program(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Signals {
+    /// Takes the signals over from the system, whose answer to each is to end the process.
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the end, and reloads on SIGHUP until then. Answers whether a load balancer is to be given time to
+    /// notice: it is on SIGTERM, while somebody who presses Ctrl-C is waiting.
+    async fn end(&mut self, reloader: &Arc<Reloader>) -> bool {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return true,
+                _ = self.interrupt.recv() => return false,
+                _ = self.hangup.recv() => {
+                    let reloader = reloader.clone();
+                    // How it went is logged, counted and shown by the reloader itself.
+                    tokio::spawn(async move { reloader.reload(Cause::Signal).await.is_ok() });
+                }
+            }
+        }
+    }
+
+    async fn again(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

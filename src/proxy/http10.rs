@@ -1,0 +1,24 @@
+//! What clients of HTTP/1.0 do not know is kept from them.
+
+use http::Version;
+use http::header::TRANSFER_ENCODING;
+use pingora::http::ResponseHeader;
+use pingora::prelude::Session;
+
+/// No interim responses (RFC 9110, section 15.2).
+pub(super) fn spare_interims(session: &mut Session) {
+    let http10 = is_http10(session);
+    session.set_ignore_info_resp(http10);
+}
+
+/// No chunks (RFC 9112, section 6.1): the end of the connection ends such a body.
+pub(super) fn spare_chunks(session: &mut Session, response: &mut ResponseHeader) {
+    if is_http10(session) && response.headers.contains_key(TRANSFER_ENCODING) {
+        response.remove_header(&TRANSFER_ENCODING);
+        session.set_keepalive(None);
+    }
+}
+
+fn is_http10(session: &Session) -> bool {
+    session.req_header().version <= Version::HTTP_10
+}

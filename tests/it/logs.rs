@@ -1,0 +1,277 @@
+//! What is written down: requests, one line each and nothing that a client could forge; and what the gateway says
+//! of itself.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use crate::harness::{Blunt, Gateway, Origin, Setup, assert_has, eventually, fill, get, until};
+
+const CONFIG: &str = "
+services: { search: @origin }
+routes: [{ path: /, service: search }]
+identity:
+  user_id: [{ header: x-user-id, trust: anyone }, { query: uid, trust: anyone }]
+server: { threads: 2, shutdown_delay: 1ms, shutdown_grace: 8s, trusted_proxies: [127.0.0.1] }
+";
+
+fn logging(origin: &Origin, logging: &str) -> String {
+    format!(
+        "{}logging: {{ format: json, {logging} }}\n",
+        fill(CONFIG, [origin])
+    )
+}
+
+#[tokio::test]
+async fn a_reader_who_stops_stops_nobody_else() {
+    let origin = Origin::start("origin").await;
+    let config = logging(&origin, "access: all, user_id: plain");
+    let mut gateway = Setup::new(config).deaf().start().await;
+    let dropped = async || {
+        let metrics = gateway.metrics().await;
+        metrics.sum("serin_access_log_dropped_total", &[])
+    };
+    // Long lines fill the pipe and the queue soon; one connection for all of them.
+    let path = format!("/{}", "x".repeat(1_900));
+    let mut connection = gateway.connect().await;
+    let mut slowest = Duration::ZERO;
+    let mut sent = 0;
+    while sent % 500 != 0 || dropped().await < 100.0 {
+        assert!(sent < 100_000, "nothing is ever dropped");
+        let begun = Instant::now();
+        connection.send(get(&path)).await.assert_from("origin");
+        slowest = slowest.max(begun.elapsed());
+        sent += 1;
+    }
+    assert!(slowest < Duration::from_millis(700), "{slowest:?}");
+    let metrics = gateway.metrics().await;
+    assert_eq!(metrics.sum("serin_requests_total", &[]), f64::from(sent));
+    let lost = metrics.sum("serin_access_log_dropped_total", &[]);
+
+    // What was kept is there when somebody reads again, whole, and so is what comes then.
+    gateway.listen();
+    let kept = f64::from(sent) - lost;
+    until("what was kept", || {
+        (gateway.access_log().len() as f64 >= kept).then_some(())
+    })
+    .await;
+    gateway.send(get("/after")).await.assert_from("origin");
+    gateway.await_access_log_of("/after").await;
+    let metrics = gateway.metrics().await;
+    assert_eq!(metrics.sum("serin_access_log_dropped_total", &[]), lost);
+}
+
+#[tokio::test]
+async fn a_reader_who_never_reads_does_not_keep_the_gateway_alive() {
+    let origin = Origin::start("origin").await;
+    let config = logging(&origin, "access: all, user_id: plain");
+    let mut gateway = Setup::new(config).deaf().start().await;
+    let path = format!("/{}", "x".repeat(1_900));
+    let mut connection = gateway.connect().await;
+    for _ in 0..200 {
+        connection.send(get(&path)).await.assert_from("origin");
+    }
+    let begun = Instant::now();
+    gateway.sigterm();
+    assert_eq!(gateway.await_exit().await.code(), Some(0));
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn users_appear_as_the_file_says() {
+    let origin = Origin::start("origin").await;
+    let key = "a key of some length";
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("any key");
+    mac.update("ümläut-1".as_bytes());
+    let mut hash = String::new();
+    for octet in mac.finalize().into_bytes() {
+        write!(hash, "{octet:02x}").expect("a string");
+    }
+    for (policy, expected) in [
+        ("user_id: plain".to_owned(), json!("ümläut-1")),
+        (format!("user_id: hash, hash_key: {key}"), json!(hash)),
+        ("user_id: hash".to_owned(), Value::Null),
+        ("user_id: omit".to_owned(), Value::Null),
+        // Nothing said is nothing given away.
+        ("level: info".to_owned(), Value::Null),
+    ] {
+        let gateway = Gateway::start(logging(&origin, &format!("access: all, {policy}"))).await;
+        gateway
+            .send(get("/who?uid=%C3%BCml%C3%A4ut-1"))
+            .await
+            .assert_from("origin");
+        let line = gateway.await_access_log_of("/who").await;
+        assert_eq!(line["user"], expected, "{policy}: {line}");
+        if expected != "ümläut-1" {
+            let all = gateway.access_log();
+            assert!(
+                !format!("{all:?} {}", gateway.log()).contains("ümläut"),
+                "{policy}"
+            );
+        }
+    }
+}
+
+/// Heads that try to be more than one line, or no text: each is one request, whatever becomes of it.
+fn forgeries() -> Vec<Vec<u8>> {
+    let long = "y".repeat(6_000);
+    let forged = "{\\\"status\\\":200}";
+    [
+        format!("GET /quote\"}}{forged} HTTP/1.1\r\nHost: a.example.com\r\n"),
+        "GET /encoded%0A%7B%22status%22%3A200%7D%0D%0A HTTP/1.1\r\nHost: a.example.com\r\n".into(),
+        "GET /query?uid=a%0A%7B%22status%22:200%7D%00%1b[31m HTTP/1.1\r\nHost: a.example.com\r\n".into(),
+        format!("GET /long/{long} HTTP/1.1\r\nHost: a.example.com\r\n"),
+        format!("GET /long-id HTTP/1.1\r\nHost: a.example.com\r\nx-user-id: {long}\r\nx-request-id: {long}\r\n"),
+        "GET /tab HTTP/1.1\r\nHost: a.example.com\r\nx-user-id: a\tb\"c\\\r\n".into(),
+        "GET /host HTTP/1.1\r\nHost: a\"b.example.com\r\n".into(),
+        "GET /ütf8/\u{2028}\u{85} HTTP/1.1\r\nHost: a.example.com\r\n".into(),
+        "M\"ETHOD /method HTTP/1.1\r\nHost: a.example.com\r\n".into(),
+    ]
+    .into_iter()
+    .map(String::into_bytes)
+    .chain([
+        b"GET /invalid HTTP/1.1\r\nHost: a.example.com\r\nx-user-id: \xff\xfe\"\r\nx-request-id: \xff\r\n".to_vec(),
+        b"GET /raw\xff\x01 HTTP/1.1\r\nHost: a.example.com\r\n".to_vec(),
+        b"GET /bad-host HTTP/1.1\r\nHost: \xffexample.com\r\n".to_vec(),
+    ])
+    .collect()
+}
+
+#[tokio::test]
+async fn nothing_that_a_client_sends_makes_a_second_line() {
+    let origin = Origin::start("origin").await;
+    let gateway = Gateway::start(logging(&origin, "access: all, user_id: plain")).await;
+    let requests = forgeries();
+    for request in &requests {
+        let request = [request, &b"Connection: close\r\n\r\n"[..]].concat();
+        let answer = gateway.raw(&request).await;
+        assert!(matches!(answer.status(), 200 | 400), "{}", answer.text());
+    }
+    gateway.send(get("/last")).await.assert_from("origin");
+    // Every line is one JSON object: `access_log` fails on any other. One more than requests would be forged.
+    gateway.await_access_log_of("/last").await;
+    let lines = gateway.access_log();
+    assert!(lines.len() <= requests.len() + 1, "{lines:#?}");
+    for line in &lines {
+        let object = line.as_object().expect("an object");
+        let text = line.to_string();
+        assert!(text.len() < 10_000, "{} octets", text.len());
+        assert!(
+            object
+                .values()
+                .all(|value| !value.is_object() && !value.is_array()),
+            "{line}"
+        );
+    }
+    let paths: Vec<&str> = lines
+        .iter()
+        .filter_map(|line| line["path"].as_str())
+        .collect();
+    let cut = paths
+        .iter()
+        .find(|path| path.starts_with("/long/"))
+        .expect("a line");
+    assert!(cut.len() < 2_100 && cut.ends_with('…'), "{}", cut.len());
+    let of = |path: &str| lines.iter().find(|line| line["path"] == path);
+    assert_has(of("/tab").expect("a line"), &json!({ "user": "a\tb\"c\\" }));
+    assert_has(of("/invalid").expect("a line"), &json!({ "user": null }));
+    assert_has(
+        of("/query").expect("a line"),
+        &json!({ "user": "a\n{\"status\":200}\u{0}\u{1b}[31m" }),
+    );
+    // Nor does any of it appear in the gateway's own log.
+    for text in ["status", "yyyy", "[31m", "METHOD"] {
+        assert!(!gateway.log().contains(text), "{}", gateway.log());
+    }
+}
+
+#[tokio::test]
+async fn rescues_are_written_down_however_small_the_sample() {
+    let origin = Origin::start("origin").await;
+    let broken = Blunt::start(b"").await;
+    let mut gone = Origin::start("gone").await;
+    gone.stop().await;
+    let config = format!(
+        "{}flags:
+  search.gone: {{ url: {}, rings: [{{ name: all, when: {{ userId: [gone] }} }}] }}
+  search.broken: {{ url: {}, rings: [{{ name: all, when: {{ userId: [broken] }} }}] }}
+",
+        logging(&origin, "access: sampled, sample: 0%, user_id: plain"),
+        gone.url(),
+        broken.url(),
+    );
+    let mut gateway = Gateway::start(config).await;
+    for user in ["fine", "gone", "broken"] {
+        gateway.get_as(user, &format!("/{user}")).await;
+    }
+    gateway.terminate().await;
+    let lines = gateway.access_log();
+    let told: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            (
+                line["path"].as_str(),
+                line["cause"].as_str(),
+                &line["status"],
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Some("/gone"), Some("connect"), &json!(200)),
+            (Some("/broken"), Some("reset"), &json!(502)),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_gateway_says_what_matters_of_itself() {
+    let origin = Origin::start("origin").await;
+    let file = |more: &str| {
+        format!(
+            "{}logging: {{ format: text, level: info, access: off }}\n\
+            listeners: [127.0.0.1:0]\nadmin: 127.0.0.1:0\n{more}",
+            fill(CONFIG, [&origin])
+        )
+    };
+    let mut gateway = Gateway::start(file("")).await;
+    let flag = "flags: { search.x: { url: 'http://127.0.0.1:9', expires: 2020-01-31, rings: [{ name: all, rollout: 1% }] } }\n";
+    gateway.rewrite_config(&file(flag));
+    gateway.await_log("generation=2 changed=true").await;
+    gateway.rewrite_config(&file("flags: { search.x: { url: nonsense, rigns: [] } }\n"));
+    gateway.await_log("rigns").await;
+    // Whoever asks again is answered, but not told it all again.
+    gateway.sighup();
+    gateway.await_log("still has the same errors").await;
+    gateway.rewrite_config(&file("").replace("threads: 2", "threads: 3"));
+    gateway.await_log("generation=3 changed=true").await;
+    std::fs::remove_file(gateway.folder().join("routes.yaml")).expect("it is removed");
+    gateway.await_log("the file is gone").await;
+    gateway.rewrite_config(&file(""));
+    eventually("a last reload", || async {
+        let last = &gateway.status().await["last_reload"];
+        (last["result"] == "ok").then_some(())
+    })
+    .await;
+    gateway.terminate().await;
+    let settings = insta::Settings::clone_current();
+    let filters = [
+        (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME"),
+        (r"127\.0\.0\.1:\d{4,5}", "127.0.0.1:PORT"),
+        (r#"version="[^"]+""#, "version=VERSION"),
+        (r#"digest="[0-9a-f]{12}""#, "digest=DIGEST"),
+    ];
+    let mut settings = settings;
+    for (from, to) in filters {
+        settings.add_filter(from, to);
+    }
+    settings.bind(|| insta::assert_snapshot!("log_text", gateway.log()));
+}
