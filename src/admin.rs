@@ -2,6 +2,7 @@
 
 mod body;
 pub mod config_check;
+mod connections;
 pub mod explain;
 mod guard;
 mod livez;
@@ -26,6 +27,7 @@ use tokio::net::TcpListener;
 
 use crate::publisher::reload::{Compile, Reloader};
 use crate::telemetry::metrics::Metrics;
+use connections::Limits;
 use problem::Problem;
 use readyz::Readiness;
 
@@ -53,14 +55,9 @@ pub struct AdminState {
 type Shared = axum::extract::State<Arc<AdminState>>;
 
 /// Serves the API on a bound listener until `stopped` comes true and the requests that are running have ended.
-pub async fn serve(
-    listener: TcpListener,
-    state: AdminState,
-    stopped: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    axum::serve(listener, router(Arc::new(state)))
-        .with_graceful_shutdown(stopped)
-        .await
+pub async fn serve(listener: TcpListener, state: AdminState, stopped: impl Future<Output = ()>) {
+    let router = router(Arc::new(state));
+    connections::serve(listener, router, Limits::default(), stopped).await;
 }
 
 fn router(state: Arc<AdminState>) -> Router {

@@ -25,8 +25,8 @@ pub struct Flag {
     pub rings: Vec<Ring>,
     /// What a user who is on gets, unless the ring has variants of its own.
     pub variants: Option<Variants>,
-    /// The upstream of a flag that has no variants.
-    pub url: Option<UpstreamUrl>,
+    /// Where the users of a flag that has no variants go.
+    pub url: Option<CanaryUrl>,
     /// What people wrote about it.
     pub about: About,
 }
@@ -94,7 +94,27 @@ pub struct Variant {
     /// Its part of the total weight.
     pub weight: u32,
     /// Where its users go; `None`: to stable, under this flag.
-    pub url: Option<UpstreamUrl>,
+    pub url: Option<CanaryUrl>,
+}
+
+/// An upstream that a flag or a variant records. Both kinds make it a canary flag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CanaryUrl {
+    /// Users go there.
+    Allowed(UpstreamUrl),
+    /// `canary_urls` does not allow it: users are on stable, under the flag all the same, so that no other flag takes
+    /// them until the URL or what is allowed has been put right.
+    Refused,
+}
+
+impl CanaryUrl {
+    /// The URL, if users may be sent there.
+    pub fn allowed(&self) -> Option<&UpstreamUrl> {
+        match self {
+            Self::Allowed(url) => Some(url),
+            Self::Refused => None,
+        }
+    }
 }
 
 impl Variants {

@@ -338,9 +338,7 @@ fn serve_admin(
     let (done, ended) = oneshot::channel();
     tokio::spawn(async move {
         let stopped = async { stopped.await.unwrap_or_default() };
-        if let Err(error) = admin::serve(listener, state, stopped).await {
-            tracing::error!(%error, "the admin API has ended");
-        }
+        admin::serve(listener, state, stopped).await;
         // Nobody waits for it when the process ends in another way.
         let _ = done.send(());
     });

@@ -7,29 +7,23 @@ use std::time::Duration;
 
 use criterion::Criterion;
 use serde_json::{Value, json};
-use serin::cluster::policy::{UpstreamPolicy, UrlPolicy};
-use serin::cluster::{Balance, Cluster, UpstreamUrl};
-use serin::config::{
-    AccessPolicy, Config, Level, LogFormat, Logging, Process, ServiceConfig, Traffic, UserIdPolicy,
-};
-use serin::context::{Context, Field, Moment, Slot};
+use serin::cluster::UpstreamUrl;
+use serin::config::Config;
+use serin::context::{Context, Field, Slot};
 use serin::decide::decide;
-use serin::digest::Digest;
 use serin::engine::condition::{Condition, Constraint, Operator};
-use serin::engine::{About, Flag, Ring, Rollout, Stickiness, Variant, Variants};
-use serin::flag::{Glob, Share};
-use serin::identity;
-use serin::meter::{DecisionMeter, DeploymentMeter, Meters, ServiceMeter};
+use serin::engine::{About, CanaryUrl, Flag, Ring, Rollout, Stickiness, Variant, Variants};
+use serin::flag::Share;
 use serin::snapshot::assemble::assemble;
-use serin::snapshot::{Clusters, Service, Snapshot};
+use serin::snapshot::offline::{Offline, Unread};
+use serin::snapshot::{Service, Snapshot};
 use unleash_yggdrasil::{ClientFeatures, Context as TheirContext, EngineState};
+
+use crate::yaml::{NOW, config};
 
 const FLAGS: usize = 1_000;
 const CANDIDATES: usize = 3;
 const USERS: usize = 10_000;
-const NOW: Moment = Moment {
-    unix_ms: 1_800_000_000_000,
-};
 
 /// Ours and theirs, hot (one user again and again) and cold (another user with every decision).
 pub(crate) fn group() {
@@ -184,7 +178,7 @@ fn variant_of(name: &str) -> Variant {
     Variant {
         name: name.into(),
         weight: 500,
-        url: (name == "canary").then(|| url("http://127.0.0.1:9001")),
+        url: (name == "canary").then(|| CanaryUrl::Allowed(url("http://127.0.0.1:9001"))),
     }
 }
 
@@ -239,78 +233,13 @@ fn snapshot() -> Snapshot {
         }
         Arc::new(flag)
     });
-    let service = |name: &str, glob: &str| ServiceConfig {
-        name: name.into(),
-        stable: url("http://127.0.0.1:8000"),
-        canaries: vec![Glob::new(glob)],
-        upstream: upstream(),
-    };
     let config = Config {
-        services: vec![service("search", "search.*"), service("other", "other.*")],
         flags: flags.collect(),
-        segments: Vec::new(),
-        routes: Vec::new(),
-        identity: identity::Rules::default(),
-        canary_urls: UrlPolicy {
-            networks: Vec::new(),
-            names: Vec::new(),
-        },
-        logging: Logging {
-            level: Level::Info,
-            format: LogFormat::Json,
-            access: AccessPolicy::Off,
-            user_id: UserIdPolicy::Omit,
-        },
-        traffic: Traffic::default(),
-        process: Process {
-            listeners: Vec::new(),
-            admin: ([127, 0, 0, 1], 9900).into(),
-            threads: 0,
-            state_dir: "state".into(),
-            shutdown_delay: Duration::ZERO,
-            shutdown_grace: Duration::ZERO,
-        },
-        digest: Digest([0; 32]),
-        warnings: Vec::new(),
+        ..config(1, 0)
     };
-    assemble(&config, 1, &mut Fresh, &mut Fresh)
-}
-
-fn upstream() -> UpstreamPolicy {
-    UpstreamPolicy {
-        balance: Balance::LeastRequests,
-        connect_timeout: Duration::from_secs(1),
-        response_timeout: Duration::from_secs(15),
-        idle_timeout: Duration::from_secs(60),
-        retries: 1,
-        rescue_on_connect: true,
-        preserve_host: true,
-    }
+    assemble(&config, 1, &mut Offline::default(), &mut Unread)
 }
 
 fn url(text: &str) -> UpstreamUrl {
     text.parse().expect("an upstream URL")
-}
-
-/// Clusters and meters that nobody else holds.
-struct Fresh;
-
-impl Clusters for Fresh {
-    fn cluster(&mut self, _service: &str, _deployment: &str, url: &UpstreamUrl) -> Arc<Cluster> {
-        Arc::new(Cluster::new(0, url.clone()))
-    }
-}
-
-impl Meters for Fresh {
-    fn service(&mut self, _service: &str) -> Arc<ServiceMeter> {
-        Arc::default()
-    }
-
-    fn deployment(&mut self, _service: &str, _deployment: &str) -> Arc<DeploymentMeter> {
-        Arc::default()
-    }
-
-    fn decision(&mut self, _service: &str, _flag: &str, _variant: &str) -> Arc<DecisionMeter> {
-        Arc::default()
-    }
 }

@@ -115,7 +115,7 @@ impl Admin {
         };
         tokio::spawn(async move {
             let _silent = silent;
-            serve(listener, state, std::future::pending()).await
+            serve(listener, state, std::future::pending()).await;
         });
         Self {
             address,

@@ -6,7 +6,7 @@ use super::{Decision, Reason};
 use crate::canary::ReasonKind;
 use crate::engine::condition::Condition;
 use crate::engine::trace::{Bucket, Draw, FlagRecord, Purpose, RingRecord, Seen, Step, Verdict};
-use crate::engine::{Flag, Variants};
+use crate::engine::{CanaryUrl, Flag, Variants};
 use crate::flag::Share;
 use crate::snapshot::{DeploymentIndex, Service};
 
@@ -120,10 +120,22 @@ fn write_flag(f: &mut fmt::Formatter<'_>, record: &FlagRecord<'_>) -> fmt::Resul
     for ring in &record.rings {
         write_ring(f, ring)?;
     }
-    match record.draw {
-        Some((variants, draw)) => write_draw(f, variants, draw),
-        None => Ok(()),
+    if let Some((variants, draw)) = record.draw {
+        write_draw(f, variants, draw)?;
     }
+    if record.evaluation.on && leads_to(record) == Some(&CanaryUrl::Refused) {
+        writeln!(f, "  canary_urls does not allow its URL, so stable")?;
+    }
+    Ok(())
+}
+
+/// The upstream that the flag records for this user.
+fn leads_to<'a>(record: &FlagRecord<'a>) -> Option<&'a CanaryUrl> {
+    let Some((variants, draw)) = record.draw else {
+        return record.flag.url.as_ref();
+    };
+    let variant = draw.variant().and_then(|index| variants.list().get(index));
+    variant.and_then(|variant| variant.url.as_ref())
 }
 
 fn write_ring(f: &mut fmt::Formatter<'_>, record: &RingRecord<'_>) -> fmt::Result {

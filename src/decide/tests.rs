@@ -4,7 +4,7 @@ use super::{Decision, Reason, VariantRef, decide, explain};
 use crate::canary::ReasonKind;
 use crate::context::{Context, Field, Moment, Slot};
 use crate::engine::condition::Condition;
-use crate::engine::{Flag, Segment};
+use crate::engine::{CanaryUrl, Flag, Segment};
 use crate::snapshot::fixture::{everyone, flag, ring, service, snapshot, variants, when};
 use crate::snapshot::{STABLE, Service, Snapshot};
 
@@ -77,6 +77,36 @@ fn a_control_arm_is_stable_under_its_flag_and_ends_the_search() {
         counts[variant.index] += 1;
     }
     assert!(counts.iter().all(|&count| count > 20), "{counts:?}");
+}
+
+#[test]
+fn a_canary_whose_url_is_refused_is_stable_under_its_flag_and_ends_the_search() {
+    let mut outside = flag("search.a", vec![ring("one", only("u1"), "100%")]);
+    outside.url = Some(CanaryUrl::Refused);
+    let later = flag("search.later", vec![ring("all", everyone(), "100%")]);
+    let snapshot = search(vec![outside, later]);
+    let service = &snapshot.services[0];
+    let expected = Decision {
+        assigned: STABLE,
+        candidate: Some(0),
+        variant: None,
+        reason: Reason::Ring(0),
+        randomised: false,
+    };
+    assert_eq!(decide(service, &user("u1"), NOW), expected);
+    let other = decide(service, &user("u2"), NOW);
+    assert_eq!(named(service, &other), "search.later");
+    let one = user("u1");
+    insta::assert_snapshot!(explain(service, &one, NOW), @r#"
+search -> stable
+reason: ring "one" of search.a
+targeted: no percentage made the difference
+flag search.a: on
+  ring "one": yes
+    userId in ["u1"]: yes, it is "u1"
+  canary_urls does not allow its URL, so stable
+flag search.later: would be on (search.later), preempted by search.a
+"#);
 }
 
 #[test]

@@ -2,12 +2,16 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE};
 use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
 
 use crate::dispatch::Answer;
 use crate::edit::{Edit, HeaderSink};
+
+/// The challenge that a 401 has to carry (RFC 9110, section 11.6.1). What identity is read from is nobody's to know, and
+/// cookies and headers have no scheme of their own; this one (RFC 6750, section 3) makes no browser ask for a password.
+const CHALLENGE: &str = "Bearer realm=\"users\"";
 
 /// Sends a redirect or a fixed response, with its route's edits.
 pub(super) async fn answer(
@@ -36,6 +40,9 @@ pub(super) async fn error(
     );
     let mut header = text_header(status, body.len())?;
     header.insert_header(CACHE_CONTROL, "no-store")?;
+    if status == StatusCode::UNAUTHORIZED {
+        header.insert_header(WWW_AUTHENTICATE, CHALLENGE)?;
+    }
     send(session, header, Bytes::from(body)).await
 }
 

@@ -168,7 +168,11 @@ impl Watcher {
     fn note_failure(&mut self, error: &str) {
         if self.failures == 0 {
             let kept = lock(&self.shared).all();
-            tracing::warn!(name = %self.name, error, ?kept, "the name does not resolve; the last good addresses stay");
+            if kept.is_empty() {
+                tracing::warn!(name = %self.name, error, "the name does not resolve; it has no addresses yet");
+            } else {
+                tracing::warn!(name = %self.name, error, ?kept, "the name does not resolve; the last good addresses stay");
+            }
         }
         self.failures = self.failures.saturating_add(1);
     }

@@ -11,7 +11,7 @@ use super::{Candidate, Clusters, Deployment, DeploymentIndex, STABLE, Service, S
 use crate::cluster::UpstreamUrl;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::{Config, ServiceConfig};
-use crate::engine::{Flag, Ring, Variants};
+use crate::engine::{CanaryUrl, Flag, Ring, Variants};
 use crate::flag::Share;
 use crate::meter::Meters;
 use crate::route::router::Router;
@@ -69,11 +69,11 @@ pub fn assemble(
 
 /// Whether a flag is a canary flag: one of its variants, or the flag itself, says where its users go.
 fn records_an_upstream(flag: &Flag) -> bool {
-    flag.url.is_some() || upstreams(flag).next().is_some()
+    flag.url.is_some() || recorded(flag).next().is_some()
 }
 
 /// The variants with a URL, by name and URL: the flag's own first, then those of its rings.
-fn upstreams(flag: &Flag) -> impl Iterator<Item = (&str, &UpstreamUrl)> {
+fn recorded(flag: &Flag) -> impl Iterator<Item = (&str, &CanaryUrl)> {
     let of_rings = flag.rings.iter().filter_map(|ring| ring.variants.as_ref());
     flag.variants
         .iter()
@@ -123,12 +123,12 @@ impl<'a> Assembly<'a> {
 
     fn candidate(&mut self, flag: &Arc<Flag>) -> Candidate {
         // Without variants the flag's URL is where its users go; with them it has none of its own.
-        let plain = match (&flag.url, &flag.variants) {
-            (Some(url), None) => self.deploy(&flag.name, url),
-            _ => STABLE,
-        };
-        let canaries = self.canaries(flag, plain == STABLE);
         let own = flag.variants.as_ref();
+        let url = flag.url.as_ref().filter(|_| own.is_none());
+        let plain = url
+            .and_then(CanaryUrl::allowed)
+            .map_or(STABLE, |url| self.deploy(&flag.name, url));
+        let canaries = self.canaries(flag, url.is_none());
         Candidate {
             flag: flag.clone(),
             plain: self.target(flag, "", plain),
@@ -146,9 +146,10 @@ impl<'a> Assembly<'a> {
 
     /// Makes a deployment of every distinct canary that the flag's variants name: called like the flag when that is
     /// not taken and there is but one, else `flag:variant`. Rings may give one variant several URLs; they are numbered.
+    /// A refused URL makes no deployment, but the names of the others do not depend on what is refused.
     fn canaries<'f>(&mut self, flag: &'f Flag, name_is_free: bool) -> Canaries<'f> {
-        let mut distinct: Vec<(&str, &UpstreamUrl)> = Vec::new();
-        for upstream in upstreams(flag) {
+        let mut distinct: Vec<(&str, &CanaryUrl)> = Vec::new();
+        for upstream in recorded(flag) {
             if upstream.0 != STABLE_NAME && !distinct.contains(&upstream) {
                 distinct.push(upstream);
             }
@@ -156,6 +157,9 @@ impl<'a> Assembly<'a> {
         let alone = name_is_free && distinct.len() == 1;
         let mut canaries: Canaries<'f> = Vec::with_capacity(distinct.len());
         for (variant, url) in distinct {
+            let Some(url) = url.allowed() else {
+                continue;
+            };
             let namesakes = canaries.iter().filter(|(name, ..)| *name == variant);
             let name = match namesakes.count() {
                 _ if alone => flag.name.to_string(),
@@ -174,17 +178,18 @@ impl<'a> Assembly<'a> {
         variants: &Variants,
         canaries: &Canaries<'_>,
     ) -> Vec<Target> {
-        let deployment = |name: &str, url: &Option<UpstreamUrl>| {
+        let deployment = |name: &str, url: Option<&UpstreamUrl>| {
             canaries
                 .iter()
-                .find(|(variant, known, _)| *variant == name && url.as_ref() == Some(*known))
+                .find(|(variant, known, _)| *variant == name && url == Some(*known))
                 .map_or(STABLE, |(_, _, deployment)| *deployment)
         };
         variants
             .list()
             .iter()
             .map(|variant| {
-                let deployment = deployment(&variant.name, &variant.url);
+                let url = variant.url.as_ref().and_then(CanaryUrl::allowed);
+                let deployment = deployment(&variant.name, url);
                 self.target(flag, &variant.name, deployment)
             })
             .collect()

@@ -14,12 +14,17 @@ use crate::config::{
 use crate::context::Field;
 use crate::digest::Digest;
 use crate::engine::condition::{Condition, Constraint, Operator};
-use crate::engine::{About, Flag, Ring, Rollout, Stickiness, Variant, Variants};
+use crate::engine::{About, CanaryUrl, Flag, Ring, Rollout, Stickiness, Variant, Variants};
 use crate::flag::{Glob, Share};
 use crate::identity;
 
 pub(crate) fn url(text: &str) -> UpstreamUrl {
     text.parse().expect("an upstream URL")
+}
+
+/// The URL of a flag or a variant, allowed.
+pub(crate) fn canary(text: &str) -> Option<CanaryUrl> {
+    Some(CanaryUrl::Allowed(url(text)))
 }
 
 /// A service whose stable deployment is called after it.
@@ -47,7 +52,7 @@ pub(crate) fn flag(name: &str, rings: Vec<Ring>) -> Flag {
         enabled: true,
         rings,
         variants: None,
-        url: Some(url("http://127.0.0.1:9001")),
+        url: canary("http://127.0.0.1:9001"),
         about: About::default(),
     }
 }
@@ -57,7 +62,7 @@ pub(crate) fn variants(list: &[(&str, u32, Option<&str>)]) -> Option<Variants> {
     let variant = |&(name, weight, to): &(&str, u32, Option<&str>)| Variant {
         name: name.into(),
         weight,
-        url: to.map(url),
+        url: to.and_then(canary),
     };
     Variants::new(
         list.iter().map(variant).collect(),

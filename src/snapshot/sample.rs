@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::Snapshot;
-use super::fixture::{assembled, config, everyone, flag, ring, service, url, when};
+use super::fixture::{assembled, canary, config, everyone, flag, ring, service, url, when};
 use crate::context::Field;
 use crate::edit::Edit;
 use crate::identity::{Anonymous, Place, Rules, Source, Trust};
@@ -23,8 +23,8 @@ pub(crate) fn snapshot(anonymous: Anonymous) -> Snapshot {
         flag("search.a", vec![ring("ann", ann, "100%")]),
         flag("search.b", vec![ring("half", everyone(), "50%")]),
     ];
-    flags[0].url = Some(url("http://127.0.0.1:9002"));
-    flags[1].url = Some(url("http://127.0.0.1:9003"));
+    flags[0].url = canary("http://127.0.0.1:9002");
+    flags[1].url = canary("http://127.0.0.1:9003");
     for flag in &mut flags {
         flag.rings[0].rollout.group = flag.name.clone();
     }

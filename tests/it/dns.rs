@@ -52,6 +52,7 @@ async fn a_name_is_followed_and_a_failure_keeps_its_last_addresses() {
         dns.await_asked("stable.test", 3).await;
         gateway.send(get("/")).await.assert_from("two");
     }
+    gateway.await_log("the last good addresses stay").await;
     let services = gateway.admin("/api/v1/services/search").await;
     let address = two.address().to_string();
     assert!(services.text().contains(&address), "{}", services.text());
@@ -76,6 +77,8 @@ async fn a_name_without_addresses_is_a_quick_failure_until_it_has_one() {
         "assigned": "stable", "served": null, "cause": "unhealthy", "status": 503,
     });
     assert_has(&line, &expected);
+    gateway.await_log("it has no addresses yet").await;
+    assert!(!gateway.log().contains("addresses stay"));
 
     dns.set("stable.test", Lookup::address(Ipv4Addr::LOCALHOST));
     eventually("an address", || async {

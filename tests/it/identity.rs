@@ -304,7 +304,12 @@ async fn the_sticky_cookie_is_as_the_file_says() {
 async fn an_anonymous_user_can_be_turned_away() {
     let config = CONFIG.replace("identity:\n", "identity:\n  anonymous: reject\n");
     let (stable, canary, gateway) = start(&config).await;
-    assert_eq!(gateway.send(get("/")).await.status, 401);
+    let refused = gateway.send(get("/")).await;
+    assert_eq!(refused.status, 401);
+    assert_eq!(
+        refused.header("www-authenticate"),
+        Some("Bearer realm=\"users\"")
+    );
     // The header is not this client's to set.
     assert_eq!(gateway.send(get("/").user("u1")).await.status, 401);
     assert_eq!((stable.count(), canary.count()), (0, 0));

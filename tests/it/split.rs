@@ -458,20 +458,27 @@ async fn a_decision_is_told_to_clients_only_where_a_route_says_so() {
 }
 
 #[tokio::test]
-async fn a_flag_without_a_usable_url_leaves_its_users_on_stable() {
-    let stable = Origin::start("stable").await;
+async fn a_refused_url_leaves_its_users_on_stable_under_their_flag() {
+    let (stable, canary) = (Origin::start("stable").await, Origin::start("canary").await);
     let config = fill(
         "
 services: { search: @stable }
 flags:
-  search.far: { url: 'http://169.254.169.254', rings: [{ name: everybody }] }
+  search.far: { url: 'http://169.254.169.254', rings: [{ name: one, when: { userId: [u1] } }] }
+  search.near: { url: @canary, rings: [{ name: everybody }] }
 routes: [{ path: /, service: search }]
 identity: { user_id: [{ header: x-user-id, trust: anyone }] }
 ",
-        [&stable],
+        [&stable, &canary],
     );
     let gateway = Gateway::start(config).await;
-    gateway.get_as("u1", "/").await.assert_from("stable");
+    gateway.get_as("u1", "/one").await.assert_from("stable");
+    gateway.get_as("u2", "/two").await.assert_from("canary");
+    let line = gateway.await_access_log_of("/one").await;
+    let expected = json!({
+        "flag": "search.far", "assigned": "stable", "served": "stable", "reason": "ring", "cause": null,
+    });
+    assert_has(&line, &expected);
     let warnings = gateway.status().await["warnings"].to_string();
     assert!(warnings.contains("169.254.169.254"), "{warnings}");
 }

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use super::canary_urls::CanaryUrls;
 use super::conditions::{Audience, all};
-use crate::cluster::UpstreamUrl;
 use crate::config::node::{Entry, Node};
 use crate::config::reader::Reader;
 use crate::config::value;
 use crate::context::{Field, Moment};
-use crate::engine::{About, Flag, Ring, Rollout, Stickiness, Variant, Variants};
+use crate::engine::{About, CanaryUrl, Flag, Ring, Rollout, Stickiness, Variant, Variants};
 use crate::flag::Share;
 
 /// The variant that is stable whatever its URL.
@@ -137,12 +136,12 @@ fn check_targets(reader: &mut Reader, entry: &Entry) {
     }
 }
 
-/// A canary's URL; `None`, with a warning, for one that `canary_urls` does not allow.
-fn canary_url(reader: &mut Reader, node: &Node, allowed: &CanaryUrls) -> Option<UpstreamUrl> {
+/// A canary's URL; refused, with a warning, when `canary_urls` does not allow it.
+fn canary_url(reader: &mut Reader, node: &Node, allowed: &CanaryUrls) -> Option<CanaryUrl> {
     let url = reader.url(node)?;
     let scalar = node.scalar()?;
     if scalar.is_placeholder() || allowed.incomplete || allowed.policy.allows(&url) {
-        return Some(url);
+        return Some(CanaryUrl::Allowed(url));
     }
     let shown = value::shortened(scalar.shown());
     let message = format!("`canary_urls` does not allow `{shown}`: these users are on stable");
@@ -150,7 +149,7 @@ fn canary_url(reader: &mut Reader, node: &Node, allowed: &CanaryUrls) -> Option<
         .problems
         .warning(node.span, message)
         .hint("add its network or its host name to `canary_urls.allow`; link-local addresses never are allowed");
-    None
+    Some(CanaryUrl::Refused)
 }
 
 fn about(reader: &mut Reader, node: &Node) -> About {

@@ -107,7 +107,7 @@ fn source(reader: &mut Reader, node: &Node, proxies: bool) -> Option<Source> {
     let stated = |entry: &&Entry| matches!(entry.key.as_str(), "header" | "cookie" | "query");
     let places: Vec<&Entry> = node.entries().iter().filter(stated).collect();
     let place = match places.as_slice() {
-        [entry] => place(reader, entry)?,
+        [entry] => place(reader, entry, trust)?,
         [] => {
             // Another key is there that is an error by itself, or nothing but `trust`.
             if node.entries().iter().all(|entry| entry.key == "trust") && node.scalar().is_none() {
@@ -129,17 +129,12 @@ fn source(reader: &mut Reader, node: &Node, proxies: bool) -> Option<Source> {
     Some(Source { place, trust })
 }
 
-fn place(reader: &mut Reader, entry: &Entry) -> Option<Place> {
+fn place(reader: &mut Reader, entry: &Entry, trust: Trust) -> Option<Place> {
     let node = &entry.value;
     match entry.key.as_str() {
         "header" => {
             let name: HeaderName = reader.header_name(node)?;
-            if name.as_str().starts_with("x-serin-") {
-                reader.problems.error(
-                    node.span,
-                    "`x-serin-` headers are Serin's own and never come from clients",
-                );
-            }
+            check_header(reader, node, name.as_str(), trust);
             Some(Place::Header(name))
         }
         "cookie" => reader
@@ -153,6 +148,52 @@ fn place(reader: &mut Reader, entry: &Entry) -> Option<Place> {
         _ => reader.name(node).map(|name| Place::Query(name.into())),
     }
 }
+
+/// Tells of headers that have another meaning already: an error where they cannot say who somebody is, a warning where
+/// they hardly do.
+fn check_header(reader: &mut Reader, node: &Node, name: &str, trust: Trust) {
+    let lasting = "name what is the same with every request of a user";
+    let (meaning, hint) = match name {
+        "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer"
+        | "transfer-encoding" | "upgrade" | "content-length" | "expect" => {
+            let message = format!("`{name}` is about a connection or a body, never about a user");
+            reader.problems.error(node.span, message);
+            return;
+        }
+        _ if name.starts_with("x-serin-") => {
+            let message = "`x-serin-` headers are Serin's own and never come from clients";
+            reader.problems.error(node.span, message);
+            return;
+        }
+        "cookie" => (
+            "is all cookies at once",
+            "for one of them write `cookie: its-name`",
+        ),
+        "host" => (
+            "is the site that is asked for",
+            "routes match it with `hosts`",
+        ),
+        "authorization" | "proxy-authorization" => (
+            "is a secret that changes, and is not checked here",
+            "let a proxy that checks it set a header, and read that with `trust: proxies`",
+        ),
+        "x-request-id" | "traceparent" | "tracestate" => {
+            ("is another one with every request", lasting)
+        }
+        "baggage" | "via" => ("is what everybody on the way adds to", lasting),
+        "forwarded" | "x-real-ip" if trust == Trust::Anyone => FORWARDING,
+        _ if name.starts_with("x-forwarded-") && trust == Trust::Anyone => FORWARDING,
+        _ => return,
+    };
+    let message = format!("`{name}` {meaning}");
+    reader.problems.warning(node.span, message).hint(hint);
+}
+
+/// What is odd about a forwarding header that anyone may set, and what to do instead.
+const FORWARDING: (&str, &str) = (
+    "is for proxies to set, but any client can set it here",
+    "read it with `trust: proxies`; flags see the client's address as `remoteAddress`",
+);
 
 fn anonymous_cookie(reader: &mut Reader, entry: Option<&Entry>, used: bool) -> AnonymousCookie {
     let default = AnonymousCookie::default();

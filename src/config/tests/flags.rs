@@ -2,8 +2,8 @@
 
 use super::{check_with, config, with};
 use crate::context::{Field, Slot};
-use crate::engine::Stickiness;
 use crate::engine::condition::Condition;
+use crate::engine::{CanaryUrl, Stickiness};
 use crate::flag::Share;
 
 #[test]
@@ -197,10 +197,16 @@ routes.yaml: 5 warnings
 
 #[test]
 fn a_url_that_is_not_allowed_leaves_its_users_on_stable() {
-    let text = with("flags: { a.f: { url: http://example.com, rings: [{}] } }");
+    let flags = "flags: { a.f: { url: http://example.com, rings: [{}] } }";
+    let text = with(flags);
     let config = super::read(&text).expect("a configuration");
-    assert!(config.flags[0].url.is_none());
+    assert_eq!(config.flags[0].url, Some(CanaryUrl::Refused));
     assert_eq!(config.warnings.len(), 1);
+    let allowed = super::config(&with(&format!(
+        "{flags}\ncanary_urls: {{ allow: [example.com] }}"
+    )));
+    assert!(matches!(allowed.flags[0].url, Some(CanaryUrl::Allowed(_))));
+    assert_ne!(allowed.digest, config.digest);
 }
 
 #[test]

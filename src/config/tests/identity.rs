@@ -75,6 +75,82 @@ routes.yaml: 4 warnings
 }
 
 #[test]
+fn headers_that_mean_something_else_are_refused_or_warned_of() {
+    insta::assert_snapshot!(check_with("
+identity:
+  user_id:
+    - { header: Cookie, trust: proxies }
+    - { header: x-forwarded-user, trust: proxies }
+    - { header: X-Forwarded-User, trust: anyone }
+    - { header: x-request-id, trust: proxies }
+    - { header: Connection, trust: anyone }
+  properties:
+    site: { header: host }
+    token: { header: authorization }
+    length: { header: content-length }
+    hop: { header: via }
+    agent: { header: user-agent }
+server: { trusted_proxies: [10.0.0.0/8] }
+"), @r"
+warning: `cookie` is all cookies at once
+ --> routes.yaml:6:17
+  |
+6 |     - { header: Cookie, trust: proxies }
+  |                 ^^^^^^
+  = hint: for one of them write `cookie: its-name`
+
+warning: `x-forwarded-user` is for proxies to set, but any client can set it here
+ --> routes.yaml:8:17
+  |
+8 |     - { header: X-Forwarded-User, trust: anyone }
+  |                 ^^^^^^^^^^^^^^^^
+  = hint: read it with `trust: proxies`; flags see the client's address as `remoteAddress`
+
+warning: `x-request-id` is another one with every request
+ --> routes.yaml:9:17
+  |
+9 |     - { header: x-request-id, trust: proxies }
+  |                 ^^^^^^^^^^^^
+  = hint: name what is the same with every request of a user
+
+error: `connection` is about a connection or a body, never about a user
+  --> routes.yaml:10:17
+   |
+10 |     - { header: Connection, trust: anyone }
+   |                 ^^^^^^^^^^
+
+warning: `host` is the site that is asked for
+  --> routes.yaml:12:21
+   |
+12 |     site: { header: host }
+   |                     ^^^^
+   = hint: routes match it with `hosts`
+
+warning: `authorization` is a secret that changes, and is not checked here
+  --> routes.yaml:13:22
+   |
+13 |     token: { header: authorization }
+   |                      ^^^^^^^^^^^^^
+   = hint: let a proxy that checks it set a header, and read that with `trust: proxies`
+
+error: `content-length` is about a connection or a body, never about a user
+  --> routes.yaml:14:23
+   |
+14 |     length: { header: content-length }
+   |                       ^^^^^^^^^^^^^^
+
+warning: `via` is what everybody on the way adds to
+  --> routes.yaml:15:20
+   |
+15 |     hop: { header: via }
+   |                    ^^^
+   = hint: name what is the same with every request of a user
+
+routes.yaml: 2 errors, 6 warnings
+");
+}
+
+#[test]
 fn what_is_wrong_with_identity() {
     insta::assert_snapshot!(check_with("
 identity:

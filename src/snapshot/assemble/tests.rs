@@ -1,6 +1,6 @@
 use super::may_hash_session;
 use crate::context::{Field, Slot};
-use crate::engine::{Flag, Stickiness};
+use crate::engine::{CanaryUrl, Flag, Stickiness, Variant, Variants};
 use crate::snapshot::fixture::{everyone, flag, ring, service, snapshot, url, variants};
 use crate::snapshot::{STABLE, Service, Snapshot};
 
@@ -152,6 +152,38 @@ fn a_deployment_is_called_after_its_flag_or_its_variant() {
         ["stable", "s.f:a", "s.f:b"]
     );
     assert_eq!(led_to, ["stable", "s.f:a", "s.f:b", "stable"]);
+}
+
+/// `variants` with the URL of one refused.
+fn refused(list: &[(&str, u32, Option<&str>)], name: &str) -> Option<Variants> {
+    let refuse = |variant: &Variant| Variant {
+        url: match &*variant.name == name {
+            true => Some(CanaryUrl::Refused),
+            false => variant.url.clone(),
+        },
+        ..variant.clone()
+    };
+    let list = variants(list).expect("variants");
+    Variants::new(
+        list.list().iter().map(refuse).collect(),
+        list.group().into(),
+        list.stickiness(),
+    )
+}
+
+#[test]
+fn a_refused_url_is_stable_under_its_flag_and_changes_no_other_name() {
+    let (snapshot, led_to) = led(|flag| flag.url = Some(CanaryUrl::Refused));
+    assert_eq!(candidates(&snapshot.services[0]), ["s.f"]);
+    assert_eq!(deployments(&snapshot.services[0]), ["stable"]);
+    assert_eq!(led_to, ["stable"]);
+
+    let (snapshot, led_to) = led(|flag| {
+        flag.url = None;
+        flag.variants = refused(&[("a", 1, ONE), ("b", 1, TWO)], "a");
+    });
+    assert_eq!(deployments(&snapshot.services[0]), ["stable", "s.f:b"]);
+    assert_eq!(led_to, ["stable", "stable", "s.f:b"]);
 }
 
 #[test]
