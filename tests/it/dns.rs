@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use serde_json::json;
 
-use crate::harness::{Dns, Gateway, Lookup, Origin, Protocol, Setup, assert_has, eventually, get};
+use crate::harness::{
+    Dns, Gateway, Lookup, Origin, Protocol, Setup, assert_has, assert_prompt, eventually, get,
+};
 
 /// Two origins on one port of two loopback addresses.
 async fn pair() -> (Origin, Origin) {
@@ -147,18 +149,18 @@ async fn a_canary_without_addresses_is_rescued() {
 async fn served_all_along(gateway: &Gateway, origins: &[&str], over: impl Future<Output = ()>) {
     let mut over = std::pin::pin!(over);
     let mut connection = gateway.connect().await;
-    let mut slowest = Duration::ZERO;
+    let mut took = Vec::new();
     while over.as_mut().now_or_never().is_none() {
         let begun = Instant::now();
         let answer = connection.send(get("/")).await;
-        slowest = slowest.max(begun.elapsed());
+        took.push(begun.elapsed());
         assert!(
             answer.status == 200 && origins.contains(&answer.origin()),
             "{answer:?}"
         );
     }
-    // A look-up that hangs takes seconds; a request that had waited for one would have, too.
-    assert!(slowest < Duration::from_millis(700), "{slowest:?}");
+    // A look-up that hangs takes seconds; requests that had waited for one would have, too.
+    assert_prompt(took);
 }
 
 #[tokio::test]
@@ -250,7 +252,7 @@ async fn the_name_of_a_new_service_stops_nobody() {
     let answer = gateway.send(get("/later")).await;
     assert_eq!((answer.status, answer.origin()), (503, "-"));
     assert!(
-        begun.elapsed() < Duration::from_millis(700),
+        begun.elapsed() < Duration::from_secs(2),
         "{:?}",
         begun.elapsed()
     );

@@ -98,6 +98,18 @@ pub(crate) fn in_time<T>(what: &str, future: impl Future<Output = T>) -> impl Fu
     }
 }
 
+/// Fails unless nearly all of what took so long was prompt: one in a hundred may have met a machine that was busy.
+#[track_caller]
+pub(crate) fn assert_prompt(mut took: Vec<Duration>) {
+    took.sort_unstable();
+    let most = took[took.len() * 99 / 100];
+    assert!(
+        most < Duration::from_millis(250),
+        "{most:?} of {}",
+        took.len()
+    );
+}
+
 /// Fails unless every member of `expected` is in `actual` with that value; null stands for null or missing.
 #[track_caller]
 pub(crate) fn assert_has(actual: &Value, expected: &Value) {

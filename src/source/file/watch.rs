@@ -162,7 +162,9 @@ impl Watch {
             }
         }
         let now = Instant::now();
-        let restless = self.touched || way(&self.path) != self.way;
+        // Truncating takes the kernel a while: the file is empty before anybody is told.
+        let empty = matches!(&found, Ok(Some(found)) if found.text.is_empty());
+        let restless = empty || self.touched || way(&self.path) != self.way;
         if restless && now < since + RESTLESS {
             self.pending = Some(since);
         } else {

@@ -376,6 +376,11 @@ impl Gateway {
         lines
     }
 
+    /// How many lines the access log has so far.
+    pub(crate) fn access_log_lines(&self) -> usize {
+        self.stdout.lock().len()
+    }
+
     /// Waits for the first line of the access log that `wanted` accepts.
     pub(crate) async fn await_access_log(&self, wanted: impl Fn(&Value) -> bool) -> Value {
         until("a line of the access log", || {
