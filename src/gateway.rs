@@ -18,13 +18,12 @@ use crate::config::{self, Config, Mode};
 use crate::proxy::hooks::Proxy;
 use crate::proxy::listener;
 use crate::proxy::workers::{Gate, Workers};
+use crate::publisher::Publisher;
 use crate::publisher::reload::{Compile, Parts, Reloader};
-use crate::publisher::{Publisher, PublisherHandle};
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::{Dns, DnsSetupError};
 use crate::source::environment::{NoEnvironment, ProcessEnvironment};
 use crate::source::file::FileSource;
-use crate::source::{FILE, SourceStatus};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::log::LogControl;
 use crate::telemetry::metrics::{MeterRegistry, Metrics};
@@ -121,7 +120,7 @@ impl Gateway {
         let clusters = ClusterDirectory::new(dns, control.handle().clone());
         let meters = MeterRegistry::default();
         let publisher = Publisher::start(&config, clusters, meters.clone(), control.handle());
-        let metrics = metrics(&publisher, meters, surroundings.access_log);
+        let metrics = Metrics::new(meters, publisher.store().clone(), surroundings.access_log);
         let parts = Parts {
             path: path.clone(),
             compile: surroundings.compile,
@@ -290,18 +289,6 @@ fn start_workers(
         active: metrics.active.clone(),
         closing,
     })
-}
-
-fn metrics(publisher: &PublisherHandle, meters: MeterRegistry, access_log: AccessLog) -> Metrics {
-    Metrics {
-        meters,
-        store: publisher.store().clone(),
-        active: Arc::default(),
-        connections: Arc::default(),
-        reloads: Arc::default(),
-        sources: vec![Arc::new(SourceStatus::new(FILE))],
-        access_log,
-    }
 }
 
 fn follow(

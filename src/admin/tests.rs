@@ -16,7 +16,6 @@ use crate::publisher::tests::fixture::config;
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::Dns;
-use crate::source::SourceStatus;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{MeterRegistry, Metrics};
 
@@ -84,15 +83,11 @@ impl Admin {
         let first = config(stable, 1);
         let clusters = ClusterDirectory::new(dns, Handle::current());
         let publisher = Publisher::start(&first, clusters, meters.clone(), &Handle::current());
-        let metrics = Metrics {
+        let metrics = Metrics::new(
             meters,
-            store: publisher.store().clone(),
-            active: Arc::default(),
-            connections: Arc::default(),
-            reloads: Arc::default(),
-            sources: vec![Arc::new(SourceStatus::new("file"))],
-            access_log: AccessLog::start(std::io::sink()).unwrap(),
-        };
+            publisher.store().clone(),
+            AccessLog::start(std::io::sink()).unwrap(),
+        );
         let parts = Parts {
             path,
             compile: Arc::new(compile),

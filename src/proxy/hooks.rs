@@ -96,10 +96,10 @@ impl ProxyHttp for Proxy {
         _: &mut Session,
         exchange: &mut Exchange,
     ) -> pingora::Result<Box<HttpPeer>> {
-        let snapshot = exchange.snapshot.clone();
         let time_left = exchange
             .route_deadline()
             .map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let snapshot = &exchange.snapshot;
         let Some(passage) = exchange.passage.as_mut() else {
             return Error::e_explain(
                 ErrorType::InternalError,
@@ -270,7 +270,7 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
         mut e: Box<Error>,
     ) -> Box<Error> {
-        let snapshot = exchange.snapshot.clone();
+        let snapshot = &exchange.snapshot;
         let again = exchange.passage.as_mut().is_some_and(|passage| {
             let service = &snapshot.services[passage.plan.service];
             passage.attempts.connect_failed(service)
@@ -380,13 +380,8 @@ impl Proxy {
     ) -> pingora::Result<()> {
         exchange.route = Some(answer.route);
         exchange.own_status = Some(answer.status.as_u16());
-        let snapshot = exchange.snapshot.clone();
-        reply::answer(
-            session,
-            answer,
-            &snapshot.routes[exchange.route.unwrap_or_default()].response_edits,
-        )
-        .await
+        let route = &exchange.snapshot.routes[answer.route];
+        reply::answer(session, answer, &route.response_edits).await
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) fn dispatched(session: &Session, exchange: &mut Exchange) -> (Dispatc
         let why = "the request's target is not text, or disagrees with Host";
         return (Dispatch::Refuse(Refusal::bad_request(why)), None);
     };
-    let snapshot = exchange.snapshot.clone();
+    let snapshot = &exchange.snapshot;
     let head = head(
         request,
         &target,
@@ -74,7 +74,7 @@ pub(super) fn dispatched(session: &Session, exchange: &mut Exchange) -> (Dispatc
     });
     let host_required = request.version == Version::HTTP_11;
     let dispatch = dispatch(
-        &snapshot,
+        snapshot,
         &head,
         host_required,
         exchange.moment,

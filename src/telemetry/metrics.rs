@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 
 use crate::meter::Counter;
 use crate::snapshot::store::SnapshotStore;
-use crate::source::SourceStatus;
+use crate::source::{FILE, SourceStatus};
 use crate::telemetry::access_log::AccessLog;
 pub use registry::MeterRegistry;
 
@@ -114,6 +114,19 @@ impl Format {
 }
 
 impl Metrics {
+    /// Of a process that has counted nothing yet, whose only source is the file.
+    pub fn new(meters: MeterRegistry, store: Arc<SnapshotStore>, access_log: AccessLog) -> Self {
+        Self {
+            meters,
+            store,
+            active: Arc::default(),
+            connections: Arc::default(),
+            reloads: Arc::default(),
+            sources: vec![Arc::new(SourceStatus::new(FILE))],
+            access_log,
+        }
+    }
+
     /// Writes every figure down.
     pub fn render(&self, format: Format) -> Result<String, std::fmt::Error> {
         let mut registry = Registry::default();

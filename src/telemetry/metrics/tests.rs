@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -10,7 +9,6 @@ use crate::publisher::tests::fixture::config;
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::Dns;
-use crate::source::SourceStatus;
 use crate::telemetry::access_log::AccessLog;
 
 fn metrics() -> (Metrics, PublisherHandle) {
@@ -18,15 +16,11 @@ fn metrics() -> (Metrics, PublisherHandle) {
     let clusters = ClusterDirectory::new(Dns::new(Some("127.0.0.1:9")).unwrap(), Handle::current());
     let first = config("http://127.0.0.1:81", 1);
     let publisher = Publisher::start(&first, clusters, meters.clone(), &Handle::current());
-    let metrics = Metrics {
+    let metrics = Metrics::new(
         meters,
-        store: publisher.store().clone(),
-        active: Arc::default(),
-        connections: Arc::default(),
-        reloads: Arc::default(),
-        sources: vec![Arc::new(SourceStatus::new("file"))],
-        access_log: AccessLog::start(std::io::sink()).unwrap(),
-    };
+        publisher.store().clone(),
+        AccessLog::start(std::io::sink()).unwrap(),
+    );
     (metrics, publisher)
 }
 
