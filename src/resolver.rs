@@ -100,7 +100,7 @@ impl Clusters for ClusterDirectory {
             return entry.cluster.clone();
         }
         self.last_id += 1;
-        let cluster = Arc::new(Cluster::new(self.last_id, url.clone()));
+        let cluster = Arc::new(Cluster::new(self.last_id, service, deployment, url.clone()));
         if let UpstreamHost::Name(name) = url.host() {
             let audience = if deployment == "stable" {
                 Audience::Stable

@@ -25,6 +25,20 @@ pub struct UpstreamPolicy {
     pub preserve_host: bool,
 }
 
+impl Default for UpstreamPolicy {
+    fn default() -> Self {
+        Self {
+            balance: Balance::LeastRequests,
+            connect_timeout: Duration::from_secs(1),
+            response_timeout: Duration::from_secs(15),
+            idle_timeout: Duration::from_secs(60),
+            retries: 1,
+            rescue_on_connect: true,
+            preserve_host: true,
+        }
+    }
+}
+
 /// Which upstream addresses flags, payloads and registrations may name (`canary_urls`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UrlPolicy {

@@ -13,9 +13,14 @@ pub struct Offline {
 }
 
 impl Clusters for Offline {
-    fn cluster(&mut self, _: &str, _: &str, url: &UpstreamUrl) -> Arc<Cluster> {
+    fn cluster(&mut self, service: &str, deployment: &str, url: &UpstreamUrl) -> Arc<Cluster> {
         self.clusters += 1;
-        Arc::new(Cluster::new(self.clusters, url.clone()))
+        Arc::new(Cluster::new(
+            self.clusters,
+            service,
+            deployment,
+            url.clone(),
+        ))
     }
 }
 
