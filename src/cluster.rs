@@ -4,6 +4,7 @@
 
 pub mod endpoint;
 pub mod policy;
+pub mod recovery;
 mod url;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
+use crate::canary::Mark;
 use endpoint::{Endpoint, EndpointUse};
 use policy::UpstreamPolicy;
 pub use url::{Scheme, UpstreamHost, UpstreamUrl, UpstreamUrlError, split_port};
@@ -84,6 +86,8 @@ pub struct Cluster {
     pub service: Box<str>,
     /// The deployment that it is the upstream of.
     pub deployment: Box<str>,
+    /// Whether its canary is withdrawn.
+    pub mark: Mark,
     role: Role,
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
     settled: AtomicBool,
@@ -102,6 +106,7 @@ impl Cluster {
             url,
             service: service.into(),
             deployment: deployment.into(),
+            mark: Mark::default(),
             role: Role::of(deployment),
             endpoints: ArcSwap::default(),
             settled: AtomicBool::new(false),
@@ -148,6 +153,12 @@ impl Cluster {
     /// The addresses known now, in order.
     pub fn endpoints(&self) -> Arc<Vec<Arc<Endpoint>>> {
         self.endpoints.load_full()
+    }
+
+    /// Requests that are with it now.
+    pub fn in_flight(&self) -> u32 {
+        let endpoints = self.endpoints.load();
+        endpoints.iter().map(|endpoint| endpoint.in_flight()).sum()
     }
 
     /// Chooses an endpoint, rather not one that was tried, and counts the request in flight there.

@@ -13,6 +13,8 @@ mod intake;
 pub mod listener;
 mod outcome;
 mod peer;
+mod recovery;
 mod refusal;
 mod reply;
+mod shutoff;
 pub mod workers;

@@ -67,6 +67,11 @@ impl EndpointUse {
         self.0.address
     }
 
+    /// How many attempts in a row have failed there, as far as is known.
+    pub fn failures_in_a_row(&self) -> u32 {
+        self.0.consecutive.load(Ordering::Relaxed)
+    }
+
     /// Tells how the attempt ended: once, and not at all where the client went away before that was known.
     pub fn report(&self, end: AttemptEnd, _policy: &UpstreamPolicy, _now: Instant) {
         if end.is_failure() {

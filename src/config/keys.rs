@@ -63,6 +63,9 @@ pub enum Text {
     Url,
     /// One of some words.
     Word(&'static [Word]),
+    /// What lets a request be sent again: `connect`, `reset`, `timeout`, a status such as `503`, or a class such as
+    /// `5xx`.
+    Trigger,
 }
 
 /// One of the words that a value may be.
