@@ -138,6 +138,7 @@ pub fn check_time_left(
     services: &[ServiceConfig],
     flags: &[Arc<Flag>],
 ) {
+    let stated = |name: &str| root.get("services")?.get(name);
     let from_servers = SERVERS.iter().any(|server| root.get(server).is_some());
     let routes = root.get("routes").map(Node::items).unwrap_or_default();
     for route in routes {
@@ -156,6 +157,7 @@ pub fn check_time_left(
                 .any(|flag| service.canaries.iter().any(|glob| glob.matches(&flag.name)));
         if let Some(patience) = rescued_after(service).filter(|patience| *patience >= timeout)
             && has_canaries
+            && !stated(name).is_some_and(Node::has_placeholder)
         {
             let message = format!(
                 "this leaves no time for stable: a canary of `{name}` may take {} to begin its answer",

@@ -104,7 +104,7 @@ fn what_goes_with_a_placeholder_is_not_judged() {
     let text = "
 services: { a: { stable: http://a, timeouts: { connect: '${T}' } } }
 routes:
-  - { path: '${P}', service: a, timeout: 1ms }
+  - { path: '${P}', service: a, timeout: 20s }
   - { path: '${Q}', service: a }
 flags:
   a.f: { rings: [{}], variants: [{ name: '${V}', weight: 50%, url: http://example.com }, { name: '${W}', weight: '${X}' }] }

@@ -152,7 +152,7 @@ fn keys_that_are_not_supported_yet_are_not_in_the_schema() {
     let schema = schema::schema().to_string();
     for key in [
         "unleash",
-        "max_in_flight",
+        "mirror",
         "jwt",
         "rate_limit",
         "tokens",
