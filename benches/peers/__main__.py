@@ -12,11 +12,11 @@ import tempfile
 import time
 
 from peers import report
-from peers.jobs import BODIES, JOBS
-from peers.proxies import ORIGIN, PROXIES
+from peers.jobs import JOBS
+from peers.proxies import PROXIES
 from peers.same import split_users
-from rig import load, results, usage
-from rig.programs import free_ports, fill, running
+from rig import load, origin, results, usage
+from rig.programs import running
 
 
 def main():
@@ -27,7 +27,7 @@ def main():
     core = max(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="serin-bench-") as temporary, contextlib.ExitStack() as programs:
         directory = pathlib.Path(temporary)
-        ports = _start_origin(programs, directory, core)
+        ports = origin.start(programs, directory, core)
         proxies = [proxy for proxy in PROXIES if proxy.is_there()]
         started = {proxy.name: _start(programs, proxy, ports, directory, core) for proxy in proxies}
         tables = []
@@ -48,19 +48,6 @@ def _options():
     parser.add_argument("--rounds", type=int, default=7, help="windows of each proxy in each job, at most")
     parser.add_argument("--no-write", dest="write", action="store_false", help="leave benches/RESULTS.md as it is")
     return parser.parse_args()
-
-
-def _start_origin(programs, directory, core):
-    """Starts the origin, and gives the ports of its two deployments."""
-    bodies = directory / "bodies"
-    bodies.mkdir()
-    for name, size in BODIES.items():
-        (bodies / name).write_bytes(b"x" * size)
-    stable, canary = free_ports(2)
-    config = fill(pathlib.Path(__file__).parent / "configs" / ORIGIN.config, directory / ORIGIN.config,
-                  stable=stable, canary=canary, directory=directory)
-    programs.enter_context(running([ORIGIN.program, "-c", config], stable, core, directory / "origin.log"))
-    return {"stable": stable, "canary": canary}
 
 
 def _start(programs, proxy, ports, directory, core):

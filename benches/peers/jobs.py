@@ -36,5 +36,3 @@ JOBS = [
     Job("10 KiB", Ask("/10k", connections=50, headers=HEADERS), rate=2000),
     Job("1 MiB", Ask("/1m", connections=16, headers=HEADERS), rate=100),
 ]
-# The files that the origin serves, by path.
-BODIES = {"100": 100, "10k": 10 << 10, "1m": 1 << 20}

@@ -47,7 +47,6 @@ class Proxy:
         return re.search(r"\d+\.\d+\.\d+", told.stdout + told.stderr)[0]
 
 
-ORIGIN = Proxy("origin", "nginx", "-c {config}", ("-v",), "origin.conf")
 PROXIES = [
     Proxy("nginx", "nginx", "-c {config}", ("-v",), "nginx.conf"),
     Proxy("HAProxy", "haproxy", "-db -q -f {config}", ("-v",), "haproxy.cfg"),

@@ -236,8 +236,25 @@ fn deployment<'a>(service: &'a Service, name: &str) -> &'a crate::snapshot::Depl
 fn a_request_goes_its_whole_way_without_a_session() {
     let snapshot = Arc::new(sample::snapshot(Anonymous::Stable));
     let told = exchange(&snapshot, REQUEST, None);
-    insta::assert_snapshot!(told.upstream.replace("\r\n", "\n").trim_end(), @r"");
-    insta::assert_snapshot!(told.downstream.replace("\r\n", "\n").trim_end(), @r"");
+    insta::assert_snapshot!(told.upstream.replace("\r\n", "\n").trim_end(), @"
+    GET /a?q=1 HTTP/1.1
+    host: api.example.com
+    x-user-id: ann
+    accept: */*
+    x-serin-deployment: search.a
+    baggage: k=v,serin.search=search.a
+    x-request-id: id-1
+    x-forwarded-for: 192.0.2.1
+    x-forwarded-proto: http
+    x-forwarded-host: api.example.com
+    via: 1.1 serin
+    x-route: yes
+    ");
+    insta::assert_snapshot!(told.downstream.replace("\r\n", "\n").trim_end(), @r#"
+    HTTP/1.1 200 OK
+    content-length: 2
+    x-serin-decision: search="search.a";served="search.a";reason="ring"
+    "#);
     let service = &snapshot.services[0];
     let canary = &deployment(service, "search.a").meter;
     assert_eq!(canary.served.counts().collect::<Vec<_>>(), [(200, 1)]);
