@@ -51,9 +51,11 @@ def _options():
 
 
 def _start(programs, proxy, ports, directory, core):
-    """Starts a proxy and checks that it does the job. Gives its process, its port and two users with their shares."""
+    """Starts a proxy and checks that it does the job. Gives its process, its port, and users with their shares."""
     command, port = proxy.command(ports, directory)
     pid = programs.enter_context(running(command, port, core, directory / f"{proxy.name}.log"))
+    if not proxy.splits:
+        return pid, port, [("user-1", 1.0)]
     on_stable, on_canary = split_users(proxy.name, port)
     return pid, port, [(on_stable, 0.9), (on_canary, 0.1)]
 
@@ -71,13 +73,14 @@ def _measure(job, started, core, options, directory, end):
         for name in names[turn % len(names):] + names[:turn % len(names)]:
             pid, port, users = started[name]
             figures[name].cpu.append(load.cpu_per_request(pid, port, job.ask, core, options.window))
+            # A window of latencies takes longer than one of CPU: every second round must do.
             if turn % 2 == 0:
-                figures[name].took += load.latencies(port, job.ask, users, core, options.window, job.rate, directory)
+                took = load.latencies(port, job.ask, users, core, options.window, job.rate, directory)
+                figures[name].took.append(sorted(took))
         if time.monotonic() + (time.monotonic() - begun) > end:
             break
-    for name in figures:
-        figures[name].took.sort()
-        figures[name].peak = usage.peak_mib(started[name][0])
+    for name, figure in figures.items():
+        figure.peak = usage.peak_mib(started[name][0])
     return figures
 
 

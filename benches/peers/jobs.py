@@ -1,11 +1,11 @@
-"""What is measured. A further job is an entry of `JOBS`; where it needs a gateway set up in another way, that is an entry of
-`peers.proxies.PROXIES`, and the job's `of` names it."""
+"""What is measured. A further job is an entry of `JOBS`. Where it needs a gateway that is set up in another way (one that answers
+itself, say), that is an entry of `peers.proxies.PROXIES` with a configuration of its own, and the job's `of` names it."""
 
 import dataclasses
 
 from rig.load import Ask
 
-# What a client sends beside Host and its user's ID; the last two may not reach the origin.
+# What a client sends beside Host and the user's ID; the last two may not reach the origin.
 HEADERS = (
     "User-Agent: bench/1.0",
     "Accept: */*",
@@ -25,8 +25,6 @@ class Job:
     """Requests a second where latencies are measured: far below what the slowest can do."""
     of: tuple = GATEWAYS
     """Who does it, by the names in `peers.proxies.PROXIES`; the first is what the others are compared with."""
-    splits: bool = True
-    """Whether it is proxied to one of two deployments, so that `peers.same` can look at what the origin sees."""
     note: str = ""
     """What a reader must know beside the table: figures published elsewhere, say."""
 

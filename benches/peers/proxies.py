@@ -22,6 +22,8 @@ class Proxy:
     version: tuple = ()
     """Arguments that make it say its version; empty: it has none of its own."""
     config: str = ""
+    splits: bool = True
+    """Whether it sends users to one of two deployments, so that `peers.same` can look at what the origin sees."""
     optional: bool = False
     """Left out, and said so, when it is not built."""
 

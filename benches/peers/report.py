@@ -12,19 +12,19 @@ class Figures:
     cpu: list = dataclasses.field(default_factory=list)
     """µs of CPU for each request, by window."""
     took: list = dataclasses.field(default_factory=list)
-    """Latencies in µs at the fixed rate, in order at the end."""
+    """Latencies in µs at the fixed rate, in order, by window."""
     peak: float = 0.0
     """The most memory during the job, in MiB."""
 
 
 def job(job, figures):
-    """The table of one job; ratios are the middle of the ratios within each round."""
+    """The table of one job. Ratios and latencies are the middle of what the rounds say, each for itself."""
     first = next(iter(figures))
     head = ["", "CPU µs/request, median", "least", f"× {first}", f"p50 ms at {job.rate}/s", "p99 ms", "peak memory MiB"]
     rows = []
     for name, figure in figures.items():
         ratio = median([own / other for own, other in zip(figure.cpu, figures[first].cpu)])
-        p50, p99 = (percentile(figure.took, share) / 1000 for share in (0.5, 0.99))
+        p50, p99 = (median([percentile(took, share) for took in figure.took]) / 1000 for share in (0.5, 0.99))
         rows.append([name, f"{median(figure.cpu):.1f}", f"{min(figure.cpu):.1f}", f"{ratio:.2f}",
                      f"{p50:.2f}", f"{p99:.2f}", f"{figure.peak:.0f}"])
     rounds = len(figures[first].cpu)
