@@ -65,23 +65,35 @@ def _measure(job, started, core, options, directory, end):
     figures = {name: report.Figures() for name in job.of if name in started}
     for name in figures:
         usage.forget_peak(started[name][0])
-        load.cpu_per_request(*started[name][:2], job.ask, core, 1)
+        with contextlib.suppress(load.Failed):
+            load.cpu_per_request(*started[name][:2], job.ask, core, 1)
     names = list(figures)
     for turn in range(options.rounds):
         begun = time.monotonic()
-        # Nobody is always the first after a pause, nor always behind the same neighbour.
+        # Nobody is always the first after a pause, nor always behind the same neighbour. A window of latencies takes
+        # longer than one of CPU: every second round must do.
         for name in names[turn % len(names):] + names[:turn % len(names)]:
-            pid, port, users = started[name]
-            figures[name].cpu.append(load.cpu_per_request(pid, port, job.ask, core, options.window))
-            # A window of latencies takes longer than one of CPU: every second round must do.
-            if turn % 2 == 0:
-                took = load.latencies(port, job.ask, users, core, options.window, job.rate, directory)
-                figures[name].took.append(sorted(took))
+            _window(figures[name], name, started[name], job, core, options, directory, turn % 2 == 0)
         if time.monotonic() + (time.monotonic() - begun) > end:
             break
     for name, figure in figures.items():
         figure.peak = usage.peak_mib(started[name][0])
     return figures
+
+
+def _window(figure, name, program, job, core, options, directory, with_latencies):
+    """One proxy's turn. A window with failed requests has no figure, but the report says that there was one."""
+    pid, port, users = program
+    cpu = None
+    try:
+        cpu = load.cpu_per_request(pid, port, job.ask, core, options.window)
+        if with_latencies:
+            took = load.latencies(port, job.ask, users, core, options.window, job.rate, directory)
+            figure.took.append(sorted(took))
+    except load.Failed as failed:
+        figure.failed += 1
+        print(f"{name}, {job.name}: {failed}", flush=True)
+    figure.cpu.append(cpu)
 
 
 if __name__ == "__main__":
