@@ -373,7 +373,9 @@ async fn everything_in_the_document_is_there() {
     let admin = Admin::start().await;
     let document = admin.get("/api/v1/openapi.json").await.json();
     for (path, operations) in document["paths"].as_object().unwrap() {
-        let path = path.replace("{service}", "search").replace("{name}", "search.ab");
+        let path = path
+            .replace("{service}", "search")
+            .replace("{name}", "search.ab");
         for method in operations.as_object().unwrap().keys() {
             let body = match path.as_str() {
                 "/api/v1/explain" => "{\"path\":\"/search\"}",

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, getsockname, shutdown};
 
+use super::idle;
+
 /// How late, at most, a deadline is noticed.
 pub const SWEEP_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -178,7 +180,9 @@ pub async fn sweep() {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        expire(Instant::now());
+        let now = Instant::now();
+        expire(now);
+        idle::expire(now);
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{StatusCode, Uri, Version};
+use http::StatusCode;
 use pingora::ErrorType;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, HttpPeer, Session};
@@ -19,10 +19,11 @@ use super::client::ClientConnection;
 use super::deadlines::Wait;
 use super::exchange::Exchange;
 use super::failure::{explanation, status_of};
-use super::head::{Fields, Target, head};
 use super::http10;
-use super::intake::{bound, client_ip, dispatched, fits, is_https};
-use super::peer::{ends, peer};
+use super::idle::{self, Upstream};
+use super::intake::{bound, dispatched, fits, is_https};
+use super::outgoing;
+use super::peer::{ends, is_http2, peer};
 use super::recovery::{self, is_interim};
 use super::reply;
 use crate::attempts::Site;
@@ -31,7 +32,7 @@ use crate::clock;
 use crate::cluster::endpoint::AttemptEnd;
 use crate::dispatch::{Answer, Dispatch};
 use crate::edit::HeaderSink;
-use crate::forward::{self, Attempt, Served};
+use crate::forward::{self, Served};
 use crate::quarantine::Quarantine;
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::access_log::AccessLog;
@@ -53,15 +54,16 @@ pub struct Proxy {
 
 #[async_trait]
 impl ProxyHttp for Proxy {
-    type CTX = Exchange;
+    // In a box: pingora moves it about with the futures that it is a part of.
+    type CTX = Box<Exchange>;
 
-    fn new_ctx(&self) -> Exchange {
-        Exchange::new(
+    fn new_ctx(&self) -> Box<Exchange> {
+        Box::new(Exchange::new(
             self.store.load(),
             Instant::now(),
             clock::now(),
             &self.active,
-        )
+        ))
     }
 
     // Compression is the services' business; pingora would put a module for it into every request.
@@ -70,7 +72,7 @@ impl ProxyHttp for Proxy {
     async fn request_filter(
         &self,
         session: &mut Session,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> pingora::Result<bool> {
         bound(session, exchange);
         let (dispatch, target) = dispatched(session, exchange);
@@ -104,7 +106,7 @@ impl ProxyHttp for Proxy {
     async fn upstream_peer(
         &self,
         _: &mut Session,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> pingora::Result<Box<HttpPeer>> {
         let time_left = exchange
             .route_deadline()
@@ -152,14 +154,21 @@ impl ProxyHttp for Proxy {
         peer: &HttpPeer,
         socket: RawFd,
         digest: Option<&Digest>,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> pingora::Result<()> {
+        // Other requests share an HTTP/2 connection to stable: those have pingora's timeouts.
+        if peer.options.read_timeout.is_some() {
+            return Ok(());
+        }
+        let (upstream, ends) = match is_http2(peer) {
+            // pingora closes it on its own when the upstream does.
+            true => (None, ends(digest)),
+            false => (Some(Upstream::taken(socket, digest)?), None),
+        };
         let deadline = exchange.response_deadline(recovery::replay(session));
         if let Some(passage) = exchange.passage.as_mut() {
-            // Other requests may share an HTTP/2 connection to stable: those have pingora's read timeout.
-            passage.wait = deadline
-                .filter(|_| peer.options.read_timeout.is_none())
-                .map(|deadline| Wait::begin(socket, deadline, ends(peer, digest)));
+            passage.wait = deadline.map(|deadline| Wait::begin(socket, deadline, ends));
+            passage.upstream = upstream;
         }
         Ok(())
     }
@@ -169,7 +178,7 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         body: &mut Option<Bytes>,
         _: bool,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> pingora::Result<()> {
         if body.as_ref().is_some_and(|chunk| !chunk.is_empty()) {
             exchange.body_arrived(recovery::replay(session), Instant::now());
@@ -181,50 +190,16 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         upstream: &mut RequestHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> pingora::Result<()> {
-        let (Some(passage), Some((_, route))) = (&exchange.passage, exchange.forward()) else {
-            return Ok(());
-        };
-        let request = session.req_header();
-        let fields = Fields(&request.headers);
-        let Some(target) = Target::of(request) else {
-            return Ok(());
-        };
-        let edits = forward::request_edits(&Attempt {
-            snapshot: &exchange.snapshot,
-            head: head(
-                request,
-                &target,
-                &fields,
-                client_ip(session),
-                &exchange.snapshot.identity,
-            ),
-            plan: &passage.plan,
-            deployment: passage.attempts.deployment(),
-            request_id: &exchange.request_id,
-            span_id: rand::rng().next_u64().max(1),
-            protocol: match request.version {
-                Version::HTTP_2 => "2 serin",
-                Version::HTTP_10 => "1.0 serin",
-                _ => "1.1 serin",
-            },
-        });
-        if let Some(target) = &passage.plan.target {
-            let uri = Uri::try_from(target.as_str());
-            upstream.set_uri(
-                uri.map_err(|e| Error::because(ErrorType::InternalError, "a rewritten path", e))?,
-            );
-        }
-        upstream.apply(edits.iter().chain(&route.request_edits));
-        Ok(())
+        outgoing::edit_request(session, upstream, exchange)
     }
 
     async fn upstream_response_filter(
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> pingora::Result<()> {
         // RFC 9110, section 15.2.2: only an answer to a request's Upgrade. Passed on, client and gateway would take what
         // follows for different things.
@@ -247,7 +222,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> pingora::Result<()> {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             // What follows is no body: it may be silent as long as it likes.
@@ -271,18 +246,17 @@ impl ProxyHttp for Proxy {
             cause: passage.attempts.cause(),
         };
         let https = is_https(session, exchange);
-        let edits = forward::response_edits(
+        let mut edits = forward::response_edits(
             &exchange.snapshot,
             &passage.plan,
             served,
             route.expose,
             https,
         );
-        response.apply(
-            edits
-                .iter()
-                .chain(&exchange.snapshot.routes[index].response_edits),
-        );
+        for edit in edits.drain(..) {
+            response.take(edit);
+        }
+        response.apply(&exchange.snapshot.routes[index].response_edits);
         Ok(())
     }
 
@@ -290,7 +264,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         _: &HttpPeer,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
         mut e: Box<Error>,
     ) -> Box<Error> {
         let again = recovery::connect_failed(session, exchange, &self.quarantine);
@@ -303,9 +277,13 @@ impl ProxyHttp for Proxy {
         _: &HttpPeer,
         session: &mut Session,
         e: Box<Error>,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
         reused: bool,
     ) -> Box<Error> {
+        if idle::rested_too_long(&e) {
+            // Nothing has been sent, and nobody has failed: pingora gets another connection.
+            return e;
+        }
         recovery::attempt_failed(session, exchange, &self.quarantine, e, reused)
     }
 
@@ -313,7 +291,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         e: &Error,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> FailToProxy {
         let status = status_of(e);
         if let Some(status) = status
@@ -333,30 +311,37 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, exchange: &mut Exchange) {
+    async fn logging(
+        &self,
+        session: &mut Session,
+        _: Option<&Error>,
+        exchange: &mut Box<Exchange>,
+    ) {
         if !session.is_body_done() {
             ClientConnection::current(ClientConnection::leave_unread);
         }
+        let now = Instant::now();
         // What is left is an answer that came whole, or as far as the client wanted it.
         let answered = exchange.passage.as_ref();
         if answered.is_some_and(|passage| passage.upstream_time.is_some())
             && let Some(response) = session.response_written()
-            && let Some((attempts, site)) = exchange.at(&self.quarantine, Instant::now())
+            && let Some((attempts, site)) = exchange.at(&self.quarantine, now)
         {
             attempts.ended(AttemptEnd::Answered(response.status.as_u16()), &site);
         }
-        self.record(session, exchange);
+        self.record(session, exchange, now);
+        exchange.rest_upstream(now);
     }
 
     // The outcome record says it, once and with the deployment.
-    fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Box<Exchange>, _: &Error) -> bool {
         true
     }
 
     fn suppress_proxy_warn_log(
         &self,
         _: &Session,
-        _: &Exchange,
+        _: &Box<Exchange>,
         _: &Error,
         _: ProxyWarnLogContext,
     ) -> bool {
@@ -369,7 +354,7 @@ impl Proxy {
     async fn answer(
         &self,
         session: &mut Session,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
         answer: Answer,
     ) -> pingora::Result<()> {
         exchange.route = Some(answer.route);

@@ -26,8 +26,9 @@ pub(super) fn peer(
     let options = &mut peer.options;
     options.connection_timeout = Some(within(policy.connect_timeout));
     options.total_connection_timeout = Some(within(policy.connect_timeout));
-    options.idle_timeout = Some(policy.idle_timeout);
+    // HTTP/1.1 connections rest under a deadline of our own (`super::idle`).
     if cluster.url.scheme() == Scheme::H2c {
+        options.idle_timeout = Some(policy.idle_timeout);
         options.set_http_version(2, 2);
         match cluster.role() {
             Role::Stable => {
@@ -42,12 +43,13 @@ pub(super) fn peer(
     peer
 }
 
-/// The ends of a connection that pingora may close on its own, by which to tell it from a later one with the same file
-/// descriptor; `None`: it stays open as long as its request has it.
-pub(super) fn ends(peer: &HttpPeer, digest: Option<&Digest>) -> Option<Ends> {
-    if peer.options.alpn.get_min_http_version() < 2 {
-        return None;
-    }
+/// Whether the upstream is spoken to in HTTP/2.
+pub(super) fn is_http2(peer: &HttpPeer) -> bool {
+    peer.options.alpn.get_min_http_version() >= 2
+}
+
+/// The ends of a connection, by which to tell it from a later one with the same file descriptor.
+pub(super) fn ends(digest: Option<&Digest>) -> Option<Ends> {
     let socket = digest?.socket_digest.as_ref()?;
     Some(Ends {
         near: *socket.local_addr()?.as_inet()?,

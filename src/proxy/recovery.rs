@@ -36,11 +36,14 @@ const SET_ASIDE: ErrorType = ErrorType::Custom("an answer was set aside");
 /// The `grpc-status` of UNAVAILABLE.
 const UNAVAILABLE: &[u8] = b"14";
 
-/// Whether the final answer's head has gone to the client.
+/// The final answer's head, if that has gone to the client.
+pub(super) fn final_answer(session: &Session) -> Option<&ResponseHeader> {
+    session.response_written().filter(|head| !is_interim(head))
+}
+
+/// Whether it has.
 pub(super) fn has_begun(session: &Session) -> bool {
-    session
-        .response_written()
-        .is_some_and(|head| !is_interim(head))
+    final_answer(session).is_some()
 }
 
 /// Whether another response follows: 1xx, but for 101, which is the last one.
