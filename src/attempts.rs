@@ -87,11 +87,8 @@ impl Attempts {
             endpoint.report(AttemptEnd::Failed(Cause::Connect), &service.upstream, now);
         }
         let canary = self.deployment != STABLE;
-        let others = service.deployments[self.deployment]
-            .cluster
-            .endpoints()
-            .iter()
-            .any(|endpoint| !self.tried.contains(&endpoint.address));
+        let cluster = &service.deployments[self.deployment].cluster;
+        let others = cluster.has_other(&self.tried, now);
         // Asking the same address of a canary again would only keep its user waiting for stable.
         if self.retries_left > 0 && (others || !canary) {
             self.retry(Cause::Connect);

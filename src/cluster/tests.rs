@@ -1,16 +1,21 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::policy::UpstreamPolicy;
-use super::{Balance, Choice, Cluster, UpstreamUrl, UpstreamUrlError};
+use super::{Balance, Choice, Cluster, Unheard, UpstreamUrl, UpstreamUrlError};
 
 fn url(text: &str) -> UpstreamUrl {
     text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
 }
 
-fn cluster(text: &str) -> Cluster {
-    Cluster::new(1, "search", "stable", url(text))
+fn cluster(text: &str) -> Arc<Cluster> {
+    of_deployment("stable", text)
+}
+
+fn of_deployment(deployment: &str, text: &str) -> Arc<Cluster> {
+    Cluster::new(1, ("search", deployment), url(text), Arc::new(Unheard))
 }
 
 fn pick(
