@@ -4,6 +4,7 @@
 //! there is one task on the control runtime, which looks the name up again whenever its answer has run out.
 
 pub mod dns;
+mod known;
 mod watch;
 
 use std::collections::HashMap;
@@ -24,7 +25,7 @@ const KEPT_UNUSED: Duration = Duration::from_secs(600);
 /// Every cluster of the process, and the tasks that keep their addresses fresh.
 pub struct ClusterDirectory {
     clusters: HashMap<Key, Entry>,
-    names: HashMap<(Box<str>, Audience), NameWatch>,
+    names: HashMap<(Box<str>, Records, Audience), NameWatch>,
     dns: Arc<Dns>,
     control: Handle,
     alarm: Arc<dyn Alarm>,
@@ -54,6 +55,15 @@ struct Entry {
 enum Audience {
     Stable,
     Canary,
+}
+
+/// What is asked about a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Records {
+    /// A and AAAA: where the host is.
+    Addresses,
+    /// SRV: hosts and ports of a service.
+    Services,
 }
 
 impl ClusterDirectory {
@@ -101,9 +111,14 @@ impl ClusterDirectory {
 
     fn watch(&mut self, name: &str, audience: Audience, cluster: &Arc<Cluster>) {
         let (dns, control) = (&self.dns, &self.control);
+        let records = if cluster.url.is_srv() {
+            Records::Services
+        } else {
+            Records::Addresses
+        };
         self.names
-            .entry((name.into(), audience))
-            .or_insert_with(|| NameWatch::start(name, audience, dns.clone(), control))
+            .entry((name.into(), records, audience))
+            .or_insert_with(|| NameWatch::start((name, records, audience), dns.clone(), control))
             .add(cluster);
     }
 }

@@ -59,7 +59,7 @@ static STABLE: Shape = text_or_map(Text::Url, &STABLE_KEYS);
 static STABLE_KEYS: [Key; 3] = [
     required(
         "url",
-        "http:// or h2c://, a host and a port, no path.",
+        "http:// or h2c://, a host and a port, no path; or srv+http:// and the name of SRV records.",
         &URL,
     ),
     later("version"),

@@ -70,7 +70,7 @@ error: `ftp://x` is not an upstream's URL
   |
 3 |   search: { stable: ftp://x, retries: { attempts: many } }
   |                     ^^^^^^^
-  = hint: the scheme of an upstream is http or h2c, not ftp
+  = hint: the scheme of an upstream is http, h2c or srv+http, not ftp
 
 error: `many` is not a number that can stand here
  --> routes.yaml:3:51
