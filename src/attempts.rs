@@ -11,6 +11,7 @@
 //! * The answer had begun for the client, or the body can no longer be replayed: nothing goes on.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use http::Method;
@@ -18,7 +19,7 @@ use smallvec::SmallVec;
 
 use crate::canary::{Cause, ReasonKind};
 use crate::cluster::Choice;
-use crate::cluster::endpoint::{AttemptEnd, EndpointUse};
+use crate::cluster::endpoint::{AttemptEnd, Endpoint, EndpointUse, Standing};
 use crate::cluster::recovery::Triggers;
 use crate::decide::Decision;
 use crate::meter::Retrying;
@@ -158,7 +159,7 @@ impl Attempts {
     /// Notes that the attempt failed before an answer began for the client. Answers whether there is to be another. A
     /// status that nothing is done about is no failure: the attempt goes on.
     pub fn failed(&mut self, failure: Failure, replay: Replay<'_>, site: &Site<'_>) -> bool {
-        let step = self.step(failure, replay, site.service);
+        let step = self.step(failure, replay, site);
         if step == Step::End && failure.is_answer() {
             return false;
         }
@@ -232,18 +233,18 @@ impl Attempts {
     }
 
     /// What comes after a failure, and with a retry its place in the budget.
-    fn step(&mut self, failure: Failure, replay: Replay<'_>, service: &Service) -> Step {
-        if replay.whole && self.may_retry(failure, replay.method, service) {
+    fn step(&mut self, failure: Failure, replay: Replay<'_>, site: &Site<'_>) -> Step {
+        if replay.whole && self.may_retry(failure, replay.method, site) {
             return Step::Retry;
         }
-        if self.could_be_rescued(failure, replay, service) {
+        if self.could_be_rescued(failure, replay, site.service) {
             return Step::Rescue;
         }
         Step::End
     }
 
-    fn may_retry(&mut self, failure: Failure, method: &Method, service: &Service) -> bool {
-        let policy = &service.upstream.retries;
+    fn may_retry(&mut self, failure: Failure, method: &Method, site: &Site<'_>) -> bool {
+        let policy = &site.service.upstream.retries;
         let allowed = failure == Failure::Stale || failure.triggers(&policy.on);
         if self.retries_left == 0 || !allowed || !(failure.is_harmless() || method.is_safe()) {
             return false;
@@ -253,17 +254,16 @@ impl Attempts {
             return true;
         }
         // Asking the same address of a canary again would only keep its user waiting for stable.
-        let useful = self.deployment == STABLE || !self.rescuable || self.has_others(service);
-        useful && (self.retrying.is_some() || self.begin_retry(service))
+        let useful = self.deployment == STABLE || !self.rescuable || self.has_other(site);
+        useful && (self.retrying.is_some() || self.begin_retry(site.service))
     }
 
-    /// Whether the deployment has an address that was not tried.
-    fn has_others(&self, service: &Service) -> bool {
-        let current = self.endpoint.as_ref().map(EndpointUse::address);
-        let endpoints = service.deployments[self.deployment].cluster.endpoints();
-        endpoints.iter().any(|endpoint| {
-            !self.tried.contains(&endpoint.address) && Some(endpoint.address) != current
-        })
+    /// Whether the deployment has another endpoint that may be asked.
+    fn has_other(&self, site: &Site<'_>) -> bool {
+        let current = self.endpoint.iter().map(EndpointUse::address);
+        let tried: SmallVec<[SocketAddr; 4]> = self.tried.iter().copied().chain(current).collect();
+        let cluster = &site.service.deployments[self.deployment].cluster;
+        cluster.has_other(&tried, site.now)
     }
 
     fn begin_retry(&mut self, service: &Service) -> bool {
@@ -311,6 +311,13 @@ impl Attempts {
         let (Some(policy), Some(user), true) = (policy, self.user, own_trouble) else {
             return;
         };
+        let is_well = |endpoint: &Arc<Endpoint>| {
+            let standing = endpoint.standing(site.now);
+            matches!(standing, Standing::Healthy | Standing::Warming(_))
+        };
+        if !cluster.endpoints().iter().all(is_well) {
+            return;
+        }
         let patient = Patient::new(user, cluster.id);
         let own = u32::from(site.quarantine.rescues(patient, site.now)) + 1;
         if failures <= own {

@@ -2,21 +2,30 @@
 //!
 //! A [`Cluster`] outlives the snapshots that point to it: a swap resets neither addresses nor counts.
 
+mod balance;
+mod check;
 pub mod endpoint;
+mod members;
+mod outlier;
+mod phase;
 pub mod policy;
 pub mod recovery;
 mod url;
+mod window;
 
+use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
 use crate::canary::Mark;
-use endpoint::{Endpoint, EndpointUse};
-use policy::UpstreamPolicy;
+use endpoint::{EndpointUse, Standing};
+pub use members::{Members, Placement};
+pub use outlier::SLOW_START;
+use policy::{OutlierPolicy, UpstreamPolicy};
 pub use url::{Scheme, UpstreamHost, UpstreamUrl, UpstreamUrlError, split_port};
 
 /// How an endpoint is chosen.
@@ -75,8 +84,21 @@ pub enum NoEndpoint {
     Unhealthy,
 }
 
+/// Told when something about endpoints' health has changed; what it was, the endpoints say.
+pub trait Alarm: Send + Sync {
+    /// Called on the request path: it must not wait.
+    fn ring(&self);
+}
+
+/// An alarm that nobody hears.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unheard;
+
+impl Alarm for Unheard {
+    fn ring(&self) {}
+}
+
 /// The upstream that a deployment's URL stands for.
-#[derive(Debug)]
 pub struct Cluster {
     /// Tells this cluster's pooled connections from every other's; never given twice in a process.
     pub id: u64,
@@ -89,49 +111,66 @@ pub struct Cluster {
     /// Whether its canary is withdrawn.
     pub mark: Mark,
     role: Role,
-    endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
+    /// What its endpoints know it by.
+    itself: Weak<Self>,
+    members: ArcSwap<Members>,
     settled: AtomicBool,
-    turn: AtomicUsize,
+    turn: AtomicU64,
+    /// How often something about its endpoints' health has changed.
+    disturbances: AtomicU64,
+    /// How many of these there had been when every endpoint was last seen to be healthy. While no more have come,
+    /// endpoints are chosen without looking at each one's health.
+    calm_since: AtomicU64,
+    /// Held, and never waited for, by whoever ejects an endpoint of stable: so `max_ejected` is never passed.
+    ejecting: AtomicBool,
+    alarm: Arc<dyn Alarm>,
 }
 
 impl Cluster {
     /// A cluster without addresses, unless the URL's host is one.
-    pub fn new(id: u64, service: &str, deployment: &str, url: UpstreamUrl) -> Self {
+    pub fn new(
+        id: u64,
+        (service, deployment): (&str, &str),
+        url: UpstreamUrl,
+        alarm: Arc<dyn Alarm>,
+    ) -> Arc<Self> {
         let literal = match url.host() {
             UpstreamHost::Address(ip) => Some(SocketAddr::new(*ip, url.port())),
             UpstreamHost::Name(_) => None,
         };
-        let cluster = Self {
+        let cluster = Arc::new_cyclic(|itself| Self {
             id,
             url,
             service: service.into(),
             deployment: deployment.into(),
             mark: Mark::default(),
             role: Role::of(deployment),
-            endpoints: ArcSwap::default(),
+            itself: itself.clone(),
+            members: ArcSwap::default(),
             settled: AtomicBool::new(false),
-            turn: AtomicUsize::new(0),
-        };
+            turn: AtomicU64::new(0),
+            disturbances: AtomicU64::new(0),
+            calm_since: AtomicU64::new(0),
+            ejecting: AtomicBool::new(false),
+            alarm,
+        });
         if let Some(address) = literal {
             cluster.replace_endpoints(&[address]);
         }
         cluster
     }
 
-    /// Sets the addresses; an address that stays keeps its counts.
+    /// Sets the addresses, as equals.
     pub fn replace_endpoints(&self, addresses: &[SocketAddr]) {
-        let old = self.endpoints.load();
-        let mut next: Vec<Arc<Endpoint>> = addresses
-            .iter()
-            .map(|&address| {
-                let kept = old.iter().find(|endpoint| endpoint.address == address);
-                kept.cloned()
-                    .unwrap_or_else(|| Arc::new(Endpoint::new(address)))
-            })
-            .collect();
-        next.sort_by_key(|endpoint| endpoint.address);
-        next.dedup_by_key(|endpoint| endpoint.address);
-        self.endpoints.store(Arc::new(next));
+        let placements: Vec<Placement> = addresses.iter().copied().map(Placement::from).collect();
+        self.place_endpoints(&placements);
+    }
+
+    /// Sets the addresses; one that stays keeps its counts and its health. Requests that are with one that goes are
+    /// not disturbed.
+    pub fn place_endpoints(&self, placements: &[Placement]) {
+        let next = Members::new(placements, &self.members.load(), &self.itself);
+        self.members.store(Arc::new(next));
         self.settle();
     }
 
@@ -150,46 +189,95 @@ impl Cluster {
         self.settled.load(Ordering::Acquire)
     }
 
-    /// The addresses known now, in order.
-    pub fn endpoints(&self) -> Arc<Vec<Arc<Endpoint>>> {
-        self.endpoints.load_full()
+    /// The endpoints known now: by priority, then by address.
+    pub fn endpoints(&self) -> Arc<Members> {
+        self.members.load_full()
+    }
+
+    /// How many endpoints may be given requests.
+    pub fn usable(&self, now: Instant) -> usize {
+        let members = self.members.load();
+        let usable = members.iter().filter(|e| e.standing(now).is_usable());
+        usable.count()
+    }
+
+    /// Whether another attempt could go to an endpoint that was not tried yet and that may be given requests.
+    pub fn has_other(&self, tried: &[SocketAddr], now: Instant) -> bool {
+        let members = self.members.load();
+        members
+            .iter()
+            .any(|e| !tried.contains(&e.address) && e.standing(now).is_usable())
     }
 
     /// Requests that are with it now.
     pub fn in_flight(&self) -> u32 {
-        let endpoints = self.endpoints.load();
-        endpoints.iter().map(|endpoint| endpoint.in_flight()).sum()
+        let members = self.members.load();
+        members.iter().map(|endpoint| endpoint.in_flight()).sum()
     }
 
     /// Chooses an endpoint, rather not one that was tried, and counts the request in flight there.
+    ///
+    /// A canary whose endpoints are all ejected or unhealthy has none to give. Stable has as long as it has addresses:
+    /// when fewer than half of its endpoints are healthy, all are used, since the few could not carry the load and
+    /// the health of the many may be misjudged.
     pub fn pick(&self, choice: &Choice<'_>) -> Result<EndpointUse, NoEndpoint> {
-        let (tried, random) = (choice.tried, choice.random);
-        let all = self.endpoints.load();
-        let fresh = |endpoint: &&Arc<Endpoint>| !tried.contains(&endpoint.address);
-        let count = all.iter().filter(fresh).count();
-        let nth = |n: usize| match count {
-            0 => all.get(n % all.len()),
-            _ => all.iter().filter(fresh).nth(n % count),
+        let members = self.members.load();
+        if members.is_empty() {
+            return Err(NoEndpoint::Unresolved);
+        }
+        let disturbances = self.disturbances.load(Ordering::Acquire);
+        let calm = self.calm_since.load(Ordering::Relaxed) == disturbances;
+        let chosen = if calm && choice.tried.is_empty() && members.are_equals() {
+            members.any(choice, || self.next_turn())
+        } else {
+            let survey = members.survey(self.role, choice.now);
+            if survey.all_well {
+                self.calm_since.store(disturbances, Ordering::Relaxed);
+            }
+            members.fit(&survey, choice, || self.next_turn())
         };
-        let chosen = match all.len() {
-            0 => None,
-            1 => all.first(),
-            _ => match choice.policy.balance {
-                Balance::RoundRobin => nth(self.turn.fetch_add(1, Ordering::Relaxed)),
-                Balance::LeastRequests | Balance::HashUser => {
-                    let (low, high) = (random as u32 as usize, (random >> 32) as usize);
-                    let choices = count.max(1);
-                    // Two different ones: the second is one of those that the first is not.
-                    let first = low % choices;
-                    let second = (first + 1 + high % choices.saturating_sub(1).max(1)) % choices;
-                    match (nth(first), nth(second)) {
-                        (Some(a), Some(b)) if b.in_flight() < a.in_flight() => Some(b),
-                        (a, _) => a,
-                    }
-                }
-            },
-        };
-        chosen.map(EndpointUse::begin).ok_or(NoEndpoint::Unresolved)
+        chosen.map(EndpointUse::begin).ok_or(NoEndpoint::Unhealthy)
+    }
+
+    fn next_turn(&self) -> u64 {
+        self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Calls `eject` if one more endpoint may be ejected, and answers what that does.
+    fn eject(&self, policy: &OutlierPolicy, now: Instant, eject: impl FnOnce() -> bool) -> bool {
+        match self.role {
+            // Stable takes the place of a canary that is ejected as a whole.
+            Role::Canary => eject(),
+            // Whoever finds it held lets it be: another failure will come if the endpoint is as bad as it seems.
+            Role::Stable if self.ejecting.swap(true, Ordering::Acquire) => false,
+            Role::Stable => {
+                let members = self.members.load();
+                let ejected = members
+                    .iter()
+                    .filter(|e| e.standing(now) == Standing::Ejected);
+                let done = ejected.count() < policy.most_ejected(members.len()) && eject();
+                self.ejecting.store(false, Ordering::Release);
+                done
+            }
+        }
+    }
+
+    /// Notes that something about an endpoint's health has changed.
+    fn disturb(&self) {
+        self.disturbances.fetch_add(1, Ordering::Release);
+        self.alarm.ring();
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster")
+            .field("id", &self.id)
+            .field("url", &self.url)
+            .field("service", &self.service)
+            .field("deployment", &self.deployment)
+            .field("members", &self.members)
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::readyz::Readiness;
 use crate::admin::{self, AdminState};
 use crate::clock;
 use crate::config::{self, Config, Mode};
+use crate::health::{self, Bell};
 use crate::proxy::hooks::Proxy;
 use crate::proxy::listener;
 use crate::proxy::workers::{Gate, Workers};
@@ -119,16 +120,8 @@ impl Gateway {
         let control = control_runtime()?;
         let _entered = control.enter();
 
-        let dns = Dns::new(std::env::var("SERIN_DNS").ok().as_deref())?;
-        let clusters = ClusterDirectory::new(dns, control.handle().clone());
         let meters = MeterRegistry::default();
-        let publisher = Publisher::start(
-            config.clone(),
-            clusters,
-            meters.clone(),
-            surroundings.registry.clone(),
-            control.handle(),
-        );
+        let publisher = surroundings.publisher(&config, &meters, control.handle())?;
         let kills = KillSwitch::new(surroundings.registry.clone(), publisher.clone());
         let quarantine = Arc::new(Quarantine::new(started));
         let metrics = Metrics::new(
@@ -241,6 +234,23 @@ struct Surroundings {
 }
 
 impl Surroundings {
+    /// What publishes snapshots, and the health checks of what they point to.
+    fn publisher(
+        &self,
+        config: &Arc<Config>,
+        meters: &MeterRegistry,
+        control: &Handle,
+    ) -> Result<PublisherHandle, StartError> {
+        let dns = Dns::new(std::env::var("SERIN_DNS").ok().as_deref())?;
+        let bell = Arc::new(Bell::default());
+        let clusters = ClusterDirectory::new(dns, control.clone()).ringing(bell.clone());
+        let registry = self.registry.clone();
+        let publisher =
+            Publisher::start(config.clone(), clusters, meters.clone(), registry, control);
+        health::start(publisher.store(), &publisher.generation(), bell, control);
+        Ok(publisher)
+    }
+
     /// What reloads take.
     fn parts(&self, path: &Path, publisher: &PublisherHandle, metrics: &Metrics) -> Parts {
         Parts {

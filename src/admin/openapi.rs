@@ -1,6 +1,7 @@
 //! `GET /api/v1/openapi.json`: the API, described (OpenAPI 3.1).
 
 mod explain;
+mod service;
 
 use axum::Json;
 use serde_json::{Map, Value, json};
@@ -247,7 +248,7 @@ fn schemas() -> Value {
         ]),
         "Status": status(),
         "Services": object(&[("generation", count()), ("services", list(&reference("Service")))]),
-        "Service": service(),
+        "Service": service::service(),
         "Order": order(),
         "Request": explain::request(),
         "Explanation": explain::explanation(),
@@ -294,37 +295,6 @@ fn status() -> Value {
         ("last_reload", last_reload),
         ("restart_needed", list(&text())),
         ("warnings", list(&text())),
-    ])
-}
-
-fn service() -> Value {
-    let assigned_by = object(&[
-        ("flag", text()),
-        ("variant", maybe_text()),
-        ("enabled", truth()),
-    ]);
-    let endpoint = object(&[("address", text()), ("in_flight", count())]);
-    let requests = object(&[
-        ("served", count()),
-        ("errors", count()),
-        ("served_by_stable", count()),
-        ("unanswered", count()),
-        ("mean_seconds", json!({ "type": ["number", "null"] })),
-    ]);
-    let deployment = object(&[
-        ("name", text()),
-        ("url", text()),
-        ("assigned_by", list(&assigned_by)),
-        ("endpoints", list(&endpoint)),
-        ("healthy", truth()),
-        ("withdrawn", maybe_text()),
-        ("requests", requests),
-    ]);
-    let kill = object(&[("flag", text()), ("since", moment()), ("by", text())]);
-    object(&[
-        ("name", text()),
-        ("deployments", list(&deployment)),
-        ("kills", list(&kill)),
     ])
 }
 

@@ -1,16 +1,21 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::policy::UpstreamPolicy;
-use super::{Balance, Choice, Cluster, UpstreamUrl, UpstreamUrlError};
+use super::{Balance, Choice, Cluster, Unheard, UpstreamUrl, UpstreamUrlError};
 
 fn url(text: &str) -> UpstreamUrl {
     text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
 }
 
-fn cluster(text: &str) -> Cluster {
-    Cluster::new(1, "search", "stable", url(text))
+fn cluster(text: &str) -> Arc<Cluster> {
+    of_deployment("stable", text)
+}
+
+fn of_deployment(deployment: &str, text: &str) -> Arc<Cluster> {
+    Cluster::new(1, ("search", deployment), url(text), Arc::new(Unheard))
 }
 
 fn pick(
@@ -51,6 +56,11 @@ fn urls_are_scheme_host_and_port() {
             "h2c://10.0.0.1:9000",
             "10.0.0.1:9000",
         ),
+        (
+            "srv+http://_http._tcp.Search.svc/",
+            "srv+http://_http._tcp.search.svc",
+            "_http._tcp.search.svc",
+        ),
         ("http://[::1]:80", "http://[::1]:80", "[::1]"),
         ("http://[fe80::1]", "http://[fe80::1]:80", "[fe80::1]"),
     ] {
@@ -65,6 +75,13 @@ fn what_is_not_a_url_is_told_why() {
     assert_eq!(error("a.example:80"), UpstreamUrlError::NoScheme);
     assert_eq!(error("https://a"), UpstreamUrlError::NotYet("https".into()));
     assert_eq!(error("ftp://a"), UpstreamUrlError::Scheme("ftp".into()));
+    for text in [
+        "srv+http://a:80",
+        "srv+http://127.0.0.1",
+        "srv+http://[::1]",
+    ] {
+        assert_eq!(error(text), UpstreamUrlError::Srv, "{text}");
+    }
     assert_eq!(error("http://u:p@a"), UpstreamUrlError::Credentials);
     assert_eq!(error("http://a/x"), UpstreamUrlError::Path);
     assert_eq!(error("http://a?x"), UpstreamUrlError::Path);

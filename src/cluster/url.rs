@@ -22,12 +22,13 @@ pub enum UpstreamHost {
     Name(Box<str>),
 }
 
-/// An upstream's URL: scheme, host and port, and nothing else.
+/// An upstream's URL: scheme, host and port, and nothing else; or `srv+http://` and the name of SRV records.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UpstreamUrl {
     scheme: Scheme,
     host: UpstreamHost,
-    port: u16,
+    /// `None`: the host is the name of SRV records, and they have the ports.
+    port: Option<u16>,
 }
 
 /// Why a text is not an [`UpstreamUrl`].
@@ -40,8 +41,11 @@ pub enum UpstreamUrlError {
     #[error("the scheme {0}:// is not supported yet")]
     NotYet(String),
     /// The scheme is unknown.
-    #[error("the scheme of an upstream is http or h2c, not {0}")]
+    #[error("the scheme of an upstream is http, h2c or srv+http, not {0}")]
     Scheme(String),
+    /// The host of `srv+http://` is an address, or there is a port.
+    #[error("srv+http:// is followed by the name of SRV records, which have the ports")]
+    Srv,
     /// There is a user name or password.
     #[error("an upstream URL has no user name and no password")]
     Credentials,
@@ -67,17 +71,21 @@ impl UpstreamUrl {
         &self.host
     }
 
-    /// The TCP port.
+    /// The TCP port; 0 where SRV records have it.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.unwrap_or_default()
+    }
+
+    /// Whether the host is the name of SRV records.
+    pub fn is_srv(&self) -> bool {
+        self.port.is_none()
     }
 
     /// What a `Host` header for this URL says: the port only where it is not the scheme's default.
     pub fn authority(&self) -> String {
-        if self.port == 80 {
-            self.host.to_string()
-        } else {
-            format!("{}:{}", self.host, self.port)
+        match self.port {
+            None | Some(80) => self.host.to_string(),
+            Some(port) => format!("{}:{port}", self.host),
         }
     }
 }
@@ -98,7 +106,10 @@ impl fmt::Display for UpstreamUrl {
             Scheme::Http => "http",
             Scheme::H2c => "h2c",
         };
-        write!(f, "{scheme}://{}:{}", self.host, self.port)
+        match self.port {
+            None => write!(f, "srv+{scheme}://{}", self.host),
+            Some(port) => write!(f, "{scheme}://{}:{port}", self.host),
+        }
     }
 }
 
@@ -107,12 +118,11 @@ impl FromStr for UpstreamUrl {
 
     fn from_str(text: &str) -> Result<Self, UpstreamUrlError> {
         let (scheme, rest) = text.split_once("://").ok_or(UpstreamUrlError::NoScheme)?;
-        let scheme = match scheme.to_ascii_lowercase().as_str() {
-            "http" => Scheme::Http,
-            "h2c" => Scheme::H2c,
-            known @ ("https" | "srv+http") => {
-                return Err(UpstreamUrlError::NotYet(known.to_owned()));
-            }
+        let (scheme, is_srv) = match scheme.to_ascii_lowercase().as_str() {
+            "http" => (Scheme::Http, false),
+            "h2c" => (Scheme::H2c, false),
+            "srv+http" => (Scheme::Http, true),
+            known @ "https" => return Err(UpstreamUrlError::NotYet(known.to_owned())),
             _ => return Err(UpstreamUrlError::Scheme(scheme.to_owned())),
         };
         let (authority, path) = match rest.find(['/', '?', '#']) {
@@ -127,6 +137,7 @@ impl FromStr for UpstreamUrl {
         }
         let (host, port) = split_port(authority);
         let port = match port {
+            Some(_) if is_srv => return Err(UpstreamUrlError::Srv),
             None => 80,
             Some(port) => port
                 .parse()
@@ -145,7 +156,14 @@ impl FromStr for UpstreamUrl {
         } else {
             return Err(bad_host());
         };
-        Ok(Self { scheme, host, port })
+        if is_srv && matches!(host, UpstreamHost::Address(_)) {
+            return Err(UpstreamUrlError::Srv);
+        }
+        Ok(Self {
+            scheme,
+            host,
+            port: (!is_srv).then_some(port),
+        })
     }
 }
 

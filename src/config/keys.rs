@@ -169,11 +169,6 @@ const fn word(name: &'static str) -> Word {
     Word { name, due: true }
 }
 
-/// A word of the contract that is not supported yet.
-const fn later_word(name: &'static str) -> Word {
-    Word { name, due: false }
-}
-
 const NOTHING: Shape = Shape {
     text: None,
     list: None,
