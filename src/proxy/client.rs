@@ -137,7 +137,8 @@ impl ClientConnection {
 
     /// Whether it has had as many requests as it may have.
     pub fn is_spent(&self) -> bool {
-        self.requests.load(Ordering::Relaxed) >= self.traffic().requests_per_connection
+        let most = self.store.peek().traffic.requests_per_connection;
+        self.requests.load(Ordering::Relaxed) >= most
     }
 
     /// Notes that the client may still be sending a body that nobody is going to read.
@@ -177,7 +178,7 @@ impl ClientConnection {
         if self.phase.load(Ordering::Relaxed) != SENDS_HEAD {
             return false;
         }
-        let most = self.traffic().request.header_bytes;
+        let most = self.store.peek().traffic.request.header_bytes;
         let refuses = self.head_octets.load(Ordering::Relaxed) > most;
         if refuses {
             self.refused.store(true, Ordering::Relaxed);
@@ -238,9 +239,11 @@ impl ClientConnection {
             RESTS_MULTIPLEXED if self.leaving.load(Ordering::Relaxed) => {
                 self.due_in(TIME_TO_GO, Shutdown::Both);
             }
-            RESTS | RESTS_MULTIPLEXED => self.due_in(self.traffic().idle, Shutdown::Both),
+            RESTS | RESTS_MULTIPLEXED => {
+                self.due_in(self.store.peek().traffic.idle, Shutdown::Both);
+            }
             // Only what comes is cut off, so that the client can be told.
-            SENDS_HEAD => self.due_in(self.traffic().header_read, Shutdown::Read),
+            SENDS_HEAD => self.due_in(self.store.peek().traffic.header_read, Shutdown::Read),
             _ => self.wait.pause(),
         }
     }

@@ -218,7 +218,8 @@ impl ProxyHttp for Proxy {
             deployment: passage.attempts.deployment(),
             cause: passage.attempts.cause(),
         };
-        let https = is_https(session, exchange);
+        // Only a cookie has to know.
+        let https = passage.plan.new_session.is_some() && is_https(session, exchange);
         let mut edits = forward::response_edits(
             &exchange.snapshot,
             &passage.plan,
