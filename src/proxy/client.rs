@@ -47,6 +47,8 @@ pub struct ClientConnection {
     phase: AtomicU8,
     /// Octets of the current head so far.
     head_octets: AtomicUsize,
+    /// Whether there is a deadline for the current head.
+    hurried: AtomicBool,
     /// Whether a head was cut off for being too large.
     refused: AtomicBool,
     /// Requests so far.
@@ -85,6 +87,7 @@ impl ClientConnection {
             wait,
             phase: AtomicU8::new(RESTS),
             head_octets: AtomicUsize::new(0),
+            hurried: AtomicBool::new(false),
             refused: AtomicBool::new(false),
             requests: AtomicU32::new(0),
             streams: AtomicU32::new(0),
@@ -136,9 +139,8 @@ impl ClientConnection {
     }
 
     /// Whether it has had as many requests as it may have.
-    pub fn is_spent(&self) -> bool {
-        let most = self.store.peek().traffic.requests_per_connection;
-        self.requests.load(Ordering::Relaxed) >= most
+    pub fn is_spent(&self, traffic: &Traffic) -> bool {
+        self.requests.load(Ordering::Relaxed) >= traffic.requests_per_connection
     }
 
     /// Notes that the client may still be sending a body that nobody is going to read.
@@ -203,12 +205,22 @@ impl ClientConnection {
         match self.phase.load(Ordering::Relaxed) {
             RESTS => {
                 self.head_octets.store(octets, Ordering::Relaxed);
-                self.enter(SENDS_HEAD);
+                self.hurried.store(false, Ordering::Relaxed);
+                self.phase.store(SENDS_HEAD, Ordering::Relaxed);
             }
             SENDS_HEAD => {
                 self.head_octets.fetch_add(octets, Ordering::Relaxed);
             }
             _ => {}
+        }
+    }
+
+    /// Notes that more octets are waited for. The first wait within a head sets its deadline: most heads come in one
+    /// piece, and need none.
+    pub(super) fn waits_to_read(&self) {
+        let in_head = self.phase.load(Ordering::Relaxed) == SENDS_HEAD;
+        if in_head && !self.hurried.swap(true, Ordering::Relaxed) {
+            self.enter(SENDS_HEAD);
         }
     }
 

@@ -20,7 +20,7 @@ pub(super) fn bound(session: &mut Session, exchange: &Exchange) {
     let traffic = &exchange.snapshot.traffic;
     let spent = ClientConnection::current(|connection| {
         connection.begin_request();
-        connection.is_spent()
+        connection.is_spent(traffic)
     });
     if spent == Some(true) {
         session.set_keepalive(None);
@@ -53,7 +53,7 @@ pub(super) fn fits(session: &Session, exchange: &Exchange) -> pingora::Result<()
 /// What is to be done with the request, and the target to send in place of a whole URL.
 pub(super) fn dispatched(session: &Session, exchange: &mut Exchange) -> (Dispatch, Option<String>) {
     let request = session.req_header();
-    let fields = Fields(&request.headers);
+    let fields = Fields::of(&request.headers);
     let Some(target) = Target::of(request) else {
         let why = "the request's target is not text, or disagrees with Host";
         return (Dispatch::Refuse(Refusal::bad_request(why)), None);

@@ -22,7 +22,7 @@ pub(super) fn edit_request(
         return Ok(());
     };
     let request = session.req_header();
-    let fields = Fields(&request.headers);
+    let fields = Fields::of(&request.headers);
     let Some(target) = Target::of(request) else {
         return Ok(());
     };
