@@ -6,7 +6,6 @@ use http::header::{HOST, HeaderMap};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
-use smallvec::SmallVec;
 
 use crate::edit::HeaderSink;
 use crate::identity::Rules;
@@ -17,7 +16,8 @@ use crate::request::{HeaderLookup, RequestHead};
 pub struct Fields<'a> {
     map: &'a HeaderMap,
     /// The same, where they are few: going through them is quicker than hashing a name.
-    few: Option<SmallVec<[Field<'a>; FEW]>>,
+    few: [Field<'a>; FEW],
+    count: usize,
 }
 
 /// A field's name and value.
@@ -29,16 +29,28 @@ const FEW: usize = 16;
 impl<'a> Fields<'a> {
     /// Of a message.
     pub fn of(map: &'a HeaderMap) -> Self {
-        let field =
-            |(name, value): (&'a HeaderName, &'a HeaderValue)| (name.as_str(), value.as_bytes());
-        let few = (map.len() <= FEW).then(|| map.iter().map(field).collect());
-        Self { map, few }
+        let mut fields = Self {
+            map,
+            few: [("", &[]); FEW],
+            count: 0,
+        };
+        for (place, (name, value)) in fields.few.iter_mut().zip(map) {
+            *place = (name.as_str(), value.as_bytes());
+            fields.count += 1;
+        }
+        fields
+    }
+
+    /// All of them, if they are few.
+    fn few(&self) -> Option<&[Field<'a>]> {
+        let all = self.count == self.map.len();
+        all.then(|| self.few.get(..self.count)).flatten()
     }
 }
 
 impl HeaderLookup for Fields<'_> {
     fn first(&self, name: &str) -> Option<&[u8]> {
-        match &self.few {
+        match self.few() {
             Some(few) => few
                 .iter()
                 .find(|(key, _)| *key == name)
@@ -48,7 +60,7 @@ impl HeaderLookup for Fields<'_> {
     }
 
     fn visit<'a>(&'a self, name: &str, visit: &mut dyn FnMut(&'a [u8])) {
-        match &self.few {
+        match self.few() {
             Some(few) => {
                 for (_, value) in few.iter().filter(|(key, _)| *key == name) {
                     visit(value);
@@ -63,7 +75,7 @@ impl HeaderLookup for Fields<'_> {
     }
 
     fn visit_names<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
-        match &self.few {
+        match self.few() {
             Some(few) => few.iter().for_each(|(name, _)| visit(name)),
             None => self.map.keys().for_each(|name| visit(name.as_str())),
         }
@@ -71,7 +83,7 @@ impl HeaderLookup for Fields<'_> {
 
     fn sizes(&self) -> FieldSizes {
         let mut sizes = FieldSizes::default();
-        match &self.few {
+        match self.few() {
             Some(few) => {
                 for (name, value) in few {
                     sizes.add(name.as_bytes(), value);
