@@ -28,6 +28,7 @@ use super::peer::peer;
 use super::reply;
 use crate::canary::Cause;
 use crate::clock;
+use crate::cluster::endpoint::AttemptEnd;
 use crate::dispatch::{Answer, Dispatch, Refusal};
 use crate::edit::HeaderSink;
 use crate::forward::{self, Served};
@@ -103,11 +104,12 @@ impl ProxyHttp for Proxy {
             return Error::e_explain(ErrorType::HTTPStatus(504), "the route's timeout is over");
         }
         let random = rand::rng().next_u64();
-        let Some(address) = passage.attempts.next(service, random) else {
+        let now = Instant::now();
+        let Some(address) = passage.attempts.next(service, random, now) else {
             passage.attempts.failed(Cause::Unhealthy);
             return Error::e_explain(ErrorType::HTTPStatus(503), "the service has no address yet");
         };
-        passage.attempt_started = Instant::now();
+        passage.attempt_started = now;
         let cluster = &service.deployments[passage.attempts.deployment()].cluster;
         Ok(Box::new(peer(
             address,
@@ -233,7 +235,7 @@ impl ProxyHttp for Proxy {
         let snapshot = &exchange.snapshot;
         let again = exchange.passage.as_mut().is_some_and(|passage| {
             let service = &snapshot.services[passage.plan.service];
-            passage.attempts.connect_failed(service)
+            passage.attempts.connect_failed(service, Instant::now())
         });
         e.set_retry(again);
         e
@@ -281,7 +283,11 @@ impl ProxyHttp for Proxy {
             && e.esource() == &ErrorSource::Upstream
             && let Some(passage) = exchange.passage.as_mut()
         {
-            passage.attempts.failed(cause_of(e.etype()));
+            let cause = cause_of(e.etype());
+            let service = &exchange.snapshot.services[passage.plan.service];
+            let failed = AttemptEnd::Failed(cause);
+            passage.attempts.ended(failed, service, Instant::now());
+            passage.attempts.failed(cause);
         }
         e.set_retry(again);
         e
@@ -321,6 +327,15 @@ impl ProxyHttp for Proxy {
             ClientConnection::current(ClientConnection::leave_unread);
         }
         let now = Instant::now();
+        // What is left is an answer that came whole, or as far as the client wanted it.
+        if let (Some(response), Some(passage)) =
+            (session.response_written(), exchange.passage.as_mut())
+            && passage.upstream_time.is_some()
+        {
+            let service = &exchange.snapshot.services[passage.plan.service];
+            let answered = AttemptEnd::Answered(response.status.as_u16());
+            passage.attempts.ended(answered, service, now);
+        }
         self.record(session, exchange, now);
         exchange.rest_upstream(now);
     }

@@ -6,15 +6,15 @@ use std::time::Duration;
 use super::Snapshot;
 use super::assemble::assemble;
 use super::offline::{Offline, Unread};
+use crate::cluster::UpstreamUrl;
 use crate::cluster::policy::{UpstreamPolicy, UrlPolicy};
-use crate::cluster::{Balance, UpstreamUrl};
 use crate::config::{
     AccessPolicy, Config, Level, LogFormat, Logging, Process, ServiceConfig, Traffic, UserIdPolicy,
 };
 use crate::context::Field;
 use crate::digest::Digest;
 use crate::engine::condition::{Condition, Constraint, Operator};
-use crate::engine::{About, CanaryUrl, Flag, Ring, Rollout, Stickiness, Variant, Variants};
+use crate::engine::{CanaryUrl, Flag, Ring, Rollout, Stickiness, Variant, Variants};
 use crate::flag::{Glob, Share};
 use crate::identity;
 
@@ -33,27 +33,16 @@ pub(crate) fn service(name: &str, canaries: &[&str]) -> ServiceConfig {
         name: name.into(),
         stable: url("http://127.0.0.1:8000"),
         canaries: canaries.iter().map(|glob| Glob::new(glob)).collect(),
-        upstream: UpstreamPolicy {
-            balance: Balance::LeastRequests,
-            connect_timeout: Duration::from_secs(1),
-            response_timeout: Duration::from_secs(15),
-            idle_timeout: Duration::from_secs(60),
-            retries: 1,
-            rescue_on_connect: true,
-            preserve_host: true,
-        },
+        upstream: UpstreamPolicy::default(),
     }
 }
 
 /// A flag with a URL and these rings.
 pub(crate) fn flag(name: &str, rings: Vec<Ring>) -> Flag {
     Flag {
-        name: name.into(),
-        enabled: true,
         rings,
-        variants: None,
         url: canary("http://127.0.0.1:9001"),
-        about: About::default(),
+        ..Flag::new(name)
     }
 }
 
@@ -63,6 +52,8 @@ pub(crate) fn variants(list: &[(&str, u32, Option<&str>)]) -> Option<Variants> {
         name: name.into(),
         weight,
         url: to.and_then(canary),
+        service: None,
+        payload: None,
     };
     Variants::new(
         list.iter().map(variant).collect(),
