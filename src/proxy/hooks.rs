@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, HttpPeer, Session};
@@ -28,7 +29,7 @@ use super::reply;
 use crate::canary::Cause;
 use crate::clock;
 use crate::cluster::endpoint::AttemptEnd;
-use crate::dispatch::{Answer, Dispatch};
+use crate::dispatch::{Answer, Dispatch, Refusal};
 use crate::edit::HeaderSink;
 use crate::forward::{self, Served};
 use crate::snapshot::store::SnapshotStore;
@@ -70,28 +71,16 @@ impl ProxyHttp for Proxy {
         exchange: &mut Box<Exchange>,
     ) -> pingora::Result<bool> {
         bound(session, exchange);
-        let (dispatch, target) = dispatched(session, exchange);
-        match dispatch {
-            Dispatch::Refuse(refusal) => {
-                exchange.route = refusal.route;
-                exchange.own_status = Some(refusal.status.as_u16());
-                if matches!(refusal.status.as_u16(), 413 | 431) {
-                    // The rest of it is not worth reading.
-                    session.set_keepalive(None);
-                }
-                reply::error(session, refusal.status, &refusal.why).await?;
-                Ok(true)
-            }
-            Dispatch::Answer(answer) => {
-                self.answer(session, exchange, answer).await?;
-                Ok(true)
-            }
-            Dispatch::Forward(mut plan) => {
-                plan.target = plan.target.or(target);
+        // Answers are in a box: most requests go on, and this hook's own future need have no room for them.
+        let answered: BoxFuture<'_, _> = match dispatched(session, exchange) {
+            Dispatch::Forward(plan) => {
                 exchange.embark(plan);
-                Ok(false)
+                return Ok(false);
             }
-        }
+            Dispatch::Refuse(refusal) => Box::pin(self.refuse(session, exchange, refusal)),
+            Dispatch::Answer(answer) => Box::pin(self.answer(session, exchange, answer)),
+        };
+        answered.await.map(|()| true)
     }
 
     async fn upstream_peer(
@@ -220,7 +209,8 @@ impl ProxyHttp for Proxy {
             deployment: passage.attempts.deployment(),
             cause: passage.attempts.cause(),
         };
-        let https = is_https(session, exchange);
+        // Only a cookie has to know.
+        let https = passage.plan.new_session.is_some() && is_https(session, exchange);
         let mut edits = forward::response_edits(
             &exchange.snapshot,
             &passage.plan,
@@ -367,6 +357,22 @@ impl ProxyHttp for Proxy {
 }
 
 impl Proxy {
+    /// Answers with an error.
+    async fn refuse(
+        &self,
+        session: &mut Session,
+        exchange: &mut Box<Exchange>,
+        refusal: Refusal,
+    ) -> pingora::Result<()> {
+        exchange.route = refusal.route;
+        exchange.own_status = Some(refusal.status.as_u16());
+        if matches!(refusal.status.as_u16(), 413 | 431) {
+            // The rest of it is not worth reading.
+            session.set_keepalive(None);
+        }
+        reply::error(session, refusal.status, &refusal.why).await
+    }
+
     /// Answers as the route says.
     async fn answer(
         &self,
