@@ -14,6 +14,7 @@ mod drain;
 mod floors;
 mod framing;
 mod harness;
+mod health;
 mod identity;
 mod lifecycle;
 mod limits;
