@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::StatusCode;
 use pingora::ErrorType;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -30,7 +31,7 @@ use crate::attempts::Site;
 use crate::canary::Cause;
 use crate::clock;
 use crate::cluster::endpoint::AttemptEnd;
-use crate::dispatch::{Answer, Dispatch};
+use crate::dispatch::{Answer, Dispatch, Refusal};
 use crate::edit::HeaderSink;
 use crate::forward::{self, Served};
 use crate::quarantine::Quarantine;
@@ -75,32 +76,17 @@ impl ProxyHttp for Proxy {
         exchange: &mut Box<Exchange>,
     ) -> pingora::Result<bool> {
         bound(session, exchange);
-        let (dispatch, target) = dispatched(session, exchange);
-        match dispatch {
-            Dispatch::Refuse(refusal) => {
-                exchange.route = refusal.route;
-                exchange.own_status = Some(refusal.status.as_u16());
-                if matches!(refusal.status.as_u16(), 413 | 431) {
-                    // The rest of it is not worth reading.
-                    session.set_keepalive(None);
-                }
-                reply::error(session, refusal.status, &refusal.why).await?;
-                Ok(true)
-            }
-            Dispatch::Answer(answer) => {
-                self.answer(session, exchange, answer).await?;
-                Ok(true)
-            }
-            Dispatch::Forward(mut plan) => {
-                plan.target = plan.target.or(target);
+        // Answers are in a box: most requests go on, and this hook's own future need have no room for them.
+        let answered: BoxFuture<'_, _> = match dispatched(session, exchange) {
+            Dispatch::Forward(plan) => {
                 exchange.embark(plan);
-                Ok(false)
+                return Ok(false);
             }
-            Dispatch::ShutOff(plan) => {
-                self.shut_off(session, exchange, plan).await?;
-                Ok(true)
-            }
-        }
+            Dispatch::Refuse(refusal) => Box::pin(self.refuse(session, exchange, refusal)),
+            Dispatch::Answer(answer) => Box::pin(self.answer(session, exchange, answer)),
+            Dispatch::ShutOff(plan) => Box::pin(self.shut_off(session, exchange, plan)),
+        };
+        answered.await.map(|()| true)
     }
 
     async fn upstream_peer(
@@ -245,7 +231,8 @@ impl ProxyHttp for Proxy {
             deployment: passage.attempts.deployment(),
             cause: passage.attempts.cause(),
         };
-        let https = is_https(session, exchange);
+        // Only a cookie has to know.
+        let https = passage.plan.new_session.is_some() && is_https(session, exchange);
         let mut edits = forward::response_edits(
             &exchange.snapshot,
             &passage.plan,
@@ -350,6 +337,22 @@ impl ProxyHttp for Proxy {
 }
 
 impl Proxy {
+    /// Answers with an error.
+    async fn refuse(
+        &self,
+        session: &mut Session,
+        exchange: &mut Box<Exchange>,
+        refusal: Refusal,
+    ) -> pingora::Result<()> {
+        exchange.route = refusal.route;
+        exchange.own_status = Some(refusal.status.as_u16());
+        if matches!(refusal.status.as_u16(), 413 | 431) {
+            // The rest of it is not worth reading.
+            session.set_keepalive(None);
+        }
+        reply::error(session, refusal.status, &refusal.why).await
+    }
+
     /// Answers as the route says.
     async fn answer(
         &self,
