@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt::Error;
+use std::time::Instant;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
@@ -120,6 +121,25 @@ impl Page<'_> {
                 write_counter(&mut family, &labels, count)?;
             }
         }
+        let mut family = self.counter(
+            "serin_retries_refused",
+            "Retries that the service's budget did not allow",
+        )?;
+        for (service, meter) in families.services.iter() {
+            write_counter(
+                &mut family,
+                &[("service", service.as_str())],
+                &meter.retries_refused,
+            )?;
+        }
+        let mut family = self.counter(
+            "serin_broken_responses",
+            "Responses that had begun, and broke on the upstream's side",
+        )?;
+        for ((service, served), meter) in families.deployments.iter() {
+            let labels = [("service", service.as_str()), ("served", served)];
+            write_counter(&mut family, &labels, &meter.broken)?;
+        }
         Ok(())
     }
 
@@ -155,16 +175,17 @@ impl Page<'_> {
         )?;
         let mut family = self.gauges(
             "serin_endpoint_healthy",
-            "Whether the deployment has an address that requests can go to",
+            "Endpoints of the deployment that are neither ejected nor found unhealthy",
         )?;
+        let now = Instant::now();
         for service in &snapshot.services {
             for deployment in &service.deployments {
                 let labels = [
                     ("service", &*service.name),
                     ("deployment", &*deployment.name),
                 ];
-                let healthy = !deployment.cluster.endpoints().is_empty();
-                write_gauge(&mut family, &labels, &u64::from(healthy))?;
+                let healthy = deployment.cluster.usable(now) as u64;
+                write_gauge(&mut family, &labels, &healthy)?;
             }
         }
         let mut family = self.gauges(
