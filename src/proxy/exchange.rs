@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
+use pingora::http::ResponseHeader;
 
 use super::deadlines::Wait;
 use crate::attempts::Attempts;
+use crate::cluster::endpoint::AttemptEnd;
 use crate::context::Moment;
 use crate::dispatch::Plan;
 use crate::route::{Action, Forward, RouteIndex};
@@ -107,6 +109,18 @@ impl Exchange {
             .and_then(|passage| passage.wait.as_ref());
         if let (Some(wait), Some(deadline)) = (wait, deadline) {
             wait.postpone(deadline);
+        }
+    }
+
+    /// Notes that what an upstream has answered went to the client: all of it, or as much as the client wanted. Has no
+    /// effect on an attempt that has failed.
+    pub fn answered(&mut self, response: Option<&ResponseHeader>) {
+        if let (Some(response), Some(passage)) = (response, self.passage.as_mut())
+            && passage.upstream_time.is_some()
+        {
+            let service = &self.snapshot.services[passage.plan.service];
+            let answered = AttemptEnd::Answered(response.status.as_u16());
+            passage.attempts.ended(answered, service, Instant::now());
         }
     }
 

@@ -357,15 +357,7 @@ impl ProxyHttp for Proxy {
         if !session.is_body_done() {
             ClientConnection::current(ClientConnection::leave_unread);
         }
-        // What is left is an answer that came whole, or as far as the client wanted it.
-        if let (Some(response), Some(passage)) =
-            (session.response_written(), exchange.passage.as_mut())
-            && passage.upstream_time.is_some()
-        {
-            let service = &exchange.snapshot.services[passage.plan.service];
-            let answered = AttemptEnd::Answered(response.status.as_u16());
-            passage.attempts.ended(answered, service, Instant::now());
-        }
+        exchange.answered(session.response_written());
         self.record(session, exchange);
     }
 
