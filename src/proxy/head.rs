@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use http::header::{HOST, HeaderMap};
+use http::request::Parts;
 use http::{HeaderName, HeaderValue, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 
@@ -12,29 +13,87 @@ use crate::request::limits::FieldSizes;
 use crate::request::{HeaderLookup, RequestHead};
 
 /// Look-up in pingora's header map.
-pub struct Fields<'a>(pub &'a HeaderMap);
+pub struct Fields<'a> {
+    map: &'a HeaderMap,
+    /// The same, where they are few: going through them is quicker than hashing a name.
+    few: [Field<'a>; FEW],
+    count: usize,
+}
+
+/// A field's name and value.
+type Field<'a> = (&'a str, &'a [u8]);
+
+/// How many fields are few.
+const FEW: usize = 16;
+
+impl<'a> Fields<'a> {
+    /// Of a message.
+    pub fn of(map: &'a HeaderMap) -> Self {
+        let mut fields = Self {
+            map,
+            few: [("", &[]); FEW],
+            count: 0,
+        };
+        for (place, (name, value)) in fields.few.iter_mut().zip(map) {
+            *place = (name.as_str(), value.as_bytes());
+            fields.count += 1;
+        }
+        fields
+    }
+
+    /// All of them, if they are few.
+    fn few(&self) -> Option<&[Field<'a>]> {
+        let all = self.count == self.map.len();
+        all.then(|| self.few.get(..self.count)).flatten()
+    }
+}
 
 impl HeaderLookup for Fields<'_> {
     fn first(&self, name: &str) -> Option<&[u8]> {
-        self.0.get(name).map(HeaderValue::as_bytes)
+        match self.few() {
+            Some(few) => few
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| *value),
+            None => self.map.get(name).map(HeaderValue::as_bytes),
+        }
     }
 
     fn visit<'a>(&'a self, name: &str, visit: &mut dyn FnMut(&'a [u8])) {
-        for value in self.0.get_all(name) {
-            visit(value.as_bytes());
+        match self.few() {
+            Some(few) => {
+                for (_, value) in few.iter().filter(|(key, _)| *key == name) {
+                    visit(value);
+                }
+            }
+            None => {
+                for value in self.map.get_all(name) {
+                    visit(value.as_bytes());
+                }
+            }
         }
     }
 
     fn visit_names<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
-        for name in self.0.keys() {
-            visit(name.as_str());
+        match self.few() {
+            Some(few) => few.iter().for_each(|(name, _)| visit(name)),
+            None => self.map.keys().for_each(|name| visit(name.as_str())),
         }
     }
 
     fn sizes(&self) -> FieldSizes {
         let mut sizes = FieldSizes::default();
-        for (name, value) in self.0 {
-            sizes.add(name.as_str().as_bytes(), value.as_bytes());
+        match self.few() {
+            Some(few) => {
+                for (name, value) in few {
+                    sizes.add(name.as_bytes(), value);
+                }
+            }
+            None => {
+                for (name, value) in self.map {
+                    sizes.add(name.as_str().as_bytes(), value.as_bytes());
+                }
+            }
         }
         sizes
     }
@@ -55,13 +114,14 @@ impl<'a> Target<'a> {
         if !request.raw_path_is_utf8() {
             return None;
         }
-        let field = request
-            .headers
-            .get(HOST)
-            .and_then(|value| value.to_str().ok());
-        let raw = std::str::from_utf8(request.raw_path()).ok()?;
-        let absolute = request.version != Version::HTTP_2 && !raw.starts_with('/') && raw != "*";
+        // Nearly always the first field: looking is quicker than hashing.
+        let field = request.headers.iter().find(|(name, _)| *name == HOST);
+        let field = field.and_then(|(_, value)| value.to_str().ok());
+        let raw = request.raw_path();
+        let absolute =
+            request.version != Version::HTTP_2 && raw.first() != Some(&b'/') && raw != b"*";
         let authority = if absolute {
+            let raw = std::str::from_utf8(raw).ok()?;
             let rest = raw.split_once("://")?.1;
             let end = rest.find(['/', '?']).unwrap_or(rest.len());
             let authority = &rest[..end];
@@ -96,7 +156,7 @@ impl<'a> Target<'a> {
 pub fn head<'a>(
     request: &'a RequestHeader,
     target: &Target<'a>,
-    fields: &'a Fields<'a>,
+    fields: &'a Fields<'_>,
     peer: IpAddr,
     rules: &Rules,
 ) -> RequestHead<'a> {
@@ -111,21 +171,25 @@ pub fn head<'a>(
     }
 }
 
-/// pingora's errors on header edits are about names and values that are not valid; these are typed and cannot be.
-impl HeaderSink for RequestHeader {
-    fn remove(&mut self, name: &HeaderName) {
-        self.remove_header(name);
-    }
-
-    fn set(&mut self, name: &HeaderName, value: &HeaderValue) {
-        let _ = self.insert_header(name, value);
-    }
-
-    fn add(&mut self, name: &HeaderName, value: &HeaderValue) {
-        let _ = self.append_header(name, value);
+/// Drops the memory of how the client wrote the names of its header fields: they mean the same in any case (RFC 9110,
+/// section 5.1), and pingora would keep a second map of them, copy it for every attempt and parse each name that is
+/// added. A whole URL as the target is left alone, since pingora keeps it in the same place.
+pub(super) fn forget_spelling(request: &mut RequestHeader) {
+    if request.has_case() && request.raw_path_is_utf8() && request.raw_path().starts_with(b"/") {
+        edit(request, |_| {});
     }
 }
 
+/// Edits a request whose target is origin-form, and forgets how its names were written.
+pub(super) fn edit<T>(request: &mut RequestHeader, edit: impl FnOnce(&mut Parts) -> T) -> T {
+    let (nothing, ()) = http::Request::new(()).into_parts();
+    let mut parts = Parts::from(std::mem::replace(request, RequestHeader::from(nothing)));
+    let edited = edit(&mut parts);
+    *request = RequestHeader::from(parts);
+    edited
+}
+
+/// pingora's errors on header edits are about names and values that are not valid; these are typed and cannot be.
 impl HeaderSink for ResponseHeader {
     fn remove(&mut self, name: &HeaderName) {
         self.remove_header(name);

@@ -1,24 +1,21 @@
 //! What became of a request, from pingora's session and the exchange to the record.
 
+use std::time::Instant;
+
 use pingora::prelude::Session;
 
 use super::exchange::Exchange;
 use super::head::{Fields, Target, head};
 use super::hooks::Proxy;
 use super::intake::client_ip;
+use super::recovery::final_answer;
 use crate::record::Outcome;
 
 impl Proxy {
     /// Counts what became of the request, and tells the access log.
-    pub(super) fn record(&self, session: &Session, exchange: &Exchange) {
+    pub(super) fn record(&self, session: &Session, exchange: &Exchange, now: Instant) {
         let request = session.req_header();
-        let fields = Fields(&request.headers);
-        let target = Target::of(request);
         let peer = client_ip(session);
-        let rules = &exchange.snapshot.identity;
-        let head = target
-            .as_ref()
-            .map(|target| head(request, target, &fields, peer, rules));
         let passage = exchange.passage.as_ref();
         let answered = passage.filter(|passage| passage.upstream_time.is_some());
         let outcome = Outcome {
@@ -29,27 +26,34 @@ impl Proxy {
             served: answered.map(|passage| passage.attempts.deployment()),
             cause: passage.and_then(|passage| passage.attempts.cause()),
             retries: passage.map_or(&[], |passage| passage.attempts.retries()),
-            status: session.response_written().map_or_else(
+            status: final_answer(session).map_or_else(
                 || exchange.own_status.unwrap_or(0),
                 |response| response.status.as_u16(),
             ),
             request_bytes: session.body_bytes_read() as u64,
             response_bytes: session.body_bytes_sent() as u64,
             upstream_time: passage.and_then(|passage| passage.upstream_time),
-            total_time: exchange.started.elapsed(),
+            total_time: now.saturating_duration_since(exchange.started),
             moment: exchange.moment,
             method: request.method.as_str(),
-            host: head.map_or("", |head| head.host()),
-            path: head.map_or("", |head| head.path),
+            host: "",
+            path: "",
             user_id: None,
             client: peer,
             request_id: exchange.request_id.to_str().unwrap_or_default(),
         };
         outcome.count();
-        // Who it was is read again only for the few records that are told.
+        // What was asked for, and by whom, is read again only for the few records that are told.
         if self.access_log.picks(&outcome) {
+            let (fields, target) = (Fields::of(&request.headers), Target::of(request));
+            let rules = &exchange.snapshot.identity;
+            let head = target
+                .as_ref()
+                .map(|target| head(request, target, &fields, peer, rules));
             let context = head.map(|head| rules.identify(&head)).unwrap_or_default();
             self.access_log.offer(&Outcome {
+                host: head.map_or("", |head| head.host()),
+                path: head.map_or("", |head| head.path),
                 user_id: context.user_id.as_deref(),
                 client: head.map_or(peer, |_| context.remote_address),
                 ..outcome

@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use super::canary_urls::CanaryUrls;
 use super::conditions::{Audience, all};
+use super::services::shutoff_flags;
 use crate::config::node::{Entry, Node};
 use crate::config::reader::Reader;
 use crate::config::value;
 use crate::context::{Field, Moment};
-use crate::engine::{About, CanaryUrl, Flag, Ring, Rollout, Stickiness, Variant, Variants};
+use crate::engine::{About, CanaryUrl, Flag, Ring, Rollout, STABLE, Stickiness, Variant, Variants};
 use crate::flag::Share;
-
-/// The variant that is stable whatever its URL.
-const STABLE: &str = "stable";
 
 /// The sum of all weights of a flag, in thousandths.
 const WHOLE: u32 = 1000;
@@ -25,9 +23,15 @@ pub fn compile<'t>(
     allowed: &CanaryUrls,
 ) -> Vec<Arc<Flag>> {
     let entries = root.get("flags").map(Node::entries).unwrap_or_default();
+    let shutoffs = shutoff_flags(root);
     let mut flags: Vec<Arc<Flag>> = entries
         .iter()
-        .map(|entry| Arc::new(flag(reader, entry, audience, allowed)))
+        .map(|entry| {
+            if !shutoffs.contains(&entry.key.as_str()) {
+                check_targets(reader, entry);
+            }
+            Arc::new(flag(reader, entry, audience, allowed))
+        })
         .collect();
     flags.sort_by(|a, b| a.name.cmp(&b.name));
     flags
@@ -55,13 +59,11 @@ fn flag<'t>(
             .into(),
         stickiness: stickiness(reader, node.get("stickiness"), audience),
     };
-    check_targets(reader, entry);
     let url = node
         .get("url")
         .and_then(|node| canary_url(reader, node, allowed));
     let enabled = node.get("enabled").and_then(|node| reader.bool(node));
     Flag {
-        name: entry.key.as_str().into(),
         enabled: enabled.unwrap_or(true),
         rings: rings(reader, entry, audience, &hashing),
         variants: node
@@ -69,6 +71,7 @@ fn flag<'t>(
             .and_then(|node| variants(reader, node, allowed, &hashing)),
         url,
         about: about(reader, node),
+        ..Flag::new(entry.key.as_str())
     }
 }
 
@@ -86,7 +89,7 @@ fn stickiness(reader: &mut Reader, node: Option<&Node>, audience: &Audience<'_>)
         return Stickiness::Default;
     }
     match audience.field(name) {
-        Some((_, Field::RemoteAddress | Field::Now)) => {
+        Some((_, Field::RemoteAddress | Field::Now | Field::Constant)) => {
             reader
                 .problems
                 .error(node.span, format!("`{name}` is not an ID"))
@@ -240,6 +243,8 @@ fn variant(reader: &mut Reader, node: &Node, allowed: &CanaryUrls) -> Option<Var
         url: url.map(|(_, url)| url).filter(|_| name != STABLE),
         name: name.into(),
         weight: weight?,
+        service: None,
+        payload: None,
     })
 }
 
