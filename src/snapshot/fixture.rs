@@ -8,6 +8,7 @@ use super::assemble::assemble;
 use super::offline::{Offline, Unread};
 use crate::cluster::policy::{UpstreamPolicy, UrlPolicy};
 use crate::cluster::{Balance, UpstreamUrl};
+use crate::config::unleash::Outages;
 use crate::config::{
     AccessPolicy, Config, Level, LogFormat, Logging, Process, ServiceConfig, Traffic, UserIdPolicy,
 };
@@ -108,6 +109,8 @@ pub(crate) fn config(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Config {
             networks: Vec::new(),
             names: Vec::new(),
         },
+        unleash: Vec::new(),
+        outages: Outages::default(),
         logging: Logging {
             level: Level::Info,
             format: LogFormat::Json,

@@ -8,6 +8,7 @@ use crate::cluster::{Balance, UpstreamUrl};
 use crate::config::ServiceConfig;
 use crate::config::node::{Entry, Node, Value};
 use crate::config::reader::Reader;
+use crate::config::section::unleash;
 use crate::config::value;
 use crate::engine::Flag;
 use crate::flag::Glob;
@@ -125,10 +126,8 @@ pub fn check_claims(
         let Some(name) = reader.name(node).filter(|name| !name.contains('*')) else {
             continue;
         };
-        if flags
-            .binary_search_by(|flag| (*flag.name).cmp(name))
-            .is_err()
-        {
+        let here = flags.binary_search_by(|flag| (*flag.name).cmp(name));
+        if here.is_err() && !unleash::is_configured(root) {
             let shown = node.scalar().map_or("", |scalar| scalar.shown());
             let hint = reader
                 .problems
