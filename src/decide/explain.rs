@@ -259,6 +259,13 @@ fn write_draw(f: &mut fmt::Formatter<'_>, variants: &Variants, draw: Draw<'_>) -
         variant.map_or("", |variant| &*variant.name)
     };
     match draw {
+        Draw::Override(variant) => {
+            writeln!(
+                f,
+                "  variant {:?}: an override names the user",
+                name(variant)
+            )
+        }
         Draw::Only(variant) => writeln!(f, "  variant {:?}: the only one", name(variant)),
         Draw::Ticket {
             id,

@@ -8,7 +8,7 @@ use unleash_yggdrasil::{ClientFeatures, Context as TheirContext, EngineState};
 use super::bucket::rollout_position;
 use super::condition::{Condition, Constraint, Operator};
 use super::trace::Silent;
-use super::{About, Flag, Ring, Rollout, Stickiness, Variant, Variants};
+use super::{Flag, Ring, Rollout, Stickiness, Variant, Variants};
 use crate::context::{Context, Field, Moment, Slot};
 use crate::flag::Share;
 
@@ -67,17 +67,13 @@ fn rollout(group: &str, hundredths: u16) -> Rollout {
 
 fn flag(condition: Condition, rollout: Rollout, variants: Option<Variants>) -> Flag {
     Flag {
-        name: "flag".into(),
-        enabled: true,
         rings: vec![Ring {
             name: "ring".into(),
             condition,
             rollout,
             variants,
         }],
-        variants: None,
-        url: None,
-        about: About::default(),
+        ..Flag::new("flag")
     }
 }
 
@@ -170,6 +166,8 @@ fn variants_fall_to_the_same_users() {
                 name: (*name).into(),
                 weight: *weight,
                 url: None,
+                service: None,
+                payload: None,
             });
             let sticky = Stickiness::Field(Field::UserId);
             let variants = Variants::new(list.collect(), Arc::from(group), sticky);

@@ -171,7 +171,7 @@ impl From<&RingRecord<'_>> for RingView {
             rollout: RolloutView {
                 share: rollout.share.to_string(),
                 group: rollout.group.to_string(),
-                id: bucket.map(|bucket| bucket.id.to_owned()),
+                id: bucket.map(|bucket| bucket.id.to_string()),
                 position: bucket.map(position),
             },
             condition: record
@@ -231,7 +231,7 @@ fn title(condition: &Condition) -> String {
         Condition::All(_) => "all of".to_owned(),
         Condition::Any(_) => "any of".to_owned(),
         Condition::Not(_) => "not".to_owned(),
-        Condition::Segment(_) | Condition::Test(_) => condition.to_string(),
+        _ => condition.to_string(),
     }
 }
 
