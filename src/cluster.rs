@@ -28,6 +28,8 @@ pub enum UpstreamHost {
     Address(IpAddr),
     /// A DNS name, in lower case.
     Name(Box<str>),
+    /// Nobody has said yet where it is ([`UpstreamUrl::NOWHERE`]).
+    Nowhere,
 }
 
 /// An upstream's URL: scheme, host and port, and nothing else.
@@ -65,6 +67,13 @@ pub enum UpstreamUrlError {
 }
 
 impl UpstreamUrl {
+    /// Stands in for a URL that nobody has recorded yet: it has no address, and no text reads as it.
+    pub const NOWHERE: Self = Self {
+        scheme: Scheme::Http,
+        host: UpstreamHost::Nowhere,
+        port: 0,
+    };
+
     /// How it is spoken to.
     pub fn scheme(&self) -> Scheme {
         self.scheme
@@ -96,12 +105,16 @@ impl fmt::Display for UpstreamHost {
             Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
             Self::Address(IpAddr::V4(address)) => write!(f, "{address}"),
             Self::Name(name) => f.write_str(name),
+            Self::Nowhere => f.write_str("(unknown)"),
         }
     }
 }
 
 impl fmt::Display for UpstreamUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::NOWHERE {
+            return self.host.fmt(f);
+        }
         let scheme = match self.scheme {
             Scheme::Http => "http",
             Scheme::H2c => "h2c",
@@ -244,13 +257,15 @@ impl Cluster {
     pub fn new(id: u64, url: UpstreamUrl) -> Self {
         let literal = match url.host {
             UpstreamHost::Address(ip) => Some(SocketAddr::new(ip, url.port)),
-            UpstreamHost::Name(_) => None,
+            UpstreamHost::Name(_) | UpstreamHost::Nowhere => None,
         };
+        let nowhere = url.host == UpstreamHost::Nowhere;
         let cluster = Self {
             id,
             url,
             endpoints: ArcSwap::default(),
-            settled: AtomicBool::new(false),
+            // What is nowhere is never looked up.
+            settled: AtomicBool::new(nowhere),
             turn: AtomicUsize::new(0),
         };
         if let Some(address) = literal {

@@ -34,7 +34,7 @@ use diagnostic::Diagnostic;
 use unleash::{Outages, UnleashConfig};
 
 /// A file, compiled: what the publisher makes snapshots from, and what the process is started with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// `services`, in file order.
     pub services: Vec<ServiceConfig>,
@@ -69,8 +69,8 @@ pub struct Config {
 pub struct ServiceConfig {
     /// Its name.
     pub name: Arc<str>,
-    /// Its stable deployment.
-    pub stable: UpstreamUrl,
+    /// Its stable deployment; `None`: where a flag server's flag says it is.
+    pub stable: Option<UpstreamUrl>,
     /// Which flags are its canary flags, in order of precedence.
     pub canaries: Vec<Glob>,
     /// How its upstreams are spoken to.

@@ -15,6 +15,7 @@ use crate::admin::readyz::Readiness;
 use crate::admin::{self, AdminState};
 use crate::clock;
 use crate::config::{self, Config, Mode};
+use crate::events::What;
 use crate::proxy::hooks::Proxy;
 use crate::proxy::listener;
 use crate::proxy::workers::{Gate, Workers};
@@ -119,7 +120,9 @@ impl Gateway {
         let dns = Dns::new(std::env::var("SERIN_DNS").ok().as_deref())?;
         let clusters = ClusterDirectory::new(dns, control.handle().clone());
         let meters = MeterRegistry::default();
-        let publisher = Publisher::start(&config, clusters, meters.clone(), control.handle());
+        let stored = Vec::new();
+        let publisher =
+            Publisher::start(&config, stored, clusters, meters.clone(), control.handle());
         let metrics = Metrics::new(meters, publisher.store().clone(), surroundings.access_log);
         let parts = Parts {
             path: path.clone(),
@@ -212,6 +215,7 @@ impl Gateway {
                     "the grace period is over; connections were cut"
                 );
             }
+            reloader.publisher().events().tell(What::Stopping);
             // Fails only when the admin API has ended already.
             let _ = admin.stop.send(());
             let _ = tokio::time::timeout(LAST_WORDS, admin.ended).await;
@@ -315,6 +319,7 @@ fn serve_admin(
     let address = listener.local_addr()?;
     let state = AdminState {
         metrics: metrics.clone(),
+        events: reloader.publisher().events().clone(),
         reloader: reloader.clone(),
         check: Arc::new(|text| config::compile(text, &NoEnvironment, Mode::Check, clock::now())),
         readiness: readiness.clone(),

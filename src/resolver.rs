@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use crate::cluster::{Cluster, UpstreamHost, UpstreamUrl};
-use crate::snapshot::{Clusters, STABLE, Snapshot};
+use crate::snapshot::{Clusters, NamedBy, STABLE, Snapshot};
 use dns::Dns;
 use watch::NameWatch;
 
@@ -25,26 +25,19 @@ const KEPT_UNUSED: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub struct ClusterDirectory {
     clusters: HashMap<Key, Entry>,
-    names: HashMap<(Box<str>, Audience), NameWatch>,
+    names: HashMap<(Box<str>, NamedBy), NameWatch>,
     dns: Arc<Dns>,
     control: Handle,
     last_id: u64,
 }
 
 /// What makes two clusters the same.
-type Key = (Box<str>, Box<str>, UpstreamUrl);
+type Key = (Box<str>, Box<str>, UpstreamUrl, NamedBy);
 
 #[derive(Debug)]
 struct Entry {
     cluster: Arc<Cluster>,
     unused_since: Option<Instant>,
-}
-
-/// Who named the upstream. The platform's own names may resolve to any address; a canary's may not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Audience {
-    Stable,
-    Canary,
 }
 
 impl ClusterDirectory {
@@ -83,18 +76,24 @@ impl ClusterDirectory {
         self.clusters.is_empty()
     }
 
-    fn watch(&mut self, name: &str, audience: Audience, cluster: &Arc<Cluster>) {
+    fn watch(&mut self, name: &str, named_by: NamedBy, cluster: &Arc<Cluster>) {
         let (dns, control) = (&self.dns, &self.control);
         self.names
-            .entry((name.into(), audience))
-            .or_insert_with(|| NameWatch::start(name, audience, dns.clone(), control))
+            .entry((name.into(), named_by))
+            .or_insert_with(|| NameWatch::start(name, named_by, dns.clone(), control))
             .add(cluster);
     }
 }
 
 impl Clusters for ClusterDirectory {
-    fn cluster(&mut self, service: &str, deployment: &str, url: &UpstreamUrl) -> Arc<Cluster> {
-        let key = (service.into(), deployment.into(), url.clone());
+    fn cluster(
+        &mut self,
+        service: &str,
+        deployment: &str,
+        url: &UpstreamUrl,
+        named_by: NamedBy,
+    ) -> Arc<Cluster> {
+        let key = (service.into(), deployment.into(), url.clone(), named_by);
         if let Some(entry) = self.clusters.get_mut(&key) {
             entry.unused_since = None;
             return entry.cluster.clone();
@@ -102,12 +101,7 @@ impl Clusters for ClusterDirectory {
         self.last_id += 1;
         let cluster = Arc::new(Cluster::new(self.last_id, url.clone()));
         if let UpstreamHost::Name(name) = url.host() {
-            let audience = if deployment == "stable" {
-                Audience::Stable
-            } else {
-                Audience::Canary
-            };
-            self.watch(name, audience, &cluster);
+            self.watch(name, named_by, &cluster);
         }
         let entry = Entry {
             cluster: cluster.clone(),

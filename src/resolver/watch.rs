@@ -8,10 +8,10 @@ use rand::RngExt;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use super::Audience;
 use super::dns::{Answer, Dns, Family, Missing};
 use crate::cluster::Cluster;
 use crate::cluster::policy::never_allowed;
+use crate::snapshot::NamedBy;
 
 /// Between two look-ups that succeed.
 const REFRESH: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
@@ -36,11 +36,11 @@ struct Shared {
 }
 
 impl NameWatch {
-    pub(super) fn start(name: &str, audience: Audience, dns: Arc<Dns>, control: &Handle) -> Self {
+    pub(super) fn start(name: &str, named_by: NamedBy, dns: Arc<Dns>, control: &Handle) -> Self {
         let shared = Arc::new(Mutex::new(Shared::default()));
         let task = Watcher {
             name: name.into(),
-            audience,
+            named_by,
             dns,
             shared: shared.clone(),
             failures: 0,
@@ -99,7 +99,7 @@ impl Shared {
 
 struct Watcher {
     name: Box<str>,
-    audience: Audience,
+    named_by: NamedBy,
     dns: Arc<Dns>,
     shared: Arc<Mutex<Shared>>,
     failures: u32,
@@ -153,7 +153,7 @@ impl Watcher {
     }
 
     fn allowed(&self, mut family: Family) -> Family {
-        if let (Ok(addresses), Audience::Canary) = (&mut family, self.audience) {
+        if let (Ok(addresses), NamedBy::Flag) = (&mut family, self.named_by) {
             addresses.retain(|address| !never_allowed(address.to_canonical()));
             if addresses.is_empty() {
                 return Err(Missing {

@@ -32,7 +32,7 @@ pub(crate) fn canary(text: &str) -> Option<CanaryUrl> {
 pub(crate) fn service(name: &str, canaries: &[&str]) -> ServiceConfig {
     ServiceConfig {
         name: name.into(),
-        stable: url("http://127.0.0.1:8000"),
+        stable: Some(url("http://127.0.0.1:8000")),
         canaries: canaries.iter().map(|glob| Glob::new(glob)).collect(),
         upstream: UpstreamPolicy {
             balance: Balance::LeastRequests,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Clusters;
+use super::{Clusters, NamedBy};
 use crate::cluster::{Cluster, UpstreamUrl};
 use crate::meter::{DecisionMeter, DeploymentMeter, Meters, ServiceMeter};
 
@@ -13,7 +13,7 @@ pub struct Offline {
 }
 
 impl Clusters for Offline {
-    fn cluster(&mut self, _: &str, _: &str, url: &UpstreamUrl) -> Arc<Cluster> {
+    fn cluster(&mut self, _: &str, _: &str, url: &UpstreamUrl, _: NamedBy) -> Arc<Cluster> {
         self.clusters += 1;
         Arc::new(Cluster::new(self.clusters, url.clone()))
     }

@@ -102,7 +102,9 @@ impl From<&Explanation<'_>> for DecisionView {
         let decision = &explanation.decision;
         let deciding = explanation.deciding_flag();
         let ring = match decision.reason {
-            Reason::Ring(index) => deciding.and_then(|record| record.flag.rings.get(index)),
+            Reason::Ring(index) | Reason::Strategy(index) => {
+                deciding.and_then(|record| record.flag.rings.get(index))
+            }
             Reason::Plain(_) => None,
         };
         let preempted = explanation.preempted.iter().map(|later| PreemptedView {

@@ -1,4 +1,4 @@
-use super::{DocumentError, FeatureSet};
+use super::FeatureSet;
 
 const ANSWER: &str = r#"{"version":2,"features":[
   {"name":"b","enabled":true,"strategies":[{"name":"default","segments":[2]}]},
