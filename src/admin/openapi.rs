@@ -323,6 +323,7 @@ fn explanation() -> Value {
     ]);
     let flag = object(&[
         ("flag", text()),
+        ("source", text()),
         ("enabled", truth()),
         ("on", truth()),
         ("variant", maybe_text()),

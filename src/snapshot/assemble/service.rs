@@ -221,5 +221,7 @@ pub(super) fn may_hash_session(flag: &Flag) -> bool {
         let variants = ring.variants.as_ref().or(flag.variants.as_ref());
         hashed && rollout.stickiness.may_use_session() || variants.is_some_and(several)
     };
-    flag.enabled && flag.rings.iter().any(ring)
+    let mut parents = flag.dependencies.iter();
+    let parent = || parents.any(|one| one.parent.as_ref().is_ok_and(|flag| may_hash_session(flag)));
+    flag.enabled && (flag.rings.iter().any(ring) || parent())
 }
