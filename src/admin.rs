@@ -3,6 +3,7 @@
 mod body;
 pub mod config_check;
 mod connections;
+mod events;
 pub mod explain;
 mod guard;
 mod kills;
@@ -13,6 +14,7 @@ pub mod problem;
 pub mod readyz;
 mod reload;
 mod services;
+mod sources;
 mod status;
 
 use std::net::SocketAddr;
@@ -26,6 +28,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 
+use crate::events::Events;
 use crate::publisher::kills::KillSwitch;
 use crate::publisher::reload::{Compile, Reloader};
 use crate::quarantine::Quarantine;
@@ -41,6 +44,8 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 pub struct AdminState {
     /// Every figure, and with them the running snapshot and the sources.
     pub metrics: Metrics,
+    /// What happens.
+    pub events: Events,
     /// Who reloads the file.
     pub reloader: Arc<Reloader>,
     /// Who kills canaries.
@@ -74,6 +79,7 @@ fn router(state: Arc<AdminState>) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route("/api/v1/openapi.json", get(openapi::openapi))
         .route("/api/v1/status", get(status::status))
+        .route("/api/v1/events", get(events::events))
         .route("/api/v1/services", get(services::services))
         .route("/api/v1/services/{service}", get(services::service))
         .route(
@@ -86,6 +92,8 @@ fn router(state: Arc<AdminState>) -> Router {
         )
         .route("/api/v1/explain", post(explain::explain))
         .route("/api/v1/reload", post(reload::reload))
+        .route("/api/v1/sources/{name}/refresh", post(sources::refresh))
+        .route("/api/v1/sources/{name}/accept", post(sources::accept))
         .route("/api/v1/config/check", config_check::route())
         .fallback(nowhere)
         .method_not_allowed_fallback(not_that_way)

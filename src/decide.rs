@@ -4,6 +4,7 @@ pub mod explain;
 
 use crate::canary::ReasonKind;
 use crate::context::{Context, Moment};
+use crate::engine::Origin;
 use crate::engine::evaluate::Evaluation;
 use crate::engine::trace::{Recorder, Silent, Trace};
 use crate::snapshot::{DeploymentIndex, STABLE, Service};
@@ -64,7 +65,9 @@ fn walk<'a, T: Trace<'a>>(
         randomised |= evaluation.randomised;
     }
     let mut flags = service.candidates.iter().map(|candidate| &candidate.flag);
-    let reason = if missing_id {
+    let reason = if service.awaits_flags {
+        ReasonKind::NoFlags
+    } else if missing_id {
         ReasonKind::NoIdentity
     } else if flags.len() > 0 && flags.all(|flag| !flag.enabled) {
         ReasonKind::FlagOff
@@ -93,8 +96,11 @@ fn by_flag(service: &Service, candidate: usize, evaluation: Evaluation) -> Decis
             randomised: evaluation.randomised,
         };
     }
-    let reason = match evaluation.ring {
-        Some(ring) if !evaluation.missing_id => Reason::Ring(ring),
+    let reason = match (evaluation.ring, &service.candidates[candidate].flag.origin) {
+        (Some(ring), Origin::Local) if !evaluation.missing_id => Reason::Ring(ring),
+        (Some(strategy), Origin::Unleash(_)) if !evaluation.missing_id => {
+            Reason::Strategy(strategy)
+        }
         _ => Reason::Plain(ReasonKind::NoIdentity),
     };
     Decision {
@@ -126,6 +132,8 @@ pub struct Decision {
 pub enum Reason {
     /// The ring at this position of the deciding flag holds.
     Ring(usize),
+    /// The strategy at this position of the deciding flag holds.
+    Strategy(usize),
     /// Any of the others, which need no particulars.
     Plain(ReasonKind),
 }
@@ -135,6 +143,7 @@ impl Reason {
     pub fn kind(self) -> ReasonKind {
         match self {
             Self::Ring(_) => ReasonKind::Ring,
+            Self::Strategy(_) => ReasonKind::Strategy,
             Self::Plain(kind) => kind,
         }
     }

@@ -15,6 +15,7 @@ use crate::admin::readyz::Readiness;
 use crate::admin::{self, AdminState};
 use crate::clock;
 use crate::config::{self, Config, Mode};
+use crate::events::What;
 use crate::health::{self, Bell};
 use crate::proxy::hooks::Proxy;
 use crate::proxy::listener;
@@ -26,8 +27,10 @@ use crate::quarantine::Quarantine;
 use crate::registry::Registry;
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::{Dns, DnsSetupError};
+use crate::source::Sources;
 use crate::source::environment::{NoEnvironment, ProcessEnvironment};
 use crate::source::file::FileSource;
+use crate::source::unleash::{self, FlagServers, Loaded};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::log::LogControl;
 use crate::telemetry::metrics::{MeterRegistry, Metrics};
@@ -120,16 +123,14 @@ impl Gateway {
         let control = control_runtime()?;
         let _entered = control.enter();
 
+        let loaded = Loaded::read(&config);
         let meters = MeterRegistry::default();
-        let publisher = surroundings.publisher(&config, &meters, control.handle())?;
+        let publisher = surroundings.publisher(&config, &loaded, &meters, control.handle())?;
         let kills = KillSwitch::new(surroundings.registry.clone(), publisher.clone());
         let quarantine = Arc::new(Quarantine::new(started));
-        let metrics = Metrics::new(
-            meters,
-            publisher.store().clone(),
-            surroundings.access_log.clone(),
-        );
-        let parts = surroundings.parts(&path, &publisher, &metrics);
+        let metrics = surroundings.metrics(meters, &publisher);
+        let flag_servers = follow_servers(&config, loaded, &publisher, &metrics);
+        let parts = surroundings.parts(&path, &publisher, &metrics, flag_servers);
         let reloader = Arc::new(Reloader::new(parts, &text, &config));
         let file = follow(&path, &text, &metrics, &reloader)?;
         let readiness = Arc::new(Readiness::default());
@@ -214,6 +215,8 @@ impl Gateway {
                     "the grace period is over; connections were cut"
                 );
             }
+            reloader.publisher().events().tell(What::Stopping);
+            reloader.flag_servers().finish(LAST_WORDS).await;
             // Fails only when the admin API has ended already.
             let _ = admin.stop.send(());
             let _ = tokio::time::timeout(LAST_WORDS, admin.ended).await;
@@ -239,28 +242,49 @@ impl Surroundings {
     fn publisher(
         &self,
         config: &Arc<Config>,
+        loaded: &Loaded,
         meters: &MeterRegistry,
         control: &Handle,
     ) -> Result<PublisherHandle, StartError> {
         let dns = Dns::new(std::env::var("SERIN_DNS").ok().as_deref())?;
         let bell = Arc::new(Bell::default());
         let clusters = ClusterDirectory::new(dns, control.clone()).ringing(bell.clone());
-        let registry = self.registry.clone();
-        let publisher =
-            Publisher::start(config.clone(), clusters, meters.clone(), registry, control);
+        let publisher = Publisher::start(
+            config.clone(),
+            loaded.sets(),
+            clusters,
+            meters.clone(),
+            self.registry.clone(),
+            control,
+        );
         health::start(publisher.store(), &publisher.generation(), bell, control);
         Ok(publisher)
     }
 
+    /// Figures, and sources whose trouble is told.
+    fn metrics(&self, meters: MeterRegistry, publisher: &PublisherHandle) -> Metrics {
+        Metrics {
+            sources: Sources::telling(publisher.events()),
+            ..Metrics::new(meters, publisher.store().clone(), self.access_log.clone())
+        }
+    }
+
     /// What reloads take.
-    fn parts(&self, path: &Path, publisher: &PublisherHandle, metrics: &Metrics) -> Parts {
+    fn parts(
+        &self,
+        path: &Path,
+        publisher: &PublisherHandle,
+        metrics: &Metrics,
+        flag_servers: Arc<FlagServers>,
+    ) -> Parts {
         Parts {
             path: path.to_owned(),
             compile: self.compile.clone(),
             publisher: publisher.clone(),
             log: self.log.clone(),
             service_manager: self.service_manager,
-            source: metrics.sources[0].clone(),
+            flag_servers,
+            source: metrics.sources.file().clone(),
             counters: metrics.reloads.clone(),
         }
     }
@@ -347,10 +371,26 @@ fn follow(
     reloader: &Arc<Reloader>,
 ) -> io::Result<FileSource> {
     let (events, inbox) = mpsc::channel(1);
-    let file = FileSource::start(path, text, metrics.sources[0].clone(), events)?;
+    let file = FileSource::start(path, text, metrics.sources.file().clone(), events)?;
     let reloader = reloader.clone();
     tokio::spawn(async move { reloader.follow(inbox).await });
     Ok(file)
+}
+
+/// Follows the configuration's flag servers on the runtime that this is called on.
+fn follow_servers(
+    config: &Config,
+    loaded: Loaded,
+    publisher: &PublisherHandle,
+    metrics: &Metrics,
+) -> Arc<FlagServers> {
+    let parts = unleash::Parts {
+        publisher: publisher.clone(),
+        sources: metrics.sources.clone(),
+        state_dir: config.process.state_dir.clone(),
+        control: Handle::current(),
+    };
+    Arc::new(FlagServers::start(parts, config, loaded))
 }
 
 /// What the admin API shares with the rest.
@@ -367,6 +407,7 @@ fn serve_admin(socket: TcpListener, shared: Shared<'_>, started: Instant) -> io:
     let address = listener.local_addr()?;
     let state = AdminState {
         metrics: shared.metrics.clone(),
+        events: shared.reloader.publisher().events().clone(),
         reloader: shared.reloader.clone(),
         kills: shared.kills,
         quarantine: shared.quarantine,

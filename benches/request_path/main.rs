@@ -8,8 +8,8 @@
 mod assemble;
 mod decide;
 mod dispatch;
-
 mod pick;
+mod publish;
 mod unleash;
 mod yaml;
 
@@ -18,5 +18,6 @@ criterion::criterion_main!(
     decide::group,
     assemble::group,
     unleash::group,
-    pick::group
+    pick::group,
+    publish::group
 );

@@ -65,6 +65,14 @@ const OPERATIONS: &[Operation] = &[
     },
     Operation {
         method: "get",
+        path: "/api/v1/events",
+        summary: "What happens, as it happens: connected, snapshot, held, source, canary, lagged, stopping",
+        takes: None,
+        gives: ("text/event-stream", "Text"),
+        errors: &[],
+    },
+    Operation {
+        method: "get",
         path: "/api/v1/services",
         summary: "Every service with its deployments, endpoints and figures",
         takes: None,
@@ -110,6 +118,22 @@ const OPERATIONS: &[Operation] = &[
         takes: None,
         gives: (JSON, "Reload"),
         errors: &[422, 503],
+    },
+    Operation {
+        method: "post",
+        path: "/api/v1/sources/{name}/refresh",
+        summary: "Fetch from a flag server now; the answer comes when it is in force",
+        takes: None,
+        gives: (JSON, "Refresh"),
+        errors: &[404, 502, 503],
+    },
+    Operation {
+        method: "post",
+        path: "/api/v1/sources/{name}/accept",
+        summary: "Let go what a flag server lacks and what is held",
+        takes: None,
+        gives: (JSON, "Refresh"),
+        errors: &[404, 503],
     },
     Operation {
         method: "post",
@@ -264,6 +288,14 @@ fn schemas() -> Value {
             ("changed", truth()),
             ("restart_needed", list(&text())),
         ]),
+        "Refresh": object(&[
+            ("source", text()),
+            ("generation", count()),
+            ("changed", truth()),
+            ("revision", json!({ "type": ["integer", "null"], "minimum": 0 })),
+            ("flags", object(&["added", "changed", "removed"].map(|name| (name, list(&text()))))),
+            ("held", list(&text())),
+        ]),
         "Check": object(&[("valid", truth()), ("problems", list(&reference("Diagnostic")))]),
     })
 }
@@ -273,6 +305,13 @@ fn status() -> Value {
         ("name", text()),
         ("age_seconds", number()),
         ("last_error", maybe_text()),
+        ("mode?", json!({ "enum": ["polling", "streaming"] })),
+        (
+            "revision?",
+            json!({ "type": ["integer", "null"], "minimum": 0 }),
+        ),
+        ("answered?", truth()),
+        ("held?", list(&text())),
     ]);
     let last_reload = object(&[
         ("at", moment()),

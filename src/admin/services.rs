@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::Shared;
 use super::kills::KillView;
 use super::problem::Problem;
+use crate::cluster::UpstreamUrl;
 use crate::meter::{CodeCounters, DeploymentMeter, Histogram};
 use crate::registry::Registry;
 use crate::snapshot::{Candidate, Deployment, DeploymentIndex, STABLE, Service, Target};
@@ -35,7 +36,8 @@ pub(super) struct ServiceView {
 #[derive(Debug, Serialize)]
 struct DeploymentView {
     name: String,
-    url: String,
+    /// `null`: nobody has said yet where it is.
+    url: Option<String>,
     /// Which variants of which canary flags lead here, in order of precedence.
     assigned_by: Vec<AssignmentView>,
     endpoints: Vec<EndpointView>,
@@ -122,7 +124,9 @@ impl DeploymentView {
         let candidates = service.candidates.iter();
         Self {
             name: deployment.name.to_string(),
-            url: deployment.cluster.url.to_string(),
+            url: Some(&deployment.cluster.url)
+                .filter(|url| **url != UpstreamUrl::NOWHERE)
+                .map(ToString::to_string),
             assigned_by: candidates
                 .flat_map(|candidate| assignments(candidate, index))
                 .collect(),

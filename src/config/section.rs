@@ -12,3 +12,4 @@ pub mod recovery;
 pub mod routes;
 pub mod services;
 pub mod traffic;
+pub mod unleash;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{Published, PublisherHandle, Stopped};
 use crate::canary::Withdrawal;
 use crate::clock;
+use crate::events::What;
 use crate::registry::{Kill, Registry};
 
 /// Kills canaries and restores them.
@@ -99,6 +100,12 @@ impl KillSwitch {
         };
         if changed {
             tracing::warn!(service, canary = flag, by, canaries, "{order}");
+            self.publisher.events().tell(What::Ordered {
+                service: service.into(),
+                flag: flag.into(),
+                killed: kill.is_some(),
+                by,
+            });
         }
         // Written again even if nothing changed: an earlier attempt may have been in vain.
         let stored = self.registry.store().await.is_ok();

@@ -27,6 +27,7 @@ mod rescue;
 mod routing;
 mod service_manager;
 mod shutoff;
+mod sources;
 mod split;
 mod streaming;
 mod swaps;

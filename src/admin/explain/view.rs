@@ -9,6 +9,7 @@ use crate::canary::Cause;
 use crate::decide::Reason;
 use crate::decide::explain::Explanation;
 use crate::dispatch::Explained;
+use crate::engine::Origin;
 use crate::engine::condition::Condition;
 use crate::engine::trace::{
     Bucket, DependencyRecord, FlagRecord, Purpose, RingRecord, Seen, Step, Verdict,
@@ -17,6 +18,7 @@ use crate::flag::Share;
 use crate::quarantine::{Patient, Quarantine};
 use crate::route::Action;
 use crate::snapshot::{DeploymentIndex, Service, Snapshot};
+use crate::source::FILE;
 
 /// What would be done with a request.
 #[derive(Debug, Serialize)]
@@ -52,6 +54,8 @@ struct DecisionView {
 #[derive(Debug, Serialize)]
 struct FlagView {
     flag: String,
+    /// Who keeps it: `file`, or the flag server's name.
+    source: String,
     enabled: bool,
     on: bool,
     variant: Option<String>,
@@ -217,7 +221,9 @@ impl DecisionView {
         let decision = &explanation.decision;
         let deciding = explanation.deciding_flag();
         let ring = match decision.reason {
-            Reason::Ring(index) => deciding.and_then(|record| record.flag.rings.get(index)),
+            Reason::Ring(index) | Reason::Strategy(index) => {
+                deciding.and_then(|record| record.flag.rings.get(index))
+            }
             Reason::Plain(_) => None,
         };
         let preempted = explanation.preempted.iter().map(|later| PreemptedView {
@@ -258,6 +264,10 @@ impl From<&FlagRecord<'_>> for FlagView {
     fn from(record: &FlagRecord<'_>) -> Self {
         Self {
             flag: record.flag.name.to_string(),
+            source: match &record.flag.origin {
+                Origin::Local => FILE.to_owned(),
+                Origin::Unleash(name) => name.to_string(),
+            },
             enabled: record.flag.enabled,
             on: record.evaluation.on,
             variant: variant(record),

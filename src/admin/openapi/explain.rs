@@ -43,6 +43,7 @@ pub(super) fn explanation() -> Value {
     ]);
     let flag = object(&[
         ("flag", text()),
+        ("source", text()),
         ("enabled", truth()),
         ("on", truth()),
         ("variant", maybe_text()),

@@ -11,7 +11,7 @@ use crate::cluster::policy::UpstreamPolicy;
 use crate::cluster::{Balance, UpstreamUrl};
 use crate::config::node::{Entry, Node, Scalar, Value};
 use crate::config::reader::Reader;
-use crate::config::section::recovery;
+use crate::config::section::{recovery, unleash};
 use crate::config::value;
 use crate::config::{ServiceConfig, ShutoffConfig, ShutoffResponse};
 use crate::engine::Flag;
@@ -30,11 +30,11 @@ pub fn compile(reader: &mut Reader, root: &Node) -> Vec<ServiceConfig> {
     }
     entries
         .iter()
-        .filter_map(|entry| service(reader, entry))
+        .filter_map(|entry| service(reader, root, entry))
         .collect()
 }
 
-fn service(reader: &mut Reader, entry: &Entry) -> Option<ServiceConfig> {
+fn service(reader: &mut Reader, root: &Node, entry: &Entry) -> Option<ServiceConfig> {
     let node = &entry.value;
     if let Err(hint) = value::service_name(&entry.key) {
         let message = format!(
@@ -54,23 +54,33 @@ fn service(reader: &mut Reader, entry: &Entry) -> Option<ServiceConfig> {
     };
     Some(ServiceConfig {
         name: entry.key.as_str().into(),
-        stable: stable(reader, node)?,
+        stable: stable(reader, root, node)?,
         canaries,
         upstream,
         shutoff: shutoff(reader, node),
     })
 }
 
-/// The URL: the service's whole value, or `stable`, or `stable.url`.
-fn stable(reader: &mut Reader, node: &Node) -> Option<UpstreamUrl> {
-    let node = match &node.value {
-        Value::Scalar(_) => node,
-        _ => node.get("stable")?,
+/// The URL: the service's whole value, or `stable`, or `stable.url`; `Some(None)` where it may be left out, and is.
+fn stable(reader: &mut Reader, root: &Node, node: &Node) -> Option<Option<UpstreamUrl>> {
+    let node = match (&node.value, node.get("stable")) {
+        (Value::Scalar(_), _) => node,
+        (_, Some(stable)) => stable,
+        (Value::Map(_), None) if unleash::is_configured(root) => return Some(None),
+        (Value::Map(_), None) => {
+            reader
+                .problems
+                .error(node.span, "`stable` is missing")
+                .hint("The stable deployment: its URL.");
+            return None;
+        }
+        (Value::List(_), None) => return None,
     };
-    match &node.value {
+    let url = match &node.value {
         Value::Scalar(_) => reader.url(node),
         _ => reader.url(node.get("url")?),
-    }
+    };
+    url.map(Some)
 }
 
 fn upstream(reader: &mut Reader, node: &Node) -> UpstreamPolicy {
@@ -153,20 +163,18 @@ fn check_shutoffs(reader: &mut Reader, root: &Node, flags: &[Arc<Flag>]) {
     for entry in entries {
         let flag = entry.value.get("shutoff").and_then(|node| node.get("flag"));
         if let Some(flag) = flag.filter(|flag| !flag.has_placeholder()) {
-            check_flag(reader, flag, flags);
+            check_flag(reader, root, flag, flags);
         }
     }
 }
 
-/// A flag that a node names must be there.
-fn check_flag(reader: &mut Reader, node: &Node, flags: &[Arc<Flag>]) {
+/// A flag that a node names must be there, unless a flag server may have it.
+fn check_flag(reader: &mut Reader, root: &Node, node: &Node, flags: &[Arc<Flag>]) {
     let Some(name) = reader.name(node) else {
         return;
     };
-    if flags
-        .binary_search_by(|flag| (*flag.name).cmp(name))
-        .is_ok()
-    {
+    let here = flags.binary_search_by(|flag| (*flag.name).cmp(name));
+    if here.is_ok() || unleash::is_configured(root) {
         return;
     }
     let shown = node.scalar().map_or("", |scalar| scalar.shown());
@@ -195,7 +203,7 @@ pub fn check_claims(
     for node in lists.flat_map(Node::items) {
         known &= !node.has_placeholder();
         if reader.name(node).is_some_and(|name| !name.contains('*')) {
-            check_flag(reader, node, flags);
+            check_flag(reader, root, node, flags);
         }
     }
     check_shutoffs(reader, root, flags);

@@ -27,7 +27,7 @@ fn unknown_keys_come_with_the_nearest_one() {
       |
     3 | server: { colour: red }
       |           ^^^^^^
-      = hint: valid here are `threads`, `state_dir`, `trusted_proxies`, `shutdown_delay`, `shutdown_grace`, `limits`, `timeouts`
+      = hint: valid here are `threads`, `state_dir`, `trusted_proxies`, `shutdown_delay`, `shutdown_grace`, `ready_without_flags`, `snapshot_max_age`, `removal_guard`, `limits`, `timeouts`
 
     routes.yaml: 1 error
     ");
@@ -185,8 +185,8 @@ routes: [{ service: a, rate_limit: {} }]
 identity: { user_id: [{ jwt: {} }], properties: { email: { claim: email } }, override: {} }
 listeners: [{ address: 127.0.0.1:1, tls: {}, proxy_protocol: true }]
 admin: { tokens: [] }
-server: { ready_without_flags: never, snapshot_max_age: 7d, removal_guard: 5m }
-unleash: {}
+server: {}
+unleash: { url: 'http://u', token: t, admin_token: a }
 launchdarkly: {}
 redis: {}
 client_api: {}
@@ -259,29 +259,11 @@ error: `tokens` is not supported yet
 13 | admin: { tokens: [] }
    |          ^^^^^^
 
-error: `ready_without_flags` is not supported yet
-  --> routes.yaml:14:11
+error: `admin_token` is not supported yet
+  --> routes.yaml:15:39
    |
-14 | server: { ready_without_flags: never, snapshot_max_age: 7d, removal_guard: 5m }
-   |           ^^^^^^^^^^^^^^^^^^^
-
-error: `snapshot_max_age` is not supported yet
-  --> routes.yaml:14:39
-   |
-14 | server: { ready_without_flags: never, snapshot_max_age: 7d, removal_guard: 5m }
-   |                                       ^^^^^^^^^^^^^^^^
-
-error: `removal_guard` is not supported yet
-  --> routes.yaml:14:61
-   |
-14 | server: { ready_without_flags: never, snapshot_max_age: 7d, removal_guard: 5m }
-   |                                                             ^^^^^^^^^^^^^
-
-error: `unleash` is not supported yet
-  --> routes.yaml:15:1
-   |
-15 | unleash: {}
-   | ^^^^^^^
+15 | unleash: { url: 'http://u', token: t, admin_token: a }
+   |                                       ^^^^^^^^^^^
 
 error: `launchdarkly` is not supported yet
   --> routes.yaml:16:1
@@ -307,7 +289,7 @@ error: `attribution` is not supported yet
 19 | attribution: {}
    | ^^^^^^^^^^^
 
-routes.yaml: 19 errors
+routes.yaml: 16 errors
 ");
 }
 

@@ -19,6 +19,7 @@ fn metrics() -> (Metrics, PublisherHandle) {
     let first = config("http://127.0.0.1:81", 1);
     let publisher = Publisher::start(
         Arc::new(first),
+        Vec::new(),
         clusters,
         meters.clone(),
         Registry::in_memory(),
