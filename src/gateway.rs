@@ -16,6 +16,7 @@ use crate::admin::{self, AdminState};
 use crate::clock;
 use crate::config::{self, Config, Mode};
 use crate::events::What;
+use crate::health::{self, Bell};
 use crate::proxy::hooks::Proxy;
 use crate::proxy::listener;
 use crate::proxy::workers::{Gate, Workers};
@@ -23,6 +24,7 @@ use crate::publisher::reload::{Compile, Parts, Reloader};
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::{Dns, DnsSetupError};
+use crate::source::Sources;
 use crate::source::environment::{NoEnvironment, ProcessEnvironment};
 use crate::source::file::FileSource;
 use crate::source::unleash::{self, FlagServers, Loaded};
@@ -121,7 +123,10 @@ impl Gateway {
         let loaded = Loaded::read(&config);
         let meters = MeterRegistry::default();
         let publisher = start_publisher(&config, &loaded, &meters)?;
-        let metrics = Metrics::new(meters, publisher.store().clone(), surroundings.access_log);
+        let metrics = Metrics {
+            sources: Sources::telling(publisher.events()),
+            ..Metrics::new(meters, publisher.store().clone(), surroundings.access_log)
+        };
         let flag_servers = follow_servers(&config, loaded, &publisher, &metrics);
         let parts = Parts {
             path: path.clone(),
@@ -317,10 +322,13 @@ fn start_publisher(
 ) -> Result<PublisherHandle, StartError> {
     let control = Handle::current();
     let dns = Dns::new(std::env::var("SERIN_DNS").ok().as_deref())?;
-    let clusters = ClusterDirectory::new(dns, control.clone());
+    let bell = Arc::new(Bell::default());
+    let clusters = ClusterDirectory::new(dns, control.clone()).ringing(bell.clone());
     let stored = loaded.sets();
     let meters = meters.clone();
-    Ok(Publisher::start(config, stored, clusters, meters, &control))
+    let publisher = Publisher::start(config, stored, clusters, meters, &control);
+    health::start(publisher.store(), &publisher.generation(), bell, &control);
+    Ok(publisher)
 }
 
 /// Follows the configuration's flag servers on the runtime that this is called on.

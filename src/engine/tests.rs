@@ -15,10 +15,10 @@ use crate::flag::Share;
 const GROUPS: [&str; 4] = ["search.ranker-v2", "g", "Gruppe — ä", "checkout:beta 2"];
 
 /// A numbered stream of numbers, always the same one (splitmix64).
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
+    pub(super) fn roll(&mut self, sides: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -26,11 +26,11 @@ impl Dice {
         ((z ^ (z >> 31)) % sides as u64) as usize
     }
 
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+    pub(super) fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
         from[self.roll(from.len())]
     }
 
-    fn word(&mut self, alphabet: &[&str], longest: usize) -> String {
+    pub(super) fn word(&mut self, alphabet: &[&str], longest: usize) -> String {
         (0..=self.roll(longest))
             .map(|_| self.pick(alphabet))
             .collect()

@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Clusters, FlagSource, Service, Snapshot};
 use crate::config::diagnostic::Diagnostic;
+use crate::config::unleash::UnleashConfig;
 use crate::config::{Config, ServiceConfig};
 use crate::digest::Digest;
 use crate::engine::Flag;
@@ -30,7 +31,7 @@ pub use stable::StableUrl;
 /// How many warnings of one kind are kept.
 const WARNINGS: usize = 100;
 
-/// Assembles the snapshot of a configuration that needs no flag server.
+/// Assembles the snapshot of a configuration whose flag servers, if it names any, have never answered.
 pub fn assemble(
     config: &Config,
     generation: u64,
@@ -40,7 +41,7 @@ pub fn assemble(
     let content = Content {
         config,
         routing: Routing::of(config),
-        sources: Vec::new(),
+        sources: config.unleash.iter().map(CompiledSource::unheard).collect(),
         vocabulary: Arc::new(Vocabulary::new(&property_names(config))),
         last_known: &HashMap::new(),
         earlier: None,
@@ -95,6 +96,21 @@ pub struct CompiledSource<'a> {
     pub flags: &'a [Arc<Flag>],
     /// What is wrong with them.
     pub warnings: &'a [String],
+}
+
+impl CompiledSource<'_> {
+    /// That of a server that has never answered.
+    fn unheard(server: &UnleashConfig) -> Self {
+        Self {
+            source: FlagSource {
+                name: server.name.clone(),
+                set: None,
+            },
+            digest: None,
+            flags: &[],
+            warnings: &[],
+        }
+    }
 }
 
 /// The names of `identity.properties`, by slot.

@@ -5,11 +5,15 @@ use serde::Serialize;
 use crate::decide::Reason;
 use crate::decide::explain::Explanation;
 use crate::dispatch::Explained;
+use crate::engine::Origin;
 use crate::engine::condition::Condition;
-use crate::engine::trace::{Bucket, FlagRecord, Purpose, RingRecord, Seen, Step, Verdict};
+use crate::engine::trace::{
+    Bucket, DependencyRecord, FlagRecord, Purpose, RingRecord, Seen, Step, Verdict,
+};
 use crate::flag::Share;
 use crate::route::Action;
 use crate::snapshot::{DeploymentIndex, Service, Snapshot};
+use crate::source::FILE;
 
 /// What would be done with a request.
 #[derive(Debug, Serialize)]
@@ -40,10 +44,25 @@ struct DecisionView {
 #[derive(Debug, Serialize)]
 struct FlagView {
     flag: String,
+    /// Who keeps it: `file`, or the flag server's name.
+    source: String,
     enabled: bool,
     on: bool,
     variant: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dependencies: Vec<DependencyView>,
     rings: Vec<RingView>,
+}
+
+#[derive(Debug, Serialize)]
+struct DependencyView {
+    flag: String,
+    enabled: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    variants: Vec<String>,
+    met: bool,
+    /// How that flag answered; nothing when there is no such flag.
+    answer: Option<FlagView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -143,10 +162,33 @@ impl From<&FlagRecord<'_>> for FlagView {
     fn from(record: &FlagRecord<'_>) -> Self {
         Self {
             flag: record.flag.name.to_string(),
+            source: match &record.flag.origin {
+                Origin::Local => FILE.to_owned(),
+                Origin::Unleash(name) => name.to_string(),
+            },
             enabled: record.flag.enabled,
             on: record.evaluation.on,
             variant: variant(record),
+            dependencies: record
+                .dependencies
+                .iter()
+                .map(DependencyView::from)
+                .collect(),
             rings: record.rings.iter().map(RingView::from).collect(),
+        }
+    }
+}
+
+impl From<&DependencyRecord<'_>> for DependencyView {
+    fn from(record: &DependencyRecord<'_>) -> Self {
+        let dependency = record.dependency;
+        let variants = dependency.variants.iter();
+        Self {
+            flag: dependency.name.to_string(),
+            enabled: dependency.enabled,
+            variants: variants.map(ToString::to_string).collect(),
+            met: record.met,
+            answer: record.parent.as_ref().map(FlagView::from),
         }
     }
 }

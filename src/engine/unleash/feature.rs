@@ -37,6 +37,8 @@ pub(super) struct FlagCompiler<'c, 's> {
     pub(super) name: Arc<str>,
     /// What is odd or broken.
     warnings: Vec<String>,
+    /// The first thing that turns the whole flag off.
+    broken: Option<String>,
 }
 
 impl<'c, 's> FlagCompiler<'c, 's> {
@@ -50,6 +52,7 @@ impl<'c, 's> FlagCompiler<'c, 's> {
             segments,
             name,
             warnings: Vec::new(),
+            broken: None,
         }
     }
 
@@ -67,6 +70,13 @@ impl<'c, 's> FlagCompiler<'c, 's> {
         (Arc::new(flag), entry)
     }
 
+    /// Notes what turns the flag off, and has nobody for the time being.
+    pub(super) fn off(&mut self, Broken(why): Broken) -> Condition {
+        let never = Condition::Never(why.as_str().into());
+        self.broken.get_or_insert(why);
+        never
+    }
+
     /// Notes what is odd.
     pub(super) fn warn(&mut self, what: &str) {
         let name = &self.name;
@@ -74,17 +84,16 @@ impl<'c, 's> FlagCompiler<'c, 's> {
     }
 
     fn flag(&mut self, document: &FeatureDocument<'_>) -> Flag {
-        // Variants first: where a flag leads is told even when it is broken.
-        let group = self.name.clone();
-        let variants = document.variants.as_deref().unwrap_or_default();
-        let variants = self.flag_variants(variants, group);
         let strategies = document.strategies.as_deref().unwrap_or_default();
-        let rings = self.rings(strategies);
-        let (variants, rings) = match (variants, rings) {
-            (Ok(variants), Ok(rings)) => (variants, rings),
-            (Err(broken), _) => (None, self.broken(broken)),
-            (Ok(variants), Err(broken)) => (variants, self.broken(broken)),
-        };
+        let mut rings = self.rings(strategies);
+        let variants = self.flag_variants(document.variants.as_deref().unwrap_or_default());
+        // The variants stay as they are: where a flag leads is told even while it is off.
+        if let Some(why) = self.broken.take() {
+            self.warn(&format!("it is off: {why}"));
+            for ring in &mut rings {
+                ring.condition = Condition::Never(why.as_str().into());
+            }
+        }
         let dependencies = document.dependencies.as_deref().unwrap_or_default();
         Flag {
             enabled: document.enabled,
@@ -108,22 +117,17 @@ impl<'c, 's> FlagCompiler<'c, 's> {
     }
 
     fn unreadable(&mut self, error: &serde_json::Error) -> Flag {
-        let broken = Broken(format!("it cannot be read: {error}"));
+        let why = format!("it cannot be read: {error}");
+        self.warn(&format!("it is off: {why}"));
         Flag {
-            rings: self.broken(broken),
+            rings: vec![Ring {
+                name: "unreadable".into(),
+                condition: Condition::Never(why.into()),
+                rollout: everyone(&self.name),
+                variants: None,
+            }],
             ..self.blank()
         }
-    }
-
-    /// The only ring of a flag that is off because something in it is broken.
-    fn broken(&mut self, Broken(why): Broken) -> Vec<Ring> {
-        self.warn(&format!("it is off: {why}"));
-        vec![Ring {
-            name: "broken".into(),
-            condition: Condition::Never(why.into()),
-            rollout: everyone(&self.name),
-            variants: None,
-        }]
     }
 }
 

@@ -21,9 +21,9 @@ pub(super) enum Sticky {
     Chance,
 }
 
-/// Whom a strategy takes, beside its constraints and segments.
+/// Whom a strategy takes.
 struct Taken {
-    condition: Option<Condition>,
+    condition: Condition,
     rollout: Rollout,
 }
 
@@ -39,17 +39,14 @@ pub(super) fn everyone(group: &Arc<str>) -> Rollout {
 
 impl FlagCompiler<'_, '_> {
     /// The strategies as rings. A flag without any is on for everyone.
-    pub(super) fn rings(
-        &mut self,
-        strategies: &[StrategyDocument<'_>],
-    ) -> Result<Vec<Ring>, Broken> {
+    pub(super) fn rings(&mut self, strategies: &[StrategyDocument<'_>]) -> Vec<Ring> {
         if strategies.is_empty() {
-            return Ok(vec![Ring {
+            return vec![Ring {
                 name: "no strategies: everyone".into(),
                 condition: Condition::All(Vec::new()),
                 rollout: everyone(&self.name),
                 variants: None,
-            }]);
+            }];
         }
         let strategies = strategies.iter().enumerate();
         strategies
@@ -57,31 +54,47 @@ impl FlagCompiler<'_, '_> {
             .collect()
     }
 
-    fn ring(&mut self, index: usize, document: &StrategyDocument<'_>) -> Result<Ring, Broken> {
+    fn ring(&mut self, index: usize, document: &StrategyDocument<'_>) -> Ring {
         let name: Arc<str> = match document.title.as_deref() {
             Some(title) if !title.trim().is_empty() => title.into(),
             _ => format!("{} {}", &*document.name, index + 1).into(),
         };
-        let in_strategy = |Broken(why)| Broken(format!("strategy {name:?}: {why}"));
-        let taken = self.taken(&name, document).map_err(in_strategy)?;
-        let mut parts: Vec<_> = taken.condition.into_iter().collect();
+        let taken = self.audience(&name, document).unwrap_or_else(|broken| {
+            let Broken(why) = broken;
+            Taken {
+                condition: self.off(Broken(format!("strategy {name:?}: {why}"))),
+                rollout: everyone(&self.name),
+            }
+        });
+        Ring {
+            condition: taken.condition,
+            rollout: taken.rollout,
+            variants: self.strategy_variants(document),
+            name,
+        }
+    }
+
+    /// Everything that a strategy asks.
+    fn audience(&mut self, name: &str, document: &StrategyDocument<'_>) -> Result<Taken, Broken> {
+        let taken = self.taken(name, document)?;
+        let mut parts = match taken.condition {
+            Condition::All(parts) => parts,
+            condition => vec![condition],
+        };
         if document.disabled == Some(true) {
             parts.push(Condition::Never("the strategy is disabled".into()));
         }
         for constraint in document.constraints.as_deref().unwrap_or_default() {
             let mut odd = Vec::new();
-            let condition = self.surroundings.constraint(constraint, &mut odd);
-            parts.push(condition.map_err(in_strategy)?);
-            self.warn_all(&name, odd);
+            parts.push(self.surroundings.constraint(constraint, &mut odd)?);
+            self.warn_all(name, odd);
         }
         for id in document.segments.as_deref().unwrap_or_default() {
-            parts.push(self.segment(&name, *id).map_err(in_strategy)?);
+            parts.push(self.segment(name, *id)?);
         }
-        Ok(Ring {
+        Ok(Taken {
             condition: all(parts),
-            rollout: taken.rollout,
-            variants: self.strategy_variants(document).map_err(in_strategy)?,
-            name,
+            ..taken
         })
     }
 
@@ -109,10 +122,10 @@ impl FlagCompiler<'_, '_> {
         let none = ParametersDocument::default();
         let parameters = document.parameters.as_ref().unwrap_or(&none);
         let condition = match &*document.name {
-            "default" => None,
-            "userWithId" => Some(self.user_with_id(name, parameters)?),
-            "remoteAddress" => Some(self.remote_address(name, parameters)?),
-            "applicationHostname" => Some(self.hostname(parameters)),
+            "default" => Condition::All(Vec::new()),
+            "userWithId" => self.user_with_id(name, parameters)?,
+            "remoteAddress" => self.remote_address(name, parameters)?,
+            "applicationHostname" => self.hostname(parameters),
             "flexibleRollout" => {
                 let sticky = self.sticky(parameters.stickiness.as_deref())?;
                 let group = parameters.group_id.as_deref();
@@ -182,7 +195,7 @@ impl FlagCompiler<'_, '_> {
         let percentage = parameters.percentage.as_deref();
         let Some(group) = parameters.group_id.as_deref() else {
             return Ok(Taken {
-                condition: Some(self.never(strategy, "it has no groupId")),
+                condition: self.never(strategy, "it has no groupId"),
                 rollout: everyone(&self.name),
             });
         };
@@ -214,7 +227,7 @@ impl FlagCompiler<'_, '_> {
         sticky: Sticky,
     ) -> Result<Taken, Broken> {
         let never = |condition| Taken {
-            condition: Some(condition),
+            condition,
             rollout: everyone(&group),
         };
         let Some(percent) = percentage.and_then(|text| text.trim().parse::<usize>().ok()) else {
@@ -255,7 +268,7 @@ impl FlagCompiler<'_, '_> {
             group,
         };
         Ok(Taken {
-            condition: None,
+            condition: Condition::All(Vec::new()),
             rollout,
         })
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::constraint::{Broken, named};
+use super::constraint::named;
 use super::document::{PayloadDocument, StrategyDocument, VariantDocument};
 use super::feature::FlagCompiler;
 use super::strategy::Sticky;
@@ -22,40 +22,42 @@ struct Target {
 
 impl FlagCompiler<'_, '_> {
     /// The variants of the flag itself: the first one's stickiness is that of all.
-    pub(super) fn flag_variants(
-        &mut self,
-        documents: &[VariantDocument<'_>],
-        group: Arc<str>,
-    ) -> Result<Option<Variants>, Broken> {
-        let first = documents.first();
-        let sticky = self.sticky(first.and_then(|first| first.stickiness.as_deref()))?;
+    pub(super) fn flag_variants(&mut self, documents: &[VariantDocument<'_>]) -> Option<Variants> {
+        let stickiness = documents.first()?.stickiness.as_deref();
+        let sticky = self.sticky_or_off(stickiness);
         let mut overrides = Vec::new();
         for (variant, document) in documents.iter().enumerate() {
             for one in document.overrides.as_deref().unwrap_or_default() {
                 let values: Vec<_> = one.values.iter().map(|value| &**value).collect();
-                let subject = self.surroundings.subject(&one.context_name)?;
-                let condition = named(subject, &values);
+                let condition = match self.surroundings.subject(&one.context_name) {
+                    Ok(subject) => named(subject, &values),
+                    Err(broken) => self.off(broken),
+                };
                 overrides.push(Override { variant, condition });
             }
         }
-        Ok(self.variants(documents, group, sticky, overrides))
+        self.variants(documents, self.name.clone(), sticky, overrides)
     }
 
     /// The variants of a strategy: its stickiness and its group are theirs.
     pub(super) fn strategy_variants(
         &mut self,
         strategy: &StrategyDocument<'_>,
-    ) -> Result<Option<Variants>, Broken> {
-        let documents = strategy.variants.as_deref().unwrap_or_default();
-        if documents.is_empty() {
-            return Ok(None);
-        }
+    ) -> Option<Variants> {
+        let documents = strategy.variants.as_deref()?;
         let parameters = strategy.parameters.as_ref();
-        let sticky = parameters.and_then(|parameters| parameters.stickiness.as_deref());
-        let sticky = self.sticky(sticky)?;
         let group = parameters.and_then(|parameters| parameters.group_id.as_deref());
         let group = group.map_or_else(|| self.name.clone(), Into::into);
-        Ok(self.variants(documents, group, sticky, Vec::new()))
+        let sticky = parameters.and_then(|parameters| parameters.stickiness.as_deref());
+        let sticky = self.sticky_or_off(sticky);
+        self.variants(documents, group, sticky, Vec::new())
+    }
+
+    fn sticky_or_off(&mut self, name: Option<&str>) -> Sticky {
+        self.sticky(name).unwrap_or_else(|broken| {
+            self.off(broken);
+            Sticky::Chance
+        })
     }
 
     fn variants(
