@@ -26,3 +26,4 @@ mod split;
 mod streaming;
 mod swaps;
 mod timeouts;
+mod unleash;
