@@ -7,6 +7,7 @@
 
 mod admin;
 mod cli;
+mod compose;
 mod demo;
 mod deploy;
 mod dns;

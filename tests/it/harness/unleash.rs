@@ -18,7 +18,7 @@ use super::client::{self, Call};
 use super::{Lines, get, origin};
 
 /// The token of an administrator.
-const ADMIN: &str = "*:*.admin";
+pub(crate) const ADMIN: &str = "*:*.admin";
 /// The token of a gateway: project `default`, environment `production`.
 pub(crate) const TOKEN: &str = "default:production.backend";
 /// Where the flags of the only project are.
