@@ -89,16 +89,12 @@ async fn answers_that_are_none_change_nothing() {
     let other = json!({ "hello": "world" });
     let broken = json!({ "version": 2, "features": [{ "name": 7 }] });
     join_all([
-        survive_boxed("say-html", Fault::html(), &["json", "html"]),
-        survive_boxed("say-nothing", Fault::empty(), &["empty", "json"]),
-        survive_boxed(
-            "say-array",
-            Fault::json(&array),
-            &["features", "json", "expected"],
-        ),
-        survive_boxed("say-other", Fault::json(&other), &["features"]),
-        survive_boxed("say-broken", Fault::json(&broken), &["name", "features"]),
-        survive_boxed("say-too-much", Fault::huge(), &["json", "large", "mib"]),
+        survive_boxed("say-html", Fault::html(), &["the answer"]),
+        survive_boxed("say-nothing", Fault::empty(), &["the answer"]),
+        survive_boxed("say-array", Fault::json(&array), &["the answer"]),
+        survive_boxed("say-other", Fault::json(&other), &["the answer"]),
+        survive_boxed("say-broken", Fault::json(&broken), &["the answer"]),
+        survive_boxed("say-too-much", Fault::huge(), &["the answer"]),
     ])
     .await;
 }
@@ -126,8 +122,8 @@ async fn connections_that_break_change_nothing() {
             Fault::Truncate,
             &["connection", "closed", "end"],
         ),
-        survive_boxed("cut-drip", Fault::Drip, &["time", "slow"]),
-        survive_boxed("cut-frozen", Fault::Freeze, &["time", "slow"]),
+        survive_boxed("cut-drip", Fault::Drip, &["within"]),
+        survive_boxed("cut-frozen", Fault::Freeze, &["within"]),
     ])
     .await;
 }
