@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo run test check fmt lint doc bench
+.PHONY: demo run test check fmt lint doc bench bench-micro bench-scale
 
 # Gateway, sample deployments and users in one process; q or Ctrl-C ends it.
 demo:
@@ -34,5 +34,14 @@ lint:
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 
+# The same job on Serin, nginx, HAProxy and Envoy, installed where they are missing: ten minutes at most once Serin is built.
 bench:
-	$(CARGO) bench --locked
+	@CARGO=$(CARGO) scripts/bench-peers $(ARGS)
+
+# Deciding and assembling by themselves, beside the engines of Unleash and LaunchDarkly.
+bench-micro:
+	$(CARGO) bench --locked --bench request_path
+
+# What a request costs against the number of routes, flags, canaries and connections.
+bench-scale:
+	@CARGO=$(CARGO) scripts/scale $(ARGS)

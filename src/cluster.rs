@@ -159,7 +159,7 @@ impl FromStr for UpstreamUrl {
 
 /// Splits `host:port`, `[v6]:port` or a bare host.
 pub fn split_port(authority: &str) -> (&str, Option<&str>) {
-    match authority.rfind(':') {
+    match authority.bytes().rposition(|byte| byte == b':') {
         Some(at) if !authority[at..].contains(']') && !authority[..at].ends_with(':') => {
             (&authority[..at], Some(&authority[at + 1..]))
         }

@@ -22,6 +22,15 @@ pub trait HeaderSink {
     /// Adds a field beside those that are there.
     fn add(&mut self, name: &HeaderName, value: &HeaderValue);
 
+    /// Applies an edit that nobody else needs.
+    fn take(&mut self, edit: Edit) {
+        match edit {
+            Edit::Remove(name) => self.remove(&name),
+            Edit::Set(name, value) => self.set(&name, &value),
+            Edit::Add(name, value) => self.add(&name, &value),
+        }
+    }
+
     /// Applies edits in order.
     fn apply<'a>(&mut self, edits: impl IntoIterator<Item = &'a Edit>)
     where
@@ -48,5 +57,15 @@ impl HeaderSink for http::HeaderMap {
 
     fn add(&mut self, name: &HeaderName, value: &HeaderValue) {
         self.append(name, value.clone());
+    }
+
+    fn take(&mut self, edit: Edit) {
+        match edit {
+            Edit::Remove(name) => drop(self.remove(name)),
+            Edit::Set(name, value) => drop(self.insert(name, value)),
+            Edit::Add(name, value) => {
+                self.append(name, value);
+            }
+        }
     }
 }

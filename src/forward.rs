@@ -16,8 +16,10 @@ use crate::identity::{AnonymousCookie, SameSite, SecureCookie};
 use crate::request::{RequestHead, hygiene};
 use crate::snapshot::{DeploymentIndex, Service, Snapshot};
 
-/// Edits of one message, without memory taken for the usual number.
-pub type Edits = SmallVec<[Edit; 14]>;
+/// Edits of a request, without memory taken for the usual number.
+pub type Edits = SmallVec<[Edit; 12]>;
+/// Edits of a response, the same.
+pub type ResponseEdits = SmallVec<[Edit; 2]>;
 
 const DEPLOYMENT: HeaderName = HeaderName::from_static("x-serin-deployment");
 /// Carries the decision to clients; never passes as an upstream sent it.
@@ -95,18 +97,15 @@ fn trace(attempt: &Attempt<'_>, edits: &mut Edits) {
 
 /// `x-forwarded-*`: a trusted proxy's are continued, anybody else's are replaced.
 fn forwarded(head: &RequestHead<'_>, edits: &mut Edits) {
-    let mut chain = String::with_capacity(40);
+    let mut chain: SmallVec<[u8; 64]> = SmallVec::new();
     if head.peer_trusted {
         head.headers.visit(FORWARDED_FOR.as_str(), &mut |field| {
-            chain.push_str(&String::from_utf8_lossy(field));
-            chain.push_str(", ");
+            chain.extend_from_slice(field);
+            chain.extend_from_slice(b", ");
         });
     }
-    let _ = match head.peer.to_canonical() {
-        IpAddr::V4(address) => write!(chain, "{address}"),
-        IpAddr::V6(address) => write!(chain, "{address}"),
-    };
-    if let Ok(chain) = HeaderValue::try_from(chain) {
+    push_address(&mut chain, head.peer.to_canonical());
+    if let Ok(chain) = HeaderValue::from_bytes(&chain) {
         edits.push(Edit::Set(FORWARDED_FOR, chain));
     }
     let told = |name: &HeaderName| head.peer_trusted && head.headers.first(name.as_str()).is_some();
@@ -118,6 +117,26 @@ fn forwarded(head: &RequestHead<'_>, edits: &mut Edits) {
         && let Ok(host) = HeaderValue::from_str(head.authority)
     {
         edits.push(Edit::Set(FORWARDED_HOST, host));
+    }
+}
+
+/// Writes an address. IPv4 by hand: it is needed for nearly every request.
+fn push_address(out: &mut SmallVec<[u8; 64]>, address: IpAddr) {
+    let IpAddr::V4(address) = address else {
+        out.extend_from_slice(address.to_string().as_bytes());
+        return;
+    };
+    for (index, octet) in address.octets().into_iter().enumerate() {
+        if index > 0 {
+            out.push(b'.');
+        }
+        if octet >= 100 {
+            out.push(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            out.push(b'0' + octet / 10 % 10);
+        }
+        out.push(b'0' + octet % 10);
     }
 }
 
@@ -138,8 +157,8 @@ pub fn response_edits(
     served: Served,
     expose: bool,
     https: bool,
-) -> Edits {
-    let mut edits = Edits::new();
+) -> ResponseEdits {
+    let mut edits = ResponseEdits::new();
     let decision = expose
         .then(|| exposed(&snapshot.services[plan.service], plan, served))
         .and_then(|value| HeaderValue::try_from(value).ok());

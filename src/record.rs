@@ -89,3 +89,6 @@ impl Outcome<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,8 +22,18 @@ impl Environment for Empty {
     }
 }
 
-/// A service with three canary flags, `routes` routes that lead to it, and `flags` more flags of a service of their own.
+/// What [`text`] says, compiled.
 pub(crate) fn config(routes: usize, flags: usize) -> Config {
+    compile(&text(routes, flags))
+}
+
+/// As `run` and every reload do it.
+pub(crate) fn compile(text: &str) -> Config {
+    config::compile(text, &Empty, Mode::Run, NOW).expect("a valid configuration")
+}
+
+/// A service with three canary flags, `routes` routes that lead to it, and `flags` more flags of a service of their own.
+pub(crate) fn text(routes: usize, flags: usize) -> String {
     let mut yaml = String::from(
         "services:
   search: { stable: 'http://127.0.0.1:9001' }
@@ -51,5 +61,5 @@ routes:
             9002 + index
         );
     }
-    config::compile(&yaml, &Empty, Mode::Run, NOW).expect("a valid configuration")
+    yaml
 }

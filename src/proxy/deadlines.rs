@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{Shutdown, shutdown};
 
+use super::idle;
+
 /// How late, at most, a deadline is noticed.
 pub const SWEEP_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -139,7 +141,9 @@ pub async fn sweep() {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        expire(Instant::now());
+        let now = Instant::now();
+        expire(now);
+        idle::expire(now);
     }
 }
 

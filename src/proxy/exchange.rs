@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use http::HeaderValue;
 
 use super::deadlines::Wait;
+use super::idle::Upstream;
 use crate::attempts::Attempts;
 use crate::context::Moment;
 use crate::dispatch::Plan;
@@ -43,6 +44,8 @@ pub struct Passage {
     pub arrived: Instant,
     /// The wait for the current attempt's response to begin.
     pub wait: Option<Wait>,
+    /// The current attempt's connection, if that is its own.
+    pub upstream: Option<Upstream>,
     /// When the current attempt began.
     pub attempt_started: Instant,
     /// From there to the response's head.
@@ -77,6 +80,7 @@ impl Exchange {
             plan,
             arrived: self.started,
             wait: None,
+            upstream: None,
             attempt_started: self.started,
             upstream_time: None,
         });
@@ -88,6 +92,17 @@ impl Exchange {
         match &self.snapshot.routes[index].action {
             Action::Forward(forward) => Some((index, forward)),
             Action::Redirect(_) | Action::Respond(_) => None,
+        }
+    }
+
+    /// Notes that pingora has put the last attempt's connection into its pool, if it could.
+    pub fn rest_upstream(&mut self, now: Instant) {
+        let Some(passage) = self.passage.as_mut() else {
+            return;
+        };
+        if let Some(upstream) = passage.upstream.take() {
+            let service = &self.snapshot.services[passage.plan.service];
+            upstream.rest(now + service.upstream.idle_timeout);
         }
     }
 

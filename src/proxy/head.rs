@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use http::header::{HOST, HeaderMap};
+use http::request::Parts;
 use http::{HeaderName, HeaderValue, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 
@@ -14,14 +15,33 @@ use crate::request::{HeaderLookup, RequestHead};
 /// Look-up in pingora's header map.
 pub struct Fields<'a>(pub &'a HeaderMap);
 
+/// Up to how many fields it is quicker to look at each than to hash the name that is looked for.
+const FEW: usize = 16;
+
 impl HeaderLookup for Fields<'_> {
     fn first(&self, name: &str) -> Option<&[u8]> {
-        self.0.get(name).map(HeaderValue::as_bytes)
+        let value = if self.0.len() <= FEW {
+            let mut fields = self.0.iter();
+            fields
+                .find(|(key, _)| key.as_str() == name)
+                .map(|(_, value)| value)
+        } else {
+            self.0.get(name)
+        };
+        value.map(HeaderValue::as_bytes)
     }
 
     fn visit<'a>(&'a self, name: &str, visit: &mut dyn FnMut(&'a [u8])) {
-        for value in self.0.get_all(name) {
-            visit(value.as_bytes());
+        if self.0.len() <= FEW {
+            for (key, value) in self.0 {
+                if key.as_str() == name {
+                    visit(value.as_bytes());
+                }
+            }
+        } else {
+            for value in self.0.get_all(name) {
+                visit(value.as_bytes());
+            }
         }
     }
 
@@ -59,9 +79,11 @@ impl<'a> Target<'a> {
             .headers
             .get(HOST)
             .and_then(|value| value.to_str().ok());
-        let raw = std::str::from_utf8(request.raw_path()).ok()?;
-        let absolute = request.version != Version::HTTP_2 && !raw.starts_with('/') && raw != "*";
+        let raw = request.raw_path();
+        let absolute =
+            request.version != Version::HTTP_2 && raw.first() != Some(&b'/') && raw != b"*";
         let authority = if absolute {
+            let raw = std::str::from_utf8(raw).ok()?;
             let rest = raw.split_once("://")?.1;
             let end = rest.find(['/', '?']).unwrap_or(rest.len());
             let authority = &rest[..end];
@@ -111,21 +133,25 @@ pub fn head<'a>(
     }
 }
 
-/// pingora's errors on header edits are about names and values that are not valid; these are typed and cannot be.
-impl HeaderSink for RequestHeader {
-    fn remove(&mut self, name: &HeaderName) {
-        self.remove_header(name);
-    }
-
-    fn set(&mut self, name: &HeaderName, value: &HeaderValue) {
-        let _ = self.insert_header(name, value);
-    }
-
-    fn add(&mut self, name: &HeaderName, value: &HeaderValue) {
-        let _ = self.append_header(name, value);
+/// Drops the memory of how the client wrote the names of its header fields: they mean the same in any case (RFC 9110,
+/// section 5.1), and pingora would keep a second map of them, copy it for every attempt and parse each name that is
+/// added. A whole URL as the target is left alone, since pingora keeps it in the same place.
+pub(super) fn forget_spelling(request: &mut RequestHeader) {
+    if request.has_case() && request.raw_path_is_utf8() && request.raw_path().starts_with(b"/") {
+        edit(request, |_| {});
     }
 }
 
+/// Edits a request whose target is origin-form, and forgets how its names were written.
+pub(super) fn edit<T>(request: &mut RequestHeader, edit: impl FnOnce(&mut Parts) -> T) -> T {
+    let (nothing, ()) = http::Request::new(()).into_parts();
+    let mut parts = Parts::from(std::mem::replace(request, RequestHeader::from(nothing)));
+    let edited = edit(&mut parts);
+    *request = RequestHeader::from(parts);
+    edited
+}
+
+/// pingora's errors on header edits are about names and values that are not valid; these are typed and cannot be.
 impl HeaderSink for ResponseHeader {
     fn remove(&mut self, name: &HeaderName) {
         self.remove_header(name);

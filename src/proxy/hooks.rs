@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Method, StatusCode, Uri, Version};
+use http::{Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, HttpPeer, Session};
 use pingora::protocols::Digest;
@@ -19,16 +19,17 @@ use super::client::ClientConnection;
 use super::deadlines::Wait;
 use super::exchange::Exchange;
 use super::failure::{cause_of, explanation, status_of};
-use super::head::{Fields, Target, head};
 use super::http10;
-use super::intake::{bound, client_ip, dispatched, fits, is_https};
+use super::idle::{self, Upstream};
+use super::intake::{bound, dispatched, fits, is_https};
+use super::outgoing;
 use super::peer::peer;
 use super::reply;
 use crate::canary::Cause;
 use crate::clock;
 use crate::dispatch::{Answer, Dispatch};
 use crate::edit::HeaderSink;
-use crate::forward::{self, Attempt, Served};
+use crate::forward::{self, Served};
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Gauge;
@@ -47,15 +48,16 @@ pub struct Proxy {
 
 #[async_trait]
 impl ProxyHttp for Proxy {
-    type CTX = Exchange;
+    // In a box: pingora moves it about with the futures that it is a part of.
+    type CTX = Box<Exchange>;
 
-    fn new_ctx(&self) -> Exchange {
-        Exchange::new(
+    fn new_ctx(&self) -> Box<Exchange> {
+        Box::new(Exchange::new(
             self.store.load(),
             Instant::now(),
             clock::now(),
             &self.active,
-        )
+        ))
     }
 
     // Compression is the services' business; pingora would put a module for it into every request.
@@ -64,7 +66,7 @@ impl ProxyHttp for Proxy {
     async fn request_filter(
         &self,
         session: &mut Session,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> pingora::Result<bool> {
         bound(session, exchange);
         let (dispatch, target) = dispatched(session, exchange);
@@ -94,7 +96,7 @@ impl ProxyHttp for Proxy {
     async fn upstream_peer(
         &self,
         _: &mut Session,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> pingora::Result<Box<HttpPeer>> {
         let time_left = exchange
             .route_deadline()
@@ -132,15 +134,18 @@ impl ProxyHttp for Proxy {
         _reused: bool,
         peer: &HttpPeer,
         socket: RawFd,
-        _: Option<&Digest>,
-        exchange: &mut Exchange,
+        digest: Option<&Digest>,
+        exchange: &mut Box<Exchange>,
     ) -> pingora::Result<()> {
+        // Other requests share an HTTP/2 connection: those have pingora's timeouts.
+        if peer.options.read_timeout.is_some() {
+            return Ok(());
+        }
+        let upstream = Upstream::taken(socket, digest)?;
         let deadline = exchange.response_deadline();
         if let Some(passage) = exchange.passage.as_mut() {
-            // Other requests share an HTTP/2 connection: those have pingora's read timeout.
-            passage.wait = deadline
-                .filter(|_| peer.options.read_timeout.is_none())
-                .map(|deadline| Wait::begin(socket, deadline));
+            passage.wait = deadline.map(|deadline| Wait::begin(socket, deadline));
+            passage.upstream = Some(upstream);
         }
         Ok(())
     }
@@ -150,7 +155,7 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         body: &mut Option<Bytes>,
         _: bool,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> pingora::Result<()> {
         if body.as_ref().is_some_and(|chunk| !chunk.is_empty()) {
             exchange.body_arrived(Instant::now());
@@ -162,50 +167,16 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         upstream: &mut RequestHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> pingora::Result<()> {
-        let (Some(passage), Some((_, route))) = (&exchange.passage, exchange.forward()) else {
-            return Ok(());
-        };
-        let request = session.req_header();
-        let fields = Fields(&request.headers);
-        let Some(target) = Target::of(request) else {
-            return Ok(());
-        };
-        let edits = forward::request_edits(&Attempt {
-            snapshot: &exchange.snapshot,
-            head: head(
-                request,
-                &target,
-                &fields,
-                client_ip(session),
-                &exchange.snapshot.identity,
-            ),
-            plan: &passage.plan,
-            deployment: passage.attempts.deployment(),
-            request_id: &exchange.request_id,
-            span_id: rand::rng().next_u64().max(1),
-            protocol: match request.version {
-                Version::HTTP_2 => "2 serin",
-                Version::HTTP_10 => "1.0 serin",
-                _ => "1.1 serin",
-            },
-        });
-        if let Some(target) = &passage.plan.target {
-            let uri = Uri::try_from(target.as_str());
-            upstream.set_uri(
-                uri.map_err(|e| Error::because(ErrorType::InternalError, "a rewritten path", e))?,
-            );
-        }
-        upstream.apply(edits.iter().chain(&route.request_edits));
-        Ok(())
+        outgoing::edit_request(session, upstream, exchange)
     }
 
     async fn upstream_response_filter(
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> pingora::Result<()> {
         // RFC 9110, section 15.2.2: only an answer to a request's Upgrade. Passed on, client and gateway would take what
         // follows for different things.
@@ -224,7 +195,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> pingora::Result<()> {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             // What follows is no body: it may be silent as long as it likes.
@@ -248,18 +219,17 @@ impl ProxyHttp for Proxy {
             cause: passage.attempts.cause(),
         };
         let https = is_https(session, exchange);
-        let edits = forward::response_edits(
+        let mut edits = forward::response_edits(
             &exchange.snapshot,
             &passage.plan,
             served,
             route.expose,
             https,
         );
-        response.apply(
-            edits
-                .iter()
-                .chain(&exchange.snapshot.routes[index].response_edits),
-        );
+        for edit in edits.drain(..) {
+            response.take(edit);
+        }
+        response.apply(&exchange.snapshot.routes[index].response_edits);
         Ok(())
     }
 
@@ -267,7 +237,7 @@ impl ProxyHttp for Proxy {
         &self,
         _: &mut Session,
         _: &HttpPeer,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
         mut e: Box<Error>,
     ) -> Box<Error> {
         let snapshot = &exchange.snapshot;
@@ -284,9 +254,13 @@ impl ProxyHttp for Proxy {
         _: &HttpPeer,
         session: &mut Session,
         mut e: Box<Error>,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
         reused: bool,
     ) -> Box<Error> {
+        if idle::rested_too_long(&e) {
+            // Nothing has been sent, and nobody has failed: pingora gets another connection.
+            return e;
+        }
         // A request that may have had effects is never sent twice, nor one whose answer has begun, nor one whose body
         // can no longer be replayed. What is left is a pooled connection that the upstream had already closed.
         let repeatable = session.response_written().is_none()
@@ -327,7 +301,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         e: &Error,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> FailToProxy {
         let status = status_of(e);
         if let Some(status) = status
@@ -347,22 +321,29 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, exchange: &mut Exchange) {
+    async fn logging(
+        &self,
+        session: &mut Session,
+        _: Option<&Error>,
+        exchange: &mut Box<Exchange>,
+    ) {
         if !session.is_body_done() {
             ClientConnection::current(ClientConnection::leave_unread);
         }
-        self.record(session, exchange);
+        let now = Instant::now();
+        self.record(session, exchange, now);
+        exchange.rest_upstream(now);
     }
 
     // The outcome record says it, once and with the deployment.
-    fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Box<Exchange>, _: &Error) -> bool {
         true
     }
 
     fn suppress_proxy_warn_log(
         &self,
         _: &Session,
-        _: &Exchange,
+        _: &Box<Exchange>,
         _: &Error,
         _: ProxyWarnLogContext,
     ) -> bool {
@@ -375,7 +356,7 @@ impl Proxy {
     async fn answer(
         &self,
         session: &mut Session,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
         answer: Answer,
     ) -> pingora::Result<()> {
         exchange.route = Some(answer.route);

@@ -10,12 +10,13 @@ use rand::Rng as _;
 
 use super::client::ClientConnection;
 use super::exchange::Exchange;
-use super::head::{Fields, Target, head};
+use super::head::{Fields, Target, forget_spelling, head};
 use super::http10;
 use crate::dispatch::{Dispatch, Refusal, dispatch};
 
 /// Bounds how long the rest of the exchange may take, and ends a connection that has had all its requests.
 pub(super) fn bound(session: &mut Session, exchange: &Exchange) {
+    forget_spelling(session.req_header_mut());
     let traffic = &exchange.snapshot.traffic;
     let spent = ClientConnection::current(|connection| {
         connection.begin_request();
@@ -70,7 +71,7 @@ pub(super) fn dispatched(session: &Session, exchange: &mut Exchange) -> (Dispatc
         .then(|| request.headers.get("x-request-id"))
         .flatten();
     exchange.request_id = told.cloned().unwrap_or_else(|| {
-        HeaderValue::try_from(random_id()).unwrap_or(HeaderValue::from_static("-"))
+        HeaderValue::from_bytes(&random_hex()).unwrap_or(HeaderValue::from_static("-"))
     });
     let host_required = request.version == Version::HTTP_11;
     let dispatch = dispatch(
@@ -83,10 +84,25 @@ pub(super) fn dispatched(session: &Session, exchange: &mut Exchange) -> (Dispatc
     (dispatch, target.absolute.then(|| target.origin_form()))
 }
 
-/// 128 random bits in hexadecimal.
 fn random_id() -> String {
-    let mut rng = rand::rng();
-    format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64())
+    random_hex().into_iter().map(char::from).collect()
+}
+
+/// 128 random bits in hexadecimal. By hand: it is needed for every request.
+fn random_hex() -> [u8; 32] {
+    let mut random = [0; 16];
+    rand::rng().fill_bytes(&mut random);
+    let mut digits = [0; 32];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(random) {
+        for (digit, half) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
+            *digit = if half < 10 {
+                b'0' + half
+            } else {
+                b'a' + half - 10
+            };
+        }
+    }
+    digits
 }
 
 /// The other end of the client's connection.

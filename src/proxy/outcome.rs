@@ -1,5 +1,7 @@
 //! What became of a request, from pingora's session and the exchange to the record.
 
+use std::time::Instant;
+
 use pingora::prelude::Session;
 
 use super::exchange::Exchange;
@@ -10,15 +12,9 @@ use crate::record::Outcome;
 
 impl Proxy {
     /// Counts what became of the request, and tells the access log.
-    pub(super) fn record(&self, session: &Session, exchange: &Exchange) {
+    pub(super) fn record(&self, session: &Session, exchange: &Exchange, now: Instant) {
         let request = session.req_header();
-        let fields = Fields(&request.headers);
-        let target = Target::of(request);
         let peer = client_ip(session);
-        let rules = &exchange.snapshot.identity;
-        let head = target
-            .as_ref()
-            .map(|target| head(request, target, &fields, peer, rules));
         let passage = exchange.passage.as_ref();
         let answered = passage.filter(|passage| passage.upstream_time.is_some());
         let outcome = Outcome {
@@ -36,20 +32,27 @@ impl Proxy {
             request_bytes: session.body_bytes_read() as u64,
             response_bytes: session.body_bytes_sent() as u64,
             upstream_time: passage.and_then(|passage| passage.upstream_time),
-            total_time: exchange.started.elapsed(),
+            total_time: now.saturating_duration_since(exchange.started),
             moment: exchange.moment,
             method: request.method.as_str(),
-            host: head.map_or("", |head| head.host()),
-            path: head.map_or("", |head| head.path),
+            host: "",
+            path: "",
             user_id: None,
             client: peer,
             request_id: exchange.request_id.to_str().unwrap_or_default(),
         };
         outcome.count();
-        // Who it was is read again only for the few records that are told.
+        // What was asked for, and by whom, is read again only for the few records that are told.
         if self.access_log.picks(&outcome) {
+            let (fields, target) = (Fields(&request.headers), Target::of(request));
+            let rules = &exchange.snapshot.identity;
+            let head = target
+                .as_ref()
+                .map(|target| head(request, target, &fields, peer, rules));
             let context = head.map(|head| rules.identify(&head)).unwrap_or_default();
             self.access_log.offer(&Outcome {
+                host: head.map_or("", |head| head.host()),
+                path: head.map_or("", |head| head.path),
                 user_id: context.user_id.as_deref(),
                 client: head.map_or(peer, |_| context.remote_address),
                 ..outcome

@@ -24,8 +24,9 @@ pub(super) fn peer(
     let options = &mut peer.options;
     options.connection_timeout = Some(within(policy.connect_timeout));
     options.total_connection_timeout = Some(within(policy.connect_timeout));
-    options.idle_timeout = Some(policy.idle_timeout);
+    // HTTP/1.1 connections rest under a deadline of our own (`super::idle`).
     if cluster.url.scheme() == Scheme::H2c {
+        options.idle_timeout = Some(policy.idle_timeout);
         options.read_timeout = Some(within(policy.response_timeout));
         options.set_http_version(2, 2);
         options.max_h2_streams = H2_STREAMS;

@@ -34,16 +34,29 @@ pub enum Unclean {
 /// Refuses what servers behind this one could read in two ways. HTTP/1.1 requires a host; HTTP/1.0 does not.
 pub fn check(head: &RequestHead<'_>, rules: &Rules, host_required: bool) -> Result<(), Unclean> {
     let headers = head.headers;
-    check_content_length(headers)?;
-    check_transfer_encoding(headers)?;
-    check_host(head, host_required)?;
-    let mut lookalike = false;
-    headers.visit_names(&mut |name| {
-        lookalike |= name.contains('_') && is_framing(&dashed(name));
+    // Most requests have none of these fields, and looking for each would cost more than looking at all once.
+    let (mut framed, mut connection, mut lookalike) = (false, false, false);
+    headers.visit_names(&mut |name| match name {
+        "content-length" | "transfer-encoding" => framed = true,
+        "connection" => connection = true,
+        name => lookalike |= has_underscore(name) && is_framing(&dashed(name)),
     });
+    if framed {
+        check_content_length(headers)?;
+        check_transfer_encoding(headers)?;
+    }
+    check_host(head, host_required)?;
     if lookalike {
         return Err(Unclean::FramingLookalike);
     }
+    if connection && names_protected(headers, rules) {
+        return Err(Unclean::ConnectionNamesProtected);
+    }
+    check_ids(head, rules)
+}
+
+/// Whether `Connection` names a header that identity or decision rests on.
+fn names_protected(headers: &dyn HeaderLookup, rules: &Rules) -> bool {
     let mut protected = false;
     headers.visit("connection", &mut |value| {
         for token in value.split(|&byte| byte == b',') {
@@ -51,10 +64,7 @@ pub fn check(head: &RequestHead<'_>, rules: &Rules, host_required: bool) -> Resu
             protected |= is_protected(&dashed(token.trim()), rules);
         }
     });
-    if protected {
-        return Err(Unclean::ConnectionNamesProtected);
-    }
-    check_ids(head, rules)
+    protected
 }
 
 fn check_content_length(headers: &dyn HeaderLookup) -> Result<(), Unclean> {
@@ -85,9 +95,7 @@ fn check_host(head: &RequestHead<'_>, required: bool) -> Result<(), Unclean> {
     let (mut count, mut clean) = (0, true);
     head.headers.visit("host", &mut |value| {
         count += 1;
-        clean &= value
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=:[]%".contains(byte))
+        clean &= value.iter().all(|&byte| IN_HOST[usize::from(byte)])
             && std::str::from_utf8(value).is_ok_and(is_host_and_port);
     });
     if count > 1 || !clean || (head.authority.is_empty() && required) {
@@ -95,6 +103,22 @@ fn check_host(head: &RequestHead<'_>, required: bool) -> Result<(), Unclean> {
     }
     Ok(())
 }
+
+/// Which octets a `Host` may have (RFC 3986, section 3.2.2, and the port's colon).
+const IN_HOST: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let (marks, mut index) = (b"-._~!$&'()*+;=:[]%", 0);
+    while index < marks.len() {
+        table[marks[index] as usize] = true;
+        index += 1;
+    }
+    table
+};
 
 /// Whether colons stand in brackets or before the port, and the port is none, empty (RFC 3986, section 3.2.3, allows
 /// it) or a number that a port can be.
@@ -134,8 +158,7 @@ fn check_ids(head: &RequestHead<'_>, rules: &Rules) -> Result<(), Unclean> {
 /// look-alikes with underscores.
 pub fn visit_forbidden(head: &RequestHead<'_>, rules: &Rules, remove: &mut dyn FnMut(HeaderName)) {
     head.headers.visit_names(&mut |name| {
-        let lookalike = name.contains('_');
-        let forbidden = if lookalike {
+        let forbidden = if has_underscore(name) {
             is_protected(&dashed(name), rules)
         } else if head.peer_trusted {
             false
@@ -177,6 +200,10 @@ fn is_forwarding(name: &str) -> bool {
         Some(b'f') => name == "forwarded",
         _ => false,
     }
+}
+
+fn has_underscore(name: &str) -> bool {
+    name.bytes().any(|byte| byte == b'_')
 }
 
 fn is_framing(name: &str) -> bool {

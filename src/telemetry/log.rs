@@ -54,6 +54,7 @@ impl LogControl {
         if let Err(error) = started {
             tracing::debug!(%error, "the log had been started already");
         }
+        log::set_max_level(others_level(logging.level));
         Self {
             json,
             targets: handle,
@@ -66,6 +67,17 @@ impl LogControl {
             .store(logging.format == LogFormat::Json, Ordering::Relaxed);
         // Fails only for a control whose log was not the one that was started.
         let _ = self.targets.reload(targets(logging.level));
+        log::set_max_level(others_level(logging.level));
+    }
+}
+
+/// What dependencies that write through the `log` crate need not even ask about: pingora would for dozens of lines a
+/// request.
+fn others_level(level: Level) -> log::LevelFilter {
+    match level {
+        Level::Error => log::LevelFilter::Error,
+        Level::Warn | Level::Info | Level::Debug => log::LevelFilter::Warn,
+        Level::Trace => log::LevelFilter::Debug,
     }
 }
 
@@ -95,7 +107,7 @@ fn targets(level: Level) -> Targets {
 mod tests {
     use tracing::Level as At;
 
-    use super::targets;
+    use super::{others_level, targets};
     use crate::config::Level;
 
     #[test]
@@ -119,5 +131,27 @@ mod tests {
         assert!(debug.would_enable("hyper", &At::WARN));
         let error = targets(Level::Error);
         assert!(!error.would_enable("serin", &At::WARN) && !error.would_enable("hyper", &At::WARN));
+    }
+
+    #[test]
+    fn nothing_is_kept_from_the_log_that_it_would_write() {
+        for level in [
+            Level::Error,
+            Level::Warn,
+            Level::Info,
+            Level::Debug,
+            Level::Trace,
+        ] {
+            let (asked, written) = (others_level(level), targets(level));
+            for (at, as_log) in [
+                (At::ERROR, log::Level::Error),
+                (At::WARN, log::Level::Warn),
+                (At::INFO, log::Level::Info),
+                (At::DEBUG, log::Level::Debug),
+                (At::TRACE, log::Level::Trace),
+            ] {
+                assert_eq!(written.would_enable("hyper", &at), as_log <= asked);
+            }
+        }
     }
 }

@@ -187,6 +187,23 @@ server: { shutdown_delay: 1ms, timeouts: { idle: 300ms, body_read: 300ms, header
 }
 
 #[tokio::test]
+async fn nobody_gets_a_pooled_connection_that_is_being_closed() {
+    let origin = Origin::start("origin").await;
+    let config = "
+services: { search: { stable: @origin, timeouts: { idle: 20ms }, retries: { attempts: 0 } } }
+routes: [{ path: /, service: search }]
+";
+    let gateway = Gateway::start(fill(config, [&origin])).await;
+    // Every pause is about as long as a connection may rest, so that some requests come at that very moment; a POST that
+    // had been sent could not be sent again.
+    for turn in 0..150 {
+        for_a_while(20 + turn % 25).await;
+        gateway.send(post("/", "x")).await.assert_from("origin");
+    }
+    assert!(origin.connections() > 1, "no connection was ever closed");
+}
+
+#[tokio::test]
 async fn a_pooled_connection_is_closed_when_it_has_been_idle() {
     let (listener, url) = listen().await;
     let config = format!(

@@ -1,0 +1,225 @@
+//! How long a connection to an upstream may rest in pingora's pool (`timeouts.idle`).
+//!
+//! pingora would set a timer whenever a connection goes back to its pool, which costs more than all of a request's
+//! decision. Instead, connections that rest are entered here by their socket's number, and when the time of one is over
+//! the worker's sweep shuts its socket down: pingora takes that for the upstream's doing and forgets the connection.
+//!
+//! As with [`super::deadlines`], everything here belongs to one worker's thread. A socket's number may have gone to
+//! another connection by then, so an entry knows whether the connection that it is for still exists.
+
+use std::cell::RefCell;
+use std::os::fd::RawFd;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use nix::sys::socket::{Shutdown, shutdown};
+use pingora::ErrorType;
+use pingora::prelude::Error;
+use pingora::protocols::{Digest, SocketDigest};
+
+thread_local! {
+    static RESTING: RefCell<Resting> = RefCell::default();
+}
+
+/// What an attempt fails with whose connection was shut down a moment ago, when pingora had not noticed yet.
+const RESTED_TOO_LONG: ErrorType = ErrorType::new("IdleConnectionExpired");
+
+/// The connections that rest, by their sockets' numbers.
+#[derive(Default)]
+struct Resting {
+    entries: Vec<Option<Entry>>,
+    /// No entry's time is over before this.
+    first: Option<Instant>,
+}
+
+struct Entry {
+    connection: Weak<SocketDigest>,
+    until: Instant,
+    over: bool,
+}
+
+/// A connection to an upstream that a request has for itself.
+#[derive(Debug)]
+pub struct Upstream {
+    socket: RawFd,
+    /// pingora's stream owns it: gone means closed.
+    connection: Weak<SocketDigest>,
+}
+
+impl Upstream {
+    /// Notes that a request has got a connection, a new one or one that rested. Fails, to be asked for another one, if
+    /// that has just been shut down: not an octet of the request has been sent by then.
+    pub fn taken(socket: RawFd, digest: Option<&Digest>) -> pingora::Result<Self> {
+        let digest = digest.and_then(|digest| digest.socket_digest.as_ref());
+        let connection = digest.map(Arc::downgrade).unwrap_or_default();
+        let entry = RESTING.with_borrow_mut(|resting| resting.place(socket).and_then(Option::take));
+        let over = entry.is_some_and(|entry| entry.over && entry.connection.ptr_eq(&connection));
+        if over {
+            let mut error = Error::explain(RESTED_TOO_LONG, "it rested too long");
+            error.set_retry(true);
+            return Err(error);
+        }
+        Ok(Self { socket, connection })
+    }
+
+    /// Notes that the request has done with it: if it has not been closed, it is in the pool now.
+    pub fn rest(self, until: Instant) {
+        if self.connection.strong_count() == 0 {
+            return;
+        }
+        RESTING.with_borrow_mut(|resting| {
+            resting.first = Some(resting.first.map_or(until, |first| first.min(until)));
+            let entry = Entry {
+                connection: self.connection,
+                until,
+                over: false,
+            };
+            if let Some(place) = resting.place(self.socket) {
+                *place = Some(entry);
+            }
+        });
+    }
+}
+
+/// Whether an attempt failed because its connection had just been shut down here.
+pub fn rested_too_long(error: &Error) -> bool {
+    *error.etype() == RESTED_TOO_LONG
+}
+
+/// Shuts down what has rested for too long.
+pub fn expire(now: Instant) {
+    RESTING.with_borrow_mut(|resting| resting.expire(now));
+}
+
+impl Resting {
+    fn place(&mut self, socket: RawFd) -> Option<&mut Option<Entry>> {
+        let index = usize::try_from(socket).ok()?;
+        if index >= self.entries.len() {
+            self.entries.resize_with(index + 1, || None);
+        }
+        self.entries.get_mut(index)
+    }
+
+    fn expire(&mut self, now: Instant) {
+        if self.first.is_none_or(|first| now < first) {
+            return;
+        }
+        let mut first = None;
+        for (socket, place) in (0..).zip(&mut self.entries) {
+            let Some(entry) = place else {
+                continue;
+            };
+            if entry.connection.strong_count() == 0 {
+                *place = None;
+            } else if !entry.over && entry.until <= now {
+                entry.over = true;
+                // An error is a socket that its peer has already reset.
+                let _ = shutdown(socket, Shutdown::Both);
+            } else if !entry.over {
+                first = Some(first.map_or(entry.until, |first: Instant| first.min(entry.until)));
+            }
+        }
+        self.first = first;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Read as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::{AsRawFd as _, RawFd};
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use pingora::protocols::{Digest, SocketDigest};
+
+    use super::{Upstream, expire, rested_too_long};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A connection as pingora has it: a socket, and a digest that lives as long.
+    struct Connection {
+        socket: TcpStream,
+        digest: Digest,
+    }
+
+    impl Connection {
+        fn open(listener: &TcpListener) -> Self {
+            let address = listener.local_addr().expect("an address");
+            let socket = TcpStream::connect(address).expect("a connection");
+            socket.set_nonblocking(true).expect("an open socket");
+            let digest = Digest {
+                socket_digest: Some(Arc::new(SocketDigest::from_raw_fd(socket.as_raw_fd()))),
+                ..Digest::default()
+            };
+            Self { socket, digest }
+        }
+
+        fn taken(&self) -> pingora::Result<Upstream> {
+            self.taken_as(self.socket.as_raw_fd())
+        }
+
+        fn taken_as(&self, socket: RawFd) -> pingora::Result<Upstream> {
+            Upstream::taken(socket, Some(&self.digest))
+        }
+
+        fn rest(&self, until: Instant) {
+            self.taken().expect("an open connection").rest(until);
+        }
+
+        fn is_open(&mut self) -> bool {
+            match self.socket.read(&mut [0]) {
+                Ok(0) => false,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => true,
+                other => panic!("neither open nor closed: {other:?}"),
+            }
+        }
+    }
+
+    fn listener() -> TcpListener {
+        TcpListener::bind("127.0.0.1:0").expect("a listener")
+    }
+
+    #[test]
+    fn what_rests_too_long_is_shut_down_and_nobody_gets_it() {
+        let (listener, start) = (listener(), Instant::now());
+        let (mut rests, mut later, mut used) = (
+            Connection::open(&listener),
+            Connection::open(&listener),
+            Connection::open(&listener),
+        );
+        rests.rest(start + SECOND);
+        later.rest(start + 3 * SECOND);
+        used.rest(start + SECOND);
+        let in_use = used.taken().expect("an open connection");
+        expire(start + SECOND / 2);
+        assert!(rests.is_open());
+        expire(start + 2 * SECOND);
+        assert!(!rests.is_open() && later.is_open() && used.is_open());
+        let error = rests.taken().expect_err("a connection that is shut down");
+        assert!(rested_too_long(&error) && error.retry());
+        in_use.rest(start + 4 * SECOND);
+        expire(start + 3 * SECOND);
+        assert!(!later.is_open() && used.is_open());
+        expire(start + 4 * SECOND);
+        assert!(!used.is_open());
+    }
+
+    #[test]
+    fn a_number_that_has_gone_to_another_connection_is_left_alone() {
+        let (listener, start) = (listener(), Instant::now());
+        let (old, mut new) = (Connection::open(&listener), Connection::open(&listener));
+        let number = new.socket.as_raw_fd();
+        // As if the old one had had the new one's number.
+        let resting = old.taken_as(number).expect("an open connection");
+        resting.rest(start + SECOND);
+        drop(old);
+        expire(start + 2 * SECOND);
+        assert!(new.is_open());
+        // One that was shut down is no reason to refuse its successor, either.
+        new.rest(start + 3 * SECOND);
+        expire(start + 3 * SECOND);
+        let successor = Connection::open(&listener);
+        assert!(successor.taken_as(number).is_ok());
+    }
+}

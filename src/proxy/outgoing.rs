@@ -1,0 +1,62 @@
+//! From what was decided to the request that goes upstream.
+
+use http::{Uri, Version};
+use pingora::ErrorType;
+use pingora::http::RequestHeader;
+use pingora::prelude::{Error, Session};
+use rand::Rng as _;
+
+use super::exchange::Exchange;
+use super::head::{Fields, Target, edit, head};
+use super::intake::client_ip;
+use crate::edit::HeaderSink as _;
+use crate::forward::{self, Attempt};
+
+/// Edits the request that one attempt sends upstream: target, Serin's own header fields, then the route's.
+pub(super) fn edit_request(
+    session: &Session,
+    upstream: &mut RequestHeader,
+    exchange: &Exchange,
+) -> pingora::Result<()> {
+    let (Some(passage), Some((_, route))) = (&exchange.passage, exchange.forward()) else {
+        return Ok(());
+    };
+    let request = session.req_header();
+    let fields = Fields(&request.headers);
+    let Some(target) = Target::of(request) else {
+        return Ok(());
+    };
+    let rewritten = passage.plan.target.as_deref().map(Uri::try_from);
+    let rewritten = rewritten
+        .transpose()
+        .map_err(|e| Error::because(ErrorType::InternalError, "a rewritten path", e))?;
+    let mut edits = forward::request_edits(&Attempt {
+        snapshot: &exchange.snapshot,
+        head: head(
+            request,
+            &target,
+            &fields,
+            client_ip(session),
+            &exchange.snapshot.identity,
+        ),
+        plan: &passage.plan,
+        deployment: passage.attempts.deployment(),
+        request_id: &exchange.request_id,
+        span_id: rand::rng().next_u64().max(1),
+        protocol: match request.version {
+            Version::HTTP_2 => "2 serin",
+            Version::HTTP_10 => "1.0 serin",
+            _ => "1.1 serin",
+        },
+    });
+    edit(upstream, |parts| {
+        if let Some(uri) = rewritten {
+            parts.uri = uri;
+        }
+        for edit in edits.drain(..) {
+            parts.headers.take(edit);
+        }
+        parts.headers.apply(&route.request_edits);
+    });
+    Ok(())
+}
