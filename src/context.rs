@@ -23,6 +23,8 @@ pub enum Field {
     Now,
     /// A property of `identity.properties`.
     Property(Slot),
+    /// What is the same for every request and stands in the rule itself; no context has it.
+    Constant,
 }
 
 /// A point in time that is handed to the decision; nothing below reads a clock.
@@ -57,15 +59,56 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The text of a field; `None` for the fields that are not text ([`Field::RemoteAddress`], [`Field::Now`]).
+    /// The text of a field; `None` for those that are not text of the user's ([`Field::RemoteAddress`],
+    /// [`Field::Now`], [`Field::Constant`]).
     pub fn text(&self, field: Field) -> Option<&str> {
         let value = match field {
             Field::UserId => &self.user_id,
             Field::SessionId => &self.session_id,
             Field::Property(slot) => self.properties.get(usize::from(slot.0))?,
-            Field::RemoteAddress | Field::Now => return None,
+            Field::RemoteAddress | Field::Now | Field::Constant => return None,
         };
         value.as_deref().filter(|text| !text.is_empty())
+    }
+}
+
+/// An address as text, written without allocation.
+#[derive(Clone, Copy, Debug)]
+pub struct AddressText {
+    octets: [u8; Self::LONGEST],
+    length: usize,
+}
+
+impl AddressText {
+    /// An IPv6 address that ends with an IPv4 one: eight groups, the last two as four decimal numbers.
+    const LONGEST: usize = 45;
+
+    /// Writes an address.
+    pub fn of(address: IpAddr) -> Self {
+        use fmt::Write as _;
+        let mut text = Self {
+            octets: [0; Self::LONGEST],
+            length: 0,
+        };
+        // No address is longer than there is room, so writing cannot fail.
+        let _ = write!(text, "{address}");
+        text
+    }
+
+    /// What was written.
+    pub fn as_str(&self) -> &str {
+        let written = self.octets.get(..self.length).unwrap_or_default();
+        std::str::from_utf8(written).unwrap_or_default()
+    }
+}
+
+impl fmt::Write for AddressText {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        let end = self.length + part.len();
+        let room = self.octets.get_mut(self.length..end).ok_or(fmt::Error)?;
+        room.copy_from_slice(part.as_bytes());
+        self.length = end;
+        Ok(())
     }
 }
 

@@ -15,7 +15,7 @@ use serin::config::Config;
 use serin::context::{Context, Field, Slot};
 use serin::decide::decide;
 use serin::engine::condition::{Condition, Constraint, Operator};
-use serin::engine::{About, CanaryUrl, Flag, Ring, Rollout, Stickiness, Variant, Variants};
+use serin::engine::{CanaryUrl, Flag, Ring, Rollout, Stickiness, Variant, Variants};
 use serin::flag::Share;
 use serin::snapshot::assemble::assemble;
 use serin::snapshot::offline::{Offline, Unread};
@@ -161,8 +161,6 @@ fn flag(name: &str, percent: u16) -> Flag {
         ),
     };
     Flag {
-        name: name.into(),
-        enabled: true,
         rings: vec![
             ring("team", test(Field::UserId, "userId", "in", &team), 10_000),
             ring(
@@ -171,9 +169,7 @@ fn flag(name: &str, percent: u16) -> Flag {
                 percent * 100,
             ),
         ],
-        variants: None,
-        url: None,
-        about: About::default(),
+        ..Flag::new(name)
     }
 }
 
@@ -182,6 +178,8 @@ fn variant_of(name: &str) -> Variant {
         name: name.into(),
         weight: 500,
         url: (name == "canary").then(|| CanaryUrl::Allowed(url("http://127.0.0.1:9001"))),
+        service: None,
+        payload: None,
     }
 }
 

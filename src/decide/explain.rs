@@ -5,8 +5,10 @@ use std::fmt;
 use super::{Decision, Reason};
 use crate::canary::ReasonKind;
 use crate::engine::condition::Condition;
-use crate::engine::trace::{Bucket, Draw, FlagRecord, Purpose, RingRecord, Seen, Step, Verdict};
-use crate::engine::{CanaryUrl, Flag, Variants};
+use crate::engine::trace::{
+    Bucket, DependencyRecord, Draw, FlagRecord, Purpose, RingRecord, Seen, Step, Verdict,
+};
+use crate::engine::{CanaryUrl, Flag, Origin, Variants};
 use crate::flag::Share;
 use crate::snapshot::{DeploymentIndex, Service};
 
@@ -117,8 +119,11 @@ fn write_flag(f: &mut fmt::Formatter<'_>, record: &FlagRecord<'_>) -> fmt::Resul
         (false, false) => "off, it is disabled",
     };
     writeln!(f, "flag {}: {state}", record.flag.name)?;
+    for dependency in &record.dependencies {
+        write_dependency(f, dependency)?;
+    }
     for ring in &record.rings {
-        write_ring(f, ring)?;
+        write_ring(f, record.flag, ring)?;
     }
     if let Some((variants, draw)) = record.draw {
         write_draw(f, variants, draw)?;
@@ -138,15 +143,51 @@ fn leads_to<'a>(record: &FlagRecord<'a>) -> Option<&'a CanaryUrl> {
     variant.and_then(|variant| variant.url.as_ref())
 }
 
-fn write_ring(f: &mut fmt::Formatter<'_>, record: &RingRecord<'_>) -> fmt::Result {
-    let holds = record.verdict.holds();
+/// The flag that another depends on, in one line, with the strategy that turned it on.
+fn write_dependency(f: &mut fmt::Formatter<'_>, record: &DependencyRecord<'_>) -> fmt::Result {
+    let dependency = record.dependency;
+    let wanted = if dependency.enabled { "on" } else { "off" };
+    write!(f, "  depends on {} being {wanted}", dependency.name)?;
+    for (index, variant) in dependency.variants.iter().enumerate() {
+        let word = if index == 0 { "with" } else { "or" };
+        write!(f, " {word} {variant:?}")?;
+    }
+    write!(f, ": {}", yes(record.met))?;
+    let Some(parent) = &record.parent else {
+        let why = dependency.parent.as_ref().err().copied();
+        return writeln!(f, ", {}", why.unwrap_or_default());
+    };
+    let evaluation = parent.evaluation;
+    f.write_str(if evaluation.on {
+        ", it is on"
+    } else {
+        ", it is off"
+    })?;
+    if let Some(ring) = evaluation.ring.and_then(|ring| parent.flag.rings.get(ring)) {
+        write!(f, " by {} {:?}", kind(parent.flag), ring.name)?;
+    }
+    if let Some(variant) = evaluation.variant.and_then(|at| parent.flag.variant(at)) {
+        write!(f, " with {:?}", variant.name)?;
+    }
+    writeln!(f)
+}
+
+/// What the audiences of a flag are called where it is kept.
+fn kind(flag: &Flag) -> &'static str {
+    match flag.origin {
+        Origin::Local => "ring",
+        Origin::Unleash(_) => "strategy",
+    }
+}
+
+fn write_ring(f: &mut fmt::Formatter<'_>, flag: &Flag, record: &RingRecord<'_>) -> fmt::Result {
+    let (kind, name) = (kind(flag), &record.ring.name);
+    let holds = yes(record.verdict.holds());
     match record.purpose {
-        Purpose::Decide => writeln!(f, "  ring {:?}: {}", record.ring.name, yes(holds))?,
+        Purpose::Decide => writeln!(f, "  {kind} {name:?}: {holds}")?,
         Purpose::Compare => writeln!(
             f,
-            "  ring {:?}, asked whether it holds anyway: {}",
-            record.ring.name,
-            yes(holds)
+            "  {kind} {name:?}, asked whether it holds anyway: {holds}"
         )?,
     }
     if let Some(step) = &record.condition {
@@ -259,6 +300,13 @@ fn write_draw(f: &mut fmt::Formatter<'_>, variants: &Variants, draw: Draw<'_>) -
         variant.map_or("", |variant| &*variant.name)
     };
     match draw {
+        Draw::Override(variant) => {
+            writeln!(
+                f,
+                "  variant {:?}: an override names the user",
+                name(variant)
+            )
+        }
         Draw::Only(variant) => writeln!(f, "  variant {:?}: the only one", name(variant)),
         Draw::Ticket {
             id,

@@ -23,7 +23,7 @@ pub fn variant_ticket(group: &str, id: &str, total_weight: u32) -> u32 {
 }
 
 impl Variants {
-    /// The variant that a ticket belongs to: tickets are dealt out in name order, each variant taking its weight.
+    /// The variant that a ticket belongs to: tickets are dealt out in the order of the list, each variant taking its weight.
     pub fn by_ticket(&self, ticket: u32) -> Option<usize> {
         let mut dealt = 0_u32;
         self.list().iter().position(|variant| {

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use crate::context::{Field, Moment};
 use crate::engine::Segment;
 
-pub use compile::{ConstraintError, Problem};
+pub use compile::{ConstraintError, Problem, network};
 pub use operator::Operator;
 
 /// A condition over the context.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Condition {
     /// All of these; of none: always.
     All(Vec<Condition>),
@@ -27,10 +27,25 @@ pub enum Condition {
     Segment(Arc<Segment>),
     /// One field passes one test.
     Test(Constraint),
+    /// A test of what is the same for every request: it was settled when it was compiled.
+    Settled(Box<Settled>),
+    /// Never, and why: what could not be compiled, or would hold by chance.
+    Never(Box<str>),
+}
+
+/// A test of something that is the same for every request (Unleash's `environment`, `appName`, the host's name).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settled {
+    /// The test; its field is [`Field::Constant`].
+    pub constraint: Constraint,
+    /// What it saw.
+    pub value: Option<Box<str>>,
+    /// Whether it passed.
+    pub held: bool,
 }
 
 /// One test of one field.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Constraint {
     /// What is looked at.
     pub field: Field,
@@ -53,9 +68,9 @@ pub enum Test {
     EndsWith(Texts),
     /// Contains one of these.
     Contains(Texts),
-    /// An address in one of these networks (`remoteAddress` only).
+    /// An address in one of these networks.
     Within(Vec<ipnet::IpNet>),
-    /// An address in none of these networks (`remoteAddress` only).
+    /// An address in none of these networks, or missing.
     NotWithin(Vec<ipnet::IpNet>),
     /// Compares as a number.
     Number(Compare, f64),
@@ -65,6 +80,24 @@ pub enum Test {
     Semver(Compare, semver::Version),
     /// Matches an expression somewhere, as in Unleash's REGEX.
     Matches(regex::Regex),
+}
+
+/// Expressions are the same when they are written the same.
+impl PartialEq for Test {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::In(a), Self::In(b)) | (Self::NotIn(a), Self::NotIn(b)) => a == b,
+            (Self::StartsWith(a), Self::StartsWith(b))
+            | (Self::EndsWith(a), Self::EndsWith(b))
+            | (Self::Contains(a), Self::Contains(b)) => a == b,
+            (Self::Within(a), Self::Within(b)) | (Self::NotWithin(a), Self::NotWithin(b)) => a == b,
+            (Self::Number(how, a), Self::Number(so, b)) => how == so && a == b,
+            (Self::Date(how, a), Self::Date(so, b)) => how == so && a == b,
+            (Self::Semver(how, a), Self::Semver(so, b)) => how == so && a == b,
+            (Self::Matches(a), Self::Matches(b)) => a.as_str() == b.as_str(),
+            _ => false,
+        }
+    }
 }
 
 /// How two values must compare.

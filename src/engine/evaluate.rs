@@ -1,8 +1,8 @@
 //! Whether a flag is on for a user, by which ring, and with which variant. Pure, and without allocation.
 
 use super::bucket::{rollout_position, variant_ticket};
-use super::trace::{Bucket, Draw, Purpose, Trace, Verdict};
-use super::{Flag, Ring, Rollout, Stickiness, Variants};
+use super::trace::{Bucket, Draw, Id, Purpose, Silent, Trace, Verdict};
+use super::{Dependency, Flag, Ring, Rollout, Stickiness, Variant, Variants};
 use crate::context::{Context, Field, Moment};
 use crate::flag::Share;
 
@@ -26,11 +26,20 @@ pub struct Evaluation {
 pub struct VariantRef {
     /// The ring whose own variants are meant; `None`: the flag's.
     pub ring: Option<usize>,
-    /// The position in name order.
+    /// The position in the list.
     pub index: usize,
 }
 
 impl Flag {
+    /// The variant that a reference points to.
+    pub fn variant(&self, at: VariantRef) -> Option<&Variant> {
+        let variants = match at.ring {
+            Some(ring) => self.rings.get(ring)?.variants.as_ref(),
+            None => self.variants.as_ref(),
+        };
+        variants?.list().get(at.index)
+    }
+
     /// Evaluates the flag for a user. The first ring that holds decides.
     pub fn evaluate<'a, T: Trace<'a>>(
         &'a self,
@@ -39,8 +48,38 @@ impl Flag {
         trace: &mut T,
     ) -> Evaluation {
         trace.flag(self);
-        let evaluation = self.ask_rings(context, moment, trace);
+        let evaluation = if self.enabled {
+            self.ask(context, moment, trace)
+        } else {
+            Evaluation::default()
+        };
         trace.settled(evaluation);
+        evaluation
+    }
+
+    /// Dependencies first, then the rings.
+    fn ask<'a, T: Trace<'a>>(
+        &'a self,
+        context: &'a Context<'_>,
+        moment: Moment,
+        trace: &mut T,
+    ) -> Evaluation {
+        let mut randomised = false;
+        for dependency in &self.dependencies {
+            trace.dependency(dependency);
+            let (met, parent) = dependency.ask(context, moment, trace);
+            trace.depended(met);
+            randomised |= parent.randomised;
+            if !met {
+                return Evaluation {
+                    randomised,
+                    missing_id: parent.missing_id,
+                    ..Evaluation::default()
+                };
+            }
+        }
+        let mut evaluation = self.ask_rings(context, moment, trace);
+        evaluation.randomised |= randomised;
         evaluation
     }
 
@@ -51,9 +90,6 @@ impl Flag {
         trace: &mut T,
     ) -> Evaluation {
         let mut evaluation = Evaluation::default();
-        if !self.enabled {
-            return evaluation;
-        }
         for (index, ring) in self.rings.iter().enumerate() {
             trace.ring(index, ring, Purpose::Decide);
             let verdict = ring.ask(context, moment, trace);
@@ -62,10 +98,10 @@ impl Flag {
                 Verdict::Unmet | Verdict::Nobody => {}
                 Verdict::NoId => evaluation.missing_id = true,
                 Verdict::Missed(_) => evaluation.randomised = true,
-                Verdict::Everybody => return self.on(index, ring, false, context, trace),
+                Verdict::Everybody => return self.on(index, false, context, moment, trace),
                 Verdict::Hit(_) => {
                     let anyway = self.holds_anyway(index + 1, context, moment, trace);
-                    return self.on(index, ring, !anyway, context, trace);
+                    return self.on(index, !anyway, context, moment, trace);
                 }
             }
         }
@@ -92,13 +128,13 @@ impl Flag {
         })
     }
 
-    /// The flag is on by `ring`: that ring's variants, or else the flag's, say what the user gets.
+    /// The flag is on by the ring at `index`: that ring's variants, or else the flag's, say what the user gets.
     fn on<'a, T: Trace<'a>>(
         &'a self,
         index: usize,
-        ring: &'a Ring,
         by_percentage: bool,
         context: &'a Context<'_>,
+        moment: Moment,
         trace: &mut T,
     ) -> Evaluation {
         let mut evaluation = Evaluation {
@@ -107,12 +143,16 @@ impl Flag {
             randomised: by_percentage,
             ..Evaluation::default()
         };
-        let (owner, variants) = match (&ring.variants, &self.variants) {
+        let own = self
+            .rings
+            .get(index)
+            .and_then(|ring| ring.variants.as_ref());
+        let (owner, variants) = match (own, &self.variants) {
             (Some(own), _) => (Some(index), own),
             (None, Some(shared)) => (None, shared),
             (None, None) => return evaluation,
         };
-        let draw = variants.draw(context);
+        let draw = variants.draw(context, moment);
         trace.draw(variants, draw);
         evaluation.variant = draw
             .variant()
@@ -120,6 +160,35 @@ impl Flag {
         evaluation.randomised |= matches!(draw, Draw::Ticket { .. });
         evaluation.missing_id = matches!(draw, Draw::NoId);
         evaluation
+    }
+}
+
+impl Dependency {
+    /// Whether the other flag stands as is wanted, and what it says of the user.
+    fn ask<'a, T: Trace<'a>>(
+        &'a self,
+        context: &'a Context<'_>,
+        moment: Moment,
+        trace: &mut T,
+    ) -> (bool, Evaluation) {
+        let Ok(parent) = &self.parent else {
+            return (false, Evaluation::default());
+        };
+        let evaluation = parent.evaluate(context, moment, trace);
+        let met = evaluation.on == self.enabled
+            && (!evaluation.on || self.wants_variant(parent, evaluation));
+        (met, evaluation)
+    }
+
+    /// As Unleash's engine has it: a flag that is on and has no variants meets every wish.
+    fn wants_variant(&self, parent: &Flag, evaluation: Evaluation) -> bool {
+        if self.variants.is_empty() {
+            return true;
+        }
+        match evaluation.variant.and_then(|at| parent.variant(at)) {
+            Some(variant) => self.variants.contains(&variant.name),
+            None => !evaluation.missing_id,
+        }
     }
 }
 
@@ -146,7 +215,7 @@ impl Rollout {
             (Share::ALL, id) if id.is_some() || !self.needs_id => Verdict::Everybody,
             (_, None) => Verdict::NoId,
             (share, Some(id)) => {
-                let position = rollout_position(&self.group, id);
+                let position = id.with_text(|id| rollout_position(&self.group, id));
                 let bucket = Bucket { id, position };
                 if position < share.hundredths() {
                     Verdict::Hit(bucket)
@@ -160,14 +229,20 @@ impl Rollout {
 
 impl Variants {
     /// Chooses for a user: always the same, or not at all.
-    fn draw<'a>(&self, context: &'a Context<'_>) -> Draw<'a> {
+    fn draw<'a>(&'a self, context: &'a Context<'_>, moment: Moment) -> Draw<'a> {
+        let mut overrides = self.overrides().iter();
+        if let Some(named) =
+            overrides.find(|named| named.condition.holds(context, moment, &mut Silent))
+        {
+            return Draw::Override(named.variant);
+        }
         if let Some(only) = self.only() {
             return Draw::Only(only);
         }
         let Some(id) = self.stickiness().id(context) else {
             return Draw::NoId;
         };
-        let ticket = variant_ticket(self.group(), id, self.total_weight());
+        let ticket = id.with_text(|id| variant_ticket(self.group(), id, self.total_weight()));
         match self.by_ticket(ticket) {
             Some(variant) => Draw::Ticket {
                 id,
@@ -182,12 +257,18 @@ impl Variants {
 
 impl Stickiness {
     /// The ID that is hashed.
-    pub fn id<'a>(self, context: &'a Context<'_>) -> Option<&'a str> {
+    pub fn id<'a>(self, context: &'a Context<'_>) -> Option<Id<'a>> {
         match self {
             Self::Default => context
                 .text(Field::UserId)
-                .or_else(|| context.text(Field::SessionId)),
-            Self::Field(field) => context.text(field),
+                .or_else(|| context.text(Field::SessionId))
+                .map(Id::Text),
+            Self::Field(Field::RemoteAddress) => {
+                let address = context.remote_address.to_canonical();
+                (!address.is_unspecified()).then_some(Id::Address(address))
+            }
+            Self::Field(field) => context.text(field).map(Id::Text),
+            Self::Nothing => None,
         }
     }
 

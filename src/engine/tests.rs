@@ -8,17 +8,17 @@ use unleash_yggdrasil::{ClientFeatures, Context as TheirContext, EngineState};
 use super::bucket::rollout_position;
 use super::condition::{Condition, Constraint, Operator};
 use super::trace::Silent;
-use super::{About, Flag, Ring, Rollout, Stickiness, Variant, Variants};
+use super::{Flag, Ring, Rollout, Stickiness, Variant, Variants};
 use crate::context::{Context, Field, Moment, Slot};
 use crate::flag::Share;
 
 const GROUPS: [&str; 4] = ["search.ranker-v2", "g", "Gruppe — ä", "checkout:beta 2"];
 
 /// A numbered stream of numbers, always the same one (splitmix64).
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
+    pub(super) fn roll(&mut self, sides: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -26,11 +26,11 @@ impl Dice {
         ((z ^ (z >> 31)) % sides as u64) as usize
     }
 
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+    pub(super) fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
         from[self.roll(from.len())]
     }
 
-    fn word(&mut self, alphabet: &[&str], longest: usize) -> String {
+    pub(super) fn word(&mut self, alphabet: &[&str], longest: usize) -> String {
         (0..=self.roll(longest))
             .map(|_| self.pick(alphabet))
             .collect()
@@ -67,17 +67,13 @@ fn rollout(group: &str, hundredths: u16) -> Rollout {
 
 fn flag(condition: Condition, rollout: Rollout, variants: Option<Variants>) -> Flag {
     Flag {
-        name: "flag".into(),
-        enabled: true,
         rings: vec![Ring {
             name: "ring".into(),
             condition,
             rollout,
             variants,
         }],
-        variants: None,
-        url: None,
-        about: About::default(),
+        ..Flag::new("flag")
     }
 }
 
@@ -170,6 +166,8 @@ fn variants_fall_to_the_same_users() {
                 name: (*name).into(),
                 weight: *weight,
                 url: None,
+                service: None,
+                payload: None,
             });
             let sticky = Stickiness::Field(Field::UserId);
             let variants = Variants::new(list.collect(), Arc::from(group), sticky);

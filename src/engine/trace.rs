@@ -1,17 +1,22 @@
 //! What an evaluation can be watched by. One code path serves both: deciding watches with [`Silent`], which compiles to
 //! nothing, and explaining with [`Recorder`].
 
+use std::fmt;
 use std::net::IpAddr;
 
 use super::condition::{Condition, Constraint};
 use super::evaluate::Evaluation;
-use super::{Flag, Ring, Variants};
-use crate::context::Moment;
+use super::{Dependency, Flag, Ring, Variants};
+use crate::context::{AddressText, Moment};
 
 /// Is told every step of an evaluation, in the order in which they are taken.
 pub trait Trace<'a> {
     /// A flag is asked.
     fn flag(&mut self, _flag: &'a Flag) {}
+    /// A flag that it depends on is asked: that one's steps follow, if there is such a flag.
+    fn dependency(&mut self, _dependency: &'a Dependency) {}
+    /// The dependency is settled.
+    fn depended(&mut self, _met: bool) {}
     /// A ring of it is asked.
     fn ring(&mut self, _index: usize, _ring: &'a Ring, _purpose: Purpose) {}
     /// A condition with parts is looked into.
@@ -68,11 +73,43 @@ pub enum Verdict<'a> {
     Everybody,
 }
 
+/// What is hashed for a user.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Id<'a> {
+    /// A text of the context.
+    Text(&'a str),
+    /// The client's address, as text.
+    Address(IpAddr),
+}
+
+impl Id<'_> {
+    /// Does something with the text that is hashed.
+    pub fn with_text<R>(self, act: impl FnOnce(&str) -> R) -> R {
+        match self {
+            Self::Text(text) => act(text),
+            Self::Address(address) => act(AddressText::of(address).as_str()),
+        }
+    }
+}
+
+impl fmt::Display for Id<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.with_text(|text| f.write_str(text))
+    }
+}
+
+/// The text in quotes.
+impl fmt::Debug for Id<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.with_text(|text| write!(f, "{text:?}"))
+    }
+}
+
 /// Where an ID stands in a rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket<'a> {
     /// What was hashed.
-    pub id: &'a str,
+    pub id: Id<'a>,
     /// In hundredths of a percent, 0 to 9,999.
     pub position: u16,
 }
@@ -80,12 +117,14 @@ pub struct Bucket<'a> {
 /// How a variant was chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Draw<'a> {
+    /// An override gives the user this one.
+    Override(usize),
     /// Only this one can be had.
     Only(usize),
     /// The ID drew a ticket.
     Ticket {
         /// What was hashed.
-        id: &'a str,
+        id: Id<'a>,
         /// 1 to the total weight.
         ticket: u32,
         /// The variant it belongs to.
@@ -106,7 +145,9 @@ impl Draw<'_> {
     /// The variant chosen.
     pub fn variant(self) -> Option<usize> {
         match self {
-            Self::Only(variant) | Self::Ticket { variant, .. } => Some(variant),
+            Self::Override(variant) | Self::Only(variant) | Self::Ticket { variant, .. } => {
+                Some(variant)
+            }
             Self::NoId => None,
         }
     }
@@ -122,6 +163,8 @@ impl Trace<'_> for Silent {}
 #[derive(Debug, Default)]
 pub struct Recorder<'a> {
     flags: Vec<FlagRecord<'a>>,
+    /// Flags that are being asked: one, and the one that it depends on.
+    asked: Vec<FlagRecord<'a>>,
     /// Conditions entered and not yet settled, the innermost last.
     open: Vec<(&'a Condition, Vec<Step<'a>>)>,
 }
@@ -131,12 +174,25 @@ pub struct Recorder<'a> {
 pub struct FlagRecord<'a> {
     /// Which one.
     pub flag: &'a Flag,
+    /// The flags it depends on that were asked, up to the first that does not stand as is wanted.
+    pub dependencies: Vec<DependencyRecord<'a>>,
     /// The rings that were asked, in order.
     pub rings: Vec<RingRecord<'a>>,
     /// How the variant was chosen, if the user is on and there are variants.
     pub draw: Option<(&'a Variants, Draw<'a>)>,
     /// What came of it.
     pub evaluation: Evaluation,
+}
+
+/// One dependency that was asked.
+#[derive(Clone, Debug)]
+pub struct DependencyRecord<'a> {
+    /// Which one.
+    pub dependency: &'a Dependency,
+    /// How the other flag answered; `None`: there is no such flag.
+    pub parent: Option<FlagRecord<'a>>,
+    /// Whether it stands as is wanted.
+    pub met: bool,
 }
 
 /// One ring that was asked.
@@ -184,7 +240,11 @@ impl<'a> Recorder<'a> {
     }
 
     fn ring_under_way(&mut self) -> Option<&mut RingRecord<'a>> {
-        self.flags.last_mut()?.rings.last_mut()
+        self.asked.last_mut()?.rings.last_mut()
+    }
+
+    fn dependency_under_way(&mut self) -> Option<&mut DependencyRecord<'a>> {
+        self.asked.last_mut()?.dependencies.last_mut()
     }
 
     fn step(&mut self, step: Step<'a>) {
@@ -198,16 +258,33 @@ impl<'a> Recorder<'a> {
 
 impl<'a> Trace<'a> for Recorder<'a> {
     fn flag(&mut self, flag: &'a Flag) {
-        self.flags.push(FlagRecord {
+        self.asked.push(FlagRecord {
             flag,
+            dependencies: Vec::new(),
             rings: Vec::new(),
             draw: None,
             evaluation: Evaluation::default(),
         });
     }
 
+    fn dependency(&mut self, dependency: &'a Dependency) {
+        if let Some(flag) = self.asked.last_mut() {
+            flag.dependencies.push(DependencyRecord {
+                dependency,
+                parent: None,
+                met: false,
+            });
+        }
+    }
+
+    fn depended(&mut self, met: bool) {
+        if let Some(record) = self.dependency_under_way() {
+            record.met = met;
+        }
+    }
+
     fn ring(&mut self, index: usize, ring: &'a Ring, purpose: Purpose) {
-        if let Some(flag) = self.flags.last_mut() {
+        if let Some(flag) = self.asked.last_mut() {
             flag.rings.push(RingRecord {
                 index,
                 ring,
@@ -247,14 +324,19 @@ impl<'a> Trace<'a> for Recorder<'a> {
     }
 
     fn draw(&mut self, variants: &'a Variants, draw: Draw<'a>) {
-        if let Some(flag) = self.flags.last_mut() {
+        if let Some(flag) = self.asked.last_mut() {
             flag.draw = Some((variants, draw));
         }
     }
 
     fn settled(&mut self, evaluation: Evaluation) {
-        if let Some(flag) = self.flags.last_mut() {
-            flag.evaluation = evaluation;
+        let Some(mut flag) = self.asked.pop() else {
+            return;
+        };
+        flag.evaluation = evaluation;
+        match self.dependency_under_way() {
+            Some(record) => record.parent = Some(flag),
+            None => self.flags.push(flag),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::config::{
 use crate::context::Field;
 use crate::digest::Digest;
 use crate::engine::condition::{Condition, Constraint, Operator};
-use crate::engine::{About, CanaryUrl, Flag, Ring, Rollout, Stickiness, Variant, Variants};
+use crate::engine::{CanaryUrl, Flag, Ring, Rollout, Stickiness, Variant, Variants};
 use crate::flag::{Glob, Share};
 use crate::identity;
 
@@ -48,12 +48,9 @@ pub(crate) fn service(name: &str, canaries: &[&str]) -> ServiceConfig {
 /// A flag with a URL and these rings.
 pub(crate) fn flag(name: &str, rings: Vec<Ring>) -> Flag {
     Flag {
-        name: name.into(),
-        enabled: true,
         rings,
-        variants: None,
         url: canary("http://127.0.0.1:9001"),
-        about: About::default(),
+        ..Flag::new(name)
     }
 }
 
@@ -63,6 +60,8 @@ pub(crate) fn variants(list: &[(&str, u32, Option<&str>)]) -> Option<Variants> {
         name: name.into(),
         weight,
         url: to.and_then(canary),
+        service: None,
+        payload: None,
     };
     Variants::new(
         list.iter().map(variant).collect(),

@@ -6,7 +6,9 @@ use crate::decide::Reason;
 use crate::decide::explain::Explanation;
 use crate::dispatch::Explained;
 use crate::engine::condition::Condition;
-use crate::engine::trace::{Bucket, FlagRecord, Purpose, RingRecord, Seen, Step, Verdict};
+use crate::engine::trace::{
+    Bucket, DependencyRecord, FlagRecord, Purpose, RingRecord, Seen, Step, Verdict,
+};
 use crate::flag::Share;
 use crate::route::Action;
 use crate::snapshot::{DeploymentIndex, Service, Snapshot};
@@ -43,7 +45,20 @@ struct FlagView {
     enabled: bool,
     on: bool,
     variant: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dependencies: Vec<DependencyView>,
     rings: Vec<RingView>,
+}
+
+#[derive(Debug, Serialize)]
+struct DependencyView {
+    flag: String,
+    enabled: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    variants: Vec<String>,
+    met: bool,
+    /// How that flag answered; nothing when there is no such flag.
+    answer: Option<FlagView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -144,7 +159,26 @@ impl From<&FlagRecord<'_>> for FlagView {
             enabled: record.flag.enabled,
             on: record.evaluation.on,
             variant: variant(record),
+            dependencies: record
+                .dependencies
+                .iter()
+                .map(DependencyView::from)
+                .collect(),
             rings: record.rings.iter().map(RingView::from).collect(),
+        }
+    }
+}
+
+impl From<&DependencyRecord<'_>> for DependencyView {
+    fn from(record: &DependencyRecord<'_>) -> Self {
+        let dependency = record.dependency;
+        let variants = dependency.variants.iter();
+        Self {
+            flag: dependency.name.to_string(),
+            enabled: dependency.enabled,
+            variants: variants.map(ToString::to_string).collect(),
+            met: record.met,
+            answer: record.parent.as_ref().map(FlagView::from),
         }
     }
 }
@@ -171,7 +205,7 @@ impl From<&RingRecord<'_>> for RingView {
             rollout: RolloutView {
                 share: rollout.share.to_string(),
                 group: rollout.group.to_string(),
-                id: bucket.map(|bucket| bucket.id.to_owned()),
+                id: bucket.map(|bucket| bucket.id.to_string()),
                 position: bucket.map(position),
             },
             condition: record
@@ -231,7 +265,7 @@ fn title(condition: &Condition) -> String {
         Condition::All(_) => "all of".to_owned(),
         Condition::Any(_) => "any of".to_owned(),
         Condition::Not(_) => "not".to_owned(),
-        Condition::Segment(_) | Condition::Test(_) => condition.to_string(),
+        _ => condition.to_string(),
     }
 }
 

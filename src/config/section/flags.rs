@@ -8,11 +8,8 @@ use crate::config::node::{Entry, Node};
 use crate::config::reader::Reader;
 use crate::config::value;
 use crate::context::{Field, Moment};
-use crate::engine::{About, CanaryUrl, Flag, Ring, Rollout, Stickiness, Variant, Variants};
+use crate::engine::{About, CanaryUrl, Flag, Ring, Rollout, STABLE, Stickiness, Variant, Variants};
 use crate::flag::Share;
-
-/// The variant that is stable whatever its URL.
-const STABLE: &str = "stable";
 
 /// The sum of all weights of a flag, in thousandths.
 const WHOLE: u32 = 1000;
@@ -61,7 +58,6 @@ fn flag<'t>(
         .and_then(|node| canary_url(reader, node, allowed));
     let enabled = node.get("enabled").and_then(|node| reader.bool(node));
     Flag {
-        name: entry.key.as_str().into(),
         enabled: enabled.unwrap_or(true),
         rings: rings(reader, entry, audience, &hashing),
         variants: node
@@ -69,6 +65,7 @@ fn flag<'t>(
             .and_then(|node| variants(reader, node, allowed, &hashing)),
         url,
         about: about(reader, node),
+        ..Flag::new(entry.key.as_str())
     }
 }
 
@@ -86,7 +83,7 @@ fn stickiness(reader: &mut Reader, node: Option<&Node>, audience: &Audience<'_>)
         return Stickiness::Default;
     }
     match audience.field(name) {
-        Some((_, Field::RemoteAddress | Field::Now)) => {
+        Some((_, Field::RemoteAddress | Field::Now | Field::Constant)) => {
             reader
                 .problems
                 .error(node.span, format!("`{name}` is not an ID"))
@@ -240,6 +237,8 @@ fn variant(reader: &mut Reader, node: &Node, allowed: &CanaryUrls) -> Option<Var
         url: url.map(|(_, url)| url).filter(|_| name != STABLE),
         name: name.into(),
         weight: weight?,
+        service: None,
+        payload: None,
     })
 }
 

@@ -59,6 +59,8 @@ fn variants(weights: &[(&str, u32)]) -> Variants {
         name: (*name).into(),
         weight: *weight,
         url: None,
+        service: None,
+        payload: None,
     };
     let list = weights.iter().map(variant).collect();
     Variants::new(list, Arc::from("group"), Stickiness::Field(Field::UserId)).expect("variants")

@@ -87,7 +87,7 @@ impl Constraint {
             Field::Now if !matches!(operator, Operator::After | Operator::Before) => {
                 return Err(field_error(&field_name, operator, "`after` and `before`"));
             }
-            _ => text_test(operator, values, ignore_case)?,
+            _ => Test::of_text(operator, values, ignore_case)?,
         };
         Ok(Self {
             field,
@@ -124,6 +124,20 @@ fn address_test(
         .map(|(index, text)| network(text).ok_or_else(|| bad(index, Problem::Address, text)))
         .collect::<Result<_, _>>()?;
     Ok(test(networks))
+}
+
+impl Test {
+    /// Compiles what a text must be.
+    ///
+    /// # Errors
+    /// When the operator takes one value and is given another number of them, or cannot read a value.
+    pub fn of_text(
+        operator: Operator,
+        values: &[&str],
+        ignore_case: bool,
+    ) -> Result<Self, ConstraintError> {
+        text_test(operator, values, ignore_case)
+    }
 }
 
 fn text_test(
@@ -181,7 +195,7 @@ fn bad(index: usize, problem: fn(String) -> Problem, text: &str) -> ConstraintEr
 }
 
 /// An address stands for the network of itself alone.
-fn network(text: &str) -> Option<IpNet> {
+pub fn network(text: &str) -> Option<IpNet> {
     text.parse::<IpNet>()
         .map(|net| net.trunc())
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))

@@ -20,6 +20,8 @@ impl Display for Condition {
             }
             Self::Segment(segment) => write!(f, "segment {:?}", segment.name),
             Self::Test(constraint) => constraint.fmt(f),
+            Self::Settled(settled) => settled.constraint.fmt(f),
+            Self::Never(why) => write!(f, "never ({why})"),
         }
     }
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::version::VersionText;
 use super::{Compare, Condition, Constraint, Test, TextSet, Texts};
-use crate::context::{Context, Field, Moment};
+use crate::context::{AddressText, Context, Field, Moment};
 use crate::engine::trace::{Seen, Trace};
 
 impl Condition {
@@ -18,19 +18,26 @@ impl Condition {
         moment: Moment,
         trace: &mut T,
     ) -> bool {
-        if let Self::Test(constraint) = self {
-            let seen = constraint.look(context, moment);
-            let held = constraint.test.passes(seen);
-            trace.test(constraint, seen, held);
-            return held;
+        match self {
+            Self::Test(constraint) => {
+                let seen = constraint.look(context, moment);
+                let held = constraint.test.passes(seen);
+                trace.test(constraint, seen, held);
+                return held;
+            }
+            Self::Settled(settled) => {
+                let seen = settled.value.as_deref().map_or(Seen::Missing, Seen::Text);
+                trace.test(&settled.constraint, seen, settled.held);
+                return settled.held;
+            }
+            _ => trace.enter(self),
         }
-        trace.enter(self);
         let held = match self {
             Self::All(parts) => parts.iter().all(|part| part.holds(context, moment, trace)),
             Self::Any(parts) => parts.iter().any(|part| part.holds(context, moment, trace)),
             Self::Not(inner) => !inner.holds(context, moment, trace),
             Self::Segment(segment) => segment.condition.holds(context, moment, trace),
-            Self::Test(_) => false,
+            Self::Never(_) | Self::Test(_) | Self::Settled(_) => false,
         };
         trace.leave(held);
         held
@@ -38,10 +45,13 @@ impl Condition {
 }
 
 impl Constraint {
-    /// What the constraint sees of the user.
+    /// What the constraint sees of the user. The unspecified address stands for none.
     fn look<'a>(&self, context: &'a Context<'_>, moment: Moment) -> Seen<'a> {
         match self.field {
-            Field::RemoteAddress => Seen::Address(context.remote_address.to_canonical()),
+            Field::RemoteAddress => match context.remote_address.to_canonical() {
+                address if address.is_unspecified() => Seen::Missing,
+                address => Seen::Address(address),
+            },
             Field::Now => Seen::Moment(moment),
             field => context.text(field).map_or(Seen::Missing, Seen::Text),
         }
@@ -52,11 +62,15 @@ impl Test {
     /// Whether what was seen passes. What cannot be read as the test needs it is like a missing value.
     pub fn passes(&self, seen: Seen<'_>) -> bool {
         match (self, seen) {
+            (_, Seen::Address(address)) if !self.is_of_networks() => {
+                self.passes(Seen::Text(AddressText::of(address).as_str()))
+            }
             (Self::NotIn(set), Seen::Text(text)) => !set.contains(text),
             (Self::NotIn(_), _) => true,
-            (Self::NotWithin(nets), Seen::Address(address)) => !within(nets, address),
-            (Self::NotWithin(_), _) => true,
-            (Self::Within(nets), Seen::Address(address)) => within(nets, address),
+            (Self::Within(nets), _) => seen.address().is_some_and(|address| within(nets, address)),
+            (Self::NotWithin(nets), _) => {
+                !seen.address().is_some_and(|address| within(nets, address))
+            }
             (Self::Date(compare, border), Seen::Moment(moment)) => {
                 compare.accepts(moment.cmp(border))
             }
@@ -74,6 +88,26 @@ impl Test {
                 .is_some_and(|value| compare.accepts(value.cmp_precedence(version))),
             (Self::Matches(expression), Seen::Text(text)) => expression.is_match(text),
             _ => false,
+        }
+    }
+}
+
+impl Test {
+    fn is_of_networks(&self) -> bool {
+        matches!(self, Self::Within(_) | Self::NotWithin(_))
+    }
+}
+
+impl Seen<'_> {
+    /// The address that was seen, or that the text is.
+    fn address(self) -> Option<IpAddr> {
+        match self {
+            Self::Address(address) => Some(address),
+            Self::Text(text) => text
+                .parse()
+                .ok()
+                .map(|address: IpAddr| address.to_canonical()),
+            Self::Missing | Self::Moment(_) => None,
         }
     }
 }

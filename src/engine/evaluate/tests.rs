@@ -33,12 +33,8 @@ fn users(ids: &[&str]) -> Condition {
 
 fn flag(rings: Vec<Ring>) -> Flag {
     Flag {
-        name: "flag".into(),
-        enabled: true,
         rings,
-        variants: None,
-        url: None,
-        about: crate::engine::About::default(),
+        ..Flag::new("flag")
     }
 }
 
@@ -47,6 +43,8 @@ fn variants(weights: &[(&str, u32)]) -> Option<Variants> {
         name: (*name).into(),
         weight: *weight,
         url: None,
+        service: None,
+        payload: None,
     };
     let list = weights.iter().map(variant).collect();
     Variants::new(list, Arc::from("group"), Stickiness::Default)

@@ -1,0 +1,159 @@
+//! Unleash's flags, from the server's document to the form that is evaluated.
+//!
+//! A strategy becomes a [`crate::engine::Ring`], a constraint a [`Condition`], and from there on there is no difference
+//! between a flag of Unleash's and a local one. Meant to answer as `unleash-yggdrasil`, the engine that Unleash
+//! publishes, does; where this is otherwise on purpose, `tests/oracle.rs` beside this file says so. Never is anything left to
+//! chance: what would be random is off, or stable, and a warning names it.
+//!
+//! What cannot be compiled turns its flag off, and its flag alone.
+
+mod constraint;
+mod dependency;
+mod document;
+mod feature;
+mod segment;
+mod set;
+mod strategy;
+mod variant;
+mod vocabulary;
+
+use std::sync::Arc;
+
+use super::Flag;
+use crate::cluster::policy::UrlPolicy;
+use crate::context::Field;
+use feature::{Entry, FlagCompiler};
+use segment::Segments;
+
+pub use set::{DocumentError, FeatureSet};
+pub use vocabulary::Vocabulary;
+
+/// What flags are compiled for, beside what the server says.
+#[derive(Debug)]
+pub struct Surroundings<'a> {
+    /// The source's name.
+    pub source: &'a Arc<str>,
+    /// Which names are which fields; those that only flags mention are added.
+    pub vocabulary: &'a mut Vocabulary,
+    /// Which upstreams payloads may name.
+    pub canary_urls: &'a UrlPolicy,
+    /// The context's `appName`, the same for every request.
+    pub app_name: &'a str,
+    /// The context's `environment`, the same for every request.
+    pub environment: Option<&'a str>,
+    /// This machine's name, for the strategy `applicationHostname`.
+    pub hostname: &'a str,
+}
+
+/// A set, compiled, with what is needed to compile the next one incrementally.
+#[derive(Debug, Default)]
+pub struct Compiled {
+    /// The flags, by name.
+    pub flags: Vec<Arc<Flag>>,
+    /// What is odd or broken, each naming its flag or segment.
+    pub warnings: Vec<String>,
+    /// What each flag was made from, in the flags' order.
+    entries: Vec<Entry>,
+    segments: Segments,
+    basis: Basis,
+}
+
+/// What must be the same for a flag to be taken over as it is.
+#[derive(Debug, Default, PartialEq)]
+struct Basis {
+    source: Arc<str>,
+    canary_urls: Option<UrlPolicy>,
+    app_name: Box<str>,
+    environment: Option<Box<str>>,
+    hostname: Box<str>,
+    /// The properties by slot, as far as they had been mentioned.
+    names: Vec<Arc<str>>,
+}
+
+/// Compiles a set. Flags that are the same as in `previous`, and whose segments and parents are, stay the very same
+/// [`Flag`].
+pub fn compile(
+    set: &FeatureSet,
+    mut surroundings: Surroundings<'_>,
+    previous: Option<&Compiled>,
+) -> Compiled {
+    let previous = previous.filter(|previous| previous.basis.holds_for(&mut surroundings));
+    let segments = Segments::compile(
+        set.segments(),
+        &mut surroundings,
+        previous.map(|previous| &previous.segments),
+    );
+    let changed = previous.map(|previous| segments.changed_since(&previous.segments));
+    let mut earlier = previous.into_iter().flat_map(Compiled::parts).peekable();
+    let mut flags = Vec::with_capacity(set.len());
+    let mut entries = Vec::with_capacity(set.len());
+    for (name, text) in set.features() {
+        while earlier.next_if(|part| part.flag.name < *name).is_some() {}
+        let same = earlier.next_if(|part| {
+            let changed = changed.as_ref();
+            part.flag.name == *name
+                && (Arc::ptr_eq(&part.entry.text, text) || part.entry.text == *text)
+                && changed.is_some_and(|changed| !part.entry.refers_to(changed))
+        });
+        let (flag, entry) = match same {
+            Some(part) => (part.flag.clone(), part.entry.clone()),
+            None => FlagCompiler::new(&mut surroundings, &segments, name.clone()).compile(text),
+        };
+        flags.push(flag);
+        entries.push(entry);
+    }
+    dependency::link(&mut flags);
+    let of_flags = entries.iter().flat_map(|entry| &*entry.warnings).cloned();
+    let warnings = segments.warnings().cloned().chain(of_flags);
+    Compiled {
+        warnings: warnings.chain(dependency::unmet(&flags)).collect(),
+        basis: Basis::of(&surroundings),
+        flags,
+        entries,
+        segments,
+    }
+}
+
+/// One flag of an earlier set.
+struct Part<'a> {
+    flag: &'a Arc<Flag>,
+    entry: &'a Entry,
+}
+
+impl Compiled {
+    fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        let entries = self.flags.iter().zip(&self.entries);
+        entries.map(|(flag, entry)| Part { flag, entry })
+    }
+}
+
+impl Basis {
+    fn of(surroundings: &Surroundings<'_>) -> Self {
+        Self {
+            source: surroundings.source.clone(),
+            canary_urls: Some(surroundings.canary_urls.clone()),
+            app_name: surroundings.app_name.into(),
+            environment: surroundings.environment.map(Into::into),
+            hostname: surroundings.hostname.into(),
+            names: surroundings.vocabulary.names().to_vec(),
+        }
+    }
+
+    /// Whether what was compiled on this basis would be compiled the same now: every name must still lead to the
+    /// same slot, which is seen to by mentioning them in the same order.
+    fn holds_for(&self, surroundings: &mut Surroundings<'_>) -> bool {
+        let mut names = self.names.iter().enumerate();
+        *self.source == **surroundings.source
+            && self.canary_urls.as_ref() == Some(surroundings.canary_urls)
+            && *self.app_name == *surroundings.app_name
+            && self.environment.as_deref() == surroundings.environment
+            && *self.hostname == *surroundings.hostname
+            && names.all(|(index, name)| match surroundings.vocabulary.field(name) {
+                Some(Field::Property(slot)) => usize::from(slot.0) == index,
+                _ => false,
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests;

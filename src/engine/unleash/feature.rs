@@ -1,0 +1,140 @@
+//! One flag, from its text to its compiled form.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Surroundings;
+use super::constraint::Broken;
+use super::dependency::unlinked;
+use super::document::FeatureDocument;
+use super::segment::Segments;
+use super::strategy::everyone;
+use crate::engine::condition::Condition;
+use crate::engine::{About, Flag, Origin, Ring};
+
+/// What a compiled flag was made from.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    /// The server's text.
+    pub(super) text: Arc<str>,
+    /// What is odd or broken.
+    pub(super) warnings: Arc<[String]>,
+    /// The segments that it refers to, whether or not they are there.
+    segments: Arc<[i64]>,
+}
+
+impl Entry {
+    /// Whether it refers to one of these segments.
+    pub(super) fn refers_to(&self, segments: &BTreeSet<i64>) -> bool {
+        !segments.is_empty() && self.segments.iter().any(|id| segments.contains(id))
+    }
+}
+
+/// Compiles one flag.
+pub(super) struct FlagCompiler<'c, 's> {
+    pub(super) surroundings: &'c mut Surroundings<'s>,
+    pub(super) segments: &'c Segments,
+    pub(super) name: Arc<str>,
+    /// What is odd or broken.
+    warnings: Vec<String>,
+    /// The first thing that turns the whole flag off.
+    broken: Option<String>,
+}
+
+impl<'c, 's> FlagCompiler<'c, 's> {
+    pub(super) fn new(
+        surroundings: &'c mut Surroundings<'s>,
+        segments: &'c Segments,
+        name: Arc<str>,
+    ) -> Self {
+        Self {
+            surroundings,
+            segments,
+            name,
+            warnings: Vec::new(),
+            broken: None,
+        }
+    }
+
+    /// Compiles the flag; what it depends on is not looked up yet.
+    pub(super) fn compile(mut self, text: &Arc<str>) -> (Arc<Flag>, Entry) {
+        let (flag, segments) = match serde_json::from_str::<FeatureDocument<'_>>(text) {
+            Ok(document) => (self.flag(&document), segments_of(&document)),
+            Err(error) => (self.unreadable(&error), Vec::new()),
+        };
+        let entry = Entry {
+            text: text.clone(),
+            warnings: self.warnings.into(),
+            segments: segments.into(),
+        };
+        (Arc::new(flag), entry)
+    }
+
+    /// Notes what turns the flag off, and has nobody for the time being.
+    pub(super) fn off(&mut self, Broken(why): Broken) -> Condition {
+        let never = Condition::Never(why.as_str().into());
+        self.broken.get_or_insert(why);
+        never
+    }
+
+    /// Notes what is odd.
+    pub(super) fn warn(&mut self, what: &str) {
+        let name = &self.name;
+        self.warnings.push(format!("flag {name:?}: {what}"));
+    }
+
+    fn flag(&mut self, document: &FeatureDocument<'_>) -> Flag {
+        let strategies = document.strategies.as_deref().unwrap_or_default();
+        let mut rings = self.rings(strategies);
+        let variants = self.flag_variants(document.variants.as_deref().unwrap_or_default());
+        // The variants stay as they are: where a flag leads is told even while it is off.
+        if let Some(why) = self.broken.take() {
+            self.warn(&format!("it is off: {why}"));
+            for ring in &mut rings {
+                ring.condition = Condition::Never(why.as_str().into());
+            }
+        }
+        let dependencies = document.dependencies.as_deref().unwrap_or_default();
+        Flag {
+            enabled: document.enabled,
+            dependencies: dependencies.iter().map(unlinked).collect(),
+            rings,
+            variants,
+            about: About {
+                description: document.description.as_deref().map(Into::into),
+                ..About::default()
+            },
+            impression_data: document.impression_data.unwrap_or_default(),
+            ..self.blank()
+        }
+    }
+
+    fn blank(&self) -> Flag {
+        Flag {
+            origin: Origin::Unleash(self.surroundings.source.clone()),
+            ..Flag::new(self.name.clone())
+        }
+    }
+
+    fn unreadable(&mut self, error: &serde_json::Error) -> Flag {
+        let why = format!("it cannot be read: {error}");
+        self.warn(&format!("it is off: {why}"));
+        Flag {
+            rings: vec![Ring {
+                name: "unreadable".into(),
+                condition: Condition::Never(why.into()),
+                rollout: everyone(&self.name),
+                variants: None,
+            }],
+            ..self.blank()
+        }
+    }
+}
+
+fn segments_of(document: &FeatureDocument<'_>) -> Vec<i64> {
+    let strategies = document.strategies.as_deref().unwrap_or_default().iter();
+    strategies
+        .flat_map(|strategy| strategy.segments.as_deref().unwrap_or_default())
+        .copied()
+        .collect()
+}

@@ -1,0 +1,96 @@
+//! Segments: named audiences that strategies refer to by number.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::Surroundings;
+use super::constraint::{Broken, all};
+use super::document::SegmentDocument;
+use crate::engine::Segment;
+
+/// Every segment of a set, compiled.
+#[derive(Debug, Default)]
+pub(super) struct Segments(BTreeMap<i64, CompiledSegment>);
+
+/// One segment, compiled.
+#[derive(Clone, Debug)]
+struct CompiledSegment {
+    text: Arc<str>,
+    outcome: Result<Arc<Segment>, Broken>,
+    warnings: Arc<[String]>,
+}
+
+impl Segments {
+    /// Compiles segments; those that are the same as earlier stay the same.
+    pub(super) fn compile(
+        texts: &BTreeMap<i64, Arc<str>>,
+        surroundings: &mut Surroundings<'_>,
+        previous: Option<&Self>,
+    ) -> Self {
+        let earlier = |id: &i64, text: &Arc<str>| {
+            let earlier = previous?.0.get(id)?;
+            (earlier.text == *text).then(|| earlier.clone())
+        };
+        let mut compiled = |(id, text): (&i64, &Arc<str>)| {
+            let segment = earlier(id, text);
+            (
+                *id,
+                segment.unwrap_or_else(|| segment_of(*id, text, surroundings)),
+            )
+        };
+        Self(texts.iter().map(&mut compiled).collect())
+    }
+
+    /// The segment of this number; `None` when there is none.
+    pub(super) fn get(&self, id: i64) -> Option<&Result<Arc<Segment>, Broken>> {
+        self.0.get(&id).map(|segment| &segment.outcome)
+    }
+
+    /// The numbers of segments that were added, changed or removed since.
+    pub(super) fn changed_since(&self, earlier: &Self) -> BTreeSet<i64> {
+        let differs = |one: &Self, other: &Self| {
+            let texts = one.0.iter().map(|(id, segment)| (*id, &segment.text));
+            let changed = texts
+                .filter(|(id, text)| other.0.get(id).is_none_or(|segment| segment.text != **text));
+            changed.map(|(id, _)| id).collect::<BTreeSet<_>>()
+        };
+        &differs(self, earlier) | &differs(earlier, self)
+    }
+
+    /// What is odd about them.
+    pub(super) fn warnings(&self) -> impl Iterator<Item = &String> {
+        self.0.values().flat_map(|segment| &*segment.warnings)
+    }
+}
+
+fn segment_of(id: i64, text: &Arc<str>, surroundings: &mut Surroundings<'_>) -> CompiledSegment {
+    let document: Result<SegmentDocument<'_>, _> = serde_json::from_str(text);
+    let name = match document.as_ref().map(|document| &document.name) {
+        Ok(Some(name)) if !name.is_empty() => name.to_string(),
+        _ => id.to_string(),
+    };
+    let mut odd = Vec::new();
+    let condition = document
+        .map_err(|error| Broken(format!("it cannot be read: {error}")))
+        .and_then(|document| {
+            let constraints = document.constraints.unwrap_or_default();
+            let conditions = constraints
+                .iter()
+                .map(|constraint| surroundings.constraint(constraint, &mut odd));
+            conditions.collect::<Result<Vec<_>, _>>().map(all)
+        });
+    let outcome = condition.map(|condition| Segment {
+        name: name.as_str().into(),
+        condition,
+    });
+    CompiledSegment {
+        text: text.clone(),
+        outcome: outcome
+            .map(Arc::new)
+            .map_err(|Broken(why)| Broken(format!("segment {name:?}: {why}"))),
+        warnings: odd
+            .into_iter()
+            .map(|what| format!("segment {name:?}: {what}"))
+            .collect(),
+    }
+}

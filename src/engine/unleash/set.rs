@@ -1,0 +1,280 @@
+//! What a server says, as the texts that came: flags and segments, each by itself, so that what has not changed is
+//! shared and need not be compiled again.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+
+use super::document::segments_of;
+use crate::digest::Digest;
+
+/// What a server says: one raw JSON text per flag and per segment, as it came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FeatureSet {
+    features: BTreeMap<Arc<str>, Arc<str>>,
+    segments: BTreeMap<i64, Arc<str>>,
+    revision: Option<u64>,
+}
+
+/// Why an answer of a flag server is none. What was known before stays in force.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// It is not the JSON document that was asked for.
+    #[error("the answer is not what an Unleash server sends: {0}")]
+    Form(#[from] serde_json::Error),
+    /// A flag has no name, so it cannot be told which one it is.
+    #[error("a flag in the answer has no name")]
+    Nameless,
+    /// An event of a delta lacks what its kind has.
+    #[error("an event of the kind {0:?} lacks what it should have")]
+    Lacking(String),
+}
+
+impl FeatureSet {
+    /// Reads a whole answer of `/api/client/features`, with segments at the top or inlined, or what [`Self::to_json`]
+    /// wrote. What is inside of a flag is not looked at: a broken one does not keep the others from being taken.
+    ///
+    /// # Errors
+    /// When it is not such a document, or one of its flags has no name.
+    pub fn parse(body: &[u8]) -> Result<Self, DocumentError> {
+        let answer: Answer<'_> = serde_json::from_slice(body)?;
+        let mut set = Self {
+            revision: answer.meta.and_then(|meta| meta.revision_id),
+            ..Self::default()
+        };
+        set.replace_all(&answer.features, &answer.segments.unwrap_or_default())?;
+        Ok(set)
+    }
+
+    /// Applies the events of a delta (`{"events": […]}`), in their order. Kinds that are unknown are passed over.
+    ///
+    /// # Errors
+    /// When it is no delta, an event lacks what its kind has, or a flag has no name.
+    pub fn apply(&self, delta: &[u8]) -> Result<Self, DocumentError> {
+        let delta: Delta<'_> = serde_json::from_slice(delta)?;
+        let mut set = self.clone();
+        for event in delta.events {
+            let event: Event<'_> = serde_json::from_str(event.get())?;
+            set.take(&event)?;
+        }
+        Ok(set)
+    }
+
+    /// The same set, with the texts of `previous` wherever they are equal.
+    #[must_use]
+    pub fn share(mut self, previous: &Self) -> Self {
+        let same = |text: &mut Arc<str>, earlier: Option<&Arc<str>>| {
+            if let Some(earlier) = earlier.filter(|earlier| **earlier == *text) {
+                *text = earlier.clone();
+            }
+        };
+        for (name, text) in &mut self.features {
+            same(text, previous.features.get(name));
+        }
+        for (id, text) in &mut self.segments {
+            same(text, previous.segments.get(id));
+        }
+        self
+    }
+
+    /// The document that [`Self::parse`] reads, in the form of `/api/client/features`.
+    pub fn to_json(&self) -> String {
+        let length: usize = self.texts().map(|text| text.len() + 1).sum();
+        let mut json = String::with_capacity(length + 100);
+        json.push_str(r#"{"version":2,"features":["#);
+        push_all(&mut json, self.features.values());
+        json.push_str(r#"],"segments":["#);
+        push_all(&mut json, self.segments.values());
+        json.push_str(r#"],"meta":{"#);
+        if let Some(revision) = self.revision {
+            // Writing to a `String` cannot fail.
+            let _ = write!(json, r#""revisionId":{revision}"#);
+        }
+        json.push_str("}}");
+        json
+    }
+
+    /// The server's number for this state.
+    pub fn revision(&self) -> Option<u64> {
+        self.revision
+    }
+
+    /// The names of all flags, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.features.keys()
+    }
+
+    /// How many flags there are.
+    pub fn len(&self) -> usize {
+        self.features.len()
+    }
+
+    /// Whether there are no flags.
+    pub fn is_empty(&self) -> bool {
+        self.features.is_empty()
+    }
+
+    /// Whether there is a flag of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.features.contains_key(name)
+    }
+
+    /// Puts a flag of an earlier set back, with the segments that it refers to and that are gone.
+    pub fn keep(&mut self, name: &str, from: &Self) {
+        let Some((name, text)) = from.features.get_key_value(name) else {
+            return;
+        };
+        for id in segments_of(text) {
+            if let Some(segment) = from.segments.get(&id) {
+                self.segments.entry(id).or_insert_with(|| segment.clone());
+            }
+        }
+        self.features.insert(name.clone(), text.clone());
+    }
+
+    /// The content's hash; neither the order in which flags came nor the revision is part of it.
+    pub fn digest(&self) -> Digest {
+        let mut hash = Sha256::new();
+        hash.update((self.features.len() as u64).to_be_bytes());
+        for text in self.texts() {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text.as_bytes());
+        }
+        Digest(hash.finalize().into())
+    }
+
+    /// The flags' texts, by name.
+    pub(super) fn features(&self) -> &BTreeMap<Arc<str>, Arc<str>> {
+        &self.features
+    }
+
+    /// The segments' texts, by ID.
+    pub(super) fn segments(&self) -> &BTreeMap<i64, Arc<str>> {
+        &self.segments
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.features.values().chain(self.segments.values())
+    }
+
+    fn take(&mut self, event: &Event<'_>) -> Result<(), DocumentError> {
+        let lacking = || DocumentError::Lacking(event.kind.clone().into_owned());
+        match &*event.kind {
+            "hydration" => {
+                let features = event.features.as_ref().ok_or_else(lacking)?;
+                let segments = event.segments.as_deref().unwrap_or_default();
+                self.replace_all(features, segments)?;
+            }
+            "feature-updated" => self.add_feature(event.feature.ok_or_else(lacking)?)?,
+            "feature-removed" => {
+                let name = event.feature_name.as_ref().ok_or_else(lacking)?;
+                self.features.remove(&**name);
+            }
+            "segment-updated" => self.add_segment(event.segment.ok_or_else(lacking)?)?,
+            "segment-removed" => {
+                let id = event.segment_id.ok_or_else(lacking)?;
+                self.segments.remove(&id);
+            }
+            _ => {}
+        }
+        self.revision = self.revision.max(event.event_id);
+        Ok(())
+    }
+
+    fn replace_all(
+        &mut self,
+        features: &[&RawValue],
+        segments: &[&RawValue],
+    ) -> Result<(), DocumentError> {
+        self.features.clear();
+        self.segments.clear();
+        features
+            .iter()
+            .try_for_each(|text| self.add_feature(text))?;
+        segments.iter().try_for_each(|text| self.add_segment(text))
+    }
+
+    fn add_feature(&mut self, text: &RawValue) -> Result<(), DocumentError> {
+        let named: Named<'_> = serde_json::from_str(text.get())?;
+        if named.name.is_empty() {
+            return Err(DocumentError::Nameless);
+        }
+        self.features.insert(named.name.into(), text.get().into());
+        Ok(())
+    }
+
+    fn add_segment(&mut self, text: &RawValue) -> Result<(), DocumentError> {
+        let numbered: Numbered = serde_json::from_str(text.get())?;
+        self.segments.insert(numbered.id, text.get().into());
+        Ok(())
+    }
+}
+
+fn push_all<'a>(json: &mut String, texts: impl Iterator<Item = &'a Arc<str>>) {
+    for (index, text) in texts.enumerate() {
+        if index > 0 {
+            json.push(',');
+        }
+        json.push_str(text);
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    features: Vec<&'a RawValue>,
+    #[serde(borrow)]
+    segments: Option<Vec<&'a RawValue>>,
+    meta: Option<Meta>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Meta {
+    revision_id: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Numbered {
+    id: i64,
+}
+
+#[derive(Deserialize)]
+struct Delta<'a> {
+    #[serde(borrow)]
+    events: Vec<&'a RawValue>,
+}
+
+/// One event of a delta; what it has depends on its kind.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    event_id: Option<u64>,
+    #[serde(borrow)]
+    features: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    segments: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    feature: Option<&'a RawValue>,
+    #[serde(borrow)]
+    feature_name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    segment: Option<&'a RawValue>,
+    segment_id: Option<i64>,
+}
+
+#[cfg(test)]
+mod tests;

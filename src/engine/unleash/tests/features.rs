@@ -1,0 +1,388 @@
+//! What single flags come to.
+
+use serde_json::{Value, json};
+
+use super::{NOW, Stage, ask, document, feature, find, set};
+use crate::engine::evaluate::Evaluation;
+use crate::engine::trace::Silent;
+use crate::engine::{CanaryUrl, Flag, Origin};
+
+/// One flag, compiled, with what is said about it.
+fn compiled(stage: &mut Stage, feature: Value) -> (Flag, Vec<String>) {
+    let compiled = stage.compile(&set(&document(&[feature])), None);
+    let flag = compiled.flags.first().expect("a flag");
+    (Flag::clone(flag), compiled.warnings)
+}
+
+/// Whether a flag with these strategies is on for a user, and what is said about it.
+fn with(strategies: Value, user: &[(&str, &str)]) -> (bool, Vec<String>) {
+    let mut stage = Stage::new();
+    let (flag, warnings) = compiled(&mut stage, feature("f", strategies));
+    (ask(&flag, &stage.context(user)).0, warnings)
+}
+
+/// The same with one constraint, which nothing is said about.
+fn constrained(constraint: &Value, user: &[(&str, &str)]) -> bool {
+    let strategies = json!([{ "name": "default", "constraints": [constraint] }]);
+    let (on, warnings) = with(strategies, user);
+    assert!(warnings.is_empty(), "{warnings:?}");
+    on
+}
+
+const U1: &[(&str, &str)] = &[("userId", "u1")];
+
+#[test]
+fn what_only_people_read_is_kept() {
+    let mut one = feature("search.a", json!([]));
+    one["description"] = "A new model".into();
+    one["impressionData"] = true.into();
+    let (flag, warnings) = compiled(&mut Stage::new(), one);
+    assert_eq!(flag.about.description.as_deref(), Some("A new model"));
+    assert_eq!(flag.origin, Origin::Unleash("unleash".into()));
+    assert!(flag.impression_data && warnings.is_empty());
+}
+
+#[test]
+fn without_strategies_a_flag_is_on_for_everyone() {
+    assert!(with(json!([]), &[]).0);
+    assert!(with(Value::Null, &[]).0);
+    let mut off = feature("f", json!([]));
+    off["enabled"] = false.into();
+    let mut stage = Stage::new();
+    let (flag, _) = compiled(&mut stage, off);
+    assert_eq!(ask(&flag, &stage.context(U1)), (false, None));
+}
+
+#[test]
+fn strategies_are_called_by_their_titles() {
+    let strategies = json!([
+        { "name": "default", "title": "Everyone at last" },
+        { "name": "flexibleRollout", "title": "", "parameters": { "rollout": "5" } },
+    ]);
+    let (flag, _) = compiled(&mut Stage::new(), feature("f", strategies));
+    let names: Vec<_> = flag.rings.iter().map(|ring| &*ring.name).collect();
+    assert_eq!(names, ["Everyone at last", "flexibleRollout 2"]);
+}
+
+#[test]
+fn what_is_unknown_or_broken_turns_the_flag_off_and_is_named() {
+    let beside = |strategy: Value| json!([{ "name": "default" }, strategy]);
+    let constraint = |constraint: Value| json!({ "name": "default", "constraints": [constraint] });
+    for (strategy, named) in [
+        (json!({ "name": "ours" }), "there is no strategy \"ours\""),
+        (
+            constraint(json!({ "contextName": "a", "operator": "LIKE", "values": [] })),
+            "the operator \"LIKE\" is unknown",
+        ),
+        (
+            constraint(
+                json!({ "contextName": "a", "operator": "REGEX", "value": "a(b", "inverted": true }),
+            ),
+            "REGEX on a: \"a(b\" is not a regular expression",
+        ),
+        (
+            constraint(json!({ "contextName": "v", "operator": "SEMVER_EQ", "value": "v1.0.0" })),
+            "SEMVER_EQ on v: \"v1.0.0\" is not a semantic version",
+        ),
+        (
+            constraint(json!({ "contextName": "a", "operator": "NUM_GT" })),
+            "NUM_GT on a: it has no value",
+        ),
+        (
+            constraint(json!({ "contextName": "a", "operator": "STR_CONTAINS", "values": [] })),
+            "STR_CONTAINS on a: it has no values",
+        ),
+        (
+            constraint(json!({ "contextName": "currentTime", "operator": "IN", "values": ["x"] })),
+            "IN does not go with currentTime",
+        ),
+        (
+            json!({ "name": "flexibleRollout", "parameters": { "rollout": "101" } }),
+            "101 % is more than everyone",
+        ),
+        (
+            json!({ "name": "default", "segments": "1" }),
+            "it cannot be read",
+        ),
+    ] {
+        let (on, warnings) = with(beside(strategy), U1);
+        assert!(!on, "{named}");
+        let [warning] = warnings.as_slice() else {
+            panic!("{named}: {warnings:?}");
+        };
+        assert!(warning.starts_with("flag \"f\": it is off: "), "{warning}");
+        assert!(warning.contains(named), "{warning}");
+    }
+}
+
+#[test]
+fn a_broken_segment_breaks_the_flags_that_use_it() {
+    let mut all = document(&[
+        feature("uses", json!([{ "name": "default", "segments": [1] }])),
+        feature("does not", json!([{ "name": "default" }])),
+    ]);
+    all["segments"] = json!([{ "id": 1, "name": "beta", "constraints": [
+        { "contextName": "a", "operator": "LIKE" }
+    ]}]);
+    let mut stage = Stage::new();
+    let compiled = stage.compile(&set(&all), None);
+    let on = |name: &str| find(&compiled, name).map(|flag| ask(flag, &stage.context(U1)).0);
+    assert_eq!((on("uses"), on("does not")), (Some(false), Some(true)));
+    assert_eq!(
+        compiled.warnings,
+        [
+            "flag \"uses\": it is off: strategy \"default 1\": segment \"beta\": the operator \"LIKE\" is unknown"
+        ]
+    );
+}
+
+#[test]
+fn a_missing_segment_turns_its_strategy_off() {
+    let missing = json!({ "name": "default", "segments": [404] });
+    let (on, warnings) = with(json!([missing]), U1);
+    assert!(!on);
+    assert_eq!(
+        warnings,
+        ["flag \"f\": strategy \"default 1\" is off: there is no segment 404"]
+    );
+    assert!(with(json!([missing, { "name": "default" }]), U1).0);
+}
+
+#[test]
+fn nothing_is_left_to_chance() {
+    let rollout = |rollout: &str, stickiness: &str| {
+        json!([{ "name": "flexibleRollout",
+            "parameters": { "rollout": rollout, "stickiness": stickiness, "groupId": "g" } }])
+    };
+    let random = |percentage: &str| json!([{ "name": "gradualRolloutRandom", "parameters": { "percentage": percentage } }]);
+    for strategies in [
+        rollout("99", "random"),
+        random("99"),
+        rollout("99", "currentTime"),
+    ] {
+        let (on, warnings) = with(strategies, U1);
+        assert!(!on);
+        assert!(warnings.concat().contains("drawn by lot"), "{warnings:?}");
+    }
+    for (strategies, expected) in [
+        (rollout("100", "random"), true),
+        (random("100"), true),
+        (rollout("0", "random"), false),
+    ] {
+        assert_eq!(with(strategies, &[]), (expected, Vec::new()));
+    }
+    // The default is by lot for those who have no ID.
+    assert!(!with(rollout("99", "default"), &[]).0);
+    assert!(with(rollout("100", "default"), &[]).0);
+    assert!(!with(rollout("100", "userId"), &[("sessionId", "s")]).0);
+    assert!(!with(rollout("100", "userId"), &[("userId", "")]).0);
+}
+
+/// A flag with two variants, everyone's.
+fn halves(stickiness: &str) -> Value {
+    let variant = |name: &str| json!({ "name": name, "weight": 500, "stickiness": stickiness });
+    let mut one = feature("f", json!([]));
+    one["variants"] = json!([variant("b"), variant("a")]);
+    one
+}
+
+#[test]
+fn without_an_id_there_is_no_variant_and_a_reason() {
+    for (stickiness, warned) in [("default", false), ("random", true)] {
+        let mut stage = Stage::new();
+        let (flag, warnings) = compiled(&mut stage, halves(stickiness));
+        assert_eq!(!warnings.is_empty(), warned);
+        let evaluation = flag.evaluate(&stage.context(&[]), NOW, &mut Silent);
+        let expected = Evaluation {
+            on: true,
+            ring: Some(0),
+            missing_id: true,
+            ..Evaluation::default()
+        };
+        assert_eq!(evaluation, expected, "{stickiness}");
+    }
+}
+
+#[test]
+fn variants_stay_in_the_servers_order() {
+    let (flag, _) = compiled(&mut Stage::new(), halves("userId"));
+    let names: Vec<_> = flag.every_variant().map(|variant| &*variant.name).collect();
+    assert_eq!(names, ["b", "a"]);
+}
+
+#[test]
+fn an_id_that_is_everyones_gives_all_the_same() {
+    let mut stage = Stage::new();
+    let (flag, _) = compiled(&mut stage, halves("appName"));
+    let (_, first) = ask(&flag, &stage.context(U1));
+    assert!(first.is_some());
+    for user in 0..50 {
+        let user = user.to_string();
+        let context = stage.context(&[("userId", &user)]);
+        assert_eq!(ask(&flag, &context), (true, first.clone()));
+    }
+}
+
+#[test]
+fn where_payloads_lead() {
+    let url = |text: &str| Some(CanaryUrl::Allowed(text.parse().expect("a URL")));
+    for (kind, value, expected, service, warned) in [
+        (
+            "string",
+            "http://127.0.0.1:9002",
+            url("http://127.0.0.1:9002"),
+            None,
+            "",
+        ),
+        (
+            "string",
+            " http://127.0.0.1:9002/ ",
+            url("http://127.0.0.1:9002"),
+            None,
+            "",
+        ),
+        (
+            "json",
+            r#"{"url":"h2c://127.0.0.1:9002","service":"search","more":[1]}"#,
+            url("h2c://127.0.0.1:9002"),
+            Some("search"),
+            "",
+        ),
+        (
+            "string",
+            r#"{"url":"http://127.0.0.1:9002"}"#,
+            url("http://127.0.0.1:9002"),
+            None,
+            "",
+        ),
+        ("json", r#"{"colour":"blue"}"#, None, None, ""),
+        ("json", "[1]", None, None, ""),
+        ("json", r#"{"url""#, None, None, ""),
+        ("string", "blue", None, None, ""),
+        ("string", "postgres://127.0.0.1/db", None, None, ""),
+        (
+            "string",
+            "http://203.0.113.9",
+            Some(CanaryUrl::Refused),
+            None,
+            "canary_urls does not allow",
+        ),
+        (
+            "string",
+            "http://127.0.0.1:9002/v2",
+            Some(CanaryUrl::Refused),
+            None,
+            "has no path",
+        ),
+        (
+            "json",
+            r#"{"url":"127.0.0.1"}"#,
+            Some(CanaryUrl::Refused),
+            None,
+            "is a URL such as",
+        ),
+    ] {
+        let mut one = feature("f", json!([]));
+        one["variants"] =
+            json!([{ "name": "v", "weight": 1, "payload": { "type": kind, "value": value } }]);
+        let (flag, warnings) = compiled(&mut Stage::new(), one);
+        let variant = flag.every_variant().next().expect("a variant");
+        assert_eq!(variant.url, expected, "{value}");
+        assert_eq!(variant.service.as_deref(), service, "{value}");
+        let payload = variant.payload.as_ref().expect("a payload");
+        assert_eq!((&*payload.kind, &*payload.value), (kind, value));
+        let warnings = warnings.concat();
+        assert_eq!(
+            warnings.is_empty(),
+            warned.is_empty(),
+            "{value}: {warnings}"
+        );
+        assert!(warnings.contains(warned), "{value}: {warnings}");
+    }
+}
+
+#[test]
+fn the_stable_deployments_url_is_told_whatever_the_flags_state() {
+    let variant = |name: &str, value: &str| json!({ "name": name, "weight": 500, "payload": { "type": "json", "value": value } });
+    let stable = r#"{"url":"http://127.0.0.1:9001","service":"search"}"#;
+    let variants = json!([
+        variant("canary", r#"{"url":"http://127.0.0.1:9002"}"#),
+        variant("stable", stable)
+    ]);
+    let strategy = json!({ "name": "their own", "variants": variants });
+    let mut one = feature("search.a", json!([strategy]));
+    one["enabled"] = false.into();
+    let (flag, _) = compiled(&mut Stage::new(), one);
+    let url = CanaryUrl::Allowed("http://127.0.0.1:9001".parse().expect("a URL"));
+    let (recorded, service) = flag.stable_url().expect("a stable URL");
+    assert_eq!(
+        (recorded, service.map(|name| &**name)),
+        (&url, Some("search"))
+    );
+}
+
+#[test]
+fn addresses_are_compared_as_addresses_and_as_text() {
+    let constraint = |operator: &str, values: &[&str]| json!({ "contextName": "remoteAddress", "operator": operator, "values": values });
+    let on = |operator: &str, values: &[&str], address: &str| {
+        constrained(&constraint(operator, values), &[("remoteAddress", address)])
+    };
+    assert!(on("IN", &["2001:DB8:0::1"], "2001:db8::1"));
+    assert!(on("IN", &["10.0.0.1"], "::ffff:10.0.0.1"));
+    assert!(!on("IN", &["10.0.0.0/8"], "10.0.0.1"));
+    assert!(on("NOT_IN", &["10.0.0.1"], "none"));
+    assert!(on("STR_STARTS_WITH", &["10.0."], "10.0.0.1"));
+    assert!(on("IN_CIDR", &["10.0.0.0/8"], "10.0.0.1"));
+    assert!(!on("IN_CIDR", &["0.0.0.0/0"], "none"));
+    let text = json!({ "contextName": "origin", "operator": "IN_CIDR", "values": ["10.0.0.0/8"] });
+    assert!(constrained(&text, &[("origin", "10.9.8.7")]));
+    assert!(!constrained(&text, &[("origin", "somewhere")]));
+}
+
+#[test]
+fn machines_are_known_by_name() {
+    let strategies = |names: &str| json!([{ "name": "applicationHostname", "parameters": { "hostNames": names } }]);
+    assert!(with(strategies("other, Gateway-1.EXAMPLE"), &[]).0);
+    assert!(!with(strategies("gateway-2.example"), &[]).0);
+    assert!(!with(strategies(""), &[]).0);
+}
+
+#[test]
+fn children_need_their_parents() {
+    let child = |name: &str, dependencies: Value| {
+        let mut one = feature(name, json!([]));
+        one["dependencies"] = dependencies;
+        one
+    };
+    let all = document(&[
+        halves("userId"),
+        child(
+            "wants a or b",
+            json!([{ "feature": "f", "variants": ["a", "b"] }]),
+        ),
+        child("wants c", json!([{ "feature": "f", "variants": ["c"] }])),
+        child("wants off", json!([{ "feature": "f", "enabled": false }])),
+        child("wants none", json!([{ "feature": "nobody" }])),
+        child("wants a child", json!([{ "feature": "wants a or b" }])),
+    ]);
+    let mut stage = Stage::new();
+    let compiled = stage.compile(&set(&all), None);
+    let ask = |name: &str, context: &[(&str, &str)]| {
+        let flag = find(&compiled, name).expect("a flag");
+        flag.evaluate(&stage.context(context), NOW, &mut Silent)
+    };
+    assert!(ask("wants a or b", U1).on && ask("wants a or b", U1).randomised);
+    // Which of the two it would be is not known.
+    let unknown = ask("wants a or b", &[]);
+    assert!(!unknown.on && unknown.missing_id);
+    for name in ["wants c", "wants off", "wants none", "wants a child"] {
+        assert!(!ask(name, U1).on, "{name}");
+    }
+    assert_eq!(
+        compiled.warnings,
+        [
+            "flag \"wants a child\": it is off, because it depends on \"wants a or b\", and that flag depends on another one itself",
+            "flag \"wants none\": it is off, because it depends on \"nobody\", and there is no such flag",
+        ]
+    );
+}

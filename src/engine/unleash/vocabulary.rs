@@ -1,0 +1,111 @@
+//! Which field of the context a name of Unleash's is.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::context::{Field, Slot};
+
+/// Unleash's names for what every context has.
+const BUILT_IN: [(&str, Field); 4] = [
+    ("userId", Field::UserId),
+    ("sessionId", Field::SessionId),
+    ("remoteAddress", Field::RemoteAddress),
+    ("currentTime", Field::Now),
+];
+
+/// Which field a context name is. The slots of `identity.properties` come first; names that only flags mention get
+/// the slots behind them. Requests never fill those, but the contexts that client apps send can.
+#[derive(Clone, Debug)]
+pub struct Vocabulary {
+    built_in: [(Arc<str>, Field); BUILT_IN.len()],
+    properties: Vec<Arc<str>>,
+    slots: FxHashMap<Arc<str>, Slot>,
+}
+
+impl Vocabulary {
+    /// The vocabulary of `identity.properties`, in their order.
+    pub fn new(properties: &[Arc<str>]) -> Self {
+        let mut vocabulary = Self {
+            built_in: BUILT_IN.map(|(name, field)| (name.into(), field)),
+            properties: Vec::new(),
+            slots: FxHashMap::default(),
+        };
+        for name in properties {
+            vocabulary.add(name);
+        }
+        vocabulary
+    }
+
+    /// The field of this name; a property that is new gets a slot. `None` when there are no more slots.
+    pub fn field(&mut self, name: &str) -> Option<Field> {
+        self.entry(name).map(|(_, field)| field)
+    }
+
+    /// The field of this name, if it has been mentioned.
+    pub fn lookup(&self, name: &str) -> Option<Field> {
+        self.known(name).map(|(_, field)| field)
+    }
+
+    /// The names of all properties, in the order of their slots.
+    pub fn names(&self) -> &[Arc<str>] {
+        &self.properties
+    }
+
+    /// The field, with its name to share.
+    pub(super) fn entry(&mut self, name: &str) -> Option<(Arc<str>, Field)> {
+        self.known(name).or_else(|| {
+            let name: Arc<str> = name.into();
+            let field = self.add(&name)?;
+            Some((name, field))
+        })
+    }
+
+    fn known(&self, name: &str) -> Option<(Arc<str>, Field)> {
+        if let Some((name, slot)) = self.slots.get_key_value(name) {
+            return Some((name.clone(), Field::Property(*slot)));
+        }
+        let mut built_in = self.built_in.iter();
+        built_in.find(|(known, _)| **known == *name).cloned()
+    }
+
+    fn add(&mut self, name: &Arc<str>) -> Option<Field> {
+        let slot = Slot(u16::try_from(self.properties.len()).ok()?);
+        self.properties.push(name.clone());
+        self.slots.insert(name.clone(), slot);
+        Some(Field::Property(slot))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Vocabulary;
+    use crate::context::{Field, Slot};
+
+    #[test]
+    fn configured_properties_keep_their_slots() {
+        let mut vocabulary = Vocabulary::new(&["appVersion".into(), "email".into()]);
+        assert_eq!(vocabulary.field("userId"), Some(Field::UserId));
+        assert_eq!(vocabulary.field("currentTime"), Some(Field::Now));
+        assert_eq!(vocabulary.lookup("plan"), None);
+        let slot = |number| Some(Field::Property(Slot(number)));
+        assert_eq!(vocabulary.field("plan"), slot(2));
+        assert_eq!(vocabulary.field("email"), slot(1));
+        assert_eq!(vocabulary.field("plan"), slot(2));
+        assert_eq!(vocabulary.lookup("plan"), slot(2));
+        assert_eq!(
+            vocabulary.names(),
+            ["appVersion".into(), "email".into(), "plan".into()]
+        );
+    }
+
+    #[test]
+    fn there_are_as_many_slots_as_numbers_for_them() {
+        let mut vocabulary = Vocabulary::new(&[]);
+        for number in 0..=u16::MAX {
+            assert!(vocabulary.field(&number.to_string()).is_some());
+        }
+        assert_eq!(vocabulary.field("one more"), None);
+        assert_eq!(vocabulary.field("7"), Some(Field::Property(Slot(7))));
+    }
+}
