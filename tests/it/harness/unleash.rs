@@ -274,6 +274,19 @@ impl Unleash {
         usage
     }
 
+    /// Reports that a flag was on for somebody, as another application.
+    pub(crate) async fn count(&self, flag: &str, application: &str) {
+        let now = jiff::Timestamp::now().to_string();
+        let toggles = json!({ flag: { "yes": 1, "no": 0, "variants": {} } });
+        let bucket = json!({ "start": now, "stop": now, "toggles": toggles });
+        let body = json!({ "appName": application, "instanceId": "one", "bucket": bucket });
+        let call = client::post("/api/client/metrics", body.to_string())
+            .header("content-type", "application/json")
+            .header("authorization", TOKEN);
+        let answer = client::send(self.address, call).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+    }
+
     /// What the server knows of an application, once it knows it.
     pub(crate) async fn application(&self, name: &str) -> Option<Value> {
         let path = format!("/api/admin/metrics/applications/{name}");

@@ -89,7 +89,7 @@ async fn answers_that_are_none_change_nothing() {
     let other = json!({ "hello": "world" });
     let broken = json!({ "version": 2, "features": [{ "name": 7 }] });
     join_all([
-        survive_boxed("say-html", Fault::html(), &["the answer"]),
+        survive_boxed("say-html", Fault::html(), &["web page"]),
         survive_boxed("say-nothing", Fault::empty(), &["the answer"]),
         survive_boxed("say-array", Fault::json(&array), &["the answer"]),
         survive_boxed("say-other", Fault::json(&other), &["the answer"]),

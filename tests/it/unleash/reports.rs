@@ -28,6 +28,13 @@ async fn decisions_are_reported() {
     let mut strategy = canary(&flag, 100, &stage.canary.url());
     strategy["constraints"] = json!([constraint("userId", "IN", &["u1"])]);
     unleash.open(&flag, strategy).await;
+    // For ten seconds Unleash takes no figures for a flag that it has just been given.
+    patiently("a flag that may be counted", || async {
+        unleash.count(&flag, "somebody-else").await;
+        let counted = unleash.usage(&flag, "somebody-else").await;
+        (counted.yes > 0).then_some(())
+    })
+    .await;
     // Only asked for, not requested: an explanation is no decision.
     patiently("the flag", || async {
         let decision = stage.explain(&gateway, "u1").await;
