@@ -3,11 +3,13 @@
 //! Served is settled here, assigned never changes. The request is only ever moved from a canary to stable.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use smallvec::SmallVec;
 
 use crate::canary::Cause;
-use crate::cluster::EndpointUse;
+use crate::cluster::Choice;
+use crate::cluster::endpoint::{AttemptEnd, EndpointUse};
 use crate::decide::Decision;
 use crate::snapshot::{DeploymentIndex, STABLE, Service};
 
@@ -20,11 +22,12 @@ pub struct Attempts {
     endpoint: Option<EndpointUse>,
     retries: SmallVec<[Cause; 2]>,
     cause: Option<Cause>,
+    user_hash: Option<u64>,
 }
 
 impl Attempts {
-    /// Before the first attempt.
-    pub fn new(service: &Service, decision: &Decision) -> Self {
+    /// Before the first attempt. `user_hash` stands for the user in `Balance::HashUser`.
+    pub fn new(service: &Service, decision: &Decision, user_hash: Option<u64>) -> Self {
         Self {
             deployment: decision.assigned,
             retries_left: service.upstream.retries,
@@ -32,6 +35,7 @@ impl Attempts {
             endpoint: None,
             retries: SmallVec::new(),
             cause: None,
+            user_hash,
         }
     }
 
@@ -51,12 +55,19 @@ impl Attempts {
     }
 
     /// The address of the next attempt; it is counted in flight there until the next call or the drop. A canary
-    /// without any address is passed over for stable. `None`: nobody can be asked.
-    pub fn next(&mut self, service: &Service, random: u64) -> Option<SocketAddr> {
+    /// without a healthy endpoint is passed over for stable. `None`: nobody can be asked.
+    pub fn next(&mut self, service: &Service, random: u64, now: Instant) -> Option<SocketAddr> {
         self.endpoint = None;
         loop {
             let cluster = &service.deployments[self.deployment].cluster;
-            if let Some(endpoint) = cluster.pick(service.upstream.balance, &self.tried, random) {
+            let choice = Choice {
+                policy: &service.upstream,
+                tried: &self.tried,
+                random,
+                user_hash: self.user_hash,
+                now,
+            };
+            if let Ok(endpoint) = cluster.pick(&choice) {
                 let address = endpoint.address();
                 self.endpoint = Some(endpoint);
                 return Some(address);
@@ -70,16 +81,14 @@ impl Attempts {
 
     /// Notes that no connection could be made, so that not one octet of the request was sent. Answers whether there
     /// is to be another attempt: on another endpoint of the same deployment, else on stable.
-    pub fn connect_failed(&mut self, service: &Service) -> bool {
+    pub fn connect_failed(&mut self, service: &Service, now: Instant) -> bool {
         if let Some(endpoint) = self.endpoint.take() {
             self.tried.push(endpoint.address());
+            endpoint.report(AttemptEnd::Failed(Cause::Connect), &service.upstream, now);
         }
         let canary = self.deployment != STABLE;
-        let others = service.deployments[self.deployment]
-            .cluster
-            .endpoints()
-            .iter()
-            .any(|endpoint| !self.tried.contains(&endpoint.address));
+        let cluster = &service.deployments[self.deployment].cluster;
+        let others = cluster.has_other(&self.tried, now);
         // Asking the same address of a canary again would only keep its user waiting for stable.
         if self.retries_left > 0 && (others || !canary) {
             self.retry(Cause::Connect);
@@ -94,13 +103,21 @@ impl Attempts {
     }
 
     /// Notes that a pooled connection turned out to be dead before an answer began; the request may be sent again on
-    /// a fresh one. Answers whether it is to be.
+    /// a fresh one. Answers whether it is to be. That an endpoint closes what rests does not speak against it.
     pub fn stale_connection(&mut self) -> bool {
         let again = self.retries_left > 0;
         if again {
             self.retry(Cause::Reset);
         }
         again
+    }
+
+    /// Tells the endpoint how the current attempt ended, and counts the request there no more. An attempt that has
+    /// ended already, or never began, has nothing to tell.
+    pub fn ended(&mut self, end: AttemptEnd, service: &Service, now: Instant) {
+        if let Some(endpoint) = self.endpoint.take() {
+            endpoint.report(end, &service.upstream, now);
+        }
     }
 
     /// Notes why the last attempt failed, unless an earlier cause explains more.

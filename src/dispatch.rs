@@ -4,15 +4,20 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 
+use crate::cluster::Balance;
 use crate::context::{Context, Moment};
 use crate::decide::explain::Explanation;
 use crate::decide::{self, Decision};
+use crate::engine::bucket::murmur3_32;
 use crate::identity::Anonymous;
 use crate::request::RequestHead;
 use crate::request::hygiene;
 use crate::request::path::NormalPath;
 use crate::route::{Action, Forward, PathPattern, Redirect, Route, RouteIndex, ServiceIndex};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Service, Snapshot};
+
+/// The seed that users are hashed with to share endpoints out: no flag's.
+const BALANCE_SEED: u32 = 0x5e71_6e00;
 
 /// What is to be done with a request.
 #[derive(Debug)]
@@ -62,6 +67,8 @@ pub struct Plan {
     pub target: Option<String>,
     /// The random ID that this anonymous user was given just now.
     pub new_session: Option<String>,
+    /// What stands for the user where a service's endpoints are shared out among users.
+    pub user_hash: Option<u64>,
 }
 
 /// Decides what is to be done. `fresh_id` makes a random ID; it is called only for an anonymous user who needs one.
@@ -200,10 +207,25 @@ fn plan(
     Dispatch::Forward(Plan {
         route: index,
         service: forward.service,
+        user_hash: user_hash(service, &context),
         decision: decide::decide(service, &context, moment),
         target: rewritten(&snapshot.routes[index], forward, head, path),
         new_session,
     })
+}
+
+/// The same on every gateway and after every restart. Salted, so that the users of a canary, who were chosen by the
+/// same kind of hash, do not all land on the same of its endpoints.
+fn user_hash(service: &Service, context: &Context<'_>) -> Option<u64> {
+    if service.upstream.balance != Balance::HashUser {
+        return None;
+    }
+    let id = context
+        .user_id
+        .as_deref()
+        .or(context.session_id.as_deref())?;
+    let half = |seed| u64::from(murmur3_32(seed, [id.as_bytes()]));
+    Some(half(BALANCE_SEED) << 32 | half(!BALANCE_SEED))
 }
 
 /// Path and query with the matched prefix replaced; `None` where the route does not rewrite.

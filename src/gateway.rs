@@ -15,6 +15,7 @@ use crate::admin::readyz::Readiness;
 use crate::admin::{self, AdminState};
 use crate::clock;
 use crate::config::{self, Config, Mode};
+use crate::health::{self, Bell};
 use crate::proxy::hooks::Proxy;
 use crate::proxy::listener;
 use crate::proxy::workers::{Gate, Workers};
@@ -117,9 +118,16 @@ impl Gateway {
         let _entered = control.enter();
 
         let dns = Dns::new(std::env::var("SERIN_DNS").ok().as_deref())?;
-        let clusters = ClusterDirectory::new(dns, control.handle().clone());
+        let bell = Arc::new(Bell::default());
+        let clusters = ClusterDirectory::new(dns, control.handle().clone()).ringing(bell.clone());
         let meters = MeterRegistry::default();
         let publisher = Publisher::start(&config, clusters, meters.clone(), control.handle());
+        health::start(
+            publisher.store(),
+            &publisher.generation(),
+            bell,
+            control.handle(),
+        );
         let metrics = Metrics::new(meters, publisher.store().clone(), surroundings.access_log);
         let parts = Parts {
             path: path.clone(),

@@ -4,6 +4,7 @@
 //! there is one task on the control runtime, which looks the name up again whenever its answer has run out.
 
 pub mod dns;
+mod known;
 mod watch;
 
 use std::collections::HashMap;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-use crate::cluster::{Cluster, UpstreamHost, UpstreamUrl};
+use crate::cluster::{Alarm, Cluster, Unheard, UpstreamHost, UpstreamUrl};
 use crate::snapshot::{Clusters, STABLE, Snapshot};
 use dns::Dns;
 use watch::NameWatch;
@@ -22,13 +23,22 @@ use watch::NameWatch;
 const KEPT_UNUSED: Duration = Duration::from_secs(600);
 
 /// Every cluster of the process, and the tasks that keep their addresses fresh.
-#[derive(Debug)]
 pub struct ClusterDirectory {
     clusters: HashMap<Key, Entry>,
-    names: HashMap<(Box<str>, Audience), NameWatch>,
+    names: HashMap<(Box<str>, Records, Audience), NameWatch>,
     dns: Arc<Dns>,
     control: Handle,
+    alarm: Arc<dyn Alarm>,
     last_id: u64,
+}
+
+impl std::fmt::Debug for ClusterDirectory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClusterDirectory")
+            .field("clusters", &self.clusters)
+            .field("names", &self.names)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What makes two clusters the same.
@@ -47,6 +57,15 @@ enum Audience {
     Canary,
 }
 
+/// What is asked about a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Records {
+    /// A and AAAA: where the host is.
+    Addresses,
+    /// SRV: hosts and ports of a service.
+    Services,
+}
+
 impl ClusterDirectory {
     /// An empty directory that looks names up with `dns`, by tasks on the runtime `control`.
     pub fn new(dns: Dns, control: Handle) -> Self {
@@ -55,8 +74,15 @@ impl ClusterDirectory {
             names: HashMap::new(),
             dns: Arc::new(dns),
             control,
+            alarm: Arc::new(Unheard),
             last_id: 0,
         }
+    }
+
+    /// The same, with clusters that ring `alarm`.
+    pub fn ringing(mut self, alarm: Arc<dyn Alarm>) -> Self {
+        self.alarm = alarm;
+        self
     }
 
     /// Drops what no snapshot has pointed to for a while, and ends the look-ups that nobody needs any more.
@@ -85,9 +111,14 @@ impl ClusterDirectory {
 
     fn watch(&mut self, name: &str, audience: Audience, cluster: &Arc<Cluster>) {
         let (dns, control) = (&self.dns, &self.control);
+        let records = if cluster.url.is_srv() {
+            Records::Services
+        } else {
+            Records::Addresses
+        };
         self.names
-            .entry((name.into(), audience))
-            .or_insert_with(|| NameWatch::start(name, audience, dns.clone(), control))
+            .entry((name.into(), records, audience))
+            .or_insert_with(|| NameWatch::start((name, records, audience), dns.clone(), control))
             .add(cluster);
     }
 }
@@ -100,7 +131,8 @@ impl Clusters for ClusterDirectory {
             return entry.cluster.clone();
         }
         self.last_id += 1;
-        let cluster = Arc::new(Cluster::new(self.last_id, url.clone()));
+        let names = (service, deployment);
+        let cluster = Cluster::new(self.last_id, names, url.clone(), self.alarm.clone());
         if let UpstreamHost::Name(name) = url.host() {
             let audience = if deployment == "stable" {
                 Audience::Stable

@@ -1,5 +1,7 @@
 //! `GET /api/v1/openapi.json`: the API, described (OpenAPI 3.1).
 
+mod service;
+
 use axum::Json;
 use serde_json::{Map, Value, json};
 
@@ -225,7 +227,7 @@ fn schemas() -> Value {
         ]),
         "Status": status(),
         "Services": object(&[("generation", count()), ("services", list(&reference("Service")))]),
-        "Service": service(),
+        "Service": service::service(),
         "Request": request(),
         "Explanation": explanation(),
         "Step": object(&[
@@ -272,31 +274,6 @@ fn status() -> Value {
         ("restart_needed", list(&text())),
         ("warnings", list(&text())),
     ])
-}
-
-fn service() -> Value {
-    let assigned_by = object(&[
-        ("flag", text()),
-        ("variant", maybe_text()),
-        ("enabled", truth()),
-    ]);
-    let endpoint = object(&[("address", text()), ("in_flight", count())]);
-    let requests = object(&[
-        ("served", count()),
-        ("errors", count()),
-        ("served_by_stable", count()),
-        ("unanswered", count()),
-        ("mean_seconds", json!({ "type": ["number", "null"] })),
-    ]);
-    let deployment = object(&[
-        ("name", text()),
-        ("url", text()),
-        ("assigned_by", list(&assigned_by)),
-        ("endpoints", list(&endpoint)),
-        ("healthy", truth()),
-        ("requests", requests),
-    ]);
-    object(&[("name", text()), ("deployments", list(&deployment))])
 }
 
 fn request() -> Value {

@@ -1,6 +1,8 @@
 //! `GET /api/v1/services` and `GET /api/v1/services/{service}`: deployments, their endpoints and figures.
 
-use std::net::SocketAddr;
+mod endpoints;
+
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -8,8 +10,9 @@ use serde::Serialize;
 
 use super::Shared;
 use super::problem::Problem;
-use crate::meter::{CodeCounters, Histogram};
+use crate::meter::{CodeCounters, DeploymentMeter, Histogram};
 use crate::snapshot::{Candidate, Deployment, DeploymentIndex, STABLE, Service, Target};
+use endpoints::EndpointView;
 
 /// Every service.
 #[derive(Debug, Serialize)]
@@ -43,15 +46,11 @@ struct AssignmentView {
     enabled: bool,
 }
 
-#[derive(Debug, Serialize)]
-struct EndpointView {
-    address: SocketAddr,
-    in_flight: u32,
-}
-
 /// Since the process began.
 #[derive(Debug, Serialize)]
 struct RequestsView {
+    /// That were meant for this deployment.
+    assigned: u64,
     /// That this deployment served.
     served: u64,
     /// Of those, with a status of 500 or more.
@@ -60,6 +59,10 @@ struct RequestsView {
     served_by_stable: u64,
     /// That were assigned to it, and that nobody answered: the gateway did, with an error, or the client went away.
     unanswered: u64,
+    /// The part of all the service's requests that were meant for this deployment: 0 to 1.
+    assigned_share: Option<f64>,
+    /// The part of all that a deployment answered that this one did.
+    served_share: Option<f64>,
     /// Of those that it served, from the request's head to the response's last byte.
     mean_seconds: Option<f64>,
 }
@@ -100,6 +103,7 @@ impl From<&Service> for ServiceView {
 impl DeploymentView {
     fn new(service: &Service, index: DeploymentIndex, deployment: &Deployment) -> Self {
         let endpoints = deployment.cluster.endpoints();
+        let now = Instant::now();
         let candidates = service.candidates.iter();
         Self {
             name: deployment.name.to_string(),
@@ -107,13 +111,10 @@ impl DeploymentView {
             assigned_by: candidates
                 .flat_map(|candidate| assignments(candidate, index))
                 .collect(),
-            healthy: !endpoints.is_empty(),
+            healthy: deployment.cluster.usable(now) > 0,
             endpoints: endpoints
                 .iter()
-                .map(|endpoint| EndpointView {
-                    address: endpoint.address,
-                    in_flight: endpoint.in_flight(),
-                })
+                .map(|endpoint| EndpointView::new(endpoint, now))
                 .collect(),
             requests: RequestsView::new(service, index, deployment),
         }
@@ -149,20 +150,43 @@ fn assignments(candidate: &Candidate, index: DeploymentIndex) -> Vec<AssignmentV
 impl RequestsView {
     fn new(service: &Service, index: DeploymentIndex, deployment: &Deployment) -> Self {
         let meter = &deployment.meter;
-        let mut all = vec![&meter.served];
-        if index == STABLE {
-            let canaries = service.deployments.iter().skip(1);
-            all.extend(canaries.map(|canary| &canary.meter.served_by_stable));
-        }
-        let sum = |from: u16| -> u64 { all.iter().map(|codes| count(codes, from)).sum() };
+        let rescued = |of: &DeploymentMeter| count(&of.served_by_stable, 0);
+        let (served, errors) = served(service, index, deployment);
+        let deployments = || service.deployments.iter().map(|other| &*other.meter);
+        let all_served: u64 = deployments()
+            .map(|meter| count(&meter.served, 0) + rescued(meter))
+            .sum();
         Self {
-            served: sum(0),
-            errors: sum(500),
-            served_by_stable: count(&meter.served_by_stable, 0),
+            assigned: assigned(meter),
+            served,
+            errors,
+            served_by_stable: rescued(meter),
             unanswered: count(&meter.unserved, 0),
+            assigned_share: share(assigned(meter), deployments().map(assigned).sum()),
+            served_share: share(served, all_served),
             mean_seconds: mean(&meter.total),
         }
     }
+}
+
+/// What a deployment served, and how much of it with a status of 500 or more: for stable, canaries' requests too.
+fn served(service: &Service, index: DeploymentIndex, deployment: &Deployment) -> (u64, u64) {
+    let mut all = vec![&deployment.meter.served];
+    if index == STABLE {
+        let canaries = service.deployments.iter().skip(1);
+        all.extend(canaries.map(|canary| &canary.meter.served_by_stable));
+    }
+    let sum = |from: u16| all.iter().map(|codes| count(codes, from)).sum();
+    (sum(0), sum(500))
+}
+
+fn assigned(meter: &DeploymentMeter) -> u64 {
+    let all = [&meter.served, &meter.served_by_stable, &meter.unserved];
+    all.into_iter().map(|codes| count(codes, 0)).sum()
+}
+
+fn share(part: u64, all: u64) -> Option<f64> {
+    (all > 0).then(|| part as f64 / all as f64)
 }
 
 fn count(codes: &CodeCounters, from: u16) -> u64 {

@@ -1,10 +1,41 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
 
-use super::{Balance, Cluster, UpstreamUrl, UpstreamUrlError};
+use super::policy::UpstreamPolicy;
+use super::{Balance, Choice, Cluster, Unheard, UpstreamUrl, UpstreamUrlError};
 
 fn url(text: &str) -> UpstreamUrl {
     text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+}
+
+fn cluster(text: &str) -> Arc<Cluster> {
+    of_deployment("stable", text)
+}
+
+fn of_deployment(deployment: &str, text: &str) -> Arc<Cluster> {
+    Cluster::new(1, ("search", deployment), url(text), Arc::new(Unheard))
+}
+
+fn pick(
+    cluster: &Cluster,
+    balance: Balance,
+    tried: &[SocketAddr],
+    random: u64,
+) -> Option<super::endpoint::EndpointUse> {
+    let policy = UpstreamPolicy {
+        balance,
+        ..UpstreamPolicy::default()
+    };
+    let choice = Choice {
+        policy: &policy,
+        tried,
+        random,
+        user_hash: None,
+        now: Instant::now(),
+    };
+    cluster.pick(&choice).ok()
 }
 
 fn address(port: u16) -> SocketAddr {
@@ -25,6 +56,11 @@ fn urls_are_scheme_host_and_port() {
             "h2c://10.0.0.1:9000",
             "10.0.0.1:9000",
         ),
+        (
+            "srv+http://_http._tcp.Search.svc/",
+            "srv+http://_http._tcp.search.svc",
+            "_http._tcp.search.svc",
+        ),
         ("http://[::1]:80", "http://[::1]:80", "[::1]"),
         ("http://[fe80::1]", "http://[fe80::1]:80", "[fe80::1]"),
     ] {
@@ -39,6 +75,13 @@ fn what_is_not_a_url_is_told_why() {
     assert_eq!(error("a.example:80"), UpstreamUrlError::NoScheme);
     assert_eq!(error("https://a"), UpstreamUrlError::NotYet("https".into()));
     assert_eq!(error("ftp://a"), UpstreamUrlError::Scheme("ftp".into()));
+    for text in [
+        "srv+http://a:80",
+        "srv+http://127.0.0.1",
+        "srv+http://[::1]",
+    ] {
+        assert_eq!(error(text), UpstreamUrlError::Srv, "{text}");
+    }
     assert_eq!(error("http://u:p@a"), UpstreamUrlError::Credentials);
     assert_eq!(error("http://a/x"), UpstreamUrlError::Path);
     assert_eq!(error("http://a?x"), UpstreamUrlError::Path);
@@ -52,14 +95,12 @@ fn what_is_not_a_url_is_told_why() {
 
 #[test]
 fn round_robin_takes_turns() {
-    let cluster = Cluster::new(1, url("http://name"));
-    assert!(cluster.pick(Balance::RoundRobin, &[], 0).is_none());
+    let cluster = cluster("http://name");
+    assert!(pick(&cluster, Balance::RoundRobin, &[], 0).is_none());
     cluster.replace_endpoints(&[address(1), address(2), address(3)]);
     let mut counts: HashMap<SocketAddr, u32> = HashMap::new();
     for _ in 0..30 {
-        let used = cluster
-            .pick(Balance::RoundRobin, &[], 0)
-            .expect("there are endpoints");
+        let used = pick(&cluster, Balance::RoundRobin, &[], 0).expect("there are endpoints");
         *counts.entry(used.address()).or_default() += 1;
     }
     assert_eq!(counts.into_values().collect::<Vec<_>>(), [10, 10, 10]);
@@ -67,42 +108,32 @@ fn round_robin_takes_turns() {
 
 #[test]
 fn least_requests_prefers_the_idler_of_two() {
-    let cluster = Cluster::new(1, url("http://name"));
+    let cluster = cluster("http://name");
     cluster.replace_endpoints(&[address(1), address(2)]);
-    let first = cluster
-        .pick(Balance::LeastRequests, &[], 0)
-        .expect("an endpoint");
+    let first = pick(&cluster, Balance::LeastRequests, &[], 0).expect("an endpoint");
     for random in [0, 1, 7 << 32, u64::MAX, 0x1234_5678_9abc_def0] {
-        let second = cluster
-            .pick(Balance::LeastRequests, &[], random)
-            .expect("an endpoint");
+        let second = pick(&cluster, Balance::LeastRequests, &[], random).expect("an endpoint");
         assert_ne!(first.address(), second.address(), "{random:x}");
     }
 }
 
 #[test]
 fn what_was_tried_is_avoided_while_something_else_is_there() {
-    let cluster = Cluster::new(1, url("http://name"));
+    let cluster = cluster("http://name");
     cluster.replace_endpoints(&[address(1), address(2)]);
     for balance in [Balance::RoundRobin, Balance::LeastRequests] {
         for random in 0..8 {
-            let used = cluster
-                .pick(balance, &[address(1)], random)
-                .expect("an endpoint");
+            let used = pick(&cluster, balance, &[address(1)], random).expect("an endpoint");
             assert_eq!(used.address(), address(2));
-            assert!(
-                cluster
-                    .pick(balance, &[address(1), address(2)], random)
-                    .is_some()
-            );
+            assert!(pick(&cluster, balance, &[address(1), address(2)], random).is_some());
         }
     }
 }
 
 #[test]
 fn an_endpoint_that_stays_keeps_its_count() {
-    let cluster = Cluster::new(1, url("http://127.0.0.1:1"));
-    let used = cluster.pick(Balance::LeastRequests, &[], 0);
+    let cluster = cluster("http://127.0.0.1:1");
+    let used = pick(&cluster, Balance::LeastRequests, &[], 0);
     cluster.replace_endpoints(&[address(2), address(1)]);
     let in_flight = |cluster: &Cluster| -> Vec<u32> {
         cluster.endpoints().iter().map(|e| e.in_flight()).collect()

@@ -10,10 +10,13 @@
 //! given to another between a look and the shutdown.
 
 use std::cell::RefCell;
+use std::io;
 use std::os::fd::RawFd;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{Shutdown, shutdown};
+use tokio::sync::Notify;
 
 use super::idle;
 
@@ -135,16 +138,34 @@ impl Drop for Wait {
     }
 }
 
-/// Looks for deadlines that are over, for as long as its worker runs.
-pub async fn sweep() {
-    let mut tick = tokio::time::interval(SWEEP_INTERVAL);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+/// Looks for deadlines that are over whenever it is told to, for as long as its worker runs.
+pub async fn sweep(tick: Arc<Notify>) {
     loop {
-        tick.tick().await;
+        tick.notified().await;
         let now = Instant::now();
         expire(now);
         idle::expire(now);
     }
+}
+
+/// Tells sweeps to look, from a thread of its own, until the last of them is gone. A timer of tokio's in a worker would
+/// be much simpler, and make it read the clock and look through its timers whenever it waits: twice a request.
+pub fn tick(mut sweeps: Vec<Weak<Notify>>) -> io::Result<()> {
+    let told = |sweep: &Weak<Notify>| {
+        let sweep = sweep.upgrade();
+        sweep.is_some_and(|sweep| {
+            sweep.notify_one();
+            true
+        })
+    };
+    let ticking = move || {
+        while !sweeps.is_empty() {
+            std::thread::sleep(SWEEP_INTERVAL);
+            sweeps.retain(told);
+        }
+    };
+    let thread = std::thread::Builder::new().name("serin-clock".to_owned());
+    thread.spawn(ticking).map(drop)
 }
 
 fn expire(now: Instant) {

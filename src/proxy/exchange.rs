@@ -76,7 +76,11 @@ impl Exchange {
     pub fn embark(&mut self, plan: Plan) {
         self.route = Some(plan.route);
         self.passage = Some(Passage {
-            attempts: Attempts::new(&self.snapshot.services[plan.service], &plan.decision),
+            attempts: Attempts::new(
+                &self.snapshot.services[plan.service],
+                &plan.decision,
+                plan.user_hash,
+            ),
             plan,
             arrived: self.started,
             wait: None,

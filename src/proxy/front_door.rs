@@ -163,7 +163,7 @@ impl FrontDoor {
             match accepted {
                 Ok(Some(H2Accept::Session(session))) => {
                     let open = connection.begin_stream();
-                    if !closing && connection.is_spent() {
+                    if !closing && connection.is_spent(&connection.traffic()) {
                         streams.graceful_shutdown();
                         connection.dismiss();
                         closing = true;

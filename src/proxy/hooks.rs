@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, HttpPeer, Session};
@@ -27,7 +28,8 @@ use super::peer::peer;
 use super::reply;
 use crate::canary::Cause;
 use crate::clock;
-use crate::dispatch::{Answer, Dispatch};
+use crate::cluster::endpoint::AttemptEnd;
+use crate::dispatch::{Answer, Dispatch, Refusal};
 use crate::edit::HeaderSink;
 use crate::forward::{self, Served};
 use crate::snapshot::store::SnapshotStore;
@@ -69,28 +71,16 @@ impl ProxyHttp for Proxy {
         exchange: &mut Box<Exchange>,
     ) -> pingora::Result<bool> {
         bound(session, exchange);
-        let (dispatch, target) = dispatched(session, exchange);
-        match dispatch {
-            Dispatch::Refuse(refusal) => {
-                exchange.route = refusal.route;
-                exchange.own_status = Some(refusal.status.as_u16());
-                if matches!(refusal.status.as_u16(), 413 | 431) {
-                    // The rest of it is not worth reading.
-                    session.set_keepalive(None);
-                }
-                reply::error(session, refusal.status, &refusal.why).await?;
-                Ok(true)
-            }
-            Dispatch::Answer(answer) => {
-                self.answer(session, exchange, answer).await?;
-                Ok(true)
-            }
-            Dispatch::Forward(mut plan) => {
-                plan.target = plan.target.or(target);
+        // Answers are in a box: most requests go on, and this hook's own future need have no room for them.
+        let answered: BoxFuture<'_, _> = match dispatched(session, exchange) {
+            Dispatch::Forward(plan) => {
                 exchange.embark(plan);
-                Ok(false)
+                return Ok(false);
             }
-        }
+            Dispatch::Refuse(refusal) => Box::pin(self.refuse(session, exchange, refusal)),
+            Dispatch::Answer(answer) => Box::pin(self.answer(session, exchange, answer)),
+        };
+        answered.await.map(|()| true)
     }
 
     async fn upstream_peer(
@@ -114,11 +104,12 @@ impl ProxyHttp for Proxy {
             return Error::e_explain(ErrorType::HTTPStatus(504), "the route's timeout is over");
         }
         let random = rand::rng().next_u64();
-        let Some(address) = passage.attempts.next(service, random) else {
+        let now = Instant::now();
+        let Some(address) = passage.attempts.next(service, random, now) else {
             passage.attempts.failed(Cause::Unhealthy);
             return Error::e_explain(ErrorType::HTTPStatus(503), "the service has no address yet");
         };
-        passage.attempt_started = Instant::now();
+        passage.attempt_started = now;
         let cluster = &service.deployments[passage.attempts.deployment()].cluster;
         Ok(Box::new(peer(
             address,
@@ -218,7 +209,8 @@ impl ProxyHttp for Proxy {
             deployment: passage.attempts.deployment(),
             cause: passage.attempts.cause(),
         };
-        let https = is_https(session, exchange);
+        // Only a cookie has to know.
+        let https = passage.plan.new_session.is_some() && is_https(session, exchange);
         let mut edits = forward::response_edits(
             &exchange.snapshot,
             &passage.plan,
@@ -243,7 +235,7 @@ impl ProxyHttp for Proxy {
         let snapshot = &exchange.snapshot;
         let again = exchange.passage.as_mut().is_some_and(|passage| {
             let service = &snapshot.services[passage.plan.service];
-            passage.attempts.connect_failed(service)
+            passage.attempts.connect_failed(service, Instant::now())
         });
         e.set_retry(again);
         e
@@ -291,7 +283,11 @@ impl ProxyHttp for Proxy {
             && e.esource() == &ErrorSource::Upstream
             && let Some(passage) = exchange.passage.as_mut()
         {
-            passage.attempts.failed(cause_of(e.etype()));
+            let cause = cause_of(e.etype());
+            let service = &exchange.snapshot.services[passage.plan.service];
+            let failed = AttemptEnd::Failed(cause);
+            passage.attempts.ended(failed, service, Instant::now());
+            passage.attempts.failed(cause);
         }
         e.set_retry(again);
         e
@@ -331,6 +327,15 @@ impl ProxyHttp for Proxy {
             ClientConnection::current(ClientConnection::leave_unread);
         }
         let now = Instant::now();
+        // What is left is an answer that came whole, or as far as the client wanted it.
+        if let (Some(response), Some(passage)) =
+            (session.response_written(), exchange.passage.as_mut())
+            && passage.upstream_time.is_some()
+        {
+            let service = &exchange.snapshot.services[passage.plan.service];
+            let answered = AttemptEnd::Answered(response.status.as_u16());
+            passage.attempts.ended(answered, service, now);
+        }
         self.record(session, exchange, now);
         exchange.rest_upstream(now);
     }
@@ -352,6 +357,22 @@ impl ProxyHttp for Proxy {
 }
 
 impl Proxy {
+    /// Answers with an error.
+    async fn refuse(
+        &self,
+        session: &mut Session,
+        exchange: &mut Box<Exchange>,
+        refusal: Refusal,
+    ) -> pingora::Result<()> {
+        exchange.route = refusal.route;
+        exchange.own_status = Some(refusal.status.as_u16());
+        if matches!(refusal.status.as_u16(), 413 | 431) {
+            // The rest of it is not worth reading.
+            session.set_keepalive(None);
+        }
+        reply::error(session, refusal.status, &refusal.why).await
+    }
+
     /// Answers as the route says.
     async fn answer(
         &self,

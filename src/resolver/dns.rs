@@ -10,7 +10,8 @@ use hickory_resolver::config::{
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::{Query, ResponseCode};
-use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::proto::rr::rdata::SRV;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{Hosts, TokioResolver};
 
 /// The variable that names DNS servers in place of `/etc/resolv.conf`: `ip:port`, several with commas.
@@ -52,6 +53,30 @@ pub struct Answer {
     pub v6: Family,
     /// How long it may be believed.
     pub ttl: Duration,
+}
+
+/// Where a service is offered, as an SRV record has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SrvRecord {
+    /// The host, as a name that ends in a dot: it is looked up as it stands.
+    pub target: Box<str>,
+    /// The port there.
+    pub port: u16,
+    /// Lower comes first.
+    pub priority: u16,
+    /// The part among those of the same priority.
+    pub weight: u16,
+}
+
+impl From<&SRV> for SrvRecord {
+    fn from(srv: &SRV) -> Self {
+        Self {
+            target: srv.target.to_lowercase().to_ascii().into(),
+            port: srv.port,
+            priority: srv.priority,
+            weight: srv.weight,
+        }
+    }
 }
 
 /// Why there can be no look-ups.
@@ -100,16 +125,45 @@ impl Dns {
         Answer { v4, v6, ttl }
     }
 
+    /// Looks a name's SRV records up now; at least one, with how long they may be believed.
+    pub async fn look_up_services(
+        &self,
+        name: &str,
+    ) -> Result<(Vec<SrvRecord>, Duration), Missing> {
+        let asked = self.ask(name, RecordType::SRV, |data| match data {
+            RData::SRV(srv) if !srv.target.is_root() => Some(SrvRecord::from(srv)),
+            // A root stands for "this service is not offered here" (RFC 2782).
+            _ => None,
+        });
+        let answer = tokio::time::timeout(DEADLINE, asked).await;
+        let (records, ttl) = answer.unwrap_or_else(|_| late());
+        Ok((records?, ttl.unwrap_or_default()))
+    }
+
     async fn family(&self, name: &str, records: RecordType) -> FamilyResult {
+        self.ask(name, records, RData::ip_addr).await
+    }
+
+    /// What the records of a type say, as far as `read` can use it.
+    async fn ask<T>(
+        &self,
+        name: &str,
+        records: RecordType,
+        read: impl Fn(&RData) -> Option<T>,
+    ) -> Asked<T> {
         // The task that asks keeps the answer for as long as it holds; a second memory below would only
         // make it older than it says.
         self.resolver.clear_lookup_cache(name, records);
+        let none = match records {
+            RecordType::SRV => "no SRV record",
+            _ => "no address",
+        };
         let lookup = match self.resolver.lookup(name, records).await {
             Ok(lookup) => lookup,
-            Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
-                return match none.response_code {
+            Err(NetError::Dns(DnsError::NoRecordsFound(found))) => {
+                return match found.response_code {
                     ResponseCode::NXDomain => missing("no such name", true),
-                    ResponseCode::NoError => missing("no address", true),
+                    ResponseCode::NoError => missing(none, true),
                     code => missing(code.to_string(), false),
                 };
             }
@@ -117,12 +171,12 @@ impl Dns {
         };
         let answers = lookup.answers().iter();
         let ttl = answers.clone().map(|record| record.ttl).min();
-        let addresses: Vec<IpAddr> = answers.filter_map(|record| record.data.ip_addr()).collect();
-        if addresses.is_empty() {
-            return missing("no address", true);
+        let found: Vec<T> = answers.filter_map(|record| read(&record.data)).collect();
+        if found.is_empty() {
+            return missing(none, true);
         }
         let ttl = ttl.map(|seconds| Duration::from_secs(seconds.into()));
-        (Ok(addresses), ttl)
+        (Ok(found), ttl)
     }
 }
 
@@ -133,7 +187,10 @@ impl std::fmt::Debug for Dns {
 }
 
 /// A family and its records' shortest time to live.
-type FamilyResult = (Family, Option<Duration>);
+type FamilyResult = Asked<IpAddr>;
+
+/// What was found, at least one, and the records' shortest time to live.
+type Asked<T> = (Result<Vec<T>, Missing>, Option<Duration>);
 
 /// Waits for both families, but for the second only a little once the first has addresses.
 async fn both<A, B>(mut v4: Pin<&mut A>, mut v6: Pin<&mut B>) -> (FamilyResult, FamilyResult)
@@ -165,11 +222,11 @@ async fn second<F: Future<Output = FamilyResult>>(
     }
 }
 
-fn late() -> FamilyResult {
+fn late<T>() -> Asked<T> {
     missing("no answer in time", false)
 }
 
-fn missing(why: impl Into<String>, certain: bool) -> FamilyResult {
+fn missing<T>(why: impl Into<String>, certain: bool) -> Asked<T> {
     let why = why.into();
     (Err(Missing { why, certain }), None)
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA};
+use hickory_proto::rr::rdata::{A, AAAA, SRV};
 use hickory_proto::rr::{RData, Record, RecordType};
 use tokio::net::UdpSocket;
 use tokio::runtime::Handle;
@@ -18,6 +18,8 @@ use crate::snapshot::Clusters;
 #[derive(Clone)]
 enum Reply {
     Addresses(Vec<IpAddr>),
+    /// Priority, weight, port, target.
+    Services(Vec<(u16, u16, u16, &'static str)>),
     Code(ResponseCode),
     Silence,
 }
@@ -87,6 +89,12 @@ fn answer(question: &Message, zone: &HashMap<(String, RecordType), Reply>) -> Op
         Some(Reply::Silence) => return None,
         Some(Reply::Code(code)) => answer.metadata.response_code = *code,
         None => answer.metadata.response_code = ResponseCode::NXDomain,
+        Some(Reply::Services(services)) => {
+            for &(priority, weight, port, target) in services {
+                let data = RData::SRV(SRV::new(priority, weight, port, target.parse().unwrap()));
+                answer.add_answer(Record::from_rdata(query.name().clone(), 1, data));
+            }
+        }
         Some(Reply::Addresses(addresses)) => {
             for address in addresses {
                 let data = match *address {
@@ -263,4 +271,73 @@ fn servers_are_addresses_with_ports() {
             "{list}"
         );
     }
+}
+
+#[tokio::test]
+async fn srv_records_lead_to_addresses_and_ports() {
+    let server = Server::start().await;
+    let services = |list: &[(u16, u16, u16, &'static str)]| Reply::Services(list.to_vec());
+    let name = "_http._tcp.shop.test";
+    server.set(
+        name,
+        RecordType::SRV,
+        services(&[
+            (1, 30, 8001, "one.test."),
+            (1, 10, 8002, "two.test."),
+            (2, 0, 8003, "three.test."),
+        ]),
+    );
+    server.set_addresses("one.test", &["127.0.0.1", "127.0.0.2"]);
+    server.set_addresses("two.test", &["127.0.0.3"]);
+    server.set_addresses("three.test", &["127.0.0.4"]);
+    let mut directory = server.directory();
+    let shop = cluster(&mut directory, "stable", &format!("srv+http://{name}"));
+    let all = [
+        "127.0.0.1:8001",
+        "127.0.0.2:8001",
+        "127.0.0.3:8002",
+        "127.0.0.4:8003",
+    ];
+    until("every target", || addresses(&shop) == all).await;
+
+    // A target whose name fails keeps its addresses, one that is named no more goes.
+    let failing = Reply::Code(ResponseCode::ServFail);
+    server.set_both("one.test", &failing);
+    server.set(
+        name,
+        RecordType::SRV,
+        services(&[(1, 1, 8001, "one.test."), (1, 1, 9002, "two.test.")]),
+    );
+    let fewer = ["127.0.0.1:8001", "127.0.0.2:8001", "127.0.0.3:9002"];
+    until("the new records", || addresses(&shop) == fewer).await;
+
+    // Neither a failure nor the word that the service is offered nowhere takes the last good addresses away.
+    for reply in [failing, services(&[(0, 0, 0, ".")])] {
+        server.set(name, RecordType::SRV, reply);
+        let asked = server.asked();
+        until("more questions", || server.asked() >= asked + 2).await;
+        assert_eq!(addresses(&shop), fewer);
+    }
+}
+
+#[tokio::test]
+async fn a_service_without_srv_records_settles_its_cluster() {
+    let server = Server::start().await;
+    server.set_addresses("plain.test", &["127.0.0.1"]);
+    let mut directory = server.directory();
+    let plain = cluster(&mut directory, "stable", "srv+http://plain.test");
+    until("an answer", || plain.is_settled()).await;
+    assert!(addresses(&plain).is_empty());
+}
+
+#[tokio::test]
+async fn srv_records_lead_no_canary_to_a_metadata_address() {
+    let server = Server::start().await;
+    let services = vec![(0, 0, 80, "evil.test."), (0, 0, 80, "good.test.")];
+    server.set("srv.test", RecordType::SRV, Reply::Services(services));
+    server.set_addresses("evil.test", &["169.254.169.254"]);
+    server.set_addresses("good.test", &["127.0.0.2"]);
+    let mut directory = server.directory();
+    let canary = cluster(&mut directory, "search.x", "srv+http://srv.test");
+    until("the good one", || addresses(&canary) == ["127.0.0.2:80"]).await;
 }

@@ -1,6 +1,5 @@
 //! One name, looked up for as long as a cluster needs it.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -8,10 +7,10 @@ use rand::RngExt;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use super::Audience;
-use super::dns::{Answer, Dns, Family, Missing};
-use crate::cluster::Cluster;
-use crate::cluster::policy::never_allowed;
+use super::dns::Dns;
+use super::known::{Addresses, Services};
+use super::{Audience, Records};
+use crate::cluster::{Cluster, Placement};
 
 /// Between two look-ups that succeed.
 const REFRESH: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
@@ -25,21 +24,34 @@ pub(super) struct NameWatch {
     task: AbortHandle,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     clusters: Vec<Weak<Cluster>>,
-    /// The last good addresses by family; a family whose look-up fails keeps its own.
-    v4: Vec<IpAddr>,
-    v6: Vec<IpAddr>,
+    /// What was found last; without ports unless the records have them.
+    found: Vec<Placement>,
+    records: Records,
     /// Whether a look-up has ended.
     asked: bool,
 }
 
 impl NameWatch {
-    pub(super) fn start(name: &str, audience: Audience, dns: Arc<Dns>, control: &Handle) -> Self {
-        let shared = Arc::new(Mutex::new(Shared::default()));
+    pub(super) fn start(
+        (name, records, audience): (&str, Records, Audience),
+        dns: Arc<Dns>,
+        control: &Handle,
+    ) -> Self {
+        let shared = Arc::new(Mutex::new(Shared {
+            clusters: Vec::new(),
+            found: Vec::new(),
+            records,
+            asked: false,
+        }));
         let task = Watcher {
             name: name.into(),
+            known: match records {
+                Records::Addresses => Known::Addresses(Addresses::default()),
+                Records::Services => Known::Services(Services::default()),
+            },
             audience,
             dns,
             shared: shared.clone(),
@@ -73,32 +85,60 @@ impl Drop for NameWatch {
 }
 
 impl Shared {
-    fn all(&self) -> Vec<IpAddr> {
-        self.v4.iter().chain(&self.v6).copied().collect()
-    }
-
     fn give(&self, cluster: &Cluster) {
-        let port = cluster.url.port();
-        let addresses = self.all().into_iter();
-        let addresses: Vec<SocketAddr> = addresses.map(|ip| SocketAddr::new(ip, port)).collect();
-        if !addresses.is_empty() {
-            cluster.replace_endpoints(&addresses);
+        let mut placements = self.found.clone();
+        if self.records == Records::Addresses {
+            let port = cluster.url.port();
+            placements
+                .iter_mut()
+                .for_each(|place| place.address.set_port(port));
+        }
+        if !placements.is_empty() {
+            cluster.place_endpoints(&placements);
         } else if self.asked {
             cluster.settle();
         }
     }
 
+    /// Takes in what a look-up has found, and passes it on.
+    fn take(&mut self, name: &str, found: Vec<Placement>) {
+        if found != self.found {
+            let before = self.shown();
+            self.found = found;
+            tracing::info!(name, ?before, now = ?self.shown(), "addresses changed");
+        }
+    }
+
     fn give_all(&mut self) {
-        let clusters = std::mem::take(&mut self.clusters);
-        for cluster in clusters.iter().filter_map(Weak::upgrade) {
+        self.asked = true;
+        for cluster in self.clusters.iter().filter_map(Weak::upgrade) {
             self.give(&cluster);
         }
-        self.clusters = clusters;
     }
+
+    /// For people.
+    fn shown(&self) -> Vec<String> {
+        let shown = |place: &Placement| match self.records {
+            Records::Addresses => place.address.ip().to_string(),
+            Records::Services => {
+                let (priority, weight) = (place.priority, place.weight);
+                format!("{} (priority {priority}, weight {weight})", place.address)
+            }
+        };
+        self.found.iter().map(shown).collect()
+    }
+}
+
+/// What look-ups have found so far.
+#[derive(Debug)]
+enum Known {
+    Addresses(Addresses),
+    Services(Services),
 }
 
 struct Watcher {
     name: Box<str>,
+    known: Known,
     audience: Audience,
     dns: Arc<Dns>,
     shared: Arc<Mutex<Shared>>,
@@ -108,8 +148,7 @@ struct Watcher {
 impl Watcher {
     async fn run(mut self) {
         loop {
-            let answer = self.dns.look_up(&self.name).await;
-            let pause = match self.take(answer) {
+            let pause = match self.look_up().await {
                 Ok(ttl) => {
                     if self.failures > 0 {
                         tracing::info!(name = %self.name, "the name resolves again");
@@ -126,48 +165,30 @@ impl Watcher {
         }
     }
 
-    /// Hands good addresses to the clusters. Returns how long they may be believed, or why there are none.
-    fn take(&self, answer: Answer) -> Result<Duration, String> {
-        let (v4, v6) = (self.allowed(answer.v4), self.allowed(answer.v6));
-        let mut shared = lock(&self.shared);
-        shared.asked = true;
-        let outcome = match (&v4, &v6) {
-            (Err(v4), Err(v6)) if v4.why == v6.why => Err(v4.why.clone()),
-            (Err(v4), Err(v6)) => Err(format!("A: {}; AAAA: {}", v4.why, v6.why)),
-            (Ok(_), Ok(_)) => Ok(answer.ttl),
-            // Half an answer is asked for again soon, unless the other half is known not to exist.
-            (Err(missing), Ok(_)) | (Ok(_), Err(missing)) if missing.certain => Ok(answer.ttl),
-            (Err(_), Ok(_)) | (Ok(_), Err(_)) => Ok(answer.ttl.min(BACKOFF.1)),
-        };
-        if outcome.is_ok() {
-            let before = shared.all();
-            keep(&mut shared.v4, v4);
-            keep(&mut shared.v6, v6);
-            let now = shared.all();
-            if now != before {
-                tracing::info!(name = %self.name, ?before, ?now, "addresses changed");
+    /// Looks up, and hands what is good to the clusters. Returns how long it may be believed, or why there is nothing.
+    async fn look_up(&mut self) -> Result<Duration, String> {
+        let (dns, name) = (&self.dns, &*self.name);
+        let (outcome, found) = match &mut self.known {
+            Known::Addresses(addresses) => {
+                let outcome = addresses.refresh(dns, name, self.audience).await;
+                (outcome, addresses.placements())
             }
+            Known::Services(services) => {
+                let outcome = services.refresh(dns, name, self.audience).await;
+                (outcome, services.placements())
+            }
+        };
+        let mut shared = lock(&self.shared);
+        if outcome.is_ok() {
+            shared.take(name, found);
         }
         shared.give_all();
         outcome
     }
 
-    fn allowed(&self, mut family: Family) -> Family {
-        if let (Ok(addresses), Audience::Canary) = (&mut family, self.audience) {
-            addresses.retain(|address| !never_allowed(address.to_canonical()));
-            if addresses.is_empty() {
-                return Err(Missing {
-                    why: "only addresses that no canary may have".to_owned(),
-                    certain: false,
-                });
-            }
-        }
-        family
-    }
-
     fn note_failure(&mut self, error: &str) {
         if self.failures == 0 {
-            let kept = lock(&self.shared).all();
+            let kept = lock(&self.shared).shown();
             if kept.is_empty() {
                 tracing::warn!(name = %self.name, error, "the name does not resolve; it has no addresses yet");
             } else {
@@ -175,18 +196,6 @@ impl Watcher {
             }
         }
         self.failures = self.failures.saturating_add(1);
-    }
-}
-
-fn keep(known: &mut Vec<IpAddr>, answer: Family) {
-    match answer {
-        Ok(mut addresses) => {
-            addresses.sort_unstable();
-            addresses.dedup();
-            *known = addresses;
-        }
-        Err(missing) if missing.certain => known.clear(),
-        Err(_) => {}
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::Snapshot;
 use super::assemble::assemble;
 use super::offline::{Offline, Unread};
+use crate::cluster::UpstreamUrl;
 use crate::cluster::policy::{UpstreamPolicy, UrlPolicy};
-use crate::cluster::{Balance, UpstreamUrl};
 use crate::config::{
     AccessPolicy, Config, Level, LogFormat, Logging, Process, ServiceConfig, Traffic, UserIdPolicy,
 };
@@ -33,15 +33,7 @@ pub(crate) fn service(name: &str, canaries: &[&str]) -> ServiceConfig {
         name: name.into(),
         stable: url("http://127.0.0.1:8000"),
         canaries: canaries.iter().map(|glob| Glob::new(glob)).collect(),
-        upstream: UpstreamPolicy {
-            balance: Balance::LeastRequests,
-            connect_timeout: Duration::from_secs(1),
-            response_timeout: Duration::from_secs(15),
-            idle_timeout: Duration::from_secs(60),
-            retries: 1,
-            rescue_on_connect: true,
-            preserve_host: true,
-        },
+        upstream: UpstreamPolicy::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Clusters;
-use crate::cluster::{Cluster, UpstreamUrl};
+use crate::cluster::{Cluster, Unheard, UpstreamUrl};
 use crate::meter::{DecisionMeter, DeploymentMeter, Meters, ServiceMeter};
 
 /// Gives every name a handle of its own, which nobody resolves and nobody reads.
@@ -13,9 +13,10 @@ pub struct Offline {
 }
 
 impl Clusters for Offline {
-    fn cluster(&mut self, _: &str, _: &str, url: &UpstreamUrl) -> Arc<Cluster> {
+    fn cluster(&mut self, service: &str, deployment: &str, url: &UpstreamUrl) -> Arc<Cluster> {
         self.clusters += 1;
-        Arc::new(Cluster::new(self.clusters, url.clone()))
+        let names = (service, deployment);
+        Cluster::new(self.clusters, names, url.clone(), Arc::new(Unheard))
     }
 }
 

@@ -15,6 +15,7 @@ mod drain;
 mod floors;
 mod framing;
 mod harness;
+mod health;
 mod identity;
 mod lifecycle;
 mod limits;

@@ -1,5 +1,7 @@
 //! The keys of `services`.
 
+mod health;
+
 use super::{
     BOOL, DURATION, Key, Shape, Text, URL, key, later, later_word, list, map, names, required,
     text, text_or_map, word,
@@ -37,8 +39,16 @@ static SERVICE_KEYS: [Key; 12] = [
         "Whether the client's Host is passed on; default true, else the URL's.",
         &BOOL,
     ),
-    later("health"),
-    later("outlier"),
+    key(
+        "health",
+        "How endpoints are checked; default: they are not.",
+        &health::HEALTH,
+    ),
+    key(
+        "outlier",
+        "When an endpoint that fails gets no requests for a while.",
+        &health::OUTLIER,
+    ),
     later("max_in_flight"),
     later("shutoff"),
     later("mirror"),
@@ -49,7 +59,7 @@ static STABLE: Shape = text_or_map(Text::Url, &STABLE_KEYS);
 static STABLE_KEYS: [Key; 3] = [
     required(
         "url",
-        "http:// or h2c://, a host and a port, no path.",
+        "http:// or h2c://, a host and a port, no path; or srv+http:// and the name of SRV records.",
         &URL,
     ),
     later("version"),
@@ -59,7 +69,7 @@ static STABLE_KEYS: [Key; 3] = [
 static BALANCE: Shape = text(Text::Word(&[
     word("least_requests"),
     word("round_robin"),
-    later_word("hash_user"),
+    word("hash_user"),
 ]));
 
 static TIMEOUTS: Shape = map(&[

@@ -1,5 +1,7 @@
 //! `services`, and which flags are whose canaries.
 
+mod health;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,6 +94,7 @@ fn upstream(reader: &mut Reader, node: &Node) -> UpstreamPolicy {
     UpstreamPolicy {
         balance: match reader.word(node.get("balance")) {
             Some("round_robin") => Balance::RoundRobin,
+            Some("hash_user") => Balance::HashUser,
             _ => Balance::LeastRequests,
         },
         connect_timeout,
@@ -103,6 +106,8 @@ fn upstream(reader: &mut Reader, node: &Node) -> UpstreamPolicy {
             .get("preserve_host")
             .and_then(|node| reader.bool(node))
             .unwrap_or(true),
+        outlier: health::outlier(reader, node),
+        health: health::health(reader, node),
     }
 }
 

@@ -70,7 +70,7 @@ error: `ftp://x` is not an upstream's URL
   |
 3 |   search: { stable: ftp://x, retries: { attempts: many } }
   |                     ^^^^^^^
-  = hint: the scheme of an upstream is http or h2c, not ftp
+  = hint: the scheme of an upstream is http, h2c or srv+http, not ftp
 
 error: `many` is not a number that can stand here
  --> routes.yaml:3:51
@@ -207,25 +207,6 @@ error: `version` is not supported yet
   |
 4 |     stable: { url: http://a, tls: {}, version: 2 }
   |                                       ^^^^^^^
-
-error: `health` is not supported yet
- --> routes.yaml:5:5
-  |
-5 |     health: { path: / }
-  |     ^^^^^^
-
-error: `outlier` is not supported yet
- --> routes.yaml:6:5
-  |
-6 |     outlier: {}
-  |     ^^^^^^^
-
-error: `hash_user` is not supported yet
- --> routes.yaml:7:14
-  |
-7 |     balance: hash_user
-  |              ^^^^^^^^^
-  = hint: valid here are `least_requests`, `round_robin`
 
 error: `reset` is not supported yet
  --> routes.yaml:8:21
@@ -368,7 +349,7 @@ error: `attribution` is not supported yet
 23 | attribution: {}
    | ^^^^^^^^^^^
 
-routes.yaml: 28 errors
+routes.yaml: 25 errors
 ");
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt::Error;
+use std::time::Instant;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
@@ -155,16 +156,17 @@ impl Page<'_> {
         )?;
         let mut family = self.gauges(
             "serin_endpoint_healthy",
-            "Whether the deployment has an address that requests can go to",
+            "Endpoints of the deployment that are neither ejected nor found unhealthy",
         )?;
+        let now = Instant::now();
         for service in &snapshot.services {
             for deployment in &service.deployments {
                 let labels = [
                     ("service", &*service.name),
                     ("deployment", &*deployment.name),
                 ];
-                let healthy = !deployment.cluster.endpoints().is_empty();
-                write_gauge(&mut family, &labels, &u64::from(healthy))?;
+                let healthy = deployment.cluster.usable(now) as u64;
+                write_gauge(&mut family, &labels, &healthy)?;
             }
         }
         let mut family = self.gauges(

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hickory_proto::op::{Message, OpCode, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA};
+use hickory_proto::rr::rdata::{A, AAAA, SRV};
 use hickory_proto::rr::{RData, Record, RecordType};
 use tokio::net::UdpSocket;
 use tokio::task::AbortHandle;
@@ -17,6 +17,8 @@ use super::until;
 pub(crate) enum Lookup {
     /// These addresses, to be kept for so many seconds.
     Addresses(Vec<IpAddr>, u32),
+    /// SRV records, kept for a second: priority, weight, port and target.
+    Services(Vec<(u16, u16, u16, String)>),
     /// NXDOMAIN: there is no such name.
     Missing,
     /// SERVFAIL.
@@ -118,6 +120,13 @@ fn answer(book: &mut Book, datagram: &[u8]) -> Option<Vec<u8>> {
                     _ => continue,
                 };
                 response.add_answer(Record::from_rdata(query.name().clone(), *ttl, data));
+            }
+        }
+        Lookup::Services(services) => {
+            for (priority, weight, port, target) in services {
+                let target = target.parse().expect("a name");
+                let data = RData::SRV(SRV::new(*priority, *weight, *port, target));
+                response.add_answer(Record::from_rdata(query.name().clone(), 1, data));
             }
         }
         Lookup::Missing => response.metadata.response_code = ResponseCode::NXDomain,

@@ -1,0 +1,186 @@
+//! One address of a cluster, and what is known of it.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+pub use super::check::{Check, Finding};
+use super::outlier::{Fitness, Outlier, Verdict};
+use super::phase::PhaseWord;
+pub use super::phase::{Ejection, EjectionRule};
+use super::policy::{HealthPolicy, UpstreamPolicy};
+use super::{Cluster, check::Checked};
+use crate::canary::Cause;
+
+/// One address of a cluster.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Where it is.
+    pub address: SocketAddr,
+    cluster: Weak<Cluster>,
+    in_flight: AtomicU32,
+    checked: Checked,
+    pub(super) outlier: Outlier,
+}
+
+/// What is thought of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It gets its share of the requests.
+    Healthy,
+    /// It is back, and gets so many thousandths of its share.
+    Warming(u32),
+    /// Its ejection is over; it gets a request now and then to show what it can do.
+    Trial,
+    /// It failed too often: it gets nothing for a while.
+    Ejected,
+    /// Its active health checks fail.
+    Unhealthy,
+}
+
+impl Standing {
+    /// Whether it may be given requests.
+    pub fn is_usable(self) -> bool {
+        !matches!(self, Self::Ejected | Self::Unhealthy)
+    }
+
+    /// The name that logs and the API carry.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Warming(_) => "warming",
+            Self::Trial => "trial",
+            Self::Ejected => "ejected",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+impl Endpoint {
+    pub(super) fn new(address: SocketAddr, cluster: Weak<Cluster>) -> Self {
+        Self {
+            address,
+            cluster,
+            in_flight: AtomicU32::new(0),
+            checked: Checked::default(),
+            outlier: Outlier::default(),
+        }
+    }
+
+    /// Requests that are with it now.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// What is thought of it now.
+    pub fn standing(&self, now: Instant) -> Standing {
+        if self.checked.is_failing() {
+            return Standing::Unhealthy;
+        }
+        match self.outlier.fitness(now) {
+            Fitness::Full => Standing::Healthy,
+            Fitness::Warming(share) => Standing::Warming(share),
+            Fitness::Trial => Standing::Trial,
+            Fitness::Ejected => Standing::Ejected,
+        }
+    }
+
+    /// Its ejection, and how long it still lasts: nothing when it is on trial.
+    pub fn ejection(&self, now: Instant) -> Option<(Ejection, Duration)> {
+        self.outlier.ejection(now)
+    }
+
+    /// Its last active health check.
+    pub fn last_check(&self) -> Option<Arc<Check>> {
+        self.checked.last()
+    }
+
+    /// Takes an active health check in.
+    pub fn take_check(&self, finding: Finding, policy: &HealthPolicy, now: Instant) {
+        let passed = finding.passed;
+        if self.checked.take(finding, policy, now) {
+            if passed {
+                self.outlier.warm_up(now);
+            }
+            self.tell();
+        }
+    }
+
+    /// Forgets its active health checks: there are none any more.
+    pub fn forget_checks(&self) {
+        if self.checked.forget() {
+            self.tell();
+        }
+    }
+
+    fn tell(&self) {
+        if let Some(cluster) = self.cluster.upgrade() {
+            cluster.disturb();
+        }
+    }
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptEnd {
+    /// With a whole answer of this status.
+    Answered(u16),
+    /// In another way.
+    Failed(Cause),
+}
+
+impl AttemptEnd {
+    /// What speaks against the endpoint, if anything does. As by Envoy's default, every 5xx does.
+    pub fn failure(self) -> Option<Cause> {
+        match self {
+            Self::Answered(status) => (status >= 500).then_some(Cause::Status),
+            Self::Failed(cause) => Some(cause),
+        }
+    }
+}
+
+/// An endpoint that a request is with: counted in flight until dropped.
+#[derive(Debug)]
+pub struct EndpointUse {
+    endpoint: Arc<Endpoint>,
+    seen: PhaseWord,
+}
+
+impl EndpointUse {
+    pub(super) fn begin(endpoint: &Arc<Endpoint>) -> Self {
+        endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self {
+            endpoint: endpoint.clone(),
+            seen: endpoint.outlier.word(),
+        }
+    }
+
+    /// Where the endpoint is.
+    pub fn address(&self) -> SocketAddr {
+        self.endpoint.address
+    }
+
+    /// Tells how the attempt ended: once, and not at all where the client went away before that was known.
+    pub fn report(&self, end: AttemptEnd, policy: &UpstreamPolicy, now: Instant) {
+        let (endpoint, outlier) = (&self.endpoint, &self.endpoint.outlier);
+        let changed = match outlier.judge(self.seen, end.failure(), &policy.outlier, now) {
+            None => false,
+            Some(Verdict::Return) => outlier.bring_back(self.seen, now),
+            Some(Verdict::Eject(rule, failure)) => {
+                let eject = || outlier.eject(self.seen, (rule, failure), &policy.outlier, now);
+                let cluster = endpoint.cluster.upgrade();
+                cluster.is_some_and(|cluster| cluster.eject(&policy.outlier, now, eject))
+            }
+        };
+        if changed {
+            endpoint.tell();
+        }
+    }
+}
+
+impl Drop for EndpointUse {
+    fn drop(&mut self) {
+        self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,196 @@
+//! The URL that a deployment has: scheme, host and port.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+/// How an upstream is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// HTTP/1.1 in the clear.
+    Http,
+    /// HTTP/2 in the clear, with prior knowledge.
+    H2c,
+}
+
+/// The host of an upstream: an address, or a name that the resolver looks up.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum UpstreamHost {
+    /// A literal address.
+    Address(IpAddr),
+    /// A DNS name, in lower case.
+    Name(Box<str>),
+}
+
+/// An upstream's URL: scheme, host and port, and nothing else; or `srv+http://` and the name of SRV records.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UpstreamUrl {
+    scheme: Scheme,
+    host: UpstreamHost,
+    /// `None`: the host is the name of SRV records, and they have the ports.
+    port: Option<u16>,
+}
+
+/// Why a text is not an [`UpstreamUrl`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UpstreamUrlError {
+    /// There is no scheme.
+    #[error("an upstream is a URL such as http://name:8080")]
+    NoScheme,
+    /// The scheme is part of the contract but not built.
+    #[error("the scheme {0}:// is not supported yet")]
+    NotYet(String),
+    /// The scheme is unknown.
+    #[error("the scheme of an upstream is http, h2c or srv+http, not {0}")]
+    Scheme(String),
+    /// The host of `srv+http://` is an address, or there is a port.
+    #[error("srv+http:// is followed by the name of SRV records, which have the ports")]
+    Srv,
+    /// There is a user name or password.
+    #[error("an upstream URL has no user name and no password")]
+    Credentials,
+    /// There is a path, a query or a fragment.
+    #[error("an upstream URL has no path; use a route's rewrite")]
+    Path,
+    /// The host is empty or has forbidden characters.
+    #[error("{0:?} is not a host name")]
+    Host(String),
+    /// The port is not 1 to 65535.
+    #[error("{0:?} is not a port (1 to 65535)")]
+    Port(String),
+}
+
+impl UpstreamUrl {
+    /// How it is spoken to.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Address or name.
+    pub fn host(&self) -> &UpstreamHost {
+        &self.host
+    }
+
+    /// The TCP port; 0 where SRV records have it.
+    pub fn port(&self) -> u16 {
+        self.port.unwrap_or_default()
+    }
+
+    /// Whether the host is the name of SRV records.
+    pub fn is_srv(&self) -> bool {
+        self.port.is_none()
+    }
+
+    /// What a `Host` header for this URL says: the port only where it is not the scheme's default.
+    pub fn authority(&self) -> String {
+        match self.port {
+            None | Some(80) => self.host.to_string(),
+            Some(port) => format!("{}:{port}", self.host),
+        }
+    }
+}
+
+impl fmt::Display for UpstreamHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
+            Self::Address(IpAddr::V4(address)) => write!(f, "{address}"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+impl fmt::Display for UpstreamUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.scheme {
+            Scheme::Http => "http",
+            Scheme::H2c => "h2c",
+        };
+        match self.port {
+            None => write!(f, "srv+{scheme}://{}", self.host),
+            Some(port) => write!(f, "{scheme}://{}:{port}", self.host),
+        }
+    }
+}
+
+impl FromStr for UpstreamUrl {
+    type Err = UpstreamUrlError;
+
+    fn from_str(text: &str) -> Result<Self, UpstreamUrlError> {
+        let (scheme, rest) = text.split_once("://").ok_or(UpstreamUrlError::NoScheme)?;
+        let (scheme, is_srv) = match scheme.to_ascii_lowercase().as_str() {
+            "http" => (Scheme::Http, false),
+            "h2c" => (Scheme::H2c, false),
+            "srv+http" => (Scheme::Http, true),
+            known @ "https" => return Err(UpstreamUrlError::NotYet(known.to_owned())),
+            _ => return Err(UpstreamUrlError::Scheme(scheme.to_owned())),
+        };
+        let (authority, path) = match rest.find(['/', '?', '#']) {
+            Some(at) => rest.split_at(at),
+            None => (rest, ""),
+        };
+        if !path.is_empty() && path != "/" {
+            return Err(UpstreamUrlError::Path);
+        }
+        if authority.contains('@') {
+            return Err(UpstreamUrlError::Credentials);
+        }
+        let (host, port) = split_port(authority);
+        let port = match port {
+            Some(_) if is_srv => return Err(UpstreamUrlError::Srv),
+            None => 80,
+            Some(port) => port
+                .parse()
+                .ok()
+                .filter(|&number| number != 0 && port.bytes().all(|b| b.is_ascii_digit()))
+                .ok_or_else(|| UpstreamUrlError::Port(port.to_owned()))?,
+        };
+        let bad_host = || UpstreamUrlError::Host(host.to_owned());
+        let host = if let Some(inner) = host.strip_prefix('[') {
+            let inner = inner.strip_suffix(']').ok_or_else(bad_host)?;
+            UpstreamHost::Address(IpAddr::V6(inner.parse().map_err(|_| bad_host())?))
+        } else if let Ok(address) = host.parse::<IpAddr>() {
+            UpstreamHost::Address(address)
+        } else if is_host_name(host) {
+            UpstreamHost::Name(host.trim_end_matches('.').to_ascii_lowercase().into())
+        } else {
+            return Err(bad_host());
+        };
+        if is_srv && matches!(host, UpstreamHost::Address(_)) {
+            return Err(UpstreamUrlError::Srv);
+        }
+        Ok(Self {
+            scheme,
+            host,
+            port: (!is_srv).then_some(port),
+        })
+    }
+}
+
+/// Splits `host:port`, `[v6]:port` or a bare host.
+pub fn split_port(authority: &str) -> (&str, Option<&str>) {
+    match authority.bytes().rposition(|byte| byte == b':') {
+        Some(at) if !authority[at..].contains(']') && !authority[..at].ends_with(':') => {
+            (&authority[..at], Some(&authority[at + 1..]))
+        }
+        _ => (authority, None),
+    }
+}
+
+/// Letters, digits, `-` and `_` in labels of 1 to 63, and not all digits (that would be a broken IPv4 address).
+fn is_host_name(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let numeric_end = host
+        .rsplit('.')
+        .next()
+        .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    host.len() <= 253 && host.split('.').all(label) && !numeric_end
+}

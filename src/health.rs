@@ -1,0 +1,45 @@
+//! Health from outside the request path: active checks, and what is told of endpoints that go down and come back.
+//!
+//! What is known of an endpoint stands in its cluster; nothing here is asked when a request looks for one.
+
+mod checks;
+mod journal;
+mod probe;
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
+
+use crate::cluster::Alarm;
+use crate::snapshot::store::SnapshotStore;
+
+/// Rung by clusters, heard by the journal. Any number of rings before it is heard are one.
+#[derive(Default)]
+pub struct Bell(Notify);
+
+impl Alarm for Bell {
+    fn ring(&self) {
+        self.0.notify_one();
+    }
+}
+
+impl fmt::Debug for Bell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bell")
+    }
+}
+
+/// Checks the endpoints of every service that wants it, and tells what happens to endpoints, by tasks on the runtime
+/// `control`. They end with the publisher, whose `generation` they follow.
+pub fn start(
+    store: &Arc<SnapshotStore>,
+    generation: &watch::Receiver<u64>,
+    bell: Arc<Bell>,
+    control: &Handle,
+) {
+    let checks = checks::follow(store.clone(), generation.clone());
+    control.spawn(checks);
+    control.spawn(journal::keep(store.clone(), generation.clone(), bell));
+}

@@ -1,0 +1,113 @@
+use std::time::{Duration, Instant};
+
+use super::{Journal, Need, What};
+use crate::canary::Cause;
+use crate::cluster::endpoint::{AttemptEnd, Finding};
+use crate::cluster::policy::{HealthPolicy, Probe, UpstreamPolicy};
+use crate::cluster::{Choice, Cluster};
+use crate::identity::Anonymous;
+use crate::snapshot::{Snapshot, sample};
+
+fn canary(snapshot: &Snapshot) -> &Cluster {
+    &snapshot.services[0].deployments[1].cluster
+}
+
+fn end(cluster: &Cluster, end: AttemptEnd, times: u32, now: Instant) {
+    let policy = UpstreamPolicy::default();
+    for turn in 0..times {
+        let choice = Choice {
+            policy: &policy,
+            tried: &[],
+            random: 0,
+            user_hash: None,
+            now,
+        };
+        let picked = cluster.pick(&choice);
+        picked
+            .unwrap_or_else(|e| panic!("turn {turn}: {e:?}"))
+            .report(end, &policy, now);
+    }
+}
+
+fn told(journal: &mut Journal, snapshot: &Snapshot, now: Instant) -> Vec<What> {
+    let look = journal.look(snapshot, now);
+    for event in &look.events {
+        assert_eq!(
+            (&*event.service, &*event.deployment),
+            ("search", "search.a")
+        );
+    }
+    look.events.into_iter().map(|event| event.what).collect()
+}
+
+#[test]
+fn an_ejection_is_told_from_beginning_to_end() {
+    let snapshot = sample::snapshot(Anonymous::Stable);
+    let mut journal = Journal::default();
+    let start = Instant::now();
+    assert_eq!(told(&mut journal, &snapshot, start), []);
+    let cluster = canary(&snapshot);
+    let endpoint = cluster.endpoints()[0].address;
+    end(cluster, AttemptEnd::Failed(Cause::Timeout), 5, start);
+    let look = journal.look(&snapshot, start);
+    assert_eq!(look.again, Some(Duration::from_secs(30)));
+    let [ejected, down] = &look.events[..] else {
+        panic!("{look:?}");
+    };
+    assert!(
+        matches!(&ejected.what, What::Ejected { ejection, .. } if ejection.failure == Cause::Timeout)
+    );
+    assert_eq!(down.what, What::InNeed(Need::Down));
+    assert_eq!(told(&mut journal, &snapshot, start), [], "once");
+
+    let mut now = start + Duration::from_secs(30);
+    assert_eq!(told(&mut journal, &snapshot, now), [What::Trial(endpoint)]);
+    end(cluster, AttemptEnd::Answered(500), 1, now);
+    assert!(matches!(
+        &told(&mut journal, &snapshot, now)[..],
+        [What::Ejected { ejection, .. }] if ejection.times == 2
+    ));
+    now += Duration::from_secs(60);
+    for _ in 0..3 {
+        end(cluster, AttemptEnd::Answered(200), 1, now);
+        now += Duration::from_millis(200);
+    }
+    assert_eq!(
+        told(&mut journal, &snapshot, now),
+        [What::Back(endpoint), What::InNeedNoMore]
+    );
+}
+
+#[test]
+fn a_failing_check_is_told_with_what_it_found() {
+    let snapshot = sample::snapshot(Anonymous::Stable);
+    let mut journal = Journal::default();
+    let now = Instant::now();
+    let endpoint = canary(&snapshot).endpoints()[0].clone();
+    let policy = HealthPolicy {
+        probe: Probe::Tcp,
+        interval: Duration::from_secs(5),
+        timeout: Duration::from_secs(2),
+        unhealthy_after: 1,
+        healthy_after: 1,
+    };
+    let finding = Finding {
+        passed: false,
+        said: "status 503".into(),
+        took: Duration::ZERO,
+    };
+    endpoint.take_check(finding, &policy, now);
+    let unhealthy = What::Unhealthy {
+        endpoint: endpoint.address,
+        check: "status 503".into(),
+    };
+    assert_eq!(
+        told(&mut journal, &snapshot, now),
+        [unhealthy, What::InNeed(Need::Down)]
+    );
+    endpoint.forget_checks();
+    assert_eq!(
+        told(&mut journal, &snapshot, now),
+        [What::Back(endpoint.address), What::InNeedNoMore]
+    );
+}
