@@ -5,6 +5,7 @@ pub mod config_check;
 mod connections;
 pub mod explain;
 mod guard;
+mod kills;
 mod livez;
 mod metrics;
 pub mod openapi;
@@ -25,7 +26,9 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 
+use crate::publisher::kills::KillSwitch;
 use crate::publisher::reload::{Compile, Reloader};
+use crate::quarantine::Quarantine;
 use crate::telemetry::metrics::Metrics;
 use connections::Limits;
 use problem::Problem;
@@ -40,6 +43,10 @@ pub struct AdminState {
     pub metrics: Metrics,
     /// Who reloads the file.
     pub reloader: Arc<Reloader>,
+    /// Who kills canaries.
+    pub kills: KillSwitch,
+    /// Which users are spared which canary.
+    pub quarantine: Arc<Quarantine>,
     /// Compiles a text that somebody sends to be checked, without this process's secrets
     /// ([`crate::source::environment::NoEnvironment`]).
     pub check: Arc<Compile>,
@@ -69,6 +76,14 @@ fn router(state: Arc<AdminState>) -> Router {
         .route("/api/v1/status", get(status::status))
         .route("/api/v1/services", get(services::services))
         .route("/api/v1/services/{service}", get(services::service))
+        .route(
+            "/api/v1/services/{service}/canaries/{name}/kill",
+            post(kills::kill),
+        )
+        .route(
+            "/api/v1/services/{service}/canaries/{name}/restore",
+            post(kills::restore),
+        )
         .route("/api/v1/explain", post(explain::explain))
         .route("/api/v1/reload", post(reload::reload))
         .route("/api/v1/config/check", config_check::route())

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::readyz::Readiness;
@@ -19,8 +19,11 @@ use crate::health::{self, Bell};
 use crate::proxy::hooks::Proxy;
 use crate::proxy::listener;
 use crate::proxy::workers::{Gate, Workers};
-use crate::publisher::Publisher;
+use crate::publisher::kills::KillSwitch;
 use crate::publisher::reload::{Compile, Parts, Reloader};
+use crate::publisher::{Publisher, PublisherHandle};
+use crate::quarantine::Quarantine;
+use crate::registry::Registry;
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::{Dns, DnsSetupError};
 use crate::source::environment::{NoEnvironment, ProcessEnvironment};
@@ -102,7 +105,7 @@ impl Gateway {
     /// Binds every socket first, then starts everything behind them.
     pub fn start(start: Start) -> Result<Self, StartError> {
         let started = Instant::now();
-        let (path, text, config) = (start.path, start.text, start.config);
+        let (path, text, config) = (start.path, start.text, Arc::new(start.config));
         let surroundings = Surroundings::new(start.embedding, &config)?;
         let process = config.process.clone();
         tracing::info!(
@@ -117,39 +120,29 @@ impl Gateway {
         let control = control_runtime()?;
         let _entered = control.enter();
 
-        let dns = Dns::new(std::env::var("SERIN_DNS").ok().as_deref())?;
-        let bell = Arc::new(Bell::default());
-        let clusters = ClusterDirectory::new(dns, control.handle().clone()).ringing(bell.clone());
         let meters = MeterRegistry::default();
-        let publisher = Publisher::start(&config, clusters, meters.clone(), control.handle());
-        health::start(
-            publisher.store(),
-            &publisher.generation(),
-            bell,
-            control.handle(),
+        let publisher = surroundings.publisher(&config, &meters, control.handle())?;
+        let kills = KillSwitch::new(surroundings.registry.clone(), publisher.clone());
+        let quarantine = Arc::new(Quarantine::new(started));
+        let metrics = Metrics::new(
+            meters,
+            publisher.store().clone(),
+            surroundings.access_log.clone(),
         );
-        let metrics = Metrics::new(meters, publisher.store().clone(), surroundings.access_log);
-        let parts = Parts {
-            path: path.clone(),
-            compile: surroundings.compile,
-            publisher: publisher.clone(),
-            log: surroundings.log,
-            service_manager: surroundings.service_manager,
-            source: metrics.sources[0].clone(),
-            counters: metrics.reloads.clone(),
-        };
+        let parts = surroundings.parts(&path, &publisher, &metrics);
         let reloader = Arc::new(Reloader::new(parts, &text, &config));
         let file = follow(&path, &text, &metrics, &reloader)?;
         let readiness = Arc::new(Readiness::default());
-        let listeners: Vec<_> = sockets
-            .iter()
-            .map(TcpListener::local_addr)
-            .collect::<Result<_, _>>()?;
-        let workers = start_workers(process.threads, sockets, &metrics)?;
-        let admin = serve_admin(admin_socket, &metrics, &reloader, &readiness, started)?;
-        for address in &listeners {
-            tracing::info!(kind = "listener", %address, "listening");
-        }
+        let listeners = addresses(&sockets)?;
+        let workers = start_workers(process.threads, sockets, &metrics, &quarantine)?;
+        let shared = Shared {
+            metrics: &metrics,
+            reloader: &reloader,
+            kills,
+            quarantine,
+            readiness: &readiness,
+        };
+        let admin = serve_admin(admin_socket, shared, started)?;
         Ok(Self {
             workers,
             reloader,
@@ -236,10 +229,41 @@ struct Surroundings {
     log: Option<LogControl>,
     service_manager: Option<ServiceManager>,
     access_log: AccessLog,
+    registry: Registry,
     stop: Option<oneshot::Receiver<()>>,
 }
 
 impl Surroundings {
+    /// What publishes snapshots, and the health checks of what they point to.
+    fn publisher(
+        &self,
+        config: &Arc<Config>,
+        meters: &MeterRegistry,
+        control: &Handle,
+    ) -> Result<PublisherHandle, StartError> {
+        let dns = Dns::new(std::env::var("SERIN_DNS").ok().as_deref())?;
+        let bell = Arc::new(Bell::default());
+        let clusters = ClusterDirectory::new(dns, control.clone()).ringing(bell.clone());
+        let registry = self.registry.clone();
+        let publisher =
+            Publisher::start(config.clone(), clusters, meters.clone(), registry, control);
+        health::start(publisher.store(), &publisher.generation(), bell, control);
+        Ok(publisher)
+    }
+
+    /// What reloads take.
+    fn parts(&self, path: &Path, publisher: &PublisherHandle, metrics: &Metrics) -> Parts {
+        Parts {
+            path: path.to_owned(),
+            compile: self.compile.clone(),
+            publisher: publisher.clone(),
+            log: self.log.clone(),
+            service_manager: self.service_manager,
+            source: metrics.sources[0].clone(),
+            counters: metrics.reloads.clone(),
+        }
+    }
+
     fn new(embedding: Option<Embedding>, config: &Config) -> io::Result<Self> {
         Ok(match embedding {
             None => Self {
@@ -249,6 +273,7 @@ impl Surroundings {
                 }),
                 service_manager: ServiceManager::of_this_process(),
                 access_log: AccessLog::start(io::stdout())?,
+                registry: Registry::open(&config.process.state_dir),
                 stop: None,
             },
             Some(Embedding { compile, stop }) => Self {
@@ -256,6 +281,7 @@ impl Surroundings {
                 service_manager: None,
                 compile,
                 access_log: AccessLog::start(io::sink())?,
+                registry: Registry::in_memory(),
                 stop: Some(stop),
             },
         })
@@ -274,6 +300,18 @@ fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     listener::bind(address).map_err(|cause| StartError::Bind { address, cause })
 }
 
+/// Where sockets are bound, told in the log: the configuration may have left the port open.
+fn addresses(sockets: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
+    let addresses: Vec<_> = sockets
+        .iter()
+        .map(TcpListener::local_addr)
+        .collect::<Result<_, _>>()?;
+    for address in &addresses {
+        tracing::info!(kind = "listener", %address, "listening");
+    }
+    Ok(addresses)
+}
+
 /// One worker a core, unless told otherwise.
 fn worker_count(threads: usize) -> usize {
     match threads {
@@ -286,6 +324,7 @@ fn start_workers(
     threads: usize,
     sockets: Vec<TcpListener>,
     metrics: &Metrics,
+    quarantine: &Arc<Quarantine>,
 ) -> io::Result<Workers> {
     let gate = Gate {
         store: metrics.store.clone(),
@@ -296,6 +335,7 @@ fn start_workers(
         access_log: metrics.access_log.clone(),
         active: metrics.active.clone(),
         closing,
+        quarantine: quarantine.clone(),
     })
 }
 
@@ -312,20 +352,25 @@ fn follow(
     Ok(file)
 }
 
-fn serve_admin(
-    socket: TcpListener,
-    metrics: &Metrics,
-    reloader: &Arc<Reloader>,
-    readiness: &Arc<Readiness>,
-    started: Instant,
-) -> io::Result<Admin> {
+/// What the admin API shares with the rest.
+struct Shared<'a> {
+    metrics: &'a Metrics,
+    reloader: &'a Arc<Reloader>,
+    kills: KillSwitch,
+    quarantine: Arc<Quarantine>,
+    readiness: &'a Arc<Readiness>,
+}
+
+fn serve_admin(socket: TcpListener, shared: Shared<'_>, started: Instant) -> io::Result<Admin> {
     let listener = tokio::net::TcpListener::from_std(socket)?;
     let address = listener.local_addr()?;
     let state = AdminState {
-        metrics: metrics.clone(),
-        reloader: reloader.clone(),
+        metrics: shared.metrics.clone(),
+        reloader: shared.reloader.clone(),
+        kills: shared.kills,
+        quarantine: shared.quarantine,
         check: Arc::new(|text| config::compile(text, &NoEnvironment, Mode::Check, clock::now())),
-        readiness: readiness.clone(),
+        readiness: shared.readiness.clone(),
         started,
         address,
     };

@@ -1,5 +1,6 @@
 //! The only writer of snapshots: everybody else sends it an update.
 
+pub mod kills;
 pub mod reload;
 
 use std::sync::Arc;
@@ -10,10 +11,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::config::Config;
+use crate::registry::Registry;
 use crate::resolver::ClusterDirectory;
 use crate::snapshot::Snapshot;
 use crate::snapshot::assemble::assemble;
 use crate::snapshot::store::SnapshotStore;
+use crate::snapshot::withdrawn::Withdrawn;
 use crate::telemetry::metrics::MeterRegistry;
 
 /// How often clusters and meters are looked through for those that no snapshot points to.
@@ -26,6 +29,8 @@ const QUEUE: usize = 16;
 pub enum Update {
     /// Another configuration. The answer comes when it is what requests are decided on.
     Config(Box<Config>, oneshot::Sender<Published>),
+    /// What is withdrawn has changed. The answer comes as above.
+    Withdrawn(oneshot::Sender<Published>),
 }
 
 /// What became of an update.
@@ -52,6 +57,11 @@ pub struct PublisherHandle {
 
 /// The task that makes snapshots.
 pub struct Publisher {
+    /// What the running snapshot is made from.
+    config: Arc<Config>,
+    registry: Registry,
+    /// What of it the running snapshot knows.
+    withdrawn: Withdrawn,
     clusters: ClusterDirectory,
     meters: MeterRegistry,
     store: Arc<SnapshotStore>,
@@ -61,17 +71,24 @@ pub struct Publisher {
 impl Publisher {
     /// Makes the first snapshot, and then by a task on the runtime `control` all the others.
     pub fn start(
-        first: &Config,
+        first: Arc<Config>,
         mut clusters: ClusterDirectory,
         mut meters: MeterRegistry,
+        registry: Registry,
         control: &Handle,
     ) -> PublisherHandle {
-        let snapshot = Arc::new(assemble(first, 1, &mut clusters, &mut meters));
+        let mut snapshot = assemble(&first, 1, &mut clusters, &mut meters);
+        let withdrawn = registry.withdrawn();
+        snapshot.withdraw(&withdrawn);
+        let snapshot = Arc::new(snapshot);
         tell(&snapshot);
         let store = Arc::new(SnapshotStore::new(snapshot));
         let (updates, inbox) = mpsc::channel(QUEUE);
         let (generation, watched) = watch::channel(1);
         let publisher = Self {
+            config: first,
+            registry,
+            withdrawn,
             clusters,
             meters,
             store: store.clone(),
@@ -93,7 +110,10 @@ impl Publisher {
                 update = inbox.recv() => match update {
                     Some(Update::Config(config, done)) => {
                         // Nobody waits for the answer if whoever asked has gone.
-                        let _ = done.send(self.publish(&config));
+                        let _ = done.send(self.publish(Arc::from(config)));
+                    }
+                    Some(Update::Withdrawn(done)) => {
+                        let _ = done.send(self.withdraw());
                     }
                     None => return,
                 },
@@ -106,19 +126,35 @@ impl Publisher {
         }
     }
 
-    fn publish(&mut self, config: &Config) -> Published {
-        let running = self.store.load();
-        let unchanged = running.digest == config.digest
-            && running.logging == config.logging
-            && running.traffic == config.traffic;
+    fn publish(&mut self, config: Arc<Config>) -> Published {
+        let unchanged = self.config.digest == config.digest
+            && self.config.logging == config.logging
+            && self.config.traffic == config.traffic;
         if unchanged {
             return Published {
-                generation: running.generation,
+                generation: self.store.peek().generation,
                 is_new: false,
             };
         }
-        let generation = running.generation + 1;
-        let next = assemble(config, generation, &mut self.clusters, &mut self.meters);
+        self.assemble(config)
+    }
+
+    fn withdraw(&mut self) -> Published {
+        if self.registry.withdrawn() == self.withdrawn {
+            return Published {
+                generation: self.store.peek().generation,
+                is_new: false,
+            };
+        }
+        self.assemble(self.config.clone())
+    }
+
+    fn assemble(&mut self, config: Arc<Config>) -> Published {
+        let generation = self.store.peek().generation + 1;
+        let mut next = assemble(&config, generation, &mut self.clusters, &mut self.meters);
+        self.config = config;
+        self.withdrawn = self.registry.withdrawn();
+        next.withdraw(&self.withdrawn);
         let next = Arc::new(next);
         tell(&next);
         self.store.swap(next);
@@ -141,6 +177,14 @@ impl PublisherHandle {
     pub async fn publish(&self, config: Config) -> Result<Published, Stopped> {
         let (done, published) = oneshot::channel();
         let update = Update::Config(Box::new(config), done);
+        self.updates.send(update).await.map_err(|_| Stopped)?;
+        published.await.map_err(|_| Stopped)
+    }
+
+    /// Publishes what the registry says is withdrawn, and returns when requests are decided on it.
+    pub async fn withdraw(&self) -> Result<Published, Stopped> {
+        let (done, published) = oneshot::channel();
+        let update = Update::Withdrawn(done);
         self.updates.send(update).await.map_err(|_| Stopped)?;
         published.await.map_err(|_| Stopped)
     }

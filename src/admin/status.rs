@@ -56,7 +56,12 @@ impl StatusView {
             sources: sources.map(|source| SourceView::from(&**source)).collect(),
             last_reload: ReloadView::from(&state.reloader.last()),
             restart_needed: state.reloader.restart_needed(),
-            warnings: snapshot.warnings.clone(),
+            warnings: snapshot
+                .warnings
+                .iter()
+                .cloned()
+                .chain(state.kills.registry().trouble())
+                .collect(),
         }
     }
 }

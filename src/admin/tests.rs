@@ -11,9 +11,12 @@ use super::readyz::Readiness;
 use super::{AdminState, openapi, serve};
 use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Severity, Span};
+use crate::publisher::kills::KillSwitch;
 use crate::publisher::reload::{Parts, Reloader};
 use crate::publisher::tests::fixture::config;
 use crate::publisher::{Publisher, PublisherHandle};
+use crate::quarantine::Quarantine;
+use crate::registry::Registry;
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::Dns;
 use crate::telemetry::access_log::AccessLog;
@@ -80,9 +83,16 @@ impl Admin {
         let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let dns = Dns::new(Some(&silent.local_addr().unwrap().to_string())).unwrap();
         let meters = MeterRegistry::default();
-        let first = config(stable, 1);
+        let registry = Registry::open(&directory.path().join("state"));
+        let first = Arc::new(config(stable, 1));
         let clusters = ClusterDirectory::new(dns, Handle::current());
-        let publisher = Publisher::start(&first, clusters, meters.clone(), &Handle::current());
+        let publisher = Publisher::start(
+            first.clone(),
+            clusters,
+            meters.clone(),
+            registry.clone(),
+            &Handle::current(),
+        );
         let metrics = Metrics::new(
             meters,
             publisher.store().clone(),
@@ -103,6 +113,8 @@ impl Admin {
         let state = AdminState {
             metrics,
             reloader: Arc::new(Reloader::new(parts, "", &first)),
+            kills: KillSwitch::new(registry, publisher.clone()),
+            quarantine: Arc::new(Quarantine::new(Instant::now())),
             check: Arc::new(compile),
             readiness: readiness.clone(),
             started: Instant::now(),
@@ -361,7 +373,9 @@ async fn everything_in_the_document_is_there() {
     let admin = Admin::start().await;
     let document = admin.get("/api/v1/openapi.json").await.json();
     for (path, operations) in document["paths"].as_object().unwrap() {
-        let path = path.replace("{service}", "search");
+        let path = path
+            .replace("{service}", "search")
+            .replace("{name}", "search.ab");
         for method in operations.as_object().unwrap().keys() {
             let body = match path.as_str() {
                 "/api/v1/explain" => "{\"path\":\"/search\"}",

@@ -5,7 +5,9 @@ use super::node::{Node, Value};
 use super::problems::Problems;
 use super::reader::Reader;
 use super::section::conditions::Audience;
-use super::section::{canary_urls, flags, identity, logging, process, routes, services, traffic};
+use super::section::{
+    canary_urls, flags, identity, logging, process, recovery, routes, services, traffic,
+};
 use super::{Config, Environment, Mode, fingerprint, interpolate, keys, structure, yaml};
 use crate::context::Moment;
 
@@ -56,6 +58,7 @@ fn compile_sections(reader: &mut Reader, root: &Node) -> Config {
     let services = services::compile(reader, root);
     services::check_claims(reader, root, &services, &flags);
     let routes = routes::compile(reader, root);
+    recovery::check_time_left(reader, root, &services, &flags);
     Config {
         services,
         flags,

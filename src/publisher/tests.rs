@@ -6,6 +6,7 @@ use tokio::runtime::Handle;
 
 use super::{Published, Publisher, PublisherHandle};
 use crate::config::AccessPolicy;
+use crate::registry::Registry;
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::Dns;
 use crate::telemetry::metrics::MeterRegistry;
@@ -16,9 +17,10 @@ fn start() -> PublisherHandle {
     let clusters = ClusterDirectory::new(dns, Handle::current());
     let first = config("http://127.0.0.1:81", 1);
     Publisher::start(
-        &first,
+        Arc::new(first),
         clusters,
         MeterRegistry::default(),
+        Registry::in_memory(),
         &Handle::current(),
     )
 }

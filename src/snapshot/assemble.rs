@@ -7,7 +7,9 @@ use std::sync::Arc;
 use http::HeaderValue;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::{Candidate, Clusters, Deployment, DeploymentIndex, STABLE, Service, Snapshot, Target};
+use super::{
+    Candidate, Clusters, Deployment, DeploymentIndex, STABLE, Service, Shutoff, Snapshot, Target,
+};
 use crate::cluster::UpstreamUrl;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::{Config, ServiceConfig};
@@ -43,7 +45,7 @@ pub fn assemble(
                 .into_iter()
                 .map(|flag| assembly.candidate(flag))
                 .collect();
-            assembly.finish(candidates)
+            assembly.finish(candidates, &config.flags)
         })
         .collect();
     let warnings = config
@@ -131,6 +133,7 @@ impl<'a> Assembly<'a> {
         let canaries = self.canaries(flag, url.is_none());
         Candidate {
             flag: flag.clone(),
+            withdrawn: None,
             plain: self.target(flag, "", plain),
             variants: own.map_or_else(Vec::new, |own| self.targets(flag, own, &canaries)),
             ring_variants: flag
@@ -204,15 +207,27 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    fn finish(self, candidates: Vec<Candidate>) -> Service {
+    /// `flags` are all there are, by name.
+    fn finish(self, candidates: Vec<Candidate>, flags: &[Arc<Flag>]) -> Service {
+        let shutoff = self.service.shutoff.as_ref().map(|shutoff| Shutoff {
+            flag: flags
+                .binary_search_by(|flag| flag.name.cmp(&shutoff.flag))
+                .ok()
+                .and_then(|index| flags.get(index).cloned()),
+            respond: shutoff.respond.clone(),
+        });
+        let of_shutoff = shutoff.iter().filter_map(|shutoff| shutoff.flag.as_deref());
         let uses_session = candidates
             .iter()
-            .any(|candidate: &Candidate| may_hash_session(&candidate.flag));
+            .map(|candidate| &*candidate.flag)
+            .chain(of_shutoff)
+            .any(may_hash_session);
         Service {
             name: self.service.name.clone(),
             deployments: self.deployments,
             candidates,
             uses_session,
+            shutoff,
             upstream: self.service.upstream.clone(),
             meter: self.meters.service(&self.service.name),
         }
