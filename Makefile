@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo run test check fmt lint doc bench bench-micro bench-scale
+.PHONY: demo run test check fmt lint doc bench bench-micro bench-scale bench-instructions
 
 # Gateway, sample deployments and users in one process; q or Ctrl-C ends it.
 demo:
@@ -45,3 +45,7 @@ bench-micro:
 # What a request costs against the number of routes, flags, canaries and connections.
 bench-scale:
 	@CARGO=$(CARGO) scripts/scale $(ARGS)
+
+# Instructions per request, beside the least that pingora can do the job with (benches/FLOOR.md).
+bench-instructions:
+	@CARGO=$(CARGO) scripts/instructions $(ARGS)

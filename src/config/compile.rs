@@ -6,7 +6,7 @@ use super::problems::Problems;
 use super::reader::Reader;
 use super::section::conditions::Audience;
 use super::section::{
-    canary_urls, flags, identity, logging, process, routes, services, traffic, unleash,
+    canary_urls, flags, identity, logging, process, recovery, routes, services, traffic, unleash,
 };
 use super::{Config, Environment, Mode, fingerprint, interpolate, keys, structure, yaml};
 use crate::context::Moment;
@@ -59,6 +59,7 @@ fn compile_sections(reader: &mut Reader, root: &Node) -> Config {
     services::check_claims(reader, root, &services, &flags);
     let servers = unleash::compile(reader, root);
     let routes = routes::compile(reader, root);
+    recovery::check_time_left(reader, root, &services, &flags);
     Config {
         services,
         flags,

@@ -47,6 +47,8 @@ pub struct ClientConnection {
     phase: AtomicU8,
     /// Octets of the current head so far.
     head_octets: AtomicUsize,
+    /// Whether there is a deadline for the current head.
+    hurried: AtomicBool,
     /// Whether a head was cut off for being too large.
     refused: AtomicBool,
     /// Requests so far.
@@ -79,12 +81,13 @@ impl ClientConnection {
         store: &Arc<SnapshotStore>,
     ) -> ClientStream {
         let idle = store.peek().traffic.idle;
-        let wait = Wait::begin(socket.as_raw_fd(), Instant::now() + idle);
+        let wait = Wait::begin(socket.as_raw_fd(), Instant::now() + idle, None);
         let connection = Self {
             store: store.clone(),
             wait,
             phase: AtomicU8::new(RESTS),
             head_octets: AtomicUsize::new(0),
+            hurried: AtomicBool::new(false),
             refused: AtomicBool::new(false),
             requests: AtomicU32::new(0),
             streams: AtomicU32::new(0),
@@ -136,8 +139,8 @@ impl ClientConnection {
     }
 
     /// Whether it has had as many requests as it may have.
-    pub fn is_spent(&self) -> bool {
-        self.requests.load(Ordering::Relaxed) >= self.traffic().requests_per_connection
+    pub fn is_spent(&self, traffic: &Traffic) -> bool {
+        self.requests.load(Ordering::Relaxed) >= traffic.requests_per_connection
     }
 
     /// Notes that the client may still be sending a body that nobody is going to read.
@@ -177,7 +180,7 @@ impl ClientConnection {
         if self.phase.load(Ordering::Relaxed) != SENDS_HEAD {
             return false;
         }
-        let most = self.traffic().request.header_bytes;
+        let most = self.store.peek().traffic.request.header_bytes;
         let refuses = self.head_octets.load(Ordering::Relaxed) > most;
         if refuses {
             self.refused.store(true, Ordering::Relaxed);
@@ -202,12 +205,22 @@ impl ClientConnection {
         match self.phase.load(Ordering::Relaxed) {
             RESTS => {
                 self.head_octets.store(octets, Ordering::Relaxed);
-                self.enter(SENDS_HEAD);
+                self.hurried.store(false, Ordering::Relaxed);
+                self.phase.store(SENDS_HEAD, Ordering::Relaxed);
             }
             SENDS_HEAD => {
                 self.head_octets.fetch_add(octets, Ordering::Relaxed);
             }
             _ => {}
+        }
+    }
+
+    /// Notes that more octets are waited for. The first wait within a head sets its deadline: most heads come in one
+    /// piece, and need none.
+    pub(super) fn waits_to_read(&self) {
+        let in_head = self.phase.load(Ordering::Relaxed) == SENDS_HEAD;
+        if in_head && !self.hurried.swap(true, Ordering::Relaxed) {
+            self.enter(SENDS_HEAD);
         }
     }
 
@@ -238,9 +251,11 @@ impl ClientConnection {
             RESTS_MULTIPLEXED if self.leaving.load(Ordering::Relaxed) => {
                 self.due_in(TIME_TO_GO, Shutdown::Both);
             }
-            RESTS | RESTS_MULTIPLEXED => self.due_in(self.traffic().idle, Shutdown::Both),
+            RESTS | RESTS_MULTIPLEXED => {
+                self.due_in(self.store.peek().traffic.idle, Shutdown::Both);
+            }
             // Only what comes is cut off, so that the client can be told.
-            SENDS_HEAD => self.due_in(self.traffic().header_read, Shutdown::Read),
+            SENDS_HEAD => self.due_in(self.store.peek().traffic.header_read, Shutdown::Read),
             _ => self.wait.pause(),
         }
     }

@@ -20,7 +20,7 @@ pub(super) fn bound(session: &mut Session, exchange: &Exchange) {
     let traffic = &exchange.snapshot.traffic;
     let spent = ClientConnection::current(|connection| {
         connection.begin_request();
-        connection.is_spent()
+        connection.is_spent(traffic)
     });
     if spent == Some(true) {
         session.set_keepalive(None);
@@ -50,13 +50,13 @@ pub(super) fn fits(session: &Session, exchange: &Exchange) -> pingora::Result<()
     }
 }
 
-/// What is to be done with the request, and the target to send in place of a whole URL.
-pub(super) fn dispatched(session: &Session, exchange: &mut Exchange) -> (Dispatch, Option<String>) {
+/// What is to be done with the request.
+pub(super) fn dispatched(session: &Session, exchange: &mut Exchange) -> Dispatch {
     let request = session.req_header();
-    let fields = Fields(&request.headers);
+    let fields = Fields::of(&request.headers);
     let Some(target) = Target::of(request) else {
         let why = "the request's target is not text, or disagrees with Host";
-        return (Dispatch::Refuse(Refusal::bad_request(why)), None);
+        return Dispatch::Refuse(Refusal::bad_request(why));
     };
     let snapshot = &exchange.snapshot;
     let head = head(
@@ -74,14 +74,21 @@ pub(super) fn dispatched(session: &Session, exchange: &mut Exchange) -> (Dispatc
         HeaderValue::from_bytes(&random_hex()).unwrap_or(HeaderValue::from_static("-"))
     });
     let host_required = request.version == Version::HTTP_11;
-    let dispatch = dispatch(
+    let mut dispatch = dispatch(
         snapshot,
         &head,
         host_required,
         exchange.moment,
         &mut random_id,
     );
-    (dispatch, target.absolute.then(|| target.origin_form()))
+    // The whole URL is for this hop.
+    if let Dispatch::Forward(plan) = &mut dispatch
+        && plan.target.is_none()
+        && target.absolute
+    {
+        plan.target = Some(target.origin_form());
+    }
+    dispatch
 }
 
 fn random_id() -> String {

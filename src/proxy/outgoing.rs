@@ -11,6 +11,7 @@ use super::head::{Fields, Target, edit, head};
 use super::intake::client_ip;
 use crate::edit::HeaderSink as _;
 use crate::forward::{self, Attempt};
+use crate::request::HeaderLookup as _;
 
 /// Edits the request that one attempt sends upstream: target, Serin's own header fields, then the route's.
 pub(super) fn edit_request(
@@ -22,7 +23,7 @@ pub(super) fn edit_request(
         return Ok(());
     };
     let request = session.req_header();
-    let fields = Fields(&request.headers);
+    let fields = Fields::of(&request.headers);
     let Some(target) = Target::of(request) else {
         return Ok(());
     };
@@ -42,7 +43,11 @@ pub(super) fn edit_request(
         plan: &passage.plan,
         deployment: passage.attempts.deployment(),
         request_id: &exchange.request_id,
-        span_id: rand::rng().next_u64().max(1),
+        // Only a trace that goes on needs one.
+        span_id: match fields.first("traceparent") {
+            Some(_) => rand::rng().next_u64().max(1),
+            None => 1,
+        },
         protocol: match request.version {
             Version::HTTP_2 => "2 serin",
             Version::HTTP_10 => "1.0 serin",

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::connections::{Connections, OpenConnection};
 use super::deadlines;
@@ -79,13 +79,18 @@ impl Workers {
     ) -> io::Result<Self> {
         let (closing, _) = watch::channel(false);
         let (closed, _) = watch::channel(false);
-        let (mut workers, mut desks) = (Vec::new(), Vec::new());
+        let (mut workers, mut desks, mut sweeps) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..count.max(1) {
-            let door = FrontDoor::new(hooks(closing.subscribe()));
-            let (worker, desk) = Worker::start(index, door, &gate, &closing)?;
+            let (door, tick) = (
+                FrontDoor::new(hooks(closing.subscribe())),
+                Arc::new(Notify::new()),
+            );
+            sweeps.push(Arc::downgrade(&tick));
+            let (worker, desk) = Worker::start(index, door, tick, &gate, &closing)?;
             workers.push(worker);
             desks.push(desk);
         }
+        deadlines::tick(sweeps)?;
         let runtime = runtime()?;
         let stop = closed.subscribe();
         let acceptor = std::thread::Builder::new()
@@ -151,6 +156,7 @@ impl Worker {
     fn start(
         index: usize,
         app: FrontDoor,
+        tick: Arc<Notify>,
         gate: &Gate,
         closing: &watch::Sender<bool>,
     ) -> io::Result<(Self, Desk)> {
@@ -164,7 +170,12 @@ impl Worker {
         let (served, shutdown) = (app.clone(), closing.subscribe());
         let thread = std::thread::Builder::new()
             .name(format!("serin-worker-{index}"))
-            .spawn(move || runtime.block_on(work(&served, connections_in, &shutdown, cut_off)))?;
+            .spawn(move || {
+                runtime.block_on(async {
+                    tokio::spawn(deadlines::sweep(tick));
+                    work(&served, connections_in, &shutdown, cut_off).await;
+                });
+            })?;
         let desk = Desk {
             inbox,
             connections: connections.clone(),
@@ -190,7 +201,6 @@ async fn work(
     shutdown: &watch::Receiver<bool>,
     mut cut_off: watch::Receiver<bool>,
 ) {
-    tokio::spawn(deadlines::sweep());
     loop {
         tokio::select! {
             // A closed inbox is the acceptor's end: what runs, runs on until it is cut off.

@@ -95,8 +95,8 @@ fn check_host(head: &RequestHead<'_>, required: bool) -> Result<(), Unclean> {
     let (mut count, mut clean) = (0, true);
     head.headers.visit("host", &mut |value| {
         count += 1;
-        clean &= value.iter().all(|&byte| IN_HOST[usize::from(byte)])
-            && std::str::from_utf8(value).is_ok_and(is_host_and_port);
+        clean &= value.iter().all(|&byte| IN_NAME[usize::from(byte)])
+            || std::str::from_utf8(value).is_ok_and(is_host_and_port);
     });
     if count > 1 || !clean || (head.authority.is_empty() && required) {
         return Err(Unclean::Host);
@@ -104,15 +104,15 @@ fn check_host(head: &RequestHead<'_>, required: bool) -> Result<(), Unclean> {
     Ok(())
 }
 
-/// Which octets a `Host` may have (RFC 3986, section 3.2.2, and the port's colon).
-const IN_HOST: [bool; 256] = {
+/// The octets of a host that is a name or an IPv4 address (RFC 3986, section 3.2.2).
+const IN_NAME: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 128 {
         table[byte] = (byte as u8).is_ascii_alphanumeric();
         byte += 1;
     }
-    let (marks, mut index) = (b"-._~!$&'()*+;=:[]%", 0);
+    let (marks, mut index) = (b"-._~!$&'()*+;=%", 0);
     while index < marks.len() {
         table[marks[index] as usize] = true;
         index += 1;
@@ -123,6 +123,10 @@ const IN_HOST: [bool; 256] = {
 /// Whether colons stand in brackets or before the port, and the port is none, empty (RFC 3986, section 3.2.3, allows
 /// it) or a number that a port can be.
 fn is_host_and_port(authority: &str) -> bool {
+    let allowed = |byte| IN_NAME[usize::from(byte)] || matches!(byte, b':' | b'[' | b']');
+    if !authority.bytes().all(allowed) {
+        return false;
+    }
     let (host, port) = split_port(authority);
     let inside = host
         .strip_prefix('[')

@@ -70,9 +70,12 @@ impl Router {
         head: &RequestHead<'_>,
         path: &NormalPath<'_>,
     ) -> Option<RouteIndex> {
+        let in_table = |table: &PathTable| table.find(routes, head, path.as_str());
+        if self.exact_hosts.is_empty() && self.wildcard_hosts.is_empty() {
+            return in_table(&self.any_host);
+        }
         let host = lower_case(head.host());
         let host = host.strip_suffix('.').unwrap_or(&host);
-        let in_table = |table: &PathTable| table.find(routes, head, path.as_str());
         if let Some(found) = self.exact_hosts.get(host).and_then(in_table) {
             return Some(found);
         }

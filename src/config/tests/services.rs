@@ -1,7 +1,11 @@
 //! `services`, and whose canary a flag is.
 
+use std::time::Duration;
+
 use super::{check, config};
 use crate::cluster::Balance;
+use crate::cluster::policy::{HealthPolicy, OutlierPolicy, Probe, UpstreamPolicy};
+use crate::cluster::recovery::RescuePolicy;
 
 #[test]
 fn a_service_is_a_url_or_says_more() {
@@ -35,14 +39,10 @@ routes: [{ service: c }]
     let globs: Vec<&str> = c.canaries.iter().map(|glob| glob.as_str()).collect();
     assert_eq!(globs, ["c-*", "d.*"]);
     assert_eq!(c.upstream.connect_timeout.as_millis(), 250);
-    assert_eq!(
-        (c.upstream.retries, c.upstream.rescue_on_connect),
-        (3, false)
-    );
-    assert_eq!(
-        (d.upstream.retries, d.upstream.rescue_on_connect),
-        (0, true)
-    );
+    assert_eq!(c.upstream.retries.attempts, 3);
+    assert!(c.upstream.rescue.on.is_empty());
+    assert_eq!(d.upstream.retries.attempts, 0);
+    assert_eq!(d.upstream.rescue, RescuePolicy::default());
 }
 
 #[test]
@@ -181,4 +181,132 @@ fn a_flag_of_no_service_is_pointed_out() {
 
     routes.yaml: 1 warning
     "#);
+}
+
+#[test]
+fn health_and_outliers_are_as_the_contract_has_them() {
+    let config = config(
+        "
+services:
+  a: http://127.0.0.1:1
+  b:
+    stable: srv+http://_http._tcp.b.example
+    balance: hash_user
+    health: { path: '/healthz?deep=1', status: 204, interval: 1s, timeout: 250ms, unhealthy_after: 1, healthy_after: 4 }
+    outlier: { consecutive_failures: 0, error_ratio: 0.5%, window: 1m, min_requests: 1, eject_for: 5s, max_ejected: 10% }
+  c: { stable: http://c, health: {} }
+  d: { stable: http://d, health: { type: http } }
+  e: { stable: h2c://e, health: { type: grpc } }
+routes: [{ service: a }]
+",
+    );
+    let [a, b, c, d, e] = config.services.as_slice() else {
+        panic!("{:?}", config.services);
+    };
+    assert_eq!(a.upstream, UpstreamPolicy::default());
+    let seconds = Duration::from_secs;
+    let outlier = OutlierPolicy {
+        consecutive_failures: 5,
+        error_ratio: "50%".parse().expect("a share"),
+        window: seconds(10),
+        min_requests: 20,
+        eject_for: seconds(30),
+        max_ejected: "50%".parse().expect("a share"),
+    };
+    assert_eq!(a.upstream.outlier, outlier);
+    assert_eq!(b.stable, "srv+http://_http._tcp.b.example".parse().ok());
+    assert_eq!(b.upstream.balance, Balance::HashUser);
+    let health = |probe| HealthPolicy {
+        probe,
+        interval: seconds(5),
+        timeout: seconds(2),
+        unhealthy_after: 3,
+        healthy_after: 2,
+    };
+    let http = |path: &str, status| Probe::Http {
+        path: path.into(),
+        status,
+    };
+    let own = HealthPolicy {
+        interval: seconds(1),
+        timeout: Duration::from_millis(250),
+        unhealthy_after: 1,
+        healthy_after: 4,
+        ..health(http("/healthz?deep=1", Some(204)))
+    };
+    assert_eq!(b.upstream.health, Some(own));
+    let outlier = OutlierPolicy {
+        consecutive_failures: 0,
+        error_ratio: "0.5%".parse().expect("a share"),
+        window: seconds(60),
+        min_requests: 1,
+        eject_for: seconds(5),
+        max_ejected: "10%".parse().expect("a share"),
+    };
+    assert_eq!(b.upstream.outlier, outlier);
+    assert_eq!(c.upstream.health, Some(health(Probe::Tcp)));
+    assert_eq!(d.upstream.health, Some(health(http("/", None))));
+    assert_eq!(e.upstream.health, Some(health(Probe::Grpc)));
+}
+
+#[test]
+fn what_health_cannot_be_is_said() {
+    insta::assert_snapshot!(check("
+services:
+  a: { stable: http://a, health: { path: healthz, interval: 0s, status: 100 } }
+  b: { stable: http://b, health: { type: tcp, path: / } }
+  c: { stable: http://c, outlier: { error_ratio: 50, min_requests: 0 } }
+  d: { stable: 'srv+http://d:80' }
+routes: [{ service: a }]
+"), @r"
+error: `healthz` is not the path of a check
+ --> routes.yaml:3:42
+  |
+3 |   a: { stable: http://a, health: { path: healthz, interval: 0s, status: 100 } }
+  |                                          ^^^^^^^
+  = hint: a path as in /healthz
+
+error: `0s` is not a time limit
+ --> routes.yaml:3:61
+  |
+3 |   a: { stable: http://a, health: { path: healthz, interval: 0s, status: 100 } }
+  |                                                             ^^
+  = hint: a time limit is longer than 0
+
+error: `100` is not a number that can stand here
+ --> routes.yaml:3:73
+  |
+3 |   a: { stable: http://a, health: { path: healthz, interval: 0s, status: 100 } }
+  |                                                                         ^^^
+  = hint: a whole number from 200 to 599
+
+error: `path` means nothing in a check of type tcp
+ --> routes.yaml:4:47
+  |
+4 |   b: { stable: http://b, health: { type: tcp, path: / } }
+  |                                               ^^^^
+
+error: `50` is not a percentage
+ --> routes.yaml:5:50
+  |
+5 |   c: { stable: http://c, outlier: { error_ratio: 50, min_requests: 0 } }
+  |                                                  ^^
+  = hint: a percentage is a number followed by %, as in 5% or 0.25%
+
+error: `0` is not a number that can stand here
+ --> routes.yaml:5:68
+  |
+5 |   c: { stable: http://c, outlier: { error_ratio: 50, min_requests: 0 } }
+  |                                                                    ^
+  = hint: a whole number from 1 to 1000000
+
+error: `srv+http://d:80` is not an upstream's URL
+ --> routes.yaml:6:16
+  |
+6 |   d: { stable: 'srv+http://d:80' }
+  |                ^^^^^^^^^^^^^^^^^
+  = hint: srv+http:// is followed by the name of SRV records, which have the ports
+
+routes.yaml: 7 errors
+");
 }

@@ -87,7 +87,11 @@ impl AsyncRead for ClientStream {
         }
         let before = buffer.filled().len();
         if self.put_back.is_empty() {
-            std::task::ready!(self.socket()?.poll_read(cx, buffer))?;
+            let polled = self.socket()?.poll_read(cx, buffer);
+            if polled.is_pending() {
+                self.connection.waits_to_read();
+            }
+            std::task::ready!(polled)?;
         } else {
             let count = self.put_back.len().min(buffer.remaining());
             buffer.put_slice(&self.put_back[..count]);

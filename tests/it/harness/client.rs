@@ -175,6 +175,14 @@ impl Answer {
     pub(crate) fn assert_from(&self, origin: &str) {
         assert_eq!((self.status, self.origin()), (200, origin), "{self:?}");
     }
+
+    /// Fails unless one of these origins answered well.
+    pub(crate) fn assert_from_any(&self, origins: &[&str]) {
+        assert!(
+            self.status == 200 && origins.contains(&self.origin()),
+            "{self:?}"
+        );
+    }
 }
 
 /// An HTTP/1.1 connection that is kept open.
