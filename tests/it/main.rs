@@ -7,6 +7,7 @@
 
 mod admin;
 mod cli;
+mod compose;
 mod demo;
 mod deploy;
 mod dns;
@@ -32,3 +33,4 @@ mod split;
 mod streaming;
 mod swaps;
 mod timeouts;
+mod unleash;
