@@ -3,6 +3,7 @@
 mod body;
 pub mod config_check;
 mod connections;
+mod events;
 pub mod explain;
 mod guard;
 mod livez;
@@ -25,6 +26,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 
+use crate::events::Events;
 use crate::publisher::reload::{Compile, Reloader};
 use crate::telemetry::metrics::Metrics;
 use connections::Limits;
@@ -38,6 +40,8 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 pub struct AdminState {
     /// Every figure, and with them the running snapshot and the sources.
     pub metrics: Metrics,
+    /// What happens.
+    pub events: Events,
     /// Who reloads the file.
     pub reloader: Arc<Reloader>,
     /// Compiles a text that somebody sends to be checked, without this process's secrets
@@ -67,6 +71,7 @@ fn router(state: Arc<AdminState>) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route("/api/v1/openapi.json", get(openapi::openapi))
         .route("/api/v1/status", get(status::status))
+        .route("/api/v1/events", get(events::events))
         .route("/api/v1/services", get(services::services))
         .route("/api/v1/services/{service}", get(services::service))
         .route("/api/v1/explain", post(explain::explain))

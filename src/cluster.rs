@@ -132,8 +132,10 @@ impl Cluster {
     ) -> Arc<Self> {
         let literal = match url.host() {
             UpstreamHost::Address(ip) => Some(SocketAddr::new(*ip, url.port())),
-            UpstreamHost::Name(_) => None,
+            UpstreamHost::Name(_) | UpstreamHost::Nowhere => None,
         };
+        // What is nowhere is never looked up.
+        let settled = *url.host() == UpstreamHost::Nowhere;
         let cluster = Arc::new_cyclic(|itself| Self {
             id,
             url,
@@ -142,7 +144,7 @@ impl Cluster {
             role: Role::of(deployment),
             itself: itself.clone(),
             members: ArcSwap::default(),
-            settled: AtomicBool::new(false),
+            settled: AtomicBool::new(settled),
             turn: AtomicU64::new(0),
             disturbances: AtomicU64::new(0),
             calm_since: AtomicU64::new(0),

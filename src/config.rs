@@ -12,6 +12,7 @@ pub mod render;
 pub mod schema;
 pub mod section;
 pub mod structure;
+pub mod unleash;
 pub mod value;
 pub mod yaml;
 
@@ -30,9 +31,10 @@ use crate::request::limits::RequestLimits;
 use crate::route::Route;
 pub use compile::compile;
 use diagnostic::Diagnostic;
+use unleash::{Outages, UnleashConfig};
 
 /// A file, compiled: what the publisher makes snapshots from, and what the process is started with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// `services`, in file order.
     pub services: Vec<ServiceConfig>,
@@ -46,6 +48,10 @@ pub struct Config {
     pub identity: identity::Rules,
     /// `canary_urls`.
     pub canary_urls: UrlPolicy,
+    /// `unleash`, in order of precedence.
+    pub unleash: Vec<UnleashConfig>,
+    /// How outages of flag servers are met.
+    pub outages: Outages,
     /// `logging`.
     pub logging: Logging,
     /// `server.limits` and `server.timeouts`.
@@ -63,8 +69,8 @@ pub struct Config {
 pub struct ServiceConfig {
     /// Its name.
     pub name: Arc<str>,
-    /// Its stable deployment.
-    pub stable: UpstreamUrl,
+    /// Its stable deployment; `None`: where a flag server's flag says it is.
+    pub stable: Option<UpstreamUrl>,
     /// Which flags are its canary flags, in order of precedence.
     pub canaries: Vec<Glob>,
     /// How its upstreams are spoken to.

@@ -4,6 +4,7 @@ pub mod explain;
 
 use crate::canary::ReasonKind;
 use crate::context::{Context, Moment};
+use crate::engine::Origin;
 use crate::engine::evaluate::Evaluation;
 use crate::engine::trace::{Recorder, Silent, Trace};
 use crate::snapshot::{DeploymentIndex, STABLE, Service};
@@ -64,7 +65,9 @@ fn walk<'a, T: Trace<'a>>(
         randomised |= evaluation.randomised;
     }
     let mut flags = service.candidates.iter().map(|candidate| &candidate.flag);
-    let reason = if missing_id {
+    let reason = if service.awaits_flags {
+        ReasonKind::NoFlags
+    } else if missing_id {
         ReasonKind::NoIdentity
     } else if flags.len() > 0 && flags.all(|flag| !flag.enabled) {
         ReasonKind::FlagOff
@@ -83,8 +86,11 @@ fn walk<'a, T: Trace<'a>>(
 /// The decision of a flag that is on. Without an ID to choose a variant by, the user is on stable under this flag:
 /// a choice by chance would be another one with every request.
 fn by_flag(service: &Service, candidate: usize, evaluation: Evaluation) -> Decision {
-    let reason = match evaluation.ring {
-        Some(ring) if !evaluation.missing_id => Reason::Ring(ring),
+    let reason = match (evaluation.ring, &service.candidates[candidate].flag.origin) {
+        (Some(ring), Origin::Local) if !evaluation.missing_id => Reason::Ring(ring),
+        (Some(strategy), Origin::Unleash(_)) if !evaluation.missing_id => {
+            Reason::Strategy(strategy)
+        }
         _ => Reason::Plain(ReasonKind::NoIdentity),
     };
     Decision {
@@ -116,6 +122,8 @@ pub struct Decision {
 pub enum Reason {
     /// The ring at this position of the deciding flag holds.
     Ring(usize),
+    /// The strategy at this position of the deciding flag holds.
+    Strategy(usize),
     /// Any of the others, which need no particulars.
     Plain(ReasonKind),
 }
@@ -125,6 +133,7 @@ impl Reason {
     pub fn kind(self) -> ReasonKind {
         match self {
             Self::Ring(_) => ReasonKind::Ring,
+            Self::Strategy(_) => ReasonKind::Strategy,
             Self::Plain(kind) => kind,
         }
     }

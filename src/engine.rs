@@ -16,7 +16,7 @@ use crate::flag::Share;
 use condition::Condition;
 
 /// A flag, ready to be evaluated.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Flag {
     /// Its name.
     pub name: Arc<str>,
@@ -83,7 +83,7 @@ pub enum Origin {
 }
 
 /// Another flag that must stand as is wanted for a flag to be on (Unleash's parent dependency).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Dependency {
     /// The other flag's name.
     pub name: Arc<str>,
@@ -107,7 +107,7 @@ pub struct About {
 }
 
 /// One audience of a flag: everything stated must hold.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Ring {
     /// Its name, for people.
     pub name: Arc<str>,

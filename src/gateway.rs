@@ -15,6 +15,7 @@ use crate::admin::readyz::Readiness;
 use crate::admin::{self, AdminState};
 use crate::clock;
 use crate::config::{self, Config, Mode};
+use crate::events::What;
 use crate::health::{self, Bell};
 use crate::proxy::hooks::Proxy;
 use crate::proxy::listener;
@@ -121,7 +122,9 @@ impl Gateway {
         let bell = Arc::new(Bell::default());
         let clusters = ClusterDirectory::new(dns, control.handle().clone()).ringing(bell.clone());
         let meters = MeterRegistry::default();
-        let publisher = Publisher::start(&config, clusters, meters.clone(), control.handle());
+        let stored = Vec::new();
+        let publisher =
+            Publisher::start(&config, stored, clusters, meters.clone(), control.handle());
         health::start(
             publisher.store(),
             &publisher.generation(),
@@ -220,6 +223,7 @@ impl Gateway {
                     "the grace period is over; connections were cut"
                 );
             }
+            reloader.publisher().events().tell(What::Stopping);
             // Fails only when the admin API has ended already.
             let _ = admin.stop.send(());
             let _ = tokio::time::timeout(LAST_WORDS, admin.ended).await;
@@ -323,6 +327,7 @@ fn serve_admin(
     let address = listener.local_addr()?;
     let state = AdminState {
         metrics: metrics.clone(),
+        events: reloader.publisher().events().clone(),
         reloader: reloader.clone(),
         check: Arc::new(|text| config::compile(text, &NoEnvironment, Mode::Check, clock::now())),
         readiness: readiness.clone(),

@@ -5,7 +5,8 @@
 //! * F6 `cli`, [`demo`], [`gateway`]: arguments to exit code; everything in one command to try; the composition root.
 //! * F5 [`admin`]: HTTP API, probes and metrics; views of the floors below.
 //! * F4 [`proxy`]: the pingora adapter; its hooks only adapt, they decide nothing.
-//! * F3 [`clock`], [`source`], [`resolver`], [`publisher`], [`health`], [`telemetry`]: files, DNS, health checks, the one writer of snapshots, what is told.
+//! * F3 [`clock`], [`events`], [`source`], [`resolver`], [`publisher`], [`health`], [`telemetry`]: files, DNS, health checks, the
+//!   one writer of snapshots, what is told.
 //! * F2 [`snapshot`], [`attempts`], [`decide`], [`dispatch`], [`forward`], [`record`]: one immutable whole, and the pure functions over it.
 //! * F1 [`engine`], [`config`]: untrusted documents, checked and compiled.
 //! * F0 [`canary`], [`cluster`], [`context`], [`digest`],
@@ -34,6 +35,7 @@ pub mod record;
 pub mod snapshot;
 
 pub mod clock;
+pub mod events;
 pub mod health;
 pub mod publisher;
 pub mod resolver;

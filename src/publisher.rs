@@ -1,8 +1,10 @@
 //! The only writer of snapshots: everybody else sends it an update.
 
 pub mod reload;
+mod sources;
+mod workshop;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -10,31 +12,51 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::config::Config;
+use crate::digest::Digest;
+use crate::engine::unleash::FeatureSet;
+use crate::events::Events;
 use crate::resolver::ClusterDirectory;
-use crate::snapshot::Snapshot;
-use crate::snapshot::assemble::assemble;
+use crate::snapshot::changes::Changes;
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::metrics::MeterRegistry;
+use workshop::Workshop;
 
 /// How often clusters and meters are looked through for those that no snapshot points to.
 const SWEEP: Duration = Duration::from_secs(60);
-/// Updates that may wait.
+/// Updates that may wait. Whoever sends one waits for its snapshot, so that none waits behind many of another's.
 const QUEUE: usize = 16;
 
-/// Something that the next snapshot is to hold.
+/// Something that the next snapshot is to hold. The answer comes when requests are decided on it.
 #[derive(Debug)]
 pub enum Update {
-    /// Another configuration. The answer comes when it is what requests are decided on.
+    /// Another configuration.
     Config(Box<Config>, oneshot::Sender<Published>),
+    /// What a flag server says now.
+    Flags(FlagUpdate, oneshot::Sender<Published>),
+}
+
+/// What a flag server says now.
+#[derive(Debug)]
+pub struct FlagUpdate {
+    /// The source's name.
+    pub source: Arc<str>,
+    /// Every flag of it, those among them that are held.
+    pub set: FeatureSet,
+    /// Flags that its answer lacks and that are kept until that is certain.
+    pub held: Vec<Arc<str>>,
 }
 
 /// What became of an update.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
     /// The generation that holds it.
     pub generation: u64,
-    /// Whether that is a new one: an update that changes nothing makes none.
+    /// That generation's hash.
+    pub digest: Digest,
+    /// Whether that is a new one: an update that changes nothing makes none. Updates that waited together are one.
     pub is_new: bool,
+    /// The flags that it does not have in common with the generation before.
+    pub changes: Arc<Changes>,
 }
 
 /// There is no publisher any more: the process ends.
@@ -48,84 +70,70 @@ pub struct PublisherHandle {
     updates: mpsc::Sender<Update>,
     generation: watch::Receiver<u64>,
     store: Arc<SnapshotStore>,
+    events: Events,
 }
 
-/// The task that makes snapshots.
+/// The task that makes snapshots. The work itself is done on threads where it keeps nobody waiting.
 pub struct Publisher {
-    clusters: ClusterDirectory,
-    meters: MeterRegistry,
-    store: Arc<SnapshotStore>,
-    generation: watch::Sender<u64>,
+    workshop: Arc<Mutex<Workshop>>,
 }
 
 impl Publisher {
-    /// Makes the first snapshot, and then by a task on the runtime `control` all the others.
+    /// Makes the first snapshot, with the flags that were `stored` by source, and then by a task on the runtime
+    /// `control` all the others.
     pub fn start(
         first: &Config,
-        mut clusters: ClusterDirectory,
-        mut meters: MeterRegistry,
+        stored: Vec<(Arc<str>, FeatureSet)>,
+        clusters: ClusterDirectory,
+        meters: MeterRegistry,
         control: &Handle,
     ) -> PublisherHandle {
-        let snapshot = Arc::new(assemble(first, 1, &mut clusters, &mut meters));
-        tell(&snapshot);
-        let store = Arc::new(SnapshotStore::new(snapshot));
-        let (updates, inbox) = mpsc::channel(QUEUE);
-        let (generation, watched) = watch::channel(1);
-        let publisher = Self {
-            clusters,
-            meters,
-            store: store.clone(),
-            generation,
-        };
-        control.spawn(publisher.run(inbox));
+        let events = Events::default();
+        let workshop = Workshop::open(first.clone(), stored, clusters, meters, events.clone());
         PublisherHandle {
-            updates,
-            generation: watched,
-            store,
+            store: workshop.store().clone(),
+            generation: workshop.generation(),
+            updates: Self::spawn(workshop, control),
+            events,
         }
     }
 
-    async fn run(mut self, mut inbox: mpsc::Receiver<Update>) {
+    fn spawn(workshop: Workshop, control: &Handle) -> mpsc::Sender<Update> {
+        let (updates, inbox) = mpsc::channel(QUEUE);
+        let publisher = Self {
+            workshop: Arc::new(Mutex::new(workshop)),
+        };
+        control.spawn(publisher.run(inbox));
+        updates
+    }
+
+    async fn run(self, mut inbox: mpsc::Receiver<Update>) {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut waiting = Vec::new();
         loop {
             tokio::select! {
-                update = inbox.recv() => match update {
-                    Some(Update::Config(config, done)) => {
-                        // Nobody waits for the answer if whoever asked has gone.
-                        let _ = done.send(self.publish(&config));
+                // All that wait are taken at once, in their order, and make one snapshot.
+                count = inbox.recv_many(&mut waiting, QUEUE) => {
+                    if count == 0 {
+                        return;
                     }
-                    None => return,
-                },
-                _ = sweep.tick() => {
-                    let now = Instant::now();
-                    self.clusters.sweep(now);
-                    self.meters.sweep(now);
+                    let updates = std::mem::take(&mut waiting);
+                    self.work(|workshop| workshop.take_in(updates)).await;
                 }
+                _ = sweep.tick() => self.work(|workshop| workshop.sweep(Instant::now())).await,
             }
         }
     }
 
-    fn publish(&mut self, config: &Config) -> Published {
-        let running = self.store.load();
-        let unchanged = running.digest == config.digest
-            && running.logging == config.logging
-            && running.traffic == config.traffic;
-        if unchanged {
-            return Published {
-                generation: running.generation,
-                is_new: false,
-            };
-        }
-        let generation = running.generation + 1;
-        let next = assemble(config, generation, &mut self.clusters, &mut self.meters);
-        let next = Arc::new(next);
-        tell(&next);
-        self.store.swap(next);
-        self.generation.send_replace(generation);
-        Published {
-            generation,
-            is_new: true,
+    async fn work(&self, work: impl FnOnce(&mut Workshop) + Send + 'static) {
+        let workshop = self.workshop.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            work(&mut workshop.lock().unwrap_or_else(PoisonError::into_inner));
+        });
+        // What runs stays, and so does what the workshop has; the next update is a new attempt.
+        if let Err(panic) = done.await {
+            tracing::error!("a snapshot could not be made: {panic}");
         }
     }
 }
@@ -139,9 +147,29 @@ impl std::fmt::Debug for Publisher {
 impl PublisherHandle {
     /// Publishes a configuration, and returns when requests are decided on it.
     pub async fn publish(&self, config: Config) -> Result<Published, Stopped> {
+        self.send(|done| Update::Config(Box::new(config), done))
+            .await
+    }
+
+    /// Publishes what a flag server says now, and returns when requests are decided on it. `held` are the flags of
+    /// `set` that its answer lacks. Of a source that is not configured any more, nothing is taken.
+    pub async fn publish_flags(
+        &self,
+        source: &Arc<str>,
+        set: FeatureSet,
+        held: Vec<Arc<str>>,
+    ) -> Result<Published, Stopped> {
+        let source = source.clone();
+        let update = FlagUpdate { source, set, held };
+        self.send(|done| Update::Flags(update, done)).await
+    }
+
+    async fn send(
+        &self,
+        update: impl FnOnce(oneshot::Sender<Published>) -> Update,
+    ) -> Result<Published, Stopped> {
         let (done, published) = oneshot::channel();
-        let update = Update::Config(Box::new(config), done);
-        self.updates.send(update).await.map_err(|_| Stopped)?;
+        self.updates.send(update(done)).await.map_err(|_| Stopped)?;
         published.await.map_err(|_| Stopped)
     }
 
@@ -154,22 +182,10 @@ impl PublisherHandle {
     pub fn generation(&self) -> watch::Receiver<u64> {
         self.generation.clone()
     }
-}
 
-/// One line that says what matters.
-fn tell(snapshot: &Snapshot) {
-    let digest = snapshot.digest.to_string();
-    tracing::info!(
-        generation = snapshot.generation,
-        digest = digest.get(..12),
-        services = snapshot.services.len(),
-        routes = snapshot.routes.len(),
-        flags = snapshot.flags.len(),
-        warnings = snapshot.warnings.len(),
-        "snapshot published"
-    );
-    for warning in &snapshot.warnings {
-        tracing::warn!(generation = snapshot.generation, "{warning}");
+    /// Tells what happens, new snapshots and whatever others tell.
+    pub fn events(&self) -> &Events {
+        &self.events
     }
 }
 

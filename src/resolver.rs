@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use crate::cluster::{Alarm, Cluster, Unheard, UpstreamHost, UpstreamUrl};
-use crate::snapshot::{Clusters, STABLE, Snapshot};
+use crate::snapshot::{Clusters, NamedBy, STABLE, Snapshot};
 use dns::Dns;
 use watch::NameWatch;
 
@@ -25,7 +25,7 @@ const KEPT_UNUSED: Duration = Duration::from_secs(600);
 /// Every cluster of the process, and the tasks that keep their addresses fresh.
 pub struct ClusterDirectory {
     clusters: HashMap<Key, Entry>,
-    names: HashMap<(Box<str>, Records, Audience), NameWatch>,
+    names: HashMap<(Box<str>, Records, NamedBy), NameWatch>,
     dns: Arc<Dns>,
     control: Handle,
     alarm: Arc<dyn Alarm>,
@@ -42,19 +42,12 @@ impl std::fmt::Debug for ClusterDirectory {
 }
 
 /// What makes two clusters the same.
-type Key = (Box<str>, Box<str>, UpstreamUrl);
+type Key = (Box<str>, Box<str>, UpstreamUrl, NamedBy);
 
 #[derive(Debug)]
 struct Entry {
     cluster: Arc<Cluster>,
     unused_since: Option<Instant>,
-}
-
-/// Who named the upstream. The platform's own names may resolve to any address; a canary's may not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Audience {
-    Stable,
-    Canary,
 }
 
 /// What is asked about a name.
@@ -109,7 +102,7 @@ impl ClusterDirectory {
         self.clusters.is_empty()
     }
 
-    fn watch(&mut self, name: &str, audience: Audience, cluster: &Arc<Cluster>) {
+    fn watch(&mut self, name: &str, named_by: NamedBy, cluster: &Arc<Cluster>) {
         let (dns, control) = (&self.dns, &self.control);
         let records = if cluster.url.is_srv() {
             Records::Services
@@ -117,15 +110,21 @@ impl ClusterDirectory {
             Records::Addresses
         };
         self.names
-            .entry((name.into(), records, audience))
-            .or_insert_with(|| NameWatch::start((name, records, audience), dns.clone(), control))
+            .entry((name.into(), records, named_by))
+            .or_insert_with(|| NameWatch::start((name, records, named_by), dns.clone(), control))
             .add(cluster);
     }
 }
 
 impl Clusters for ClusterDirectory {
-    fn cluster(&mut self, service: &str, deployment: &str, url: &UpstreamUrl) -> Arc<Cluster> {
-        let key = (service.into(), deployment.into(), url.clone());
+    fn cluster(
+        &mut self,
+        service: &str,
+        deployment: &str,
+        url: &UpstreamUrl,
+        named_by: NamedBy,
+    ) -> Arc<Cluster> {
+        let key = (service.into(), deployment.into(), url.clone(), named_by);
         if let Some(entry) = self.clusters.get_mut(&key) {
             entry.unused_since = None;
             return entry.cluster.clone();
@@ -134,12 +133,7 @@ impl Clusters for ClusterDirectory {
         let names = (service, deployment);
         let cluster = Cluster::new(self.last_id, names, url.clone(), self.alarm.clone());
         if let UpstreamHost::Name(name) = url.host() {
-            let audience = if deployment == "stable" {
-                Audience::Stable
-            } else {
-                Audience::Canary
-            };
-            self.watch(name, audience, &cluster);
+            self.watch(name, named_by, &cluster);
         }
         let entry = Entry {
             cluster: cluster.clone(),

@@ -1,6 +1,7 @@
 //! One immutable, consistent whole that requests are decided on, and the cell it is swapped in.
 
 pub mod assemble;
+pub mod changes;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod offline;
@@ -8,6 +9,7 @@ pub mod offline;
 pub(crate) mod sample;
 pub mod store;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::cluster::policy::UpstreamPolicy;
@@ -16,9 +18,11 @@ use crate::config::{Logging, Traffic};
 use crate::decide::{Decision, VariantRef};
 use crate::digest::Digest;
 use crate::engine::Flag;
+use crate::engine::unleash::{FeatureSet, Vocabulary};
 use crate::identity;
 use crate::meter::{DecisionMeter, DeploymentMeter, ServiceMeter};
 use crate::route::{Route, ServiceIndex, router::Router};
+use changes::Rebucketed;
 
 /// Everything a request is decided on.
 #[derive(Debug)]
@@ -28,13 +32,17 @@ pub struct Snapshot {
     /// Its content's hash.
     pub digest: Digest,
     /// Finds a request's route.
-    pub router: Router,
+    pub router: Arc<Router>,
     /// By [`crate::route::RouteIndex`].
-    pub routes: Vec<Route>,
+    pub routes: Arc<[Route]>,
     /// By [`ServiceIndex`].
     pub services: Vec<Service>,
-    /// Every flag, by name.
+    /// Every flag, by name; of several with one name, the one whose source comes first.
     pub flags: Vec<Arc<Flag>>,
+    /// What the flag servers said, in order of precedence.
+    pub sources: Vec<FlagSource>,
+    /// Which field a name means that flags look at.
+    pub vocabulary: Arc<Vocabulary>,
     /// Who the user is.
     pub identity: identity::Rules,
     /// What the access log is told.
@@ -45,6 +53,17 @@ pub struct Snapshot {
     pub unrouted: Arc<DeploymentMeter>,
     /// What is odd about it, for people: check, log and status.
     pub warnings: Vec<String>,
+    /// Running flags that lately began to bucket their users anew.
+    pub rebucketed: Vec<Arc<Rebucketed>>,
+}
+
+/// What one flag server said.
+#[derive(Clone, Debug)]
+pub struct FlagSource {
+    /// The server's name in the configuration.
+    pub name: Arc<str>,
+    /// Its flags as it sent them; `None`: it has never answered, and nothing is stored.
+    pub set: Option<Arc<FeatureSet>>,
 }
 
 /// What a caller wants ("search").
@@ -56,6 +75,8 @@ pub struct Service {
     pub deployments: Vec<Deployment>,
     /// Its canary flags, in order of precedence.
     pub candidates: Vec<Candidate>,
+    /// Whether a flag server that has never answered could have canary flags of it.
+    pub awaits_flags: bool,
     /// Whether an anonymous user's session ID could ever be hashed here.
     pub uses_session: bool,
     /// How its upstreams are spoken to.
@@ -71,7 +92,7 @@ pub type DeploymentIndex = usize;
 pub const STABLE: DeploymentIndex = 0;
 
 /// One running version of a service.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Deployment {
     /// `stable`, the flag's name, or `flag:variant`.
     pub name: Arc<str>,
@@ -86,10 +107,12 @@ pub struct Deployment {
 }
 
 /// A canary flag of a service.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Candidate {
     /// The flag.
     pub flag: Arc<Flag>,
+    /// Its deployments.
+    pub deployments: Range<DeploymentIndex>,
     /// Where a user goes who is on without a variant.
     pub plain: Target,
     /// Where a user goes by variant: the flag's own, in their order.
@@ -99,7 +122,7 @@ pub struct Candidate {
 }
 
 /// Where a variant leads, and what counts its decisions.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Target {
     /// The deployment: [`STABLE`] for a control arm.
     pub deployment: DeploymentIndex,
@@ -149,7 +172,22 @@ impl Service {
 /// Where clusters come from when a snapshot is assembled: the same deployment with the same URL gets the same
 /// cluster, so that a swap resets neither addresses nor connections.
 pub trait Clusters {
-    /// The handle for one deployment. Addresses that a canary's name
-    /// resolves to are held to [`crate::cluster::policy::never_allowed`].
-    fn cluster(&mut self, service: &str, deployment: &str, url: &UpstreamUrl) -> Arc<Cluster>;
+    /// The handle for one deployment. Addresses that a name resolves to which a flag gave are held to
+    /// [`crate::cluster::policy::never_allowed`].
+    fn cluster(
+        &mut self,
+        service: &str,
+        deployment: &str,
+        url: &UpstreamUrl,
+        named_by: NamedBy,
+    ) -> Arc<Cluster>;
+}
+
+/// Who named an upstream. The platform's own names may resolve to any address; a flag's may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NamedBy {
+    /// `routes.yaml`, as the stable deployment.
+    Platform,
+    /// A flag.
+    Flag,
 }

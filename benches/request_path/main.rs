@@ -8,6 +8,12 @@
 mod assemble;
 mod decide;
 mod dispatch;
+mod publish;
 mod yaml;
 
-criterion::criterion_main!(dispatch::group, decide::group, assemble::group);
+criterion::criterion_main!(
+    dispatch::group,
+    decide::group,
+    assemble::group,
+    publish::group
+);

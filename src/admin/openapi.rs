@@ -64,6 +64,14 @@ const OPERATIONS: &[Operation] = &[
     },
     Operation {
         method: "get",
+        path: "/api/v1/events",
+        summary: "What happens, as it happens: connected, snapshot, held, source, lagged, stopping",
+        takes: None,
+        gives: ("text/event-stream", "Text"),
+        errors: &[],
+    },
+    Operation {
+        method: "get",
         path: "/api/v1/services",
         summary: "Every service with its deployments, endpoints and figures",
         takes: None,
@@ -315,6 +323,7 @@ fn explanation() -> Value {
     ]);
     let flag = object(&[
         ("flag", text()),
+        ("source", text()),
         ("enabled", truth()),
         ("on", truth()),
         ("variant", maybe_text()),

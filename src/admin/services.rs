@@ -31,7 +31,8 @@ pub(super) struct ServiceView {
 #[derive(Debug, Serialize)]
 struct DeploymentView {
     name: String,
-    url: String,
+    /// `null`: nobody has said yet where it is.
+    url: Option<String>,
     /// Which variants of which canary flags lead here, in order of precedence.
     assigned_by: Vec<AssignmentView>,
     endpoints: Vec<EndpointView>,
@@ -107,7 +108,9 @@ impl DeploymentView {
         let candidates = service.candidates.iter();
         Self {
             name: deployment.name.to_string(),
-            url: deployment.cluster.url.to_string(),
+            url: Some(&deployment.cluster.url)
+                .filter(|url| **url != UpstreamUrl::NOWHERE)
+                .map(ToString::to_string),
             assigned_by: candidates
                 .flat_map(|candidate| assignments(candidate, index))
                 .collect(),

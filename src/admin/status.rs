@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use super::config_check::DiagnosticView;
 use super::{AdminState, Shared};
+use crate::clock;
 use crate::publisher::reload::{LastReload, ReloadFailure};
+use crate::snapshot::Snapshot;
 use crate::source::SourceStatus;
 
 /// The gateway at a glance.
@@ -56,9 +58,18 @@ impl StatusView {
             sources: sources.map(|source| SourceView::from(&**source)).collect(),
             last_reload: ReloadView::from(&state.reloader.last()),
             restart_needed: state.reloader.restart_needed(),
-            warnings: snapshot.warnings.clone(),
+            warnings: warnings(&snapshot),
         }
     }
+}
+
+/// What is odd about what runs, and which flags lately moved their users.
+fn warnings(snapshot: &Snapshot) -> Vec<String> {
+    let now = clock::now();
+    let moved = snapshot.rebucketed.iter();
+    let moved = moved.filter(|moved| moved.is_recent(now));
+    let warnings = snapshot.warnings.iter().cloned();
+    warnings.chain(moved.map(ToString::to_string)).collect()
 }
 
 impl From<&SourceStatus> for SourceView {

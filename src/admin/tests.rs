@@ -11,6 +11,8 @@ use super::readyz::Readiness;
 use super::{AdminState, openapi, serve};
 use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Severity, Span};
+use crate::engine::Flag;
+use crate::events::What;
 use crate::publisher::reload::{Parts, Reloader};
 use crate::publisher::tests::fixture::config;
 use crate::publisher::{Publisher, PublisherHandle};
@@ -82,7 +84,13 @@ impl Admin {
         let meters = MeterRegistry::default();
         let first = config(stable, 1);
         let clusters = ClusterDirectory::new(dns, Handle::current());
-        let publisher = Publisher::start(&first, clusters, meters.clone(), &Handle::current());
+        let publisher = Publisher::start(
+            &first,
+            Vec::new(),
+            clusters,
+            meters.clone(),
+            &Handle::current(),
+        );
         let metrics = Metrics::new(
             meters,
             publisher.store().clone(),
@@ -102,6 +110,7 @@ impl Admin {
         let address = listener.local_addr().unwrap();
         let state = AdminState {
             metrics,
+            events: publisher.events().clone(),
             reloader: Arc::new(Reloader::new(parts, "", &first)),
             check: Arc::new(compile),
             readiness: readiness.clone(),
@@ -244,6 +253,57 @@ async fn status_tells_what_runs_and_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn what_happens_is_told_as_it_happens() {
+    let admin = Admin::start().await;
+    let mut stream = TcpStream::connect(admin.address).await.unwrap();
+    let request = format!(
+        "GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n",
+        admin.address
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut told = String::new();
+    let mut until = async |end: &str| {
+        while !told.contains(end) {
+            let mut part = [0; 4096];
+            let length = stream.read(&mut part).await.unwrap();
+            assert!(length > 0, "{told}");
+            told.push_str(std::str::from_utf8(&part[..length]).unwrap());
+        }
+        told.clone()
+    };
+    let head = until("event: connected\n").await;
+    assert!(
+        head.to_ascii_lowercase()
+            .contains("content-type: text/event-stream"),
+        "{head}"
+    );
+    let mut next = config("http://127.0.0.1:82", 2);
+    let mut flags: Vec<_> = next.flags.iter().map(|flag| Flag::clone(flag)).collect();
+    flags[0].variants = None;
+    flags.push(Flag::new("search.new"));
+    next.flags = flags.into_iter().map(Arc::new).collect();
+    admin.publisher.publish(next).await.unwrap();
+    let told = until("\"generation\":2").await;
+    assert!(told.contains("event: snapshot\n"), "{told}");
+    let told = until("\"counts\":{\"added\":1,\"changed\":1,\"removed\":0}").await;
+    assert!(told.contains("\"added\":[\"search.new\"]"), "{told}");
+    admin.publisher.events().tell(What::SourceTrouble {
+        source: "unleash".into(),
+        error: "no answer\nat all".to_owned(),
+    });
+    let told = until("event: source\n").await;
+    let told = match told.contains("no answer") {
+        true => told,
+        false => until("no answer").await,
+    };
+    assert!(told.contains("\"error\":\"no answer\\nat all\""), "{told}");
+    admin.publisher.events().tell(What::Stopping);
+    until("event: stopping\n").await;
+    // And that is the stream's end, told in HTTP's way.
+    until("\r\n0\r\n\r\n").await;
+}
+
+#[tokio::test]
 async fn services_are_shown_with_endpoints_and_figures() {
     let admin = Admin::start().await;
     let snapshot = admin.publisher.store().load();
@@ -362,7 +422,11 @@ async fn everything_in_the_document_is_there() {
     let document = admin.get("/api/v1/openapi.json").await.json();
     for (path, operations) in document["paths"].as_object().unwrap() {
         let path = path.replace("{service}", "search");
-        for method in operations.as_object().unwrap().keys() {
+        for (method, operation) in operations.as_object().unwrap() {
+            // What never ends has a test of its own.
+            if operation["responses"]["200"]["content"]["text/event-stream"].is_object() {
+                continue;
+            }
             let body = match path.as_str() {
                 "/api/v1/explain" => "{\"path\":\"/search\"}",
                 _ => "good",

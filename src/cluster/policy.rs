@@ -140,6 +140,7 @@ impl UrlPolicy {
                 !never_allowed(address) && self.networks.iter().any(|net| net.contains(&address))
             }
             UpstreamHost::Name(name) => self.names.iter().any(|pattern| pattern.matches(name)),
+            UpstreamHost::Nowhere => false,
         }
     }
 }

@@ -20,6 +20,8 @@ pub enum UpstreamHost {
     Address(IpAddr),
     /// A DNS name, in lower case.
     Name(Box<str>),
+    /// Nobody has said yet where it is ([`UpstreamUrl::NOWHERE`]).
+    Nowhere,
 }
 
 /// An upstream's URL: scheme, host and port, and nothing else; or `srv+http://` and the name of SRV records.
@@ -61,6 +63,13 @@ pub enum UpstreamUrlError {
 }
 
 impl UpstreamUrl {
+    /// Stands in for a URL that nobody has recorded yet: it has no address, and no text reads as it.
+    pub const NOWHERE: Self = Self {
+        scheme: Scheme::Http,
+        host: UpstreamHost::Nowhere,
+        port: Some(0),
+    };
+
     /// How it is spoken to.
     pub fn scheme(&self) -> Scheme {
         self.scheme
@@ -96,12 +105,16 @@ impl fmt::Display for UpstreamHost {
             Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
             Self::Address(IpAddr::V4(address)) => write!(f, "{address}"),
             Self::Name(name) => f.write_str(name),
+            Self::Nowhere => f.write_str("(unknown)"),
         }
     }
 }
 
 impl fmt::Display for UpstreamUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::NOWHERE {
+            return self.host.fmt(f);
+        }
         let scheme = match self.scheme {
             Scheme::Http => "http",
             Scheme::H2c => "h2c",

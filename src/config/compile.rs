@@ -5,7 +5,9 @@ use super::node::{Node, Value};
 use super::problems::Problems;
 use super::reader::Reader;
 use super::section::conditions::Audience;
-use super::section::{canary_urls, flags, identity, logging, process, routes, services, traffic};
+use super::section::{
+    canary_urls, flags, identity, logging, process, routes, services, traffic, unleash,
+};
 use super::{Config, Environment, Mode, fingerprint, interpolate, keys, structure, yaml};
 use crate::context::Moment;
 
@@ -55,6 +57,7 @@ fn compile_sections(reader: &mut Reader, root: &Node) -> Config {
     let flags = flags::compile(reader, root, &mut audience, &canary_urls);
     let services = services::compile(reader, root);
     services::check_claims(reader, root, &services, &flags);
+    let servers = unleash::compile(reader, root);
     let routes = routes::compile(reader, root);
     Config {
         services,
@@ -66,7 +69,9 @@ fn compile_sections(reader: &mut Reader, root: &Node) -> Config {
         logging: logging::compile(reader, root),
         traffic: traffic::compile(reader, root),
         process: process::compile(reader, root),
-        digest: fingerprint::digest(root),
+        outages: unleash::outages(reader, root),
+        digest: fingerprint::digest(root, servers.iter().map(|server| &*server.name)),
+        unleash: servers,
         warnings: Vec::new(),
     }
 }

@@ -6,13 +6,14 @@ use super::node::{Entry, Node, Value};
 use crate::digest::Digest;
 
 /// Top-level keys that decide nothing about requests.
-const LEFT_OUT: [&str; 3] = ["listeners", "admin", "logging"];
+const LEFT_OUT: [&str; 4] = ["listeners", "admin", "logging", "unleash"];
 
 /// What of `server` decides about requests.
 const OF_SERVER: &str = "trusted_proxies";
 
-/// Hashes what decides about requests, secrets included, which the digest does not give away.
-pub fn digest(root: &Node) -> Digest {
+/// Hashes what decides about requests, secrets included, which the digest does not give away. Of `sources` the order
+/// decides, not where they are or how they are asked.
+pub fn digest<'a>(root: &Node, sources: impl Iterator<Item = &'a str>) -> Digest {
     let mut hash = Sha256::new();
     let entries: Vec<(&str, &Node)> = root
         .entries()
@@ -24,6 +25,9 @@ pub fn digest(root: &Node) -> Digest {
         })
         .collect();
     add_map(entries, &mut hash);
+    for source in sources {
+        add_text(source, &mut hash);
+    }
     Digest(hash.finalize().into())
 }
 

@@ -6,6 +6,7 @@ mod identity;
 mod process;
 mod routes;
 mod services;
+mod unleash;
 
 /// A key of a map.
 #[derive(Debug)]
@@ -53,6 +54,8 @@ pub enum Text {
     Integer(u32, u32),
     /// As in `250ms`.
     Duration,
+    /// The same, or `never`.
+    DurationOrNever,
     /// As in `64KiB`.
     Size,
     /// The same, or `none`.
@@ -122,7 +125,11 @@ pub static ROOT: Shape = map(&[
         &process::SERVER,
     ),
     key("logging", "What is logged, and how.", &process::LOGGING),
-    later("unleash"),
+    key(
+        "unleash",
+        "A flag server, or a list of named ones in order of precedence.",
+        &unleash::UNLEASH,
+    ),
     later("launchdarkly"),
     later("redis"),
     later("client_api"),

@@ -97,6 +97,7 @@ fn single(text: Text) -> (Vec<&'static str>, Map<String, Value>) {
             object(json!({ "minimum": least, "maximum": most, "pattern": INTERPOLATED })),
         ),
         Text::Duration => (vec!["string"], pattern("^[0-9]+(ms|s|m|h|d)$")),
+        Text::DurationOrNever => (vec!["string"], pattern("^([0-9]+(ms|s|m|h|d)|never)$")),
         Text::Size => (vec!["string"], pattern("^[0-9]+([KMG]i)?B$")),
         Text::SizeOrNone => (vec!["string"], pattern("^([0-9]+([KMG]i)?B|none)$")),
         Text::Percentage => (vec!["string"], pattern(r"^[0-9]+(\.[0-9]+)? *%$")),

@@ -11,3 +11,4 @@ pub mod process;
 pub mod routes;
 pub mod services;
 pub mod traffic;
+pub mod unleash;

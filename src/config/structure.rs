@@ -49,6 +49,7 @@ fn expected(shape: &Shape) -> String {
         Text::Bool => "true or false",
         Text::Integer(..) => "a whole number",
         Text::Duration => "a duration",
+        Text::DurationOrNever => "a duration, or never",
         Text::Size => "a size",
         Text::SizeOrNone => "a size, or none",
         Text::Percentage => "a percentage",

@@ -14,6 +14,7 @@ mod robust;
 mod routes;
 mod schema;
 mod services;
+mod unleash;
 mod yaml;
 
 use std::collections::HashMap;

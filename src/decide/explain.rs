@@ -95,6 +95,10 @@ impl fmt::Display for Because<'_> {
                 let ring = record.flag.rings.get(index).map_or("", |ring| &ring.name);
                 write!(f, "ring {ring:?} of {}", record.flag.name)
             }
+            (Reason::Strategy(index), Some(record)) => {
+                let ring = record.flag.rings.get(index).map_or("", |ring| &ring.name);
+                write!(f, "strategy {ring:?} of {}", record.flag.name)
+            }
             (Reason::Plain(ReasonKind::NoIdentity), Some(record)) => write!(
                 f,
                 "no_identity ({} is on, but there is no ID to choose its variant by)",
@@ -104,6 +108,9 @@ impl fmt::Display for Because<'_> {
                 ReasonKind::NoIdentity => {
                     f.write_str("no_identity (a percentage could decide, but there is no ID)")
                 }
+                ReasonKind::NoFlags => f.write_str(
+                    "no_flags (a flag server has never answered, and nothing of it is stored)",
+                ),
                 ReasonKind::FlagOff => f.write_str("flag_off (every canary flag is disabled)"),
                 ReasonKind::Default => f.write_str("default (no canary flag is on for this user)"),
                 kind => kind.fmt(f),

@@ -125,8 +125,8 @@ mod tests {
         assert_eq!(config.process.listeners, ["127.0.0.1:0".parse().unwrap()]);
         assert_eq!(config.process.admin, "127.0.0.1:9911".parse().unwrap());
         assert_eq!(
-            config.services[0].stable.to_string(),
-            "http://127.0.0.1:7",
+            config.services[0].stable,
+            "http://127.0.0.1:7".parse().ok(),
             "the port that the demo found"
         );
         let chosen = Setting {

@@ -218,6 +218,11 @@ impl Reloader {
         manager.ready(&status);
     }
 
+    /// Who publishes what is reloaded.
+    pub fn publisher(&self) -> &PublisherHandle {
+        &self.publisher
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -262,7 +267,6 @@ impl Reloader {
             }
         };
         let (process, logging) = (config.process.clone(), config.logging.clone());
-        let digest = config.digest;
         let published = self.publisher.publish(config).await?;
         if let Some(log) = &self.log {
             log.apply(&logging);
@@ -277,7 +281,7 @@ impl Reloader {
         self.state().process = process;
         Ok(ReloadReport {
             generation: published.generation,
-            digest,
+            digest: published.digest,
             is_new: published.is_new,
             restart_needed,
         })

@@ -1,10 +1,11 @@
 pub(crate) mod fixture;
+mod flags;
 
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::{Published, Publisher, PublisherHandle};
+use super::{Publisher, PublisherHandle};
 use crate::config::AccessPolicy;
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::Dns;
@@ -17,6 +18,7 @@ fn start() -> PublisherHandle {
     let first = config("http://127.0.0.1:81", 1);
     Publisher::start(
         &first,
+        Vec::new(),
         clusters,
         MeterRegistry::default(),
         &Handle::current(),
@@ -31,11 +33,9 @@ async fn an_update_is_a_new_generation_that_everybody_hears_of() {
     let pinned = publisher.store().load();
 
     let published = publisher.publish(config("http://127.0.0.1:82", 2)).await;
-    let expected = Published {
-        generation: 2,
-        is_new: true,
-    };
-    assert_eq!(published, Ok(expected));
+    let published = published.unwrap();
+    assert_eq!((published.generation, published.is_new), (2, true));
+    assert!(published.changes.is_empty(), "no flag is another");
     generation.changed().await.unwrap();
     assert_eq!(*generation.borrow(), 2);
     assert_eq!(publisher.store().load().generation, 2);

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::Audience;
 use super::dns::{Answer, Dns, Family, Missing, SrvRecord};
 use crate::cluster::Placement;
 use crate::cluster::policy::never_allowed;
+use crate::snapshot::NamedBy;
 
 /// How soon half an answer is asked for again.
 const HALF_ANSWER: Duration = Duration::from_secs(10);
@@ -30,14 +30,14 @@ impl Addresses {
         &mut self,
         dns: &Dns,
         name: &str,
-        audience: Audience,
+        named_by: NamedBy,
     ) -> Result<Duration, String> {
         let answer = dns.look_up(name).await;
-        self.take(answer, audience)
+        self.take(answer, named_by)
     }
 
-    fn take(&mut self, answer: Answer, audience: Audience) -> Result<Duration, String> {
-        let (v4, v6) = (allowed(answer.v4, audience), allowed(answer.v6, audience));
+    fn take(&mut self, answer: Answer, named_by: NamedBy) -> Result<Duration, String> {
+        let (v4, v6) = (allowed(answer.v4, named_by), allowed(answer.v6, named_by));
         let ttl = match (&v4, &v6) {
             (Err(v4), Err(v6)) if v4.why == v6.why => return Err(v4.why.clone()),
             (Err(v4), Err(v6)) => return Err(format!("A: {}; AAAA: {}", v4.why, v6.why)),
@@ -76,7 +76,7 @@ impl Services {
         &mut self,
         dns: &Dns,
         name: &str,
-        audience: Audience,
+        named_by: NamedBy,
     ) -> Result<Duration, String> {
         let (mut records, ttl) = dns
             .look_up_services(name)
@@ -92,7 +92,7 @@ impl Services {
             })
             .collect();
         let look_ups = targets.iter_mut().map(|(target, addresses)| async move {
-            let outcome = addresses.refresh(dns, target, audience).await;
+            let outcome = addresses.refresh(dns, target, named_by).await;
             outcome.map_err(|why| format!("{target}: {why}"))
         });
         let outcomes = join_all(look_ups).await;
@@ -127,8 +127,8 @@ impl Services {
     }
 }
 
-fn allowed(mut family: Family, audience: Audience) -> Family {
-    if let (Ok(addresses), Audience::Canary) = (&mut family, audience) {
+fn allowed(mut family: Family, named_by: NamedBy) -> Family {
+    if let (Ok(addresses), NamedBy::Flag) = (&mut family, named_by) {
         addresses.retain(|address| !never_allowed(address.to_canonical()));
         if addresses.is_empty() {
             return Err(Missing {

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use super::ClusterDirectory;
 use super::dns::{Dns, DnsSetupError};
 use crate::cluster::Cluster;
-use crate::snapshot::Clusters;
+use crate::snapshot::{Clusters, NamedBy};
 
 /// What the test's own server says to a question.
 #[derive(Clone)]
@@ -122,7 +122,11 @@ async fn until(what: &str, fact: impl Fn() -> bool) {
 }
 
 fn cluster(directory: &mut ClusterDirectory, deployment: &str, url: &str) -> Arc<Cluster> {
-    directory.cluster("search", deployment, &url.parse().unwrap())
+    let named_by = match deployment {
+        "stable" => NamedBy::Platform,
+        _ => NamedBy::Flag,
+    };
+    directory.cluster("search", deployment, &url.parse().unwrap(), named_by)
 }
 
 #[tokio::test]
@@ -136,7 +140,12 @@ async fn the_same_deployment_and_url_is_the_same_cluster() {
         cluster(&mut directory, "canary", "http://127.0.0.1:81"),
         cluster(&mut directory, "stable", "http://127.0.0.1:82"),
         cluster(&mut directory, "stable", "h2c://127.0.0.1:81"),
-        directory.cluster("shop", "stable", &"http://127.0.0.1:81".parse().unwrap()),
+        directory.cluster(
+            "shop",
+            "stable",
+            &"http://127.0.0.1:81".parse().unwrap(),
+            NamedBy::Platform,
+        ),
     ];
     let mut ids: Vec<u64> = others.iter().map(|c| c.id).chain([first.id]).collect();
     ids.sort_unstable();

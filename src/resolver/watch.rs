@@ -7,10 +7,11 @@ use rand::RngExt;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use super::Records;
 use super::dns::Dns;
 use super::known::{Addresses, Services};
-use super::{Audience, Records};
 use crate::cluster::{Cluster, Placement};
+use crate::snapshot::NamedBy;
 
 /// Between two look-ups that succeed.
 const REFRESH: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
@@ -36,7 +37,7 @@ struct Shared {
 
 impl NameWatch {
     pub(super) fn start(
-        (name, records, audience): (&str, Records, Audience),
+        (name, records, named_by): (&str, Records, NamedBy),
         dns: Arc<Dns>,
         control: &Handle,
     ) -> Self {
@@ -52,7 +53,7 @@ impl NameWatch {
                 Records::Addresses => Known::Addresses(Addresses::default()),
                 Records::Services => Known::Services(Services::default()),
             },
-            audience,
+            named_by,
             dns,
             shared: shared.clone(),
             failures: 0,
@@ -139,7 +140,7 @@ enum Known {
 struct Watcher {
     name: Box<str>,
     known: Known,
-    audience: Audience,
+    named_by: NamedBy,
     dns: Arc<Dns>,
     shared: Arc<Mutex<Shared>>,
     failures: u32,
@@ -170,11 +171,11 @@ impl Watcher {
         let (dns, name) = (&self.dns, &*self.name);
         let (outcome, found) = match &mut self.known {
             Known::Addresses(addresses) => {
-                let outcome = addresses.refresh(dns, name, self.audience).await;
+                let outcome = addresses.refresh(dns, name, self.named_by).await;
                 (outcome, addresses.placements())
             }
             Known::Services(services) => {
-                let outcome = services.refresh(dns, name, self.audience).await;
+                let outcome = services.refresh(dns, name, self.named_by).await;
                 (outcome, services.placements())
             }
         };

@@ -1,276 +1,249 @@
-//! From a compiled configuration to a snapshot: deployments, candidates in order of precedence, and meters at hand.
+//! From a compiled configuration and what flag servers said to a snapshot: flags by precedence, deployments, candidates
+//! in order, and meters at hand.
 
+mod names;
 mod ownership;
+mod precedence;
+mod recorded;
+mod service;
+mod stable;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use http::HeaderValue;
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use sha2::{Digest as _, Sha256};
 
-use super::{Candidate, Clusters, Deployment, DeploymentIndex, STABLE, Service, Snapshot, Target};
-use crate::cluster::UpstreamUrl;
+use super::{Clusters, FlagSource, Service, Snapshot};
 use crate::config::diagnostic::Diagnostic;
+use crate::config::unleash::UnleashConfig;
 use crate::config::{Config, ServiceConfig};
-use crate::engine::{CanaryUrl, Flag, Ring, Variants};
-use crate::flag::Share;
+use crate::digest::Digest;
+use crate::engine::Flag;
+use crate::engine::unleash::Vocabulary;
 use crate::meter::Meters;
+use crate::route::Route;
 use crate::route::router::Router;
 use ownership::Ownership;
+use precedence::Ranked;
+use service::{Assembly, Earlier};
+pub use stable::StableUrl;
 
-/// A variant of this name is the stable deployment, whatever URL it carries.
-const STABLE_NAME: &str = "stable";
+/// How many warnings of one kind are kept.
+const WARNINGS: usize = 100;
 
-/// Assembles the snapshot of a configuration.
+/// Assembles the snapshot of a configuration whose flag servers, if it names any, have never answered.
 pub fn assemble(
     config: &Config,
     generation: u64,
     clusters: &mut dyn Clusters,
     meters: &mut dyn Meters,
 ) -> Snapshot {
-    let flags: Vec<_> = config
-        .flags
-        .iter()
-        .filter(|flag| records_an_upstream(flag))
-        .collect();
-    let Ownership { owned, ties } = Ownership::of(&config.services, &flags);
-    let services = config
-        .services
-        .iter()
-        .zip(owned)
-        .map(|(service, owned)| {
-            let mut assembly = Assembly::new(service, clusters, meters);
-            let candidates = owned
-                .into_iter()
-                .map(|flag| assembly.candidate(flag))
-                .collect();
-            assembly.finish(candidates)
-        })
-        .collect();
-    let warnings = config
-        .warnings
-        .iter()
-        .map(Diagnostic::in_one_line)
-        .chain(ties)
-        .collect();
-    Snapshot {
-        generation,
-        digest: config.digest,
-        router: Router::new(&config.routes),
-        routes: config.routes.clone(),
-        services,
-        flags: config.flags.clone(),
-        identity: config.identity.clone(),
-        logging: config.logging.clone(),
-        traffic: config.traffic,
-        unrouted: meters.deployment("-", "-"),
-        warnings,
+    let content = Content {
+        config,
+        routing: Routing::of(config),
+        sources: config.unleash.iter().map(CompiledSource::unheard).collect(),
+        vocabulary: Arc::new(Vocabulary::new(&property_names(config))),
+        last_known: &HashMap::new(),
+        earlier: None,
+    };
+    content.assemble(generation, clusters, meters)
+}
+
+/// What a snapshot is made of.
+#[derive(Debug)]
+pub struct Content<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// Its routes.
+    pub routing: Routing,
+    /// What its flag servers said, in order of precedence.
+    pub sources: Vec<CompiledSource<'a>>,
+    /// Which field a name means that flags look at.
+    pub vocabulary: Arc<Vocabulary>,
+    /// Where services' stable deployments were when something last said so.
+    pub last_known: &'a HashMap<Arc<str>, StableUrl>,
+    /// An earlier snapshot of the same configuration; what is the same in it is taken over as it is.
+    pub earlier: Option<&'a Snapshot>,
+}
+
+/// The routes of a configuration, shared by all its snapshots.
+#[derive(Clone, Debug)]
+pub struct Routing {
+    /// The routes.
+    pub routes: Arc<[Route]>,
+    /// Finds one.
+    pub router: Arc<Router>,
+}
+
+impl Routing {
+    /// Prepares a configuration's routes.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            routes: config.routes.as_slice().into(),
+            router: Arc::new(Router::new(&config.routes)),
+        }
     }
 }
 
-/// Whether a flag is a canary flag: one of its variants, or the flag itself, says where its users go.
-fn records_an_upstream(flag: &Flag) -> bool {
-    flag.url.is_some() || recorded(flag).next().is_some()
+/// What one flag server said, compiled.
+#[derive(Debug)]
+pub struct CompiledSource<'a> {
+    /// As it came.
+    pub source: FlagSource,
+    /// The hash of what came and of what else it is compiled with; `None`: it has never answered.
+    pub digest: Option<Digest>,
+    /// Its flags, by name.
+    pub flags: &'a [Arc<Flag>],
+    /// What is wrong with them.
+    pub warnings: &'a [String],
 }
 
-/// The variants with a URL, by name and URL: the flag's own first, then those of its rings.
-fn recorded(flag: &Flag) -> impl Iterator<Item = (&str, &CanaryUrl)> {
-    let of_rings = flag.rings.iter().filter_map(|ring| ring.variants.as_ref());
-    flag.variants
-        .iter()
-        .chain(of_rings)
-        .flat_map(|variants| variants.list())
-        .filter_map(|variant| Some((&*variant.name, variant.url.as_ref()?)))
-}
-
-/// One service under assembly.
-struct Assembly<'a> {
-    service: &'a ServiceConfig,
-    clusters: &'a mut dyn Clusters,
-    meters: &'a mut dyn Meters,
-    deployments: Vec<Deployment>,
-}
-
-/// The canaries of one flag: what a variant's name and URL lead to.
-type Canaries<'a> = Vec<(&'a str, &'a UpstreamUrl, DeploymentIndex)>;
-
-impl<'a> Assembly<'a> {
-    fn new(
-        service: &'a ServiceConfig,
-        clusters: &'a mut dyn Clusters,
-        meters: &'a mut dyn Meters,
-    ) -> Self {
-        let mut assembly = Self {
-            service,
-            clusters,
-            meters,
-            deployments: Vec::new(),
-        };
-        assembly.deploy(STABLE_NAME, &service.stable);
-        assembly
+impl CompiledSource<'_> {
+    /// That of a server that has never answered.
+    fn unheard(server: &UnleashConfig) -> Self {
+        Self {
+            source: FlagSource {
+                name: server.name.clone(),
+                set: None,
+            },
+            digest: None,
+            flags: &[],
+            warnings: &[],
+        }
     }
+}
 
-    fn deploy(&mut self, name: &str, url: &UpstreamUrl) -> DeploymentIndex {
-        let service = &*self.service.name;
-        self.deployments.push(Deployment {
-            name: name.into(),
-            header: header(name),
-            baggage: baggage(service, name),
-            cluster: self.clusters.cluster(service, name, url),
-            meter: self.meters.deployment(service, name),
-        });
-        self.deployments.len() - 1
-    }
+/// The names of `identity.properties`, by slot.
+pub fn property_names(config: &Config) -> Vec<Arc<str>> {
+    let properties = config.identity.properties.iter();
+    properties.map(|property| property.name.clone()).collect()
+}
 
-    fn candidate(&mut self, flag: &Arc<Flag>) -> Candidate {
-        // Without variants the flag's URL is where its users go; with them it has none of its own.
-        let own = flag.variants.as_ref();
-        let url = flag.url.as_ref().filter(|_| own.is_none());
-        let plain = url
-            .and_then(CanaryUrl::allowed)
-            .map_or(STABLE, |url| self.deploy(&flag.name, url));
-        let canaries = self.canaries(flag, url.is_none());
-        Candidate {
-            flag: flag.clone(),
-            plain: self.target(flag, "", plain),
-            variants: own.map_or_else(Vec::new, |own| self.targets(flag, own, &canaries)),
-            ring_variants: flag
-                .rings
-                .iter()
-                .map(|ring| match &ring.variants {
-                    Some(own) => self.targets(flag, own, &canaries),
-                    None => Vec::new(),
-                })
-                .collect(),
+impl Content<'_> {
+    /// Puts it together.
+    pub fn assemble(
+        self,
+        generation: u64,
+        clusters: &mut dyn Clusters,
+        meters: &mut dyn Meters,
+    ) -> Snapshot {
+        let (flags, shadowed) = precedence::merge(&self.ranked());
+        let mut warnings: Vec<String> = self
+            .config
+            .warnings
+            .iter()
+            .map(Diagnostic::in_one_line)
+            .collect();
+        for source in &self.sources {
+            extend(&mut warnings, source.warnings);
+        }
+        extend(&mut warnings, &shadowed);
+        let services = self.services(&flags, &mut warnings, clusters, meters);
+        Snapshot {
+            generation,
+            digest: self.digest(),
+            router: self.routing.router,
+            routes: self.routing.routes,
+            services,
+            flags,
+            sources: self.sources.into_iter().map(|part| part.source).collect(),
+            vocabulary: self.vocabulary,
+            identity: self.config.identity.clone(),
+            logging: self.config.logging.clone(),
+            traffic: self.config.traffic,
+            unrouted: meters.deployment("-", "-"),
+            warnings,
+            rebucketed: Vec::new(),
         }
     }
 
-    /// Makes a deployment of every distinct canary that the flag's variants name: called like the flag when that is
-    /// not taken and there is but one, else `flag:variant`. Rings may give one variant several URLs; they are numbered.
-    /// A refused URL makes no deployment, but the names of the others do not depend on what is refused.
-    fn canaries<'f>(&mut self, flag: &'f Flag, name_is_free: bool) -> Canaries<'f> {
-        let mut distinct: Vec<(&str, &CanaryUrl)> = Vec::new();
-        for upstream in recorded(flag) {
-            if upstream.0 != STABLE_NAME && !distinct.contains(&upstream) {
-                distinct.push(upstream);
+    /// Every list of flags, the most important first.
+    fn ranked(&self) -> Vec<Ranked<'_>> {
+        let local = Ranked {
+            source: "routes.yaml",
+            flags: &self.config.flags,
+        };
+        let servers = self.sources.iter().map(|part| Ranked {
+            source: &part.source.name,
+            flags: part.flags,
+        });
+        std::iter::once(local).chain(servers).collect()
+    }
+
+    /// Of a configuration without flag servers: its own; with them: everything that decides, in order.
+    pub fn digest(&self) -> Digest {
+        if self.sources.is_empty() {
+            return self.config.digest;
+        }
+        let mut hash = Sha256::new();
+        hash.update(self.config.digest.0);
+        for part in &self.sources {
+            hash.update((part.source.name.len() as u64).to_be_bytes());
+            hash.update(part.source.name.as_bytes());
+            match part.digest {
+                Some(digest) => {
+                    hash.update([1]);
+                    hash.update(digest.0);
+                }
+                None => hash.update([0]),
             }
         }
-        let alone = name_is_free && distinct.len() == 1;
-        let mut canaries: Canaries<'f> = Vec::with_capacity(distinct.len());
-        for (variant, url) in distinct {
-            let Some(url) = url.allowed() else {
-                continue;
-            };
-            let namesakes = canaries.iter().filter(|(name, ..)| *name == variant);
-            let name = match namesakes.count() {
-                _ if alone => flag.name.to_string(),
-                0 => format!("{}:{variant}", flag.name),
-                earlier => format!("{}:{variant}.{}", flag.name, earlier + 1),
-            };
-            let deployment = self.deploy(&name, url);
-            canaries.push((variant, url, deployment));
-        }
-        canaries
+        Digest(hash.finalize().into())
     }
 
-    fn targets(
-        &mut self,
-        flag: &Flag,
-        variants: &Variants,
-        canaries: &Canaries<'_>,
-    ) -> Vec<Target> {
-        let deployment = |name: &str, url: Option<&UpstreamUrl>| {
-            canaries
-                .iter()
-                .find(|(variant, known, _)| *variant == name && url == Some(*known))
-                .map_or(STABLE, |(_, _, deployment)| *deployment)
+    fn services(
+        &self,
+        flags: &[Arc<Flag>],
+        warnings: &mut Vec<String>,
+        clusters: &mut dyn Clusters,
+        meters: &mut dyn Meters,
+    ) -> Vec<Service> {
+        let configs = &self.config.services;
+        let of_use = flags.iter().filter(|flag| recorded::is_of_use(flag));
+        let Ownership { owned, disputes } = Ownership::of(configs, of_use);
+        extend(warnings, &disputes);
+        let unanswered = self.sources.iter().any(|part| part.source.set.is_none());
+        let services = configs.iter().zip(owned).map(|(config, owned)| {
+            let last_known = self.last_known.get(&config.name);
+            let stable = StableUrl::find(config, &owned, last_known, warnings);
+            let earlier = self
+                .earlier
+                .and_then(|snapshot| snapshot.service(&config.name));
+            let earlier = earlier.map(|(_, service)| Earlier::new(service));
+            let mut assembly = Assembly::new(config, &stable, clusters, meters);
+            let candidates = owned
+                .into_iter()
+                .filter(|flag| recorded::is_canary(flag))
+                .map(|flag| assembly.candidate(flag, earlier.as_ref()))
+                .collect();
+            assembly.finish(candidates, unanswered && self.could_be_served(config))
+        });
+        services.collect()
+    }
+
+    /// Whether a flag server could have canary flags of a service that `routes.yaml` does not have.
+    fn could_be_served(&self, service: &ServiceConfig) -> bool {
+        let local = |name: &str| {
+            let flags = &self.config.flags;
+            flags
+                .binary_search_by(|flag| (*flag.name).cmp(name))
+                .is_ok()
         };
-        variants
-            .list()
-            .iter()
-            .map(|variant| {
-                let url = variant.url.as_ref().and_then(CanaryUrl::allowed);
-                let deployment = deployment(&variant.name, url);
-                self.target(flag, &variant.name, deployment)
-            })
-            .collect()
-    }
-
-    fn target(&mut self, flag: &Flag, variant: &str, deployment: DeploymentIndex) -> Target {
-        Target {
-            deployment,
-            meter: self
-                .meters
-                .decision(&self.service.name, &flag.name, variant),
-        }
-    }
-
-    fn finish(self, candidates: Vec<Candidate>) -> Service {
-        let uses_session = candidates
-            .iter()
-            .any(|candidate: &Candidate| may_hash_session(&candidate.flag));
-        Service {
-            name: self.service.name.clone(),
-            deployments: self.deployments,
-            candidates,
-            uses_session,
-            upstream: self.service.upstream.clone(),
-            meter: self.meters.service(&self.service.name),
-        }
+        let mut globs = service.canaries.iter().map(|glob| glob.as_str());
+        globs.any(|glob| glob.contains('*') || !local(glob))
     }
 }
 
-/// Whether a session's ID could make a difference to the flag as it stands.
-fn may_hash_session(flag: &Flag) -> bool {
-    let several =
-        |variants: &Variants| variants.only().is_none() && variants.stickiness().may_use_session();
-    let ring = |ring: &Ring| {
-        let rollout = &ring.rollout;
-        let hashed = match rollout.share {
-            Share::NONE => return false,
-            Share::ALL => rollout.needs_id,
-            _ => true,
-        };
-        let variants = ring.variants.as_ref().or(flag.variants.as_ref());
-        hashed && rollout.stickiness.may_use_session() || variants.is_some_and(several)
-    };
-    flag.enabled && flag.rings.iter().any(ring)
-}
-
-/// What a header's value cannot carry as it is.
-const HEADER: &AsciiSet = &CONTROLS.add(b'%');
-
-/// What the value of a baggage member cannot carry as it is (W3C Baggage, section 3.3.1.1.3).
-const BAGGAGE_VALUE: &AsciiSet = &HEADER.add(b' ').add(b'"').add(b',').add(b';').add(b'\\');
-
-/// What its key cannot: anything but the characters of a token (RFC 9110, section 5.6.2).
-const BAGGAGE_KEY: &AsciiSet = &BAGGAGE_VALUE
-    .add(b'(')
-    .add(b')')
-    .add(b'/')
-    .add(b':')
-    .add(b'<')
-    .add(b'=')
-    .add(b'>')
-    .add(b'?')
-    .add(b'@')
-    .add(b'[')
-    .add(b']')
-    .add(b'{')
-    .add(b'}');
-
-fn header(name: &str) -> HeaderValue {
-    header_value(&utf8_percent_encode(name, HEADER).to_string())
-}
-
-fn baggage(service: &str, deployment: &str) -> HeaderValue {
-    let key = utf8_percent_encode(service, BAGGAGE_KEY);
-    let value = utf8_percent_encode(deployment, BAGGAGE_VALUE);
-    header_value(&format!("serin.{key}={value}"))
-}
-
-/// What was percent-encoded is visible ASCII, so that the value given otherwise is never seen.
-fn header_value(encoded: &str) -> HeaderValue {
-    HeaderValue::from_str(encoded).unwrap_or_else(|_| HeaderValue::from_static("-"))
+/// Adds warnings of one kind; beyond a number that anybody would read they are only counted.
+fn extend(warnings: &mut Vec<String>, more: &[String]) {
+    warnings.extend(more.iter().take(WARNINGS).cloned());
+    if let Some(unsaid) = more
+        .len()
+        .checked_sub(WARNINGS)
+        .filter(|&unsaid| unsaid > 0)
+    {
+        warnings.push(format!("… and {unsaid} more of this kind"));
+    }
 }
 
 #[cfg(test)]

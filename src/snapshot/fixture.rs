@@ -8,6 +8,7 @@ use super::assemble::assemble;
 use super::offline::{Offline, Unread};
 use crate::cluster::UpstreamUrl;
 use crate::cluster::policy::{UpstreamPolicy, UrlPolicy};
+use crate::config::unleash::Outages;
 use crate::config::{
     AccessPolicy, Config, Level, LogFormat, Logging, Process, ServiceConfig, Traffic, UserIdPolicy,
 };
@@ -31,7 +32,7 @@ pub(crate) fn canary(text: &str) -> Option<CanaryUrl> {
 pub(crate) fn service(name: &str, canaries: &[&str]) -> ServiceConfig {
     ServiceConfig {
         name: name.into(),
-        stable: url("http://127.0.0.1:8000"),
+        stable: Some(url("http://127.0.0.1:8000")),
         canaries: canaries.iter().map(|glob| Glob::new(glob)).collect(),
         upstream: UpstreamPolicy::default(),
     }
@@ -99,6 +100,8 @@ pub(crate) fn config(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Config {
             networks: Vec::new(),
             names: Vec::new(),
         },
+        unleash: Vec::new(),
+        outages: Outages::default(),
         logging: Logging {
             level: Level::Info,
             format: LogFormat::Json,

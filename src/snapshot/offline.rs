@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Clusters;
+use super::{Clusters, NamedBy};
 use crate::cluster::{Cluster, Unheard, UpstreamUrl};
 use crate::meter::{DecisionMeter, DeploymentMeter, Meters, ServiceMeter};
 
@@ -13,7 +13,13 @@ pub struct Offline {
 }
 
 impl Clusters for Offline {
-    fn cluster(&mut self, service: &str, deployment: &str, url: &UpstreamUrl) -> Arc<Cluster> {
+    fn cluster(
+        &mut self,
+        service: &str,
+        deployment: &str,
+        url: &UpstreamUrl,
+        _: NamedBy,
+    ) -> Arc<Cluster> {
         self.clusters += 1;
         let names = (service, deployment);
         Cluster::new(self.clusters, names, url.clone(), Arc::new(Unheard))

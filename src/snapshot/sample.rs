@@ -17,7 +17,7 @@ use crate::route::{
 /// half of those with an ID. Routes: `/search` (rewritten to `/`, exposed), `/plain`, `/old` (a redirect), `/ping`.
 pub(crate) fn snapshot(anonymous: Anonymous) -> Snapshot {
     let mut search = service("search", &["search.*"]);
-    search.stable = url("http://127.0.0.1:9001");
+    search.stable = Some(url("http://127.0.0.1:9001"));
     let ann = when(Field::UserId, "userId", "in", &["ann"]);
     let mut flags = [
         flag("search.a", vec![ring("ann", ann, "100%")]),

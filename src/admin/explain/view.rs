@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::decide::Reason;
 use crate::decide::explain::Explanation;
 use crate::dispatch::Explained;
+use crate::engine::Origin;
 use crate::engine::condition::Condition;
 use crate::engine::trace::{
     Bucket, DependencyRecord, FlagRecord, Purpose, RingRecord, Seen, Step, Verdict,
@@ -12,6 +13,7 @@ use crate::engine::trace::{
 use crate::flag::Share;
 use crate::route::Action;
 use crate::snapshot::{DeploymentIndex, Service, Snapshot};
+use crate::source::FILE;
 
 /// What would be done with a request.
 #[derive(Debug, Serialize)]
@@ -42,6 +44,8 @@ struct DecisionView {
 #[derive(Debug, Serialize)]
 struct FlagView {
     flag: String,
+    /// Who keeps it: `file`, or the flag server's name.
+    source: String,
     enabled: bool,
     on: bool,
     variant: Option<String>,
@@ -117,7 +121,9 @@ impl From<&Explanation<'_>> for DecisionView {
         let decision = &explanation.decision;
         let deciding = explanation.deciding_flag();
         let ring = match decision.reason {
-            Reason::Ring(index) => deciding.and_then(|record| record.flag.rings.get(index)),
+            Reason::Ring(index) | Reason::Strategy(index) => {
+                deciding.and_then(|record| record.flag.rings.get(index))
+            }
             Reason::Plain(_) => None,
         };
         let preempted = explanation.preempted.iter().map(|later| PreemptedView {
@@ -156,6 +162,10 @@ impl From<&FlagRecord<'_>> for FlagView {
     fn from(record: &FlagRecord<'_>) -> Self {
         Self {
             flag: record.flag.name.to_string(),
+            source: match &record.flag.origin {
+                Origin::Local => FILE.to_owned(),
+                Origin::Unleash(name) => name.to_string(),
+            },
             enabled: record.flag.enabled,
             on: record.evaluation.on,
             variant: variant(record),

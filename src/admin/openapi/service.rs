@@ -23,7 +23,7 @@ pub(super) fn service() -> Value {
     ]);
     let deployment = object(&[
         ("name", text()),
-        ("url", text()),
+        ("url", maybe_text()),
         ("assigned_by", list(&assigned_by)),
         ("endpoints", list(&endpoint())),
         ("healthy", truth()),

@@ -58,9 +58,21 @@ pub(super) static SERVER: Shape = map(&[
         "How long running requests may then go on; default 30s.",
         &DURATION,
     ),
-    later("ready_without_flags"),
-    later("snapshot_max_age"),
-    later("removal_guard"),
+    key(
+        "ready_without_flags",
+        "After how long /readyz is 200 although a flag server has never answered; default never.",
+        &DURATION_OR_NEVER,
+    ),
+    key(
+        "snapshot_max_age",
+        "Stored flags that are older are loaded with a loud warning; default 7d.",
+        &DURATION,
+    ),
+    key(
+        "removal_guard",
+        "How long flags are kept that a suspiciously small answer lacks; default 5m.",
+        &DURATION,
+    ),
     key("limits", "How much one client may take.", &LIMITS),
     key(
         "timeouts",
@@ -125,6 +137,8 @@ static CONNECTIONS: Shape = text(Text::Integer(1, 10_000_000));
 static REQUESTS: Shape = text(Text::Integer(1, u32::MAX));
 static SIZE: Shape = text(Text::Size);
 static SIZE_OR_NONE: Shape = text(Text::SizeOrNone);
+
+static DURATION_OR_NEVER: Shape = text(Text::DurationOrNever);
 
 static THREADS: Shape = text(Text::Integer(0, 1024));
 

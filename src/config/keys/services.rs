@@ -12,7 +12,11 @@ pub(super) static SERVICES: Shape = names(&SERVICE);
 static SERVICE: Shape = text_or_map(Text::Url, &SERVICE_KEYS);
 
 static SERVICE_KEYS: [Key; 12] = [
-    required("stable", "The stable deployment: its URL.", &STABLE),
+    key(
+        "stable",
+        "The stable deployment: its URL. Only where a flag server's flag records it may it be left out.",
+        &STABLE,
+    ),
     key(
         "canaries",
         "Canary flags in order of precedence, names and globs; default \"<service>.*\".",

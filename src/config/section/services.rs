@@ -10,6 +10,7 @@ use crate::cluster::{Balance, UpstreamUrl};
 use crate::config::ServiceConfig;
 use crate::config::node::{Entry, Node, Value};
 use crate::config::reader::Reader;
+use crate::config::section::unleash;
 use crate::config::value;
 use crate::engine::Flag;
 use crate::flag::Glob;
@@ -27,11 +28,11 @@ pub fn compile(reader: &mut Reader, root: &Node) -> Vec<ServiceConfig> {
     }
     entries
         .iter()
-        .filter_map(|entry| service(reader, entry))
+        .filter_map(|entry| service(reader, root, entry))
         .collect()
 }
 
-fn service(reader: &mut Reader, entry: &Entry) -> Option<ServiceConfig> {
+fn service(reader: &mut Reader, root: &Node, entry: &Entry) -> Option<ServiceConfig> {
     let node = &entry.value;
     if let Err(hint) = value::service_name(&entry.key) {
         let message = format!(
@@ -51,22 +52,32 @@ fn service(reader: &mut Reader, entry: &Entry) -> Option<ServiceConfig> {
     };
     Some(ServiceConfig {
         name: entry.key.as_str().into(),
-        stable: stable(reader, node)?,
+        stable: stable(reader, root, node)?,
         canaries,
         upstream,
     })
 }
 
-/// The URL: the service's whole value, or `stable`, or `stable.url`.
-fn stable(reader: &mut Reader, node: &Node) -> Option<UpstreamUrl> {
-    let node = match &node.value {
-        Value::Scalar(_) => node,
-        _ => node.get("stable")?,
+/// The URL: the service's whole value, or `stable`, or `stable.url`; `Some(None)` where it may be left out, and is.
+fn stable(reader: &mut Reader, root: &Node, node: &Node) -> Option<Option<UpstreamUrl>> {
+    let node = match (&node.value, node.get("stable")) {
+        (Value::Scalar(_), _) => node,
+        (_, Some(stable)) => stable,
+        (Value::Map(_), None) if unleash::is_configured(root) => return Some(None),
+        (Value::Map(_), None) => {
+            reader
+                .problems
+                .error(node.span, "`stable` is missing")
+                .hint("The stable deployment: its URL.");
+            return None;
+        }
+        (Value::List(_), None) => return None,
     };
-    match &node.value {
+    let url = match &node.value {
         Value::Scalar(_) => reader.url(node),
         _ => reader.url(node.get("url")?),
-    }
+    };
+    url.map(Some)
 }
 
 fn upstream(reader: &mut Reader, node: &Node) -> UpstreamPolicy {
@@ -130,10 +141,8 @@ pub fn check_claims(
         let Some(name) = reader.name(node).filter(|name| !name.contains('*')) else {
             continue;
         };
-        if flags
-            .binary_search_by(|flag| (*flag.name).cmp(name))
-            .is_err()
-        {
+        let here = flags.binary_search_by(|flag| (*flag.name).cmp(name));
+        if here.is_err() && !unleash::is_configured(root) {
             let shown = node.scalar().map_or("", |scalar| scalar.shown());
             let hint = reader
                 .problems

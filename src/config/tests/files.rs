@@ -77,8 +77,8 @@ fn values_are_put_in_after_yaml_is_parsed() {
     let environment = [("HOST", "127.0.0.1"), ("/run/key", "a: {b}")];
     let config = given(text, Mode::Run, &environment).expect("a configuration");
     assert_eq!(
-        config.services[0].stable.to_string(),
-        "http://127.0.0.1:9001"
+        config.services[0].stable,
+        "http://127.0.0.1:9001".parse().ok()
     );
     assert_eq!(&*config.routes[0].name, "/${x}");
     let edits = format!("{:?}", config.routes[0].action);

@@ -27,7 +27,7 @@ fn unknown_keys_come_with_the_nearest_one() {
       |
     3 | server: { colour: red }
       |           ^^^^^^
-      = hint: valid here are `threads`, `state_dir`, `trusted_proxies`, `shutdown_delay`, `shutdown_grace`, `limits`, `timeouts`
+      = hint: valid here are `threads`, `state_dir`, `trusted_proxies`, `shutdown_delay`, `shutdown_grace`, `ready_without_flags`, `snapshot_max_age`, `removal_guard`, `limits`, `timeouts`
 
     routes.yaml: 1 error
     ");
@@ -189,8 +189,8 @@ routes: [{ service: a, rate_limit: {} }]
 identity: { user_id: [{ jwt: {} }], properties: { email: { claim: email } }, override: {} }
 listeners: [{ address: 127.0.0.1:1, tls: {}, proxy_protocol: true }]
 admin: { tokens: [] }
-server: { ready_without_flags: never, snapshot_max_age: 7d, removal_guard: 5m }
-unleash: {}
+server: {}
+unleash: { url: 'http://u', token: t, admin_token: a }
 launchdarkly: {}
 redis: {}
 client_api: {}
@@ -301,29 +301,11 @@ error: `tokens` is not supported yet
 17 | admin: { tokens: [] }
    |          ^^^^^^
 
-error: `ready_without_flags` is not supported yet
-  --> routes.yaml:18:11
+error: `admin_token` is not supported yet
+  --> routes.yaml:19:39
    |
-18 | server: { ready_without_flags: never, snapshot_max_age: 7d, removal_guard: 5m }
-   |           ^^^^^^^^^^^^^^^^^^^
-
-error: `snapshot_max_age` is not supported yet
-  --> routes.yaml:18:39
-   |
-18 | server: { ready_without_flags: never, snapshot_max_age: 7d, removal_guard: 5m }
-   |                                       ^^^^^^^^^^^^^^^^
-
-error: `removal_guard` is not supported yet
-  --> routes.yaml:18:61
-   |
-18 | server: { ready_without_flags: never, snapshot_max_age: 7d, removal_guard: 5m }
-   |                                                             ^^^^^^^^^^^^^
-
-error: `unleash` is not supported yet
-  --> routes.yaml:19:1
-   |
-19 | unleash: {}
-   | ^^^^^^^
+19 | unleash: { url: 'http://u', token: t, admin_token: a }
+   |                                       ^^^^^^^^^^^
 
 error: `launchdarkly` is not supported yet
   --> routes.yaml:20:1
@@ -349,7 +331,7 @@ error: `attribution` is not supported yet
 23 | attribution: {}
    | ^^^^^^^^^^^
 
-routes.yaml: 25 errors
+routes.yaml: 22 errors
 ");
 }
 

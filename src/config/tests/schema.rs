@@ -150,7 +150,13 @@ fn the_schema_is_a_schema() {
 #[test]
 fn keys_that_are_not_supported_yet_are_not_in_the_schema() {
     let schema = schema::schema().to_string();
-    for key in ["unleash", "max_in_flight", "jwt", "rate_limit", "tokens"] {
+    for key in [
+        "admin_token",
+        "max_in_flight",
+        "jwt",
+        "rate_limit",
+        "tokens",
+    ] {
         assert!(!schema.contains(&format!("{key:?}")), "{key}");
     }
 }

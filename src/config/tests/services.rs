@@ -27,10 +27,10 @@ routes: [{ service: c }]
         panic!("{:?}", config.services);
     };
     assert_eq!(
-        (&*a.name, a.stable.to_string().as_str()),
-        ("a", "http://127.0.0.1:1")
+        (&*a.name, a.stable.as_ref()),
+        ("a", "http://127.0.0.1:1".parse().ok().as_ref())
     );
-    assert_eq!(b.stable.to_string(), "h2c://b.example:2");
+    assert_eq!(b.stable, "h2c://b.example:2".parse().ok());
     assert_eq!(
         (b.upstream.balance, b.upstream.preserve_host),
         (Balance::RoundRobin, false)
@@ -111,6 +111,22 @@ error: `f/g` cannot be the name of a service
 
 routes.yaml: 7 errors
 "#);
+}
+
+#[test]
+fn stable_may_be_left_out_only_where_a_flag_server_could_record_it() {
+    let text = "services: { search: {} }\nroutes: [{ service: search }]\n";
+    let server = "unleash: { url: 'http://127.0.0.1:4242/api', token: t }\n";
+    let config = config(&format!("{text}{server}"));
+    assert_eq!(config.services[0].stable, None);
+    let globs: Vec<&str> = config.services[0]
+        .canaries
+        .iter()
+        .map(|glob| glob.as_str())
+        .collect();
+    assert_eq!(globs, ["search.*"]);
+    assert!(check(text).contains("`stable` is missing"));
+    assert!(check(&format!("{text}unleash: []\n")).contains("`stable` is missing"));
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! A small configuration for the tests of this floor and the one above.
 
+use std::time::Duration;
+
+use crate::config::unleash::{Secret, ServerUrl, Streaming, UnleashConfig};
 use crate::config::{AccessPolicy, Config, UserIdPolicy};
 use crate::context::Moment;
 use crate::digest::Digest;
@@ -10,7 +13,7 @@ use crate::snapshot::fixture::{self, flag, service, url, variants};
 /// 127.0.0.1:9. `content` stands for everything else that a digest is made of.
 pub(crate) fn config(stable: &str, content: u8) -> Config {
     let mut search = service("search", &["search.*"]);
-    search.stable = url(stable);
+    search.stable = Some(url(stable));
     let mut ab = flag("search.ab", Vec::new());
     ab.url = None;
     ab.variants = variants(&[("a", 500, None), ("b", 500, Some("http://127.0.0.1:9"))]);
@@ -21,6 +24,18 @@ pub(crate) fn config(stable: &str, content: u8) -> Config {
     config.logging.user_id = UserIdPolicy::Plain;
     config.digest = Digest([content; 32]);
     config
+}
+
+/// A flag server that nobody asks.
+pub(crate) fn server(name: &str) -> UnleashConfig {
+    UnleashConfig {
+        name: name.into(),
+        url: ServerUrl::parse("http://127.0.0.1:9/api").unwrap(),
+        token: Secret::new("secret"),
+        app_name: "serin".into(),
+        poll: Duration::from_secs(15),
+        streaming: Streaming::Auto,
+    }
 }
 
 fn route() -> Route {

@@ -15,7 +15,13 @@ fn metrics() -> (Metrics, PublisherHandle) {
     let meters = MeterRegistry::default();
     let clusters = ClusterDirectory::new(Dns::new(Some("127.0.0.1:9")).unwrap(), Handle::current());
     let first = config("http://127.0.0.1:81", 1);
-    let publisher = Publisher::start(&first, clusters, meters.clone(), &Handle::current());
+    let publisher = Publisher::start(
+        &first,
+        Vec::new(),
+        clusters,
+        meters.clone(),
+        &Handle::current(),
+    );
     let metrics = Metrics::new(
         meters,
         publisher.store().clone(),

@@ -1,0 +1,154 @@
+//! `GET /api/v1/events`: what happens, as it happens (server-sent events, WHATWG HTML section 9.2).
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::sse::{Event as Message, KeepAlive, Sse};
+use futures_util::{Stream, StreamExt as _, stream};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Shared;
+use crate::context::Moment;
+use crate::events::{Event, Heard, Listener, What};
+use crate::snapshot::changes::{Changes, Rebucketed};
+
+/// A comment is sent this often when nothing happens, so that neither side takes the connection for dead.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// How many flags an event names; the counts are whole.
+const NAMED: usize = 1_000;
+
+/// The flags that a snapshot does not have in common with the one before.
+#[derive(Debug, Serialize)]
+struct ChangesView<'a> {
+    counts: CountsView,
+    added: Vec<&'a str>,
+    changed: Vec<&'a str>,
+    removed: Vec<&'a str>,
+    rebucketed: Vec<RebucketedView<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct CountsView {
+    added: usize,
+    changed: usize,
+    removed: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct RebucketedView<'a> {
+    flag: &'a str,
+    ring: Option<&'a str>,
+    why: &'a str,
+}
+
+/// Streams events, the first of which says what runs now, until the client goes away or the process ends.
+pub(super) async fn events(
+    State(state): Shared,
+) -> Sse<impl Stream<Item = Result<Message, Infallible>>> {
+    // Listens first and looks then, so that nothing falls between the two.
+    let listener = state.events.listen();
+    let running = state.metrics.store.load();
+    let connected =
+        json!({ "generation": running.generation, "digest": running.digest.to_string() });
+    let first = stream::iter([message("connected", &connected)]);
+    let rest = stream::unfold(listener, next);
+    Sse::new(first.chain(rest).map(Ok)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+}
+
+async fn next(mut listener: Listener) -> Option<(Message, Listener)> {
+    let message = match listener.next().await? {
+        Heard::Event(event) => {
+            let (name, data) = described(&event);
+            message(name, &data)
+        }
+        Heard::Lagged(lost) => message("lagged", &json!({ "lost": lost })),
+    };
+    Some((message, listener))
+}
+
+/// JSON has no line breaks outside of its texts, and escapes them within.
+fn message(name: &'static str, data: &Value) -> Message {
+    Message::default().event(name).data(data.to_string())
+}
+
+/// The event's name and its data.
+fn described(event: &Event) -> (&'static str, Value) {
+    let at = shown(event.at);
+    match &event.what {
+        What::Published {
+            generation,
+            digest,
+            changes,
+        } => (
+            "snapshot",
+            json!({
+                "at": at,
+                "generation": generation,
+                "digest": digest.to_string(),
+                "flags": ChangesView::from(&**changes),
+            }),
+        ),
+        What::Held { source, flags } => {
+            let named = names(flags);
+            let data =
+                json!({ "at": at, "source": &**source, "count": flags.len(), "flags": named });
+            ("held", data)
+        }
+        What::SourceTrouble { source, error } => {
+            let data = json!({ "at": at, "source": &**source, "state": "trouble", "error": error });
+            ("source", data)
+        }
+        What::SourceRecovered { source } => {
+            let data =
+                json!({ "at": at, "source": &**source, "state": "recovered", "error": null });
+            ("source", data)
+        }
+        What::Stopping => ("stopping", json!({ "at": at })),
+    }
+}
+
+fn shown(at: Moment) -> String {
+    let at = jiff::Timestamp::from_millisecond(at.unix_ms).unwrap_or_default();
+    format!("{at:.3}")
+}
+
+fn first<T>(all: &[T]) -> &[T] {
+    all.get(..NAMED).unwrap_or(all)
+}
+
+fn names(all: &[Arc<str>]) -> Vec<&str> {
+    first(all).iter().map(|name| &**name).collect()
+}
+
+impl<'a> From<&'a Changes> for ChangesView<'a> {
+    fn from(changes: &'a Changes) -> Self {
+        let rebucketed = first(&changes.rebucketed).iter();
+        Self {
+            counts: CountsView {
+                added: changes.added.len(),
+                changed: changes.changed.len(),
+                removed: changes.removed.len(),
+            },
+            added: names(&changes.added),
+            changed: names(&changes.changed),
+            removed: names(&changes.removed),
+            rebucketed: rebucketed
+                .map(|moved| RebucketedView::from(&**moved))
+                .collect(),
+        }
+    }
+}
+
+impl<'a> From<&'a Rebucketed> for RebucketedView<'a> {
+    fn from(moved: &'a Rebucketed) -> Self {
+        Self {
+            flag: &moved.flag,
+            ring: moved.ring.as_deref(),
+            why: &moved.why,
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What happens to this gateway, told to whoever listens, as it happens. Nobody who tells ever waits for a listener.
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use crate::clock;
+use crate::context::Moment;
+use crate::digest::Digest;
+use crate::snapshot::changes::Changes;
+
+/// How many events a listener may be behind before it loses the oldest.
+const KEPT: usize = 256;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When.
+    pub at: Moment,
+    /// What.
+    pub what: What,
+}
+
+/// The kinds of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Requests are decided on another snapshot.
+    Published {
+        /// Its number.
+        generation: u64,
+        /// Its content's hash.
+        digest: Digest,
+        /// The flags that differ.
+        changes: Arc<Changes>,
+    },
+    /// A flag server says less than it did; what is missing is kept until that is certain. None: nothing is held any more.
+    Held {
+        /// The source's name.
+        source: Arc<str>,
+        /// The flags that are kept.
+        flags: Arc<[Arc<str>]>,
+    },
+    /// A source cannot be reached, or says what cannot be used.
+    SourceTrouble {
+        /// The source's name.
+        source: Arc<str>,
+        /// What is wrong.
+        error: String,
+    },
+    /// A source is well again.
+    SourceRecovered {
+        /// The source's name.
+        source: Arc<str>,
+    },
+    /// The process ends.
+    Stopping,
+}
+
+/// Tells events. Clones tell the same listeners.
+#[derive(Clone, Debug)]
+pub struct Events(broadcast::Sender<Arc<Event>>);
+
+/// What a listener hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// An event.
+    Event(Arc<Event>),
+    /// It was too slow: so many events are lost to it.
+    Lagged(u64),
+}
+
+/// Hears every event from the moment it began to listen.
+#[derive(Debug)]
+pub struct Listener(Option<broadcast::Receiver<Arc<Event>>>);
+
+impl Events {
+    /// Tells an event to whoever listens now.
+    pub fn tell(&self, what: What) {
+        let at = clock::now();
+        // Fails when nobody listens.
+        let _ = self.0.send(Arc::new(Event { at, what }));
+    }
+
+    /// Listens from now on.
+    pub fn listen(&self) -> Listener {
+        Listener(Some(self.0.subscribe()))
+    }
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self(broadcast::channel(KEPT).0)
+    }
+}
+
+impl Listener {
+    /// The next event; `None` after the last one.
+    pub async fn next(&mut self) -> Option<Heard> {
+        match self.0.as_mut()?.recv().await {
+            Ok(event) => {
+                if event.what == What::Stopping {
+                    self.0 = None;
+                }
+                Some(Heard::Event(event))
+            }
+            Err(RecvError::Lagged(lost)) => Some(Heard::Lagged(lost)),
+            Err(RecvError::Closed) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Events, Heard, KEPT, What};
+
+    fn recovered(source: &str) -> What {
+        What::SourceRecovered {
+            source: source.into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn every_listener_hears_what_is_told_after_it_began() {
+        let events = Events::default();
+        events.tell(recovered("early"));
+        let mut listeners = [events.listen(), events.listen()];
+        events.tell(recovered("late"));
+        events.tell(What::Stopping);
+        for listener in &mut listeners {
+            let mut heard = Vec::new();
+            while let Some(Heard::Event(event)) = listener.next().await {
+                heard.push(Arc::unwrap_or_clone(event).what);
+            }
+            assert_eq!(heard, [recovered("late"), What::Stopping]);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_too_slow_learns_how_much_is_lost() {
+        let events = Events::default();
+        let mut slow = events.listen();
+        for _ in 0..KEPT + 3 {
+            events.tell(recovered("flags"));
+        }
+        assert_eq!(slow.next().await, Some(Heard::Lagged(3)));
+        assert!(matches!(slow.next().await, Some(Heard::Event(_))));
+    }
+}

@@ -1,0 +1,190 @@
+//! Whether a flag that is on before and after still hashes its users to the same places.
+
+use std::sync::Arc;
+
+use crate::context::Field;
+use crate::engine::unleash::Vocabulary;
+use crate::engine::{Flag, Ring, Rollout, Stickiness, Variants};
+use crate::flag::Share;
+
+/// One ring, or the flag's own variants, whose users find themselves elsewhere.
+#[derive(Debug)]
+pub(super) struct Moved {
+    /// The ring's name; `None`: the flag's own variants.
+    pub(super) ring: Option<Arc<str>>,
+    /// What is different.
+    pub(super) why: Vec<String>,
+}
+
+/// A flag and the names of the fields that it may be sticky to.
+type Named<'a> = (&'a Flag, &'a Vocabulary);
+
+/// Compares one flag with what became of it. A flag that was off, or is off now, moves nobody silently; nor does one
+/// whose percentage only grows.
+pub(super) fn compare(one: Named<'_>, other: Named<'_>) -> Vec<Moved> {
+    let ((old, _), (new, _)) = (one, other);
+    if !(old.enabled && new.enabled) {
+        return Vec::new();
+    }
+    let mut moved = Vec::new();
+    if let (Some(before), Some(after)) = (&old.variants, &new.variants) {
+        let why = variants((before, one.1), (after, other.1));
+        moved.extend(told(None, why));
+    }
+    for (before, after) in pairs(&old.rings, &new.rings) {
+        let mut why = rollout((&before.rollout, one.1), (&after.rollout, other.1));
+        why.extend(drawn((before, one), (after, other)));
+        moved.extend(told(Some(after.name.clone()), why));
+    }
+    if order_matters(&old.rings, &new.rings) {
+        let why =
+            vec!["they are asked in another order, and have variants of their own".to_owned()];
+        moved.extend(told(None, why));
+    }
+    moved
+}
+
+fn told(ring: Option<Arc<str>>, why: Vec<String>) -> Option<Moved> {
+    (!why.is_empty()).then_some(Moved { ring, why })
+}
+
+/// The rings that are the same ones: by name, and where both names are new by position.
+fn pairs<'a>(old: &'a [Ring], new: &'a [Ring]) -> Vec<(&'a Ring, &'a Ring)> {
+    let named = |rings: &'a [Ring], name: &str| rings.iter().find(|ring| *ring.name == *name);
+    let find = |(position, after): (usize, &'a Ring)| {
+        let before = named(old, &after.name).or_else(|| {
+            let renamed = old.get(position)?;
+            named(new, &renamed.name).is_none().then_some(renamed)
+        });
+        Some((before?, after))
+    };
+    new.iter().enumerate().filter_map(find).collect()
+}
+
+fn order_matters(old: &[Ring], new: &[Ring]) -> bool {
+    let has_own = |ring: &&Ring| ring.variants.is_some();
+    if old.iter().filter(has_own).count() < 1 || new.len() < 2 {
+        return false;
+    }
+    let places: Vec<usize> = new
+        .iter()
+        .filter_map(|ring| old.iter().position(|other| other.name == ring.name))
+        .collect();
+    !places.is_sorted()
+}
+
+fn rollout(one: (&Rollout, &Vocabulary), other: (&Rollout, &Vocabulary)) -> Vec<String> {
+    let (before, after) = (one.0, other.0);
+    let mut why = Vec::new();
+    if after.share < before.share {
+        why.push(format!(
+            "its rollout is {}, was {}",
+            after.share, before.share
+        ));
+    }
+    let partial = |rollout: &Rollout| rollout.share != Share::NONE && rollout.share != Share::ALL;
+    let hashed = partial(before) && partial(after);
+    if hashed && before.group != after.group {
+        why.push(format!(
+            "its group is {:?}, was {:?}",
+            after.group, before.group
+        ));
+    }
+    let reaches = before.share != Share::NONE && after.share != Share::NONE;
+    if hashed || reaches && (before.needs_id || after.needs_id) {
+        why.extend(stickiness(
+            (before.stickiness, one.1),
+            (after.stickiness, other.1),
+        ));
+    }
+    why
+}
+
+/// Compares what two rings give their users, where one of them has variants of its own.
+fn drawn((before, one): (&Ring, Named<'_>), (after, other): (&Ring, Named<'_>)) -> Vec<String> {
+    let given = |ring: &'_ Ring| ring.variants.is_some();
+    let gained = one.0.variants.is_some() != other.0.variants.is_some();
+    if !(given(before) || given(after) || gained) {
+        return Vec::new();
+    }
+    let old = before.variants.as_ref().or(one.0.variants.as_ref());
+    let new = after.variants.as_ref().or(other.0.variants.as_ref());
+    match (old, new) {
+        (Some(old), Some(new)) => variants((old, one.1), (new, other.1)),
+        (None, Some(new)) => vec![format!("it has variants now: {}", listed(new))],
+        (Some(old), None) => vec![format!("it has no variants any more, had {}", listed(old))],
+        (None, None) => Vec::new(),
+    }
+}
+
+fn variants(one: (&Variants, &Vocabulary), other: (&Variants, &Vocabulary)) -> Vec<String> {
+    let (before, after) = (one.0, other.0);
+    let mut why = Vec::new();
+    if !possible(before).eq(possible(after)) {
+        let same_only = before.only().is_some()
+            && after.only().is_some()
+            && possible(before).map(first).eq(possible(after).map(first));
+        if !same_only {
+            why.push(format!(
+                "its variants are {}, were {}",
+                listed(after),
+                listed(before)
+            ));
+        }
+    }
+    if before.only().is_none() && after.only().is_none() {
+        if before.group() != after.group() {
+            why.push(format!(
+                "its variants' group is {:?}, was {:?}",
+                after.group(),
+                before.group()
+            ));
+        }
+        let changed = stickiness((before.stickiness(), one.1), (after.stickiness(), other.1));
+        why.extend(changed.map(|changed| format!("its variants: {changed}")));
+    }
+    why
+}
+
+/// The variants that can be drawn, as they are laid out.
+fn possible(variants: &Variants) -> impl Iterator<Item = (&str, u32)> {
+    let list = variants.list().iter();
+    list.filter(|variant| variant.weight > 0)
+        .map(|variant| (&*variant.name, variant.weight))
+}
+
+fn first<T, U>((first, _): (T, U)) -> T {
+    first
+}
+
+fn listed(variants: &Variants) -> String {
+    let names: Vec<String> = possible(variants)
+        .map(|(name, weight)| format!("{name} {weight}"))
+        .collect();
+    names.join(", ")
+}
+
+fn stickiness(
+    (before, old): (Stickiness, &Vocabulary),
+    (after, new): (Stickiness, &Vocabulary),
+) -> Option<String> {
+    let (before, after) = (sticky_to(before, old), sticky_to(after, new));
+    (before != after).then(|| format!("it is sticky to {after}, was to {before}"))
+}
+
+/// Slots may stand for other properties in another snapshot; names do not.
+fn sticky_to(stickiness: Stickiness, vocabulary: &Vocabulary) -> String {
+    match stickiness {
+        Stickiness::Default => "default".to_owned(),
+        Stickiness::Field(Field::UserId) => "userId".to_owned(),
+        Stickiness::Field(Field::SessionId) => "sessionId".to_owned(),
+        Stickiness::Field(Field::Property(slot)) => {
+            let name = vocabulary.names().get(usize::from(slot.0));
+            name.map_or_else(|| format!("property {}", slot.0), ToString::to_string)
+        }
+        Stickiness::Field(Field::RemoteAddress) => "remoteAddress".to_owned(),
+        Stickiness::Field(Field::Now | Field::Constant) | Stickiness::Nothing => {
+            "nothing".to_owned()
+        }
+    }
+}
