@@ -13,6 +13,7 @@ pub mod problem;
 pub mod readyz;
 mod reload;
 mod services;
+mod sources;
 mod status;
 
 use std::net::SocketAddr;
@@ -76,6 +77,8 @@ fn router(state: Arc<AdminState>) -> Router {
         .route("/api/v1/services/{service}", get(services::service))
         .route("/api/v1/explain", post(explain::explain))
         .route("/api/v1/reload", post(reload::reload))
+        .route("/api/v1/sources/{name}/refresh", post(sources::refresh))
+        .route("/api/v1/sources/{name}/accept", post(sources::accept))
         .route("/api/v1/config/check", config_check::route())
         .fallback(nowhere)
         .method_not_allowed_fallback(not_that_way)

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::readyz::Readiness;
@@ -20,12 +20,13 @@ use crate::health::{self, Bell};
 use crate::proxy::hooks::Proxy;
 use crate::proxy::listener;
 use crate::proxy::workers::{Gate, Workers};
-use crate::publisher::Publisher;
 use crate::publisher::reload::{Compile, Parts, Reloader};
+use crate::publisher::{Publisher, PublisherHandle};
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::{Dns, DnsSetupError};
 use crate::source::environment::{NoEnvironment, ProcessEnvironment};
 use crate::source::file::FileSource;
+use crate::source::unleash::{self, FlagServers, Loaded};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::log::LogControl;
 use crate::telemetry::metrics::{MeterRegistry, Metrics};
@@ -118,27 +119,19 @@ impl Gateway {
         let control = control_runtime()?;
         let _entered = control.enter();
 
-        let dns = Dns::new(std::env::var("SERIN_DNS").ok().as_deref())?;
-        let bell = Arc::new(Bell::default());
-        let clusters = ClusterDirectory::new(dns, control.handle().clone()).ringing(bell.clone());
+        let loaded = Loaded::read(&config);
         let meters = MeterRegistry::default();
-        let stored = Vec::new();
-        let publisher =
-            Publisher::start(&config, stored, clusters, meters.clone(), control.handle());
-        health::start(
-            publisher.store(),
-            &publisher.generation(),
-            bell,
-            control.handle(),
-        );
+        let publisher = start_publisher(&config, &loaded, &meters)?;
         let metrics = Metrics::new(meters, publisher.store().clone(), surroundings.access_log);
+        let flag_servers = follow_servers(&config, loaded, &publisher, &metrics);
         let parts = Parts {
             path: path.clone(),
             compile: surroundings.compile,
             publisher: publisher.clone(),
             log: surroundings.log,
             service_manager: surroundings.service_manager,
-            source: metrics.sources[0].clone(),
+            flag_servers,
+            source: metrics.sources.file().clone(),
             counters: metrics.reloads.clone(),
         };
         let reloader = Arc::new(Reloader::new(parts, &text, &config));
@@ -224,6 +217,7 @@ impl Gateway {
                 );
             }
             reloader.publisher().events().tell(What::Stopping);
+            reloader.flag_servers().finish(LAST_WORDS).await;
             // Fails only when the admin API has ended already.
             let _ = admin.stop.send(());
             let _ = tokio::time::timeout(LAST_WORDS, admin.ended).await;
@@ -310,10 +304,42 @@ fn follow(
     reloader: &Arc<Reloader>,
 ) -> io::Result<FileSource> {
     let (events, inbox) = mpsc::channel(1);
-    let file = FileSource::start(path, text, metrics.sources[0].clone(), events)?;
+    let file = FileSource::start(path, text, metrics.sources.file().clone(), events)?;
     let reloader = reloader.clone();
     tokio::spawn(async move { reloader.follow(inbox).await });
     Ok(file)
+}
+
+/// Makes the first snapshot, with the flags that are stored, and on the runtime that this is called on all the others.
+fn start_publisher(
+    config: &Config,
+    loaded: &Loaded,
+    meters: &MeterRegistry,
+) -> Result<PublisherHandle, StartError> {
+    let control = Handle::current();
+    let dns = Dns::new(std::env::var("SERIN_DNS").ok().as_deref())?;
+    let bell = Arc::new(Bell::default());
+    let clusters = ClusterDirectory::new(dns, control.clone()).ringing(bell.clone());
+    let stored = loaded.sets();
+    let publisher = Publisher::start(config, stored, clusters, meters.clone(), &control);
+    health::start(publisher.store(), &publisher.generation(), bell, &control);
+    Ok(publisher)
+}
+
+/// Follows the configuration's flag servers on the runtime that this is called on.
+fn follow_servers(
+    config: &Config,
+    loaded: Loaded,
+    publisher: &PublisherHandle,
+    metrics: &Metrics,
+) -> Arc<FlagServers> {
+    let parts = unleash::Parts {
+        publisher: publisher.clone(),
+        sources: metrics.sources.clone(),
+        state_dir: config.process.state_dir.clone(),
+        control: Handle::current(),
+    };
+    Arc::new(FlagServers::start(parts, config, loaded))
 }
 
 fn serve_admin(

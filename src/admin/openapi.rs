@@ -104,6 +104,22 @@ const OPERATIONS: &[Operation] = &[
     },
     Operation {
         method: "post",
+        path: "/api/v1/sources/{name}/refresh",
+        summary: "Fetch from a flag server now; the answer comes when it is in force",
+        takes: None,
+        gives: (JSON, "Refresh"),
+        errors: &[404, 502, 503],
+    },
+    Operation {
+        method: "post",
+        path: "/api/v1/sources/{name}/accept",
+        summary: "Let go what a flag server lacks and what is held",
+        takes: None,
+        gives: (JSON, "Refresh"),
+        errors: &[404, 503],
+    },
+    Operation {
+        method: "post",
         path: "/api/v1/config/check",
         summary: "Check a routes.yaml without using it",
         takes: Some(("application/yaml", "Text")),
@@ -250,6 +266,14 @@ fn schemas() -> Value {
             ("changed", truth()),
             ("restart_needed", list(&text())),
         ]),
+        "Refresh": object(&[
+            ("source", text()),
+            ("generation", count()),
+            ("changed", truth()),
+            ("revision", json!({ "type": ["integer", "null"], "minimum": 0 })),
+            ("flags", object(&["added", "changed", "removed"].map(|name| (name, list(&text()))))),
+            ("held", list(&text())),
+        ]),
         "Check": object(&[("valid", truth()), ("problems", list(&reference("Diagnostic")))]),
     })
 }
@@ -259,6 +283,13 @@ fn status() -> Value {
         ("name", text()),
         ("age_seconds", number()),
         ("last_error", maybe_text()),
+        ("mode?", json!({ "enum": ["polling", "streaming"] })),
+        (
+            "revision?",
+            json!({ "type": ["integer", "null"], "minimum": 0 }),
+        ),
+        ("answered?", truth()),
+        ("held?", list(&text())),
     ]);
     let last_reload = object(&[
         ("at", json!({ "type": "string", "format": "date-time" })),

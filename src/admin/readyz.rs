@@ -28,20 +28,19 @@ impl Readiness {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// What is missing for traffic to come, given what runs; nothing: it may. A name that stops resolving later, or
-    /// a new one, takes no readiness away.
-    pub fn missing(&self, snapshot: &Snapshot) -> Vec<String> {
+    /// What is missing for traffic to come, given what runs and which `flags` must still come; nothing: it may. A name
+    /// that stops resolving later, or a new one, takes no readiness away, and neither does a flag server that goes away.
+    pub fn missing(&self, snapshot: &Snapshot, flags: Vec<String>) -> Vec<String> {
         if self.is_draining() {
             return vec!["the gateway is stopping".to_owned()];
         }
         if self.reached.load(Ordering::Acquire) {
             return Vec::new();
         }
-        let missing: Vec<String> = unsettled(snapshot)
-            .map(|service| {
-                format!("the name of {service}'s stable deployment has not been looked up yet")
-            })
-            .collect();
+        let names = unsettled(snapshot).map(|service| {
+            format!("the name of {service}'s stable deployment has not been looked up yet")
+        });
+        let missing: Vec<String> = names.chain(flags).collect();
         if missing.is_empty() {
             self.reached.store(true, Ordering::Release);
         }
@@ -51,7 +50,8 @@ impl Readiness {
 
 /// Says `ready`, or 503 and what is missing.
 pub(super) async fn readyz(State(state): Shared) -> Result<&'static str, Problem> {
-    let missing = state.readiness.missing(&state.metrics.store.peek());
+    let flags = state.reloader.flag_servers().missing();
+    let missing = state.readiness.missing(&state.metrics.store.peek(), flags);
     if missing.is_empty() {
         return Ok("ready\n");
     }

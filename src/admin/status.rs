@@ -11,7 +11,7 @@ use super::{AdminState, Shared};
 use crate::clock;
 use crate::publisher::reload::{LastReload, ReloadFailure};
 use crate::snapshot::Snapshot;
-use crate::source::SourceStatus;
+use crate::source::{ServerFacts, SourceStatus};
 
 /// The gateway at a glance.
 #[derive(Debug, Serialize)]
@@ -31,6 +31,17 @@ struct SourceView {
     name: String,
     age_seconds: f64,
     last_error: Option<String>,
+    #[serde(flatten)]
+    server: Option<ServerView>,
+}
+
+/// What there is to know of a flag server beside that.
+#[derive(Debug, Serialize)]
+struct ServerView {
+    mode: &'static str,
+    revision: Option<u64>,
+    answered: bool,
+    held: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -49,13 +60,16 @@ pub(super) async fn status(State(state): Shared) -> Json<StatusView> {
 impl StatusView {
     fn of(state: &AdminState) -> Self {
         let snapshot = state.metrics.store.peek();
-        let sources = state.metrics.sources.iter();
+        let sources = state.metrics.sources.all();
         Self {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: rounded(state.started.elapsed()),
             generation: snapshot.generation,
             digest: snapshot.digest.to_string(),
-            sources: sources.map(|source| SourceView::from(&**source)).collect(),
+            sources: sources
+                .iter()
+                .map(|source| SourceView::from(&**source))
+                .collect(),
             last_reload: ReloadView::from(&state.reloader.last()),
             restart_needed: state.reloader.restart_needed(),
             warnings: warnings(&snapshot),
@@ -78,6 +92,18 @@ impl From<&SourceStatus> for SourceView {
             name: source.name.to_string(),
             age_seconds: rounded(source.age()),
             last_error: source.last_error(),
+            server: source.server().map(ServerView::from),
+        }
+    }
+}
+
+impl From<ServerFacts> for ServerView {
+    fn from(facts: ServerFacts) -> Self {
+        Self {
+            mode: facts.mode.as_str(),
+            revision: facts.revision,
+            answered: facts.has_answered,
+            held: facts.held.iter().map(ToString::to_string).collect(),
         }
     }
 }

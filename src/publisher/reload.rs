@@ -14,6 +14,7 @@ use crate::config::{Config, Process};
 use crate::context::Moment;
 use crate::digest::Digest;
 use crate::source::file::{FileEvent, FileNews, read};
+use crate::source::unleash::FlagServers;
 use crate::source::{SourceStatus, Stage};
 use crate::telemetry::log::LogControl;
 use crate::telemetry::metrics::ReloadCounters;
@@ -89,6 +90,7 @@ pub struct Reloader {
     publisher: PublisherHandle,
     log: Option<LogControl>,
     service_manager: Option<ServiceManager>,
+    flag_servers: Arc<FlagServers>,
     source: Arc<SourceStatus>,
     counters: Arc<ReloadCounters>,
     /// What the process was started with.
@@ -126,6 +128,8 @@ pub struct Parts {
     pub log: Option<LogControl>,
     /// Whoever started this process and wants to know of reloads.
     pub service_manager: Option<ServiceManager>,
+    /// Who follows the flag servers that it names.
+    pub flag_servers: Arc<FlagServers>,
     /// How the file is doing.
     pub source: Arc<SourceStatus>,
     /// How often it was reloaded.
@@ -146,6 +150,7 @@ impl Reloader {
             publisher: parts.publisher,
             log: parts.log,
             service_manager: parts.service_manager,
+            flag_servers: parts.flag_servers,
             source: parts.source,
             counters: parts.counters,
             started_with: first.process.clone(),
@@ -228,6 +233,11 @@ impl Reloader {
         &self.path
     }
 
+    /// Who follows the flag servers that the file names.
+    pub fn flag_servers(&self) -> &FlagServers {
+        &self.flag_servers
+    }
+
     /// How the last reload ended.
     pub fn last(&self) -> LastReload {
         self.state().last.clone()
@@ -267,7 +277,10 @@ impl Reloader {
             }
         };
         let (process, logging) = (config.process.clone(), config.logging.clone());
+        let (servers, outages) = (config.unleash.clone(), config.outages);
+        self.flag_servers.retire(&servers);
         let published = self.publisher.publish(config).await?;
+        self.flag_servers.follow(&servers, outages).await;
         if let Some(log) = &self.log {
             log.apply(&logging);
         }

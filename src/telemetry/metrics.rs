@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 
 use crate::meter::Counter;
 use crate::snapshot::store::SnapshotStore;
-use crate::source::{FILE, SourceStatus};
+use crate::source::Sources;
 use crate::telemetry::access_log::AccessLog;
 pub use registry::MeterRegistry;
 
@@ -71,7 +71,7 @@ pub struct Metrics {
     /// How the file's reloads went.
     pub reloads: Arc<ReloadCounters>,
     /// Where configuration and flags come from.
-    pub sources: Vec<Arc<SourceStatus>>,
+    pub sources: Sources,
     /// Which lines it lost.
     pub access_log: AccessLog,
 }
@@ -114,7 +114,7 @@ impl Format {
 }
 
 impl Metrics {
-    /// Of a process that has counted nothing yet, whose only source is the file.
+    /// Of a process that has counted nothing yet, whose only source so far is the file.
     pub fn new(meters: MeterRegistry, store: Arc<SnapshotStore>, access_log: AccessLog) -> Self {
         Self {
             meters,
@@ -122,7 +122,7 @@ impl Metrics {
             active: Arc::default(),
             connections: Arc::default(),
             reloads: Arc::default(),
-            sources: vec![Arc::new(SourceStatus::new(FILE))],
+            sources: Sources::default(),
             access_log,
         }
     }

@@ -4,6 +4,7 @@
 
 pub(crate) mod client;
 pub(crate) mod dns;
+pub(crate) mod flag_server;
 pub(crate) mod gateway;
 pub(crate) mod metrics;
 pub(crate) mod origin;

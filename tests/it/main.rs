@@ -23,6 +23,7 @@ mod reload;
 mod rescue;
 mod routing;
 mod service_manager;
+mod sources;
 mod split;
 mod streaming;
 mod swaps;

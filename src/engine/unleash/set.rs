@@ -124,6 +124,11 @@ impl FeatureSet {
         self.features.contains_key(name)
     }
 
+    /// The text of the flag of this name.
+    pub fn feature(&self, name: &str) -> Option<&Arc<str>> {
+        self.features.get(name)
+    }
+
     /// Puts a flag of an earlier set back, with the segments that it refers to and that are gone.
     pub fn keep(&mut self, name: &str, from: &Self) {
         let Some((name, text)) = from.features.get_key_value(name) else {

@@ -13,6 +13,7 @@ use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::Dns;
 use crate::source::SourceStatus;
 use crate::source::file::{FileEvent, FileNews, FileSource};
+use crate::source::unleash::FlagServers;
 use crate::telemetry::metrics::{MeterRegistry, ReloadCounters};
 
 /// A language of its own: a number is a digest, `port N` moves the admin listener, all else is an error.
@@ -61,6 +62,7 @@ impl Running {
             publisher: publisher.clone(),
             log: None,
             service_manager: None,
+            flag_servers: FlagServers::none(publisher.clone()),
             source: source.clone(),
             counters: counters.clone(),
         };

@@ -205,12 +205,13 @@ impl Page<'_> {
             "serin_snapshot_age_seconds",
             "Since the source last confirmed what runs",
         )?;
-        for source in &metrics.sources {
+        let sources = metrics.sources.all();
+        for source in &sources {
             let labels = [("source", &*source.name)];
             write_gauge(&mut family, &labels, &source.age().as_secs_f64())?;
         }
         let mut family = self.counter("serin_source_errors", "Failures of a source")?;
-        for source in &metrics.sources {
+        for source in &sources {
             write_count(
                 &mut family,
                 &[("source", &*source.name)],

@@ -1,0 +1,44 @@
+//! What is stored, read before the first snapshot is made.
+
+use std::sync::Arc;
+
+use super::stored::{self, ReadError, Stored};
+use crate::config::Config;
+use crate::engine::unleash::FeatureSet;
+
+/// What was stored of one source, if it could be read.
+pub(super) type Read = Result<Option<Arc<Stored>>, ReadError>;
+
+/// What was stored of the configuration's sources, before any of them is asked.
+#[derive(Debug, Default)]
+pub struct Loaded(Vec<(Arc<str>, Read)>);
+
+impl Loaded {
+    /// Reads what is stored of a configuration's sources.
+    pub fn read(config: &Config) -> Self {
+        let names = config.unleash.iter().map(|server| server.name.clone());
+        Self(
+            names
+                .map(|name| {
+                    let stored = stored::read(&config.process.state_dir, &name);
+                    (name, stored.map(|stored| stored.map(Arc::new)))
+                })
+                .collect(),
+        )
+    }
+
+    /// The flags, for the first snapshot.
+    pub fn sets(&self) -> Vec<(Arc<str>, FeatureSet)> {
+        let known = self.0.iter().filter_map(|(name, stored)| {
+            let stored = stored.as_ref().ok()?.as_ref()?;
+            Some((name.clone(), FeatureSet::clone(&stored.set)))
+        });
+        known.collect()
+    }
+
+    /// Hands over what was stored of one source.
+    pub(super) fn take(&mut self, name: &str) -> Option<Read> {
+        let index = self.0.iter().position(|(other, _)| **other == *name)?;
+        Some(self.0.swap_remove(index).1)
+    }
+}

@@ -1,0 +1,147 @@
+//! Tells a flag server who asks it, and how its flags are used: without that it takes them for unused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::client::{Client, FetchError};
+use super::identity::Identity;
+use super::tally::{Bucket, Tally};
+use super::wire;
+use crate::clock;
+use crate::config::unleash::UnleashConfig;
+use crate::context::Moment;
+use crate::publisher::PublisherHandle;
+use crate::snapshot::Snapshot;
+use crate::snapshot::store::SnapshotStore;
+
+/// How often it is told, at most and at least; in between, with every fourth poll.
+const MOST_OFTEN: Duration = Duration::from_secs(5);
+const LEAST_OFTEN: Duration = Duration::from_secs(60);
+
+/// The one who reports to a server.
+pub(super) struct Reporter {
+    config: Arc<UnleashConfig>,
+    client: Client,
+    identity: Identity,
+    store: Arc<SnapshotStore>,
+    generation: watch::Receiver<u64>,
+    last_wish: mpsc::Receiver<oneshot::Sender<()>>,
+    /// What was counted on since the last reading: other flags may be asked in another order from the next one on.
+    snapshot: Arc<Snapshot>,
+    tally: Tally,
+    bucket: Bucket,
+    started: Moment,
+    is_registered: bool,
+    is_heard: bool,
+}
+
+impl Reporter {
+    /// Counts from now on.
+    pub(super) fn new(
+        config: Arc<UnleashConfig>,
+        client: Client,
+        identity: Identity,
+        publisher: &PublisherHandle,
+        last_wish: mpsc::Receiver<oneshot::Sender<()>>,
+    ) -> Self {
+        let started = clock::now();
+        let snapshot = publisher.store().load();
+        Self {
+            tally: Tally::new(config.name.clone(), &snapshot),
+            config,
+            client,
+            identity,
+            store: publisher.store().clone(),
+            generation: publisher.generation(),
+            last_wish,
+            snapshot,
+            bucket: Bucket::new(started),
+            started,
+            is_registered: false,
+            is_heard: true,
+        }
+    }
+
+    /// Reports until nobody wants it any more.
+    pub(super) async fn run(mut self) {
+        let interval = (self.config.poll * 4).clamp(MOST_OFTEN, LEAST_OFTEN);
+        let mut next = Instant::now() + interval;
+        self.register().await;
+        loop {
+            tokio::select! {
+                changed = self.generation.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.read();
+                }
+                () = sleep_until(next) => {
+                    self.report().await;
+                    next = Instant::now() + interval;
+                }
+                done = self.last_wish.recv() => {
+                    let Some(done) = done else { return };
+                    self.report().await;
+                    // Whoever waited has lost patience.
+                    let _ = done.send(());
+                }
+            }
+        }
+    }
+
+    /// Reads what has been counted so far, and goes on with what runs now.
+    fn read(&mut self) {
+        self.tally.read(&self.snapshot, &mut self.bucket);
+        self.snapshot = self.store.load();
+    }
+
+    async fn report(&mut self) {
+        self.register().await;
+        self.read();
+        let stop = clock::now();
+        let told = std::mem::replace(&mut self.bucket, Bucket::new(stop));
+        let mut parts = wire::parts(told).into_iter();
+        while let Some(part) = parts.next() {
+            let body = wire::report(&self.config, &self.identity, &part, stop);
+            let result = self.client.report("/client/metrics", body).await;
+            self.note("its flags' use", &result);
+            if !is_settled(&result) {
+                std::iter::once(part)
+                    .chain(parts)
+                    .for_each(|part| self.bucket.put_back(part));
+                return;
+            }
+        }
+    }
+
+    async fn register(&mut self) {
+        if !self.is_registered {
+            let body = wire::registration(&self.config, &self.identity, self.started);
+            let result = self.client.report("/client/register", body).await;
+            self.note("who asks it", &result);
+            self.is_registered = is_settled(&result);
+        }
+    }
+
+    /// Says once that the server cannot be told, and once that it can again. No flag is the worse for it.
+    fn note(&mut self, what: &str, result: &Result<(), FetchError>) {
+        let source = &self.config.name;
+        match result {
+            Ok(()) if self.is_heard => {}
+            Ok(()) => tracing::info!(%source, "the flag server can be told again"),
+            Err(error) if self.is_heard => {
+                tracing::warn!(%source, %error, "the flag server cannot be told of {what}");
+            }
+            Err(error) => tracing::debug!(%source, %error, "the flag server cannot be told"),
+        }
+        self.is_heard = result.is_ok();
+    }
+}
+
+/// Whether there is nothing to be said again: it was taken, or never will be.
+fn is_settled(result: &Result<(), FetchError>) -> bool {
+    matches!(result, Ok(()) | Err(FetchError::Unusable(_)))
+}
