@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::admin::readyz::Readiness;
 use crate::admin::{self, AdminState};
@@ -141,7 +141,8 @@ impl Gateway {
             .iter()
             .map(TcpListener::local_addr)
             .collect::<Result<_, _>>()?;
-        let workers = start_workers(process.threads, sockets, &metrics)?;
+        let generation = publisher.generation();
+        let workers = start_workers(process.threads, sockets, &metrics, &generation)?;
         let admin = serve_admin(admin_socket, &metrics, &reloader, &readiness, started)?;
         for address in &listeners {
             tracing::info!(kind = "listener", %address, "listening");
@@ -284,6 +285,7 @@ fn start_workers(
     threads: usize,
     sockets: Vec<TcpListener>,
     metrics: &Metrics,
+    generation: &watch::Receiver<u64>,
 ) -> io::Result<Workers> {
     let gate = Gate {
         store: metrics.store.clone(),
@@ -293,6 +295,8 @@ fn start_workers(
         store: metrics.store.clone(),
         access_log: metrics.access_log.clone(),
         active: metrics.active.clone(),
+        client_api: metrics.client_api.clone(),
+        generation: generation.clone(),
         closing,
     })
 }
@@ -337,6 +341,7 @@ fn follow_servers(
         publisher: publisher.clone(),
         sources: metrics.sources.clone(),
         state_dir: config.process.state_dir.clone(),
+        client_uses: metrics.client_api.uses().clone(),
         control: Handle::current(),
     };
     Arc::new(FlagServers::start(parts, config, loaded))

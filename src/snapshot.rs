@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::cluster::policy::UpstreamPolicy;
 use crate::cluster::{Cluster, UpstreamUrl};
+use crate::config::client_api::ClientApiConfig;
 use crate::config::{Logging, Traffic};
 use crate::decide::{Decision, VariantRef};
 use crate::digest::Digest;
@@ -45,6 +46,8 @@ pub struct Snapshot {
     pub vocabulary: Arc<Vocabulary>,
     /// Who the user is.
     pub identity: identity::Rules,
+    /// What clients are answered here; `None`: nothing is.
+    pub client_api: Option<Arc<ClientApiConfig>>,
     /// What the access log is told.
     pub logging: Logging,
     /// How much one client may take.

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::Shared;
 use super::problem::Problem;
+use crate::cluster::UpstreamUrl;
 use crate::meter::{CodeCounters, DeploymentMeter, Histogram};
 use crate::snapshot::{Candidate, Deployment, DeploymentIndex, STABLE, Service, Target};
 use endpoints::EndpointView;

@@ -27,6 +27,7 @@ use super::outgoing;
 use super::peer::peer;
 use super::reply;
 use crate::canary::Cause;
+use crate::client_api::ClientApi;
 use crate::clock;
 use crate::cluster::endpoint::AttemptEnd;
 use crate::dispatch::{Answer, Dispatch, Refusal};
@@ -44,6 +45,10 @@ pub struct Proxy {
     pub access_log: AccessLog,
     /// Requests under way.
     pub active: Arc<Gauge>,
+    /// What clients are answered here.
+    pub client_api: Arc<ClientApi>,
+    /// Tells of new snapshots.
+    pub generation: watch::Receiver<u64>,
     /// Turned to true: every response is its connection's last.
     pub closing: watch::Receiver<bool>,
 }
@@ -79,6 +84,9 @@ impl ProxyHttp for Proxy {
             }
             Dispatch::Refuse(refusal) => Box::pin(self.refuse(session, exchange, refusal)),
             Dispatch::Answer(answer) => Box::pin(self.answer(session, exchange, answer)),
+            Dispatch::Client(rest) => {
+                Box::pin(async move { self.serve_client(session, exchange, &rest).await })
+            }
         };
         answered.await.map(|()| true)
     }

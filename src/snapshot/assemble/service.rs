@@ -9,7 +9,7 @@ use super::recorded;
 use super::stable::StableUrl;
 use crate::cluster::UpstreamUrl;
 use crate::config::ServiceConfig;
-use crate::engine::{CanaryUrl, Flag, Ring, STABLE as STABLE_NAME, Variants};
+use crate::engine::{CanaryUrl, Dependency, Flag, Ring, STABLE as STABLE_NAME, Variants};
 use crate::flag::Share;
 use crate::meter::Meters;
 use crate::snapshot::{
@@ -221,7 +221,9 @@ pub(super) fn may_hash_session(flag: &Flag) -> bool {
         let variants = ring.variants.as_ref().or(flag.variants.as_ref());
         hashed && rollout.stickiness.may_use_session() || variants.is_some_and(several)
     };
-    let mut parents = flag.dependencies.iter();
-    let parent = || parents.any(|one| one.parent.as_ref().is_ok_and(|flag| may_hash_session(flag)));
-    flag.enabled && (flag.rings.iter().any(ring) || parent())
+    let parent = |one: &Dependency| {
+        let flag = one.parent.as_ref();
+        flag.is_ok_and(|flag| may_hash_session(flag))
+    };
+    flag.enabled && (flag.rings.iter().any(ring) || flag.dependencies.iter().any(parent))
 }
