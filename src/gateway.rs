@@ -24,6 +24,7 @@ use crate::publisher::reload::{Compile, Parts, Reloader};
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::{Dns, DnsSetupError};
+use crate::source::Sources;
 use crate::source::environment::{NoEnvironment, ProcessEnvironment};
 use crate::source::file::FileSource;
 use crate::source::unleash::{self, FlagServers, Loaded};
@@ -122,7 +123,10 @@ impl Gateway {
         let loaded = Loaded::read(&config);
         let meters = MeterRegistry::default();
         let publisher = start_publisher(&config, &loaded, &meters)?;
-        let metrics = Metrics::new(meters, publisher.store().clone(), surroundings.access_log);
+        let metrics = Metrics {
+            sources: Sources::telling(publisher.events()),
+            ..Metrics::new(meters, publisher.store().clone(), surroundings.access_log)
+        };
         let flag_servers = follow_servers(&config, loaded, &publisher, &metrics);
         let parts = Parts {
             path: path.clone(),
@@ -325,7 +329,8 @@ fn start_publisher(
     let bell = Arc::new(Bell::default());
     let clusters = ClusterDirectory::new(dns, control.clone()).ringing(bell.clone());
     let stored = loaded.sets();
-    let publisher = Publisher::start(config, stored, clusters, meters.clone(), &control);
+    let meters = meters.clone();
+    let publisher = Publisher::start(config, stored, clusters, meters, &control);
     health::start(publisher.store(), &publisher.generation(), bell, &control);
     Ok(publisher)
 }

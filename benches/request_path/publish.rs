@@ -55,7 +55,9 @@ pub(crate) fn group() {
 /// Everything as an answer of the server has it, where the first flag's rollout is `percent`.
 fn set(percent: u8) -> FeatureSet {
     let feature = |index: usize| {
-        let ids: Vec<String> = (0..IDS).map(|id| format!("customer-{index}-{id}")).collect();
+        let ids: Vec<String> = (0..IDS)
+            .map(|id| format!("customer-{index}-{id}"))
+            .collect();
         let percent = if index == 0 { percent } else { 10 };
         json!({ "name": format!("other.f{index}"), "enabled": true, "strategies": [{
             "name": "flexibleRollout",

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::FILE;
+use crate::events::{Events, What};
 use crate::meter::Counter;
 
 /// Every source: the file, and flag servers, which come and go with the configuration. Clones are the same list.
@@ -20,6 +21,8 @@ pub struct SourceStatus {
     pub name: Box<str>,
     /// How often it failed.
     pub errors: Counter,
+    /// Where trouble and its end are told.
+    events: Events,
     inner: Mutex<Inner>,
 }
 
@@ -90,6 +93,14 @@ impl Default for Sources {
 }
 
 impl Sources {
+    /// Only the file so far, whose trouble is told there.
+    pub fn telling(events: &Events) -> Self {
+        Self {
+            file: Arc::new(SourceStatus::new(FILE).telling(events)),
+            servers: Arc::default(),
+        }
+    }
+
     /// `routes.yaml`.
     pub fn file(&self) -> &Arc<SourceStatus> {
         &self.file
@@ -118,6 +129,7 @@ impl SourceStatus {
         Self {
             name: name.into(),
             errors: Counter::default(),
+            events: Events::default(),
             inner: Mutex::new(Inner {
                 confirmed: Instant::now(),
                 older: Duration::ZERO,
@@ -132,6 +144,13 @@ impl SourceStatus {
         let status = Self::new(name);
         status.lock().server = Some(ServerFacts::default());
         status
+    }
+
+    /// The same, but trouble with it and the trouble's end are told there.
+    #[must_use]
+    pub fn telling(mut self, events: &Events) -> Self {
+        self.events = events.clone();
+        self
     }
 
     /// The source was asked, and holds what was last taken from it. This makes what runs no fresher as long as
@@ -160,7 +179,11 @@ impl SourceStatus {
             return false;
         };
         let is_news = place.as_deref() != Some(error.as_str());
-        *place = Some(error);
+        *place = Some(error.clone());
+        if is_news {
+            let source = (&*self.name).into();
+            self.events.tell(What::SourceTrouble { source, error });
+        }
         is_news
     }
 
@@ -168,7 +191,12 @@ impl SourceStatus {
     pub fn recover(&self, stage: Stage) -> bool {
         let mut inner = self.lock();
         let place = inner.trouble.get_mut(stage as usize);
-        place.and_then(Option::take).is_some()
+        let is_news = place.and_then(Option::take).is_some();
+        if is_news && inner.trouble.iter().all(Option::is_none) {
+            let source = (&*self.name).into();
+            self.events.tell(What::SourceRecovered { source });
+        }
+        is_news
     }
 
     /// How long ago the source last confirmed what runs.
@@ -205,6 +233,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{SourceStatus, Sources, Stage};
+    use crate::events::{Events, Heard, What};
 
     #[test]
     fn what_was_stored_is_as_old_as_it_is() {
@@ -230,6 +259,30 @@ mod tests {
         assert!(!status.fail(Stage::Reading, "gone".to_owned()));
         assert!(status.recover(Stage::Reading) && !status.recover(Stage::Reading));
         assert_eq!(status.errors.get(), 2);
+    }
+
+    #[tokio::test]
+    async fn trouble_and_its_end_are_told() {
+        let events = Events::default();
+        let mut listener = events.listen();
+        let status = SourceStatus::of_server("eu").telling(&events);
+        status.fail(Stage::Reading, "gone".to_owned());
+        status.fail(Stage::Reading, "gone".to_owned());
+        status.fail(Stage::Storing, "disk full".to_owned());
+        status.recover(Stage::Reading);
+        status.recover(Stage::Storing);
+        let source: Arc<str> = "eu".into();
+        let trouble = |error: &str| What::SourceTrouble {
+            source: source.clone(),
+            error: error.to_owned(),
+        };
+        let recovered = What::SourceRecovered {
+            source: source.clone(),
+        };
+        for expected in [trouble("gone"), trouble("disk full"), recovered] {
+            let heard = listener.next().await;
+            assert!(matches!(heard, Some(Heard::Event(event)) if event.what == expected));
+        }
     }
 
     #[test]

@@ -224,7 +224,8 @@ impl FlagServers {
 
     /// Begins to follow a server of which this is stored.
     fn begin(&self, server: &UnleashConfig, stored: Read) -> Running {
-        let status = Arc::new(SourceStatus::of_server(&server.name));
+        let status = SourceStatus::of_server(&server.name);
+        let status = Arc::new(status.telling(self.parts.publisher.events()));
         let stored = stored.unwrap_or_else(|error| {
             tracing::error!(source = %server.name, "{error}");
             status.fail(Stage::Storing, error.to_string());
