@@ -296,6 +296,3 @@ impl std::fmt::Debug for ClientApi {
         f.debug_struct("ClientApi").finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests;

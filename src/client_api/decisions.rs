@@ -38,6 +38,7 @@ fn view(service: &Service, decision: &Decision) -> Value {
         "flag": candidate.map(|candidate| &*candidate.flag.name),
         "variant": variant.map(|variant| &*variant.name),
         "assigned": assigned.map(|deployment| &*deployment.name),
+        "served": Value::Null,
         "reason": decision.reason.kind().as_str(),
         "randomised": decision.randomised,
     })

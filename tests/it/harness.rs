@@ -11,6 +11,7 @@ pub(crate) mod origin;
 mod own_tests;
 pub(crate) mod process;
 pub(crate) mod script;
+pub(crate) mod sdk;
 pub(crate) mod writer;
 
 use std::time::{Duration, Instant};

@@ -7,6 +7,7 @@
 
 mod admin;
 mod cli;
+mod clients;
 mod demo;
 mod deploy;
 mod dns;

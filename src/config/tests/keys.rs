@@ -193,7 +193,6 @@ server: {}
 unleash: { url: 'http://u', token: t, admin_token: a }
 launchdarkly: {}
 redis: {}
-client_api: {}
 attribution: {}
 "), @r"
 error: `tls` is not supported yet
@@ -319,19 +318,13 @@ error: `redis` is not supported yet
 21 | redis: {}
    | ^^^^^
 
-error: `client_api` is not supported yet
+error: `attribution` is not supported yet
   --> routes.yaml:22:1
    |
-22 | client_api: {}
-   | ^^^^^^^^^^
-
-error: `attribution` is not supported yet
-  --> routes.yaml:23:1
-   |
-23 | attribution: {}
+22 | attribution: {}
    | ^^^^^^^^^^^
 
-routes.yaml: 22 errors
+routes.yaml: 21 errors
 ");
 }
 

@@ -154,8 +154,8 @@ fn keys_that_are_not_supported_yet_are_not_in_the_schema() {
         "admin_token",
         "max_in_flight",
         "jwt",
-        "rate_limit",
-        "tokens",
+        "proxy_protocol",
+        "claim",
     ] {
         assert!(!schema.contains(&format!("{key:?}")), "{key}");
     }

@@ -217,7 +217,8 @@ routes: [{ service: a }]
         max_ejected: "50%".parse().expect("a share"),
     };
     assert_eq!(a.upstream.outlier, outlier);
-    assert_eq!(b.stable.to_string(), "srv+http://_http._tcp.b.example");
+    let stable = b.stable.as_ref().map(ToString::to_string);
+    assert_eq!(stable.as_deref(), Some("srv+http://_http._tcp.b.example"));
     assert_eq!(b.upstream.balance, Balance::HashUser);
     let health = |probe| HealthPolicy {
         probe,

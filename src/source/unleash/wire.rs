@@ -229,6 +229,7 @@ mod tests {
             no: 5,
             variants,
             has_variants: true,
+            plain: 0,
         };
         let without = Uses {
             yes: 1,
