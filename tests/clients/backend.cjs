@@ -26,6 +26,7 @@ const tell = () => {
     console.log(JSON.stringify(flags));
 };
 unleash.on('error', (error) => console.log(JSON.stringify({ error: String(error) })));
+unleash.on('ready', tell);
 unleash.on('synchronized', tell);
 unleash.on('changed', tell);
 process.stdin.on('end', () => process.exit(0)).resume();

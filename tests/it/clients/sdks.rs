@@ -61,7 +61,12 @@ async fn unleash_for_servers() {
     let args = [&parts.base()[..], SERVER, "200"];
     let node = Sdk::start("backend.cjs", &[&args[..], &names[..]].concat());
     let python = Sdk::start("backend.py", &[&args[..], &names[..2]].concat());
-    let (node, python) = (node.line().await, python.line().await);
+    // The one in Node says that it has flags a moment before it uses them.
+    let node = node.await_line(|known| {
+        let had = known["search.v2"].as_array();
+        had.is_some_and(|had| had.iter().any(|variant| variant != "-"))
+    });
+    let (node, python) = (node.await, python.line().await);
     assert_eq!(node["search.v2"], python["search.v2"]);
     assert_eq!(node["shop.colour"], python["shop.colour"]);
     // Half a percent is no step of Unleash's.
