@@ -6,6 +6,7 @@ mod connections;
 mod events;
 pub mod explain;
 mod guard;
+mod kills;
 mod livez;
 mod metrics;
 pub mod openapi;
@@ -28,7 +29,9 @@ use axum::routing::{get, post};
 use tokio::net::TcpListener;
 
 use crate::events::Events;
+use crate::publisher::kills::KillSwitch;
 use crate::publisher::reload::{Compile, Reloader};
+use crate::quarantine::Quarantine;
 use crate::telemetry::metrics::Metrics;
 use connections::Limits;
 use problem::Problem;
@@ -45,6 +48,10 @@ pub struct AdminState {
     pub events: Events,
     /// Who reloads the file.
     pub reloader: Arc<Reloader>,
+    /// Who kills canaries.
+    pub kills: KillSwitch,
+    /// Which users are spared which canary.
+    pub quarantine: Arc<Quarantine>,
     /// Compiles a text that somebody sends to be checked, without this process's secrets
     /// ([`crate::source::environment::NoEnvironment`]).
     pub check: Arc<Compile>,
@@ -75,6 +82,14 @@ fn router(state: Arc<AdminState>) -> Router {
         .route("/api/v1/events", get(events::events))
         .route("/api/v1/services", get(services::services))
         .route("/api/v1/services/{service}", get(services::service))
+        .route(
+            "/api/v1/services/{service}/canaries/{name}/kill",
+            post(kills::kill),
+        )
+        .route(
+            "/api/v1/services/{service}/canaries/{name}/restore",
+            post(kills::restore),
+        )
         .route("/api/v1/explain", post(explain::explain))
         .route("/api/v1/reload", post(reload::reload))
         .route("/api/v1/sources/{name}/refresh", post(sources::refresh))

@@ -1,17 +1,30 @@
 //! Where the attempts of one request go: first to the assigned deployment, and what comes after a failure.
 //!
 //! Served is settled here, assigned never changes. The request is only ever moved from a canary to stable.
+//!
+//! After a failure there are three ways on: a retry (the same deployment again), a rescue (stable instead of the
+//! canary), or the end. Which one it is depends on how far the request had come:
+//!
+//! * Not one octet had reached an upstream, or an upstream says that it did nothing with it: any method goes on.
+//! * It had reached the upstream: only safe methods are retried, only `rescue.methods` rescued. Whatever else was asked
+//!   for may have been done, so that sending it again could do it twice.
+//! * The answer had begun for the client, or the body can no longer be replayed: nothing goes on.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
+use http::Method;
 use smallvec::SmallVec;
 
-use crate::canary::Cause;
+use crate::canary::{Cause, ReasonKind};
 use crate::cluster::Choice;
-use crate::cluster::endpoint::{AttemptEnd, EndpointUse};
+use crate::cluster::endpoint::{AttemptEnd, Endpoint, EndpointUse, Standing};
+use crate::cluster::recovery::Triggers;
 use crate::decide::Decision;
-use crate::snapshot::{DeploymentIndex, STABLE, Service};
+use crate::meter::Retrying;
+use crate::quarantine::{Patient, Quarantine};
+use crate::snapshot::{Deployment, DeploymentIndex, STABLE, Service};
 
 /// The attempts of one request.
 #[derive(Debug)]
@@ -22,20 +35,74 @@ pub struct Attempts {
     endpoint: Option<EndpointUse>,
     retries: SmallVec<[Cause; 2]>,
     cause: Option<Cause>,
-    user_hash: Option<u64>,
+    user: Option<u64>,
+    /// Whether stable may take over. An override asks for the canary's own answer, whatever it is.
+    rescuable: bool,
+    /// Held while the request is in a retry.
+    retrying: Option<Retrying>,
+}
+
+/// What attempts are made on.
+#[derive(Clone, Copy, Debug)]
+pub struct Site<'a> {
+    /// The service that was asked for.
+    pub service: &'a Service,
+    /// Who is spared which canary.
+    pub quarantine: &'a Quarantine,
+    /// When it is.
+    pub now: Instant,
+}
+
+/// How an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No connection could be made: not one octet was sent.
+    Connect,
+    /// The upstream says that it has done nothing with the request (RFC 9113, section 8.7).
+    Refused,
+    /// A pooled connection turned out to be dead before an answer began. That an endpoint closes what rests does not
+    /// speak against it.
+    Stale,
+    /// The connection broke before an answer began.
+    Reset,
+    /// No answer began in time.
+    Timeout,
+    /// The answer has this status.
+    Status(u16),
+    /// The answer is gRPC's UNAVAILABLE and nothing else: by gRPC's own rules the call may be made again.
+    Unavailable,
+}
+
+/// What of the request could be sent again.
+#[derive(Clone, Copy, Debug)]
+pub struct Replay<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Whether all of its body can still be had.
+    pub whole: bool,
+}
+
+/// What comes after a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Retry,
+    Rescue,
+    End,
 }
 
 impl Attempts {
-    /// Before the first attempt. `user_hash` stands for the user in `Balance::HashUser`.
-    pub fn new(service: &Service, decision: &Decision, user_hash: Option<u64>) -> Self {
+    /// Before the first attempt. `user` stands for the user, where there is one.
+    pub fn new(service: &Service, decision: &Decision, user: Option<u64>) -> Self {
         Self {
             deployment: decision.assigned,
-            retries_left: service.upstream.retries,
+            retries_left: service.upstream.retries.attempts,
             tried: SmallVec::new(),
             endpoint: None,
             retries: SmallVec::new(),
             cause: None,
-            user_hash,
+            user,
+            rescuable: decision.reason.kind() != ReasonKind::Override,
+            retrying: None,
         }
     }
 
@@ -54,87 +121,252 @@ impl Attempts {
         &self.retries
     }
 
-    /// The address of the next attempt; it is counted in flight there until the next call or the drop. A canary
-    /// without a healthy endpoint is passed over for stable. `None`: nobody can be asked.
-    pub fn next(&mut self, service: &Service, random: u64, now: Instant) -> Option<SocketAddr> {
+    /// The address of the next attempt; it is counted in flight there until the attempt has ended. A canary that is
+    /// not to be asked is passed over for stable. An error says why nobody can be asked.
+    pub fn next(&mut self, site: &Site<'_>, random: u64) -> Result<SocketAddr, Cause> {
         self.endpoint = None;
         loop {
-            let cluster = &service.deployments[self.deployment].cluster;
-            let choice = Choice {
-                policy: &service.upstream,
-                tried: &self.tried,
-                random,
-                user_hash: self.user_hash,
-                now,
-            };
-            if let Ok(endpoint) = cluster.pick(&choice) {
-                let address = endpoint.address();
-                self.endpoint = Some(endpoint);
-                return Some(address);
+            match self.ask(site, random) {
+                Ok(endpoint) => {
+                    let address = endpoint.address();
+                    self.endpoint = Some(endpoint);
+                    return Ok(address);
+                }
+                Err(cause) if self.deployment != STABLE && self.rescuable => {
+                    self.move_to_stable(site.service, cause);
+                }
+                Err(cause) => return Err(cause),
             }
-            if self.deployment == STABLE {
-                return None;
-            }
-            self.rescue(service, Cause::Unhealthy);
         }
     }
 
-    /// Notes that no connection could be made, so that not one octet of the request was sent. Answers whether there
-    /// is to be another attempt: on another endpoint of the same deployment, else on stable.
-    pub fn connect_failed(&mut self, service: &Service, now: Instant) -> bool {
-        if let Some(endpoint) = self.endpoint.take() {
-            self.tried.push(endpoint.address());
-            endpoint.report(AttemptEnd::Failed(Cause::Connect), &service.upstream, now);
-        }
-        let canary = self.deployment != STABLE;
-        let cluster = &service.deployments[self.deployment].cluster;
-        let others = cluster.has_other(&self.tried, now);
-        // Asking the same address of a canary again would only keep its user waiting for stable.
-        if self.retries_left > 0 && (others || !canary) {
-            self.retry(Cause::Connect);
-            return true;
-        }
-        if canary && service.upstream.rescue_on_connect {
-            self.rescue(service, Cause::Connect);
-            return true;
-        }
-        self.cause.get_or_insert(Cause::Connect);
-        false
+    /// Whether a failure of this kind, now, would be rescued. A canary's user need not wait for it longer than
+    /// `rescue.after` then.
+    pub fn could_be_rescued(
+        &self,
+        failure: Failure,
+        replay: Replay<'_>,
+        service: &Service,
+    ) -> bool {
+        let policy = &service.upstream.rescue;
+        self.deployment != STABLE
+            && self.rescuable
+            && replay.whole
+            && failure.triggers(&policy.on)
+            && (failure.is_harmless() || policy.methods.contains(replay.method))
     }
 
-    /// Notes that a pooled connection turned out to be dead before an answer began; the request may be sent again on
-    /// a fresh one. Answers whether it is to be. That an endpoint closes what rests does not speak against it.
-    pub fn stale_connection(&mut self) -> bool {
-        let again = self.retries_left > 0;
-        if again {
-            self.retry(Cause::Reset);
+    /// Notes that the attempt failed before an answer began for the client. Answers whether there is to be another. A
+    /// status that nothing is done about is no failure: the attempt goes on.
+    pub fn failed(&mut self, failure: Failure, replay: Replay<'_>, site: &Site<'_>) -> bool {
+        let step = self.step(failure, replay, site);
+        if step == Step::End && failure.is_answer() {
+            return false;
         }
-        again
+        let cause = failure.cause();
+        let failures = self.leave(failure, site);
+        match step {
+            Step::Retry => {
+                self.retries_left = self.retries_left.saturating_sub(1);
+                self.retries.push(cause);
+            }
+            Step::Rescue => {
+                self.count_for_quarantine(failure, failures, site);
+                self.move_to_stable(site.service, cause);
+            }
+            Step::End => self.gave_up(cause),
+        }
+        step != Step::End
     }
 
     /// Tells the endpoint how the current attempt ended, and counts the request there no more. An attempt that has
     /// ended already, or never began, has nothing to tell.
-    pub fn ended(&mut self, end: AttemptEnd, service: &Service, now: Instant) {
+    pub fn ended(&mut self, end: AttemptEnd, site: &Site<'_>) {
         if let Some(endpoint) = self.endpoint.take() {
-            endpoint.report(end, &service.upstream, now);
+            endpoint.report(end, &site.service.upstream, site.now);
         }
     }
 
-    /// Notes why the last attempt failed, unless an earlier cause explains more.
-    pub fn failed(&mut self, cause: Cause) {
+    /// Notes why nobody answered, or why an answer broke, unless an earlier cause explains more.
+    pub fn gave_up(&mut self, cause: Cause) {
         self.cause.get_or_insert(cause);
     }
 
-    fn retry(&mut self, cause: Cause) {
-        self.retries_left -= 1;
-        self.retries.push(cause);
+    fn ask(&self, site: &Site<'_>, random: u64) -> Result<EndpointUse, Cause> {
+        let policy = &site.service.upstream;
+        let deployment = &site.service.deployments[self.deployment];
+        let is_canary = self.deployment != STABLE;
+        if is_canary {
+            // Read again before each attempt: a kill counts for requests that were decided on before it, too.
+            if let Some(withdrawal) = deployment.cluster.mark.get() {
+                return Err(withdrawal.cause());
+            }
+            if self.rescuable && self.quarantined(deployment, site) {
+                return Err(Cause::Quarantined);
+            }
+        }
+        let choice = Choice {
+            policy,
+            tried: &self.tried,
+            random,
+            user_hash: self.user,
+            now: site.now,
+        };
+        let endpoint = deployment
+            .cluster
+            .pick(&choice)
+            .map_err(|_| Cause::Unhealthy)?;
+        // Counted already, this request included: however many come at once, there are never more than that.
+        match policy.max_in_flight {
+            Some(most) if is_canary && deployment.cluster.in_flight() > most => {
+                Err(Cause::Overload)
+            }
+            _ => Ok(endpoint),
+        }
     }
 
-    fn rescue(&mut self, service: &Service, cause: Cause) {
+    fn quarantined(&self, deployment: &Deployment, site: &Site<'_>) -> bool {
+        self.user.is_some_and(|user| {
+            let patient = Patient::new(user, deployment.cluster.id);
+            site.quarantine.holds(patient, site.now).is_some()
+        })
+    }
+
+    /// What comes after a failure, and with a retry its place in the budget.
+    fn step(&mut self, failure: Failure, replay: Replay<'_>, site: &Site<'_>) -> Step {
+        if replay.whole && self.may_retry(failure, replay.method, site) {
+            return Step::Retry;
+        }
+        if self.could_be_rescued(failure, replay, site.service) {
+            return Step::Rescue;
+        }
+        Step::End
+    }
+
+    fn may_retry(&mut self, failure: Failure, method: &Method, site: &Site<'_>) -> bool {
+        let policy = &site.service.upstream.retries;
+        let allowed = failure == Failure::Stale || failure.triggers(&policy.on);
+        if self.retries_left == 0 || !allowed || !(failure.is_harmless() || method.is_safe()) {
+            return false;
+        }
+        if failure == Failure::Stale {
+            // A fresh connection to where it was meant to go. This makes no failing service's load any heavier.
+            return true;
+        }
+        // Asking the same address of a canary again would only keep its user waiting for stable.
+        let useful = self.deployment == STABLE || !self.rescuable || self.has_other(site);
+        useful && (self.retrying.is_some() || self.begin_retry(site.service))
+    }
+
+    /// Whether the deployment has another endpoint that may be asked.
+    fn has_other(&self, site: &Site<'_>) -> bool {
+        let current = self.endpoint.iter().map(EndpointUse::address);
+        let tried: SmallVec<[SocketAddr; 4]> = self.tried.iter().copied().chain(current).collect();
+        let cluster = &site.service.deployments[self.deployment].cluster;
+        cluster.has_other(&tried, site.now)
+    }
+
+    fn begin_retry(&mut self, service: &Service) -> bool {
+        let clusters = service.deployments.iter().map(|each| &each.cluster);
+        let active = clusters.map(|cluster| cluster.in_flight()).sum();
+        let allowed = service.upstream.retries.allowed(active);
+        self.retrying = Retrying::begin(&service.meter, allowed);
+        if self.retrying.is_none() {
+            service.meter.retries_refused.inc();
+        }
+        self.retrying.is_some()
+    }
+
+    /// Ends the attempt at its endpoint. How many attempts in a row have failed there by now.
+    fn leave(&mut self, failure: Failure, site: &Site<'_>) -> u32 {
+        let Some(endpoint) = self.endpoint.take() else {
+            return 0;
+        };
+        if failure == Failure::Stale {
+            return 0;
+        }
+        self.tried.push(endpoint.address());
+        endpoint.report(failure.end(), &site.service.upstream, site.now);
+        endpoint.failures_in_a_row()
+    }
+
+    fn move_to_stable(&mut self, service: &Service, cause: Cause) {
         self.deployment = STABLE;
         self.cause = Some(cause);
         self.tried.clear();
-        self.retries_left = service.upstream.retries;
+        self.retries_left = service.upstream.retries.attempts;
+        self.retrying = None;
+    }
+
+    /// Counts a rescue against the user, if it may be the user's own trouble: the canary did something with the
+    /// request, it has no endpoint that is known to be ill, and nobody else's requests are among the last failures in
+    /// a row at the endpoint. When all fare badly it is the canary that is ill, and its users come back with it.
+    fn count_for_quarantine(&self, failure: Failure, failures: u32, site: &Site<'_>) {
+        let own_trouble = matches!(
+            failure,
+            Failure::Reset | Failure::Timeout | Failure::Status(_)
+        );
+        let cluster = &site.service.deployments[self.deployment].cluster;
+        let policy = site.service.upstream.rescue.quarantine;
+        let (Some(policy), Some(user), true) = (policy, self.user, own_trouble) else {
+            return;
+        };
+        let is_well = |endpoint: &Arc<Endpoint>| {
+            let standing = endpoint.standing(site.now);
+            matches!(standing, Standing::Healthy | Standing::Warming(_))
+        };
+        if !cluster.endpoints().iter().all(is_well) {
+            return;
+        }
+        let patient = Patient::new(user, cluster.id);
+        let own = u32::from(site.quarantine.rescues(patient, site.now)) + 1;
+        if failures <= own {
+            site.quarantine.note(patient, policy, site.now);
+        }
+    }
+}
+
+impl Failure {
+    /// What records say.
+    pub fn cause(self) -> Cause {
+        match self {
+            Self::Connect => Cause::Connect,
+            Self::Refused | Self::Stale | Self::Reset => Cause::Reset,
+            Self::Timeout => Cause::Timeout,
+            Self::Status(_) | Self::Unavailable => Cause::Status,
+        }
+    }
+
+    /// Whether the upstream cannot have done, or says it has not done, anything that was asked for.
+    fn is_harmless(self) -> bool {
+        matches!(self, Self::Connect | Self::Refused | Self::Unavailable)
+    }
+
+    /// Whether there is an answer that could be passed on.
+    fn is_answer(self) -> bool {
+        matches!(self, Self::Status(_) | Self::Unavailable)
+    }
+
+    /// What the endpoint is told.
+    fn end(self) -> AttemptEnd {
+        match self {
+            Self::Status(status) => AttemptEnd::Answered(status),
+            // What gRPC says with it, HTTP says with this status.
+            Self::Unavailable => AttemptEnd::Answered(503),
+            other => AttemptEnd::Failed(other.cause()),
+        }
+    }
+
+    fn triggers(self, on: &Triggers) -> bool {
+        match self {
+            Self::Connect => on.connect,
+            // Nothing was done, as when there is no connection; and a stream was reset.
+            Self::Refused => on.connect || on.reset,
+            Self::Stale | Self::Reset => on.reset,
+            Self::Timeout => on.timeout,
+            Self::Status(status) => on.statuses.contains(status),
+            Self::Unavailable => on.statuses.contains(503),
+        }
     }
 }
 

@@ -1,6 +1,10 @@
 //! The words for what was assigned, what was served, and why they may differ.
 
+pub mod mark;
+
 use std::fmt;
+
+pub use mark::{Mark, Withdrawal};
 
 /// Why a user was assigned their deployment, without the particulars (which ring, which bucket).
 ///
@@ -95,11 +99,13 @@ pub enum Cause {
     Killed,
     /// The canary's lease ran out after the decision.
     LeaseOver,
+    /// Nobody served: the service is shut off for this user.
+    Shutoff,
 }
 
 impl Cause {
     /// Every cause, in index order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Connect,
         Self::Reset,
         Self::Timeout,
@@ -109,6 +115,7 @@ impl Cause {
         Self::Quarantined,
         Self::Killed,
         Self::LeaseOver,
+        Self::Shutoff,
     ];
 
     /// The name that logs, metrics and headers carry.
@@ -123,6 +130,7 @@ impl Cause {
             Self::Quarantined => "quarantined",
             Self::Killed => "killed",
             Self::LeaseOver => "lease_over",
+            Self::Shutoff => "shutoff",
         }
     }
 

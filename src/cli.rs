@@ -1,6 +1,7 @@
 //! Arguments to exit code.
 
 mod admin_client;
+mod canary;
 mod demo;
 mod explain;
 mod run;
@@ -44,6 +45,8 @@ enum Command {
     Check(CheckArgs),
     /// Show the decision for a user and every step to it
     Explain(explain::Args),
+    /// Kill a canary of a running gateway, or restore it
+    Canary(canary::Args),
     /// Print the JSON Schema of routes.yaml, for editors
     Schema,
     /// Print a shell's completions
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Check(args) => check_file(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Canary(args) => canary::run(&args),
         Command::Schema => schema::run(&mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => completions(shell),
     };

@@ -9,6 +9,7 @@ mod members;
 mod outlier;
 mod phase;
 pub mod policy;
+pub mod recovery;
 mod url;
 mod window;
 
@@ -20,6 +21,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
+use crate::canary::Mark;
 use endpoint::{EndpointUse, Standing};
 pub use members::{Members, Placement};
 pub use outlier::SLOW_START;
@@ -106,6 +108,8 @@ pub struct Cluster {
     pub service: Box<str>,
     /// The deployment that it is the upstream of.
     pub deployment: Box<str>,
+    /// Whether its canary is withdrawn.
+    pub mark: Mark,
     role: Role,
     /// What its endpoints know it by.
     itself: Weak<Self>,
@@ -141,6 +145,7 @@ impl Cluster {
             url,
             service: service.into(),
             deployment: deployment.into(),
+            mark: Mark::default(),
             role: Role::of(deployment),
             itself: itself.clone(),
             members: ArcSwap::default(),
@@ -204,6 +209,12 @@ impl Cluster {
         members
             .iter()
             .any(|e| !tried.contains(&e.address) && e.standing(now).is_usable())
+    }
+
+    /// Requests that are with it now.
+    pub fn in_flight(&self) -> u32 {
+        let members = self.members.load();
+        members.iter().map(|endpoint| endpoint.in_flight()).sum()
     }
 
     /// Chooses an endpoint, rather not one that was tried, and counts the request in flight there.

@@ -22,6 +22,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
+
 use crate::cluster::UpstreamUrl;
 use crate::cluster::policy::{UpstreamPolicy, UrlPolicy};
 use crate::digest::Digest;
@@ -36,7 +38,7 @@ use diagnostic::Diagnostic;
 use unleash::{Outages, UnleashConfig};
 
 /// A file, compiled: what the publisher makes snapshots from, and what the process is started with.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Config {
     /// `services`, in file order.
     pub services: Vec<ServiceConfig>,
@@ -79,6 +81,28 @@ pub struct ServiceConfig {
     pub canaries: Vec<Glob>,
     /// How its upstreams are spoken to.
     pub upstream: UpstreamPolicy,
+    /// `shutoff`.
+    pub shutoff: Option<ShutoffConfig>,
+}
+
+/// `shutoff` of a service: who the flag is on for is answered without it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShutoffConfig {
+    /// The flag's name.
+    pub flag: Arc<str>,
+    /// What is answered.
+    pub respond: ShutoffResponse,
+}
+
+/// What is answered in place of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShutoffResponse {
+    /// The status.
+    pub status: StatusCode,
+    /// When to come back, in whole seconds.
+    pub retry_after: Option<u64>,
+    /// The body, as text.
+    pub body: Box<str>,
 }
 
 /// What takes a restart to change.

@@ -86,6 +86,16 @@ fn walk<'a, T: Trace<'a>>(
 /// The decision of a flag that is on. Without an ID to choose a variant by, the user is on stable under this flag:
 /// a choice by chance would be another one with every request.
 fn by_flag(service: &Service, candidate: usize, evaluation: Evaluation) -> Decision {
+    if let Some(withdrawal) = service.candidates[candidate].withdrawn {
+        // Control arms as well: an experiment is over for all of its users at once. No later flag is asked.
+        return Decision {
+            assigned: STABLE,
+            candidate: Some(candidate),
+            variant: evaluation.variant,
+            reason: Reason::Plain(withdrawal.reason()),
+            randomised: evaluation.randomised,
+        };
+    }
     let reason = match (evaluation.ring, &service.candidates[candidate].flag.origin) {
         (Some(ring), Origin::Local) if !evaluation.missing_id => Reason::Ring(ring),
         (Some(strategy), Origin::Unleash(_)) if !evaluation.missing_id => {

@@ -9,12 +9,13 @@ use crate::context::{Context, Moment};
 use crate::decide::explain::Explanation;
 use crate::decide::{self, Decision};
 use crate::engine::bucket::murmur3_32;
+use crate::engine::trace::Silent;
 use crate::identity::Anonymous;
 use crate::request::RequestHead;
 use crate::request::hygiene;
 use crate::request::path::NormalPath;
 use crate::route::{Action, Forward, PathPattern, Redirect, Route, RouteIndex, ServiceIndex};
-use crate::snapshot::{Service, Snapshot};
+use crate::snapshot::{STABLE, Service, Snapshot};
 
 /// The seed that users are hashed with to share endpoints out: no flag's.
 const BALANCE_SEED: u32 = 0x5e71_6e00;
@@ -30,6 +31,8 @@ pub enum Dispatch {
     Client(Box<str>),
     /// It goes to a service.
     Forward(Plan),
+    /// It would go to a service that is shut off for this user.
+    ShutOff(Plan),
 }
 
 /// Why a request goes nowhere.
@@ -69,7 +72,7 @@ pub struct Plan {
     pub target: Option<String>,
     /// The random ID that this anonymous user was given just now.
     pub new_session: Option<String>,
-    /// What stands for the user where a service's endpoints are shared out among users.
+    /// What stands for the user where endpoints are shared out among users, and where a canary's rescues are counted.
     pub user_hash: Option<u64>,
 }
 
@@ -116,6 +119,10 @@ pub struct Explained<'a> {
     pub route: &'a Route,
     /// Every step to the decision, where the route leads to a service.
     pub decision: Option<Explanation<'a>>,
+    /// The flag that shuts the service off for the user.
+    pub shut_off_by: Option<&'a str>,
+    /// What stands for the user where rescues are counted.
+    pub user_hash: Option<u64>,
 }
 
 /// Explains what [`dispatch`] would decide for a user that is described rather than read from the request.
@@ -127,15 +134,28 @@ pub fn explain<'a>(
 ) -> Result<Explained<'a>, Refusal> {
     let (index, _) = match_route(snapshot, head)?;
     let route = &snapshot.routes[index];
-    let decision = match &route.action {
-        Action::Forward(forward) => Some(decide::explain(
-            &snapshot.services[forward.service],
-            context,
-            moment,
-        )),
-        Action::Redirect(_) | Action::Respond(_) => None,
+    let Action::Forward(forward) = &route.action else {
+        return Ok(Explained {
+            route,
+            decision: None,
+            shut_off_by: None,
+            user_hash: None,
+        });
     };
-    Ok(Explained { route, decision })
+    let service = &snapshot.services[forward.service];
+    Ok(Explained {
+        route,
+        decision: Some(decide::explain(service, context, moment)),
+        shut_off_by: shut_off_by(service, context, moment),
+        user_hash: user_hash(context),
+    })
+}
+
+/// The flag that shuts a service off for a user. Without a flag of its name, or with one that is off, nothing does.
+fn shut_off_by<'a>(service: &'a Service, context: &Context<'_>, moment: Moment) -> Option<&'a str> {
+    let flag = service.shutoff.as_ref()?.flag.as_deref()?;
+    let evaluation = flag.evaluate(context, moment, &mut Silent);
+    evaluation.on.then_some(&*flag.name)
 }
 
 impl Refusal {
@@ -221,22 +241,28 @@ fn plan(
     if let Some(id) = &new_session {
         context.session_id = Some(Cow::Owned(id.clone()));
     }
-    Dispatch::Forward(Plan {
+    let decision = decide::decide(service, &context, moment);
+    // Asked for by few requests: those that are shared out by user, and a canary's, whose rescues are counted by user.
+    let by_user = service.upstream.balance == Balance::HashUser || decision.assigned != STABLE;
+    let shut_off = shut_off_by(service, &context, moment).is_some();
+    let plan = Plan {
         route: index,
         service: forward.service,
-        user_hash: user_hash(service, &context),
-        decision: decide::decide(service, &context, moment),
+        user_hash: by_user.then(|| user_hash(&context)).flatten(),
+        decision,
         target: rewritten(&snapshot.routes[index], forward, head, path),
         new_session,
-    })
+    };
+    if shut_off {
+        Dispatch::ShutOff(plan)
+    } else {
+        Dispatch::Forward(plan)
+    }
 }
 
 /// The same on every gateway and after every restart. Salted, so that the users of a canary, who were chosen by the
 /// same kind of hash, do not all land on the same of its endpoints.
-fn user_hash(service: &Service, context: &Context<'_>) -> Option<u64> {
-    if service.upstream.balance != Balance::HashUser {
-        return None;
-    }
+fn user_hash(context: &Context<'_>) -> Option<u64> {
     let id = context
         .user_id
         .as_deref()

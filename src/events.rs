@@ -52,6 +52,17 @@ pub enum What {
         /// The source's name.
         source: Arc<str>,
     },
+    /// Somebody has killed a canary, or restored one.
+    Ordered {
+        /// The service's name.
+        service: Arc<str>,
+        /// The flag's.
+        flag: Arc<str>,
+        /// Whether no user is sent there now.
+        killed: bool,
+        /// Who: an address.
+        by: String,
+    },
     /// The process ends.
     Stopping,
 }

@@ -166,12 +166,16 @@ pub fn response_edits(
         Some(value) => Edit::Set(DECISION, value),
         None => Edit::Remove(DECISION),
     });
-    if let Some(id) = &plan.new_session
-        && let Ok(cookie) = HeaderValue::try_from(set_cookie(&snapshot.identity.cookie, id, https))
-    {
-        edits.push(Edit::Add(header::SET_COOKIE, cookie));
-    }
+    edits.extend(session_cookie(snapshot, plan, https));
     edits
+}
+
+/// Tells a new anonymous user their ID.
+pub fn session_cookie(snapshot: &Snapshot, plan: &Plan, https: bool) -> Option<Edit> {
+    let id = plan.new_session.as_ref()?;
+    let cookie = set_cookie(&snapshot.identity.cookie, id, https);
+    let cookie = HeaderValue::try_from(cookie).ok()?;
+    Some(Edit::Add(header::SET_COOKIE, cookie))
 }
 
 /// The decision as a structured field (RFC 9651): a dictionary with the service as its key.

@@ -20,8 +20,11 @@ use crate::health::{self, Bell};
 use crate::proxy::hooks::Proxy;
 use crate::proxy::listener;
 use crate::proxy::workers::{Gate, Workers};
+use crate::publisher::kills::KillSwitch;
 use crate::publisher::reload::{Compile, Parts, Reloader};
 use crate::publisher::{Publisher, PublisherHandle};
+use crate::quarantine::Quarantine;
+use crate::registry::Registry;
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::{Dns, DnsSetupError};
 use crate::source::Sources;
@@ -105,7 +108,7 @@ impl Gateway {
     /// Binds every socket first, then starts everything behind them.
     pub fn start(start: Start) -> Result<Self, StartError> {
         let started = Instant::now();
-        let (path, text, config) = (start.path, start.text, start.config);
+        let (path, text, config) = (start.path, start.text, Arc::new(start.config));
         let surroundings = Surroundings::new(start.embedding, &config)?;
         let process = config.process.clone();
         tracing::info!(
@@ -122,35 +125,26 @@ impl Gateway {
 
         let loaded = Loaded::read(&config);
         let meters = MeterRegistry::default();
-        let publisher = start_publisher(&config, &loaded, &meters)?;
-        let metrics = Metrics {
-            sources: Sources::telling(publisher.events()),
-            ..Metrics::new(meters, publisher.store().clone(), surroundings.access_log)
-        };
+        let publisher = surroundings.publisher(&config, &loaded, &meters, control.handle())?;
+        let kills = KillSwitch::new(surroundings.registry.clone(), publisher.clone());
+        let quarantine = Arc::new(Quarantine::new(started));
+        let metrics = surroundings.metrics(meters, &publisher);
         let flag_servers = follow_servers(&config, loaded, &publisher, &metrics);
-        let parts = Parts {
-            path: path.clone(),
-            compile: surroundings.compile,
-            publisher: publisher.clone(),
-            log: surroundings.log,
-            service_manager: surroundings.service_manager,
-            flag_servers,
-            source: metrics.sources.file().clone(),
-            counters: metrics.reloads.clone(),
-        };
+        let parts = surroundings.parts(&path, &publisher, &metrics, flag_servers);
         let reloader = Arc::new(Reloader::new(parts, &text, &config));
         let file = follow(&path, &text, &metrics, &reloader)?;
         let readiness = Arc::new(Readiness::default());
-        let listeners: Vec<_> = sockets
-            .iter()
-            .map(TcpListener::local_addr)
-            .collect::<Result<_, _>>()?;
-        let generation = publisher.generation();
-        let workers = start_workers(process.threads, sockets, &metrics, &generation)?;
-        let admin = serve_admin(admin_socket, &metrics, &reloader, &readiness, started)?;
-        for address in &listeners {
-            tracing::info!(kind = "listener", %address, "listening");
-        }
+        let listeners = addresses(&sockets)?;
+        let told = (&quarantine, &publisher.generation());
+        let workers = start_workers(process.threads, sockets, &metrics, told)?;
+        let shared = Shared {
+            metrics: &metrics,
+            reloader: &reloader,
+            kills,
+            quarantine,
+            readiness: &readiness,
+        };
+        let admin = serve_admin(admin_socket, shared, started)?;
         Ok(Self {
             workers,
             reloader,
@@ -239,10 +233,62 @@ struct Surroundings {
     log: Option<LogControl>,
     service_manager: Option<ServiceManager>,
     access_log: AccessLog,
+    registry: Registry,
     stop: Option<oneshot::Receiver<()>>,
 }
 
 impl Surroundings {
+    /// What publishes snapshots, and the health checks of what they point to.
+    fn publisher(
+        &self,
+        config: &Arc<Config>,
+        loaded: &Loaded,
+        meters: &MeterRegistry,
+        control: &Handle,
+    ) -> Result<PublisherHandle, StartError> {
+        let dns = Dns::new(std::env::var("SERIN_DNS").ok().as_deref())?;
+        let bell = Arc::new(Bell::default());
+        let clusters = ClusterDirectory::new(dns, control.clone()).ringing(bell.clone());
+        let publisher = Publisher::start(
+            config.clone(),
+            loaded.sets(),
+            clusters,
+            meters.clone(),
+            self.registry.clone(),
+            control,
+        );
+        health::start(publisher.store(), &publisher.generation(), bell, control);
+        Ok(publisher)
+    }
+
+    /// Figures, and sources whose trouble is told.
+    fn metrics(&self, meters: MeterRegistry, publisher: &PublisherHandle) -> Metrics {
+        Metrics {
+            sources: Sources::telling(publisher.events()),
+            ..Metrics::new(meters, publisher.store().clone(), self.access_log.clone())
+        }
+    }
+
+    /// What reloads take.
+    fn parts(
+        &self,
+        path: &Path,
+        publisher: &PublisherHandle,
+        metrics: &Metrics,
+        flag_servers: Arc<FlagServers>,
+    ) -> Parts {
+        Parts {
+            path: path.to_owned(),
+            compile: self.compile.clone(),
+            publisher: publisher.clone(),
+            log: self.log.clone(),
+            service_manager: self.service_manager,
+            flag_servers,
+            source: metrics.sources.file().clone(),
+            counters: metrics.reloads.clone(),
+        }
+    }
+
     fn new(embedding: Option<Embedding>, config: &Config) -> io::Result<Self> {
         Ok(match embedding {
             None => Self {
@@ -252,6 +298,7 @@ impl Surroundings {
                 }),
                 service_manager: ServiceManager::of_this_process(),
                 access_log: AccessLog::start(io::stdout())?,
+                registry: Registry::open(&config.process.state_dir),
                 stop: None,
             },
             Some(Embedding { compile, stop }) => Self {
@@ -259,6 +306,7 @@ impl Surroundings {
                 service_manager: None,
                 compile,
                 access_log: AccessLog::start(io::sink())?,
+                registry: Registry::in_memory(),
                 stop: Some(stop),
             },
         })
@@ -277,6 +325,18 @@ fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     listener::bind(address).map_err(|cause| StartError::Bind { address, cause })
 }
 
+/// Where sockets are bound, told in the log: the configuration may have left the port open.
+fn addresses(sockets: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
+    let addresses: Vec<_> = sockets
+        .iter()
+        .map(TcpListener::local_addr)
+        .collect::<Result<_, _>>()?;
+    for address in &addresses {
+        tracing::info!(kind = "listener", %address, "listening");
+    }
+    Ok(addresses)
+}
+
 /// One worker a core, unless told otherwise.
 fn worker_count(threads: usize) -> usize {
     match threads {
@@ -289,7 +349,7 @@ fn start_workers(
     threads: usize,
     sockets: Vec<TcpListener>,
     metrics: &Metrics,
-    generation: &watch::Receiver<u64>,
+    (quarantine, generation): (&Arc<Quarantine>, &watch::Receiver<u64>),
 ) -> io::Result<Workers> {
     let gate = Gate {
         store: metrics.store.clone(),
@@ -302,6 +362,7 @@ fn start_workers(
         client_api: metrics.client_api.clone(),
         generation: generation.clone(),
         closing,
+        quarantine: quarantine.clone(),
     })
 }
 
@@ -316,23 +377,6 @@ fn follow(
     let reloader = reloader.clone();
     tokio::spawn(async move { reloader.follow(inbox).await });
     Ok(file)
-}
-
-/// Makes the first snapshot, with the flags that are stored, and on the runtime that this is called on all the others.
-fn start_publisher(
-    config: &Config,
-    loaded: &Loaded,
-    meters: &MeterRegistry,
-) -> Result<PublisherHandle, StartError> {
-    let control = Handle::current();
-    let dns = Dns::new(std::env::var("SERIN_DNS").ok().as_deref())?;
-    let bell = Arc::new(Bell::default());
-    let clusters = ClusterDirectory::new(dns, control.clone()).ringing(bell.clone());
-    let stored = loaded.sets();
-    let meters = meters.clone();
-    let publisher = Publisher::start(config, stored, clusters, meters, &control);
-    health::start(publisher.store(), &publisher.generation(), bell, &control);
-    Ok(publisher)
 }
 
 /// Follows the configuration's flag servers on the runtime that this is called on.
@@ -352,21 +396,26 @@ fn follow_servers(
     Arc::new(FlagServers::start(parts, config, loaded))
 }
 
-fn serve_admin(
-    socket: TcpListener,
-    metrics: &Metrics,
-    reloader: &Arc<Reloader>,
-    readiness: &Arc<Readiness>,
-    started: Instant,
-) -> io::Result<Admin> {
+/// What the admin API shares with the rest.
+struct Shared<'a> {
+    metrics: &'a Metrics,
+    reloader: &'a Arc<Reloader>,
+    kills: KillSwitch,
+    quarantine: Arc<Quarantine>,
+    readiness: &'a Arc<Readiness>,
+}
+
+fn serve_admin(socket: TcpListener, shared: Shared<'_>, started: Instant) -> io::Result<Admin> {
     let listener = tokio::net::TcpListener::from_std(socket)?;
     let address = listener.local_addr()?;
     let state = AdminState {
-        metrics: metrics.clone(),
-        events: reloader.publisher().events().clone(),
-        reloader: reloader.clone(),
+        metrics: shared.metrics.clone(),
+        events: shared.reloader.publisher().events().clone(),
+        reloader: shared.reloader.clone(),
+        kills: shared.kills,
+        quarantine: shared.quarantine,
         check: Arc::new(|text| config::compile(text, &NoEnvironment, Mode::Check, clock::now())),
-        readiness: readiness.clone(),
+        readiness: shared.readiness.clone(),
         started,
         address,
     };

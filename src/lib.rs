@@ -5,12 +5,12 @@
 //! * F6 `cli`, [`demo`], [`gateway`]: arguments to exit code; everything in one command to try; the composition root.
 //! * F5 [`admin`]: HTTP API, probes and metrics; views of the floors below.
 //! * F4 [`proxy`]: the pingora adapter; its hooks only adapt, they decide nothing.
-//! * F3 [`clock`], [`events`], [`source`], [`resolver`], [`publisher`], [`health`], [`telemetry`], [`client_api`]: files, DNS, health checks, the
-//!   one writer of snapshots, what is told.
+//! * F3 [`clock`], [`events`], [`source`], [`resolver`], [`publisher`], [`registry`], [`health`], [`telemetry`], [`client_api`]: files,
+//!   DNS, health checks, kills, the one writer of snapshots, what is told, what clients ask.
 //! * F2 [`snapshot`], [`attempts`], [`decide`], [`dispatch`], [`forward`], [`record`]: one immutable whole, and the pure functions over it.
 //! * F1 [`engine`], [`config`]: untrusted documents, checked and compiled.
 //! * F0 [`canary`], [`cluster`], [`context`], [`digest`],
-//!   [`edit`], [`flag`], [`identity`], [`meter`], [`request`], [`route`]:
+//!   [`edit`], [`flag`], [`identity`], [`meter`], [`quarantine`], [`request`], [`route`]:
 //!   vocabulary and pure matching.
 
 pub mod canary;
@@ -21,6 +21,7 @@ pub mod edit;
 pub mod flag;
 pub mod identity;
 pub mod meter;
+pub mod quarantine;
 pub mod request;
 pub mod route;
 
@@ -39,6 +40,7 @@ pub mod clock;
 pub mod events;
 pub mod health;
 pub mod publisher;
+pub mod registry;
 pub mod resolver;
 pub mod source;
 pub mod telemetry;

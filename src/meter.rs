@@ -3,7 +3,7 @@
 //! Nothing here is looked up, formatted or allocated when a request is counted; `telemetry` walks the meters
 //! when somebody asks for the figures.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -123,6 +123,8 @@ pub struct DeploymentMeter {
     pub upstream: Histogram,
     /// Requests that stable served in its place, by [`Cause::index`].
     pub rescues: [Counter; Cause::ALL.len()],
+    /// Answers of it that had begun and broke.
+    pub broken: Counter,
 }
 
 /// Decisions for one variant of one flag (or for none), by [`ReasonKind::index`].
@@ -135,6 +137,30 @@ pub struct ServiceMeter {
     pub decisions: DecisionMeter,
     /// Further attempts on the same deployment, by [`Cause::index`].
     pub retries: [Counter; Cause::ALL.len()],
+    /// Retries that the budget did not allow.
+    pub retries_refused: Counter,
+    /// Retries that are under way.
+    retrying: AtomicU32,
+}
+
+/// A retry that is under way, until dropped.
+#[derive(Debug)]
+pub struct Retrying(Arc<ServiceMeter>);
+
+impl Retrying {
+    /// Begins one more, unless as many as `allowed` are under way.
+    pub fn begin(meter: &Arc<ServiceMeter>, allowed: u32) -> Option<Self> {
+        // Taken at once by whoever comes out of it, so that the bound is never exceeded.
+        let retry = Self(meter.clone());
+        let before = meter.retrying.fetch_add(1, Ordering::Relaxed);
+        (before < allowed).then_some(retry)
+    }
+}
+
+impl Drop for Retrying {
+    fn drop(&mut self) {
+        self.0.retrying.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Where meters come from when a snapshot is assembled: the same names get the same meter, whatever the snapshot.

@@ -16,6 +16,8 @@ pub mod listener;
 mod outcome;
 mod outgoing;
 mod peer;
+mod recovery;
 mod refusal;
 mod reply;
+mod shutoff;
 pub mod workers;

@@ -1,5 +1,6 @@
 //! The only writer of snapshots: everybody else sends it an update.
 
+pub mod kills;
 pub mod reload;
 mod sources;
 mod workshop;
@@ -15,6 +16,7 @@ use crate::config::Config;
 use crate::digest::Digest;
 use crate::engine::unleash::FeatureSet;
 use crate::events::Events;
+use crate::registry::Registry;
 use crate::resolver::ClusterDirectory;
 use crate::snapshot::changes::Changes;
 use crate::snapshot::store::SnapshotStore;
@@ -33,6 +35,8 @@ pub enum Update {
     Config(Box<Config>, oneshot::Sender<Published>),
     /// What a flag server says now.
     Flags(FlagUpdate, oneshot::Sender<Published>),
+    /// What the registry says is withdrawn has changed.
+    Withdrawn(oneshot::Sender<Published>),
 }
 
 /// What a flag server says now.
@@ -82,14 +86,15 @@ impl Publisher {
     /// Makes the first snapshot, with the flags that were `stored` by source, and then by a task on the runtime
     /// `control` all the others.
     pub fn start(
-        first: &Config,
+        first: Arc<Config>,
         stored: Vec<(Arc<str>, FeatureSet)>,
         clusters: ClusterDirectory,
         meters: MeterRegistry,
+        registry: Registry,
         control: &Handle,
     ) -> PublisherHandle {
         let events = Events::default();
-        let workshop = Workshop::open(first.clone(), stored, clusters, meters, events.clone());
+        let workshop = Workshop::open(first, stored, clusters, meters, registry, events.clone());
         PublisherHandle {
             store: workshop.store().clone(),
             generation: workshop.generation(),
@@ -162,6 +167,11 @@ impl PublisherHandle {
         let source = source.clone();
         let update = FlagUpdate { source, set, held };
         self.send(|done| Update::Flags(update, done)).await
+    }
+
+    /// Publishes what the registry says is withdrawn, and returns when requests are decided on it.
+    pub async fn withdraw(&self) -> Result<Published, Stopped> {
+        self.send(Update::Withdrawn).await
     }
 
     async fn send(

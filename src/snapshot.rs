@@ -8,14 +8,16 @@ pub mod offline;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod store;
+pub mod withdrawn;
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::canary::Withdrawal;
 use crate::cluster::policy::UpstreamPolicy;
 use crate::cluster::{Cluster, UpstreamUrl};
 use crate::config::client_api::ClientApiConfig;
-use crate::config::{Logging, Traffic};
+use crate::config::{Logging, ShutoffResponse, Traffic};
 use crate::decide::{Decision, VariantRef};
 use crate::digest::Digest;
 use crate::engine::Flag;
@@ -82,6 +84,8 @@ pub struct Service {
     pub awaits_flags: bool,
     /// Whether an anonymous user's session ID could ever be hashed here.
     pub uses_session: bool,
+    /// The flag that cuts users off from it.
+    pub shutoff: Option<Shutoff>,
     /// How its upstreams are spoken to.
     pub upstream: UpstreamPolicy,
     /// Its figures.
@@ -116,12 +120,23 @@ pub struct Candidate {
     pub flag: Arc<Flag>,
     /// Its deployments.
     pub deployments: Range<DeploymentIndex>,
+    /// Why its canaries get no users, whatever it says.
+    pub withdrawn: Option<Withdrawal>,
     /// Where a user goes who is on without a variant.
     pub plain: Target,
     /// Where a user goes by variant: the flag's own, in their order.
     pub variants: Vec<Target>,
     /// The same for rings with variants of their own, by ring.
     pub ring_variants: Vec<Vec<Target>>,
+}
+
+/// A service's shutoff: users whom the flag is on for are answered without it.
+#[derive(Clone, Debug)]
+pub struct Shutoff {
+    /// The flag; `None`: there is no flag of that name now, and so nobody is cut off.
+    pub flag: Option<Arc<Flag>>,
+    /// What they are answered.
+    pub respond: ShutoffResponse,
 }
 
 /// Where a variant leads, and what counts its decisions.

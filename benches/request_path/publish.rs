@@ -7,6 +7,7 @@ use criterion::{BatchSize, Criterion};
 use serde_json::json;
 use serin::engine::unleash::FeatureSet;
 use serin::publisher::Publisher;
+use serin::registry::Registry;
 use serin::resolver::ClusterDirectory;
 use serin::resolver::dns::Dns;
 use serin::telemetry::metrics::MeterRegistry;
@@ -35,7 +36,15 @@ pub(crate) fn group() {
         let clusters = ClusterDirectory::new(dns, runtime.handle().clone());
         let stored = vec![(source.clone(), sets[0].clone())];
         let meters = MeterRegistry::default();
-        Publisher::start(&config, stored, clusters, meters, runtime.handle())
+        let registry = Registry::in_memory();
+        Publisher::start(
+            Arc::new(config),
+            stored,
+            clusters,
+            meters,
+            registry,
+            runtime.handle(),
+        )
     };
     let mut turn = sets.iter().cycle().skip(1);
     criterion.bench_function("publish/one changed flag of 10,000", |bencher| {

@@ -1,10 +1,11 @@
 //! The connections of the admin listener: few, and none for those who say nothing.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::serve::Listener;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -31,6 +32,10 @@ impl Default for Limits {
     }
 }
 
+/// Where a request came from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller(pub(super) IpAddr);
+
 /// Serves a bound listener until `stopped` comes true and the requests that are running have ended.
 pub(super) async fn serve(
     mut listener: TcpListener,
@@ -47,8 +52,9 @@ pub(super) async fn serve(
         // The semaphore is never closed.
         while let Ok(place) = places.clone().acquire_owned().await {
             // In axum's words: it waits when there are no sockets left, and goes on.
-            let (socket, _) = Listener::accept(&mut listener).await;
-            let service = TowerToHyperService::new(router.clone());
+            let (socket, peer) = Listener::accept(&mut listener).await;
+            let router = router.clone().layer(Extension(Caller(peer.ip())));
+            let service = TowerToHyperService::new(router);
             let connection = running.watch(http.serve_connection(TokioIo::new(socket), service));
             tokio::spawn(async move {
                 if let Err(error) = connection.await {

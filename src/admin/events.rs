@@ -107,6 +107,18 @@ fn described(event: &Event) -> (&'static str, Value) {
                 json!({ "at": at, "source": &**source, "state": "recovered", "error": null });
             ("source", data)
         }
+        What::Ordered {
+            service,
+            flag,
+            killed,
+            by,
+        } => {
+            let state = if *killed { "killed" } else { "restored" };
+            let (service, flag) = (&**service, &**flag);
+            let data =
+                json!({ "at": at, "service": service, "flag": flag, "state": state, "by": by });
+            ("canary", data)
+        }
         What::Stopping => ("stopping", json!({ "at": at })),
     }
 }

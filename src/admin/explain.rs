@@ -4,6 +4,7 @@ mod view;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Instant;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -20,7 +21,7 @@ use crate::context::Moment;
 use crate::dispatch;
 use crate::request::{HeaderList, RequestHead};
 use crate::snapshot::Snapshot;
-pub use view::ExplanationView;
+pub use view::{Circumstances, ExplanationView};
 
 /// A user and a request, described.
 #[derive(Debug, Deserialize)]
@@ -59,15 +60,25 @@ pub(super) async fn explain(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<ExplanationView>, Problem> {
     let asked: ExplainDocument = document(body)?;
+    let meets = Circumstances {
+        quarantine: &state.quarantine,
+        now: Instant::now(),
+    };
     asked
-        .explain(&state.metrics.store.load(), clock::now())
+        .explain(&state.metrics.store.load(), clock::now(), Some(meets))
         .map(Json)
         .map_err(|why| Problem::new(422, why))
 }
 
 impl ExplainDocument {
-    /// Explains what this snapshot decides; an error says why it cannot be asked that.
-    pub fn explain(&self, snapshot: &Snapshot, moment: Moment) -> Result<ExplanationView, String> {
+    /// Explains what this snapshot decides, and in a running gateway what would be served now; an error says why it
+    /// cannot be asked that.
+    pub fn explain(
+        &self,
+        snapshot: &Snapshot,
+        moment: Moment,
+        meets: Option<Circumstances<'_>>,
+    ) -> Result<ExplanationView, String> {
         let properties = texts(&self.properties)?;
         let remote = self
             .remote_address
@@ -99,7 +110,7 @@ impl ExplainDocument {
         };
         let explained = dispatch::explain(snapshot, &head, &context, moment)
             .map_err(|refusal| refusal.why.into_owned())?;
-        Ok(ExplanationView::new(snapshot, &explained))
+        Ok(ExplanationView::new(snapshot, &explained, meets))
     }
 }
 

@@ -1,5 +1,6 @@
 //! `GET /api/v1/openapi.json`: the API, described (OpenAPI 3.1).
 
+mod explain;
 mod service;
 
 use axum::Json;
@@ -65,7 +66,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/v1/events",
-        summary: "What happens, as it happens: connected, snapshot, held, source, lagged, stopping",
+        summary: "What happens, as it happens: connected, snapshot, held, source, canary, lagged, stopping",
         takes: None,
         gives: ("text/event-stream", "Text"),
         errors: &[],
@@ -85,6 +86,22 @@ const OPERATIONS: &[Operation] = &[
         takes: None,
         gives: (JSON, "Service"),
         errors: &[404],
+    },
+    Operation {
+        method: "post",
+        path: "/api/v1/services/{service}/canaries/{name}/kill",
+        summary: "Send no user to a flag's canaries any more; the flag need not exist yet",
+        takes: None,
+        gives: (JSON, "Order"),
+        errors: &[404, 422, 503],
+    },
+    Operation {
+        method: "post",
+        path: "/api/v1/services/{service}/canaries/{name}/restore",
+        summary: "Take a kill back",
+        takes: None,
+        gives: (JSON, "Order"),
+        errors: &[404, 422, 503],
     },
     Operation {
         method: "post",
@@ -218,6 +235,10 @@ fn maybe_text() -> Value {
     json!({ "type": ["string", "null"] })
 }
 
+fn moment() -> Value {
+    json!({ "type": "string", "format": "date-time" })
+}
+
 fn count() -> Value {
     json!({ "type": "integer", "minimum": 0 })
 }
@@ -252,8 +273,9 @@ fn schemas() -> Value {
         "Status": status(),
         "Services": object(&[("generation", count()), ("services", list(&reference("Service")))]),
         "Service": service::service(),
-        "Request": request(),
-        "Explanation": explanation(),
+        "Order": order(),
+        "Request": explain::request(),
+        "Explanation": explain::explanation(),
         "Step": object(&[
             ("condition", text()),
             ("held", truth()),
@@ -292,7 +314,7 @@ fn status() -> Value {
         ("held?", list(&text())),
     ]);
     let last_reload = object(&[
-        ("at", json!({ "type": "string", "format": "date-time" })),
+        ("at", moment()),
         (
             "cause",
             json!({ "enum": ["start", "changed", "signal", "api"] }),
@@ -315,74 +337,17 @@ fn status() -> Value {
     ])
 }
 
-fn request() -> Value {
-    let texts = || json!({ "type": "object", "additionalProperties": { "type": "string" } });
-    let scalars = json!({
-        "type": "object",
-        "additionalProperties": { "type": ["string", "number", "boolean"] },
-    });
-    let mut request = object(&[
-        ("user_id?", maybe_text()),
-        ("session_id?", maybe_text()),
-        ("host?", text()),
-        ("path?", json!({ "type": "string", "default": "/" })),
-        ("query?", maybe_text()),
-        ("method?", json!({ "type": "string", "default": "GET" })),
-        ("headers?", texts()),
-        ("remote_address?", maybe_text()),
-        ("properties?", scalars),
-    ]);
-    request["additionalProperties"] = json!(false);
-    request
-}
-
-fn explanation() -> Value {
-    let rollout = object(&[
-        ("share", text()),
-        ("group", text()),
-        ("id", maybe_text()),
-        ("position", maybe_text()),
-    ]);
-    let verdicts = json!(["unmet", "nobody", "no_id", "missed", "hit", "everybody"]);
-    let ring = object(&[
-        ("ring", text()),
-        ("purpose", json!({ "enum": ["decide", "compare"] })),
-        ("held", truth()),
-        ("verdict", json!({ "enum": verdicts })),
-        ("rollout", rollout),
-        ("condition?", reference("Step")),
-    ]);
-    let flag = object(&[
-        ("flag", text()),
-        ("source", text()),
-        ("enabled", truth()),
-        ("on", truth()),
-        ("variant", maybe_text()),
-        ("rings", list(&ring)),
-    ]);
-    let decision = object(&[
-        ("service", text()),
-        ("assigned", text()),
-        ("flag", maybe_text()),
-        ("variant", maybe_text()),
-        ("reason", text()),
-        ("ring", maybe_text()),
-        ("randomised", truth()),
-        ("flags", list(&flag)),
-        (
-            "preempted",
-            list(&object(&[("flag", text()), ("deployment", text())])),
-        ),
-        ("text", text()),
-    ]);
+fn order() -> Value {
     object(&[
+        ("service", text()),
+        ("flag", text()),
+        ("killed", truth()),
+        ("since", maybe_text()),
+        ("by", maybe_text()),
+        ("changed", truth()),
+        ("canaries", count()),
+        ("stored", truth()),
+        ("scope", text()),
         ("generation", count()),
-        ("digest", text()),
-        ("route", text()),
-        (
-            "action",
-            json!({ "enum": ["forward", "redirect", "respond"] }),
-        ),
-        ("decision?", decision),
     ])
 }

@@ -9,9 +9,11 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 
 use super::Shared;
+use super::kills::KillView;
 use super::problem::Problem;
 use crate::cluster::UpstreamUrl;
 use crate::meter::{CodeCounters, DeploymentMeter, Histogram};
+use crate::registry::Registry;
 use crate::snapshot::{Candidate, Deployment, DeploymentIndex, STABLE, Service, Target};
 use endpoints::EndpointView;
 
@@ -27,6 +29,8 @@ pub(super) struct ServicesView {
 pub(super) struct ServiceView {
     name: String,
     deployments: Vec<DeploymentView>,
+    /// The kills that are in force, whether there is such a flag or not.
+    kills: Vec<KillView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -38,6 +42,8 @@ struct DeploymentView {
     assigned_by: Vec<AssignmentView>,
     endpoints: Vec<EndpointView>,
     healthy: bool,
+    /// Why it gets no users, whatever its flag says.
+    withdrawn: Option<&'static str>,
     requests: RequestsView,
 }
 
@@ -74,7 +80,11 @@ pub(super) async fn services(State(state): Shared) -> Json<ServicesView> {
     let snapshot = state.metrics.store.load();
     Json(ServicesView {
         generation: snapshot.generation,
-        services: snapshot.services.iter().map(ServiceView::from).collect(),
+        services: snapshot
+            .services
+            .iter()
+            .map(|service| ServiceView::new(service, state.kills.registry()))
+            .collect(),
     })
 }
 
@@ -85,18 +95,23 @@ pub(super) async fn service(
 ) -> Result<Json<ServiceView>, Problem> {
     let snapshot = state.metrics.store.load();
     match snapshot.service(&name) {
-        Some((_, service)) => Ok(Json(service.into())),
+        Some((_, service)) => Ok(Json(ServiceView::new(service, state.kills.registry()))),
         None => Err(Problem::new(404, format!("there is no service {name:?}"))),
     }
 }
 
-impl From<&Service> for ServiceView {
-    fn from(service: &Service) -> Self {
+impl ServiceView {
+    fn new(service: &Service, registry: &Registry) -> Self {
         let deployments = service.deployments.iter().enumerate();
         Self {
             name: service.name.to_string(),
             deployments: deployments
                 .map(|(index, deployment)| DeploymentView::new(service, index, deployment))
+                .collect(),
+            kills: registry
+                .of_service(&service.name)
+                .into_iter()
+                .map(KillView::from)
                 .collect(),
         }
     }
@@ -116,6 +131,11 @@ impl DeploymentView {
                 .flat_map(|candidate| assignments(candidate, index))
                 .collect(),
             healthy: deployment.cluster.usable(now) > 0,
+            withdrawn: deployment
+                .cluster
+                .mark
+                .get()
+                .map(|withdrawal| withdrawal.reason().as_str()),
             endpoints: endpoints
                 .iter()
                 .map(|endpoint| EndpointView::new(endpoint, now))

@@ -72,7 +72,10 @@ impl StatusView {
                 .collect(),
             last_reload: ReloadView::from(&state.reloader.last()),
             restart_needed: state.reloader.restart_needed(),
-            warnings: warnings(&snapshot),
+            warnings: warnings(&snapshot)
+                .into_iter()
+                .chain(state.kills.registry().trouble())
+                .collect(),
         }
     }
 }

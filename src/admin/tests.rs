@@ -13,9 +13,12 @@ use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Severity, Span};
 use crate::engine::Flag;
 use crate::events::What;
+use crate::publisher::kills::KillSwitch;
 use crate::publisher::reload::{Parts, Reloader};
 use crate::publisher::tests::fixture::config;
 use crate::publisher::{Publisher, PublisherHandle};
+use crate::quarantine::Quarantine;
+use crate::registry::Registry;
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::Dns;
 use crate::source::unleash::FlagServers;
@@ -83,13 +86,15 @@ impl Admin {
         let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let dns = Dns::new(Some(&silent.local_addr().unwrap().to_string())).unwrap();
         let meters = MeterRegistry::default();
-        let first = config(stable, 1);
+        let registry = Registry::open(&directory.path().join("state"));
+        let first = Arc::new(config(stable, 1));
         let clusters = ClusterDirectory::new(dns, Handle::current());
         let publisher = Publisher::start(
-            &first,
+            first.clone(),
             Vec::new(),
             clusters,
             meters.clone(),
+            registry.clone(),
             &Handle::current(),
         );
         let metrics = Metrics::new(
@@ -114,6 +119,8 @@ impl Admin {
             metrics,
             events: publisher.events().clone(),
             reloader: Arc::new(Reloader::new(parts, "", &first)),
+            kills: KillSwitch::new(registry, publisher.clone()),
+            quarantine: Arc::new(Quarantine::new(Instant::now())),
             check: Arc::new(compile),
             readiness: readiness.clone(),
             started: Instant::now(),
@@ -423,7 +430,9 @@ async fn everything_in_the_document_is_there() {
     let admin = Admin::start().await;
     let document = admin.get("/api/v1/openapi.json").await.json();
     for (path, operations) in document["paths"].as_object().unwrap() {
-        let path = path.replace("{service}", "search");
+        let path = path
+            .replace("{service}", "search")
+            .replace("{name}", "search.ab");
         for (method, operation) in operations.as_object().unwrap() {
             // What never ends has a test of its own.
             if operation["responses"]["200"]["content"]["text/event-stream"].is_object() {
@@ -437,7 +446,10 @@ async fn everything_in_the_document_is_there() {
             // There is no flag server here to ask, which only somebody can say who looks for one.
             if path.starts_with("/api/v1/sources/") {
                 let detail = &answer.problem()["detail"];
-                assert_eq!(*detail, "there is no flag server called {name}", "{path}");
+                assert_eq!(
+                    *detail, "there is no flag server called search.ab",
+                    "{path}"
+                );
             } else {
                 assert_eq!(answer.status, 200, "{method} {path}");
             }

@@ -1,128 +1,434 @@
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::Attempts;
-use crate::canary::{Cause, ReasonKind};
+use http::Method;
+
+use super::{Attempts, Failure, Replay, Site};
+use crate::canary::{Cause, ReasonKind, Withdrawal};
+use crate::cluster::endpoint::AttemptEnd;
+use crate::cluster::recovery::{Statuses, Triggers};
 use crate::decide::{Decision, Reason};
+use crate::flag::Share;
 use crate::identity::Anonymous;
-use crate::snapshot::{Service, Snapshot, sample};
+use crate::quarantine::Quarantine;
+use crate::snapshot::{STABLE, Snapshot, sample};
 
 /// The position of `search.a`.
 const CANARY: usize = 1;
 
-fn decision(assigned: usize) -> Decision {
+/// A service, and what its requests meet.
+struct Scene {
+    snapshot: Snapshot,
+    quarantine: Quarantine,
+    now: Instant,
+}
+
+impl Scene {
+    /// Stable at port 9001, the canary at port 9002.
+    fn new() -> Self {
+        let now = Instant::now();
+        let mut snapshot = sample::snapshot(Anonymous::Stable);
+        // Nobody is ejected, however often they fail.
+        let outlier = &mut snapshot.services[0].upstream.outlier;
+        outlier.consecutive_failures = 0;
+        outlier.error_ratio = Share::NONE;
+        Self {
+            snapshot,
+            quarantine: Quarantine::new(now),
+            now,
+        }
+    }
+
+    fn site(&self) -> Site<'_> {
+        Site {
+            service: &self.snapshot.services[0],
+            quarantine: &self.quarantine,
+            now: self.now,
+        }
+    }
+
+    fn endpoints(&self, deployment: usize, ports: &[u16]) {
+        let addresses: Vec<SocketAddr> = ports
+            .iter()
+            .map(|&port| ([127, 0, 0, 1], port).into())
+            .collect();
+        let service = &self.snapshot.services[0];
+        service.deployments[deployment]
+            .cluster
+            .replace_endpoints(&addresses);
+    }
+
+    /// A request that is meant for a deployment, of a user.
+    fn request(&self, assigned: usize, user: u64) -> Attempts {
+        Attempts::new(
+            &self.snapshot.services[0],
+            &decision(assigned, ReasonKind::Default),
+            Some(user),
+        )
+    }
+
+    fn next(&self, attempts: &mut Attempts) -> Result<u16, Cause> {
+        let address = attempts.next(&self.site(), 0);
+        address.map(|address| address.port())
+    }
+
+    fn failed(&self, attempts: &mut Attempts, failure: Failure) -> bool {
+        attempts.failed(failure, replay(&Method::GET), &self.site())
+    }
+}
+
+fn decision(assigned: usize, reason: ReasonKind) -> Decision {
     Decision {
         assigned,
         candidate: None,
         variant: None,
-        reason: Reason::Plain(ReasonKind::Default),
+        reason: Reason::Plain(reason),
         randomised: false,
     }
 }
 
-fn addresses(snapshot: &Snapshot, deployment: usize, ports: &[u16]) {
-    let addresses: Vec<SocketAddr> = ports
-        .iter()
-        .map(|&port| ([127, 0, 0, 1], port).into())
-        .collect();
-    snapshot.services[0].deployments[deployment]
-        .cluster
-        .replace_endpoints(&addresses);
+fn replay(method: &Method) -> Replay<'_> {
+    Replay {
+        method,
+        whole: true,
+    }
 }
 
-fn next(attempts: &mut Attempts, service: &Service) -> Option<u16> {
-    attempts
-        .next(service, 0, Instant::now())
-        .map(|address| address.port())
+/// What becomes of a request whose first attempt fails: `retry`, `rescue` or `end`.
+fn after(scene: &Scene, deployment: usize, failure: Failure, replay: Replay<'_>) -> &'static str {
+    let mut attempts = scene.request(deployment, 7);
+    scene.next(&mut attempts).expect("an endpoint");
+    let again = attempts.failed(failure, replay, &scene.site());
+    match (again, attempts.deployment() == deployment) {
+        (true, true) => "retry",
+        (true, false) => "rescue",
+        (false, _) => "end",
+    }
+}
+
+#[test]
+fn how_far_a_request_came_decides_what_becomes_of_it() {
+    let scene = Scene::new();
+    let (get, post) = (Method::GET, Method::POST);
+    // A canary's GET, its POST, its GET whose body is gone; and stable's GET and POST.
+    for (failure, expected) in [
+        (
+            Failure::Connect,
+            ["rescue", "rescue", "end", "retry", "retry"],
+        ),
+        (
+            Failure::Refused,
+            ["rescue", "rescue", "end", "retry", "retry"],
+        ),
+        (
+            Failure::Unavailable,
+            ["rescue", "rescue", "end", "end", "end"],
+        ),
+        (Failure::Stale, ["retry", "end", "end", "retry", "end"]),
+        (Failure::Reset, ["rescue", "end", "end", "end", "end"]),
+        (Failure::Timeout, ["rescue", "end", "end", "end", "end"]),
+        (Failure::Status(500), ["rescue", "end", "end", "end", "end"]),
+        (Failure::Status(503), ["rescue", "end", "end", "end", "end"]),
+        (Failure::Status(429), ["end", "end", "end", "end", "end"]),
+    ] {
+        let gone = Replay {
+            method: &get,
+            whole: false,
+        };
+        let found = [
+            after(&scene, CANARY, failure, replay(&get)),
+            after(&scene, CANARY, failure, replay(&post)),
+            after(&scene, CANARY, failure, gone),
+            after(&scene, STABLE, failure, replay(&get)),
+            after(&scene, STABLE, failure, replay(&post)),
+        ];
+        assert_eq!(found, expected, "{failure:?}");
+    }
+}
+
+#[test]
+fn what_is_rescued_is_the_services_to_say() {
+    let mut scene = Scene::new();
+    let rescue = &mut scene.snapshot.services[0].upstream.rescue;
+    rescue.methods = vec![Method::PUT];
+    rescue.on = Triggers {
+        timeout: true,
+        ..Triggers::default()
+    };
+    rescue.on.statuses.insert(429);
+    let (get, put) = (Method::GET, Method::PUT);
+    for (failure, expected) in [
+        (Failure::Connect, ["end", "end"]),
+        (Failure::Reset, ["end", "end"]),
+        (Failure::Timeout, ["rescue", "end"]),
+        (Failure::Status(429), ["rescue", "end"]),
+        (Failure::Status(503), ["end", "end"]),
+        (Failure::Unavailable, ["end", "end"]),
+    ] {
+        // On connect there is a retry, which one endpoint of a canary has not.
+        let found = [&put, &get].map(|method| after(&scene, CANARY, failure, replay(method)));
+        assert_eq!(found, expected, "{failure:?}");
+    }
+    assert!(scene.request(CANARY, 7).could_be_rescued(
+        Failure::Timeout,
+        replay(&put),
+        scene.site().service
+    ));
+}
+
+#[test]
+fn safe_requests_are_retried_for_what_the_service_says() {
+    let mut scene = Scene::new();
+    let retries = &mut scene.snapshot.services[0].upstream.retries;
+    retries.on = Triggers {
+        reset: true,
+        timeout: true,
+        statuses: Statuses::server_errors(),
+        connect: false,
+    };
+    let (get, post) = (Method::GET, Method::POST);
+    for failure in [Failure::Reset, Failure::Timeout, Failure::Status(502)] {
+        assert_eq!(after(&scene, STABLE, failure, replay(&get)), "retry");
+        assert_eq!(after(&scene, STABLE, failure, replay(&post)), "end");
+        // It has one endpoint: the user need not wait for it again.
+        assert_eq!(after(&scene, CANARY, failure, replay(&get)), "rescue");
+    }
+    assert_eq!(after(&scene, STABLE, Failure::Connect, replay(&get)), "end");
+    scene.endpoints(CANARY, &[9002, 9012]);
+    let mut elsewhere = scene.request(CANARY, 8);
+    scene.next(&mut elsewhere).expect("an endpoint");
+    assert!(scene.failed(&mut elsewhere, Failure::Reset));
+    assert_eq!(elsewhere.deployment(), CANARY);
 }
 
 #[test]
 fn a_canary_that_cannot_be_reached_is_tried_elsewhere_then_rescued() {
-    let snapshot = sample::snapshot(Anonymous::Stable);
-    addresses(&snapshot, CANARY, &[9002, 9012]);
-    let service = &snapshot.services[0];
-    let mut attempts = Attempts::new(service, &decision(CANARY), None);
-    let first = next(&mut attempts, service).expect("an endpoint");
-    assert!(attempts.connect_failed(service, Instant::now()));
-    let second = next(&mut attempts, service).expect("the other endpoint");
+    let scene = Scene::new();
+    scene.endpoints(CANARY, &[9002, 9012]);
+    let mut attempts = scene.request(CANARY, 7);
+    let first = scene.next(&mut attempts).expect("an endpoint");
+    assert!(scene.failed(&mut attempts, Failure::Connect));
+    let second = scene.next(&mut attempts).expect("the other endpoint");
     assert_eq!(
         (first + second, attempts.deployment()),
         (9002 + 9012, CANARY)
     );
     assert_eq!(attempts.cause(), None, "still where it is meant to be");
-    assert!(attempts.connect_failed(service, Instant::now()));
-    assert_eq!(next(&mut attempts, service), Some(9001));
+    assert!(scene.failed(&mut attempts, Failure::Connect));
+    assert_eq!(scene.next(&mut attempts), Ok(9001));
     assert_eq!(
         (attempts.deployment(), attempts.cause()),
-        (0, Some(Cause::Connect))
+        (STABLE, Some(Cause::Connect))
     );
     assert_eq!(attempts.retries(), [Cause::Connect]);
     assert!(
-        attempts.connect_failed(service, Instant::now()),
+        scene.failed(&mut attempts, Failure::Connect),
         "stable has a retry of its own"
     );
-    assert_eq!(next(&mut attempts, service), Some(9001));
-    assert!(!attempts.connect_failed(service, Instant::now()));
+    assert_eq!(scene.next(&mut attempts), Ok(9001));
+    assert!(!scene.failed(&mut attempts, Failure::Connect));
 }
 
 #[test]
-fn a_canary_with_one_address_is_not_asked_twice() {
-    let snapshot = sample::snapshot(Anonymous::Stable);
-    let service = &snapshot.services[0];
-    let mut attempts = Attempts::new(service, &decision(CANARY), None);
-    assert_eq!(next(&mut attempts, service), Some(9002));
-    assert!(attempts.connect_failed(service, Instant::now()));
-    assert_eq!(next(&mut attempts, service), Some(9001));
-    assert!(attempts.retries().is_empty());
+fn a_status_that_nothing_is_done_about_is_an_answer() {
+    let scene = Scene::new();
+    let mut attempts = scene.request(STABLE, 7);
+    scene.next(&mut attempts).expect("an endpoint");
+    assert!(!scene.failed(&mut attempts, Failure::Status(500)));
+    assert_eq!(attempts.cause(), None);
+    let cluster = &scene.site().service.deployments[STABLE].cluster;
+    assert_eq!(cluster.in_flight(), 1, "the attempt goes on");
+    attempts.ended(AttemptEnd::Answered(500), &scene.site());
+    assert_eq!(cluster.in_flight(), 0);
+}
+
+#[test]
+fn the_first_cause_stays_when_stable_fails_too() {
+    let scene = Scene::new();
+    let mut attempts = scene.request(CANARY, 7);
+    scene.next(&mut attempts).expect("an endpoint");
+    assert!(scene.failed(&mut attempts, Failure::Status(500)));
+    scene.next(&mut attempts).expect("stable");
+    assert!(!scene.failed(&mut attempts, Failure::Reset));
+    assert_eq!(attempts.cause(), Some(Cause::Status));
 }
 
 #[test]
 fn a_canary_without_an_address_is_passed_over() {
-    let snapshot = sample::snapshot(Anonymous::Stable);
-    addresses(&snapshot, CANARY, &[]);
-    let service = &snapshot.services[0];
-    let mut attempts = Attempts::new(service, &decision(CANARY), None);
-    assert_eq!(next(&mut attempts, service), Some(9001));
+    let scene = Scene::new();
+    scene.endpoints(CANARY, &[]);
+    let mut attempts = scene.request(CANARY, 7);
+    assert_eq!(scene.next(&mut attempts), Ok(9001));
     assert_eq!(attempts.cause(), Some(Cause::Unhealthy));
 }
 
 #[test]
 fn stable_is_never_replaced_by_a_canary() {
-    let snapshot = sample::snapshot(Anonymous::Stable);
-    addresses(&snapshot, 0, &[]);
-    let service = &snapshot.services[0];
+    let scene = Scene::new();
+    scene.endpoints(STABLE, &[]);
+    let mut attempts = scene.request(STABLE, 7);
+    assert_eq!(scene.next(&mut attempts), Err(Cause::Unhealthy));
+}
+
+#[test]
+fn a_withdrawn_canary_gets_no_further_attempt() {
+    for (withdrawal, cause) in [
+        (Withdrawal::Killed, Cause::Killed),
+        (Withdrawal::LeaseOver, Cause::LeaseOver),
+    ] {
+        let scene = Scene::new();
+        scene.endpoints(CANARY, &[9002, 9012]);
+        let mut attempts = scene.request(CANARY, 7);
+        scene.next(&mut attempts).expect("an endpoint");
+        // The snapshot is pinned; the mark is not.
+        let service = scene.site().service;
+        service.deployments[CANARY]
+            .cluster
+            .mark
+            .set(Some(withdrawal));
+        assert!(scene.failed(&mut attempts, Failure::Connect));
+        assert_eq!(scene.next(&mut attempts), Ok(9001));
+        assert_eq!(attempts.cause(), Some(cause));
+    }
+}
+
+#[test]
+fn a_canary_has_no_more_requests_than_it_may() {
+    let mut scene = Scene::new();
+    scene.snapshot.services[0].upstream.max_in_flight = Some(2);
+    let mut running: Vec<Attempts> = (0..4).map(|user| scene.request(CANARY, user)).collect();
+    let ports: Vec<_> = running
+        .iter_mut()
+        .map(|attempts| scene.next(attempts))
+        .collect();
+    assert_eq!(ports, [Ok(9002), Ok(9002), Ok(9001), Ok(9001)]);
+    assert_eq!(running[2].cause(), Some(Cause::Overload));
+    running[0].ended(AttemptEnd::Answered(200), &scene.site());
+    assert_eq!(scene.next(&mut scene.request(CANARY, 9)), Ok(9002));
+    // Stable has no such bound.
+    let mut stable: Vec<Attempts> = (0..4).map(|user| scene.request(STABLE, user)).collect();
+    assert!(stable.iter_mut().all(|each| scene.next(each) == Ok(9001)));
+}
+
+#[test]
+fn an_override_gets_the_canary_whatever_it_does() {
+    let scene = Scene::new();
+    let overridden = || {
+        let decision = decision(CANARY, ReasonKind::Override);
+        Attempts::new(scene.site().service, &decision, Some(7))
+    };
+    for failure in [Failure::Reset, Failure::Timeout, Failure::Status(500)] {
+        let mut attempts = overridden();
+        scene.next(&mut attempts).expect("an endpoint");
+        assert!(!scene.failed(&mut attempts, failure), "{failure:?}");
+        assert_eq!(attempts.deployment(), CANARY);
+    }
+    scene.endpoints(CANARY, &[]);
+    assert_eq!(scene.next(&mut overridden()), Err(Cause::Unhealthy));
+}
+
+#[test]
+fn retries_stay_within_their_budget() {
+    let mut scene = Scene::new();
+    let share: Share = "10%".parse().expect("a share");
+    scene.snapshot.services[0].upstream.retries.budget = share;
+    let retry = |scene: &Scene| {
+        let mut attempts = scene.request(STABLE, 7);
+        scene.next(&mut attempts).expect("an endpoint");
+        let again = scene.failed(&mut attempts, Failure::Connect);
+        (again, attempts)
+    };
+    let held: Vec<_> = (0..5).map(|_| retry(&scene)).collect();
+    let allowed = held.iter().filter(|(again, _)| *again).count();
+    assert_eq!(allowed, 3, "three always may");
+    let refused = &scene.snapshot.services[0].meter.retries_refused;
+    assert_eq!(refused.get(), 2);
+    drop(held);
+    // With many requests a tenth of them may.
+    let mut running: Vec<Attempts> = (0..50).map(|user| scene.request(STABLE, user)).collect();
+    for attempts in &mut running {
+        scene.next(attempts).expect("an endpoint");
+    }
+    let held: Vec<_> = (0..9).map(|_| retry(&scene)).collect();
+    let allowed = held.iter().filter(|(again, _)| *again).count();
+    assert_eq!(allowed, 5);
+    // A rescue needs none.
     assert_eq!(
-        next(&mut Attempts::new(service, &decision(0), None), service),
-        None
+        after(&scene, CANARY, Failure::Reset, replay(&Method::GET)),
+        "rescue"
+    );
+}
+
+/// A rescue of a user after a failure. Where the user's next request goes, and why.
+fn rescued(scene: &Scene, user: u64, failure: Failure) -> (Result<u16, Cause>, Option<Cause>) {
+    let mut attempts = scene.request(CANARY, user);
+    if scene.next(&mut attempts) == Ok(9002) {
+        assert!(scene.failed(&mut attempts, failure));
+    }
+    let mut attempts = scene.request(CANARY, user);
+    (scene.next(&mut attempts), attempts.cause())
+}
+
+#[test]
+fn a_user_who_alone_fares_badly_is_spared_the_canary() {
+    let mut scene = Scene::new();
+    let on_canary = (Ok(9002), None);
+    let held = (Ok(9001), Some(Cause::Quarantined));
+    for _ in 0..2 {
+        assert_eq!(rescued(&scene, 1, Failure::Status(500)), on_canary);
+        // Others do well.
+        let mut other = scene.request(CANARY, 2);
+        scene.next(&mut other).expect("an endpoint");
+        other.ended(AttemptEnd::Answered(200), &scene.site());
+    }
+    assert_eq!(rescued(&scene, 1, Failure::Timeout), held);
+    assert_eq!(rescued(&scene, 2, Failure::Status(500)), on_canary);
+    scene.now += Duration::from_secs(600);
+    assert_eq!(
+        rescued(&scene, 1, Failure::Status(500)),
+        on_canary,
+        "it is over"
     );
 }
 
 #[test]
-fn without_rescue_the_canary_keeps_its_user() {
-    let mut snapshot = sample::snapshot(Anonymous::Stable);
-    snapshot.services[0].upstream.rescue_on_connect = false;
-    let service = &snapshot.services[0];
-    let mut attempts = Attempts::new(service, &decision(CANARY), None);
-    assert!(next(&mut attempts, service).is_some());
-    assert!(!attempts.connect_failed(service, Instant::now()));
-    assert_eq!(
-        (attempts.deployment(), attempts.cause()),
-        (CANARY, Some(Cause::Connect))
-    );
+fn an_ill_canary_sends_nobody_into_quarantine() {
+    let scene = Scene::new();
+    // Nobody gets through: it is not the users.
+    for _ in 0..2 {
+        for user in 1..4 {
+            let (next, _) = rescued(&scene, user, Failure::Status(500));
+            assert_eq!(next, Ok(9002));
+        }
+    }
+    for user in 1..4 {
+        assert_eq!(
+            rescued(&scene, user, Failure::Status(500)),
+            (Ok(9002), None)
+        );
+    }
+    // Where nothing was done with a request, it cannot have been the request.
+    let scene = Scene::new();
+    for _ in 0..4 {
+        for failure in [Failure::Connect, Failure::Refused] {
+            assert_eq!(rescued(&scene, 1, failure), (Ok(9002), None));
+        }
+    }
 }
 
 #[test]
 fn an_endpoint_is_in_flight_only_while_it_is_asked() {
-    let snapshot = sample::snapshot(Anonymous::Stable);
-    let service = &snapshot.services[0];
-    let in_flight =
-        |deployment: usize| service.deployments[deployment].cluster.endpoints()[0].in_flight();
-    let mut attempts = Attempts::new(service, &decision(CANARY), None);
-    next(&mut attempts, service);
-    assert_eq!((in_flight(CANARY), in_flight(0)), (1, 0));
-    attempts.connect_failed(service, Instant::now());
-    next(&mut attempts, service);
-    assert_eq!((in_flight(CANARY), in_flight(0)), (0, 1));
+    let scene = Scene::new();
+    let in_flight = |deployment: usize| {
+        let service = scene.site().service;
+        service.deployments[deployment].cluster.in_flight()
+    };
+    let mut attempts = scene.request(CANARY, 7);
+    scene.next(&mut attempts).expect("an endpoint");
+    assert_eq!((in_flight(CANARY), in_flight(STABLE)), (1, 0));
+    scene.failed(&mut attempts, Failure::Connect);
+    scene.next(&mut attempts).expect("an endpoint");
+    assert_eq!((in_flight(CANARY), in_flight(STABLE)), (0, 1));
     drop(attempts);
-    assert_eq!((in_flight(CANARY), in_flight(0)), (0, 0));
+    assert_eq!((in_flight(CANARY), in_flight(STABLE)), (0, 0));
 }

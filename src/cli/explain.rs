@@ -106,7 +106,7 @@ fn from_file(path: &Path, document: Value) -> anyhow::Result<Value> {
         })?;
     let snapshot = assemble(&config, 1, &mut Offline::default(), &mut Unread);
     let document: ExplainDocument = serde_json::from_value(document)?;
-    match document.explain(&snapshot, now) {
+    match document.explain(&snapshot, now, None) {
         Ok(explained) => Ok(serde_json::to_value(explained)?),
         Err(why) => bail!(why),
     }

@@ -112,7 +112,7 @@ fn is_withdrawn(snapshot: &Snapshot, flag: &Flag) -> bool {
         .iter()
         .flat_map(|service| &service.candidates);
     let mut of_flag = candidates.filter(|candidate| candidate.flag.name == flag.name);
-    of_flag.any(|candidate| candidate.flag.rings.len() == usize::MAX)
+    of_flag.any(|candidate| candidate.withdrawn.is_some())
 }
 
 fn switch_off(document: &mut Value, is_off: bool) {

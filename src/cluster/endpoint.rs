@@ -161,6 +161,11 @@ impl EndpointUse {
         self.endpoint.address
     }
 
+    /// How many attempts in a row have failed there, as far as is known.
+    pub fn failures_in_a_row(&self) -> u32 {
+        self.endpoint.outlier.failures_in_a_row()
+    }
+
     /// Tells how the attempt ended: once, and not at all where the client went away before that was known.
     pub fn report(&self, end: AttemptEnd, policy: &UpstreamPolicy, now: Instant) {
         let (endpoint, outlier) = (&self.endpoint, &self.endpoint.outlier);

@@ -111,6 +111,11 @@ impl Outlier {
                 .is_ok()
     }
 
+    /// How many attempts in a row have failed since anything about the endpoint changed.
+    pub(super) fn failures_in_a_row(&self) -> u32 {
+        self.consecutive.load(Ordering::Relaxed)
+    }
+
     /// Takes in how an attempt ended that began when `seen` stood. One that began before the last change says
     /// nothing about the time after it.
     pub(super) fn judge(

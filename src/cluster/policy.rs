@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::recovery::{RescuePolicy, RetryPolicy};
 use super::{Balance, UpstreamHost, UpstreamUrl};
 use crate::flag::Share;
 use crate::route::HostPattern;
@@ -18,10 +19,12 @@ pub struct UpstreamPolicy {
     pub response_timeout: Duration,
     /// A pooled connection's life.
     pub idle_timeout: Duration,
-    /// Further attempts on the same deployment when no connection could be made.
-    pub retries: u32,
-    /// Whether stable takes over when no connection to a canary can be made.
-    pub rescue_on_connect: bool,
+    /// Further attempts on the same deployment.
+    pub retries: RetryPolicy,
+    /// When stable takes over a canary's request.
+    pub rescue: RescuePolicy,
+    /// How many requests one canary may have at a time; the others are stable's.
+    pub max_in_flight: Option<u32>,
     /// Whether the client's `Host` is passed on; else the URL's.
     pub preserve_host: bool,
     /// When an endpoint is ejected.
@@ -113,8 +116,9 @@ impl Default for UpstreamPolicy {
             connect_timeout: Duration::from_secs(1),
             response_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(60),
-            retries: 1,
-            rescue_on_connect: true,
+            retries: RetryPolicy::default(),
+            rescue: RescuePolicy::default(),
+            max_in_flight: None,
             preserve_host: true,
             outlier: OutlierPolicy::default(),
             health: None,

@@ -6,7 +6,8 @@ use super::problems::Problems;
 use super::reader::Reader;
 use super::section::conditions::Audience;
 use super::section::{
-    canary_urls, client_api, flags, identity, logging, process, routes, services, traffic, unleash,
+    canary_urls, client_api, flags, identity, logging, process, recovery, routes, services,
+    traffic, unleash,
 };
 use super::{Config, Environment, Mode, fingerprint, interpolate, keys, structure, yaml};
 use crate::context::Moment;
@@ -59,6 +60,7 @@ fn compile_sections(reader: &mut Reader, root: &Node) -> Config {
     services::check_claims(reader, root, &services, &flags);
     let servers = unleash::compile(reader, root);
     let routes = routes::compile(reader, root);
+    recovery::check_time_left(reader, root, &services, &flags);
     Config {
         services,
         flags,

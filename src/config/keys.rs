@@ -67,6 +67,9 @@ pub enum Text {
     Url,
     /// One of some words.
     Word(&'static [Word]),
+    /// What lets a request be sent again: `connect`, `reset`, `timeout`, a status such as `503`, or a class such as
+    /// `5xx`.
+    Trigger,
 }
 
 /// One of the words that a value may be.
@@ -176,11 +179,6 @@ const fn later(name: &'static str) -> Key {
 
 const fn word(name: &'static str) -> Word {
     Word { name, due: true }
-}
-
-/// A word of the contract that is not supported yet.
-const fn later_word(name: &'static str) -> Word {
-    Word { name, due: false }
 }
 
 const NOTHING: Shape = Shape {

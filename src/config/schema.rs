@@ -102,6 +102,10 @@ fn single(text: Text) -> (Vec<&'static str>, Map<String, Value>) {
         Text::SizeOrNone => (vec!["string"], pattern("^([0-9]+([KMG]i)?B|none)$")),
         Text::Percentage => (vec!["string"], pattern(r"^[0-9]+(\.[0-9]+)? *%$")),
         Text::Url => (vec!["string"], pattern("^[hH]")),
+        Text::Trigger => (
+            vec!["string", "integer"],
+            pattern("^(connect|reset|timeout|[45](xx|[0-9][0-9]))$"),
+        ),
         Text::Word(words) => {
             let due: Vec<&str> = words
                 .iter()

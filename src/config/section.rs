@@ -9,6 +9,7 @@ pub mod headers;
 pub mod identity;
 pub mod logging;
 pub mod process;
+pub mod recovery;
 pub mod routes;
 pub mod services;
 pub mod traffic;

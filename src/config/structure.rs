@@ -55,6 +55,7 @@ fn expected(shape: &Shape) -> String {
         Text::Percentage => "a percentage",
         Text::Url => "a URL",
         Text::Word(_) => "a word",
+        Text::Trigger => "a cause or a status",
     });
     let list = shape.list.map(|_| "a list");
     let map = shape.map.as_ref().map(|_| "a map");

@@ -81,7 +81,7 @@ impl ClientConnection {
         store: &Arc<SnapshotStore>,
     ) -> ClientStream {
         let idle = store.peek().traffic.idle;
-        let wait = Wait::begin(socket.as_raw_fd(), Instant::now() + idle);
+        let wait = Wait::begin(socket.as_raw_fd(), Instant::now() + idle, None);
         let connection = Self {
             store: store.clone(),
             wait,

@@ -11,11 +11,12 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{Shutdown, shutdown};
+use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, getsockname, shutdown};
 use tokio::sync::Notify;
 
 use super::idle;
@@ -38,9 +39,20 @@ struct Waiting {
 
 struct Entry {
     socket: RawFd,
+    /// What the socket must still connect.
+    ends: Option<Ends>,
     /// When the time is over, and what of the socket is shut down then; `None`: there is no hurry.
     deadline: Option<(Instant, Shutdown)>,
     expired: bool,
+}
+
+/// The two addresses of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// Ours.
+    pub near: SocketAddr,
+    /// The other's.
+    pub far: SocketAddr,
 }
 
 /// Somebody who waits. Dropping it ends the wait, which must come before the socket's end. Must stay on its worker's
@@ -51,10 +63,12 @@ pub struct Wait {
 }
 
 impl Wait {
-    /// Begins to wait for what comes from a socket, until `deadline`.
-    pub fn begin(socket: RawFd, deadline: Instant) -> Self {
+    /// Begins to wait for what comes from a socket, until `deadline`. With its two addresses in `ends`, a socket may be
+    /// closed before the wait ends: its number is then nobody's, or another's, and left alone.
+    pub fn begin(socket: RawFd, deadline: Instant, ends: Option<Ends>) -> Self {
         let entry = Entry {
             socket,
+            ends,
             deadline: Some((deadline, Shutdown::Both)),
             expired: false,
         };
@@ -99,6 +113,28 @@ impl Wait {
     }
 }
 
+impl Entry {
+    /// Whether the socket is still the one that the wait began with: no two connect the same ends at a time.
+    fn is_open(&self) -> bool {
+        self.ends.is_none_or(|ends| {
+            let near = getsockname(self.socket).ok().and_then(inet);
+            let far = getpeername(self.socket).ok().and_then(inet);
+            near == Some(ends.near) && far == Some(ends.far)
+        })
+    }
+}
+
+fn inet(address: SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = address
+        .as_sockaddr_in()
+        .map(|v4| SocketAddr::V4((*v4).into()));
+    v4.or_else(|| {
+        address
+            .as_sockaddr_in6()
+            .map(|v6| SocketAddr::V6((*v6).into()))
+    })
+}
+
 impl Waiting {
     fn note(&mut self, deadline: Instant) {
         self.first = Some(self.first.map_or(deadline, |first| first.min(deadline)));
@@ -113,6 +149,9 @@ impl Waiting {
             match entry.deadline {
                 Some((deadline, part)) if deadline <= now => {
                     entry.deadline = None;
+                    if !entry.is_open() {
+                        continue;
+                    }
                     entry.expired = true;
                     // An error is a socket that its peer has already reset: then pingora's read has ended anyway.
                     let _ = shutdown(entry.socket, part);
@@ -191,8 +230,8 @@ mod tests {
         };
         let (mut late, done) = (connect(), connect());
         let (start, second) = (Instant::now(), Duration::from_secs(1));
-        let wait = Wait::begin(late.as_raw_fd(), start + second);
-        drop(Wait::begin(done.as_raw_fd(), start + second));
+        let wait = Wait::begin(late.as_raw_fd(), start + second, None);
+        drop(Wait::begin(done.as_raw_fd(), start + second, None));
         expire(start);
         assert!(!wait.is_expired());
         wait.postpone(start + 3 * second);
@@ -213,7 +252,7 @@ mod tests {
         let mut client = TcpStream::connect(address).expect("a connection");
         let (mut server, _) = listener.accept().expect("a connection");
         let (start, second) = (Instant::now(), Duration::from_secs(1));
-        let wait = Wait::begin(server.as_raw_fd(), start + second);
+        let wait = Wait::begin(server.as_raw_fd(), start + second, None);
         wait.pause();
         expire(start + 2 * second);
         assert!(!wait.is_expired());

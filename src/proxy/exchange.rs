@@ -7,9 +7,10 @@ use http::HeaderValue;
 
 use super::deadlines::Wait;
 use super::idle::Upstream;
-use crate::attempts::Attempts;
+use crate::attempts::{Attempts, Failure, Replay, Site};
 use crate::context::Moment;
 use crate::dispatch::Plan;
+use crate::quarantine::Quarantine;
 use crate::route::{Action, Forward, RouteIndex};
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::Gauge;
@@ -102,6 +103,21 @@ impl Exchange {
         }
     }
 
+    /// The request's attempts, with what they are made on; `None`: it goes to no service.
+    pub fn at<'a>(
+        &'a mut self,
+        quarantine: &'a Quarantine,
+        now: Instant,
+    ) -> Option<(&'a mut Attempts, Site<'a>)> {
+        let passage = self.passage.as_mut()?;
+        let site = Site {
+            service: &self.snapshot.services[passage.plan.service],
+            quarantine,
+            now,
+        };
+        Some((&mut passage.attempts, site))
+    }
+
     /// Notes that pingora has put the last attempt's connection into its pool, if it could.
     pub fn rest_upstream(&mut self, now: Instant) {
         let Some(passage) = self.passage.as_mut() else {
@@ -114,11 +130,11 @@ impl Exchange {
     }
 
     /// Notes that a part of the request's body has been read.
-    pub fn body_arrived(&mut self, now: Instant) {
+    pub fn body_arrived(&mut self, replay: Replay<'_>, now: Instant) {
         if let Some(passage) = self.passage.as_mut() {
             passage.arrived = now;
         }
-        let deadline = self.response_deadline();
+        let deadline = self.response_deadline(replay);
         let wait = self
             .passage
             .as_ref()
@@ -134,12 +150,24 @@ impl Exchange {
         Some(self.passage.as_ref()?.arrived + forward.timeout?)
     }
 
-    /// When the current attempt's response must have begun.
-    pub fn response_deadline(&self) -> Option<Instant> {
+    /// How long the current attempt may take to begin its answer. `rescue.after` is for requests that stable could
+    /// still take over: for the others it would only make a failure of a slow answer.
+    pub fn patience(&self, replay: Replay<'_>) -> Option<Duration> {
         let passage = self.passage.as_ref()?;
         let service = &self.snapshot.services[passage.plan.service];
+        let policy = &service.upstream;
+        let after = policy.rescue.after.filter(|_| {
+            let timeout = Failure::Timeout;
+            passage.attempts.could_be_rescued(timeout, replay, service)
+        });
+        Some(after.unwrap_or(policy.response_timeout))
+    }
+
+    /// When the current attempt's response must have begun.
+    pub fn response_deadline(&self, replay: Replay<'_>) -> Option<Instant> {
+        let passage = self.passage.as_ref()?;
         let from = passage.arrived.max(passage.attempt_started);
-        let of_attempt = from + service.upstream.response_timeout;
+        let of_attempt = from + self.patience(replay)?;
         Some(
             self.route_deadline()
                 .map_or(of_attempt, |of_route| of_route.min(of_attempt)),

@@ -32,6 +32,10 @@ const FIRST_READ: usize = 512;
 /// After how many malformed requests an HTTP/2 connection is closed.
 const MALFORMED_STREAMS: u32 = 32;
 
+/// How many attempts pingora may make for one request. What `retries` allows, for a canary and then for stable, is less,
+/// with connections that had rested too long besides.
+const MOST_ATTEMPTS: usize = 64;
+
 /// How long a new connection may take to its first request while the gateway drains: its client could not know.
 const FIRST_REQUEST: Duration = Duration::from_millis(500);
 
@@ -49,6 +53,7 @@ impl FrontDoor {
     pub fn new(hooks: Proxy) -> Self {
         let conf = ServerConf {
             threads: 1,
+            max_retries: MOST_ATTEMPTS,
             ..ServerConf::default()
         };
         let store = hooks.store.clone();

@@ -7,25 +7,27 @@ use std::time::Instant;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{Method, StatusCode};
+use http::StatusCode;
+use pingora::ErrorType;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, HttpPeer, Session};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext};
-use pingora::{ErrorSource, ErrorType};
 use rand::Rng as _;
 use tokio::sync::watch;
 
 use super::client::ClientConnection;
 use super::deadlines::Wait;
 use super::exchange::Exchange;
-use super::failure::{cause_of, explanation, status_of};
+use super::failure::{explanation, status_of};
 use super::http10;
 use super::idle::{self, Upstream};
 use super::intake::{bound, dispatched, fits, is_https};
 use super::outgoing;
-use super::peer::peer;
+use super::peer::{ends, is_http2, peer};
+use super::recovery::{self, is_interim};
 use super::reply;
+use crate::attempts::Site;
 use crate::canary::Cause;
 use crate::client_api::ClientApi;
 use crate::clock;
@@ -33,6 +35,7 @@ use crate::cluster::endpoint::AttemptEnd;
 use crate::dispatch::{Answer, Dispatch, Refusal};
 use crate::edit::HeaderSink;
 use crate::forward::{self, Served};
+use crate::quarantine::Quarantine;
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Gauge;
@@ -51,6 +54,8 @@ pub struct Proxy {
     pub generation: watch::Receiver<u64>,
     /// Turned to true: every response is its connection's last.
     pub closing: watch::Receiver<bool>,
+    /// Which users are spared which canary.
+    pub quarantine: Arc<Quarantine>,
 }
 
 #[async_trait]
@@ -87,6 +92,7 @@ impl ProxyHttp for Proxy {
             Dispatch::Client(rest) => {
                 Box::pin(async move { self.serve_client(session, exchange, &rest).await })
             }
+            Dispatch::ShutOff(plan) => Box::pin(self.shut_off(session, exchange, plan)),
         };
         answered.await.map(|()| true)
     }
@@ -108,14 +114,22 @@ impl ProxyHttp for Proxy {
         };
         let service = &snapshot.services[passage.plan.service];
         if time_left.is_some_and(|left| left.is_zero()) {
-            passage.attempts.failed(Cause::Timeout);
+            passage.attempts.gave_up(Cause::Timeout);
             return Error::e_explain(ErrorType::HTTPStatus(504), "the route's timeout is over");
         }
         let random = rand::rng().next_u64();
         let now = Instant::now();
-        let Some(address) = passage.attempts.next(service, random, now) else {
-            passage.attempts.failed(Cause::Unhealthy);
-            return Error::e_explain(ErrorType::HTTPStatus(503), "the service has no address yet");
+        let site = Site {
+            service,
+            quarantine: &self.quarantine,
+            now,
+        };
+        let address = match passage.attempts.next(&site, random) {
+            Ok(address) => address,
+            Err(cause) => {
+                passage.attempts.gave_up(cause);
+                return Error::e_explain(ErrorType::HTTPStatus(503), "nobody can be asked");
+            }
         };
         passage.attempt_started = now;
         let cluster = &service.deployments[passage.attempts.deployment()].cluster;
@@ -129,22 +143,26 @@ impl ProxyHttp for Proxy {
 
     async fn connected_to_upstream(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         _reused: bool,
         peer: &HttpPeer,
         socket: RawFd,
         digest: Option<&Digest>,
         exchange: &mut Box<Exchange>,
     ) -> pingora::Result<()> {
-        // Other requests share an HTTP/2 connection: those have pingora's timeouts.
+        // Other requests share an HTTP/2 connection to stable: those have pingora's timeouts.
         if peer.options.read_timeout.is_some() {
             return Ok(());
         }
-        let upstream = Upstream::taken(socket, digest)?;
-        let deadline = exchange.response_deadline();
+        let (upstream, ends) = match is_http2(peer) {
+            // pingora closes it on its own when the upstream does.
+            true => (None, ends(digest)),
+            false => (Some(Upstream::taken(socket, digest)?), None),
+        };
+        let deadline = exchange.response_deadline(recovery::replay(session));
         if let Some(passage) = exchange.passage.as_mut() {
-            passage.wait = deadline.map(|deadline| Wait::begin(socket, deadline));
-            passage.upstream = Some(upstream);
+            passage.wait = deadline.map(|deadline| Wait::begin(socket, deadline, ends));
+            passage.upstream = upstream;
         }
         Ok(())
     }
@@ -157,7 +175,7 @@ impl ProxyHttp for Proxy {
         exchange: &mut Box<Exchange>,
     ) -> pingora::Result<()> {
         if body.as_ref().is_some_and(|chunk| !chunk.is_empty()) {
-            exchange.body_arrived(Instant::now());
+            exchange.body_arrived(recovery::replay(session), Instant::now());
         }
         fits(session, exchange)
     }
@@ -183,7 +201,11 @@ impl ProxyHttp for Proxy {
             let why = "the upstream switches protocols unasked";
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
         }
-        if let (false, Some(passage)) = (is_interim(response), exchange.passage.as_mut()) {
+        if is_interim(response) {
+            return Ok(());
+        }
+        recovery::set_aside(session, response, exchange, &self.quarantine)?;
+        if let Some(passage) = exchange.passage.as_mut() {
             passage.upstream_time = Some(passage.attempt_started.elapsed());
             passage.wait = None;
         }
@@ -235,16 +257,12 @@ impl ProxyHttp for Proxy {
 
     fn fail_to_connect(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         _: &HttpPeer,
         exchange: &mut Box<Exchange>,
         mut e: Box<Error>,
     ) -> Box<Error> {
-        let snapshot = &exchange.snapshot;
-        let again = exchange.passage.as_mut().is_some_and(|passage| {
-            let service = &snapshot.services[passage.plan.service];
-            passage.attempts.connect_failed(service, Instant::now())
-        });
+        let again = recovery::connect_failed(session, exchange, &self.quarantine);
         e.set_retry(again);
         e
     }
@@ -253,7 +271,7 @@ impl ProxyHttp for Proxy {
         &self,
         _: &HttpPeer,
         session: &mut Session,
-        mut e: Box<Error>,
+        e: Box<Error>,
         exchange: &mut Box<Exchange>,
         reused: bool,
     ) -> Box<Error> {
@@ -261,44 +279,7 @@ impl ProxyHttp for Proxy {
             // Nothing has been sent, and nobody has failed: pingora gets another connection.
             return e;
         }
-        // A request that may have had effects is never sent twice, nor one whose answer has begun, nor one whose body
-        // can no longer be replayed. What is left is a pooled connection that the upstream had already closed.
-        let repeatable = session.response_written().is_none()
-            && !session.as_ref().retry_buffer_truncated()
-            && matches!(
-                session.req_header().method,
-                Method::GET | Method::HEAD | Method::OPTIONS
-            );
-        let wait = exchange
-            .passage
-            .as_mut()
-            .and_then(|passage| passage.wait.take());
-        if wait.is_some_and(|wait| wait.is_expired()) {
-            e = Error::explain(
-                ErrorType::ReadTimedout,
-                "the response did not begin in time",
-            )
-            .into_up();
-        }
-        e.retry.decide_reuse(reused);
-        let again = repeatable
-            && e.retry()
-            && exchange
-                .passage
-                .as_mut()
-                .is_some_and(|p| p.attempts.stale_connection());
-        if !again
-            && e.esource() == &ErrorSource::Upstream
-            && let Some(passage) = exchange.passage.as_mut()
-        {
-            let cause = cause_of(e.etype());
-            let service = &exchange.snapshot.services[passage.plan.service];
-            let failed = AttemptEnd::Failed(cause);
-            passage.attempts.ended(failed, service, Instant::now());
-            passage.attempts.failed(cause);
-        }
-        e.set_retry(again);
-        e
+        recovery::attempt_failed(session, exchange, &self.quarantine, e, reused)
     }
 
     async fn fail_to_proxy(
@@ -309,7 +290,7 @@ impl ProxyHttp for Proxy {
     ) -> FailToProxy {
         let status = status_of(e);
         if let Some(status) = status
-            && session.response_written().is_none()
+            && !recovery::has_begun(session)
         {
             exchange.own_status = Some(status.as_u16());
             // pingora closes the connection after an error: the client must not send its next request on it.
@@ -336,13 +317,12 @@ impl ProxyHttp for Proxy {
         }
         let now = Instant::now();
         // What is left is an answer that came whole, or as far as the client wanted it.
-        if let (Some(response), Some(passage)) =
-            (session.response_written(), exchange.passage.as_mut())
-            && passage.upstream_time.is_some()
+        let answered = exchange.passage.as_ref();
+        if answered.is_some_and(|passage| passage.upstream_time.is_some())
+            && let Some(response) = session.response_written()
+            && let Some((attempts, site)) = exchange.at(&self.quarantine, now)
         {
-            let service = &exchange.snapshot.services[passage.plan.service];
-            let answered = AttemptEnd::Answered(response.status.as_u16());
-            passage.attempts.ended(answered, service, now);
+            attempts.ended(AttemptEnd::Answered(response.status.as_u16()), &site);
         }
         self.record(session, exchange, now);
         exchange.rest_upstream(now);
@@ -393,9 +373,4 @@ impl Proxy {
         let route = &exchange.snapshot.routes[answer.route];
         reply::answer(session, answer, &route.response_edits).await
     }
-}
-
-/// Whether another response follows: 1xx, but for 101, which is the last one.
-fn is_interim(response: &ResponseHeader) -> bool {
-    response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS
 }

@@ -8,6 +8,7 @@ use super::exchange::Exchange;
 use super::head::{Fields, Target, head};
 use super::hooks::Proxy;
 use super::intake::client_ip;
+use super::recovery::final_answer;
 use crate::record::Outcome;
 
 impl Proxy {
@@ -25,7 +26,7 @@ impl Proxy {
             served: answered.map(|passage| passage.attempts.deployment()),
             cause: passage.and_then(|passage| passage.attempts.cause()),
             retries: passage.map_or(&[], |passage| passage.attempts.retries()),
-            status: session.response_written().map_or_else(
+            status: final_answer(session).map_or_else(
                 || exchange.own_status.unwrap_or(0),
                 |response| response.status.as_u16(),
             ),

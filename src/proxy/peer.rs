@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use pingora::prelude::HttpPeer;
+use pingora::protocols::Digest;
 
+use super::deadlines::Ends;
 use crate::cluster::policy::UpstreamPolicy;
-use crate::cluster::{Cluster, Scheme};
+use crate::cluster::{Cluster, Role, Scheme};
 
 /// How many requests one HTTP/2 connection to an upstream carries at a time.
 const H2_STREAMS: usize = 100;
@@ -27,9 +29,30 @@ pub(super) fn peer(
     // HTTP/1.1 connections rest under a deadline of our own (`super::idle`).
     if cluster.url.scheme() == Scheme::H2c {
         options.idle_timeout = Some(policy.idle_timeout);
-        options.read_timeout = Some(within(policy.response_timeout));
         options.set_http_version(2, 2);
-        options.max_h2_streams = H2_STREAMS;
+        match cluster.role() {
+            Role::Stable => {
+                options.read_timeout = Some(within(policy.response_timeout));
+                options.max_h2_streams = H2_STREAMS;
+            }
+            // A connection for each request at a time: one that takes too long to be answered can be cut off without
+            // harm to others, and pingora's read timeout, which would cut silent streams as well, is not needed.
+            Role::Canary => options.max_h2_streams = 1,
+        }
     }
     peer
+}
+
+/// Whether the upstream is spoken to in HTTP/2.
+pub(super) fn is_http2(peer: &HttpPeer) -> bool {
+    peer.options.alpn.get_min_http_version() >= 2
+}
+
+/// The ends of a connection, by which to tell it from a later one with the same file descriptor.
+pub(super) fn ends(digest: Option<&Digest>) -> Option<Ends> {
+    let socket = digest?.socket_digest.as_ref()?;
+    Some(Ends {
+        near: *socket.local_addr()?.as_inet()?,
+        far: *socket.peer_addr()?.as_inet()?,
+    })
 }

@@ -2,10 +2,13 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
 
+use crate::config::ShutoffResponse;
 use crate::dispatch::Answer;
 use crate::edit::{Edit, HeaderSink};
 
@@ -25,6 +28,26 @@ pub(super) async fn answer(
     }
     header.apply(edits);
     send(session, header, Bytes::from(answer.body.into_string())).await
+}
+
+/// Sends what a service's shutoff says, with its route's edits. Nobody may keep it: the service will be back.
+pub(super) async fn shut_off<'e>(
+    session: &mut Session,
+    respond: &ShutoffResponse,
+    edits: impl Iterator<Item = &'e Edit>,
+) -> pingora::Result<()> {
+    let mut header = text_header(respond.status, respond.body.len())?;
+    header.insert_header(CACHE_CONTROL, "no-store")?;
+    if let Some(seconds) = respond.retry_after {
+        header.insert_header(RETRY_AFTER, seconds)?;
+    }
+    header.apply(edits);
+    send(
+        session,
+        header,
+        Bytes::from(String::from(respond.body.clone())),
+    )
+    .await
 }
 
 /// Sends an error in one line of text.

@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 
 use super::{Publisher, PublisherHandle};
 use crate::config::AccessPolicy;
+use crate::registry::Registry;
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::Dns;
 use crate::telemetry::metrics::MeterRegistry;
@@ -17,10 +18,11 @@ fn start() -> PublisherHandle {
     let clusters = ClusterDirectory::new(dns, Handle::current());
     let first = config("http://127.0.0.1:81", 1);
     Publisher::start(
-        &first,
+        Arc::new(first),
         Vec::new(),
         clusters,
         MeterRegistry::default(),
+        Registry::in_memory(),
         &Handle::current(),
     )
 }

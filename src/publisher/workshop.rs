@@ -14,16 +14,18 @@ use crate::config::Config;
 use crate::digest::Digest;
 use crate::engine::unleash::FeatureSet;
 use crate::events::{Events, What};
+use crate::registry::Registry;
 use crate::resolver::ClusterDirectory;
 use crate::snapshot::assemble::{Content, Routing, StableUrl};
 use crate::snapshot::changes::Changes;
 use crate::snapshot::store::SnapshotStore;
+use crate::snapshot::withdrawn::Withdrawn;
 use crate::snapshot::{NamedBy, Snapshot};
 use crate::telemetry::metrics::MeterRegistry;
 
 /// What snapshots are made of, and with.
 pub(super) struct Workshop {
-    config: Config,
+    config: Arc<Config>,
     routing: Routing,
     sources: Sources,
     /// Where stable deployments are, or were when something last said so.
@@ -33,20 +35,30 @@ pub(super) struct Workshop {
     store: Arc<SnapshotStore>,
     generation: watch::Sender<u64>,
     events: Events,
-    /// The hash of the configuration that the running snapshot is made of.
-    runs: Digest,
+    registry: Registry,
+    runs: Running,
     /// Snapshots that requests under way may still hold. They are dropped here: taking a large one apart would keep
     /// the thread waiting that happened to hold it last, and that one has requests to serve.
     retired: Vec<Arc<Snapshot>>,
 }
 
+/// What the running snapshot is made of.
+struct Running {
+    /// The configuration's hash.
+    config: Digest,
+    /// The hash of that and of every source's content.
+    content: Digest,
+    withdrawn: Withdrawn,
+}
+
 impl Workshop {
     /// Makes the first snapshot.
     pub(super) fn open(
-        config: Config,
+        config: Arc<Config>,
         stored: Vec<(Arc<str>, FeatureSet)>,
         mut clusters: ClusterDirectory,
         mut meters: MeterRegistry,
+        registry: Registry,
         events: Events,
     ) -> Self {
         let mut sources = Sources::new(&config);
@@ -63,10 +75,18 @@ impl Workshop {
             last_known: &HashMap::new(),
             earlier: None,
         };
-        let first = Arc::new(content.assemble(1, &mut clusters, &mut meters));
+        let mut first = content.assemble(1, &mut clusters, &mut meters);
+        let runs = Running {
+            config: config.digest,
+            content: first.digest,
+            withdrawn: registry.withdrawn(),
+        };
+        first.withdraw(&runs.withdrawn);
         tell(&first, None);
+        let first = Arc::new(first);
         let mut workshop = Self {
-            runs: config.digest,
+            registry,
+            runs,
             config,
             routing,
             sources,
@@ -116,6 +136,7 @@ impl Workshop {
                 self.reconfigure(*config);
                 done
             }
+            Update::Withdrawn(done) => done,
             Update::Flags(update, done) => {
                 let source = update.source.clone();
                 if let Some(flags) = self.sources.take(&self.config, update) {
@@ -150,12 +171,13 @@ impl Workshop {
             known.named_by == NamedBy::Platform || config.canary_urls.allows(&known.url)
         });
         self.routing = Routing::of(&config);
-        self.config = config;
+        self.config = Arc::new(config);
     }
 
     fn publish(&mut self) -> Published {
         let running = self.store.load();
-        let same_config = self.runs == self.config.digest;
+        let same_config = self.runs.config == self.config.digest;
+        let withdrawn = self.registry.withdrawn();
         let content = Content {
             config: &self.config,
             routing: self.routing.clone(),
@@ -164,7 +186,8 @@ impl Workshop {
             last_known: &self.last_known,
             earlier: same_config.then_some(&*running),
         };
-        let unchanged = content.digest() == running.digest
+        let unchanged = content.digest() == self.runs.content
+            && withdrawn == self.runs.withdrawn
             && running.logging == self.config.logging
             && running.traffic == self.config.traffic;
         if unchanged {
@@ -177,6 +200,12 @@ impl Workshop {
         }
         let generation = running.generation + 1;
         let mut next = content.assemble(generation, &mut self.clusters, &mut self.meters);
+        self.runs = Running {
+            config: self.config.digest,
+            content: next.digest,
+            withdrawn,
+        };
+        next.withdraw(&self.runs.withdrawn);
         let now = clock::now();
         let changes = Arc::new(Changes::between(&running, &next, now));
         next.rebucketed = changes.warned(&running, now);
@@ -186,7 +215,6 @@ impl Workshop {
     fn swap(&mut self, running: Arc<Snapshot>, next: Snapshot, changes: Arc<Changes>) -> Published {
         let (generation, digest) = (next.generation, next.digest);
         self.learn(&next);
-        self.runs = self.config.digest;
         tell(&next, Some((&running, &changes)));
         self.store.swap(Arc::new(next));
         self.generation.send_replace(generation);

@@ -135,6 +135,7 @@ fn exchange(snapshot: &Arc<Snapshot>, octets: &str, failed: Option<Cause>) -> Ex
             Exchange::default()
         }
         other @ (Dispatch::Answer(_) | Dispatch::Client(_)) => panic!("answered: {other:?}"),
+        Dispatch::ShutOff(plan) => panic!("shut off: {plan:?}"),
         Dispatch::Forward(plan) => {
             let deployment = failed.map_or(plan.decision.assigned, |_| STABLE);
             let served = Served {

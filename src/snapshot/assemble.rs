@@ -217,7 +217,11 @@ impl Content<'_> {
                 .filter(|flag| recorded::is_canary(flag))
                 .map(|flag| assembly.candidate(flag, earlier.as_ref()))
                 .collect();
-            assembly.finish(candidates, unanswered && self.could_be_served(config))
+            assembly.finish(
+                candidates,
+                flags,
+                unanswered && self.could_be_served(config),
+            )
         });
         services.collect()
     }

@@ -35,6 +35,7 @@ pub(crate) fn service(name: &str, canaries: &[&str]) -> ServiceConfig {
         stable: Some(url("http://127.0.0.1:8000")),
         canaries: canaries.iter().map(|glob| Glob::new(glob)).collect(),
         upstream: UpstreamPolicy::default(),
+        shutoff: None,
     }
 }
 

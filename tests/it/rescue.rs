@@ -96,7 +96,8 @@ async fn a_rescue_can_be_switched_off() {
 #[tokio::test]
 async fn what_a_canary_answers_is_its_answer() {
     let (stable, canary) = (Origin::start("stable").await, Origin::start("canary").await);
-    let gateway = Gateway::start(fill(CONFIG, [&stable, &canary])).await;
+    let config = CONFIG.replace("timeouts:", "rescue: { on: [connect, 500] }, timeouts:");
+    let gateway = Gateway::start(fill(&config, [&stable, &canary])).await;
     canary.answer(|_| Reply::status(503).body("busy"));
     let answer = gateway.get_as("u1", "/").await;
     assert_eq!((answer.status, answer.text()), (503, "busy"));
@@ -110,15 +111,19 @@ async fn a_request_that_reached_the_canary_is_not_sent_again() {
     let canary = Blunt::start(b"").await;
     let config = CONFIG.replace("@canary", &canary.url());
     let gateway = Gateway::start(fill(&config, [&stable])).await;
-    for (sent, call) in [get("/get"), post("/post", "pay")].into_iter().enumerate() {
-        assert_eq!(gateway.send(call.user("u1")).await.status, 502);
-        assert_eq!((canary.count(), stable.count()), (sent + 1, 0));
-    }
+    assert_eq!(
+        gateway.send(post("/post", "pay").user("u1")).await.status,
+        502
+    );
+    assert_eq!((canary.count(), stable.count()), (1, 0));
     let line = gateway.await_access_log_of("/post").await;
     assert_has(
         &line,
-        &json!({ "assigned": "search.ranker", "cause": "reset" }),
+        &json!({ "assigned": "search.ranker", "served": null, "cause": "reset" }),
     );
+    // What cannot have had effects is.
+    gateway.get_as("u1", "/get").await.assert_from("stable");
+    assert_eq!((canary.count(), stable.count()), (2, 1));
 }
 
 #[tokio::test]
@@ -134,6 +139,10 @@ async fn a_broken_response_never_looks_whole() {
         let mut connection = gateway.connect().await;
         let broken = connection.try_send(get("/").user("u1")).await;
         assert!(broken.is_err(), "{broken:?}");
+        let labels = [("service", "search"), ("served", "search.ranker")];
+        gateway
+            .await_metric("serin_broken_responses_total", &labels, 1.0)
+            .await;
     }
     assert_eq!(stable.count(), 0);
 }

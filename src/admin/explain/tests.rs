@@ -9,7 +9,11 @@ fn explain(mut document: Value) -> Result<Value, String> {
     document["host"] = json!("api.example.com");
     let document: ExplainDocument =
         serde_json::from_value(document).map_err(|error| error.to_string())?;
-    let view = document.explain(&sample::snapshot(Anonymous::Stable), Moment { unix_ms: 0 })?;
+    let view = document.explain(
+        &sample::snapshot(Anonymous::Stable),
+        Moment { unix_ms: 0 },
+        None,
+    )?;
     Ok(serde_json::to_value(view).unwrap())
 }
 

@@ -1,7 +1,11 @@
 //! An explanation as JSON.
 
+use std::time::Instant;
+
 use serde::Serialize;
 
+use crate::attempts::{Attempts, Site};
+use crate::canary::Cause;
 use crate::decide::Reason;
 use crate::decide::explain::Explanation;
 use crate::dispatch::Explained;
@@ -11,6 +15,7 @@ use crate::engine::trace::{
     Bucket, DependencyRecord, FlagRecord, Purpose, RingRecord, Seen, Step, Verdict,
 };
 use crate::flag::Share;
+use crate::quarantine::{Patient, Quarantine};
 use crate::route::Action;
 use crate::snapshot::{DeploymentIndex, Service, Snapshot};
 use crate::source::FILE;
@@ -37,6 +42,11 @@ struct DecisionView {
     randomised: bool,
     flags: Vec<FlagView>,
     preempted: Vec<PreemptedView>,
+    /// The flag that shuts the service off for this user.
+    shut_off_by: Option<String>,
+    /// What would be served now, on a running gateway.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    now: Option<NowView>,
     /// The same for people.
     text: String,
 }
@@ -100,8 +110,85 @@ struct PreemptedView {
     deployment: String,
 }
 
+/// What a running gateway would do now. Health, load, kills and quarantine say so; no decision depends on them.
+#[derive(Debug, Serialize)]
+struct NowView {
+    /// `null`: nobody would answer.
+    served: Option<String>,
+    cause: Option<&'static str>,
+    /// How much longer the user is in quarantine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quarantined_seconds: Option<u64>,
+}
+
+/// What a request meets on a running gateway.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'a> {
+    /// Who is spared which canary.
+    pub quarantine: &'a Quarantine,
+    /// When it is.
+    pub now: Instant,
+}
+
+impl NowView {
+    fn new(
+        explained: &Explained<'_>,
+        explanation: &Explanation<'_>,
+        meets: Circumstances<'_>,
+    ) -> Self {
+        if explained.shut_off_by.is_some() {
+            return Self::nobody(Cause::Shutoff);
+        }
+        let Circumstances { quarantine, now } = meets;
+        let site = Site {
+            service: explanation.service,
+            quarantine,
+            now,
+        };
+        let user = explained.user_hash;
+        let mut attempts = Attempts::new(site.service, &explanation.decision, user);
+        // The endpoint is let go at once.
+        if let Err(cause) = attempts.next(&site, 0) {
+            return Self::nobody(cause);
+        }
+        let assigned = explanation.decision.assigned;
+        let cluster = &site.service.deployments[assigned].cluster;
+        let held = user
+            .filter(|_| attempts.cause() == Some(Cause::Quarantined))
+            .and_then(|user| quarantine.holds(Patient::new(user, cluster.id), now));
+        Self {
+            served: Some(deployment(site.service, attempts.deployment())),
+            cause: attempts.cause().map(Cause::as_str),
+            quarantined_seconds: held.map(|until| until.duration_since(now).as_secs()),
+        }
+    }
+
+    fn nobody(cause: Cause) -> Self {
+        Self {
+            served: None,
+            cause: Some(cause.as_str()),
+            quarantined_seconds: None,
+        }
+    }
+
+    fn in_words(&self) -> String {
+        let who = self.served.as_deref().unwrap_or("nobody");
+        match (self.cause, self.quarantined_seconds) {
+            (None, _) => format!("now: {who} would serve\n"),
+            (Some(cause), None) => format!("now: {who} would serve, cause {cause}\n"),
+            (Some(cause), Some(seconds)) => {
+                format!("now: {who} would serve, cause {cause}, for {seconds} s more\n")
+            }
+        }
+    }
+}
+
 impl ExplanationView {
-    pub(super) fn new(snapshot: &Snapshot, explained: &Explained<'_>) -> Self {
+    pub(super) fn new(
+        snapshot: &Snapshot,
+        explained: &Explained<'_>,
+        meets: Option<Circumstances<'_>>,
+    ) -> Self {
         Self {
             generation: snapshot.generation,
             digest: snapshot.digest.to_string(),
@@ -111,13 +198,26 @@ impl ExplanationView {
                 Action::Redirect(_) => "redirect",
                 Action::Respond(_) => "respond",
             },
-            decision: explained.decision.as_ref().map(DecisionView::from),
+            decision: explained
+                .decision
+                .as_ref()
+                .map(|explanation| DecisionView::new(explained, explanation, meets)),
         }
     }
 }
 
-impl From<&Explanation<'_>> for DecisionView {
-    fn from(explanation: &Explanation<'_>) -> Self {
+impl DecisionView {
+    fn new(
+        explained: &Explained<'_>,
+        explanation: &Explanation<'_>,
+        meets: Option<Circumstances<'_>>,
+    ) -> Self {
+        let now = meets.map(|meets| NowView::new(explained, explanation, meets));
+        let mut text = explanation.to_string();
+        if let Some(flag) = explained.shut_off_by {
+            text.push_str(&format!("shut off by {flag}: the service is not asked\n"));
+        }
+        text.extend(now.as_ref().map(NowView::in_words));
         let decision = &explanation.decision;
         let deciding = explanation.deciding_flag();
         let ring = match decision.reason {
@@ -140,7 +240,9 @@ impl From<&Explanation<'_>> for DecisionView {
             randomised: decision.randomised,
             flags: explanation.asked.iter().map(FlagView::from).collect(),
             preempted: preempted.collect(),
-            text: explanation.to_string(),
+            shut_off_by: explained.shut_off_by.map(str::to_owned),
+            now,
+            text,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{count, list, maybe_text, number, object, text, truth};
+use super::{count, list, maybe_text, moment, number, object, text, truth};
 
 /// The schema of one service.
 pub(super) fn service() -> Value {
@@ -27,9 +27,15 @@ pub(super) fn service() -> Value {
         ("assigned_by", list(&assigned_by)),
         ("endpoints", list(&endpoint())),
         ("healthy", truth()),
+        ("withdrawn", maybe_text()),
         ("requests", requests),
     ]);
-    object(&[("name", text()), ("deployments", list(&deployment))])
+    let kill = object(&[("flag", text()), ("since", moment()), ("by", text())]);
+    object(&[
+        ("name", text()),
+        ("deployments", list(&deployment)),
+        ("kills", list(&kill)),
+    ])
 }
 
 fn endpoint() -> Value {

@@ -3,8 +3,8 @@
 mod health;
 
 use super::{
-    BOOL, DURATION, Key, Shape, Text, URL, key, later, later_word, list, map, names, required,
-    text, text_or_map, word,
+    BOOL, DURATION, Key, PERCENTAGE, Shape, TEXT, Text, URL, key, later, list, map, names,
+    required, text, text_or_map, word,
 };
 
 pub(super) static SERVICES: Shape = names(&SERVICE);
@@ -53,8 +53,16 @@ static SERVICE_KEYS: [Key; 12] = [
         "When an endpoint that fails gets no requests for a while.",
         &health::OUTLIER,
     ),
-    later("max_in_flight"),
-    later("shutoff"),
+    key(
+        "max_in_flight",
+        "How many requests one canary may have at a time; the others are stable's; default: no bound.",
+        &MAX_IN_FLIGHT,
+    ),
+    key(
+        "shutoff",
+        "A flag that answers for the service: who it is on for is cut off.",
+        &SHUTOFF,
+    ),
     later("mirror"),
 ];
 
@@ -100,8 +108,16 @@ static RETRIES: Shape = map(&[
         "How many further attempts; default 1.",
         &ATTEMPTS,
     ),
-    key("on", "What is retried; default [connect].", &CAUSES),
-    later("budget"),
+    key(
+        "on",
+        "What is retried: connect, and for safe methods reset, timeout, statuses; default [connect].",
+        &TRIGGERS,
+    ),
+    key(
+        "budget",
+        "How many of the service's active requests may be retries; default 20%, and three always.",
+        &PERCENTAGE,
+    ),
 ]);
 
 static ATTEMPTS: Shape = text(Text::Integer(0, 10));
@@ -109,20 +125,64 @@ static ATTEMPTS: Shape = text(Text::Integer(0, 10));
 static RESCUE: Shape = map(&[
     key(
         "on",
-        "What is rescued; default [connect], and [] turns it off.",
-        &CAUSES,
+        "What is rescued; default [connect, reset, timeout, 5xx], and [] turns it off.",
+        &TRIGGERS,
     ),
-    later("methods"),
-    later("after"),
-    later("quarantine_after"),
-    later("quarantine_for"),
+    key(
+        "methods",
+        "What is sent to stable although it had reached the canary; default [GET, HEAD, OPTIONS].",
+        &super::TEXTS,
+    ),
+    key(
+        "after",
+        "How long a canary may take to begin its answer; default timeouts.response.",
+        &DURATION,
+    ),
+    key(
+        "quarantine_after",
+        "After how many rescues a user is spared the canary; default 3, and 0 turns it off.",
+        &QUARANTINE_AFTER,
+    ),
+    key(
+        "quarantine_for",
+        "Within which time, and for how long; default 10m.",
+        &DURATION,
+    ),
 ]);
 
-static CAUSES: Shape = list(&CAUSE);
+static TRIGGERS: Shape = list(&TRIGGER);
 
-static CAUSE: Shape = text(Text::Word(&[
-    word("connect"),
-    later_word("reset"),
-    later_word("timeout"),
-    later_word("5xx"),
-]));
+static TRIGGER: Shape = text(Text::Trigger);
+
+static QUARANTINE_AFTER: Shape = text(Text::Integer(0, 1000));
+
+static MAX_IN_FLIGHT: Shape = text(Text::Integer(1, 1_000_000));
+
+static SHUTOFF: Shape = map(&[
+    required(
+        "flag",
+        "The flag; without one of this name nobody is cut off.",
+        &TEXT,
+    ),
+    key(
+        "respond",
+        "What is answered in place of the service.",
+        &SHUTOFF_RESPOND,
+    ),
+]);
+
+static SHUTOFF_RESPOND: Shape = map(&[
+    key(
+        "status",
+        "The status, 200 to 599; default 503.",
+        &SHUTOFF_STATUS,
+    ),
+    key(
+        "retry_after",
+        "When to come back; default: not told.",
+        &DURATION,
+    ),
+    key("body", "The body, as text; default empty.", &TEXT),
+]);
+
+static SHUTOFF_STATUS: Shape = text(Text::Integer(200, 599));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::canary_urls::CanaryUrls;
 use super::conditions::{Audience, all};
+use super::services::shutoff_flags;
 use crate::config::node::{Entry, Node};
 use crate::config::reader::Reader;
 use crate::config::value;
@@ -22,9 +23,15 @@ pub fn compile<'t>(
     allowed: &CanaryUrls,
 ) -> Vec<Arc<Flag>> {
     let entries = root.get("flags").map(Node::entries).unwrap_or_default();
+    let shutoffs = shutoff_flags(root);
     let mut flags: Vec<Arc<Flag>> = entries
         .iter()
-        .map(|entry| Arc::new(flag(reader, entry, audience, allowed)))
+        .map(|entry| {
+            if !shutoffs.contains(&entry.key.as_str()) {
+                check_targets(reader, entry);
+            }
+            Arc::new(flag(reader, entry, audience, allowed))
+        })
         .collect();
     flags.sort_by(|a, b| a.name.cmp(&b.name));
     flags
@@ -52,7 +59,6 @@ fn flag<'t>(
             .into(),
         stickiness: stickiness(reader, node.get("stickiness"), audience),
     };
-    check_targets(reader, entry);
     let url = node
         .get("url")
         .and_then(|node| canary_url(reader, node, allowed));

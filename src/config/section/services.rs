@@ -5,13 +5,15 @@ mod health;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
+
 use crate::cluster::policy::UpstreamPolicy;
 use crate::cluster::{Balance, UpstreamUrl};
-use crate::config::ServiceConfig;
-use crate::config::node::{Entry, Node, Value};
+use crate::config::node::{Entry, Node, Scalar, Value};
 use crate::config::reader::Reader;
-use crate::config::section::unleash;
+use crate::config::section::{recovery, unleash};
 use crate::config::value;
+use crate::config::{ServiceConfig, ShutoffConfig, ShutoffResponse};
 use crate::engine::Flag;
 use crate::flag::Glob;
 
@@ -55,6 +57,7 @@ fn service(reader: &mut Reader, root: &Node, entry: &Entry) -> Option<ServiceCon
         stable: stable(reader, root, node)?,
         canaries,
         upstream,
+        shutoff: shutoff(reader, node),
     })
 }
 
@@ -93,15 +96,6 @@ fn upstream(reader: &mut Reader, node: &Node) -> UpstreamPolicy {
         timeout("response", 15),
         timeout("idle", 60),
     );
-    let on_connect = |section: &str| {
-        let causes = node.get(section).and_then(|section| section.get("on"));
-        causes.is_none_or(|causes| !causes.items().is_empty())
-    };
-    let attempts = node
-        .get("retries")
-        .and_then(|retries| retries.get("attempts"))
-        .and_then(|node| reader.integer(node, 0..=10))
-        .unwrap_or(1);
     UpstreamPolicy {
         balance: match reader.word(node.get("balance")) {
             Some("round_robin") => Balance::RoundRobin,
@@ -111,8 +105,11 @@ fn upstream(reader: &mut Reader, node: &Node) -> UpstreamPolicy {
         connect_timeout,
         response_timeout,
         idle_timeout,
-        retries: if on_connect("retries") { attempts } else { 0 },
-        rescue_on_connect: on_connect("rescue"),
+        retries: recovery::retries(reader, node),
+        rescue: recovery::rescue(reader, node),
+        max_in_flight: node
+            .get("max_in_flight")
+            .and_then(|node| reader.integer(node, 1..=1_000_000)),
         preserve_host: node
             .get("preserve_host")
             .and_then(|node| reader.bool(node))
@@ -122,8 +119,75 @@ fn upstream(reader: &mut Reader, node: &Node) -> UpstreamPolicy {
     }
 }
 
-/// Holds `canaries` and `flags` against each other: a flag that an entry names must be there, and no flag may
-/// belong to two services.
+fn shutoff(reader: &mut Reader, service: &Node) -> Option<ShutoffConfig> {
+    let node = service.get("shutoff")?;
+    let flag = node.get("flag").and_then(|node| reader.name(node))?;
+    let respond = node.get("respond");
+    let part = |key: &str| respond.and_then(|respond| respond.get(key));
+    let status = part("status").and_then(|node| reader.integer(node, 200..=599));
+    let retry_after = part("retry_after").and_then(|node| reader.duration(node));
+    let body = part("body");
+    let text = body
+        .and_then(Node::scalar)
+        .map_or("", |scalar| scalar.text());
+    if let (Some(204 | 205 | 304), Some(body), false) = (status, body, text.is_empty()) {
+        reader
+            .problems
+            .error(body.span, "responses with this status have no body");
+    }
+    let status = status.and_then(|status| u16::try_from(status).ok());
+    let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+    Some(ShutoffConfig {
+        flag: flag.into(),
+        respond: ShutoffResponse {
+            status: status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
+            // Whole seconds, and no promise that is too early.
+            retry_after: retry_after.map(|time| time.as_millis().div_ceil(1000) as u64),
+            body: text.into(),
+        },
+    })
+}
+
+/// The flags that shut services off. They lead nowhere, and need not.
+pub fn shutoff_flags(root: &Node) -> Vec<&str> {
+    let entries = root.get("services").map(Node::entries).unwrap_or_default();
+    let flags = entries
+        .iter()
+        .filter_map(|entry| entry.value.get("shutoff")?.get("flag")?.scalar());
+    flags.map(Scalar::text).collect()
+}
+
+/// The flags that are named must be there.
+fn check_shutoffs(reader: &mut Reader, root: &Node, flags: &[Arc<Flag>]) {
+    let entries = root.get("services").map(Node::entries).unwrap_or_default();
+    for entry in entries {
+        let flag = entry.value.get("shutoff").and_then(|node| node.get("flag"));
+        if let Some(flag) = flag.filter(|flag| !flag.has_placeholder()) {
+            check_flag(reader, root, flag, flags);
+        }
+    }
+}
+
+/// A flag that a node names must be there, unless a flag server may have it.
+fn check_flag(reader: &mut Reader, root: &Node, node: &Node, flags: &[Arc<Flag>]) {
+    let Some(name) = reader.name(node) else {
+        return;
+    };
+    let here = flags.binary_search_by(|flag| (*flag.name).cmp(name));
+    if here.is_ok() || unleash::is_configured(root) {
+        return;
+    }
+    let shown = node.scalar().map_or("", |scalar| scalar.shown());
+    let names = flags.iter().map(|flag| &*flag.name);
+    let hint = reader.problems.suggest(shown, names);
+    reader
+        .problems
+        .error(node.span, format!("there is no flag `{shown}`"))
+        .maybe_hint(hint);
+}
+
+/// Holds `canaries`, `shutoff` and `flags` against each other: a flag that an entry names must be there, and no flag
+/// may belong to two services.
 pub fn check_claims(
     reader: &mut Reader,
     root: &Node,
@@ -138,23 +202,15 @@ pub fn check_claims(
     let mut known = services.len() == entries.len();
     for node in lists.flat_map(Node::items) {
         known &= !node.has_placeholder();
-        let Some(name) = reader.name(node).filter(|name| !name.contains('*')) else {
-            continue;
-        };
-        let here = flags.binary_search_by(|flag| (*flag.name).cmp(name));
-        if here.is_err() && !unleash::is_configured(root) {
-            let shown = node.scalar().map_or("", |scalar| scalar.shown());
-            let hint = reader
-                .problems
-                .suggest(shown, flags.iter().map(|flag| &*flag.name));
-            reader
-                .problems
-                .error(node.span, format!("there is no flag `{shown}`"))
-                .maybe_hint(hint);
+        if reader.name(node).is_some_and(|name| !name.contains('*')) {
+            check_flag(reader, root, node, flags);
         }
     }
+    check_shutoffs(reader, root, flags);
+    let shutoffs = shutoff_flags(root);
     for entry in root.get("flags").map(Node::entries).unwrap_or_default() {
-        if !check_owner(reader, entry, services) && known {
+        let leads_nowhere = shutoffs.contains(&entry.key.as_str());
+        if !check_owner(reader, entry, services) && known && !leads_nowhere {
             let message = format!(
                 "`{}` is a canary of no service: nobody is sent there",
                 entry.key

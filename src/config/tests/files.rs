@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Given, NOW, check, check_with, config, with};
+use crate::cluster::policy::UpstreamPolicy;
 use crate::config::{Config, Mode, UserIdPolicy, compile, render};
 
 fn given(
@@ -39,8 +40,7 @@ fn only_services_and_routes_are_needed() {
     assert_eq!(config.logging.user_id, UserIdPolicy::Omit);
     let service = &config.services[0];
     assert_eq!(service.canaries[0].as_str(), "a.*");
-    assert!(service.upstream.rescue_on_connect && service.upstream.preserve_host);
-    assert_eq!(service.upstream.retries, 1);
+    assert_eq!(service.upstream, UpstreamPolicy::default());
     assert_eq!(service.upstream.connect_timeout.as_millis(), 1000);
     assert_eq!(service.upstream.response_timeout.as_secs(), 15);
     assert_eq!(service.upstream.idle_timeout.as_secs(), 60);
@@ -104,7 +104,7 @@ fn what_goes_with_a_placeholder_is_not_judged() {
     let text = "
 services: { a: { stable: http://a, timeouts: { connect: '${T}' } } }
 routes:
-  - { path: '${P}', service: a, timeout: 1ms }
+  - { path: '${P}', service: a, timeout: 20s }
   - { path: '${Q}', service: a }
 flags:
   a.f: { rings: [{}], variants: [{ name: '${V}', weight: 50%, url: http://example.com }, { name: '${W}', weight: '${X}' }] }

@@ -179,10 +179,6 @@ services:
     health: { path: / }
     outlier: {}
     balance: hash_user
-    retries: { on: [reset], budget: 20% }
-    rescue: { on: [connect, 5xx], after: 2s }
-    max_in_flight: 1
-    shutoff: {}
     mirror: {}
   b: https://b
 routes: [{ service: a, rate_limit: {} }]
@@ -207,124 +203,86 @@ error: `version` is not supported yet
 4 |     stable: { url: http://a, tls: {}, version: 2 }
   |                                       ^^^^^^^
 
-error: `reset` is not supported yet
- --> routes.yaml:8:21
-  |
-8 |     retries: { on: [reset], budget: 20% }
-  |                     ^^^^^
-  = hint: valid here is `connect`
-
-error: `budget` is not supported yet
- --> routes.yaml:8:29
-  |
-8 |     retries: { on: [reset], budget: 20% }
-  |                             ^^^^^^
-
-error: `5xx` is not supported yet
- --> routes.yaml:9:29
-  |
-9 |     rescue: { on: [connect, 5xx], after: 2s }
-  |                             ^^^
-  = hint: valid here is `connect`
-
-error: `after` is not supported yet
- --> routes.yaml:9:35
-  |
-9 |     rescue: { on: [connect, 5xx], after: 2s }
-  |                                   ^^^^^
-
-error: `max_in_flight` is not supported yet
-  --> routes.yaml:10:5
-   |
-10 |     max_in_flight: 1
-   |     ^^^^^^^^^^^^^
-
-error: `shutoff` is not supported yet
-  --> routes.yaml:11:5
-   |
-11 |     shutoff: {}
-   |     ^^^^^^^
-
 error: `mirror` is not supported yet
-  --> routes.yaml:12:5
-   |
-12 |     mirror: {}
-   |     ^^^^^^
+ --> routes.yaml:8:5
+  |
+8 |     mirror: {}
+  |     ^^^^^^
 
 error: `https://b` is not an upstream's URL
-  --> routes.yaml:13:6
-   |
-13 |   b: https://b
-   |      ^^^^^^^^^
-   = hint: the scheme https:// is not supported yet
+ --> routes.yaml:9:6
+  |
+9 |   b: https://b
+  |      ^^^^^^^^^
+  = hint: the scheme https:// is not supported yet
 
 error: `rate_limit` is not supported yet
-  --> routes.yaml:14:24
+  --> routes.yaml:10:24
    |
-14 | routes: [{ service: a, rate_limit: {} }]
+10 | routes: [{ service: a, rate_limit: {} }]
    |                        ^^^^^^^^^^
 
 error: `jwt` is not supported yet
-  --> routes.yaml:15:25
+  --> routes.yaml:11:25
    |
-15 | identity: { user_id: [{ jwt: {} }], properties: { email: { claim: email } }, override: {} }
+11 | identity: { user_id: [{ jwt: {} }], properties: { email: { claim: email } }, override: {} }
    |                         ^^^
 
 error: `claim` is not supported yet
-  --> routes.yaml:15:60
+  --> routes.yaml:11:60
    |
-15 | identity: { user_id: [{ jwt: {} }], properties: { email: { claim: email } }, override: {} }
+11 | identity: { user_id: [{ jwt: {} }], properties: { email: { claim: email } }, override: {} }
    |                                                            ^^^^^
 
 error: `override` is not supported yet
-  --> routes.yaml:15:78
+  --> routes.yaml:11:78
    |
-15 | identity: { user_id: [{ jwt: {} }], properties: { email: { claim: email } }, override: {} }
+11 | identity: { user_id: [{ jwt: {} }], properties: { email: { claim: email } }, override: {} }
    |                                                                              ^^^^^^^^
 
 error: `tls` is not supported yet
-  --> routes.yaml:16:37
+  --> routes.yaml:12:37
    |
-16 | listeners: [{ address: 127.0.0.1:1, tls: {}, proxy_protocol: true }]
+12 | listeners: [{ address: 127.0.0.1:1, tls: {}, proxy_protocol: true }]
    |                                     ^^^
 
 error: `proxy_protocol` is not supported yet
-  --> routes.yaml:16:46
+  --> routes.yaml:12:46
    |
-16 | listeners: [{ address: 127.0.0.1:1, tls: {}, proxy_protocol: true }]
+12 | listeners: [{ address: 127.0.0.1:1, tls: {}, proxy_protocol: true }]
    |                                              ^^^^^^^^^^^^^^
 
 error: `tokens` is not supported yet
-  --> routes.yaml:17:10
+  --> routes.yaml:13:10
    |
-17 | admin: { tokens: [] }
+13 | admin: { tokens: [] }
    |          ^^^^^^
 
 error: `admin_token` is not supported yet
-  --> routes.yaml:19:39
+  --> routes.yaml:15:39
    |
-19 | unleash: { url: 'http://u', token: t, admin_token: a }
+15 | unleash: { url: 'http://u', token: t, admin_token: a }
    |                                       ^^^^^^^^^^^
 
 error: `launchdarkly` is not supported yet
-  --> routes.yaml:20:1
+  --> routes.yaml:16:1
    |
-20 | launchdarkly: {}
+16 | launchdarkly: {}
    | ^^^^^^^^^^^^
 
 error: `redis` is not supported yet
-  --> routes.yaml:21:1
+  --> routes.yaml:17:1
    |
-21 | redis: {}
+17 | redis: {}
    | ^^^^^
 
 error: `attribution` is not supported yet
-  --> routes.yaml:22:1
+  --> routes.yaml:18:1
    |
-22 | attribution: {}
+18 | attribution: {}
    | ^^^^^^^^^^^
 
-routes.yaml: 21 errors
+routes.yaml: 15 errors
 ");
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{check, config};
 use crate::cluster::Balance;
 use crate::cluster::policy::{HealthPolicy, OutlierPolicy, Probe, UpstreamPolicy};
+use crate::cluster::recovery::RescuePolicy;
 
 #[test]
 fn a_service_is_a_url_or_says_more() {
@@ -38,14 +39,10 @@ routes: [{ service: c }]
     let globs: Vec<&str> = c.canaries.iter().map(|glob| glob.as_str()).collect();
     assert_eq!(globs, ["c-*", "d.*"]);
     assert_eq!(c.upstream.connect_timeout.as_millis(), 250);
-    assert_eq!(
-        (c.upstream.retries, c.upstream.rescue_on_connect),
-        (3, false)
-    );
-    assert_eq!(
-        (d.upstream.retries, d.upstream.rescue_on_connect),
-        (0, true)
-    );
+    assert_eq!(c.upstream.retries.attempts, 3);
+    assert!(c.upstream.rescue.on.is_empty());
+    assert_eq!(d.upstream.retries.attempts, 0);
+    assert_eq!(d.upstream.rescue, RescuePolicy::default());
 }
 
 #[test]
@@ -217,8 +214,7 @@ routes: [{ service: a }]
         max_ejected: "50%".parse().expect("a share"),
     };
     assert_eq!(a.upstream.outlier, outlier);
-    let stable = b.stable.as_ref().map(ToString::to_string);
-    assert_eq!(stable.as_deref(), Some("srv+http://_http._tcp.b.example"));
+    assert_eq!(b.stable, "srv+http://_http._tcp.b.example".parse().ok());
     assert_eq!(b.upstream.balance, Balance::HashUser);
     let health = |probe| HealthPolicy {
         probe,

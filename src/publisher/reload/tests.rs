@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Severity, Span};
 use crate::publisher::Publisher;
 use crate::publisher::tests::fixture::config;
+use crate::registry::Registry;
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::Dns;
 use crate::source::SourceStatus;
@@ -49,11 +50,18 @@ impl Running {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("routes.yaml");
         std::fs::write(&path, "1").unwrap();
-        let first = compile("1").unwrap();
+        let first = Arc::new(compile("1").unwrap());
         let dns = Dns::new(Some("127.0.0.1:9")).unwrap();
         let clusters = ClusterDirectory::new(dns, Handle::current());
         let meters = MeterRegistry::default();
-        let publisher = Publisher::start(&first, Vec::new(), clusters, meters, &Handle::current());
+        let publisher = Publisher::start(
+            first.clone(),
+            Vec::new(),
+            clusters,
+            meters,
+            Registry::in_memory(),
+            &Handle::current(),
+        );
         let source = Arc::new(SourceStatus::new("file"));
         let counters = Arc::new(ReloadCounters::default());
         let parts = Parts {

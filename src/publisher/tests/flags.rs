@@ -1,5 +1,6 @@
 //! Flags from servers on their way into snapshots.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -12,7 +13,9 @@ use crate::context::{Context, Moment};
 use crate::decide::decide;
 use crate::engine::unleash::FeatureSet;
 use crate::events::{Heard, Listener, What};
+use crate::publisher::kills::{KillSwitch, Order};
 use crate::publisher::{Published, Publisher, PublisherHandle};
+use crate::registry::Registry;
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::Dns;
 use crate::snapshot::Snapshot;
@@ -50,14 +53,19 @@ fn with_servers(names: &[&str], content: u8) -> Config {
     config
 }
 
-fn start(first: &Config, stored: Vec<(Arc<str>, FeatureSet)>) -> PublisherHandle {
+fn first_with(names: &[&str], content: u8) -> Arc<Config> {
+    Arc::new(with_servers(names, content))
+}
+
+fn start(first: &Arc<Config>, stored: Vec<(Arc<str>, FeatureSet)>) -> PublisherHandle {
     let dns = Dns::new(Some("127.0.0.1:9")).unwrap();
     let clusters = ClusterDirectory::new(dns, Handle::current());
     Publisher::start(
-        first,
+        first.clone(),
         stored,
         clusters,
         MeterRegistry::default(),
+        Registry::in_memory(),
         &Handle::current(),
     )
 }
@@ -93,7 +101,7 @@ async fn heard(listener: &mut Listener) -> What {
 
 #[tokio::test]
 async fn a_canary_appears_and_goes_as_its_server_says() {
-    let publisher = start(&with_servers(&["unleash"], 1), Vec::new());
+    let publisher = start(&first_with(&["unleash"], 1), Vec::new());
     let mut events = publisher.events().listen();
     let store = publisher.store();
     assert_eq!(
@@ -135,7 +143,7 @@ async fn a_canary_appears_and_goes_as_its_server_says() {
 #[tokio::test]
 async fn what_was_stored_is_in_the_first_snapshot() {
     let stored = set(&[feature("new", 100, 9001)]);
-    let first = with_servers(&["unleash"], 1);
+    let first = first_with(&["unleash"], 1);
     let publisher = start(&first, vec![("unleash".into(), stored.clone())]);
     let snapshot = publisher.store().load();
     assert_eq!(
@@ -159,7 +167,7 @@ async fn what_was_stored_is_in_the_first_snapshot() {
 #[tokio::test]
 async fn equal_gateways_have_equal_digests_however_they_came_to_be() {
     let (one, two) = (feature("one", 50, 9001), feature("two", 50, 9002));
-    let first = with_servers(&["a", "b"], 1);
+    let first = first_with(&["a", "b"], 1);
     let straight = start(&first, Vec::new());
     say(&straight, "a", &[one.clone(), two.clone()]).await;
     say(&straight, "b", std::slice::from_ref(&two)).await;
@@ -169,14 +177,14 @@ async fn equal_gateways_have_equal_digests_however_they_came_to_be() {
     say(&roundabout, "a", &[two, one.clone()]).await;
     let digest = |publisher: &PublisherHandle| publisher.store().load().digest;
     assert_eq!(digest(&straight), digest(&roundabout));
-    let swapped = start(&with_servers(&["b", "a"], 1), Vec::new());
+    let swapped = start(&first_with(&["b", "a"], 1), Vec::new());
     say(&swapped, "a", &[one]).await;
     assert_ne!(digest(&straight), digest(&swapped));
 }
 
 #[tokio::test]
 async fn only_what_changed_is_compiled_and_what_did_not_stays_the_same_one() {
-    let publisher = start(&with_servers(&["unleash"], 1), Vec::new());
+    let publisher = start(&first_with(&["unleash"], 1), Vec::new());
     let all = |percent| {
         [
             feature("a", 10, 9001),
@@ -214,7 +222,7 @@ async fn only_what_changed_is_compiled_and_what_did_not_stays_the_same_one() {
 
 #[tokio::test]
 async fn a_source_that_is_not_configured_any_more_takes_its_flags_along() {
-    let publisher = start(&with_servers(&["one", "two"], 1), Vec::new());
+    let publisher = start(&first_with(&["one", "two"], 1), Vec::new());
     say(&publisher, "one", &[feature("a", 100, 9001)]).await;
     say(
         &publisher,
@@ -248,7 +256,7 @@ async fn a_source_that_is_not_configured_any_more_takes_its_flags_along() {
 
 #[tokio::test]
 async fn held_flags_are_told_once() {
-    let publisher = start(&with_servers(&["unleash"], 1), Vec::new());
+    let publisher = start(&first_with(&["unleash"], 1), Vec::new());
     say(&publisher, "unleash", &[feature("a", 10, 9001)]).await;
     let mut events = publisher.events().listen();
     let source = "unleash".into();
@@ -269,7 +277,7 @@ async fn held_flags_are_told_once() {
 
 #[tokio::test]
 async fn a_flag_that_moves_its_users_is_warned_of_in_the_snapshot_and_the_event() {
-    let publisher = start(&with_servers(&["unleash"], 1), Vec::new());
+    let publisher = start(&first_with(&["unleash"], 1), Vec::new());
     say(&publisher, "unleash", &[feature("a", 50, 9001)]).await;
     let mut moved = feature("a", 50, 9001);
     moved["strategies"][0]["parameters"]["groupId"] = json!("other");
@@ -290,7 +298,7 @@ async fn a_flag_that_moves_its_users_is_warned_of_in_the_snapshot_and_the_event(
 
 #[tokio::test]
 async fn updates_that_wait_together_are_one_snapshot_and_none_waits_for_ever() {
-    let publisher = start(&with_servers(&["one", "two", "three"], 1), Vec::new());
+    let publisher = start(&first_with(&["one", "two", "three"], 1), Vec::new());
     let flags = async |source: &'static str| {
         for percent in 1..=50 {
             say(&publisher, source, &[feature(source, percent, 9001)]).await;
@@ -317,7 +325,7 @@ async fn updates_that_wait_together_are_one_snapshot_and_none_waits_for_ever() {
 async fn stable_is_where_a_flag_says_and_stays_there_when_the_flag_is_gone() {
     let mut first = with_servers(&["unleash"], 1);
     first.services[0].stable = None;
-    let publisher = start(&first, Vec::new());
+    let publisher = start(&Arc::new(first), Vec::new());
     let stable = |publisher: &PublisherHandle| {
         let snapshot = publisher.store().load();
         snapshot.services[0].stable().cluster.url.to_string()
@@ -341,7 +349,7 @@ async fn stable_is_where_a_flag_says_and_stays_there_when_the_flag_is_gone() {
 
 #[tokio::test]
 async fn a_request_under_way_takes_no_large_snapshot_apart() {
-    let publisher = start(&with_servers(&["unleash"], 1), Vec::new());
+    let publisher = start(&first_with(&["unleash"], 1), Vec::new());
     let pinned = publisher.store().load();
     say(&publisher, "unleash", &[feature("a", 1, 9001)]).await;
     // The publisher holds it too, so that whoever holds it here never is the last.
@@ -350,4 +358,58 @@ async fn a_request_under_way_takes_no_large_snapshot_apart() {
     drop(pinned);
     say(&publisher, "unleash", &[feature("a", 2, 9001)]).await;
     assert_eq!(watched.strong_count(), 0);
+}
+
+#[tokio::test]
+async fn a_killed_canary_stays_killed_whatever_flags_come() {
+    let first = first_with(&["unleash"], 1);
+    let registry = Registry::in_memory();
+    let dns = Dns::new(Some("127.0.0.1:9")).unwrap();
+    let clusters = ClusterDirectory::new(dns, Handle::current());
+    let meters = MeterRegistry::default();
+    let control = Handle::current();
+    let publisher = Publisher::start(
+        first,
+        Vec::new(),
+        clusters,
+        meters,
+        registry.clone(),
+        &control,
+    );
+    let kills = KillSwitch::new(registry, publisher.clone());
+    let mut events = publisher.events().listen();
+    let by = Ipv4Addr::LOCALHOST.into();
+    kills
+        .order(Order::Kill, "search", "search.new", by)
+        .await
+        .unwrap();
+    assert!(matches!(
+        heard(&mut events).await,
+        What::Ordered { killed: true, .. }
+    ));
+    let killed = ("stable".to_owned(), ReasonKind::Killed);
+    for percent in [100, 99, 100] {
+        say(&publisher, "unleash", &[feature("new", percent, 9001)]).await;
+        // The second time its candidate is taken over from the first, and marked anew.
+        say(
+            &publisher,
+            "unleash",
+            &[feature("new", percent, 9001), feature("z", 0, 9002)],
+        )
+        .await;
+        assert_eq!(assigned(&publisher.store().load()), killed);
+    }
+    let again = say(
+        &publisher,
+        "unleash",
+        &[feature("new", 100, 9001), feature("z", 0, 9002)],
+    )
+    .await;
+    assert!(!again.is_new, "a kill alone makes nothing new");
+    kills
+        .order(Order::Restore, "search", "search.new", by)
+        .await
+        .unwrap();
+    let restored = ("search.new".to_owned(), ReasonKind::Strategy);
+    assert_eq!(assigned(&publisher.store().load()), restored);
 }

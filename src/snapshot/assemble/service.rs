@@ -13,7 +13,7 @@ use crate::engine::{CanaryUrl, Dependency, Flag, Ring, STABLE as STABLE_NAME, Va
 use crate::flag::Share;
 use crate::meter::Meters;
 use crate::snapshot::{
-    Candidate, Clusters, Deployment, DeploymentIndex, NamedBy, STABLE, Service, Target,
+    Candidate, Clusters, Deployment, DeploymentIndex, NamedBy, STABLE, Service, Shutoff, Target,
 };
 
 /// One service under assembly.
@@ -105,6 +105,7 @@ impl<'a> Assembly<'a> {
         let canaries = self.canaries(flag, url.is_none());
         Candidate {
             flag: flag.clone(),
+            withdrawn: None,
             plain: self.target(flag, "", plain),
             variants: own.map_or_else(Vec::new, |own| self.targets(flag, own, &canaries)),
             ring_variants: flag
@@ -191,16 +192,33 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    pub(super) fn finish(self, candidates: Vec<Candidate>, awaits_flags: bool) -> Service {
+    /// `flags` are all there are, by name.
+    pub(super) fn finish(
+        self,
+        candidates: Vec<Candidate>,
+        flags: &[Arc<Flag>],
+        awaits_flags: bool,
+    ) -> Service {
+        let shutoff = self.service.shutoff.as_ref().map(|shutoff| Shutoff {
+            flag: flags
+                .binary_search_by(|flag| flag.name.cmp(&shutoff.flag))
+                .ok()
+                .and_then(|index| flags.get(index).cloned()),
+            respond: shutoff.respond.clone(),
+        });
+        let of_shutoff = shutoff.iter().filter_map(|shutoff| shutoff.flag.as_deref());
         let uses_session = candidates
             .iter()
-            .any(|candidate: &Candidate| may_hash_session(&candidate.flag));
+            .map(|candidate| &*candidate.flag)
+            .chain(of_shutoff)
+            .any(may_hash_session);
         Service {
             name: self.service.name.clone(),
             deployments: self.deployments,
             candidates,
             awaits_flags,
             uses_session,
+            shutoff,
             upstream: self.service.upstream.clone(),
             meter: self.meters.service(&self.service.name),
         }

@@ -123,6 +123,25 @@ impl Page<'_> {
                 write_counter(&mut family, &labels, count)?;
             }
         }
+        let mut family = self.counter(
+            "serin_retries_refused",
+            "Retries that the service's budget did not allow",
+        )?;
+        for (service, meter) in families.services.iter() {
+            write_counter(
+                &mut family,
+                &[("service", service.as_str())],
+                &meter.retries_refused,
+            )?;
+        }
+        let mut family = self.counter(
+            "serin_broken_responses",
+            "Responses that had begun, and broke on the upstream's side",
+        )?;
+        for ((service, served), meter) in families.deployments.iter() {
+            let labels = [("service", service.as_str()), ("served", served)];
+            write_counter(&mut family, &labels, &meter.broken)?;
+        }
         Ok(())
     }
 

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -7,6 +8,7 @@ use super::{Format, MeterRegistry, Metrics};
 use crate::canary::{Cause, ReasonKind};
 use crate::publisher::tests::fixture::config;
 use crate::publisher::{Publisher, PublisherHandle};
+use crate::registry::Registry;
 use crate::resolver::ClusterDirectory;
 use crate::resolver::dns::Dns;
 use crate::telemetry::access_log::AccessLog;
@@ -16,10 +18,11 @@ fn metrics() -> (Metrics, PublisherHandle) {
     let clusters = ClusterDirectory::new(Dns::new(Some("127.0.0.1:9")).unwrap(), Handle::current());
     let first = config("http://127.0.0.1:81", 1);
     let publisher = Publisher::start(
-        &first,
+        Arc::new(first),
         Vec::new(),
         clusters,
         meters.clone(),
+        Registry::in_memory(),
         &Handle::current(),
     );
     let metrics = Metrics::new(

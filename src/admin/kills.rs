@@ -1,0 +1,112 @@
+//! `POST /api/v1/services/{service}/canaries/{name}/kill` and `…/restore`: the kill switch.
+
+use axum::extract::{Path, State};
+use axum::{Extension, Json};
+use serde::Serialize;
+
+use super::Shared;
+use super::connections::Caller;
+use super::problem::Problem;
+use crate::config::value;
+use crate::context::Moment;
+use crate::publisher::kills::{KillFailure, KillReport, Order};
+use crate::registry::Kill;
+
+/// What an order has come to.
+#[derive(Debug, Serialize)]
+pub(super) struct OrderView {
+    service: String,
+    flag: String,
+    killed: bool,
+    /// When and by whom, if it is killed.
+    since: Option<String>,
+    by: Option<String>,
+    /// Whether it was otherwise before.
+    changed: bool,
+    /// How many canaries the flag has now: a kill may come before them.
+    canaries: usize,
+    /// Whether a restart will change nothing about it.
+    stored: bool,
+    scope: &'static str,
+    generation: u64,
+}
+
+/// A kill that is in force.
+#[derive(Debug, Serialize)]
+pub(super) struct KillView {
+    flag: String,
+    since: String,
+    by: String,
+}
+
+/// Kills a flag's canaries; all its variants at once.
+pub(super) async fn kill(
+    state: Shared,
+    caller: Extension<Caller>,
+    path: Path<(String, String)>,
+) -> Result<Json<OrderView>, Problem> {
+    order(state, caller, path, Order::Kill).await
+}
+
+/// Takes a kill back.
+pub(super) async fn restore(
+    state: Shared,
+    caller: Extension<Caller>,
+    path: Path<(String, String)>,
+) -> Result<Json<OrderView>, Problem> {
+    order(state, caller, path, Order::Restore).await
+}
+
+async fn order(
+    State(state): Shared,
+    Extension(Caller(by)): Extension<Caller>,
+    Path((service, flag)): Path<(String, String)>,
+    order: Order,
+) -> Result<Json<OrderView>, Problem> {
+    value::flag_name(&flag).map_err(|hint| {
+        let detail = format!("{flag:?} is no flag's name ({hint}); a kill is for all its variants");
+        Problem::new(422, detail)
+    })?;
+    // On a task of its own: what has begun is carried through, even if whoever asked for it goes away.
+    let done = tokio::spawn(async move {
+        let report = state.kills.order(order, &service, &flag, by).await;
+        report.map(|report| OrderView::new(service, flag, report))
+    });
+    match done.await {
+        Ok(Ok(view)) => Ok(Json(view)),
+        Ok(Err(failure @ KillFailure::NoService(_))) => Err(Problem::new(404, failure.to_string())),
+        Ok(Err(failure @ KillFailure::Stopped(_))) => Err(Problem::new(503, failure.to_string())),
+        Err(panic) => Err(Problem::new(500, panic.to_string())),
+    }
+}
+
+impl OrderView {
+    fn new(service: String, flag: String, report: KillReport) -> Self {
+        Self {
+            service,
+            flag,
+            killed: report.kill.is_some(),
+            since: report.kill.as_ref().map(|kill| shown(kill.at)),
+            by: report.kill.map(|kill| kill.by),
+            changed: report.changed,
+            canaries: report.canaries,
+            stored: report.stored,
+            scope: "this gateway",
+            generation: report.generation,
+        }
+    }
+}
+
+impl From<(String, Kill)> for KillView {
+    fn from((flag, kill): (String, Kill)) -> Self {
+        Self {
+            flag,
+            since: shown(kill.at),
+            by: kill.by,
+        }
+    }
+}
+
+fn shown(moment: Moment) -> String {
+    moment.to_string()
+}

@@ -1,0 +1,73 @@
+//! The mark of a canary that was taken out of service, read before each attempt.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::{Cause, ReasonKind};
+
+/// Why a canary gets no requests, whatever its flag says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Withdrawal {
+    /// Somebody pulled the kill switch.
+    Killed,
+    /// Its registration has run out.
+    LeaseOver,
+}
+
+impl Withdrawal {
+    /// Why stable served a user who was assigned to it before.
+    pub fn cause(self) -> Cause {
+        match self {
+            Self::Killed => Cause::Killed,
+            Self::LeaseOver => Cause::LeaseOver,
+        }
+    }
+
+    /// Why its users are assigned to stable from then on.
+    pub fn reason(self) -> ReasonKind {
+        match self {
+            Self::Killed => ReasonKind::Killed,
+            Self::LeaseOver => ReasonKind::LeaseOver,
+        }
+    }
+}
+
+/// Whether a flag's canaries are withdrawn from a service. One mark stands for the flag in every snapshot that there
+/// ever was, so that setting it stops requests that were decided on long before, at their next attempt.
+#[derive(Debug, Default)]
+pub struct Mark(AtomicU8);
+
+impl Mark {
+    /// Why the canary gets no requests; `None`: it gets them.
+    pub fn get(&self) -> Option<Withdrawal> {
+        match self.0.load(Ordering::Acquire) {
+            1 => Some(Withdrawal::Killed),
+            2 => Some(Withdrawal::LeaseOver),
+            _ => None,
+        }
+    }
+
+    /// Sets or lifts the mark.
+    pub fn set(&self, withdrawal: Option<Withdrawal>) {
+        let value = match withdrawal {
+            None => 0,
+            Some(Withdrawal::Killed) => 1,
+            Some(Withdrawal::LeaseOver) => 2,
+        };
+        self.0.store(value, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Mark, Withdrawal};
+
+    #[test]
+    fn a_mark_says_what_was_set_last() {
+        let mark = Mark::default();
+        assert_eq!(mark.get(), None);
+        for set in [Some(Withdrawal::Killed), Some(Withdrawal::LeaseOver), None] {
+            mark.set(set);
+            assert_eq!(mark.get(), set);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What becomes of a request whose attempt has failed: pingora's errors and answers in the words of [`Failure`].
+//!
+//! pingora retries what its hooks call retryable, and offers that for errors only. A status that asks for another
+//! attempt is therefore made an error in `upstream_response_filter` ([`set_aside`]), the first hook that sees an
+//! answer, before anything of it has gone to the client:
+//!
+//! * Returning an error there ends both halves of the exchange. What the upstream sends is dropped unread, an HTTP/1.1
+//!   connection is closed rather than pooled (its next octets are the dropped answer's), an HTTP/2 stream is reset and
+//!   its connection lives on.
+//! * `error_while_proxy` is asked for every such end, in place of pingora's own policy, and answers from [`Attempts`]
+//!   alone. pingora then asks `upstream_peer` for the next attempt, with the request's head as the client sent it, and
+//!   replays the body from its buffer of 64 KiB. A larger one cannot be had again, and so is not sent again.
+//! * Interim answers (1xx) pass: they decide nothing, and a client may get any number of them, from one upstream and
+//!   then from another. Only a final head that was written commits ([`has_begun`]).
+//!
+//! The other ways were a second proxy within the process, which costs every request, and a fork of pingora.
+
+use std::time::Instant;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+use pingora::http::ResponseHeader;
+use pingora::prelude::{Error, Session};
+use pingora::{ErrorSource, ErrorType, RetryType};
+
+use super::exchange::Exchange;
+use super::failure::cause_of;
+use crate::attempts::{Failure, Replay};
+use crate::canary::Cause;
+use crate::cluster::endpoint::AttemptEnd;
+use crate::quarantine::Quarantine;
+
+/// An answer that the client does not get, since there will be another.
+const SET_ASIDE: ErrorType = ErrorType::Custom("an answer was set aside");
+
+/// The `grpc-status` of UNAVAILABLE.
+const UNAVAILABLE: &[u8] = b"14";
+
+/// The final answer's head, if that has gone to the client.
+pub(super) fn final_answer(session: &Session) -> Option<&ResponseHeader> {
+    session.response_written().filter(|head| !is_interim(head))
+}
+
+/// Whether it has.
+pub(super) fn has_begun(session: &Session) -> bool {
+    final_answer(session).is_some()
+}
+
+/// Whether another response follows: 1xx, but for 101, which is the last one.
+pub(super) fn is_interim(response: &ResponseHeader) -> bool {
+    response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS
+}
+
+/// Notes that no connection could be made. Whether there is to be another attempt.
+pub(super) fn connect_failed(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    quarantine: &Quarantine,
+) -> bool {
+    fail(session, exchange, quarantine, Failure::Connect)
+}
+
+/// An error in place of an answer that asks for another attempt.
+pub(super) fn set_aside(
+    session: &mut Session,
+    response: &ResponseHeader,
+    exchange: &mut Exchange,
+    quarantine: &Quarantine,
+) -> pingora::Result<()> {
+    let status = response.status.as_u16();
+    let failure = if is_unavailable(response.status, &response.headers) {
+        Failure::Unavailable
+    } else if status >= 400 {
+        Failure::Status(status)
+    } else {
+        return Ok(());
+    };
+    if fail(session, exchange, quarantine, failure) {
+        let why = "the status asks for another attempt";
+        return Err(Error::explain(SET_ASIDE, why).into_up());
+    }
+    Ok(())
+}
+
+/// gRPC's UNAVAILABLE as the whole answer ("Trailers-Only" in the protocol's words): the status stands in the head,
+/// and nothing of an answer follows.
+fn is_unavailable(status: StatusCode, headers: &HeaderMap) -> bool {
+    let is = |name: &str, wanted: fn(&[u8]) -> bool| {
+        headers
+            .get(name)
+            .is_some_and(|value| wanted(value.as_bytes()))
+    };
+    status == StatusCode::OK
+        && is("grpc-status", |value| value == UNAVAILABLE)
+        && is(CONTENT_TYPE.as_str(), |value| {
+            value.starts_with(b"application/grpc")
+        })
+}
+
+/// Settles an attempt that ended with an error: in another attempt, or for good.
+pub(super) fn attempt_failed(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    quarantine: &Quarantine,
+    mut e: Box<Error>,
+    reused: bool,
+) -> Box<Error> {
+    let wait = exchange
+        .passage
+        .as_mut()
+        .and_then(|passage| passage.wait.take());
+    if e.etype() == &SET_ASIDE {
+        e.set_retry(true);
+        return e;
+    }
+    if wait.is_some_and(|wait| wait.is_expired()) {
+        let why = "the response did not begin in time";
+        e = Error::explain(ErrorType::ReadTimedout, why).into_up();
+    }
+    let failure = failure_of(&e, reused);
+    e.set_retry(false);
+    // A client that went away is nobody's failure.
+    if e.esource() != &ErrorSource::Upstream {
+        return e;
+    }
+    if has_begun(session) {
+        exchange.broke(failure.cause(), quarantine);
+        return e;
+    }
+    let again = fail(session, exchange, quarantine, failure);
+    e.set_retry(again);
+    e
+}
+
+/// How an attempt failed that had a connection.
+fn failure_of(e: &Error, reused: bool) -> Failure {
+    match e.retry {
+        // pingora says so of HTTP/2's REFUSED_STREAM, and of streams that a GOAWAY was too late for.
+        RetryType::Decided(true) => Failure::Refused,
+        _ if cause_of(e.etype()) == Cause::Timeout => Failure::Timeout,
+        RetryType::ReusedOnly if reused => Failure::Stale,
+        _ => Failure::Reset,
+    }
+}
+
+fn fail(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    quarantine: &Quarantine,
+    failure: Failure,
+) -> bool {
+    let whole = is_whole(session);
+    let replay = Replay {
+        method: &session.req_header().method,
+        whole,
+    };
+    exchange
+        .at(quarantine, Instant::now())
+        .is_some_and(|(attempts, site)| attempts.failed(failure, replay, &site))
+}
+
+/// What of the request could be sent again, as far as can be told while its body is being read.
+pub(super) fn replay(session: &Session) -> Replay<'_> {
+    Replay {
+        method: &session.req_header().method,
+        whole: !session.as_ref().retry_buffer_truncated(),
+    }
+}
+
+/// Whether all of the request's body can still be had: what was read of it is in pingora's buffer, the rest is yet to
+/// come. Of a body that was read to its end without leaving anything in the buffer pingora would not replay the end.
+fn is_whole(session: &mut Session) -> bool {
+    if session.as_ref().retry_buffer_truncated() {
+        return false;
+    }
+    !session.is_body_done()
+        || session.is_body_empty()
+        || session.as_ref().get_retry_buffer().is_some()
+}
+
+impl Exchange {
+    /// Notes that an answer broke that had begun for the client.
+    fn broke(&mut self, cause: Cause, quarantine: &Quarantine) {
+        if let Some((attempts, site)) = self.at(quarantine, Instant::now()) {
+            attempts.ended(AttemptEnd::Failed(cause), &site);
+            attempts.gave_up(cause);
+            let deployment = &site.service.deployments[attempts.deployment()];
+            deployment.meter.broken.inc();
+        }
+    }
+}
