@@ -72,6 +72,8 @@ pub struct Plan {
     pub target: Option<String>,
     /// The random ID that this anonymous user was given just now.
     pub new_session: Option<String>,
+    /// Whether every header field may pass as the client sent it, so that forwarding need not look for those that may not.
+    pub plain: bool,
     /// What stands for the user where endpoints are shared out among users, and where a canary's rescues are counted.
     pub user_hash: Option<u64>,
 }
@@ -84,9 +86,10 @@ pub fn dispatch(
     moment: Moment,
     fresh_id: &mut dyn FnMut() -> String,
 ) -> Dispatch {
-    if let Err(refusal) = acceptable(snapshot, head, host_required) {
-        return Dispatch::Refuse(refusal);
-    }
+    let plain = match acceptable(snapshot, head, host_required) {
+        Ok(plain) => plain,
+        Err(refusal) => return Dispatch::Refuse(refusal),
+    };
     if let Some(rest) = for_clients(snapshot, head) {
         return Dispatch::Client(rest);
     }
@@ -96,7 +99,14 @@ pub fn dispatch(
     };
     let route = &snapshot.routes[index];
     match &route.action {
-        Action::Forward(forward) => plan(snapshot, head, (index, forward), &path, moment, fresh_id),
+        Action::Forward(forward) => plan(
+            snapshot,
+            (head, plain),
+            (index, forward),
+            &path,
+            moment,
+            fresh_id,
+        ),
         Action::Redirect(redirect) => Dispatch::Answer(Answer {
             route: index,
             status: redirect.status,
@@ -177,12 +187,12 @@ impl Refusal {
     }
 }
 
-/// Refuses what is too large, and what servers could read in two ways.
+/// Refuses what is too large, and what servers could read in two ways. Answers [`Plan::plain`].
 fn acceptable(
     snapshot: &Snapshot,
     head: &RequestHead<'_>,
     host_required: bool,
-) -> Result<(), Refusal> {
+) -> Result<bool, Refusal> {
     snapshot
         .traffic
         .request
@@ -218,7 +228,7 @@ fn match_route<'a>(
 
 fn plan(
     snapshot: &Snapshot,
-    head: &RequestHead<'_>,
+    (head, plain): (&RequestHead<'_>, bool),
     (index, forward): (RouteIndex, &Forward),
     path: &NormalPath<'_>,
     moment: Moment,
@@ -252,6 +262,7 @@ fn plan(
         decision,
         target: rewritten(&snapshot.routes[index], forward, head, path),
         new_session,
+        plain,
     };
     if shut_off {
         Dispatch::ShutOff(plan)

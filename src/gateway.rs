@@ -145,6 +145,7 @@ impl Gateway {
             readiness: &readiness,
         };
         let admin = serve_admin(admin_socket, shared, started)?;
+        tell(&listeners);
         Ok(Self {
             workers,
             reloader,
@@ -325,16 +326,16 @@ fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     listener::bind(address).map_err(|cause| StartError::Bind { address, cause })
 }
 
-/// Where sockets are bound, told in the log: the configuration may have left the port open.
+/// Where sockets are bound.
 fn addresses(sockets: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
-    let addresses: Vec<_> = sockets
-        .iter()
-        .map(TcpListener::local_addr)
-        .collect::<Result<_, _>>()?;
-    for address in &addresses {
+    sockets.iter().map(TcpListener::local_addr).collect()
+}
+
+/// The configuration may have left the ports open.
+fn tell(listeners: &[SocketAddr]) {
+    for address in listeners {
         tracing::info!(kind = "listener", %address, "listening");
     }
-    Ok(addresses)
 }
 
 /// One worker a core, unless told otherwise.

@@ -6,6 +6,7 @@
 //! on one deployment here and on another there. That is so for shares that are no whole percent (its SDKs know no
 //! smaller step), and for lists that ignore case.
 
+use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use crate::context::Field;
@@ -28,7 +29,7 @@ pub(super) fn of(flag: &Flag, vocabulary: &Vocabulary) -> Option<Value> {
         let variants = ring.variants.as_ref().or(flag.variants.as_ref());
         let said = Said::of(&ring.rollout, sticky, variants)?;
         for constraints in ways(&ring.condition, false)? {
-            strategies.push(said.strategy(ring, constraints));
+            strategies.push(said.strategy(ring, &constraints));
         }
     }
     Some(json!({
@@ -109,7 +110,7 @@ impl Said {
         is_alike.then(|| documents.collect())
     }
 
-    fn strategy(&self, ring: &Ring, constraints: Vec<Value>) -> Value {
+    fn strategy(&self, ring: &Ring, constraints: &[Value]) -> Value {
         let (name, parameters, variants) = match self {
             Self::Everybody => ("default", &json!({}), &Vec::new()),
             Self::Percentage {
@@ -185,76 +186,77 @@ fn all(parts: &[Condition], inverted: bool) -> Option<Ways> {
 }
 
 fn of_test(constraint: &Constraint, inverted: bool) -> Option<Ways> {
-    let field = match constraint.field {
+    let one = |constraint: Value| Some(vec![vec![constraint]]);
+    let field = field(constraint)?;
+    let single = |operator: &str, value: &str| one(single(field, operator, value, inverted));
+    match &constraint.test {
+        Test::In(set) => one(set_of(field, "IN", set, inverted)?),
+        Test::NotIn(set) => one(set_of(field, "NOT_IN", set, inverted)?),
+        Test::StartsWith(list) => one(parts(field, "STR_STARTS_WITH", list, inverted)),
+        Test::EndsWith(list) => one(parts(field, "STR_ENDS_WITH", list, inverted)),
+        Test::Contains(list) => one(parts(field, "STR_CONTAINS", list, inverted)),
+        Test::Within(list) => one(networks(field, list, inverted)),
+        Test::NotWithin(list) => one(networks(field, list, !inverted)),
+        Test::Number(compare, number) => {
+            single(&format!("NUM_{}", name(*compare)), &number.to_string())
+        }
+        Test::Date(Compare::Gt, moment) => single("DATE_AFTER", &moment.to_string()),
+        Test::Date(Compare::Lt, moment) => single("DATE_BEFORE", &moment.to_string()),
+        Test::Date(Compare::Eq | Compare::Gte | Compare::Lte, _) => None,
+        Test::Semver(compare, version) => {
+            Some(versions(field, *compare, &version.to_string(), inverted))
+        }
+        Test::Matches(expression) => single("REGEX", expression.as_str()),
+    }
+}
+
+/// What Unleash calls what is looked at.
+fn field(constraint: &Constraint) -> Option<&str> {
+    Some(match constraint.field {
         Field::UserId => "userId",
         Field::SessionId => "sessionId",
         Field::RemoteAddress => "remoteAddress",
         Field::Now => "currentTime",
-        Field::Property(_) => &*constraint.field_name,
+        Field::Property(_) => &constraint.field_name,
         Field::Constant => return None,
+    })
+}
+
+fn set_of(field: &str, operator: &str, set: &TextSet, inverted: bool) -> Option<Value> {
+    let mut texts: Vec<_> = set.texts.iter().cloned().collect();
+    texts.sort();
+    (!set.ignore_case).then(|| listed(field, operator, &texts, inverted))
+}
+
+fn parts(field: &str, operator: &str, list: &Texts, inverted: bool) -> Value {
+    let mut said = listed(field, operator, &list.texts, inverted);
+    if let Some(said) = said.as_object_mut() {
+        said.insert("caseInsensitive".to_owned(), list.ignore_case.into());
+    }
+    said
+}
+
+fn networks(field: &str, list: &[IpNet], inverted: bool) -> Value {
+    let list: Vec<Box<str>> = list.iter().map(|net| net.to_string().into()).collect();
+    listed(field, "IN_CIDR", &list, inverted)
+}
+
+/// Not every SDK knows "or equal" of versions: that is two ways.
+fn versions(field: &str, compare: Compare, version: &str, inverted: bool) -> Ways {
+    let said = |compare| {
+        let operator = format!("SEMVER_{}", name(compare));
+        single(field, &operator, version, inverted)
     };
-    let one = |constraint: Value| Some(vec![vec![constraint]]);
-    let texts = |operator, texts: &Texts| {
-        let mut said = listed(field, operator, &texts.texts, inverted);
-        if let Some(said) = said.as_object_mut() {
-            said.insert("caseInsensitive".to_owned(), texts.ignore_case.into());
-        }
-        one(said)
+    let other = match compare {
+        Compare::Gte => Compare::Gt,
+        Compare::Lte => Compare::Lt,
+        Compare::Eq | Compare::Gt | Compare::Lt => return vec![vec![said(compare)]],
     };
-    let set = |operator, set: &TextSet| {
-        let mut texts: Vec<_> = set.texts.iter().cloned().collect();
-        texts.sort();
-        let said = listed(field, operator, &texts, inverted);
-        if set.ignore_case { None } else { one(said) }
-    };
-    let networks = |networks: &[ipnet::IpNet], inverted| {
-        let networks: Vec<Box<str>> = networks.iter().map(|net| net.to_string().into()).collect();
-        one(listed(field, "IN_CIDR", &networks, inverted))
-    };
-    match &constraint.test {
-        Test::In(texts) => set("IN", texts),
-        Test::NotIn(texts) => set("NOT_IN", texts),
-        Test::StartsWith(list) => texts("STR_STARTS_WITH", list),
-        Test::EndsWith(list) => texts("STR_ENDS_WITH", list),
-        Test::Contains(list) => texts("STR_CONTAINS", list),
-        Test::Within(list) => networks(list, inverted),
-        Test::NotWithin(list) => networks(list, !inverted),
-        Test::Number(compare, number) => {
-            let operator = format!("NUM_{}", name(*compare));
-            one(single(field, &operator, number.to_string(), inverted))
-        }
-        Test::Date(compare, moment) => {
-            let operator = match compare {
-                Compare::Gt => "DATE_AFTER",
-                Compare::Lt => "DATE_BEFORE",
-                Compare::Eq | Compare::Gte | Compare::Lte => return None,
-            };
-            one(single(field, operator, moment.to_string(), inverted))
-        }
-        Test::Semver(compare, version) => {
-            let said = |compare| {
-                let operator = format!("SEMVER_{}", name(compare));
-                single(field, &operator, version.to_string(), inverted)
-            };
-            // Not every SDK knows "or equal".
-            let both = |other| {
-                let (equal, other) = (said(Compare::Eq), said(other));
-                if inverted {
-                    vec![vec![equal, other]]
-                } else {
-                    vec![vec![equal], vec![other]]
-                }
-            };
-            Some(match compare {
-                Compare::Gte => both(Compare::Gt),
-                Compare::Lte => both(Compare::Lt),
-                Compare::Eq | Compare::Gt | Compare::Lt => vec![vec![said(*compare)]],
-            })
-        }
-        Test::Matches(expression) => {
-            let text = expression.as_str().to_owned();
-            one(single(field, "REGEX", text, inverted))
-        }
+    let (equal, other) = (said(Compare::Eq), said(other));
+    if inverted {
+        vec![vec![equal, other]]
+    } else {
+        vec![vec![equal], vec![other]]
     }
 }
 
@@ -279,7 +281,7 @@ fn listed(field: &str, operator: &str, values: &[Box<str>], inverted: bool) -> V
     })
 }
 
-fn single(field: &str, operator: &str, value: String, inverted: bool) -> Value {
+fn single(field: &str, operator: &str, value: &str, inverted: bool) -> Value {
     json!({
         "contextName": field,
         "operator": operator,

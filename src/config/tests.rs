@@ -11,6 +11,7 @@ mod flags;
 mod identity;
 mod keys;
 mod process;
+mod recovery;
 mod robust;
 mod routes;
 mod schema;

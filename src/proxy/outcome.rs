@@ -47,7 +47,7 @@ impl Proxy {
         }
         // What was asked for, and by whom, is read again only for the few records that are told.
         if self.access_log.picks(&outcome) {
-            let (fields, target) = (Fields::of(&request.headers), Target::of(request));
+            let (fields, target) = (Fields(&request.headers), Target::of(request));
             let rules = &exchange.snapshot.identity;
             let head = target
                 .as_ref()

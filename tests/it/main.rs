@@ -8,6 +8,7 @@
 mod admin;
 mod cli;
 mod clients;
+mod compose;
 mod demo;
 mod deploy;
 mod dns;
@@ -33,3 +34,4 @@ mod split;
 mod streaming;
 mod swaps;
 mod timeouts;
+mod unleash;

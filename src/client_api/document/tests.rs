@@ -79,7 +79,7 @@ fn users() -> impl Iterator<Item = Context<'static>> {
     })
 }
 
-fn had<'f>(flag: &'f Flag, evaluation: Evaluation) -> Option<&'f str> {
+fn had(flag: &Flag, evaluation: Evaluation) -> Option<&str> {
     let variant = evaluation.variant.and_then(|at| flag.variant(at));
     variant.map(|variant: &Variant| &*variant.name)
 }

@@ -11,7 +11,10 @@ const MOST: usize = 20_000;
 
 /// How clients used flags, by source and flag, until their server is told.
 #[derive(Debug, Default)]
-pub struct ClientUses(Mutex<HashMap<Arc<str>, BTreeMap<Arc<str>, Uses>>>);
+pub struct ClientUses(Mutex<Sources>);
+
+/// By source, then by flag.
+type Sources = HashMap<Arc<str>, BTreeMap<Arc<str>, Uses>>;
 
 /// How a client used a flag.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +52,7 @@ impl ClientUses {
         self.lock().remove(source).unwrap_or_default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, BTreeMap<Arc<str>, Uses>>> {
+    fn lock(&self) -> MutexGuard<'_, Sources> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
