@@ -134,7 +134,7 @@ fn asked<T>(
     question: impl FnOnce(&Asked<'_>) -> T,
 ) -> Option<T> {
     let request = session.req_header();
-    let fields = Fields::of(&request.headers);
+    let fields = Fields(&request.headers);
     let target = Target::of(request)?;
     let peer: IpAddr = client_ip(session);
     let rules = &exchange.snapshot.identity;
