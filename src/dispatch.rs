@@ -27,6 +27,8 @@ pub enum Dispatch {
     Refuse(Refusal),
     /// It is answered by its route.
     Answer(Answer),
+    /// It is for the client API: this is its path behind the API's own.
+    Client(Box<str>),
     /// It goes to a service.
     Forward(Plan),
     /// It would go to a service that is shut off for this user.
@@ -84,9 +86,14 @@ pub fn dispatch(
     moment: Moment,
     fresh_id: &mut dyn FnMut() -> String,
 ) -> Dispatch {
-    let matched = acceptable(snapshot, head, host_required)
-        .and_then(|plain| Ok((plain, match_route(snapshot, head)?)));
-    let (plain, (index, path)) = match matched {
+    let plain = match acceptable(snapshot, head, host_required) {
+        Ok(plain) => plain,
+        Err(refusal) => return Dispatch::Refuse(refusal),
+    };
+    if let Some(rest) = for_clients(snapshot, head) {
+        return Dispatch::Client(rest);
+    }
+    let (index, path) = match match_route(snapshot, head) {
         Ok(matched) => matched,
         Err(refusal) => return Dispatch::Refuse(refusal),
     };
@@ -193,6 +200,17 @@ fn acceptable(
         .map_err(|large| Refusal::new(large.status(), large.to_string(), None))?;
     hygiene::check(head, &snapshot.identity, host_required)
         .map_err(|unclean| Refusal::new(StatusCode::BAD_REQUEST, unclean.to_string(), None))
+}
+
+/// What of the path is the client API's. Nothing that could be meant for it is ever routed: neither what is so as it
+/// stands (keys of flags may have encoded slashes), nor what comes to that.
+fn for_clients(snapshot: &Snapshot, head: &RequestHead<'_>) -> Option<Box<str>> {
+    let config = snapshot.client_api.as_deref()?;
+    let as_sent = config.rest(head.path).map(Into::into);
+    as_sent.or_else(|| {
+        let path = NormalPath::new(head.path).ok()?;
+        config.rest(path.as_str()).map(Into::into)
+    })
 }
 
 fn match_route<'a>(

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::admin::readyz::Readiness;
 use crate::admin::{self, AdminState};
@@ -131,7 +131,8 @@ impl Gateway {
         let file = follow(&path, &text, &metrics, &reloader)?;
         let readiness = Arc::new(Readiness::default());
         let listeners = addresses(&sockets)?;
-        let workers = start_workers(process.threads, sockets, &metrics, &quarantine)?;
+        let told = (&quarantine, &publisher.generation());
+        let workers = start_workers(process.threads, sockets, &metrics, told)?;
         let shared = Shared {
             metrics: &metrics,
             reloader: &reloader,
@@ -259,7 +260,7 @@ fn start_workers(
     threads: usize,
     sockets: Vec<TcpListener>,
     metrics: &Metrics,
-    quarantine: &Arc<Quarantine>,
+    (quarantine, generation): (&Arc<Quarantine>, &watch::Receiver<u64>),
 ) -> io::Result<Workers> {
     let gate = Gate {
         store: metrics.store.clone(),
@@ -269,6 +270,8 @@ fn start_workers(
         store: metrics.store.clone(),
         access_log: metrics.access_log.clone(),
         active: metrics.active.clone(),
+        client_api: metrics.client_api.clone(),
+        generation: generation.clone(),
         closing,
         quarantine: quarantine.clone(),
     })
@@ -298,6 +301,7 @@ fn follow_servers(
         publisher: publisher.clone(),
         sources: metrics.sources.clone(),
         state_dir: config.process.state_dir.clone(),
+        client_uses: metrics.client_api.uses().clone(),
         control: Handle::current(),
     };
     Arc::new(FlagServers::start(parts, config, loaded))

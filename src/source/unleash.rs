@@ -6,6 +6,7 @@
 
 mod backoff;
 mod client;
+mod clients;
 mod follower;
 mod guard;
 mod identity;
@@ -40,6 +41,7 @@ use loaded::Read;
 use reporter::Reporter;
 use stored::Stored;
 
+pub use clients::{ClientUses, Reported};
 pub use loaded::Loaded;
 pub use refreshed::{RefreshError, Refreshed};
 
@@ -62,6 +64,8 @@ pub struct Parts {
     pub sources: Sources,
     /// Where the last good flags are kept.
     pub state_dir: PathBuf,
+    /// How clients used their flags.
+    pub client_uses: Arc<ClientUses>,
     /// Where their tasks run.
     pub control: Handle,
 }
@@ -102,6 +106,7 @@ impl FlagServers {
             publisher,
             sources: Sources::default(),
             state_dir: PathBuf::new(),
+            client_uses: Arc::default(),
             control: Handle::current(),
         };
         Arc::new(Self {
@@ -294,8 +299,14 @@ impl FlagServers {
                     pace: Pace::new(server),
                 };
                 let publisher = &self.parts.publisher;
-                let reporter =
-                    Reporter::new(config.clone(), client, identity, publisher, last_wish);
+                let reporter = Reporter::new(
+                    config.clone(),
+                    client,
+                    identity,
+                    publisher,
+                    self.parts.client_uses.clone(),
+                    last_wish,
+                );
                 let follower = self.parts.control.spawn(follower.run());
                 let reporter = self.parts.control.spawn(reporter.run());
                 [follower.abort_handle(), reporter.abort_handle()]

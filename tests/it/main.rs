@@ -7,6 +7,7 @@
 
 mod admin;
 mod cli;
+mod clients;
 mod compose;
 mod demo;
 mod deploy;
