@@ -446,7 +446,10 @@ async fn everything_in_the_document_is_there() {
             // There is no flag server here to ask, which only somebody can say who looks for one.
             if path.starts_with("/api/v1/sources/") {
                 let detail = &answer.problem()["detail"];
-                assert_eq!(*detail, "there is no flag server called search.ab", "{path}");
+                assert_eq!(
+                    *detail, "there is no flag server called search.ab",
+                    "{path}"
+                );
             } else {
                 assert_eq!(answer.status, 200, "{method} {path}");
             }
