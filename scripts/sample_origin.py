@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A sample deployment: says its name, and what the gateway told it. Usage: sample_origin.py NAME PORT"""
+"""A sample deployment: says its name, and what the gateway told it. Usage: sample_origin.py NAME PORT [ADDRESS]"""
 
 import http.server
 import sys
@@ -30,7 +30,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 def main():
     name, port = sys.argv[1], int(sys.argv[2])
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    address = sys.argv[3] if len(sys.argv) > 3 else "127.0.0.1"
+    server = http.server.ThreadingHTTPServer((address, port), Handler)
     server.name = name
     try:
         server.serve_forever()

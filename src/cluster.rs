@@ -229,7 +229,7 @@ impl Cluster {
         }
         let disturbances = self.disturbances.load(Ordering::Acquire);
         let calm = self.calm_since.load(Ordering::Relaxed) == disturbances;
-        let chosen = if calm && choice.tried.is_empty() && members.are_equals() {
+        let chosen = if calm && choice.tried.is_empty() {
             members.any(choice, || self.next_turn())
         } else {
             let survey = members.survey(self.role, choice.now);

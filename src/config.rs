@@ -1,5 +1,6 @@
 //! `routes.yaml`: document, checked, compiled.
 
+pub mod client_api;
 pub mod compile;
 pub mod diagnostic;
 pub mod fingerprint;
@@ -31,6 +32,7 @@ use crate::flag::{Glob, Share};
 use crate::identity;
 use crate::request::limits::RequestLimits;
 use crate::route::Route;
+use client_api::ClientApiConfig;
 pub use compile::compile;
 use diagnostic::Diagnostic;
 use unleash::{Outages, UnleashConfig};
@@ -54,6 +56,8 @@ pub struct Config {
     pub unleash: Vec<UnleashConfig>,
     /// How outages of flag servers are met.
     pub outages: Outages,
+    /// `client_api`; `None`: it is off.
+    pub client_api: Option<Arc<ClientApiConfig>>,
     /// `logging`.
     pub logging: Logging,
     /// `server.limits` and `server.timeouts`.

@@ -27,6 +27,8 @@ pub enum Dispatch {
     Refuse(Refusal),
     /// It is answered by its route.
     Answer(Answer),
+    /// It is for the client API: this is its path behind the API's own.
+    Client(Box<str>),
     /// It goes to a service.
     Forward(Plan),
     /// It would go to a service that is shut off for this user.
@@ -70,6 +72,8 @@ pub struct Plan {
     pub target: Option<String>,
     /// The random ID that this anonymous user was given just now.
     pub new_session: Option<String>,
+    /// Whether every header field may pass as the client sent it, so that forwarding need not look for those that may not.
+    pub plain: bool,
     /// What stands for the user where endpoints are shared out among users, and where a canary's rescues are counted.
     pub user_hash: Option<u64>,
 }
@@ -82,15 +86,27 @@ pub fn dispatch(
     moment: Moment,
     fresh_id: &mut dyn FnMut() -> String,
 ) -> Dispatch {
-    let matched =
-        acceptable(snapshot, head, host_required).and_then(|()| match_route(snapshot, head));
-    let (index, path) = match matched {
+    let plain = match acceptable(snapshot, head, host_required) {
+        Ok(plain) => plain,
+        Err(refusal) => return Dispatch::Refuse(refusal),
+    };
+    if let Some(rest) = for_clients(snapshot, head) {
+        return Dispatch::Client(rest);
+    }
+    let (index, path) = match match_route(snapshot, head) {
         Ok(matched) => matched,
         Err(refusal) => return Dispatch::Refuse(refusal),
     };
     let route = &snapshot.routes[index];
     match &route.action {
-        Action::Forward(forward) => plan(snapshot, head, (index, forward), &path, moment, fresh_id),
+        Action::Forward(forward) => plan(
+            snapshot,
+            (head, plain),
+            (index, forward),
+            &path,
+            moment,
+            fresh_id,
+        ),
         Action::Redirect(redirect) => Dispatch::Answer(Answer {
             route: index,
             status: redirect.status,
@@ -171,12 +187,12 @@ impl Refusal {
     }
 }
 
-/// Refuses what is too large, and what servers could read in two ways.
+/// Refuses what is too large, and what servers could read in two ways. Answers [`Plan::plain`].
 fn acceptable(
     snapshot: &Snapshot,
     head: &RequestHead<'_>,
     host_required: bool,
-) -> Result<(), Refusal> {
+) -> Result<bool, Refusal> {
     snapshot
         .traffic
         .request
@@ -184,6 +200,17 @@ fn acceptable(
         .map_err(|large| Refusal::new(large.status(), large.to_string(), None))?;
     hygiene::check(head, &snapshot.identity, host_required)
         .map_err(|unclean| Refusal::new(StatusCode::BAD_REQUEST, unclean.to_string(), None))
+}
+
+/// What of the path is the client API's. Nothing that could be meant for it is ever routed: neither what is so as it
+/// stands (keys of flags may have encoded slashes), nor what comes to that.
+fn for_clients(snapshot: &Snapshot, head: &RequestHead<'_>) -> Option<Box<str>> {
+    let config = snapshot.client_api.as_deref()?;
+    let as_sent = config.rest(head.path).map(Into::into);
+    as_sent.or_else(|| {
+        let path = NormalPath::new(head.path).ok()?;
+        config.rest(path.as_str()).map(Into::into)
+    })
 }
 
 fn match_route<'a>(
@@ -201,7 +228,7 @@ fn match_route<'a>(
 
 fn plan(
     snapshot: &Snapshot,
-    head: &RequestHead<'_>,
+    (head, plain): (&RequestHead<'_>, bool),
     (index, forward): (RouteIndex, &Forward),
     path: &NormalPath<'_>,
     moment: Moment,
@@ -235,6 +262,7 @@ fn plan(
         decision,
         target: rewritten(&snapshot.routes[index], forward, head, path),
         new_session,
+        plain,
     };
     if shut_off {
         Dispatch::ShutOff(plan)

@@ -57,16 +57,24 @@ pub fn request_edits(attempt: &Attempt<'_>) -> Edits {
     let service = &snapshot.services[attempt.plan.service];
     let deployment = &service.deployments[attempt.deployment];
     let mut edits = Edits::new();
-    hygiene::visit_forbidden(head, &snapshot.identity, &mut |name| {
-        edits.push(Edit::Remove(name));
-    });
+    let plain = attempt.plan.plain;
+    if !plain {
+        hygiene::visit_forbidden(head, &snapshot.identity, &mut |name| {
+            edits.push(Edit::Remove(name));
+        });
+    }
     edits.push(Edit::Set(DEPLOYMENT, deployment.header.clone()));
-    let sent = baggage::kept(head, &service.name);
+    let kept = match plain {
+        true => Vec::new(),
+        false => baggage::kept(head, &service.name),
+    };
     edits.push(Edit::Set(
         BAGGAGE,
-        baggage::joined(sent, &deployment.baggage),
+        baggage::joined(kept, &deployment.baggage),
     ));
-    trace(attempt, &mut edits);
+    if !plain {
+        trace(attempt, &mut edits);
+    }
     edits.push(Edit::Set(REQUEST_ID, attempt.request_id.clone()));
     forwarded(head, &mut edits);
     edits.push(Edit::Add(

@@ -1,6 +1,7 @@
 //! The composition root: builds the process from a configuration, runs it, drains it.
 
 mod ending;
+mod surroundings;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -9,33 +10,28 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::admin::readyz::Readiness;
 use crate::admin::{self, AdminState};
 use crate::clock;
 use crate::config::{self, Config, Mode};
 use crate::events::What;
-use crate::health::{self, Bell};
 use crate::proxy::hooks::Proxy;
 use crate::proxy::listener;
 use crate::proxy::workers::{Gate, Workers};
+use crate::publisher::PublisherHandle;
 use crate::publisher::kills::KillSwitch;
-use crate::publisher::reload::{Compile, Parts, Reloader};
-use crate::publisher::{Publisher, PublisherHandle};
+use crate::publisher::reload::{Compile, Reloader};
 use crate::quarantine::Quarantine;
-use crate::registry::Registry;
-use crate::resolver::ClusterDirectory;
-use crate::resolver::dns::{Dns, DnsSetupError};
-use crate::source::Sources;
-use crate::source::environment::{NoEnvironment, ProcessEnvironment};
+use crate::resolver::dns::DnsSetupError;
+use crate::source::environment::NoEnvironment;
 use crate::source::file::FileSource;
 use crate::source::unleash::{self, FlagServers, Loaded};
-use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::log::LogControl;
 use crate::telemetry::metrics::{MeterRegistry, Metrics};
 use crate::telemetry::service_manager::ServiceManager;
 use ending::Ending;
+use surroundings::Surroundings;
 
 /// Threads for everything but traffic: admin, DNS, reloads.
 const CONTROL_THREADS: usize = 2;
@@ -135,7 +131,8 @@ impl Gateway {
         let file = follow(&path, &text, &metrics, &reloader)?;
         let readiness = Arc::new(Readiness::default());
         let listeners = addresses(&sockets)?;
-        let workers = start_workers(process.threads, sockets, &metrics, &quarantine)?;
+        let told = (&quarantine, &publisher.generation());
+        let workers = start_workers(process.threads, sockets, &metrics, told)?;
         let shared = Shared {
             metrics: &metrics,
             reloader: &reloader,
@@ -144,6 +141,7 @@ impl Gateway {
             readiness: &readiness,
         };
         let admin = serve_admin(admin_socket, shared, started)?;
+        tell(&listeners);
         Ok(Self {
             workers,
             reloader,
@@ -226,92 +224,6 @@ impl Gateway {
     }
 }
 
-/// What a gateway finds around it: a process that is its own, or a program that it is part of.
-struct Surroundings {
-    compile: Arc<Compile>,
-    log: Option<LogControl>,
-    service_manager: Option<ServiceManager>,
-    access_log: AccessLog,
-    registry: Registry,
-    stop: Option<oneshot::Receiver<()>>,
-}
-
-impl Surroundings {
-    /// What publishes snapshots, and the health checks of what they point to.
-    fn publisher(
-        &self,
-        config: &Arc<Config>,
-        loaded: &Loaded,
-        meters: &MeterRegistry,
-        control: &Handle,
-    ) -> Result<PublisherHandle, StartError> {
-        let dns = Dns::new(std::env::var("SERIN_DNS").ok().as_deref())?;
-        let bell = Arc::new(Bell::default());
-        let clusters = ClusterDirectory::new(dns, control.clone()).ringing(bell.clone());
-        let publisher = Publisher::start(
-            config.clone(),
-            loaded.sets(),
-            clusters,
-            meters.clone(),
-            self.registry.clone(),
-            control,
-        );
-        health::start(publisher.store(), &publisher.generation(), bell, control);
-        Ok(publisher)
-    }
-
-    /// Figures, and sources whose trouble is told.
-    fn metrics(&self, meters: MeterRegistry, publisher: &PublisherHandle) -> Metrics {
-        Metrics {
-            sources: Sources::telling(publisher.events()),
-            ..Metrics::new(meters, publisher.store().clone(), self.access_log.clone())
-        }
-    }
-
-    /// What reloads take.
-    fn parts(
-        &self,
-        path: &Path,
-        publisher: &PublisherHandle,
-        metrics: &Metrics,
-        flag_servers: Arc<FlagServers>,
-    ) -> Parts {
-        Parts {
-            path: path.to_owned(),
-            compile: self.compile.clone(),
-            publisher: publisher.clone(),
-            log: self.log.clone(),
-            service_manager: self.service_manager,
-            flag_servers,
-            source: metrics.sources.file().clone(),
-            counters: metrics.reloads.clone(),
-        }
-    }
-
-    fn new(embedding: Option<Embedding>, config: &Config) -> io::Result<Self> {
-        Ok(match embedding {
-            None => Self {
-                log: Some(LogControl::start(&config.logging)),
-                compile: Arc::new(|text| {
-                    config::compile(text, &ProcessEnvironment, Mode::Run, clock::now())
-                }),
-                service_manager: ServiceManager::of_this_process(),
-                access_log: AccessLog::start(io::stdout())?,
-                registry: Registry::open(&config.process.state_dir),
-                stop: None,
-            },
-            Some(Embedding { compile, stop }) => Self {
-                log: None,
-                service_manager: None,
-                compile,
-                access_log: AccessLog::start(io::sink())?,
-                registry: Registry::in_memory(),
-                stop: Some(stop),
-            },
-        })
-    }
-}
-
 fn control_runtime() -> io::Result<Runtime> {
     Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
@@ -324,16 +236,16 @@ fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     listener::bind(address).map_err(|cause| StartError::Bind { address, cause })
 }
 
-/// Where sockets are bound, told in the log: the configuration may have left the port open.
+/// Where sockets are bound.
 fn addresses(sockets: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
-    let addresses: Vec<_> = sockets
-        .iter()
-        .map(TcpListener::local_addr)
-        .collect::<Result<_, _>>()?;
-    for address in &addresses {
+    sockets.iter().map(TcpListener::local_addr).collect()
+}
+
+/// The configuration may have left the ports open.
+fn tell(listeners: &[SocketAddr]) {
+    for address in listeners {
         tracing::info!(kind = "listener", %address, "listening");
     }
-    Ok(addresses)
 }
 
 /// One worker a core, unless told otherwise.
@@ -348,7 +260,7 @@ fn start_workers(
     threads: usize,
     sockets: Vec<TcpListener>,
     metrics: &Metrics,
-    quarantine: &Arc<Quarantine>,
+    (quarantine, generation): (&Arc<Quarantine>, &watch::Receiver<u64>),
 ) -> io::Result<Workers> {
     let gate = Gate {
         store: metrics.store.clone(),
@@ -358,6 +270,8 @@ fn start_workers(
         store: metrics.store.clone(),
         access_log: metrics.access_log.clone(),
         active: metrics.active.clone(),
+        client_api: metrics.client_api.clone(),
+        generation: generation.clone(),
         closing,
         quarantine: quarantine.clone(),
     })
@@ -387,6 +301,7 @@ fn follow_servers(
         publisher: publisher.clone(),
         sources: metrics.sources.clone(),
         state_dir: config.process.state_dir.clone(),
+        client_uses: metrics.client_api.uses().clone(),
         control: Handle::current(),
     };
     Arc::new(FlagServers::start(parts, config, loaded))

@@ -1,6 +1,7 @@
 //! The pingora adapter: sockets, worker threads, and hooks that only call what the floors below decide.
 
 pub mod client;
+mod client_api;
 pub mod connections;
 pub mod deadlines;
 pub mod exchange;

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use crate::canary::Withdrawal;
 use crate::cluster::policy::UpstreamPolicy;
 use crate::cluster::{Cluster, UpstreamUrl};
+use crate::config::client_api::ClientApiConfig;
 use crate::config::{Logging, ShutoffResponse, Traffic};
 use crate::decide::{Decision, VariantRef};
 use crate::digest::Digest;
@@ -47,6 +48,8 @@ pub struct Snapshot {
     pub vocabulary: Arc<Vocabulary>,
     /// Who the user is.
     pub identity: identity::Rules,
+    /// What clients are answered here; `None`: nothing is.
+    pub client_api: Option<Arc<ClientApiConfig>>,
     /// What the access log is told.
     pub logging: Logging,
     /// How much one client may take.

@@ -57,5 +57,6 @@ PROXIES = [
     # What Serin's CPU is measured against: pingora and the same job, nothing else.
     Proxy("bare pingora", str(RELEASE / "examples/bare"), "127.0.0.1:{port} 127.0.0.1:{stable} 127.0.0.1:{canary}",
           optional=True),
+    Proxy("Serin's client API", str(RELEASE / "serin"), "run -c {config}", ("--version",), "serin-client-api.yaml", splits=False),
     Proxy("Serin", str(RELEASE / "serin"), "run -c {config}", ("--version",), "serin.yaml"),
 ]

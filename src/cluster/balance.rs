@@ -9,12 +9,17 @@ use super::members::{Members, Survey};
 use super::{Balance, Choice, Role};
 
 impl Members {
-    /// One of all, which are equals and healthy.
+    /// One of all, which are healthy.
     pub(super) fn any(
         &self,
         choice: &Choice<'_>,
-        turn: impl FnOnce() -> u64,
+        turn: impl Fn() -> u64,
     ) -> Option<&Arc<Endpoint>> {
+        if !self.are_equals() {
+            let weight = |index: usize| u64::from(self.weight(index));
+            let index = self.choose(self.first(), choice, &turn, weight)?;
+            return self.get(index);
+        }
         let count = self.len() as u64;
         let index = match (choice.policy.balance, choice.user_hash) {
             _ if count < 2 => 0,
@@ -44,10 +49,9 @@ impl Members {
         turn: impl Fn() -> u64,
     ) -> Option<&Arc<Endpoint>> {
         let scope = || survey.scope.clone();
-        let base = |index: usize| self.places.get(index).map_or(0, |place| place.weight);
         let weight = |index: usize| {
             let standing = self.get(index).map(|e| e.standing(choice.now));
-            u64::from(base(index))
+            u64::from(self.weight(index))
                 * match standing {
                     _ if survey.panic => 1000,
                     Some(Standing::Healthy) => 1000,
@@ -59,7 +63,7 @@ impl Members {
             let usable = self
                 .get(index)
                 .is_some_and(|e| e.standing(choice.now).is_usable());
-            if usable { base(index).into() } else { 0 }
+            if usable { self.weight(index).into() } else { 0 }
         };
         let is_fresh = |index: usize| {
             self.get(index)
@@ -76,6 +80,10 @@ impl Members {
                 Role::Canary => None,
             })?;
         self.get(index)
+    }
+
+    fn weight(&self, index: usize) -> u32 {
+        self.places.get(index).map_or(0, |place| place.weight)
     }
 
     /// One on trial whose turn it is. A user who has an endpoint of his own tries none but that.

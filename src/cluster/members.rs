@@ -37,6 +37,8 @@ pub struct Members {
     list: Vec<Arc<Endpoint>>,
     /// What belongs to each, in the same order.
     pub(super) places: Vec<Place>,
+    /// How many are of the first priority.
+    first: usize,
     equals: bool,
 }
 
@@ -83,6 +85,11 @@ impl Members {
             })
         };
         let equals = placements.iter().all(alike);
+        let is_first = |place: &Placement| {
+            placements
+                .first()
+                .is_some_and(|first| first.priority == place.priority)
+        };
         let endpoint = |place: &Placement| {
             let kept = old
                 .iter()
@@ -102,6 +109,10 @@ impl Members {
         Self {
             list: placements.iter().map(endpoint).collect(),
             places: placements.iter().map(place).collect(),
+            first: placements
+                .iter()
+                .take_while(|place| is_first(place))
+                .count(),
             equals,
         }
     }
@@ -109,6 +120,11 @@ impl Members {
     /// Whether all have the same priority and weight.
     pub(super) fn are_equals(&self) -> bool {
         self.equals
+    }
+
+    /// Those that are used while all are healthy.
+    pub(super) fn first(&self) -> Range<usize> {
+        0..self.first
     }
 
     /// Looks at every endpoint's health. The first priority of which half are usable is used; if there is none, stable

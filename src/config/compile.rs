@@ -6,7 +6,8 @@ use super::problems::Problems;
 use super::reader::Reader;
 use super::section::conditions::Audience;
 use super::section::{
-    canary_urls, flags, identity, logging, process, recovery, routes, services, traffic, unleash,
+    canary_urls, client_api, flags, identity, logging, process, recovery, routes, services,
+    traffic, unleash,
 };
 use super::{Config, Environment, Mode, fingerprint, interpolate, keys, structure, yaml};
 use crate::context::Moment;
@@ -67,6 +68,7 @@ fn compile_sections(reader: &mut Reader, root: &Node) -> Config {
         routes,
         identity,
         canary_urls: canary_urls.policy,
+        client_api: client_api::compile(reader, root),
         logging: logging::compile(reader, root),
         traffic: traffic::compile(reader, root),
         process: process::compile(reader, root),

@@ -1,6 +1,7 @@
 //! The one table of what `routes.yaml` may say: the structure check, the JSON Schema and the "did you mean" hints
 //! are all made from it.
 
+mod client_api;
 mod flags;
 mod identity;
 mod process;
@@ -135,7 +136,11 @@ pub static ROOT: Shape = map(&[
     ),
     later("launchdarkly"),
     later("redis"),
-    later("client_api"),
+    key(
+        "client_api",
+        "What client apps and servers ask Serin itself; off unless present.",
+        &client_api::CLIENT_API,
+    ),
     later("attribution"),
 ]);
 

@@ -4,12 +4,14 @@
     reason = "what is said about a file is read beside the file"
 )]
 
+mod client_api;
 mod conditions;
 mod files;
 mod flags;
 mod identity;
 mod keys;
 mod process;
+mod recovery;
 mod robust;
 mod routes;
 mod schema;

@@ -338,3 +338,6 @@ fn write_draw(f: &mut fmt::Formatter<'_>, variants: &Variants, draw: Draw<'_>) -
 fn yes(held: bool) -> &'static str {
     if held { "yes" } else { "no" }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,7 +32,9 @@ fn ask(snapshot: &Snapshot, url: &str, fields: &[(&str, &str)]) -> Dispatch {
 fn refused(dispatch: &Dispatch) -> Option<u16> {
     match dispatch {
         Dispatch::Refuse(refusal) => Some(refusal.status.as_u16()),
-        Dispatch::Answer(_) | Dispatch::Forward(_) | Dispatch::ShutOff(_) => None,
+        Dispatch::Answer(_) | Dispatch::Client(_) | Dispatch::Forward(_) | Dispatch::ShutOff(_) => {
+            None
+        }
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Exchange {
     pub passage: Option<Passage>,
     /// The ID under which it appears in logs, of this hop and the next ones.
     pub request_id: HeaderValue,
+    /// It is for the client API, which counts for itself.
+    pub is_for_clients: bool,
     /// The status of an answer of Serin's own.
     pub own_status: Option<u16>,
     _active: ActiveRequest,
@@ -68,6 +70,7 @@ impl Exchange {
             route: None,
             passage: None,
             request_id: HeaderValue::from_static(""),
+            is_for_clients: false,
             own_status: None,
             _active: ActiveRequest::new(active),
         }

@@ -13,87 +13,48 @@ use crate::request::limits::FieldSizes;
 use crate::request::{HeaderLookup, RequestHead};
 
 /// Look-up in pingora's header map.
-pub struct Fields<'a> {
-    map: &'a HeaderMap,
-    /// The same, where they are few: going through them is quicker than hashing a name.
-    few: [Field<'a>; FEW],
-    count: usize,
-}
+pub struct Fields<'a>(pub &'a HeaderMap);
 
-/// A field's name and value.
-type Field<'a> = (&'a str, &'a [u8]);
-
-/// How many fields are few.
+/// Up to how many fields it is quicker to look at each than to hash the name that is looked for.
 const FEW: usize = 16;
-
-impl<'a> Fields<'a> {
-    /// Of a message.
-    pub fn of(map: &'a HeaderMap) -> Self {
-        let mut fields = Self {
-            map,
-            few: [("", &[]); FEW],
-            count: 0,
-        };
-        for (place, (name, value)) in fields.few.iter_mut().zip(map) {
-            *place = (name.as_str(), value.as_bytes());
-            fields.count += 1;
-        }
-        fields
-    }
-
-    /// All of them, if they are few.
-    fn few(&self) -> Option<&[Field<'a>]> {
-        let all = self.count == self.map.len();
-        all.then(|| self.few.get(..self.count)).flatten()
-    }
-}
 
 impl HeaderLookup for Fields<'_> {
     fn first(&self, name: &str) -> Option<&[u8]> {
-        match self.few() {
-            Some(few) => few
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| *value),
-            None => self.map.get(name).map(HeaderValue::as_bytes),
-        }
+        let value = if self.0.len() <= FEW {
+            let mut fields = self.0.iter();
+            fields
+                .find(|(key, _)| key.as_str() == name)
+                .map(|(_, value)| value)
+        } else {
+            self.0.get(name)
+        };
+        value.map(HeaderValue::as_bytes)
     }
 
     fn visit<'a>(&'a self, name: &str, visit: &mut dyn FnMut(&'a [u8])) {
-        match self.few() {
-            Some(few) => {
-                for (_, value) in few.iter().filter(|(key, _)| *key == name) {
-                    visit(value);
-                }
-            }
-            None => {
-                for value in self.map.get_all(name) {
+        if self.0.len() <= FEW {
+            for (key, value) in self.0 {
+                if key.as_str() == name {
                     visit(value.as_bytes());
                 }
+            }
+        } else {
+            for value in self.0.get_all(name) {
+                visit(value.as_bytes());
             }
         }
     }
 
     fn visit_names<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
-        match self.few() {
-            Some(few) => few.iter().for_each(|(name, _)| visit(name)),
-            None => self.map.keys().for_each(|name| visit(name.as_str())),
+        for name in self.0.keys() {
+            visit(name.as_str());
         }
     }
 
     fn sizes(&self) -> FieldSizes {
         let mut sizes = FieldSizes::default();
-        match self.few() {
-            Some(few) => {
-                for (name, value) in few {
-                    sizes.add(name.as_bytes(), value);
-                }
-            }
-            None => {
-                for (name, value) in self.map {
-                    sizes.add(name.as_str().as_bytes(), value.as_bytes());
-                }
-            }
+        for (name, value) in self.0 {
+            sizes.add(name.as_str().as_bytes(), value.as_bytes());
         }
         sizes
     }
@@ -156,7 +117,7 @@ impl<'a> Target<'a> {
 pub fn head<'a>(
     request: &'a RequestHeader,
     target: &Target<'a>,
-    fields: &'a Fields<'_>,
+    fields: &'a Fields<'a>,
     peer: IpAddr,
     rules: &Rules,
 ) -> RequestHead<'a> {

@@ -29,6 +29,7 @@ use super::recovery::{self, is_interim};
 use super::reply;
 use crate::attempts::Site;
 use crate::canary::Cause;
+use crate::client_api::ClientApi;
 use crate::clock;
 use crate::cluster::endpoint::AttemptEnd;
 use crate::dispatch::{Answer, Dispatch, Refusal};
@@ -47,6 +48,10 @@ pub struct Proxy {
     pub access_log: AccessLog,
     /// Requests under way.
     pub active: Arc<Gauge>,
+    /// What clients are answered here.
+    pub client_api: Arc<ClientApi>,
+    /// Tells of new snapshots.
+    pub generation: watch::Receiver<u64>,
     /// Turned to true: every response is its connection's last.
     pub closing: watch::Receiver<bool>,
     /// Which users are spared which canary.
@@ -84,6 +89,9 @@ impl ProxyHttp for Proxy {
             }
             Dispatch::Refuse(refusal) => Box::pin(self.refuse(session, exchange, refusal)),
             Dispatch::Answer(answer) => Box::pin(self.answer(session, exchange, answer)),
+            Dispatch::Client(rest) => {
+                Box::pin(async move { self.serve_client(session, exchange, &rest).await })
+            }
             Dispatch::ShutOff(plan) => Box::pin(self.shut_off(session, exchange, plan)),
         };
         answered.await.map(|()| true)

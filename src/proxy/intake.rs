@@ -53,7 +53,7 @@ pub(super) fn fits(session: &Session, exchange: &Exchange) -> pingora::Result<()
 /// What is to be done with the request.
 pub(super) fn dispatched(session: &Session, exchange: &mut Exchange) -> Dispatch {
     let request = session.req_header();
-    let fields = Fields::of(&request.headers);
+    let fields = Fields(&request.headers);
     let Some(target) = Target::of(request) else {
         let why = "the request's target is not text, or disagrees with Host";
         return Dispatch::Refuse(Refusal::bad_request(why));

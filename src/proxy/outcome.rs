@@ -42,10 +42,12 @@ impl Proxy {
             client: peer,
             request_id: exchange.request_id.to_str().unwrap_or_default(),
         };
-        outcome.count();
+        if !exchange.is_for_clients {
+            outcome.count();
+        }
         // What was asked for, and by whom, is read again only for the few records that are told.
         if self.access_log.picks(&outcome) {
-            let (fields, target) = (Fields::of(&request.headers), Target::of(request));
+            let (fields, target) = (Fields(&request.headers), Target::of(request));
             let rules = &exchange.snapshot.identity;
             let head = target
                 .as_ref()

@@ -11,7 +11,6 @@ use super::head::{Fields, Target, edit, head};
 use super::intake::client_ip;
 use crate::edit::HeaderSink as _;
 use crate::forward::{self, Attempt};
-use crate::request::HeaderLookup as _;
 
 /// Edits the request that one attempt sends upstream: target, Serin's own header fields, then the route's.
 pub(super) fn edit_request(
@@ -23,7 +22,7 @@ pub(super) fn edit_request(
         return Ok(());
     };
     let request = session.req_header();
-    let fields = Fields::of(&request.headers);
+    let fields = Fields(&request.headers);
     let Some(target) = Target::of(request) else {
         return Ok(());
     };
@@ -44,9 +43,9 @@ pub(super) fn edit_request(
         deployment: passage.attempts.deployment(),
         request_id: &exchange.request_id,
         // Only a trace that goes on needs one.
-        span_id: match fields.first("traceparent") {
-            Some(_) => rand::rng().next_u64().max(1),
-            None => 1,
+        span_id: match passage.plan.plain {
+            true => 1,
+            false => rand::rng().next_u64().max(1),
         },
         protocol: match request.version {
             Version::HTTP_2 => "2 serin",

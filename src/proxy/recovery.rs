@@ -18,7 +18,7 @@
 use std::time::Instant;
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::prelude::{Error, Session};
 use pingora::{ErrorSource, ErrorType, RetryType};
@@ -33,6 +33,7 @@ use crate::quarantine::Quarantine;
 /// An answer that the client does not get, since there will be another.
 const SET_ASIDE: ErrorType = ErrorType::Custom("an answer was set aside");
 
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// The `grpc-status` of UNAVAILABLE.
 const UNAVAILABLE: &[u8] = b"14";
 
@@ -85,16 +86,15 @@ pub(super) fn set_aside(
 /// gRPC's UNAVAILABLE as the whole answer ("Trailers-Only" in the protocol's words): the status stands in the head,
 /// and nothing of an answer follows.
 fn is_unavailable(status: StatusCode, headers: &HeaderMap) -> bool {
-    let is = |name: &str, wanted: fn(&[u8]) -> bool| {
+    let is = |name: HeaderName, wanted: fn(&[u8]) -> bool| {
         headers
             .get(name)
             .is_some_and(|value| wanted(value.as_bytes()))
     };
+    // Most answers have a type, and another one.
     status == StatusCode::OK
-        && is("grpc-status", |value| value == UNAVAILABLE)
-        && is(CONTENT_TYPE.as_str(), |value| {
-            value.starts_with(b"application/grpc")
-        })
+        && is(CONTENT_TYPE, |value| value.starts_with(b"application/grpc"))
+        && is(GRPC_STATUS, |value| value == UNAVAILABLE)
 }
 
 /// Settles an attempt that ended with an error: in another attempt, or for good.

@@ -81,7 +81,11 @@ fn text_header(status: StatusCode, length: usize) -> pingora::Result<ResponseHea
     Ok(header)
 }
 
-async fn send(session: &mut Session, header: ResponseHeader, body: Bytes) -> pingora::Result<()> {
+pub(super) async fn send(
+    session: &mut Session,
+    header: ResponseHeader,
+    body: Bytes,
+) -> pingora::Result<()> {
     let bodiless = body.is_empty() || session.req_header().method == http::Method::HEAD;
     session
         .write_response_header(Box::new(header), bodiless)

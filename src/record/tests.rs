@@ -134,7 +134,7 @@ fn exchange(snapshot: &Arc<Snapshot>, octets: &str, failed: Option<Cause>) -> Ex
             outcome(snapshot, &head, None, None, refusal.status.as_u16()).count();
             Exchange::default()
         }
-        Dispatch::Answer(answer) => panic!("answered: {answer:?}"),
+        other @ (Dispatch::Answer(_) | Dispatch::Client(_)) => panic!("answered: {other:?}"),
         Dispatch::ShutOff(plan) => panic!("shut off: {plan:?}"),
         Dispatch::Forward(plan) => {
             let deployment = failed.map_or(plan.decision.assigned, |_| STABLE);

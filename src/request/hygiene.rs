@@ -31,15 +31,23 @@ pub enum Unclean {
     SeveralIds,
 }
 
-/// Refuses what servers behind this one could read in two ways. HTTP/1.1 requires a host; HTTP/1.0 does not.
-pub fn check(head: &RequestHead<'_>, rules: &Rules, host_required: bool) -> Result<(), Unclean> {
+/// Refuses what servers behind this one could read in two ways. HTTP/1.1 requires a host; HTTP/1.0 does not. Answers whether
+/// every header field may pass as the client sent it: none is forbidden ([`visit_forbidden`]), and there is neither
+/// baggage nor a trace to continue.
+pub fn check(head: &RequestHead<'_>, rules: &Rules, host_required: bool) -> Result<bool, Unclean> {
     let headers = head.headers;
     // Most requests have none of these fields, and looking for each would cost more than looking at all once.
-    let (mut framed, mut connection, mut lookalike) = (false, false, false);
+    let (mut framed, mut connection, mut lookalike, mut plain) = (false, false, false, true);
     headers.visit_names(&mut |name| match name {
         "content-length" | "transfer-encoding" => framed = true,
         "connection" => connection = true,
-        name => lookalike |= has_underscore(name) && is_framing(&dashed(name)),
+        "baggage" | "traceparent" => plain = false,
+        name => {
+            if is_forbidden(name, head.peer_trusted, rules) {
+                plain = false;
+                lookalike |= has_underscore(name) && is_framing(&dashed(name));
+            }
+        }
     });
     if framed {
         check_content_length(headers)?;
@@ -52,7 +60,8 @@ pub fn check(head: &RequestHead<'_>, rules: &Rules, host_required: bool) -> Resu
     if connection && names_protected(headers, rules) {
         return Err(Unclean::ConnectionNamesProtected);
     }
-    check_ids(head, rules)
+    check_ids(head, rules)?;
+    Ok(plain)
 }
 
 /// Whether `Connection` names a header that identity or decision rests on.
@@ -162,19 +171,23 @@ fn check_ids(head: &RequestHead<'_>, rules: &Rules) -> Result<(), Unclean> {
 /// look-alikes with underscores.
 pub fn visit_forbidden(head: &RequestHead<'_>, rules: &Rules, remove: &mut dyn FnMut(HeaderName)) {
     head.headers.visit_names(&mut |name| {
-        let forbidden = if has_underscore(name) {
-            is_protected(&dashed(name), rules)
-        } else if head.peer_trusted {
-            false
-        } else {
-            is_forwarding(name)
-                || name.starts_with("x-serin-")
-                || is_identity(name, rules, Trust::Proxies)
-        };
-        if forbidden && let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+        if is_forbidden(name, head.peer_trusted, rules)
+            && let Ok(name) = HeaderName::from_bytes(name.as_bytes())
+        {
             remove(name);
         }
     });
+}
+
+fn is_forbidden(name: &str, peer_trusted: bool, rules: &Rules) -> bool {
+    if has_underscore(name) {
+        is_protected(&dashed(name), rules)
+    } else {
+        !peer_trusted
+            && (is_forwarding(name)
+                || name.starts_with("x-serin-")
+                || is_identity(name, rules, Trust::Proxies))
+    }
 }
 
 /// Whether forwarding, decision or identity rests on a header, whoever sends it.

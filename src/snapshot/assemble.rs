@@ -149,6 +149,7 @@ impl Content<'_> {
             sources: self.sources.into_iter().map(|part| part.source).collect(),
             vocabulary: self.vocabulary,
             identity: self.config.identity.clone(),
+            client_api: self.config.client_api.clone(),
             logging: self.config.logging.clone(),
             traffic: self.config.traffic,
             unrouted: meters.deployment("-", "-"),

@@ -103,6 +103,7 @@ pub(crate) fn config(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Config {
         },
         unleash: Vec::new(),
         outages: Outages::default(),
+        client_api: None,
         logging: Logging {
             level: Level::Info,
             format: LogFormat::Json,

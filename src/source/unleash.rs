@@ -6,6 +6,7 @@
 
 mod backoff;
 mod client;
+mod clients;
 mod follower;
 mod guard;
 mod identity;
@@ -40,6 +41,7 @@ use loaded::Read;
 use reporter::Reporter;
 use stored::Stored;
 
+pub use clients::{ClientUses, Reported};
 pub use loaded::Loaded;
 pub use refreshed::{RefreshError, Refreshed};
 
@@ -62,6 +64,8 @@ pub struct Parts {
     pub sources: Sources,
     /// Where the last good flags are kept.
     pub state_dir: PathBuf,
+    /// How clients used their flags.
+    pub client_uses: Arc<ClientUses>,
     /// Where their tasks run.
     pub control: Handle,
 }
@@ -89,8 +93,9 @@ impl FlagServers {
             let stored = loaded.take(&server.name).unwrap_or(Ok(None));
             servers.begin(server, stored)
         });
-        let begun = begun.collect();
-        servers.replace(begun);
+        let begun: Vec<Running> = begun.collect();
+        servers.tell(&begun);
+        *servers.lock() = begun;
         servers
     }
 
@@ -101,6 +106,7 @@ impl FlagServers {
             publisher,
             sources: Sources::default(),
             state_dir: PathBuf::new(),
+            client_uses: Arc::default(),
             control: Handle::current(),
         };
         Arc::new(Self {
@@ -125,8 +131,15 @@ impl FlagServers {
     /// until it answers.
     pub async fn follow(&self, servers: &[UnleashConfig], outages: Outages) {
         self.outages.send_replace(outages);
-        let mut before = std::mem::take(&mut *self.lock());
-        let mut running = Vec::new();
+        let mut late = Vec::new();
+        for server in servers {
+            if !self.follows(&server.name) {
+                late.push(self.load_late(server).await);
+            }
+        }
+        let mut late = late.into_iter();
+        let mut running = self.lock();
+        let mut before = std::mem::take(&mut *running);
         for server in servers {
             let known = before
                 .iter()
@@ -134,11 +147,11 @@ impl FlagServers {
                 .map(|index| before.swap_remove(index));
             running.push(match known {
                 Some(known) if *known.config == *server => known,
-                Some(known) => self.begin_again(server, &known),
-                None => self.begin_late(server).await,
+                Some(known) => self.begin_again(server, known),
+                None => self.begin(server, late.next().unwrap_or(Ok(None))),
             });
         }
-        self.replace(running);
+        self.tell(&running);
     }
 
     /// Fetches from a server now, and answers when what it said is in force.
@@ -238,29 +251,28 @@ impl FlagServers {
         self.begin_with(server, status, keeper)
     }
 
-    /// Begins to follow a server that the configuration has only just named.
-    async fn begin_late(&self, server: &UnleashConfig) -> Running {
+    /// Puts in force what is stored of a server that the configuration has only just named.
+    async fn load_late(&self, server: &UnleashConfig) -> Read {
         let (folder, name) = (self.parts.state_dir.clone(), server.name.clone());
         let read = tokio::task::spawn_blocking(move || stored::read(&folder, &name));
         // An error here is a panic, which has been told of.
-        let stored = read.await.unwrap_or(Ok(None));
-        let stored = stored.map(|stored| stored.map(Arc::new));
-        if let Ok(Some(stored)) = &stored {
+        let stored = read.await.unwrap_or(Ok(None))?.map(Arc::new);
+        if let Some(stored) = &stored {
             let set = FeatureSet::clone(&stored.set);
-            let published = self
-                .parts
-                .publisher
-                .publish_flags(&server.name, set, Vec::new());
+            let publisher = &self.parts.publisher;
             // Fails only when the process ends.
-            let _ = published.await;
+            let _ = publisher.publish_flags(&server.name, set, Vec::new()).await;
         }
-        self.begin(server, stored)
+        Ok(stored)
     }
 
     /// Begins anew with a server that is called as the one before.
-    fn begin_again(&self, server: &UnleashConfig, before: &Running) -> Running {
+    fn begin_again(&self, server: &UnleashConfig, before: Running) -> Running {
         tracing::info!(source = %server.name, "the flag server's configuration is another: asking anew");
-        self.begin_with(server, before.status.clone(), before.keeper.clone())
+        let (status, keeper) = (before.status.clone(), before.keeper.clone());
+        // Its tasks end here: nothing that they say may come after what the new ones do.
+        drop(before);
+        self.begin_with(server, status, keeper)
     }
 
     fn begin_with(
@@ -287,8 +299,14 @@ impl FlagServers {
                     pace: Pace::new(server),
                 };
                 let publisher = &self.parts.publisher;
-                let reporter =
-                    Reporter::new(config.clone(), client, identity, publisher, last_wish);
+                let reporter = Reporter::new(
+                    config.clone(),
+                    client,
+                    identity,
+                    publisher,
+                    self.parts.client_uses.clone(),
+                    last_wish,
+                );
                 let follower = self.parts.control.spawn(follower.run());
                 let reporter = self.parts.control.spawn(reporter.run());
                 [follower.abort_handle(), reporter.abort_handle()]
@@ -339,10 +357,15 @@ impl FlagServers {
         }
     }
 
-    fn replace(&self, running: Vec<Running>) {
+    fn follows(&self, name: &str) -> bool {
+        let running = self.lock();
+        running.iter().any(|running| *running.config.name == *name)
+    }
+
+    /// Tells how these servers are doing from now on.
+    fn tell(&self, running: &[Running]) {
         let statuses = running.iter().map(|running| running.status.clone());
         self.parts.sources.set_servers(statuses.collect());
-        *self.lock() = running;
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Running>> {

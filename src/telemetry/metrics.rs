@@ -8,10 +8,12 @@ mod registry;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
+use crate::client_api::ClientApi;
 use crate::meter::Counter;
 use crate::snapshot::store::SnapshotStore;
 use crate::source::Sources;
@@ -68,6 +70,8 @@ pub struct Metrics {
     pub active: Arc<Gauge>,
     /// The clients' connections: counted by the proxy, too.
     pub connections: Arc<ConnectionFigures>,
+    /// What clients are answered here, and how often.
+    pub client_api: Arc<ClientApi>,
     /// How the file's reloads went.
     pub reloads: Arc<ReloadCounters>,
     /// Where configuration and flags come from.
@@ -116,7 +120,9 @@ impl Format {
 impl Metrics {
     /// Of a process that has counted nothing yet, whose only source so far is the file.
     pub fn new(meters: MeterRegistry, store: Arc<SnapshotStore>, access_log: AccessLog) -> Self {
+        let uses = Arc::default();
         Self {
+            client_api: Arc::new(ClientApi::new(uses, Instant::now())),
             meters,
             store,
             active: Arc::default(),

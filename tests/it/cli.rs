@@ -40,7 +40,7 @@ segments:
 routes:
   - { path: /search, service: serach }
   - { path: search, service: search, timeout: 5 }
-unleash: { url: http://127.0.0.1:4242/api }
+redis: { url: redis://127.0.0.1:6379 }
 ";
 
 /// A folder with `routes.yaml` in it.

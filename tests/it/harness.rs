@@ -4,6 +4,7 @@
 
 pub(crate) mod client;
 pub(crate) mod dns;
+pub(crate) mod fault_proxy;
 pub(crate) mod flag_server;
 pub(crate) mod gateway;
 pub(crate) mod metrics;
@@ -11,6 +12,8 @@ pub(crate) mod origin;
 mod own_tests;
 pub(crate) mod process;
 pub(crate) mod script;
+pub(crate) mod sdk;
+pub(crate) mod unleash;
 pub(crate) mod writer;
 
 use std::time::{Duration, Instant};
@@ -19,9 +22,11 @@ use serde_json::Value;
 
 pub(crate) use client::{Answer, Call, Connection, H2Connection, Raw, get, post};
 pub(crate) use dns::{Dns, Lookup};
+pub(crate) use fault_proxy::{Fault, FaultProxy};
 pub(crate) use gateway::{Gateway, Lines, Setup, run_serin, serin};
 pub(crate) use origin::{Blunt, Origin, Protocol, Recorded, Reply};
 pub(crate) use script::Script;
+pub(crate) use unleash::Unleash;
 
 /// Puts the origins' URLs in a template of `routes.yaml`: `@stable` becomes the URL of the origin named `stable`.
 pub(crate) fn fill<const N: usize>(template: &str, mut origins: [&Origin; N]) -> String {

@@ -13,7 +13,7 @@ flags:
   search.second: { url: @canary, rings: [{ name: all }] }
 routes: [{ path: /, service: search, expose: true }]
 identity: { user_id: [{ header: x-user-id, trust: anyone }] }
-server: { threads: 2, shutdown_delay: 1ms, shutdown_grace: 8s, state_dir: @state }
+server: { threads: 2, shutdown_delay: 1ms, shutdown_grace: 8s, state_dir: '%state%' }
 ";
 
 const KILL: &str = "/api/v1/services/search/canaries/search.ranker/kill";
@@ -30,7 +30,7 @@ async fn a_kill_holds_at_once_for_all_users_and_over_restarts() {
     let (stable, canary) = (Origin::start("stable").await, Origin::start("canary").await);
     let state = TempDir::new().expect("a folder");
     let config = fill(CONFIG, [&stable, &canary]);
-    let config = config.replace("@state", &state.path().display().to_string());
+    let config = config.replace("%state%", &state.path().display().to_string());
     let mut gateway = Gateway::start(config.clone()).await;
     gateway.get_as("u1", "/before").await.assert_from("canary");
     let digest = gateway.status().await["digest"].clone();
@@ -90,7 +90,7 @@ async fn a_kill_holds_at_once_for_all_users_and_over_restarts() {
 #[tokio::test]
 async fn a_kill_may_come_before_its_flag() {
     let (stable, canary) = (Origin::start("stable").await, Origin::start("canary").await);
-    let config = fill(CONFIG, [&stable, &canary]).replace("@state", "./state");
+    let config = fill(CONFIG, [&stable, &canary]).replace("%state%", "./state");
     let without = config.replace("flags:\n", "x-flags:\n");
     let gateway = Gateway::start(without).await;
     let killed = order(&gateway, KILL).await;
@@ -105,7 +105,7 @@ async fn a_kill_may_come_before_its_flag() {
 #[tokio::test]
 async fn orders_that_make_no_sense_are_refused() {
     let (stable, canary) = (Origin::start("stable").await, Origin::start("canary").await);
-    let config = fill(CONFIG, [&stable, &canary]).replace("@state", "./state");
+    let config = fill(CONFIG, [&stable, &canary]).replace("%state%", "./state");
     let gateway = Gateway::start(config).await;
     for (path, status) in [
         ("/api/v1/services/serach/canaries/search.ranker/kill", 404),
@@ -129,7 +129,7 @@ async fn orders_that_make_no_sense_are_refused() {
 #[tokio::test]
 async fn the_command_does_the_same() {
     let (stable, canary) = (Origin::start("stable").await, Origin::start("canary").await);
-    let config = fill(CONFIG, [&stable, &canary]).replace("@state", "./state");
+    let config = fill(CONFIG, [&stable, &canary]).replace("%state%", "./state");
     let gateway = Gateway::start(config).await;
     let admin = format!("http://{}", gateway.admin_address());
     let run = |args: &[&str]| {

@@ -8,6 +8,8 @@
 mod admin;
 mod appearing;
 mod cli;
+mod clients;
+mod compose;
 mod demo;
 mod deploy;
 mod dns;
@@ -33,3 +35,4 @@ mod split;
 mod streaming;
 mod swaps;
 mod timeouts;
+mod unleash;

@@ -5,6 +5,7 @@ mod reports;
 mod streams;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::harness::flag_server::{FlagServer, TOKEN, feature};
 use crate::harness::{Gateway, Origin, Setup, assert_has, eventually, fill, post};
@@ -156,6 +157,29 @@ async fn a_webhook_has_changes_fetched_at_once() {
 
     let unknown = post("/api/v1/sources/file/refresh", "");
     assert_eq!(gateway.admin_send(unknown).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_server_behind_https_must_show_a_certificate_that_is_known() {
+    let (server, certificate) = FlagServer::start_https().await;
+    let parts = Parts {
+        stable: Origin::start("stable").await,
+        canary: Origin::start("canary").await,
+        server,
+    };
+    parts.switch(true);
+    let folder = TempDir::new().expect("a folder");
+    let known = folder.path().join("known.pem");
+    std::fs::write(&known, certificate).expect("a file");
+    let setup = || Setup::new(parts.config("", ""));
+    let known = known.display().to_string();
+    let gateway = setup().env("SSL_CERT_FILE", &known).start().await;
+    gateway.get_as("u1", "/").await.assert_from("canary");
+
+    // The system's certificates know nothing of it.
+    let gateway = setup().launch().await;
+    await_error(&gateway, "certificate").await;
+    gateway.get_as("u1", "/").await.assert_from("stable");
 }
 
 #[tokio::test]

@@ -120,7 +120,7 @@ fn url(reader: &mut Reader, node: &Node) -> Option<ServerUrl> {
 }
 
 // Nothing of a token is shown, not even of one that is none.
-fn token(reader: &mut Reader, node: &Node) -> Option<Secret> {
+pub(super) fn token(reader: &mut Reader, node: &Node) -> Option<Secret> {
     let scalar = node.scalar().filter(|scalar| !scalar.is_nothing())?;
     let text = scalar.text().trim();
     if !scalar.is_placeholder()

@@ -189,7 +189,6 @@ server: {}
 unleash: { url: 'http://u', token: t, admin_token: a }
 launchdarkly: {}
 redis: {}
-client_api: {}
 attribution: {}
 "), @r"
 error: `tls` is not supported yet
@@ -277,19 +276,13 @@ error: `redis` is not supported yet
 17 | redis: {}
    | ^^^^^
 
-error: `client_api` is not supported yet
+error: `attribution` is not supported yet
   --> routes.yaml:18:1
    |
-18 | client_api: {}
-   | ^^^^^^^^^^
-
-error: `attribution` is not supported yet
-  --> routes.yaml:19:1
-   |
-19 | attribution: {}
+18 | attribution: {}
    | ^^^^^^^^^^^
 
-routes.yaml: 16 errors
+routes.yaml: 15 errors
 ");
 }
 

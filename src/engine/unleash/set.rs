@@ -159,7 +159,7 @@ impl FeatureSet {
     }
 
     /// The segments' texts, by ID.
-    pub(super) fn segments(&self) -> &BTreeMap<i64, Arc<str>> {
+    pub fn segments(&self) -> &BTreeMap<i64, Arc<str>> {
         &self.segments
     }
 

@@ -107,7 +107,9 @@ fn variant(flag: &Flag, evaluation: Evaluation) -> Option<Arc<str>> {
 
 /// A flag of this name with these strategies.
 fn feature(name: &str, strategies: serde_json::Value) -> serde_json::Value {
-    serde_json::json!({ "name": name, "enabled": true, "strategies": strategies })
+    let mut feature = serde_json::json!({ "name": name, "enabled": true });
+    feature["strategies"] = strategies;
+    feature
 }
 
 fn document(features: &[serde_json::Value]) -> serde_json::Value {

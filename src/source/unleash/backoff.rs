@@ -21,6 +21,11 @@ impl Backoff {
         self.failures = 0;
     }
 
+    /// Whether nothing has failed since it last went well.
+    pub(super) fn is_fresh(self) -> bool {
+        self.failures == 0
+    }
+
     /// It failed: the wait, which doubles from failure to failure up to `most`. Of each the second half is up to `chance`
     /// (0 to 1), so that gateways that failed together do not come back together.
     pub(super) fn next(&mut self, most: Duration, chance: f64) -> Duration {

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::client::{Client, FetchError};
+use super::clients::ClientUses;
 use super::identity::Identity;
 use super::tally::{Bucket, Tally};
 use super::wire;
@@ -27,6 +28,8 @@ pub(super) struct Reporter {
     client: Client,
     identity: Identity,
     store: Arc<SnapshotStore>,
+    /// How others used its flags.
+    clients: Arc<ClientUses>,
     generation: watch::Receiver<u64>,
     last_wish: mpsc::Receiver<oneshot::Sender<()>>,
     /// What was counted on since the last reading: other flags may be asked in another order from the next one on.
@@ -45,6 +48,7 @@ impl Reporter {
         client: Client,
         identity: Identity,
         publisher: &PublisherHandle,
+        clients: Arc<ClientUses>,
         last_wish: mpsc::Receiver<oneshot::Sender<()>>,
     ) -> Self {
         let started = clock::now();
@@ -55,6 +59,7 @@ impl Reporter {
             client,
             identity,
             store: publisher.store().clone(),
+            clients,
             generation: publisher.generation(),
             last_wish,
             snapshot,
@@ -95,6 +100,9 @@ impl Reporter {
     /// Reads what has been counted so far, and goes on with what runs now.
     fn read(&mut self) {
         self.tally.read(&self.snapshot, &mut self.bucket);
+        for (flag, uses) in self.clients.take(&self.config.name) {
+            self.bucket.add_uses(&flag, uses);
+        }
         self.snapshot = self.store.load();
     }
 

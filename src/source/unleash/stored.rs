@@ -17,6 +17,8 @@ use crate::engine::unleash::FeatureSet;
 
 /// What a file of ours, in this form, begins with.
 const MAGIC: &str = "serin-flags 1 sha256=";
+/// What a file is called that is not whole yet.
+const TEMPORARY: &str = "snapshot.tmp";
 /// No file of ours is larger.
 const MAX_BYTES: u64 = 256 << 20;
 
@@ -99,7 +101,7 @@ pub(super) fn write(folder: &Path, stored: &Stored) -> io::Result<()> {
         .mode(0o700)
         .create(folder)?;
     let path = path(folder, &stored.source);
-    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    let temporary = path.with_extension(TEMPORARY);
     let written =
         write_whole(&temporary, &encode(stored)).and_then(|()| fs::rename(&temporary, &path));
     if written.is_err() {
@@ -112,7 +114,7 @@ pub(super) fn write(folder: &Path, stored: &Stored) -> io::Result<()> {
 }
 
 fn write_whole(path: &Path, octets: &[u8]) -> io::Result<()> {
-    // One that another process of this number left behind may be somebody else's to read.
+    // One that a process left behind that was killed may be somebody else's to read.
     let _ = fs::remove_file(path);
     let mut file = OpenOptions::new()
         .write(true)

@@ -40,6 +40,22 @@ pub(super) struct Uses {
     pub(super) variants: BTreeMap<Arc<str>, u64>,
     /// Whether it has variants.
     pub(super) has_variants: bool,
+    /// Answers to those who asked for no variant.
+    pub(super) plain: u64,
+}
+
+impl Uses {
+    /// Adds more of them.
+    pub(super) fn add(&mut self, more: Self) {
+        self.yes = self.yes.saturating_add(more.yes);
+        self.no = self.no.saturating_add(more.no);
+        self.plain = self.plain.saturating_add(more.plain);
+        self.has_variants |= more.has_variants;
+        for (variant, count) in more.variants {
+            let sum = self.variants.entry(variant).or_default();
+            *sum = sum.saturating_add(count);
+        }
+    }
 }
 
 /// What became of the requests that were meant for a deployment.
@@ -78,17 +94,12 @@ impl Bucket {
         }
     }
 
-    fn add_uses(&mut self, name: &Arc<str>, more: Uses) {
+    /// Adds uses of a flag, as far as there is room.
+    pub(super) fn add_uses(&mut self, name: &Arc<str>, more: Uses) {
         if self.flags.len() >= MOST && !self.flags.contains_key(name) {
             return;
         }
-        let uses = self.flags.entry(name.clone()).or_default();
-        uses.yes += more.yes;
-        uses.no += more.no;
-        uses.has_variants |= more.has_variants;
-        for (variant, count) in more.variants {
-            *uses.variants.entry(variant).or_default() += count;
-        }
+        self.flags.entry(name.clone()).or_default().add(more);
     }
 
     fn add_impact(&mut self, service: &Arc<str>, deployment: &Arc<str>, more: &Impact) {

@@ -100,7 +100,8 @@ fn toggle(uses: &Uses) -> Value {
         .map(|(name, count)| (name.to_string(), json!(count)))
         .collect();
     let chosen: u64 = uses.variants.values().sum();
-    let without = uses.no + uses.yes.saturating_sub(chosen);
+    let asked = (uses.no + uses.yes).saturating_sub(uses.plain);
+    let without = asked.saturating_sub(chosen);
     if uses.has_variants && without > 0 {
         variants.insert("disabled".to_owned(), json!(without));
     }
@@ -228,6 +229,7 @@ mod tests {
             no: 5,
             variants,
             has_variants: true,
+            plain: 0,
         };
         let without = Uses {
             yes: 1,

@@ -17,11 +17,13 @@ use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::broadcast;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
 use super::until;
 
@@ -100,6 +102,7 @@ pub(crate) struct FlagServer {
     address: SocketAddr,
     _reserved: Socket,
     running: Option<AbortHandle>,
+    tls: Option<TlsAcceptor>,
 }
 
 type Body = BoxBody<Bytes, io::Error>;
@@ -107,6 +110,26 @@ type Body = BoxBody<Bytes, io::Error>;
 impl FlagServer {
     /// A server without flags, which does not stream.
     pub(crate) async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// The same behind https, and the certificate to know it by.
+    pub(crate) async fn start_https() -> (Self, String) {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]);
+        let made = made.expect("a certificate");
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+        let provider = rustls::crypto::ring::default_provider();
+        let config = rustls::ServerConfig::builder_with_provider(provider.into())
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .expect("a certificate");
+        let tls = TlsAcceptor::from(Arc::new(config));
+        (Self::start_with(Some(tls)).await, made.cert.pem())
+    }
+
+    async fn start_with(tls: Option<TlsAcceptor>) -> Self {
         let reserved = bind(SocketAddr::from(([127, 0, 0, 1], 0)));
         let address = reserved.local_addr().expect("an address");
         let shared = Shared {
@@ -118,6 +141,7 @@ impl FlagServer {
             address: address.as_socket().expect("an address"),
             _reserved: reserved,
             running: None,
+            tls,
         };
         server.restart().await;
         server
@@ -131,7 +155,8 @@ impl FlagServer {
 
     /// Where its API is.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}/api", self.address)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}/api", self.address)
     }
 
     /// Adds or replaces flags; those who stream are told.
@@ -238,13 +263,23 @@ impl FlagServer {
         socket.listen(128).expect("a listening socket");
         socket.set_nonblocking(true).expect("a non-blocking socket");
         let listener = tokio::net::TcpListener::from_std(socket.into()).expect("a listener");
-        let shared = self.shared.clone();
+        let (shared, tls) = (self.shared.clone(), self.tls.clone());
         let accept = async move {
             // Dropped, and so cut, when the accepting task is.
             let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.expect("a connection");
-                connections.spawn(serve(shared.clone(), stream));
+                let (shared, tls) = (shared.clone(), tls.clone());
+                connections.spawn(async move {
+                    match tls {
+                        None => serve(shared, stream).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(shared, stream).await;
+                            }
+                        }
+                    }
+                });
             }
         };
         self.running = Some(tokio::spawn(accept).abort_handle());
@@ -288,7 +323,7 @@ fn bind(address: SocketAddr) -> Socket {
     socket
 }
 
-async fn serve(shared: Arc<Shared>, stream: TcpStream) {
+async fn serve(shared: Arc<Shared>, stream: impl AsyncRead + AsyncWrite + Unpin) {
     let service = service_fn(move |request| {
         let shared = shared.clone();
         async move { Ok::<_, Infallible>(answer(&shared, request).await) }

@@ -277,7 +277,8 @@ impl Drop for Origin {
     }
 }
 
-fn bind(address: SocketAddr) -> Socket {
+/// A socket on this address that listens later, or never.
+pub(super) fn bind(address: SocketAddr) -> Socket {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
     socket.set_reuse_address(true).expect("a reusable address");
     socket

@@ -5,11 +5,16 @@ use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
+use serde_json::json;
 use tokio::net::{TcpStream, UdpSocket};
 
 use super::client::{Raw, raw, send};
 use super::metrics::Metrics;
-use super::{Connection, Dns, H2Connection, Lookup, Origin, Reply, get, post};
+use super::unleash::{Usage, canary, constraint};
+use super::{
+    Connection, Dns, Fault, FaultProxy, H2Connection, Lookup, Origin, Reply, Unleash, eventually,
+    get, post,
+};
 
 #[tokio::test]
 async fn an_origin_records_and_answers_as_told() {
@@ -110,6 +115,85 @@ async fn an_origin_echoes_over_an_upgraded_connection() {
     assert!(head.starts_with(b"HTTP/1.1 101 "));
     connection.write(b"ping").await;
     assert_eq!(connection.read_until(b"ping").await, b"ping");
+}
+
+#[tokio::test]
+async fn a_fault_proxy_passes_breaks_and_refuses() {
+    let origin = Origin::start("one").await;
+    origin.answer(|_| Reply::status(200).body("x".repeat(1000)));
+    let mut proxy = FaultProxy::start(origin.address()).await;
+    let address = proxy.address();
+    let passed = send(address, post("/a", "hello").header("x-b", "c")).await;
+    assert_eq!((passed.status, passed.body.len()), (200, 1000));
+    assert_eq!(&origin.last().body[..], b"hello");
+    assert_eq!(proxy.passed("/a")[0].header("X-B"), Some("c"));
+    assert_eq!(&proxy.passed("/a")[0].body[..], b"hello");
+
+    proxy.set(Fault::Status(502));
+    assert_eq!(send(address, get("/a")).await.status, 502);
+    proxy.set(Fault::html());
+    assert!(send(address, get("/a")).await.text().contains("<title>"));
+    proxy.set(Fault::huge());
+    assert_eq!(send(address, get("/a")).await.body.len(), 10 << 20);
+    proxy.set(Fault::empty());
+    assert_eq!(send(address, get("/a")).await.body.len(), 0);
+    proxy.set(Fault::Close);
+    assert!(
+        Connection::open(address)
+            .await
+            .try_send(get("/a"))
+            .await
+            .is_err()
+    );
+    proxy.set(Fault::Truncate);
+    let broken = Connection::open(address).await.try_send(get("/a")).await;
+    assert!(broken.is_err(), "{broken:?}");
+    for fault in [Fault::Freeze, Fault::Drip] {
+        proxy.set(fault);
+        let answer = raw(address, b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+        let answer = tokio::time::timeout(Duration::from_millis(500), answer);
+        assert!(answer.await.is_err());
+    }
+    proxy.refuse().await;
+    assert!(TcpStream::connect(address).await.is_err());
+    proxy.set(Fault::None);
+    proxy.accept();
+    assert_eq!(send(address, get("/a")).await.body.len(), 1000);
+    assert_eq!(proxy.passed("/a").len(), 10);
+}
+
+#[tokio::test]
+async fn an_unleash_server_does_as_told() {
+    let unleash = Unleash::shared().await;
+    let flag = "own-tests.one";
+    let on_users = json!([constraint("userId", "IN", &["u1"])]);
+    let segment = unleash.create_segment("own-tests", on_users).await;
+    let mut strategy = canary(flag, 100, "http://127.0.0.1:9");
+    strategy["segments"] = json!([segment]);
+    unleash.open(flag, strategy).await;
+    let told = eventually("the flag", || async {
+        let features = unleash.features().await;
+        let mut features = features["features"].as_array()?.iter();
+        let found = features.find(|feature| feature["name"] == flag)?;
+        (found["enabled"] == true).then(|| found.clone())
+    })
+    .await;
+    let strategy = &told["strategies"][0];
+    assert_eq!(strategy["segments"], json!([segment]));
+    let payload = &strategy["variants"][0]["payload"];
+    assert_eq!(payload["value"], r#"{"url":"http://127.0.0.1:9"}"#);
+    let all = unleash
+        .playground(json!({ "appName": "a", "userId": "u1,u2" }))
+        .await;
+    let mut all = all["features"].as_array().expect("flags").iter();
+    let found = all.find(|evaluated| evaluated["name"] == flag).expect("it");
+    let both = &found["environments"]["production"];
+    assert_eq!(
+        (&both[0]["isEnabled"], &both[1]["isEnabled"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!(unleash.usage(flag, "nobody").await, Usage::default());
+    assert_eq!(unleash.application("nobody").await, None);
 }
 
 async fn ask(dns: &Dns, name: &str, of: RecordType) -> Option<Message> {

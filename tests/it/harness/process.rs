@@ -38,6 +38,12 @@ impl Gateway {
         fs::write(format!("/proc/{}/clear_refs", self.pid()), "5").expect("our own process");
     }
 
+    /// Ends it as a crash would.
+    pub(crate) async fn kill(mut self) {
+        self.signal(Signal::KILL);
+        self.await_exit().await;
+    }
+
     /// Stops it where it is; the kernel goes on to accept connections for it.
     pub(crate) fn pause(&self) {
         self.signal(Signal::STOP);

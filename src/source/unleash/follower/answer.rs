@@ -10,7 +10,6 @@ use tokio::task::spawn_blocking;
 use super::Follower;
 use crate::clock;
 use crate::engine::unleash::{DocumentError, FeatureSet};
-use crate::events::What;
 use crate::publisher::Stopped;
 use crate::source::unleash::Refreshed;
 use crate::source::unleash::client::FetchError;
@@ -98,11 +97,7 @@ impl Follower {
     /// Something is wrong: said once, and shown as long as it is so.
     pub(super) fn note_trouble(&self, stage: Stage, error: &str) {
         if self.status.fail(stage, error.to_owned()) {
-            let source = self.config.name.clone();
-            tracing::warn!(%source, "{error}; the last good flags stay");
-            let error = error.to_owned();
-            let trouble = What::SourceTrouble { source, error };
-            self.publisher.events().tell(trouble);
+            tracing::warn!(source = %self.config.name, "{error}; the last good flags stay");
         }
     }
 
@@ -111,11 +106,7 @@ impl Follower {
         let [reading, content] =
             [Stage::Reading, Stage::Content].map(|stage| self.status.recover(stage));
         if reading || content {
-            let source = self.config.name.clone();
-            tracing::info!(%source, "the flag server answers again");
-            self.publisher
-                .events()
-                .tell(What::SourceRecovered { source });
+            tracing::info!(source = %self.config.name, "the flag server answers again");
         }
         self.status.confirm();
     }

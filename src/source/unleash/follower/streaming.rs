@@ -70,7 +70,7 @@ impl Follower {
     pub(super) async fn stream(&mut self) -> Result<(), Stopped> {
         let now = Instant::now();
         self.pace.plan.asked = Some(now);
-        match self.client.stream().await {
+        match self.open().await? {
             Ok(Opened::Stream(body)) => {
                 let ended = self.listen(body).await?;
                 self.status.note(|facts| facts.mode = Mode::Polling);
@@ -95,6 +95,22 @@ impl Follower {
         Ok(())
     }
 
+    /// Opens a stream. Until it is there, the server is polled as ever.
+    async fn open(&mut self) -> Result<Result<Opened, FetchError>, Stopped> {
+        let client = self.client.clone();
+        let mut opening = std::pin::pin!(client.stream());
+        loop {
+            tokio::select! {
+                opened = &mut opening => return Ok(opened),
+                () = sleep_until(self.pace.next_poll) => {
+                    // How it went is noted.
+                    let _ = self.poll().await?;
+                }
+                command = self.commands.recv() => self.obey(command.ok_or(Stopped)?).await?,
+            }
+        }
+    }
+
     async fn listen(&mut self, mut body: Incoming) -> Result<Ended, Stopped> {
         let mut parser = Parser::new(MAX_BYTES);
         let mut is_live = false;
@@ -110,6 +126,11 @@ impl Follower {
                     Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
                 },
                 () = sleep_until(silence) => break "nothing came for too long".to_owned(),
+                // Nothing has been said yet: the server is polled as ever.
+                () = sleep_until(self.pace.next_poll), if !is_live => {
+                    let _ = self.poll().await?;
+                    continue;
+                }
                 () = at(due) => {
                     self.confirm();
                     self.publish().await?;
@@ -168,7 +189,12 @@ impl Follower {
             self.pace.plan.backoff.reset();
             self.pace.next_poll = now;
         }
-        tracing::info!(source = %self.config.name, why = ended.why, "no stream; the server is polled");
+        let (source, why) = (&self.config.name, &ended.why);
+        if ended.was_live || self.pace.plan.backoff.is_fresh() {
+            tracing::info!(%source, why, "no stream; the server is polled");
+        } else {
+            tracing::debug!(%source, why, "still no stream");
+        }
         let wait = self.pace.plan.backoff.next(LONGEST, rand::random());
         self.pace.plan.next = Some(now + wait);
     }

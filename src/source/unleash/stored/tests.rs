@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{ReadError, Stored, encode, path, read, write};
+use super::{ReadError, Stored, TEMPORARY, encode, path, read, write};
 use crate::context::Moment;
 use crate::engine::unleash::FeatureSet;
 
@@ -106,8 +106,7 @@ fn another_sources_file_is_not_believed() {
 fn what_cannot_be_written_leaves_what_was_there() {
     let folder = tempfile::tempdir().expect("a folder");
     write(folder.path(), &stored(1)).expect("it is written");
-    let temporary =
-        path(folder.path(), "unleash").with_extension(format!("{}.tmp", std::process::id()));
+    let temporary = path(folder.path(), "unleash").with_extension(TEMPORARY);
     // Somebody's folder is in the way, which nobody may delete.
     fs::create_dir_all(temporary.join("x")).expect("a folder");
     assert!(write(folder.path(), &stored(2)).is_err());

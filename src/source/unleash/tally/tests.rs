@@ -46,6 +46,7 @@ fn uses(yes: u64, no: u64, variants: &[(&str, u64)], has_variants: bool) -> Uses
             .map(|(name, count)| (Arc::from(*name), *count))
             .collect(),
         has_variants,
+        plain: 0,
     }
 }
 

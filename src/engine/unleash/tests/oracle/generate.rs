@@ -168,14 +168,15 @@ fn feature(dice: &mut Dice, name: &str, dependencies: Value) -> Value {
         0 => flag_variants(dice),
         _ => json!([]),
     };
-    json!({
+    let mut feature = json!({
         "name": name,
         "enabled": dice.roll(12) > 0,
         "strategies": strategies,
         "variants": variants,
-        "dependencies": dependencies,
         "impressionData": dice.roll(2) == 0,
-    })
+    });
+    feature["dependencies"] = dependencies;
+    feature
 }
 
 fn strategy(dice: &mut Dice) -> Value {

@@ -1,0 +1,238 @@
+//! A snapshot's flags as clients are told of them: everything that is the same for every user is written once.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+use super::subject::Subject;
+use super::wording::Wording;
+use crate::canary::ReasonKind;
+use crate::config::client_api::ClientApiConfig;
+use crate::context::{Context, Moment};
+use crate::decide::{Decision, decide};
+use crate::engine::Flag;
+use crate::engine::evaluate::{Evaluation, VariantRef};
+use crate::engine::trace::Silent;
+use crate::snapshot::Snapshot;
+
+/// A snapshot's flags as clients are told of them.
+pub(super) struct Catalogue {
+    /// Those that apps may see, by name.
+    pub(super) entries: Vec<Entry>,
+    /// `/api/client/features`: with segments at the top, and with segments inlined.
+    pub(super) documents: [OnceLock<Document>; 2],
+}
+
+/// A document that is the same for everybody.
+pub(super) struct Document {
+    /// What it is a version of.
+    pub(super) etag: Box<str>,
+    /// The document.
+    pub(super) body: Bytes,
+}
+
+/// One flag.
+pub(super) struct Entry {
+    pub(super) flag: Arc<Flag>,
+    /// The service that it routes, and its place among that service's candidates.
+    routes: Option<(usize, usize)>,
+    pub(super) wording: Wording,
+}
+
+/// What a flag says of a user, and does with the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) on: bool,
+    pub(super) variant: Option<VariantRef>,
+    /// A percentage decided.
+    pub(super) randomised: bool,
+    /// There was no ID to decide by.
+    pub(super) missing_id: bool,
+}
+
+impl Catalogue {
+    /// Of a snapshot.
+    pub(super) fn of(snapshot: &Snapshot, config: &ClientApiConfig) -> Self {
+        let mut routing: HashMap<*const Flag, (usize, usize)> = HashMap::new();
+        for (service, of_service) in snapshot.services.iter().enumerate() {
+            for (candidate, of_flag) in of_service.candidates.iter().enumerate() {
+                routing.insert(Arc::as_ptr(&of_flag.flag), (service, candidate));
+            }
+        }
+        let shown = snapshot
+            .flags
+            .iter()
+            .filter(|flag| config.shows(&flag.name));
+        Self {
+            entries: shown
+                .map(|flag| Entry {
+                    routes: routing.get(&Arc::as_ptr(flag)).copied(),
+                    wording: Wording::of(flag),
+                    flag: flag.clone(),
+                })
+                .collect(),
+            documents: Default::default(),
+        }
+    }
+
+    /// The flag of this name, if apps may see it.
+    pub(super) fn find(&self, name: &str) -> Option<&Entry> {
+        let place = self
+            .entries
+            .binary_search_by(|entry| (*entry.flag.name).cmp(name));
+        place.ok().and_then(|place| self.entries.get(place))
+    }
+
+    /// What every flag says of a user.
+    pub(super) fn verdicts(
+        &self,
+        snapshot: &Snapshot,
+        subject: &Subject<'_>,
+        moment: Moment,
+    ) -> Vec<Verdict> {
+        let mut decisions = Decisions {
+            snapshot,
+            context: &subject.routing,
+            moment,
+            made: vec![None; snapshot.services.len()],
+        };
+        let entries = self.entries.iter();
+        entries
+            .map(|entry| entry.verdict(&mut decisions, subject))
+            .collect()
+    }
+}
+
+impl Entry {
+    /// What this flag alone says of a user.
+    pub(super) fn alone(
+        &self,
+        snapshot: &Snapshot,
+        subject: &Subject<'_>,
+        moment: Moment,
+    ) -> Verdict {
+        let mut decisions = Decisions {
+            snapshot,
+            context: &subject.routing,
+            moment,
+            made: vec![None; snapshot.services.len()],
+        };
+        self.verdict(&mut decisions, subject)
+    }
+
+    /// A flag that routes is on when it has the user: not when another flag of the service has them, and not when its
+    /// canary was withdrawn and they are on stable after all.
+    fn verdict(&self, decisions: &mut Decisions<'_, '_>, subject: &Subject<'_>) -> Verdict {
+        let Some((service, candidate)) = self.routes else {
+            let context = subject.other();
+            return self
+                .flag
+                .evaluate(context, decisions.moment, &mut Silent)
+                .into();
+        };
+        let decision = decisions.of(service);
+        let is_withdrawn = matches!(
+            decision.reason.kind(),
+            ReasonKind::Killed | ReasonKind::LeaseOver
+        );
+        let has_user = decision.candidate == Some(candidate) && !is_withdrawn;
+        Verdict {
+            on: has_user,
+            variant: decision.variant.filter(|_| has_user),
+            randomised: decision.randomised,
+            missing_id: decision.reason.kind() == ReasonKind::NoIdentity,
+        }
+    }
+}
+
+impl From<Evaluation> for Verdict {
+    fn from(evaluation: Evaluation) -> Self {
+        Self {
+            on: evaluation.on,
+            variant: evaluation.variant,
+            randomised: evaluation.randomised,
+            missing_id: evaluation.missing_id,
+        }
+    }
+}
+
+/// What is decided about a user, service by service, as far as it is asked for.
+struct Decisions<'a, 'c> {
+    snapshot: &'a Snapshot,
+    context: &'a Context<'c>,
+    moment: Moment,
+    made: Vec<Option<Decision>>,
+}
+
+impl Decisions<'_, '_> {
+    fn of(&mut self, service: usize) -> Decision {
+        let (context, moment) = (self.context, self.moment);
+        let decide = || decide(&self.snapshot.services[service], context, moment);
+        match self.made.get_mut(service) {
+            Some(made) => *made.get_or_insert_with(decide),
+            None => decide(),
+        }
+    }
+}
+
+/// The version of what one user is told: it begins with the snapshot's digest, and is another whenever an answer is. The
+/// answers themselves are part of it, since conditions on the time can change them while all else stays the same.
+pub(super) fn version(
+    snapshot: &Snapshot,
+    subject: &Subject<'_>,
+    verdicts: &[Verdict],
+    more: &[u8],
+) -> String {
+    let mut hash = Sha256::new();
+    hash.update(snapshot.digest.0);
+    add_context(&mut hash, &subject.routing);
+    add_context(&mut hash, subject.other());
+    let place = |index: usize| u32::try_from(index).unwrap_or(u32::MAX).to_be_bytes();
+    for verdict in verdicts {
+        hash.update([u8::from(verdict.on), u8::from(verdict.missing_id)]);
+        if let Some(VariantRef { ring, index }) = verdict.variant {
+            hash.update(place(ring.map_or(0, |ring| ring + 1)));
+            hash.update(place(index + 1));
+        }
+    }
+    hash.update(more);
+    let hash: [u8; 32] = hash.finalize().into();
+    let mut etag = String::with_capacity(52);
+    etag.push('"');
+    push_hex(&mut etag, snapshot.digest.0.iter().take(8));
+    etag.push(':');
+    push_hex(&mut etag, hash.iter().take(16));
+    etag.push('"');
+    etag
+}
+
+/// Appends octets in hexadecimal.
+pub(super) fn push_hex<'a>(text: &mut String, octets: impl Iterator<Item = &'a u8>) {
+    for octet in octets {
+        // Writing to a `String` cannot fail.
+        let _ = write!(text, "{octet:02x}");
+    }
+}
+
+fn add_context(hash: &mut Sha256, context: &Context<'_>) {
+    let mut add = |text: Option<&str>| match text {
+        Some(text) => {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text.as_bytes());
+        }
+        None => hash.update([0xff]),
+    };
+    add(context.user_id.as_deref());
+    add(context.session_id.as_deref());
+    for property in &context.properties {
+        add(property.as_deref());
+    }
+    match context.remote_address {
+        IpAddr::V4(address) => hash.update(address.octets()),
+        IpAddr::V6(address) => hash.update(address.octets()),
+    }
+}

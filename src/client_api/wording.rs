@@ -1,0 +1,149 @@
+//! How a flag is put to clients: the JSON of each of its possible answers, written once.
+
+use serde_json::{Value, json};
+
+use super::catalogue::Verdict;
+use crate::engine::condition::Condition;
+use crate::engine::evaluate::VariantRef;
+use crate::engine::{Flag, Payload, Ring, Variant, Variants};
+use crate::flag::Share;
+
+/// The JSON of each of a flag's possible answers.
+pub(super) struct Wording {
+    off: Answer,
+    plain: Answer,
+    variants: Vec<Answer>,
+    of_rings: Vec<Vec<Answer>>,
+    /// Whether anything about the user or the moment can make a difference.
+    pub(super) is_static: bool,
+}
+
+/// One of a flag's possible answers.
+pub(super) struct Answer {
+    /// As a member of Unleash's `toggles`.
+    pub(super) toggle: Box<str>,
+    /// For OFREP, as far as it goes: `"key":…,"value":…,"variant":…`.
+    pub(super) evaluation: Box<str>,
+}
+
+impl Wording {
+    pub(super) fn of(flag: &Flag) -> Self {
+        let listed = |variants: &Variants| {
+            let variants = variants.list().iter();
+            variants
+                .map(|variant| Answer::of(flag, true, Some(variant)))
+                .collect()
+        };
+        let of_ring = |ring: &Ring| ring.variants.as_ref().map_or_else(Vec::new, listed);
+        Self {
+            off: Answer::of(flag, false, None),
+            plain: Answer::of(flag, true, None),
+            variants: flag.variants.as_ref().map_or_else(Vec::new, listed),
+            of_rings: flag.rings.iter().map(of_ring).collect(),
+            is_static: !flag.enabled
+                || (flag.dependencies.is_empty() && flag.rings.iter().all(is_for_everybody)),
+        }
+    }
+
+    /// The answer that a verdict comes to.
+    pub(super) fn answer(&self, verdict: &Verdict) -> &Answer {
+        let variant = match verdict.variant {
+            None => None,
+            Some(VariantRef { ring: None, index }) => self.variants.get(index),
+            Some(VariantRef {
+                ring: Some(ring),
+                index,
+            }) => self.of_rings.get(ring).and_then(|ring| ring.get(index)),
+        };
+        match (verdict.on, variant) {
+            (false, _) => &self.off,
+            (true, Some(variant)) => variant,
+            (true, None) => &self.plain,
+        }
+    }
+}
+
+fn is_for_everybody(ring: &Ring) -> bool {
+    let always = matches!(&ring.condition, Condition::All(all) if all.is_empty());
+    always && ring.rollout.share == Share::ALL && ring.variants.is_none()
+}
+
+impl Answer {
+    fn of(flag: &Flag, on: bool, variant: Option<&Variant>) -> Self {
+        let payload = variant.and_then(shown);
+        Self {
+            toggle: toggle(flag, on, variant, payload.as_ref()).into(),
+            evaluation: evaluation(flag, on, variant, payload.as_ref()).into(),
+        }
+    }
+}
+
+fn toggle(flag: &Flag, on: bool, variant: Option<&Variant>, payload: Option<&Payload>) -> String {
+    let mut told = json!({
+        "name": variant.map_or("disabled", |variant| &*variant.name),
+        "enabled": variant.is_some(),
+        "feature_enabled": on,
+        "featureEnabled": on,
+    });
+    if let (Some(told), Some(payload)) = (told.as_object_mut(), payload) {
+        let payload = json!({ "type": &*payload.kind, "value": &*payload.value });
+        told.insert("payload".to_owned(), payload);
+    }
+    json!({
+        "name": &*flag.name,
+        "enabled": on,
+        "variant": told,
+        "impressionData": flag.impression_data,
+    })
+    .to_string()
+}
+
+/// A flag is true or false; a variant's payload, where it has one, is the value instead, in its own type.
+fn evaluation(
+    flag: &Flag,
+    on: bool,
+    variant: Option<&Variant>,
+    payload: Option<&Payload>,
+) -> String {
+    let value = payload.map_or(Value::Bool(on), typed);
+    let plain = if on { "enabled" } else { "disabled" };
+    let variant = variant.map_or(plain, |variant| &*variant.name);
+    format!(
+        "\"key\":{},\"value\":{value},\"variant\":{}",
+        json!(&*flag.name),
+        json!(variant)
+    )
+}
+
+fn typed(payload: &Payload) -> Value {
+    let text = || Value::String(payload.value.to_string());
+    match &*payload.kind {
+        "json" | "number" => serde_json::from_str(&payload.value).unwrap_or_else(|_| text()),
+        _ => text(),
+    }
+}
+
+/// What apps see of a payload: all but where the gateway sends requests.
+fn shown(variant: &Variant) -> Option<Payload> {
+    let payload = variant.payload.as_ref()?;
+    let text = payload.value.trim();
+    if text.starts_with('{') {
+        let Ok(Value::Object(mut members)) = serde_json::from_str(text) else {
+            // Nobody can tell what it was meant to say; an upstream's URL could be in it.
+            return (!text.contains("://")).then(|| payload.clone());
+        };
+        if members.remove("url").is_none() {
+            return Some(payload.clone());
+        }
+        // It was for the gateway alone.
+        members.remove("service");
+        return (!members.is_empty()).then(|| Payload {
+            kind: payload.kind.clone(),
+            value: Value::Object(members).to_string().into(),
+        });
+    }
+    variant.url.is_none().then(|| payload.clone())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+use serde_json::Value;
+
+use super::Wording;
+use crate::client_api::catalogue::Verdict;
+use crate::engine::evaluate::VariantRef;
+use crate::engine::{CanaryUrl, Flag, Payload, Stickiness, Variant, Variants};
+
+/// The toggle of a flag whose only variant carries this.
+fn told(kind: &str, value: &str, url: Option<CanaryUrl>) -> (Value, Value) {
+    let variant = Variant {
+        name: "v".into(),
+        weight: 1,
+        url,
+        service: None,
+        payload: Some(Payload {
+            kind: kind.into(),
+            value: value.into(),
+        }),
+    };
+    let flag = Flag {
+        variants: Variants::new(vec![variant], "group".into(), Stickiness::Default),
+        ..Flag::new("flag")
+    };
+    let wording = Wording::of(&flag);
+    let answer = wording.answer(&Verdict {
+        on: true,
+        variant: Some(VariantRef {
+            ring: None,
+            index: 0,
+        }),
+        randomised: false,
+        missing_id: false,
+    });
+    let toggle: Value = serde_json::from_str(&answer.toggle).expect("JSON");
+    let evaluation = format!("{{{}}}", answer.evaluation);
+    let evaluation: Value = serde_json::from_str(&evaluation).expect("JSON");
+    (
+        toggle["variant"]["payload"]["value"].clone(),
+        evaluation["value"].clone(),
+    )
+}
+
+#[test]
+fn payloads_are_shown_without_upstreams() {
+    let refused = || Some(CanaryUrl::Refused);
+    let both = |value: &str| (Value::from(value), Value::from(value));
+    assert_eq!(told("string", "hello", None), both("hello"));
+    assert_eq!(told("csv", "a,b", None), both("a,b"));
+    assert_eq!(
+        told("number", "7", None),
+        (Value::from("7"), Value::from(7))
+    );
+    assert_eq!(
+        told("string", "http://10.0.0.1", refused()),
+        (Value::Null, Value::from(true))
+    );
+    let (shown, value) = told(
+        "json",
+        r#"{"url":"http://10.0.0.1","service":"s","a":1}"#,
+        refused(),
+    );
+    assert_eq!(shown, r#"{"a":1}"#);
+    assert_eq!(value, serde_json::json!({ "a": 1 }));
+    let alone = told("json", r#"{"url":"http://10.0.0.1"}"#, refused());
+    assert_eq!(alone, (Value::Null, Value::from(true)));
+    let broken = told("json", r#"{"url":"http://10.0.0.1"#, None);
+    assert_eq!(broken, (Value::Null, Value::from(true)));
+}

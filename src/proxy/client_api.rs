@@ -1,0 +1,186 @@
+//! The client API on the wire: its requests' bodies are read, its answers written, its streams kept open.
+
+use std::net::IpAddr;
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use http::header::CONTENT_LENGTH;
+use pingora::http::ResponseHeader;
+use pingora::prelude::Session;
+use tokio::time::{Instant, sleep_until};
+
+use super::exchange::Exchange;
+use super::head::{Fields, Target, head};
+use super::hooks::Proxy;
+use super::intake::{client_ip, is_https};
+use super::reply::send;
+use crate::client_api::{Asked, Endpoint, KEEP_ALIVE, Reply, Step, Stream};
+use crate::clock;
+
+impl Proxy {
+    /// Answers a request for the client API, whose path goes on with `rest` behind the API's own.
+    pub(super) async fn serve_client(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        rest: &str,
+    ) -> pingora::Result<()> {
+        exchange.is_for_clients = true;
+        let now = exchange.started;
+        let admitted = asked(session, exchange, |asked| {
+            self.client_api.admit(asked, rest, now)
+        });
+        let (endpoint, reply) = match admitted {
+            None => (Endpoint::Unknown, Reply::not_text()),
+            Some((endpoint, Step::Answer(reply))) => (endpoint, reply),
+            Some((endpoint, Step::Stream(stream, reply))) => {
+                self.client_api
+                    .figures
+                    .count(endpoint, reply.status.as_u16());
+                return self.stream(session, exchange, stream, reply).await;
+            }
+            Some((endpoint, Step::Read(limit))) => {
+                let body = body(session, limit).await?;
+                let reply = self.answer_client(session, exchange, (endpoint, rest), body);
+                (endpoint, reply.await)
+            }
+        };
+        self.client_api
+            .figures
+            .count(endpoint, reply.status.as_u16());
+        if reply.status == StatusCode::PAYLOAD_TOO_LARGE {
+            // The rest of it is not worth reading.
+            session.set_keepalive(None);
+        }
+        write(session, reply).await
+    }
+
+    async fn answer_client(
+        &self,
+        session: &Session,
+        exchange: &Exchange,
+        (endpoint, rest): (Endpoint, &str),
+        body: Option<Bytes>,
+    ) -> Reply {
+        let Some(body) = body else {
+            let status = StatusCode::PAYLOAD_TOO_LARGE;
+            let why = "the request's body is too large";
+            let refused = asked(session, exchange, |asked| {
+                self.client_api.refuse(asked, status, why)
+            });
+            return refused.unwrap_or_else(Reply::not_text);
+        };
+        let work = asked(session, exchange, |asked| {
+            self.client_api.preparation(asked, endpoint)
+        });
+        if let Some(work) = work.flatten() {
+            // A panic there has been told of; what it was to make is made again, here.
+            let _ = tokio::task::spawn_blocking(work).await;
+        }
+        let answered = asked(session, exchange, |asked| {
+            self.client_api.answer(asked, rest, &body)
+        });
+        answered.unwrap_or_else(Reply::not_text)
+    }
+
+    /// Tells the client of every snapshot that says something else, until it goes or the gateway does.
+    async fn stream(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        mut stream: Stream,
+        reply: Reply,
+    ) -> pingora::Result<()> {
+        let header = header(&reply)?;
+        let silent = session.req_header().method == http::Method::HEAD;
+        session
+            .write_response_header(Box::new(header), silent)
+            .await?;
+        if silent {
+            return session.write_response_body(None, true).await;
+        }
+        let mut generation = self.generation.clone();
+        let mut closing = self.closing.clone();
+        let mut said = Some(Stream::GREETING.to_owned());
+        loop {
+            if let Some(said) = said.take() {
+                let said = Some(Bytes::from(said));
+                session.write_response_body(said, false).await?;
+            }
+            let silence = Instant::now() + KEEP_ALIVE;
+            tokio::select! {
+                // The last sender's end is the gateway's, too.
+                _ = closing.wait_for(|closing| *closing) => break,
+                changed = generation.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    // Not held for as long as the stream lasts: snapshots come and go meanwhile.
+                    exchange.snapshot = self.store.load();
+                    said = stream.tell(exchange.snapshot.digest, clock::now());
+                }
+                () = sleep_until(silence) => said = Some(Stream::NOTHING.to_owned()),
+            }
+        }
+        session.set_keepalive(None);
+        session.write_response_body(None, true).await
+    }
+}
+
+/// Puts a question about the request to the client API. `None`: its target cannot be read.
+fn asked<T>(
+    session: &Session,
+    exchange: &Exchange,
+    question: impl FnOnce(&Asked<'_>) -> T,
+) -> Option<T> {
+    let request = session.req_header();
+    let fields = Fields(&request.headers);
+    let target = Target::of(request)?;
+    let peer: IpAddr = client_ip(session);
+    let rules = &exchange.snapshot.identity;
+    let head = head(request, &target, &fields, peer, rules);
+    Some(question(&Asked {
+        snapshot: &exchange.snapshot,
+        config: exchange.snapshot.client_api.as_deref()?,
+        head: &head,
+        https: is_https(session, exchange),
+        moment: exchange.moment,
+    }))
+}
+
+/// Reads a body to its end; `None`: it is larger than that.
+async fn body(session: &mut Session, limit: usize) -> pingora::Result<Option<Bytes>> {
+    let announced = session.req_header().headers.get(CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit) {
+        return Ok(None);
+    }
+    let mut body = BytesMut::new();
+    while let Some(part) = session.read_request_body().await? {
+        if body.len() + part.len() > limit {
+            return Ok(None);
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(Some(body.freeze()))
+}
+
+async fn write(session: &mut Session, reply: Reply) -> pingora::Result<()> {
+    let mut header = header(&reply)?;
+    // These have no body, and so no length either (RFC 9110, section 8.6).
+    if !matches!(
+        reply.status,
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    ) {
+        header.insert_header(CONTENT_LENGTH, reply.body.len())?;
+    }
+    send(session, header, reply.body).await
+}
+
+fn header(reply: &Reply) -> pingora::Result<ResponseHeader> {
+    let mut header = ResponseHeader::build(reply.status, Some(reply.headers.len() + 1))?;
+    for (name, value) in &reply.headers {
+        header.append_header(name, value)?;
+    }
+    Ok(header)
+}

@@ -1,0 +1,1 @@
+//! Two audiences, one answer.

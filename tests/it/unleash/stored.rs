@@ -1,0 +1,149 @@
+//! What a gateway has kept on disk, and what it is without.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::stage::{Stage, patiently, report};
+use crate::harness::unleash::{Unleash, canary};
+use crate::harness::{Fault, FaultProxy};
+
+#[tokio::test]
+async fn it_starts_from_what_it_kept_without_waiting() {
+    let unleash = Unleash::shared().await;
+    let mut proxy = FaultProxy::start(unleash.address()).await;
+    let stage = Stage::new("kept").await;
+    let flag = stage.flag("new");
+    let mut gateway = stage.start(&proxy.url()).await;
+    unleash
+        .open(&flag, canary(&flag, 100, &stage.canary.url()))
+        .await;
+    stage.await_served(&gateway, "u1", "canary").await;
+    assert!(gateway.terminate().await.success());
+
+    proxy.refuse().await;
+    let begun = Instant::now();
+    let mut gateway = stage.start(&proxy.url()).await;
+    let took = begun.elapsed();
+    assert_eq!(stage.serves(&gateway, "u1").await, "canary");
+    report(&format!(
+        "start to readiness with the server down: {took:.2?}"
+    ));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    stage.await_trouble(&gateway, &[("u1", "canary")]).await;
+    assert!(gateway.terminate().await.success());
+
+    // A server that takes connections and says nothing is worse than none.
+    proxy.accept();
+    proxy.set(Fault::Freeze);
+    let begun = Instant::now();
+    let gateway = stage.start(&proxy.url()).await;
+    assert_eq!(stage.serves(&gateway, "u1").await, "canary");
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    unleash.turn(&flag, false).await;
+    proxy.set(Fault::None);
+    stage.await_served(&gateway, "u1", "stable").await;
+}
+
+#[tokio::test]
+async fn it_starts_from_what_it_kept_when_it_was_killed() {
+    let unleash = Unleash::shared().await;
+    let mut proxy = FaultProxy::start(unleash.address()).await;
+    let stage = Stage::new("killed").await;
+    let flag = stage.flag("new");
+    let gateway = stage.start(&proxy.url()).await;
+    unleash
+        .open(&flag, canary(&flag, 100, &stage.canary.url()))
+        .await;
+    stage.await_served(&gateway, "u1", "canary").await;
+    patiently("the flag on disk", || async {
+        let on_disk = |path: &PathBuf| fs::read(path).is_ok_and(|text| contains(&text, &flag));
+        files(stage.state.path()).iter().any(on_disk).then_some(())
+    })
+    .await;
+    gateway.kill().await;
+    proxy.refuse().await;
+    let gateway = stage.start(&proxy.url()).await;
+    assert_eq!(stage.serves(&gateway, "u1").await, "canary");
+}
+
+#[tokio::test]
+async fn without_flags_it_is_not_ready_and_everyone_is_on_stable() {
+    let unleash = Unleash::shared().await;
+    let mut proxy = FaultProxy::start(unleash.address()).await;
+    proxy.refuse().await;
+    let stage = Stage::new("empty").await;
+    let flag = stage.flag("new");
+    unleash
+        .open(&flag, canary(&flag, 100, &stage.canary.url()))
+        .await;
+    let gateway = stage.launch(&proxy.url()).await;
+    stage.await_trouble(&gateway, &[("u1", "stable")]).await;
+    assert_eq!(gateway.admin("/readyz").await.status, 503);
+    assert_eq!(gateway.admin("/livez").await.status, 200);
+    let line = gateway.await_access_log_of("/empty").await;
+    assert_eq!(line["reason"], "no_flags", "{line:#}");
+    proxy.accept();
+    stage.await_served(&gateway, "u1", "canary").await;
+    assert_eq!(gateway.admin("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_set_aside_and_said() {
+    let unleash = Unleash::shared().await;
+    let mut proxy = FaultProxy::start(unleash.address()).await;
+    let stage = Stage::new("damaged").await;
+    let flag = stage.flag("new");
+    unleash
+        .open(&flag, canary(&flag, 100, &stage.canary.url()))
+        .await;
+    let mut gateway = stage.start(&proxy.url()).await;
+    stage.await_served(&gateway, "u1", "canary").await;
+    assert!(gateway.terminate().await.success());
+
+    let mut damaged = 0;
+    for path in files(stage.state.path()) {
+        let mut octets = fs::read(&path).expect("a file");
+        if !contains(&octets, &flag) {
+            continue;
+        }
+        let mode = fs::metadata(&path).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", path.display());
+        let middle = octets.len() / 2;
+        octets[middle] ^= 0x20;
+        fs::write(&path, octets).expect("it is written");
+        damaged += 1;
+    }
+    assert!(damaged > 0, "{:?}", files(stage.state.path()));
+
+    proxy.refuse().await;
+    let gateway = stage.launch(&proxy.url()).await;
+    stage.await_trouble(&gateway, &[("u1", "stable")]).await;
+    assert_eq!(gateway.admin("/readyz").await.status, 503);
+    gateway.await_log("damaged").await;
+    let aside = |path: &PathBuf| path.to_string_lossy().ends_with(".damaged");
+    let files = files(stage.state.path());
+    assert!(files.iter().any(aside), "{files:?}");
+    proxy.accept();
+    stage.await_served(&gateway, "u1", "canary").await;
+}
+
+/// All files below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false => found.push(path),
+        }
+    }
+    found
+}
+
+fn contains(octets: &[u8], text: &str) -> bool {
+    octets
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
+}
