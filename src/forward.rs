@@ -14,7 +14,7 @@ use crate::dispatch::Plan;
 use crate::edit::Edit;
 use crate::identity::{AnonymousCookie, SameSite, SecureCookie};
 use crate::request::{RequestHead, hygiene};
-use crate::snapshot::{Deployment, DeploymentIndex, Service, Snapshot};
+use crate::snapshot::{DeploymentIndex, Service, Snapshot};
 
 /// Edits of a request, without memory taken for the usual number.
 pub type Edits = SmallVec<[Edit; 12]>;
@@ -57,13 +57,24 @@ pub fn request_edits(attempt: &Attempt<'_>) -> Edits {
     let service = &snapshot.services[attempt.plan.service];
     let deployment = &service.deployments[attempt.deployment];
     let mut edits = Edits::new();
-    // What is removed goes before what is set, perhaps under the same names.
-    if attempt.plan.plain {
-        edits.push(Edit::Set(BAGGAGE, deployment.baggage.clone()));
-    } else {
-        sent(attempt, service, deployment, &mut edits);
+    let plain = attempt.plan.plain;
+    if !plain {
+        hygiene::visit_forbidden(head, &snapshot.identity, &mut |name| {
+            edits.push(Edit::Remove(name));
+        });
     }
     edits.push(Edit::Set(DEPLOYMENT, deployment.header.clone()));
+    let kept = match plain {
+        true => Vec::new(),
+        false => baggage::kept(head, &service.name),
+    };
+    edits.push(Edit::Set(
+        BAGGAGE,
+        baggage::joined(kept, &deployment.baggage),
+    ));
+    if !plain {
+        trace(attempt, &mut edits);
+    }
     edits.push(Edit::Set(REQUEST_ID, attempt.request_id.clone()));
     forwarded(head, &mut edits);
     edits.push(Edit::Add(
@@ -77,20 +88,6 @@ pub fn request_edits(attempt: &Attempt<'_>) -> Edits {
         edits.push(Edit::Set(header::HOST, host));
     }
     edits
-}
-
-/// What the client sent of which not all may pass.
-fn sent(attempt: &Attempt<'_>, service: &Service, deployment: &Deployment, edits: &mut Edits) {
-    let Attempt { snapshot, head, .. } = attempt;
-    hygiene::visit_forbidden(head, &snapshot.identity, &mut |name| {
-        edits.push(Edit::Remove(name));
-    });
-    let kept = baggage::kept(head, &service.name);
-    edits.push(Edit::Set(
-        BAGGAGE,
-        baggage::joined(kept, &deployment.baggage),
-    ));
-    trace(attempt, edits);
 }
 
 /// Continues a valid trace; removes what is no valid trace.

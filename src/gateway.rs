@@ -1,6 +1,7 @@
 //! The composition root: builds the process from a configuration, runs it, drains it.
 
 mod ending;
+mod surroundings;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -16,26 +17,21 @@ use crate::admin::{self, AdminState};
 use crate::clock;
 use crate::config::{self, Config, Mode};
 use crate::events::What;
-use crate::health::{self, Bell};
 use crate::proxy::hooks::Proxy;
 use crate::proxy::listener;
 use crate::proxy::workers::{Gate, Workers};
+use crate::publisher::PublisherHandle;
 use crate::publisher::kills::KillSwitch;
-use crate::publisher::reload::{Compile, Parts, Reloader};
-use crate::publisher::{Publisher, PublisherHandle};
+use crate::publisher::reload::{Compile, Reloader};
 use crate::quarantine::Quarantine;
-use crate::registry::Registry;
-use crate::resolver::ClusterDirectory;
-use crate::resolver::dns::{Dns, DnsSetupError};
-use crate::source::Sources;
-use crate::source::environment::{NoEnvironment, ProcessEnvironment};
+use crate::resolver::dns::DnsSetupError;
+use crate::source::environment::NoEnvironment;
 use crate::source::file::FileSource;
 use crate::source::unleash::{self, FlagServers, Loaded};
-use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::log::LogControl;
 use crate::telemetry::metrics::{MeterRegistry, Metrics};
 use crate::telemetry::service_manager::ServiceManager;
 use ending::Ending;
+use surroundings::Surroundings;
 
 /// Threads for everything but traffic: admin, DNS, reloads.
 const CONTROL_THREADS: usize = 2;
@@ -225,92 +221,6 @@ impl Gateway {
         metrics.access_log.flush(LAST_WORDS);
         tracing::info!("stopped");
         control.shutdown_timeout(LAST_WORDS);
-    }
-}
-
-/// What a gateway finds around it: a process that is its own, or a program that it is part of.
-struct Surroundings {
-    compile: Arc<Compile>,
-    log: Option<LogControl>,
-    service_manager: Option<ServiceManager>,
-    access_log: AccessLog,
-    registry: Registry,
-    stop: Option<oneshot::Receiver<()>>,
-}
-
-impl Surroundings {
-    /// What publishes snapshots, and the health checks of what they point to.
-    fn publisher(
-        &self,
-        config: &Arc<Config>,
-        loaded: &Loaded,
-        meters: &MeterRegistry,
-        control: &Handle,
-    ) -> Result<PublisherHandle, StartError> {
-        let dns = Dns::new(std::env::var("SERIN_DNS").ok().as_deref())?;
-        let bell = Arc::new(Bell::default());
-        let clusters = ClusterDirectory::new(dns, control.clone()).ringing(bell.clone());
-        let publisher = Publisher::start(
-            config.clone(),
-            loaded.sets(),
-            clusters,
-            meters.clone(),
-            self.registry.clone(),
-            control,
-        );
-        health::start(publisher.store(), &publisher.generation(), bell, control);
-        Ok(publisher)
-    }
-
-    /// Figures, and sources whose trouble is told.
-    fn metrics(&self, meters: MeterRegistry, publisher: &PublisherHandle) -> Metrics {
-        Metrics {
-            sources: Sources::telling(publisher.events()),
-            ..Metrics::new(meters, publisher.store().clone(), self.access_log.clone())
-        }
-    }
-
-    /// What reloads take.
-    fn parts(
-        &self,
-        path: &Path,
-        publisher: &PublisherHandle,
-        metrics: &Metrics,
-        flag_servers: Arc<FlagServers>,
-    ) -> Parts {
-        Parts {
-            path: path.to_owned(),
-            compile: self.compile.clone(),
-            publisher: publisher.clone(),
-            log: self.log.clone(),
-            service_manager: self.service_manager,
-            flag_servers,
-            source: metrics.sources.file().clone(),
-            counters: metrics.reloads.clone(),
-        }
-    }
-
-    fn new(embedding: Option<Embedding>, config: &Config) -> io::Result<Self> {
-        Ok(match embedding {
-            None => Self {
-                log: Some(LogControl::start(&config.logging)),
-                compile: Arc::new(|text| {
-                    config::compile(text, &ProcessEnvironment, Mode::Run, clock::now())
-                }),
-                service_manager: ServiceManager::of_this_process(),
-                access_log: AccessLog::start(io::stdout())?,
-                registry: Registry::open(&config.process.state_dir),
-                stop: None,
-            },
-            Some(Embedding { compile, stop }) => Self {
-                log: None,
-                service_manager: None,
-                compile,
-                access_log: AccessLog::start(io::sink())?,
-                registry: Registry::in_memory(),
-                stop: Some(stop),
-            },
-        })
     }
 }
 

@@ -1,0 +1,111 @@
+//! What a gateway finds around it, and what is built from that alone.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::{Embedding, StartError};
+use crate::clock;
+use crate::config::{self, Config, Mode};
+use crate::health::{self, Bell};
+use crate::publisher::reload::{Compile, Parts};
+use crate::publisher::{Publisher, PublisherHandle};
+use crate::registry::Registry;
+use crate::resolver::ClusterDirectory;
+use crate::resolver::dns::Dns;
+use crate::source::Sources;
+use crate::source::environment::ProcessEnvironment;
+use crate::source::unleash::{FlagServers, Loaded};
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::log::LogControl;
+use crate::telemetry::metrics::{MeterRegistry, Metrics};
+use crate::telemetry::service_manager::ServiceManager;
+
+/// What a gateway finds around it: a process that is its own, or a program that it is part of.
+pub(super) struct Surroundings {
+    compile: Arc<Compile>,
+    log: Option<LogControl>,
+    pub(super) service_manager: Option<ServiceManager>,
+    pub(super) access_log: AccessLog,
+    pub(super) registry: Registry,
+    pub(super) stop: Option<oneshot::Receiver<()>>,
+}
+
+impl Surroundings {
+    pub(super) fn new(embedding: Option<Embedding>, config: &Config) -> io::Result<Self> {
+        Ok(match embedding {
+            None => Self {
+                log: Some(LogControl::start(&config.logging)),
+                compile: Arc::new(|text| {
+                    config::compile(text, &ProcessEnvironment, Mode::Run, clock::now())
+                }),
+                service_manager: ServiceManager::of_this_process(),
+                access_log: AccessLog::start(io::stdout())?,
+                registry: Registry::open(&config.process.state_dir),
+                stop: None,
+            },
+            Some(Embedding { compile, stop }) => Self {
+                log: None,
+                service_manager: None,
+                compile,
+                access_log: AccessLog::start(io::sink())?,
+                registry: Registry::in_memory(),
+                stop: Some(stop),
+            },
+        })
+    }
+
+    /// What publishes snapshots, and the health checks of what they point to.
+    pub(super) fn publisher(
+        &self,
+        config: &Arc<Config>,
+        loaded: &Loaded,
+        meters: &MeterRegistry,
+        control: &Handle,
+    ) -> Result<PublisherHandle, StartError> {
+        let dns = Dns::new(std::env::var("SERIN_DNS").ok().as_deref())?;
+        let bell = Arc::new(Bell::default());
+        let clusters = ClusterDirectory::new(dns, control.clone()).ringing(bell.clone());
+        let publisher = Publisher::start(
+            config.clone(),
+            loaded.sets(),
+            clusters,
+            meters.clone(),
+            self.registry.clone(),
+            control,
+        );
+        health::start(publisher.store(), &publisher.generation(), bell, control);
+        Ok(publisher)
+    }
+
+    /// Figures, and sources whose trouble is told.
+    pub(super) fn metrics(&self, meters: MeterRegistry, publisher: &PublisherHandle) -> Metrics {
+        Metrics {
+            sources: Sources::telling(publisher.events()),
+            ..Metrics::new(meters, publisher.store().clone(), self.access_log.clone())
+        }
+    }
+
+    /// What reloads take.
+    pub(super) fn parts(
+        &self,
+        path: &Path,
+        publisher: &PublisherHandle,
+        metrics: &Metrics,
+        flag_servers: Arc<FlagServers>,
+    ) -> Parts {
+        Parts {
+            path: path.to_owned(),
+            compile: self.compile.clone(),
+            publisher: publisher.clone(),
+            log: self.log.clone(),
+            service_manager: self.service_manager,
+            flag_servers,
+            source: metrics.sources.file().clone(),
+            counters: metrics.reloads.clone(),
+        }
+    }
+}
