@@ -28,6 +28,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::client_api::ClientApiConfig;
 use crate::context::Moment;
+use crate::quarantine::Quarantine;
 use crate::request::RequestHead;
 use crate::snapshot::Snapshot;
 use crate::source::unleash::ClientUses;
@@ -74,8 +75,12 @@ pub struct Asked<'a> {
     pub head: &'a RequestHead<'a>,
     /// Whether the client came by HTTPS.
     pub https: bool,
+    /// Which users are spared which canary.
+    pub quarantine: &'a Quarantine,
     /// When.
     pub moment: Moment,
+    /// The same by the clock that quarantines go by.
+    pub now: Instant,
 }
 
 /// What is to be done next.
@@ -112,11 +117,11 @@ impl ClientApi {
     }
 
     /// Looks at a request whose path goes on with `rest` behind the API's own: who asks, how often, and for what.
-    pub fn admit(&self, asked: &Asked<'_>, rest: &str, now: Instant) -> (Endpoint, Step) {
+    pub fn admit(&self, asked: &Asked<'_>, rest: &str) -> (Endpoint, Step) {
         let (endpoint, _) = Endpoint::find(rest);
         let origin = access::origin(asked.config, asked.head);
         let client = asked.snapshot.identity.client_address(asked.head);
-        let admitted = match self.limiter.take(client, asked.config.rate, now) {
+        let admitted = match self.limiter.take(client, asked.config.rate, asked.now) {
             Err(wait) => {
                 let why = "this address asks too often";
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);

@@ -271,9 +271,9 @@ fn plan(
     }
 }
 
-/// The same on every gateway and after every restart. Salted, so that the users of a canary, who were chosen by the
+/// What stands for a user: the same on every gateway and after every restart. Salted, so that the users of a canary, who were chosen by the
 /// same kind of hash, do not all land on the same of its endpoints.
-fn user_hash(context: &Context<'_>) -> Option<u64> {
+pub fn user_hash(context: &Context<'_>) -> Option<u64> {
     let id = context
         .user_id
         .as_deref()

@@ -7,8 +7,10 @@ use super::Asked;
 use super::reply::Reply;
 use crate::context::Context;
 use crate::decide::{Decision, decide};
+use crate::dispatch::user_hash;
 use crate::identity::Anonymous;
-use crate::snapshot::Service;
+use crate::quarantine::Patient;
+use crate::snapshot::{STABLE, Service};
 
 /// Answers for the request's own identity, and for nobody else's.
 pub(super) fn answer(asked: &Asked<'_>, own: &Context<'_>) -> Reply {
@@ -18,14 +20,13 @@ pub(super) fn answer(asked: &Asked<'_>, own: &Context<'_>) -> Reply {
         return Reply::error(StatusCode::UNAUTHORIZED, why);
     }
     let services = snapshot.services.iter();
-    let decisions: Vec<Value> = services
-        .map(|service| view(service, &decide(service, own, asked.moment)))
-        .collect();
+    let decisions: Vec<Value> = services.map(|service| view(asked, own, service)).collect();
     let body = json!({ "digest": snapshot.digest.to_string(), "decisions": decisions });
     Reply::json(StatusCode::OK, body.to_string())
 }
 
-fn view(service: &Service, decision: &Decision) -> Value {
+fn view(asked: &Asked<'_>, own: &Context<'_>, service: &Service) -> Value {
+    let decision = decide(service, own, asked.moment);
     let candidate = decision
         .candidate
         .and_then(|candidate| service.candidates.get(candidate));
@@ -38,8 +39,24 @@ fn view(service: &Service, decision: &Decision) -> Value {
         "flag": candidate.map(|candidate| &*candidate.flag.name),
         "variant": variant.map(|variant| &*variant.name),
         "assigned": assigned.map(|deployment| &*deployment.name),
-        "served": Value::Null,
+        "served": served(asked, own, service, &decision),
         "reason": decision.reason.kind().as_str(),
         "randomised": decision.randomised,
     })
+}
+
+/// Who answered the user of late, as far as anybody remembers: stable, for those meant for it and for those spared a
+/// canary that failed them too often. Of the others nothing is kept.
+fn served(
+    asked: &Asked<'_>,
+    own: &Context<'_>,
+    service: &Service,
+    decision: &Decision,
+) -> Option<&'static str> {
+    let cluster = &service.deployments.get(decision.assigned)?.cluster;
+    let is_spared = || {
+        let patient = Patient::new(user_hash(own)?, cluster.id);
+        asked.quarantine.holds(patient, asked.now)
+    };
+    (decision.assigned == STABLE || is_spared().is_some()).then_some("stable")
 }

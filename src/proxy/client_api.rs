@@ -26,9 +26,8 @@ impl Proxy {
         rest: &str,
     ) -> pingora::Result<()> {
         exchange.is_for_clients = true;
-        let now = exchange.started;
-        let admitted = asked(session, exchange, |asked| {
-            self.client_api.admit(asked, rest, now)
+        let admitted = self.asked(session, exchange, |asked| {
+            self.client_api.admit(asked, rest)
         });
         let (endpoint, reply) = match admitted {
             None => (Endpoint::Unknown, Reply::not_text()),
@@ -65,19 +64,19 @@ impl Proxy {
         let Some(body) = body else {
             let status = StatusCode::PAYLOAD_TOO_LARGE;
             let why = "the request's body is too large";
-            let refused = asked(session, exchange, |asked| {
+            let refused = self.asked(session, exchange, |asked| {
                 self.client_api.refuse(asked, status, why)
             });
             return refused.unwrap_or_else(Reply::not_text);
         };
-        let work = asked(session, exchange, |asked| {
+        let work = self.asked(session, exchange, |asked| {
             self.client_api.preparation(asked, endpoint)
         });
         if let Some(work) = work.flatten() {
             // A panic there has been told of; what it was to make is made again, here.
             let _ = tokio::task::spawn_blocking(work).await;
         }
-        let answered = asked(session, exchange, |asked| {
+        let answered = self.asked(session, exchange, |asked| {
             self.client_api.answer(asked, rest, &body)
         });
         answered.unwrap_or_else(Reply::not_text)
@@ -125,27 +124,30 @@ impl Proxy {
         session.set_keepalive(None);
         session.write_response_body(None, true).await
     }
-}
 
-/// Puts a question about the request to the client API. `None`: its target cannot be read.
-fn asked<T>(
-    session: &Session,
-    exchange: &Exchange,
-    question: impl FnOnce(&Asked<'_>) -> T,
-) -> Option<T> {
-    let request = session.req_header();
-    let fields = Fields(&request.headers);
-    let target = Target::of(request)?;
-    let peer: IpAddr = client_ip(session);
-    let rules = &exchange.snapshot.identity;
-    let head = head(request, &target, &fields, peer, rules);
-    Some(question(&Asked {
-        snapshot: &exchange.snapshot,
-        config: exchange.snapshot.client_api.as_deref()?,
-        head: &head,
-        https: is_https(session, exchange),
-        moment: exchange.moment,
-    }))
+    /// Puts a question about the request to the client API. `None`: its target cannot be read.
+    fn asked<T>(
+        &self,
+        session: &Session,
+        exchange: &Exchange,
+        question: impl FnOnce(&Asked<'_>) -> T,
+    ) -> Option<T> {
+        let request = session.req_header();
+        let fields = Fields(&request.headers);
+        let target = Target::of(request)?;
+        let peer: IpAddr = client_ip(session);
+        let rules = &exchange.snapshot.identity;
+        let head = head(request, &target, &fields, peer, rules);
+        Some(question(&Asked {
+            snapshot: &exchange.snapshot,
+            config: exchange.snapshot.client_api.as_deref()?,
+            head: &head,
+            https: is_https(session, exchange),
+            quarantine: &self.quarantine,
+            moment: exchange.moment,
+            now: exchange.started,
+        }))
+    }
 }
 
 /// Reads a body to its end; `None`: it is larger than that.

@@ -1,5 +1,7 @@
 //! Writing the figures down: as OpenMetrics by prometheus-client's encoder, and from that as the classic format.
 
+mod client_api;
+
 use std::collections::HashSet;
 use std::fmt::Error;
 use std::time::Instant;
@@ -14,7 +16,6 @@ use super::Metrics;
 use super::process::ProcessFigures;
 use super::registry::Families;
 use crate::canary::{Cause, ReasonKind};
-use crate::client_api::ClientApi;
 use crate::clock;
 use crate::meter::{BUCKETS, Counter, DeploymentMeter, Histogram};
 use crate::snapshot::Snapshot;
@@ -202,29 +203,6 @@ impl Page<'_> {
             }
         }
         Ok(())
-    }
-
-    fn client_api(&mut self, api: &ClientApi) -> Result<(), Error> {
-        let mut family = self.counter(
-            "serin_client_api_requests",
-            "Requests of the client API, by endpoint and status",
-        )?;
-        for (endpoint, code, count) in api.figures.counts() {
-            let labels = [("endpoint", endpoint.as_str()), ("code", &code.to_string())];
-            write_count(&mut family, &labels, count)?;
-        }
-        let mut metric = self.counter(
-            "serin_client_api_disagreements",
-            "Requests of the client API whose client named another user than they did themselves",
-        )?;
-        let disagreements = api.figures.disagreements.get();
-        metric.encode_counter::<NoLabelSet, u64, u64>(&disagreements, None)?;
-        let streams = i64::try_from(api.open_streams()).unwrap_or(i64::MAX);
-        self.gauge(
-            "serin_client_api_streams",
-            "Clients that are told of changes as they happen",
-            &streams,
-        )
     }
 
     fn own(&mut self, metrics: &Metrics) -> Result<(), Error> {

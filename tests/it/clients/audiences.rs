@@ -15,6 +15,7 @@ use serin::context::Moment;
 use serin::dispatch::{Dispatch, dispatch};
 use serin::engine::unleash::FeatureSet;
 use serin::publisher::{Publisher, PublisherHandle};
+use serin::quarantine::Quarantine;
 use serin::registry::Registry;
 use serin::request::{HeaderList, RequestHead};
 use serin::resolver::ClusterDirectory;
@@ -94,7 +95,9 @@ fn told(answer: &Value) -> String {
 
 /// In how many cases of all users the two disagree, and how many users are on a canary.
 fn disagreements(snapshot: &Arc<Snapshot>) -> (usize, usize) {
-    let api = Arc::new(ClientApi::new(Arc::default(), Instant::now()));
+    let now = Instant::now();
+    let quarantine = Quarantine::new(now);
+    let api = Arc::new(ClientApi::new(Arc::default(), now));
     let config = snapshot.client_api.as_deref().expect("it is on");
     let (mut wrong, mut on_canary) = (0, 0);
     for user in 0..USERS {
@@ -124,7 +127,9 @@ fn disagreements(snapshot: &Arc<Snapshot>) -> (usize, usize) {
             config,
             head: &head("/.serin/api/frontend"),
             https: false,
+            quarantine: &quarantine,
             moment: NOW,
+            now,
         };
         let answer = api.answer(&asked, "/api/frontend", b"");
         let answer = serde_json::from_slice(&answer.body).expect("JSON");
