@@ -6,6 +6,7 @@
 )]
 
 mod admin;
+mod appearing;
 mod cli;
 mod clients;
 mod compose;

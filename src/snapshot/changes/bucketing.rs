@@ -31,14 +31,17 @@ pub(super) fn compare(one: Named<'_>, other: Named<'_>) -> Vec<Moved> {
         let why = variants((before, one.1), (after, other.1));
         moved.extend(told(None, why));
     }
-    for (before, after) in pairs(&old.rings, &new.rings) {
+    let pairs = pairs(&old.rings, &new.rings);
+    for (before, after) in &pairs {
         let mut why = rollout((&before.rollout, one.1), (&after.rollout, other.1));
         why.extend(drawn((before, one), (after, other)));
         moved.extend(told(Some(after.name.clone()), why));
     }
-    if order_matters(&old.rings, &new.rings) {
-        let why =
-            vec!["they are asked in another order, and have variants of their own".to_owned()];
+    if order_matters(&old.rings, &pairs, &new.rings) {
+        let why = vec![
+            "its rings, some of which have variants of their own, are asked in another order"
+                .to_owned(),
+        ];
         moved.extend(told(None, why));
     }
     moved
@@ -48,29 +51,46 @@ fn told(ring: Option<Arc<str>>, why: Vec<String>) -> Option<Moved> {
     (!why.is_empty()).then_some(Moved { ring, why })
 }
 
-/// The rings that are the same ones: by name, and where both names are new by position.
+/// The rings that are the same ones. Names need not tell: a strategy without a title is called by its position. So
+/// rings that say the same come first, then those of one name, then those at one position.
 fn pairs<'a>(old: &'a [Ring], new: &'a [Ring]) -> Vec<(&'a Ring, &'a Ring)> {
-    let named = |rings: &'a [Ring], name: &str| rings.iter().find(|ring| *ring.name == *name);
-    let find = |(position, after): (usize, &'a Ring)| {
-        let before = named(old, &after.name).or_else(|| {
-            let renamed = old.get(position)?;
-            named(new, &renamed.name).is_none().then_some(renamed)
+    let alike: [fn(usize, &Ring, usize, &Ring) -> bool; 3] = [
+        |_, one, _, other| {
+            one.condition == other.condition
+                && one.rollout == other.rollout
+                && one.variants == other.variants
+        },
+        |_, one, _, other| one.name == other.name,
+        |at, _, there, _| at == there,
+    ];
+    let mut left: Vec<_> = old.iter().enumerate().collect();
+    let mut unmet: Vec<_> = new.iter().enumerate().collect();
+    let mut pairs = Vec::new();
+    for is_same in alike {
+        unmet.retain(|&(there, after)| {
+            let found = left
+                .iter()
+                .position(|&(at, before)| is_same(at, before, there, after));
+            pairs.extend(found.map(|found| (left.remove(found).1, after)));
+            found.is_none()
         });
-        Some((before?, after))
-    };
-    new.iter().enumerate().filter_map(find).collect()
+    }
+    pairs
 }
 
-fn order_matters(old: &[Ring], new: &[Ring]) -> bool {
-    let has_own = |ring: &&Ring| ring.variants.is_some();
-    if old.iter().filter(has_own).count() < 1 || new.len() < 2 {
-        return false;
-    }
-    let places: Vec<usize> = new
+/// Whether rings with variants of their own are asked in another order, so that users of several get another's.
+fn order_matters(old: &[Ring], pairs: &[(&Ring, &Ring)], new: &[Ring]) -> bool {
+    let own = pairs.iter().filter(|(before, _)| before.variants.is_some());
+    let mut places: Vec<_> = pairs
         .iter()
-        .filter_map(|ring| old.iter().position(|other| other.name == ring.name))
+        .map(|(before, after)| (place(new, after), place(old, before)))
         .collect();
-    !places.is_sorted()
+    places.sort_unstable();
+    own.count() > 0 && !places.is_sorted_by_key(|(_, before)| *before)
+}
+
+fn place(rings: &[Ring], ring: &Ring) -> Option<usize> {
+    rings.iter().position(|other| std::ptr::eq(other, ring))
 }
 
 fn rollout(one: (&Rollout, &Vocabulary), other: (&Rollout, &Vocabulary)) -> Vec<String> {

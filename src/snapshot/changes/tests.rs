@@ -133,6 +133,40 @@ fn a_ring_that_is_renamed_is_still_compared() {
 }
 
 #[test]
+fn rings_are_known_by_what_they_say_before_what_they_are_called() {
+    let strategy = |number: usize, share: &str| {
+        let name = format!("flexibleRollout {number}");
+        ring(&name, everyone(), share)
+    };
+    // The first of two goes, and the second is called like it.
+    let told = moved_between(
+        |flag| flag.rings = vec![strategy(1, "50%"), strategy(2, "20%")],
+        |flag| flag.rings = vec![strategy(1, "20%")],
+    );
+    assert_eq!(told, Vec::<String>::new());
+    // They change places: that matters where they have variants of their own.
+    let rings = |own: bool| {
+        let mut rings = vec![strategy(1, "50%"), strategy(2, "20%")];
+        rings[0].variants = variants(&[("c", 1, None)]).filter(|_| own);
+        rings
+    };
+    let swap = |own| {
+        moved_between(
+            move |flag| flag.rings = rings(own),
+            move |flag| flag.rings = rings(own).into_iter().rev().collect(),
+        )
+    };
+    assert_eq!(swap(false), Vec::<String>::new());
+    assert_eq!(
+        swap(true),
+        [
+            "the running flag s.f buckets its users anew: its rings, some of which have variants of their own, are asked \
+          in another order"
+        ]
+    );
+}
+
+#[test]
 fn what_moves_nobody_is_not_said() {
     let none = Vec::<String>::new();
     assert_eq!(moved(|_| {}), none);
