@@ -11,6 +11,7 @@ mod demo;
 mod deploy;
 mod dns;
 mod drain;
+mod faults;
 mod floors;
 mod framing;
 mod harness;
