@@ -40,6 +40,8 @@ pub struct Attempts {
     rescuable: bool,
     /// Held while the request is in a retry.
     retrying: Option<Retrying>,
+    /// Whether the deployment's pool has given it a dead connection already.
+    met_stale: bool,
 }
 
 /// What attempts are made on.
@@ -103,6 +105,7 @@ impl Attempts {
             user,
             rescuable: decision.reason.kind() != ReasonKind::Override,
             retrying: None,
+            met_stale: false,
         }
     }
 
@@ -167,7 +170,11 @@ impl Attempts {
         let failures = self.leave(failure, site);
         match step {
             Step::Retry => {
-                self.retries_left = self.retries_left.saturating_sub(1);
+                if self.is_forgiven(failure) {
+                    self.met_stale = true;
+                } else {
+                    self.retries_left = self.retries_left.saturating_sub(1);
+                }
                 self.retries.push(cause);
             }
             Step::Rescue => {
@@ -246,7 +253,11 @@ impl Attempts {
     fn may_retry(&mut self, failure: Failure, method: &Method, site: &Site<'_>) -> bool {
         let policy = &site.service.upstream.retries;
         let allowed = failure == Failure::Stale || failure.triggers(&policy.on);
-        if self.retries_left == 0 || !allowed || !(failure.is_harmless() || method.is_safe()) {
+        let is_left = match self.is_forgiven(failure) {
+            true => policy.attempts > 0,
+            false => self.retries_left > 0,
+        };
+        if !is_left || !allowed || !(failure.is_harmless() || method.is_safe()) {
             return false;
         }
         if failure == Failure::Stale {
@@ -256,6 +267,12 @@ impl Attempts {
         // Asking the same address of a canary again would only keep its user waiting for stable.
         let useful = self.deployment == STABLE || !self.rescuable || self.has_other(site);
         useful && (self.retrying.is_some() || self.begin_retry(site.service))
+    }
+
+    /// Whether the failure is the pool's alone. The first dead connection is no reason to go elsewhere, and takes no
+    /// retry from the request: an endpoint that fails in earnest, on a fresh connection, would find none left.
+    fn is_forgiven(&self, failure: Failure) -> bool {
+        failure == Failure::Stale && !self.met_stale
     }
 
     /// Whether the deployment has another endpoint that may be asked.
@@ -282,10 +299,13 @@ impl Attempts {
         let Some(endpoint) = self.endpoint.take() else {
             return 0;
         };
-        if failure == Failure::Stale {
+        if self.is_forgiven(failure) {
             return 0;
         }
         self.tried.push(endpoint.address());
+        if failure == Failure::Stale {
+            return 0;
+        }
         endpoint.report(failure.end(), &site.service.upstream, site.now);
         endpoint.failures_in_a_row()
     }
@@ -295,6 +315,7 @@ impl Attempts {
         self.cause = Some(cause);
         self.tried.clear();
         self.retries_left = service.upstream.retries.attempts;
+        self.met_stale = false;
         self.retrying = None;
     }
 

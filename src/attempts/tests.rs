@@ -147,6 +147,33 @@ fn how_far_a_request_came_decides_what_becomes_of_it() {
 }
 
 #[test]
+fn a_dead_pooled_connection_takes_no_retry_from_what_fails_in_earnest() {
+    let scene = Scene::new();
+    scene.endpoints(STABLE, &[9001, 9011]);
+    let mut attempts = scene.request(STABLE, 1);
+    let first = scene.next(&mut attempts);
+    assert!(scene.failed(&mut attempts, Failure::Stale));
+    assert_eq!(
+        scene.next(&mut attempts),
+        first,
+        "nothing speaks against it"
+    );
+    assert!(scene.failed(&mut attempts, Failure::Connect));
+    assert_ne!(scene.next(&mut attempts), first);
+    assert!(!scene.failed(&mut attempts, Failure::Connect));
+    assert_eq!(attempts.retries(), [Cause::Reset, Cause::Connect]);
+
+    // A second one is a retry like any other, and goes elsewhere.
+    let mut attempts = scene.request(STABLE, 1);
+    for _ in 0..2 {
+        assert_eq!(scene.next(&mut attempts), first);
+        assert!(scene.failed(&mut attempts, Failure::Stale));
+    }
+    assert_ne!(scene.next(&mut attempts), first);
+    assert!(!scene.failed(&mut attempts, Failure::Stale));
+}
+
+#[test]
 fn what_is_rescued_is_the_services_to_say() {
     let mut scene = Scene::new();
     let rescue = &mut scene.snapshot.services[0].upstream.rescue;

@@ -14,6 +14,7 @@ mod demo;
 mod deploy;
 mod dns;
 mod drain;
+mod faults;
 mod floors;
 mod framing;
 mod harness;

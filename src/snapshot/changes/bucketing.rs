@@ -51,27 +51,28 @@ fn told(ring: Option<Arc<str>>, why: Vec<String>) -> Option<Moved> {
     (!why.is_empty()).then_some(Moved { ring, why })
 }
 
+/// A ring and its position.
+type Placed<'a> = (usize, &'a Ring);
+
 /// The rings that are the same ones. Names need not tell: a strategy without a title is called by its position. So
 /// rings that say the same come first, then those of one name, then those at one position.
 fn pairs<'a>(old: &'a [Ring], new: &'a [Ring]) -> Vec<(&'a Ring, &'a Ring)> {
-    let alike: [fn(usize, &Ring, usize, &Ring) -> bool; 3] = [
-        |_, one, _, other| {
+    let alike: [fn(Placed<'_>, Placed<'_>) -> bool; 3] = [
+        |(_, one), (_, other)| {
             one.condition == other.condition
                 && one.rollout == other.rollout
                 && one.variants == other.variants
         },
-        |_, one, _, other| one.name == other.name,
-        |at, _, there, _| at == there,
+        |(_, one), (_, other)| one.name == other.name,
+        |(one, _), (other, _)| one == other,
     ];
     let mut left: Vec<_> = old.iter().enumerate().collect();
     let mut unmet: Vec<_> = new.iter().enumerate().collect();
     let mut pairs = Vec::new();
     for is_same in alike {
-        unmet.retain(|&(there, after)| {
-            let found = left
-                .iter()
-                .position(|&(at, before)| is_same(at, before, there, after));
-            pairs.extend(found.map(|found| (left.remove(found).1, after)));
+        unmet.retain(|&after| {
+            let found = left.iter().position(|&before| is_same(before, after));
+            pairs.extend(found.map(|found| (left.remove(found).1, after.1)));
             found.is_none()
         });
     }

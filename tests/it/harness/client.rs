@@ -222,6 +222,21 @@ impl Connection {
         .await
     }
 
+    /// Sends a request and waits for its answer's head; what there is of the body is up to the test. An error that
+    /// `is_canceled` says that nothing was sent.
+    pub(crate) async fn begin(
+        &mut self,
+        call: Call,
+    ) -> Result<http::Response<Incoming>, hyper::Error> {
+        in_time("a response", async {
+            self.0.ready().await?;
+            self.0
+                .send_request(call.into_request(Version::HTTP_11))
+                .await
+        })
+        .await
+    }
+
     /// Whether the other side has closed the connection.
     pub(crate) fn is_closed(&self) -> bool {
         self.0.is_closed()

@@ -190,6 +190,11 @@ impl Lines {
         self.lock().join("\n")
     }
 
+    /// Those from this one on.
+    pub(crate) fn since(&self, first: usize) -> Vec<String> {
+        self.lock().get(first..).unwrap_or_default().to_vec()
+    }
+
     /// Whether there will be no more.
     pub(crate) fn ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
@@ -374,6 +379,14 @@ impl Gateway {
         let (lines, others) = self.stdout.json();
         assert_eq!(others, Vec::<String>::new(), "no JSON on standard output");
         lines
+    }
+
+    /// The lines of the access log from this one on.
+    pub(crate) fn access_log_since(&self, first: usize) -> Vec<Value> {
+        let lines = self.stdout.since(first).into_iter();
+        lines
+            .map(|line| serde_json::from_str(&line).expect("JSON on standard output"))
+            .collect()
     }
 
     /// How many lines the access log has so far.
