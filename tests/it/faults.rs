@@ -191,14 +191,13 @@ impl Stage {
         .await;
     }
 
-    /// Waits until one of these counts has grown for this cause.
-    async fn await_growth(&self, names: &[&str], cause: &str, before: &Metrics) {
-        let what = format!("{names:?} for {cause}");
+    /// Waits until one of these counts has grown.
+    async fn await_growth(&self, counts: &[(&str, (&str, &str))], before: &Metrics) {
+        let what = format!("more of {counts:?}");
         patiently(&what, async || {
             let now = self.gateway.metrics().await;
-            let labels = [("cause", cause)];
-            let mut names = names.iter();
-            names.any(|name| now.sum(name, &labels) > before.sum(name, &labels))
+            let mut counts = counts.iter();
+            counts.any(|(name, label)| now.sum(name, &[*label]) > before.sum(name, &[*label]))
         })
         .await;
     }
@@ -257,12 +256,17 @@ impl Stage {
                 }
             }
             Fault::Stopped => {
-                self.await_growth(&[ledger::RESCUES, ledger::RETRIES], "timeout", &before)
-                    .await;
+                // A POST that hangs at stable is nobody's to send again.
+                let counts = [
+                    (ledger::RESCUES, ("cause", "timeout")),
+                    (ledger::RETRIES, ("cause", "timeout")),
+                    (ledger::REQUESTS, ("code", "504")),
+                ];
+                self.await_growth(&counts, &before).await;
             }
             SPOILT => {
-                self.await_growth(&[ledger::RESCUES], "quarantined", &before)
-                    .await;
+                let counts = [(ledger::RESCUES, ("cause", "quarantined"))];
+                self.await_growth(&counts, &before).await;
             }
             Fault::Acts(act) => {
                 patiently("every one of them acting so", async || {
