@@ -1,7 +1,7 @@
 //! Unleash's flags, from the server's document to the form that is evaluated.
 //!
-//! A strategy becomes a [`crate::engine::Ring`], a constraint a [`Condition`], and from there on there is no difference
-//! between a flag of Unleash's and a local one. Meant to answer as `unleash-yggdrasil`, the engine that Unleash
+//! A strategy becomes a [`crate::engine::Ring`], a constraint a [`crate::engine::condition::Condition`], and from there
+//! on there is no difference between a flag of Unleash's and a local one. Meant to answer as `unleash-yggdrasil`, the engine that Unleash
 //! publishes, does; where this is otherwise on purpose, `tests/oracle.rs` beside this file says so. Never is anything left to
 //! chance: what would be random is off, or stable, and a warning names it.
 //!

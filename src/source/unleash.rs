@@ -1,7 +1,7 @@
 //! Flag servers that speak Unleash's client API: fetched or streamed, kept through any outage.
 //!
-//! Each has a task of its own that follows it ([`follower`]), one that reports to it ([`reporter`]) and one that keeps
-//! what it said on disk ([`keeper`]), all on the control runtime. What a server says goes to the publisher; whatever
+//! Each has a task of its own that follows it (`follower`), one that reports to it (`reporter`) and one that keeps
+//! what it said on disk (`keeper`), all on the control runtime. What a server says goes to the publisher; whatever
 //! happens to the server, what was last good stays.
 
 mod backoff;
