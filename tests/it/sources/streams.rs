@@ -87,9 +87,14 @@ async fn an_event_that_says_nothing_ends_the_stream_and_the_server_is_asked() {
 async fn a_server_that_would_rather_stream_is_streamed() {
     let parts = Parts::start().await;
     let gateway = parts.gateway().await;
-    let first = parts.server.asked("/client/streaming").len();
+    // Asked once whether it streams, it says no, and is polled.
+    parts
+        .server
+        .await_asked("/client/streaming", |_| true)
+        .await;
+    parts.server.await_more("/client/features", 2).await;
     assert_eq!(source(&gateway, "unleash").await["mode"], "polling");
-    assert_eq!(first, 1);
+    assert_eq!(parts.server.asked("/client/streaming").len(), 1);
     drop(gateway);
     parts.server.want_streaming();
     let gateway = parts.gateway().await;

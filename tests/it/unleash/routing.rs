@@ -142,6 +142,10 @@ async fn a_control_arm_is_stable_under_the_flag() {
             .then_some(())
     })
     .await;
+    // Some of those may have been asked for before the flag came.
+    for user in 0..20 {
+        stage.serves(&gateway, &format!("u{user}")).await;
+    }
     for (arm, assigned) in [("treatment", flag.as_str()), ("control", "stable")] {
         let line = gateway
             .await_access_log(|line| line["flag"] == flag.as_str() && line["variant"] == arm)
