@@ -90,10 +90,12 @@ pub fn dispatch(
         Ok(plain) => plain,
         Err(refusal) => return Dispatch::Refuse(refusal),
     };
-    if let Some(rest) = for_clients(snapshot, head) {
+    let path = normal_path(head);
+    if let Some(rest) = for_clients(snapshot, head.path, path.as_ref().ok()) {
         return Dispatch::Client(rest);
     }
-    let (index, path) = match match_route(snapshot, head) {
+    let (index, path) = match path.and_then(|path| Ok((match_route(snapshot, head, &path)?, path)))
+    {
         Ok(matched) => matched,
         Err(refusal) => return Dispatch::Refuse(refusal),
     };
@@ -142,7 +144,7 @@ pub fn explain<'a>(
     context: &'a Context<'_>,
     moment: Moment,
 ) -> Result<Explained<'a>, Refusal> {
-    let (index, _) = match_route(snapshot, head)?;
+    let index = match_route(snapshot, head, &normal_path(head)?)?;
     let route = &snapshot.routes[index];
     let Action::Forward(forward) = &route.action else {
         return Ok(Explained {
@@ -204,26 +206,31 @@ fn acceptable(
 
 /// What of the path is the client API's. Nothing that could be meant for it is ever routed: neither what is so as it
 /// stands (keys of flags may have encoded slashes), nor what comes to that.
-fn for_clients(snapshot: &Snapshot, head: &RequestHead<'_>) -> Option<Box<str>> {
+fn for_clients(
+    snapshot: &Snapshot,
+    as_sent: &str,
+    normal: Option<&NormalPath<'_>>,
+) -> Option<Box<str>> {
     let config = snapshot.client_api.as_deref()?;
-    let as_sent = config.rest(head.path).map(Into::into);
-    as_sent.or_else(|| {
-        let path = NormalPath::new(head.path).ok()?;
-        config.rest(path.as_str()).map(Into::into)
-    })
+    let rest = config.rest(as_sent);
+    rest.or_else(|| config.rest(normal?.as_str()))
+        .map(Into::into)
 }
 
-fn match_route<'a>(
+fn normal_path<'a>(head: &RequestHead<'a>) -> Result<NormalPath<'a>, Refusal> {
+    NormalPath::new(head.path)
+        .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string(), None))
+}
+
+fn match_route(
     snapshot: &Snapshot,
-    head: &RequestHead<'a>,
-) -> Result<(RouteIndex, NormalPath<'a>), Refusal> {
-    let path = NormalPath::new(head.path)
-        .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string(), None))?;
-    let index = snapshot
+    head: &RequestHead<'_>,
+    path: &NormalPath<'_>,
+) -> Result<RouteIndex, Refusal> {
+    snapshot
         .router
-        .find(&snapshot.routes, head, &path)
-        .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "no route for this request", None))?;
-    Ok((index, path))
+        .find(&snapshot.routes, head, path)
+        .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "no route for this request", None))
 }
 
 fn plan(

@@ -4,6 +4,7 @@
 pub mod canary_urls;
 pub mod client_api;
 pub mod conditions;
+mod fixed_response;
 pub mod flags;
 pub mod headers;
 pub mod identity;

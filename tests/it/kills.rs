@@ -154,16 +154,7 @@ async fn the_command_does_the_same() {
     let answer: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(code, Some(0));
     assert_has(&answer, &json!({ "killed": true, "changed": false }));
-    let explained = run_serin([
-        "explain",
-        "--admin",
-        &admin,
-        "--user",
-        "u1",
-        "--host",
-        "api.example.com",
-    ]);
-    let text = String::from_utf8_lossy(&explained.stdout).into_owned();
+    let text = gateway.explain("u1");
     assert!(text.contains("reason: killed"), "{text}");
     let (code, text, _) = run(&["restore", "search", "search.ranker"]);
     assert_eq!(code, Some(0));

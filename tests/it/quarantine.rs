@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Gateway, Origin, Reply, assert_has, eventually, fill, run_serin};
+use crate::harness::{Gateway, Origin, Reply, assert_has, eventually, fill};
 
 const CONFIG: &str = "
 services:
@@ -44,17 +44,7 @@ async fn it_holds_for_one_user_of_one_canary_and_ends() {
         .await_metric("serin_rescues_total", &labels, 1.0)
         .await;
 
-    let admin = format!("http://{}", gateway.admin_address());
-    let explained = run_serin([
-        "explain",
-        "--admin",
-        &admin,
-        "--user",
-        "u1",
-        "--host",
-        "api.example.com",
-    ]);
-    let text = String::from_utf8_lossy(&explained.stdout).into_owned();
+    let text = gateway.explain("u1");
     assert!(text.contains("search -> search.ranker"), "{text}");
     assert!(
         text.contains("now: stable would serve, cause quarantined"),

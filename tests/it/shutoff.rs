@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Gateway, Origin, assert_has, fill, run_serin};
+use crate::harness::{Gateway, Origin, assert_has, fill};
 
 const CONFIG: &str = "
 services:
@@ -39,17 +39,7 @@ async fn who_is_cut_off_is_answered_without_the_service() {
             .await_metric("serin_requests_total", &labels, 1.0)
             .await;
     }
-    let admin = format!("http://{}", gateway.admin_address());
-    let explained = run_serin([
-        "explain",
-        "--admin",
-        &admin,
-        "--user",
-        "u9",
-        "--host",
-        "api.example.com",
-    ]);
-    let text = String::from_utf8_lossy(&explained.stdout).into_owned();
+    let text = gateway.explain("u9");
     assert!(
         text.contains("now: nobody would serve, cause shutoff"),
         "{text}"

@@ -11,7 +11,7 @@ use crate::cluster::policy::UpstreamPolicy;
 use crate::cluster::{Balance, UpstreamUrl};
 use crate::config::node::{Entry, Node, Scalar, Value};
 use crate::config::reader::Reader;
-use crate::config::section::{recovery, unleash};
+use crate::config::section::{fixed_response, recovery, unleash};
 use crate::config::value;
 use crate::config::{ServiceConfig, ShutoffConfig, ShutoffResponse};
 use crate::engine::Flag;
@@ -123,27 +123,18 @@ fn shutoff(reader: &mut Reader, service: &Node) -> Option<ShutoffConfig> {
     let node = service.get("shutoff")?;
     let flag = node.get("flag").and_then(|node| reader.name(node))?;
     let respond = node.get("respond");
-    let part = |key: &str| respond.and_then(|respond| respond.get(key));
-    let status = part("status").and_then(|node| reader.integer(node, 200..=599));
-    let retry_after = part("retry_after").and_then(|node| reader.duration(node));
-    let body = part("body");
-    let text = body
-        .and_then(Node::scalar)
-        .map_or("", |scalar| scalar.text());
-    if let (Some(204 | 205 | 304), Some(body), false) = (status, body, text.is_empty()) {
-        reader
-            .problems
-            .error(body.span, "responses with this status have no body");
-    }
-    let status = status.and_then(|status| u16::try_from(status).ok());
-    let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+    let retry_after = respond
+        .and_then(|respond| respond.get("retry_after"))
+        .and_then(|node| reader.duration(node));
+    let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+    let (status, body) = fixed_response::compile(reader, respond, unavailable);
     Some(ShutoffConfig {
         flag: flag.into(),
         respond: ShutoffResponse {
-            status: status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
+            status: status.unwrap_or(unavailable),
             // Whole seconds, and no promise that is too early.
             retry_after: retry_after.map(|time| time.as_millis().div_ceil(1000) as u64),
-            body: text.into(),
+            body: body.into(),
         },
     })
 }

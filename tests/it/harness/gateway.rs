@@ -289,6 +289,14 @@ impl Gateway {
         self.admin
     }
 
+    /// What `serin explain` says of a user's request for `/` to `api.example.com`, asked of this gateway.
+    pub(crate) fn explain(&self, user: &str) -> String {
+        let admin = format!("http://{}", self.admin);
+        let target = ["explain", "--admin", &admin, "--user", user];
+        let output = run_serin(target.iter().chain(&["--host", "api.example.com"]));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// The folder that `routes.yaml` is in.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()

@@ -8,6 +8,7 @@ use http::StatusCode;
 use super::prefix;
 use crate::config::node::{Entry, Node};
 use crate::config::reader::Reader;
+use crate::config::section::fixed_response;
 use crate::config::section::headers::{self, Side};
 use crate::config::value;
 use crate::route::{Action, Forward, Redirect, Respond, ServiceIndex};
@@ -181,7 +182,7 @@ fn redirect(reader: &mut Reader, node: &Node) -> Option<Redirect> {
     };
     Some(Redirect {
         to: to?,
-        status: status.and_then(status_code)?,
+        status: status.and_then(fixed_response::status_code)?,
     })
 }
 
@@ -210,27 +211,9 @@ fn redirect_status(reader: &mut Reader, node: &Node) -> Option<u32> {
 }
 
 fn respond(reader: &mut Reader, node: &Node) -> Option<Respond> {
-    let status = match node.get("status") {
-        Some(node) => reader.integer(node, 200..=599),
-        None => Some(200),
-    };
-    let body = node.get("body");
-    let text = body
-        .and_then(Node::scalar)
-        .map_or("", |scalar| scalar.text());
-    if let (Some(204 | 205 | 304), Some(body), false) = (status, body, text.is_empty()) {
-        reader
-            .problems
-            .error(body.span, "responses with this status have no body");
-    }
+    let (status, body) = fixed_response::compile(reader, Some(node), StatusCode::OK);
     Some(Respond {
-        status: status.and_then(status_code)?,
-        body: text.into(),
+        status: status?,
+        body: body.into(),
     })
-}
-
-fn status_code(status: u32) -> Option<StatusCode> {
-    u16::try_from(status)
-        .ok()
-        .and_then(|status| StatusCode::from_u16(status).ok())
 }
