@@ -5,10 +5,12 @@
 
 mod figures;
 mod file;
+mod layout;
 mod sample;
 mod screen;
 mod show;
 mod story;
+mod style;
 mod terminal;
 mod users;
 

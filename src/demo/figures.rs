@@ -45,6 +45,8 @@ pub(super) struct Reading {
     pub(super) rows: Vec<Row>,
     rescues: [u64; Cause::ALL.len()],
     times: [u64; BUCKETS.len() + 1],
+    /// All requests' time together, and how much of it they waited for upstreams, in seconds.
+    seconds: (f64, f64),
 }
 
 impl Ledger {
@@ -60,6 +62,18 @@ impl Ledger {
         self.store.peek().generation
     }
 
+    /// The deployments that the kill switch keeps from all users.
+    pub(super) fn killed(&self) -> Vec<Arc<str>> {
+        let snapshot = self.store.load();
+        let deployments = snapshot.services.iter().flat_map(|service| {
+            let canaries = service.deployments.iter().skip(1);
+            canaries.filter(|canary| canary.cluster.mark.get().is_some())
+        });
+        deployments
+            .map(|deployment| deployment.name.clone())
+            .collect()
+    }
+
     /// The figures now.
     pub(super) fn read(&mut self, now: Instant) -> Reading {
         let snapshot = self.store.load();
@@ -70,6 +84,7 @@ impl Ledger {
             rows: Vec::new(),
             rescues: [0; Cause::ALL.len()],
             times: [0; BUCKETS.len() + 1],
+            seconds: (0.0, 0.0),
         };
         for known in &self.known {
             let meter = &known.meter;
@@ -86,6 +101,8 @@ impl Ledger {
                 served: own + of_others,
             });
             add(&mut reading.times, &meter.total.counts());
+            reading.seconds.0 += meter.total.sum_seconds();
+            reading.seconds.1 += meter.upstream.sum_seconds();
             let causes = std::array::from_fn(|index| {
                 let counter = meter.rescues.get(index);
                 counter.map_or(0, |counter| counter.get())
@@ -131,6 +148,8 @@ impl Reading {
         }
         subtract(&mut difference.rescues, &earlier.rescues);
         subtract(&mut difference.times, &earlier.times);
+        difference.seconds.0 -= earlier.seconds.0;
+        difference.seconds.1 -= earlier.seconds.1;
         difference
     }
 
@@ -163,6 +182,14 @@ impl Reading {
     /// How often stable served in a canary's place.
     pub(super) fn rescued(&self) -> u64 {
         self.rescues.iter().sum()
+    }
+
+    /// How much of a request's time was the gateway's own, on average; `None` without requests.
+    pub(super) fn own_time(&self) -> Option<Duration> {
+        let requests: u64 = self.times.iter().sum();
+        let (total, upstream) = self.seconds;
+        let own = Duration::try_from_secs_f64((total - upstream).max(0.0)).ok()?;
+        own.checked_div(u32::try_from(requests).ok()?)
     }
 
     /// How long this part of the requests took at most: as good a guess as the histogram's buckets allow, and
@@ -261,7 +288,17 @@ pub(super) mod tests {
             rows: rows.iter().map(row).collect(),
             rescues,
             times,
+            seconds: (0.204, 0.2),
         }
+    }
+
+    #[test]
+    fn the_gateways_own_time_is_what_upstreams_did_not_take() {
+        let mut figures = reading(Instant::now(), Duration::ZERO, &[], 0);
+        let own = figures.own_time().unwrap();
+        assert!(own.abs_diff(Duration::from_micros(400)) < Duration::from_micros(1));
+        figures.times = [0; BUCKETS.len() + 1];
+        assert_eq!(figures.own_time(), None);
     }
 
     #[test]

@@ -33,9 +33,12 @@ pub(super) struct Plan {
     variable: &'static str,
     /// Its port, if that is free.
     port: u16,
-    /// How long it takes to answer, in milliseconds: from, to.
+    /// How long it takes to answer, on purpose, in milliseconds: from, to.
     pace: (u64, u64),
 }
+
+/// How long the sample deployments take to answer, on purpose, in milliseconds: from, to.
+pub(super) const PACE: (u64, u64) = (CANARY.pace.0, TREATMENT.pace.1);
 
 const STABLE: Plan = Plan {
     name: "stable",

@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::figures::{Reading, Row};
-use super::sample::Sample;
+use super::layout::{Line, Rank};
+use super::sample::{self, Sample};
+use super::style::Style;
 use super::users::Tally;
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::context::Moment;
@@ -17,42 +20,6 @@ const BAR: usize = 8;
 const NAME: usize = 28;
 /// How many of a file's errors are shown.
 const ERRORS: usize = 2;
-
-/// ANSI colours, or none.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Style {
-    pub(super) colour: bool,
-}
-
-impl Style {
-    fn paint(self, code: &str, text: &str) -> String {
-        if self.colour && !text.is_empty() {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
-    }
-
-    pub(super) fn bold(self, text: &str) -> String {
-        self.paint("1", text)
-    }
-
-    pub(super) fn faint(self, text: &str) -> String {
-        self.paint("2", text)
-    }
-
-    pub(super) fn good(self, text: &str) -> String {
-        self.paint("32", text)
-    }
-
-    pub(super) fn bad(self, text: &str) -> String {
-        self.paint("31", text)
-    }
-
-    pub(super) fn notable(self, text: &str) -> String {
-        self.paint("33", text)
-    }
-}
 
 /// What stays the same throughout.
 #[derive(Debug)]
@@ -84,7 +51,7 @@ impl Scene {
     }
 
     /// Where everything is, and what to try.
-    pub(super) fn introduction(&self) -> Vec<String> {
+    pub(super) fn introduction(&self) -> Vec<Line> {
         let Self {
             gateway,
             admin,
@@ -99,23 +66,27 @@ impl Scene {
             "there already, used as it is"
         };
         let url = format!("http://{gateway}/search");
-        vec![
-            format!(
-                "{}  gateway http://{gateway}  admin http://{admin}",
-                style.bold("Serin demo")
-            ),
-            format!(
-                "{} ({origin}): edit it while this runs.",
-                style.bold(&printable(&file))
-            ),
-            String::new(),
+        let hints = [
             "Try in another terminal: a team member, a customer, anybody, and the decision"
                 .to_owned(),
             format!("  curl -H 'x-user-id: alice' {url}"),
             format!("  curl -H 'x-customer-id: 112233' {url}"),
             format!("  curl -H 'x-user-id: bob' {url}"),
             format!("  curl -i -H 'x-user-id: alice' {url}"),
-        ]
+        ];
+        let title = style.bold("Serin demo");
+        let title = format!("{title}  gateway http://{gateway}  admin http://{admin}");
+        let file = style.bold(&printable(&file));
+        let mut lines = vec![
+            Line::new(Rank::Figures, title),
+            Line::new(
+                Rank::Hint,
+                format!("{file} ({origin}): edit it while this runs."),
+            ),
+            Line::gap(),
+        ];
+        lines.extend(hints.map(|hint| Line::new(Rank::Hint, hint)));
+        lines
     }
 }
 
@@ -134,6 +105,8 @@ pub(super) struct View<'a> {
     pub(super) now: Moment,
     /// The sample canary's port is closed.
     pub(super) is_dead: bool,
+    /// The deployments that the kill switch keeps from all users.
+    pub(super) killed: &'a [Arc<str>],
     /// What has happened, the latest last.
     pub(super) news: &'a [(Duration, String)],
     /// Whether keys are read.
@@ -142,26 +115,30 @@ pub(super) struct View<'a> {
 
 impl View<'_> {
     /// The whole picture.
-    pub(super) fn picture(&self) -> Vec<String> {
+    pub(super) fn picture(&self) -> Vec<Line> {
         let style = self.scene.style;
         let mut lines = self.scene.introduction();
-        lines.push(String::new());
-        lines.push(self.rates());
-        lines.push(String::new());
-        lines.extend(table(&self.recent, self.total, self.dead(), style));
-        lines.push(String::new());
-        lines.push(format!("rescued onto stable  {}", self.rescues()));
-        lines.extend(self.reload());
-        lines.push(String::new());
+        lines.push(Line::gap());
+        lines.push(Line::new(Rank::Figures, self.rates()));
+        lines.push(Line::new(Rank::Figures, style.faint(&self.own_time())));
+        lines.push(Line::gap());
+        lines.extend(self.table());
+        lines.push(Line::gap());
+        let rescues = format!("rescued onto stable  {}", self.rescues());
+        lines.push(Line::new(Rank::Figures, rescues));
+        let reload = self.reload().into_iter();
+        lines.extend(reload.map(|line| Line::new(Rank::Figures, line)));
+        lines.push(Line::gap());
         for (at, news) in self.news {
             let at = style.faint(&format!("{:>3} s", at.as_secs()));
-            lines.push(format!("{at}  {news}"));
+            lines.push(Line::new(Rank::News, format!("{at}  {news}")));
         }
-        lines.push(String::new());
+        lines.push(Line::gap());
         let verb = if self.is_dead { "restore" } else { "kill" };
         let kill = format!("k  {verb} {}   q  end", self.scene.canary.0);
         let end = "Ctrl-C  end".to_owned();
-        lines.push(style.faint(if self.keys { &kill } else { &end }));
+        let keys = style.faint(if self.keys { &kill } else { &end });
+        lines.push(Line::new(Rank::Figures, keys));
         lines
     }
 
@@ -174,9 +151,10 @@ impl View<'_> {
             shares.join(", ")
         };
         format!(
-            "{:>3} s  {}; assigned: {}; served: {}; rescued: {}; generation {}",
+            "{:>3} s  {} (own {:.1} ms); assigned: {}; served: {}; rescued: {}; generation {}",
             self.elapsed.as_secs(),
             self.rates(),
+            self.recent.own_time().unwrap_or_default().as_secs_f64() * 1e3,
             list(|row| row.assigned, self.recent.assigned()),
             list(|row| row.served, self.recent.served()),
             self.recent.rescued(),
@@ -241,8 +219,56 @@ impl View<'_> {
         format!("{}{causes}{lately}", grouped(self.total.rescued()))
     }
 
-    fn dead(&self) -> Option<&'static str> {
-        self.is_dead.then_some(self.scene.canary.0)
+    /// Where the time of requests goes: a newcomer would take the samples' for the gateway's.
+    fn own_time(&self) -> String {
+        let (from, to) = sample::PACE;
+        let own = self.recent.own_time().unwrap_or_default().as_secs_f64() * 1e3;
+        format!(
+            "the samples take {from} to {to} ms, on purpose; the gateway's own part: {own:.1} ms"
+        )
+    }
+
+    /// Whether its users get stable: its port is closed, or it was killed.
+    fn is_out(&self, deployment: &str) -> bool {
+        let has_died = self.is_dead && deployment == self.scene.canary.0;
+        has_died || self.killed.iter().any(|killed| **killed == *deployment)
+    }
+
+    /// Assigned and served by deployment.
+    fn table(&self) -> Vec<Line> {
+        let (recent, total, style) = (&self.recent, self.total, self.scene.style);
+        let heads = [
+            format!("{:NAME$}{:<28}{:>20}", "", "last 5 s", "since the start"),
+            format!(
+                "{:<NAME$}{:<14}{:<14}{:>10}{:>10}",
+                "deployment", "assigned", "served", "assigned", "served"
+            ),
+        ];
+        let heads = heads.into_iter().map(|head| style.faint(&head));
+        let (assigned, served) = (recent.assigned(), recent.served());
+        let several = total
+            .rows
+            .windows(2)
+            .any(|rows| matches!(rows, [a, b] if a.service != b.service));
+        let row = |(now, all): (&Row, &Row)| {
+            let name = match several {
+                true => format!("{} {}", all.service, all.deployment),
+                false => all.deployment.to_string(),
+            };
+            let name = match self.is_out(&all.deployment) {
+                true => style.bad(&cell(&format!("{name} (killed)"))),
+                false => cell(&name),
+            };
+            format!(
+                "{name}{}{}{:>10}{:>10}",
+                share(now.assigned, assigned, style),
+                share(now.served, served, style),
+                grouped(all.assigned),
+                grouped(all.served),
+            )
+        };
+        let rows = recent.rows.iter().zip(&total.rows).map(row);
+        heads.chain(rows).map(Line::row).collect()
     }
 
     fn reload(&self) -> Vec<String> {
@@ -284,45 +310,6 @@ pub(super) fn complaints(file: &std::path::Path, reload: &LastReload) -> Vec<Str
     lines
 }
 
-/// Assigned and served by deployment.
-fn table(recent: &Reading, total: &Reading, dead: Option<&str>, style: Style) -> Vec<String> {
-    let heads = [
-        format!("{:NAME$}{:<28}{:>20}", "", "last 5 s", "since the start"),
-        format!(
-            "{:<NAME$}{:<14}{:<14}{:>10}{:>10}",
-            "deployment", "assigned", "served", "assigned", "served"
-        ),
-    ];
-    let heads = heads.into_iter().map(|head| style.faint(&head));
-    let (assigned, served) = (recent.assigned(), recent.served());
-    let several = total
-        .rows
-        .windows(2)
-        .any(|rows| matches!(rows, [a, b] if a.service != b.service));
-    let row = |(now, all): (&Row, &Row)| {
-        let name = if several {
-            format!("{} {}", all.service, all.deployment)
-        } else {
-            all.deployment.to_string()
-        };
-        let is_dead = dead == Some(&*all.deployment);
-        let name = if is_dead {
-            style.bad(&cell(&format!("{name} (killed)")))
-        } else {
-            cell(&name)
-        };
-        format!(
-            "{name}{}{}{:>10}{:>10}",
-            share(now.assigned, assigned, style),
-            share(now.served, served, style),
-            grouped(all.assigned),
-            grouped(all.served),
-        )
-    };
-    let rows = recent.rows.iter().zip(&total.rows).map(row);
-    heads.chain(rows).collect()
-}
-
 /// As wide as the names' column: cut, or filled with spaces.
 fn cell(text: &str) -> String {
     let cut: String = if text.chars().count() < NAME {
@@ -342,7 +329,7 @@ fn share(part: u64, whole: u64, style: Style) -> String {
     let bar = format!("{}{half}", "█".repeat(filled / 2));
     let padding = " ".repeat(BAR + 1 - bar.chars().count());
     let percent = percent(part, whole);
-    format!("{percent} {}{padding}", style.paint("36", &bar))
+    format!("{percent} {}{padding}", style.bar(&bar))
 }
 
 fn percent(part: u64, whole: u64) -> String {

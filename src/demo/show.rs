@@ -62,6 +62,7 @@ pub(super) struct Show {
     reloader: Arc<Reloader>,
     last_reload: LastReload,
     generation: u64,
+    killed: Vec<Arc<str>>,
     news: Vec<(Duration, String)>,
     /// The second that the last line was about, where lines are shown.
     shown: u64,
@@ -87,6 +88,7 @@ impl Show {
         Self {
             story: Story::new(length),
             generation: ledger.generation(),
+            killed: Vec::new(),
             last_reload: reloader.last(),
             scene,
             samples,
@@ -157,15 +159,24 @@ impl Show {
         }
         match display {
             Display::Live(_) => Ok(()),
-            Display::Lines => print(&self.scene.introduction()),
+            Display::Lines => {
+                let lines = self.scene.introduction().into_iter();
+                print(&lines.map(|line| line.text).collect::<Vec<_>>())
+            }
         }
     }
 
-    /// Reads the figures, and whether the file was reloaded.
+    /// Reads the figures, and what was done meanwhile: by editing the file, or by the kill switch.
     fn look(&mut self) {
         let now = Instant::now();
         self.elapsed = now.duration_since(self.started);
         self.window.push(self.ledger.read(now));
+        self.look_at_the_file();
+        self.look_at_kills();
+        self.generation = self.ledger.generation();
+    }
+
+    fn look_at_the_file(&mut self) {
         let last = self.reloader.last();
         if last == self.last_reload {
             return;
@@ -180,7 +191,23 @@ impl Show {
                 format!("{file} was edited, but has errors; what ran goes on.{errors}")
             }
         });
-        (self.last_reload, self.generation) = (last, generation);
+        self.last_reload = last;
+    }
+
+    fn look_at_kills(&mut self) {
+        let killed = self.ledger.killed();
+        if killed == self.killed {
+            return;
+        }
+        let before = std::mem::replace(&mut self.killed, killed.clone());
+        for name in killed.iter().filter(|name| !before.contains(name)) {
+            self.tell(format!(
+                "{name} was killed: stable answers its users until it is restored."
+            ));
+        }
+        for name in before.iter().filter(|name| !killed.contains(name)) {
+            self.tell(format!("{name} was restored, and its users are back."));
+        }
     }
 
     fn act(&mut self, turn: Turn) {
@@ -238,6 +265,7 @@ impl Show {
             last_reload: &self.last_reload,
             now: clock::now(),
             is_dead: self.story.is_dead(),
+            killed: &self.killed,
             news: &self.news,
             keys: self.keys,
         })

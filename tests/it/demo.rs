@@ -1,6 +1,6 @@
 //! `serin demo`: a stranger's first minute.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use regex::Regex;
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::LocalModes;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::harness::client::send;
+use crate::harness::terminal::Terminal;
 use crate::harness::{Answer, Lines, eventually, get, run_serin, serin, until};
 
 /// One demo at a time: they would take each other's ports when a sample canary is dead.
@@ -65,7 +65,7 @@ impl Demo {
             .expect("the binary starts");
         Self {
             child,
-            shown: Lines::of(terminal.master.try_clone().expect("a file")),
+            shown: Lines::of(terminal.shown()),
             stderr: None,
             folder,
             _alone: alone,
@@ -81,6 +81,29 @@ impl Demo {
         let edited = text.replace(from, to);
         assert_ne!(text, edited, "{from} is not in it");
         fs::write(self.file(), edited).expect("it is written");
+    }
+
+    /// What stands on its screen: the last picture that was drawn whole, without colours.
+    fn screen(&self) -> Vec<String> {
+        let shown = self.shown.text();
+        let Some((pictures, _)) = shown.rsplit_once("\x1b[J") else {
+            return Vec::new();
+        };
+        let (_, last) = pictures.rsplit_once("\x1b[H").expect("its beginning");
+        let codes = Regex::new("\x1b\\[[0-9;?]*[a-zA-Z]").expect("an expression");
+        let last = codes.replace_all(last, "");
+        last.split("\r\n").map(str::to_owned).collect()
+    }
+
+    /// Waits until a line of its screen contains all of these.
+    async fn await_line(&self, parts: &[&str]) {
+        let what = format!("a line with {parts:?}");
+        until(&what, || {
+            let screen = self.screen();
+            let has = |line: &String| parts.iter().all(|part| line.contains(part));
+            screen.iter().any(has).then_some(())
+        })
+        .await;
     }
 
     async fn await_shown(&self, text: &str) {
@@ -361,64 +384,6 @@ fn what_cannot_be_is_said() {
     );
 }
 
-/// Both ends of a terminal.
-struct Terminal {
-    master: File,
-    path: PathBuf,
-    /// As it was before anybody used it.
-    before: Termios,
-    /// Held open, so that the terminal outlives the demo.
-    own: File,
-}
-
-impl Terminal {
-    fn new() -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
-        grantpt(&master).expect("it is ours");
-        unlockpt(&master).expect("it is open");
-        let size = Winsize {
-            ws_row: 24,
-            ws_col: 100,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        tcsetwinsize(&master, size).expect("a size");
-        let name = ptsname(&master, Vec::new()).expect("a name");
-        let path = PathBuf::from(name.into_string().expect("a path"));
-        let own = open(&path);
-        Self {
-            before: tcgetattr(&own).expect("its modes"),
-            master: master.into(),
-            path,
-            own,
-        }
-    }
-
-    fn open(&self) -> File {
-        open(&self.path)
-    }
-
-    fn press(&self, key: u8) {
-        use std::io::Write;
-        (&self.master).write_all(&[key]).expect("it is pressed");
-    }
-
-    fn modes(&self) -> LocalModes {
-        tcgetattr(&self.own).expect("its modes").local_modes
-    }
-
-    fn is_as_before(&self) -> bool {
-        let now = tcgetattr(&self.own).expect("its modes");
-        format!("{now:?}") == format!("{:?}", self.before)
-    }
-}
-
-fn open(path: &PathBuf) -> File {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    options.open(path).expect("a terminal")
-}
-
 #[tokio::test]
 async fn keys_kill_restore_and_end() {
     let terminal = Terminal::new();
@@ -444,6 +409,64 @@ async fn keys_kill_restore_and_end() {
     let (_, after) = shown.rsplit_once("\x1b[?1049l").expect("it was left");
     assert!(after.contains("failed: 0"), "{after:?}");
     assert!(terminal.is_as_before());
+}
+
+#[tokio::test]
+async fn a_kill_by_command_shows_as_one_by_key() {
+    let terminal = Terminal::sized(40, 100);
+    let mut demo = Demo::start_on(&terminal, &[]).await;
+    demo.await_line(&["generation 1"]).await;
+    demo.await_line(&["the gateway's own part: "]).await;
+    let address = Regex::new("admin (http://[0-9.:]+)").expect("an expression");
+    let admin = address.captures(&demo.shown.text()).expect("an address")[1].to_owned();
+    let order = |order: &str| {
+        let words = [
+            "canary",
+            order,
+            "search",
+            "search.ranker-v2",
+            "--admin",
+            &admin,
+        ];
+        let output = run_serin(words);
+        assert!(output.status.success(), "{output:?}");
+    };
+    order("kill");
+    demo.await_line(&["search.ranker-v2 was killed"]).await;
+    demo.await_line(&["search.ranker-v2 (killed)", "  0%"])
+        .await;
+    demo.await_line(&["generation 2"]).await;
+    order("restore");
+    demo.await_line(&["search.ranker-v2 was restored"]).await;
+    demo.await_line(&["generation 3"]).await;
+    let screen = demo.screen();
+    assert!(
+        !screen.iter().any(|line| line.contains("(killed)")),
+        "{screen:?}"
+    );
+    demo.end(Signal::INT).await;
+}
+
+#[tokio::test]
+async fn on_a_small_terminal_sentences_wrap_and_the_keys_stay() {
+    let terminal = Terminal::sized(15, 60);
+    let mut demo = Demo::start_on(&terminal, &[]).await;
+    demo.await_line(&["k  kill search.ranker-v2   q  end"])
+        .await;
+    terminal.press(b'k');
+    demo.await_line(&["k  restore search.ranker-v2"]).await;
+    // The end of a sentence that is longer than the screen is wide.
+    demo.await_line(&["stable answers its users."]).await;
+    let screen = demo.screen();
+    assert!(screen.len() <= 15, "{screen:#?}");
+    let last = screen.last().map(String::as_str);
+    assert_eq!(last, Some("k  restore search.ranker-v2   q  end"));
+    let is_row =
+        |line: &str| line.contains('%') || line.contains("assigned") || line.contains("last 5 s");
+    for line in screen.iter().filter(|line| !is_row(line)) {
+        assert!(line.chars().count() <= 60, "{line:?}");
+    }
+    demo.end(Signal::INT).await;
 }
 
 #[tokio::test]

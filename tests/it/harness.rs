@@ -13,6 +13,7 @@ mod own_tests;
 pub(crate) mod process;
 pub(crate) mod script;
 pub(crate) mod sdk;
+pub(crate) mod terminal;
 pub(crate) mod unleash;
 pub(crate) mod writer;
 

@@ -29,6 +29,7 @@ mod recovery;
 mod reload;
 mod rescue;
 mod routing;
+mod sample;
 mod service_manager;
 mod shutoff;
 mod sources;

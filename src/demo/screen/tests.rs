@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Scene, Style, Tally, View, grouped, table};
+use super::{Scene, Style, Tally, View, grouped};
 use crate::config::diagnostic::{Diagnostic, Severity, Span};
 use crate::context::Moment;
 use crate::demo::figures::tests::reading;
@@ -65,10 +65,12 @@ fn drawn(colour: bool, invalid: bool) -> (Vec<String>, String, Vec<String>) {
         last_reload: &last_reload,
         now: Moment { unix_ms: 5_000 },
         is_dead: true,
+        killed: &["search.ab".into()],
         news: &[(Duration::from_secs(42), "it happened".to_owned())],
         keys: true,
     };
-    (view.picture(), view.line(), view.summary())
+    let picture = view.picture().into_iter().map(|line| line.text);
+    (picture.collect(), view.line(), view.summary())
 }
 
 #[test]
@@ -104,9 +106,30 @@ fn colours_are_only_colours() {
 
 #[test]
 fn nothing_has_happened_yet() {
-    let empty = reading(Instant::now(), Duration::ZERO, &[("stable", 0, 0)], 0);
-    let table = table(&empty, &empty, None, Style { colour: false });
-    assert!(table[2].contains("  0%"), "{table:?}");
+    let scene = scene(false);
+    let empty = || reading(Instant::now(), Duration::ZERO, &[("stable", 0, 0)], 0);
+    let (total, tally) = (empty(), Tally::default());
+    let last_reload = LastReload {
+        at: Moment { unix_ms: 0 },
+        cause: None,
+        result: Ok(()),
+    };
+    let view = View {
+        scene: &scene,
+        elapsed: Duration::ZERO,
+        recent: empty(),
+        total: &total,
+        tally: &tally,
+        generation: 1,
+        last_reload: &last_reload,
+        now: Moment { unix_ms: 0 },
+        is_dead: false,
+        killed: &[],
+        news: &[],
+        keys: true,
+    };
+    let row = view.table().swap_remove(2).text;
+    assert!(row.contains("  0%"), "{row:?}");
     assert_eq!(
         ["0", "999", "1,000", "1,234,567"].map(str::to_owned),
         [0, 999, 1_000, 1_234_567].map(grouped)
