@@ -31,6 +31,7 @@ mod rescue;
 mod routing;
 mod sample;
 mod service_manager;
+mod service_owners;
 mod shutoff;
 mod sources;
 mod split;
