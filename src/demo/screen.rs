@@ -151,7 +151,7 @@ impl View<'_> {
             shares.join(", ")
         };
         format!(
-            "{:>3} s  {} (own {:.1} ms); assigned: {}; served: {}; rescued: {}; generation {}",
+            "{:>3} s  {}; gateway's own part {:.1} ms; assigned: {}; served: {}; rescued: {}; generation {}",
             self.elapsed.as_secs(),
             self.rates(),
             self.recent.own_time().unwrap_or_default().as_secs_f64() * 1e3,

@@ -15,6 +15,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::harness::client::send;
 use crate::harness::terminal::Terminal;
 use crate::harness::{Answer, Lines, eventually, get, run_serin, serin, until};
+use crate::readme;
 
 /// One demo at a time: they would take each other's ports when a sample canary is dead.
 static ONE: Mutex<()> = Mutex::const_new(());
@@ -275,6 +276,22 @@ async fn a_canary_dies_and_nobody_notices() {
     assert_eq!(by_cause.sum::<u64>(), rescued, "{summary}");
     assert_eq!(of("stable", "served"), of("stable", "assigned") + rescued);
     assert!(of("search.ab", "served") > 0, "{summary}");
+
+    // README shows lines as they are, but for the figures.
+    let figures = Regex::new("[0-9,]+").expect("an expression");
+    let spaces = Regex::new(" +").expect("an expression");
+    let shape = |line: &str| {
+        let line = figures.replace_all(line.trim(), "#");
+        spaces.replace_all(&line, " ").into_owned()
+    };
+    let lines: Vec<String> = text.lines().map(shape).collect();
+    let shown = readme::blocks("text").swap_remove(0);
+    for line in shown.lines() {
+        assert!(
+            lines.contains(&shape(line)),
+            "README shows {line:?}: {text}"
+        );
+    }
 }
 
 #[tokio::test]

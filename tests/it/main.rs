@@ -25,6 +25,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod quarantine;
+mod readme;
 mod recovery;
 mod reload;
 mod rescue;
