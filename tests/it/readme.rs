@@ -57,8 +57,9 @@ fn the_commands_it_names_are_there() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = fs::read_to_string(path.join("README.md")).expect("README");
     let makefile = fs::read_to_string(path.join("Makefile")).expect("Makefile");
-    let make = Regex::new("make ([a-z-]+)").expect("an expression");
-    for target in make.captures_iter(&readme).map(|found| found[1].to_owned()) {
+    let make = Regex::new("(?m)`make ([a-z-]+)`|^make ([a-z-]+)$").expect("an expression");
+    for found in make.captures_iter(&readme) {
+        let target = found.get(1).or(found.get(2)).expect("a name").as_str();
         assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
     }
     let linked = Regex::new(r"\]\(([A-Za-z][^):]*)\)").expect("an expression");
