@@ -1,6 +1,7 @@
 //! The admin listener: probes, metrics and the API, off the request path; views of the floors below.
 
 mod body;
+pub mod bounds;
 pub mod config_check;
 mod connections;
 mod events;
@@ -17,7 +18,6 @@ mod services;
 mod sources;
 mod status;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,13 +26,17 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 use tokio::net::TcpListener;
 
 use crate::events::Events;
 use crate::publisher::kills::KillSwitch;
 use crate::publisher::reload::{Compile, Reloader};
 use crate::quarantine::Quarantine;
+use crate::route::HostPattern;
 use crate::telemetry::metrics::Metrics;
+use bounds::Bounds;
 use connections::Limits;
 use problem::Problem;
 use readyz::Readiness;
@@ -59,24 +63,52 @@ pub struct AdminState {
     pub readiness: Arc<Readiness>,
     /// When the process began.
     pub started: Instant,
-    /// The address that the listener is bound to.
-    pub address: SocketAddr,
+    /// The names that it answers to, beside `localhost` and IP addresses.
+    pub hosts: Vec<HostPattern>,
+    /// How much of it may be in use at a time.
+    pub bounds: Bounds,
 }
 
 /// What handlers are given.
 type Shared = axum::extract::State<Arc<AdminState>>;
 
-/// Serves the API on a bound listener until `stopped` comes true and the requests that are running have ended.
-pub async fn serve(listener: TcpListener, state: AdminState, stopped: impl Future<Output = ()>) {
-    let router = router(Arc::new(state));
-    connections::serve(listener, router, Limits::default(), stopped).await;
+/// Bound listeners, each of which has connections of its own.
+#[derive(Debug)]
+pub struct Listeners {
+    /// With the whole API.
+    pub api: Vec<TcpListener>,
+    /// With probes and metrics alone.
+    pub probes: Vec<TcpListener>,
 }
 
-fn router(state: Arc<AdminState>) -> Router {
+/// Serves bound listeners until `stopped` comes true and the requests that are running have ended.
+pub async fn serve(listeners: Listeners, state: AdminState, stopped: impl Future<Output = ()>) {
+    let state = Arc::new(state);
+    let stopped = stopped.shared();
+    let serve =
+        |listener, router, limits| connections::serve(listener, router, limits, stopped.clone());
+    let api = listeners.api.into_iter();
+    let api = api.map(|listener| serve(listener, api_router(state.clone()), Limits::API));
+    let probes = listeners.probes.into_iter();
+    let probes =
+        probes.map(|listener| serve(listener, probe_router(state.clone()), Limits::PROBES));
+    join_all(api.chain(probes)).await;
+}
+
+/// What probes and scrapers ask for.
+fn probes() -> Router<Arc<AdminState>> {
     Router::new()
         .route("/livez", get(livez::livez))
         .route("/readyz", get(readyz::readyz))
         .route("/metrics", get(metrics::metrics))
+}
+
+fn probe_router(state: Arc<AdminState>) -> Router {
+    guarded(probes(), state)
+}
+
+fn api_router(state: Arc<AdminState>) -> Router {
+    let routes = probes()
         .route("/api/v1/openapi.json", get(openapi::openapi))
         .route("/api/v1/status", get(status::status))
         .route("/api/v1/events", get(events::events))
@@ -94,7 +126,12 @@ fn router(state: Arc<AdminState>) -> Router {
         .route("/api/v1/reload", post(reload::reload))
         .route("/api/v1/sources/{name}/refresh", post(sources::refresh))
         .route("/api/v1/sources/{name}/accept", post(sources::accept))
-        .route("/api/v1/config/check", config_check::route())
+        .route("/api/v1/config/check", config_check::route());
+    guarded(routes, state)
+}
+
+fn guarded(routes: Router<Arc<AdminState>>, state: Arc<AdminState>) -> Router {
+    routes
         .fallback(nowhere)
         .method_not_allowed_fallback(not_that_way)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

@@ -4,6 +4,7 @@ mod admin_client;
 mod canary;
 mod demo;
 mod explain;
+mod operate;
 mod run;
 
 pub mod check;
@@ -47,6 +48,12 @@ enum Command {
     Explain(explain::Args),
     /// Kill a canary of a running gateway, or restore it
     Canary(canary::Args),
+    /// Show what a running gateway runs, how fresh it is, and what is wrong with it
+    Status(operate::StatusArgs),
+    /// Have a running gateway read its file again
+    Reload(operate::ReloadArgs),
+    /// Have a running gateway fetch from a flag server now
+    Refresh(operate::RefreshArgs),
     /// Print the JSON Schema of routes.yaml, for editors
     Schema,
     /// Print a shell's completions
@@ -94,6 +101,9 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check_file(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Canary(args) => canary::run(&args),
+        Command::Status(args) => operate::status(&args),
+        Command::Reload(args) => operate::reload(&args),
+        Command::Refresh(args) => operate::refresh(&args),
         Command::Schema => schema::run(&mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => completions(shell),
     };

@@ -31,7 +31,7 @@ use crate::engine::{Flag, Segment};
 use crate::flag::{Glob, Share};
 use crate::identity;
 use crate::request::limits::RequestLimits;
-use crate::route::Route;
+use crate::route::{HostPattern, Route};
 use client_api::ClientApiConfig;
 pub use compile::compile;
 use diagnostic::Diagnostic;
@@ -110,8 +110,8 @@ pub struct ShutoffResponse {
 pub struct Process {
     /// Where end users' traffic is taken.
     pub listeners: Vec<SocketAddr>,
-    /// Where the admin API is.
-    pub admin: SocketAddr,
+    /// `admin`.
+    pub admin: AdminConfig,
     /// Worker threads; 0: one per core.
     pub threads: usize,
     /// Where what must survive a restart is kept.
@@ -120,6 +120,28 @@ pub struct Process {
     pub shutdown_delay: Duration,
     /// How long, at most, what is running may go on after that.
     pub shutdown_grace: Duration,
+}
+
+/// `admin`: where the gateway is asked about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// Where the API is, with probes and metrics; never empty.
+    pub addresses: Vec<SocketAddr>,
+    /// Where probes and metrics are alone, with connections of their own.
+    pub probes: Vec<SocketAddr>,
+    /// The names that the API answers to, beside `localhost` and IP addresses.
+    pub hosts: Vec<HostPattern>,
+}
+
+impl AdminConfig {
+    /// Everything at one address.
+    pub fn at(address: SocketAddr) -> Self {
+        Self {
+            addresses: vec![address],
+            probes: Vec::new(),
+            hosts: Vec::new(),
+        }
+    }
 }
 
 /// `server.limits` and `server.timeouts`: how much one client may take.

@@ -128,7 +128,8 @@ impl Stage {
             };
             setting.compile(&routes.text).map_err(invalid)
         };
-        let wanted = compiled(&setting)?.process.admin;
+        let wanted = compiled(&setting)?.process.admin.addresses;
+        let wanted = wanted.first().copied().unwrap_or(loopback(0));
         let is_free = wanted.port() != options.port && bind(wanted).is_ok();
         setting.admin_port = Some(if is_free { wanted.port() } else { 0 });
         let config = compiled(&setting)?;
@@ -143,8 +144,12 @@ impl Stage {
             }),
         })?;
         let address = gateway.listeners().first().copied();
+        let admin = gateway.admin().first().copied();
         let scene = Scene::new(
-            (address.unwrap_or(loopback(options.port)), gateway.admin()),
+            (
+                address.unwrap_or(loopback(options.port)),
+                admin.unwrap_or(wanted),
+            ),
             (routes.path, routes.is_new),
             &samples.canary,
             options.colour,

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::admin::bounds::Bounds;
 use crate::admin::readyz::Readiness;
 use crate::admin::{self, AdminState};
 use crate::clock;
-use crate::config::{self, Config, Mode};
+use crate::config::{self, AdminConfig, Config, Mode};
 use crate::events::What;
 use crate::proxy::hooks::Proxy;
 use crate::proxy::listener;
@@ -25,6 +26,7 @@ use crate::publisher::kills::KillSwitch;
 use crate::publisher::reload::{Compile, Reloader};
 use crate::quarantine::Quarantine;
 use crate::resolver::dns::DnsSetupError;
+use crate::route::HostPattern;
 use crate::source::environment::NoEnvironment;
 use crate::source::file::FileSource;
 use crate::source::unleash::{self, FlagServers, Loaded};
@@ -94,8 +96,14 @@ pub struct Gateway {
     _file: FileSource,
 }
 
+struct AdminSockets {
+    api: Vec<TcpListener>,
+    probes: Vec<TcpListener>,
+}
+
 struct Admin {
-    address: SocketAddr,
+    /// Where the API is, in the configuration's order.
+    addresses: Vec<SocketAddr>,
     stop: oneshot::Sender<()>,
     ended: oneshot::Receiver<()>,
 }
@@ -113,9 +121,8 @@ impl Gateway {
             threads = worker_count(process.threads),
             "starting"
         );
-        let sockets = process.listeners.iter().map(|&address| bind(address));
-        let sockets: Vec<TcpListener> = sockets.collect::<Result<_, _>>()?;
-        let admin_socket = bind(process.admin)?;
+        let sockets = bind_all(&process.listeners)?;
+        let admin_sockets = AdminSockets::bind(&process.admin)?;
         let control = control_runtime()?;
         let _entered = control.enter();
 
@@ -140,8 +147,9 @@ impl Gateway {
             quarantine,
             readiness: &readiness,
         };
-        let admin = serve_admin(admin_socket, shared, started)?;
-        tell(&listeners);
+        let hosts = process.admin.hosts;
+        let admin = serve_admin(admin_sockets, shared, hosts, started)?;
+        tell("listener", &listeners);
         Ok(Self {
             workers,
             reloader,
@@ -161,9 +169,9 @@ impl Gateway {
         &self.listeners
     }
 
-    /// Where the admin API is.
-    pub fn admin(&self) -> SocketAddr {
-        self.admin.address
+    /// Where the admin API is, in the configuration's order.
+    pub fn admin(&self) -> &[SocketAddr] {
+        &self.admin.addresses
     }
 
     /// Its figures, and with them what it runs; they stay when it has ended.
@@ -232,8 +240,19 @@ fn control_runtime() -> io::Result<Runtime> {
         .build()
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    listener::bind(address).map_err(|cause| StartError::Bind { address, cause })
+fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {
+    let bind =
+        |&address| listener::bind(address).map_err(|cause| StartError::Bind { address, cause });
+    addresses.iter().map(bind).collect()
+}
+
+impl AdminSockets {
+    fn bind(admin: &AdminConfig) -> Result<Self, StartError> {
+        Ok(Self {
+            api: bind_all(&admin.addresses)?,
+            probes: bind_all(&admin.probes)?,
+        })
+    }
 }
 
 /// Where sockets are bound.
@@ -242,9 +261,9 @@ fn addresses(sockets: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
 }
 
 /// The configuration may have left the ports open.
-fn tell(listeners: &[SocketAddr]) {
-    for address in listeners {
-        tracing::info!(kind = "listener", %address, "listening");
+fn tell(kind: &str, addresses: &[SocketAddr]) {
+    for address in addresses {
+        tracing::info!(kind, %address, "listening");
     }
 }
 
@@ -316,9 +335,21 @@ struct Shared<'a> {
     readiness: &'a Arc<Readiness>,
 }
 
-fn serve_admin(socket: TcpListener, shared: Shared<'_>, started: Instant) -> io::Result<Admin> {
-    let listener = tokio::net::TcpListener::from_std(socket)?;
-    let address = listener.local_addr()?;
+fn serve_admin(
+    sockets: AdminSockets,
+    shared: Shared<'_>,
+    hosts: Vec<HostPattern>,
+    started: Instant,
+) -> io::Result<Admin> {
+    let (api, probes) = (addresses(&sockets.api)?, addresses(&sockets.probes)?);
+    let asynchronous = |sockets: Vec<TcpListener>| {
+        let sockets = sockets.into_iter().map(tokio::net::TcpListener::from_std);
+        sockets.collect::<io::Result<Vec<_>>>()
+    };
+    let listeners = admin::Listeners {
+        api: asynchronous(sockets.api)?,
+        probes: asynchronous(sockets.probes)?,
+    };
     let state = AdminState {
         metrics: shared.metrics.clone(),
         events: shared.reloader.publisher().events().clone(),
@@ -328,19 +359,21 @@ fn serve_admin(socket: TcpListener, shared: Shared<'_>, started: Instant) -> io:
         check: Arc::new(|text| config::compile(text, &NoEnvironment, Mode::Check, clock::now())),
         readiness: shared.readiness.clone(),
         started,
-        address,
+        hosts,
+        bounds: Bounds::default(),
     };
     let (stop, stopped) = oneshot::channel();
     let (done, ended) = oneshot::channel();
     tokio::spawn(async move {
         let stopped = async { stopped.await.unwrap_or_default() };
-        admin::serve(listener, state, stopped).await;
+        admin::serve(listeners, state, stopped).await;
         // Nobody waits for it when the process ends in another way.
         let _ = done.send(());
     });
-    tracing::info!(kind = "admin", %address, "listening");
+    tell("admin", &api);
+    tell("probes", &probes);
     Ok(Admin {
-        address,
+        addresses: api,
         stop,
         ended,
     })

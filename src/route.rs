@@ -2,6 +2,7 @@
 
 pub mod router;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,32 @@ pub enum HostPattern {
     Exact(Box<str>),
     /// `*.suffix`: one or more labels before `.suffix`. Holds the suffix without its dot.
     Wildcard(Box<str>),
+}
+
+impl HostPattern {
+    /// Whether a host is one that is meant, whatever the case of its letters.
+    pub fn takes(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(name) => name.eq_ignore_ascii_case(host),
+            Self::Wildcard(suffix) => {
+                let (labels, end) = host
+                    .len()
+                    .checked_sub(suffix.len())
+                    .and_then(|at| host.split_at_checked(at))
+                    .unwrap_or_default();
+                end.eq_ignore_ascii_case(suffix) && labels.len() > 1 && labels.ends_with('.')
+            }
+        }
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Wildcard(suffix) => write!(f, "*.{suffix}"),
+        }
+    }
 }
 
 /// A path that a route takes.

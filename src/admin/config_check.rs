@@ -2,8 +2,7 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
 use axum::routing::{MethodRouter, post};
 use serde::Serialize;
 use std::sync::Arc;
@@ -74,11 +73,11 @@ pub(super) fn route() -> MethodRouter<Arc<AdminState>> {
     post(check).layer(DefaultBodyLimit::max(limit))
 }
 
-async fn check(
-    State(state): Shared,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Json<CheckView>, Problem> {
-    let text = String::from_utf8(body?.into())
+async fn check(State(state): Shared, request: Request) -> Result<Json<CheckView>, Problem> {
+    // Before the body, which may be large.
+    let _place = state.bounds.check()?;
+    let body = Bytes::from_request(request, &()).await?;
+    let text = String::from_utf8(body.into())
         .map_err(|_| Problem::new(400, "the body is not UTF-8 text"))?;
     let compile = state.check.clone();
     let compiled = tokio::task::spawn_blocking(move || compile(&text)).await;

@@ -1,40 +1,90 @@
-//! The connections of the admin listener: few, and none for those who say nothing.
+//! The connections of an admin listener: few, none of which keeps the others out.
+//!
+//! A client that keeps the gateway waiting (for a head, for a body, for the next request) loses its connection to a
+//! newcomer when there are too many, the one that has done so for longest first. A probe, which says at once what it
+//! wants, is therefore answered whatever others hold open.
 
-use std::net::IpAddr;
-use std::sync::Arc;
+mod bodies;
+mod places;
+mod writes;
+
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use axum::serve::Listener;
 use axum::{Extension, Router};
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
 
-/// How much of the process the admin listener may take, so that traffic never lacks a socket for it.
+pub(super) use bodies::TooSlow;
+use bodies::{Sent, Timed};
+use places::Places;
+use writes::TimedWrites;
+
+/// How much of the process an admin listener may take, so that traffic never lacks a socket for it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// How many connections are open at a time; further ones wait to be accepted.
+    /// How many connections are open at a time.
     pub(super) connections: usize,
     /// How long a connection may take to send a request's head. It runs between requests too, so that an idle
     /// connection ends.
     pub(super) header_read: Duration,
+    /// How long a request's body may take from the first time that it is waited for to its end.
+    pub(super) body_read: Duration,
+    /// How long a client may take nothing of an answer.
+    pub(super) write: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
+impl Limits {
+    /// Of a listener with the whole API.
+    pub(super) const API: Self = Self {
+        connections: 256,
+        header_read: Duration::from_secs(10),
+        body_read: Duration::from_secs(30),
+        write: Duration::from_secs(30),
+    };
+    /// Of a listener for probes and metrics.
+    pub(super) const PROBES: Self = Self {
+        connections: 64,
+        ..Self::API
+    };
+}
+
+/// Who asks, as far as sockets tell.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller {
+    /// The client's address.
+    pub(super) address: IpAddr,
+    /// The address that it reached this process at.
+    pub(super) reached: IpAddr,
+    /// Whether its listener is bound to an address that other machines reach, too.
+    pub(super) listener_is_open: bool,
+}
+
+impl Caller {
+    fn new(socket: &TcpStream, peer: IpAddr, listener_is_open: bool) -> Self {
+        let reached = socket.local_addr().map(|address| address.ip());
         Self {
-            connections: 256,
-            header_read: Duration::from_secs(10),
+            address: peer,
+            // Not loopback: of what the system cannot tell nobody gains.
+            reached: reached.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
+            listener_is_open,
         }
     }
-}
 
-/// Where a request came from.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Caller(pub(super) IpAddr);
+    /// Whether it is on this machine, or in this container or pod. Both ends must be loopback: a service mesh's proxy
+    /// hands on what comes from elsewhere from an address such as 127.0.0.6, to the address that was asked for.
+    pub(super) fn is_local(&self) -> bool {
+        let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+        is_loopback(self.address) && is_loopback(self.reached)
+    }
+}
 
 /// Serves a bound listener until `stopped` comes true and the requests that are running have ended.
 pub(super) async fn serve(
@@ -46,21 +96,39 @@ pub(super) async fn serve(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.header_read);
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let bound = listener.local_addr();
+    let is_open = bound.is_ok_and(|address| !address.ip().to_canonical().is_loopback());
+    let places = Places::new(limits.connections);
     let running = GracefulShutdown::new();
     let accept = async {
-        // The semaphore is never closed.
-        while let Ok(place) = places.clone().acquire_owned().await {
+        loop {
             // In axum's words: it waits when there are no sockets left, and goes on.
             let (socket, peer) = Listener::accept(&mut listener).await;
-            let router = router.clone().layer(Extension(Caller(peer.ip())));
-            let service = TowerToHyperService::new(router);
-            let connection = running.watch(http.serve_connection(TokioIo::new(socket), service));
-            tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "an admin connection has ended");
+            let caller = Caller::new(&socket, peer.ip(), is_open);
+            let claim = places.take(caller.is_local()).await;
+            let place = claim.place().clone();
+            let router = TowerToHyperService::new(router.clone().layer(Extension(caller)));
+            let service = service_fn(move |request: Request<Incoming>| {
+                place.works();
+                let body = |body| Timed::new(body, place.clone(), limits.body_read);
+                let answer = router.call(request.map(body));
+                let place = place.clone();
+                async move {
+                    let answer = answer.await?;
+                    Ok::<_, std::convert::Infallible>(answer.map(|body| Sent::new(body, place)))
                 }
-                drop(place);
+            });
+            let io = TokioIo::new(TimedWrites::new(socket, limits.write));
+            let connection = running.watch(http.serve_connection(io, service));
+            tokio::spawn(async move {
+                tokio::select! {
+                    ended = connection => if let Err(error) = ended {
+                        tracing::debug!(%error, "an admin connection has ended");
+                    },
+                    () = claim.is_lost() => {
+                        tracing::debug!(client = %peer, "an admin connection made room for another");
+                    }
+                }
             });
         }
     };
@@ -73,113 +141,4 @@ pub(super) async fn serve(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io;
-    use std::net::SocketAddr;
-    use std::time::Duration;
-
-    use axum::Router;
-    use axum::routing::get;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::{TcpListener, TcpStream};
-    use tokio::sync::oneshot;
-    use tokio::task::JoinHandle;
-
-    use super::{Limits, serve};
-
-    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-
-    struct Server {
-        address: SocketAddr,
-        stop: oneshot::Sender<()>,
-        ended: JoinHandle<()>,
-    }
-
-    async fn start(router: Router, limits: Limits) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel();
-        let stopped = async { stopped.await.unwrap_or_default() };
-        let ended = tokio::spawn(serve(listener, router, limits, stopped));
-        Server {
-            address,
-            stop,
-            ended,
-        }
-    }
-
-    fn limits(connections: usize, milliseconds: u64) -> Limits {
-        Limits {
-            connections,
-            header_read: Duration::from_millis(milliseconds),
-        }
-    }
-
-    fn hello() -> Router {
-        Router::new().route("/", get(async || "hello"))
-    }
-
-    async fn send(address: SocketAddr, bytes: &[u8]) -> TcpStream {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(bytes).await.unwrap();
-        stream
-    }
-
-    /// Whatever comes until the other side closes.
-    async fn rest(mut stream: TcpStream) -> String {
-        let mut text = String::new();
-        match stream.read_to_string(&mut text).await {
-            Err(error) if error.kind() != io::ErrorKind::ConnectionReset => panic!("{error}"),
-            _ => text,
-        }
-    }
-
-    #[tokio::test]
-    async fn who_says_nothing_or_half_a_head_is_closed() {
-        let server = start(hello(), limits(4, 100)).await;
-        let half = send(server.address, b"GET / HTTP/1.1\r\nHost: local").await;
-        let silent = send(server.address, b"").await;
-        let idle = send(server.address, REQUEST).await;
-        assert!(!rest(half).await.contains("hello"));
-        assert_eq!(rest(silent).await, "");
-        assert!(rest(idle).await.ends_with("hello"), "answered, then closed");
-    }
-
-    #[tokio::test]
-    async fn a_connection_too_many_waits_for_a_place() {
-        let server = start(hello(), limits(2, 60_000)).await;
-        let one = send(server.address, b"GET").await;
-        let two = send(server.address, b"GET").await;
-        let third = send(server.address, REQUEST).await;
-        let mut byte = [0];
-        let early = tokio::time::timeout(Duration::from_millis(200), third.peek(&mut byte)).await;
-        assert!(early.is_err(), "it was answered beside two others");
-        drop(one);
-        third.peek(&mut byte).await.unwrap();
-        assert_eq!(&byte, b"H");
-        drop(two);
-    }
-
-    #[tokio::test]
-    async fn the_end_waits_for_what_is_running() {
-        let (entered, mut is_running) = tokio::sync::mpsc::channel(1);
-        let (release, released) = tokio::sync::watch::channel(false);
-        let slow = Router::new().route(
-            "/",
-            get(async move || {
-                let mut released = released;
-                entered.send(()).await.unwrap();
-                released.wait_for(|&released| released).await.unwrap();
-                "hello"
-            }),
-        );
-        let server = start(slow, limits(2, 60_000)).await;
-        let running = send(server.address, REQUEST).await;
-        is_running.recv().await.unwrap();
-        server.stop.send(()).unwrap();
-        release.send(true).unwrap();
-        assert!(rest(running).await.ends_with("hello"));
-        server.ended.await.unwrap();
-        assert!(TcpStream::connect(server.address).await.is_err());
-    }
-}
+mod tests;

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Shared;
+use super::problem::Problem;
 use crate::context::Moment;
 use crate::events::{Event, Heard, Listener, What};
 use crate::snapshot::changes::{Changes, Rebucketed};
@@ -48,7 +49,8 @@ struct RebucketedView<'a> {
 /// Streams events, the first of which says what runs now, until the client goes away or the process ends.
 pub(super) async fn events(
     State(state): Shared,
-) -> Sse<impl Stream<Item = Result<Message, Infallible>>> {
+) -> Result<Sse<impl Stream<Item = Result<Message, Infallible>>>, Problem> {
+    let place = state.bounds.event_stream()?;
     // Listens first and looks then, so that nothing falls between the two.
     let listener = state.events.listen();
     let running = state.metrics.store.load();
@@ -56,7 +58,12 @@ pub(super) async fn events(
         json!({ "generation": running.generation, "digest": running.digest.to_string() });
     let first = stream::iter([message("connected", &connected)]);
     let rest = stream::unfold(listener, next);
-    Sse::new(first.chain(rest).map(Ok)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+    let messages = first.chain(rest).map(move |message| {
+        // Held until the stream ends.
+        let _ = &place;
+        Ok(message)
+    });
+    Ok(Sse::new(messages).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
 async fn next(mut listener: Listener) -> Option<(Message, Listener)> {

@@ -1,55 +1,65 @@
 //! What is asked of a request before any endpoint sees it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
+use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::Shared;
+use super::connections::Caller;
 use super::problem::Problem;
 use crate::cluster::split_port;
+use crate::route::HostPattern;
 
-/// What answers at every address and needs no token: what probes and scrapers ask for.
+/// What answers everybody and needs no token: what probes and scrapers ask for.
 const OPEN: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
 /// Lets through what may ask.
-pub(super) async fn guard(State(state): Shared, request: Request, next: Next) -> Response {
-    match refusal(state.address, &request) {
+pub(super) async fn guard(
+    State(state): Shared,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match refusal(&caller, &state.hosts, &request) {
         Some(problem) => problem.into_response(),
         None => next.run(request).await,
     }
 }
 
-fn refusal(address: SocketAddr, request: &Request) -> Option<Problem> {
+fn refusal(caller: &Caller, hosts: &[HostPattern], request: &Request) -> Option<Problem> {
     let headers = request.headers();
-    let host = text(headers, header::HOST.as_str()).or_else(|| {
-        request
-            .uri()
-            .authority()
-            .map(|authority| authority.as_str())
-    });
-    if address.ip().to_canonical().is_loopback() {
-        // A web page can make a browser come here under a name that its owner points to 127.0.0.1.
-        if !host.is_none_or(|host| is_local(host, address)) {
-            return Some(Problem::new(
-                421,
-                "this listener answers to local names only",
-            ));
-        }
-    } else if !OPEN.contains(&request.uri().path()) {
-        let detail = "beyond loopback addresses only probes and metrics are open; admin.tokens, which would open \
-                      the rest, is not supported yet";
-        return Some(Problem::new(403, detail));
+    let mut named = headers.get_all(header::HOST).iter().map(text);
+    let host = named.next();
+    if named.next().is_some() {
+        // RFC 9112, 3.2: which of them is meant nobody can tell.
+        return Some(Problem::new(400, "there is more than one Host"));
+    }
+    let authority = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str());
+    let is_open = OPEN.contains(&request.uri().path());
+    if !caller.is_local() {
+        let detail = "from elsewhere only probes and metrics are open; the rest is for callers who come from \
+                      loopback to loopback (on this machine, in this container or pod), until admin.tokens, \
+                      not supported yet, opens it";
+        return (!is_open).then(|| Problem::new(403, detail));
+    }
+    // A web page can make a browser come here under a name that its owner points to 127.0.0.1. What is open to other
+    // machines anyway, they ask for under any name.
+    let is_known = |host: &str| is_known(host, hosts);
+    let may_have_any_name = is_open && caller.listener_is_open;
+    if !may_have_any_name && ![host, authority].into_iter().flatten().all(is_known) {
+        let detail =
+            "this listener answers to IP addresses, localhost and the names of admin.hosts only";
+        return Some(Problem::new(421, detail));
     }
     // And it can make a browser send what changes something, without being able to read the answer.
-    let origin = text(headers, header::ORIGIN.as_str());
-    let foreign = origin.is_some_and(|origin| {
-        let authority = origin.split_once("://").map(|(_, authority)| authority);
-        authority.is_none() || authority != host
-    });
-    if foreign && !request.method().is_safe() {
+    if is_foreign_page(headers, host.or(authority)) && !request.method().is_safe() {
         return Some(Problem::new(
             403,
             "another site's page may not ask for this",
@@ -58,16 +68,31 @@ fn refusal(address: SocketAddr, request: &Request) -> Option<Problem> {
     None
 }
 
-fn is_local(host: &str, address: SocketAddr) -> bool {
+/// Whether a host is one that no page elsewhere can have a browser send.
+fn is_known(host: &str, hosts: &[HostPattern]) -> bool {
     let (name, _) = split_port(host);
+    let name = name.strip_suffix('.').unwrap_or(name);
     let literal = name.trim_start_matches('[').trim_end_matches(']');
-    match literal.parse::<IpAddr>() {
-        Ok(ip) => ip.is_loopback() || ip == address.ip(),
-        Err(_) => name.eq_ignore_ascii_case("localhost"),
-    }
+    literal.parse::<IpAddr>().is_ok()
+        || name.eq_ignore_ascii_case("localhost")
+        || hosts.iter().any(|pattern| pattern.takes(name))
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    // What is not text is no name that anything here answers to.
-    headers.get(name).map(|value| value.to_str().unwrap_or("?"))
+fn is_foreign_page(headers: &HeaderMap, host: Option<&str>) -> bool {
+    headers
+        .get_all(header::ORIGIN)
+        .iter()
+        .map(text)
+        .any(|origin| {
+            let authority = origin.split_once("://").map(|(_, authority)| authority);
+            authority.is_none() || authority != host
+        })
 }
+
+fn text(value: &HeaderValue) -> &str {
+    // What is not text is no name that anything here answers to.
+    value.to_str().unwrap_or("?")
+}
+
+#[cfg(test)]
+mod tests;

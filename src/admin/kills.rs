@@ -59,7 +59,7 @@ pub(super) async fn restore(
 
 async fn order(
     State(state): Shared,
-    Extension(Caller(by)): Extension<Caller>,
+    Extension(caller): Extension<Caller>,
     Path((service, flag)): Path<(String, String)>,
     order: Order,
 ) -> Result<Json<OrderView>, Problem> {
@@ -69,7 +69,10 @@ async fn order(
     })?;
     // On a task of its own: what has begun is carried through, even if whoever asked for it goes away.
     let done = tokio::spawn(async move {
-        let report = state.kills.order(order, &service, &flag, by).await;
+        let report = state
+            .kills
+            .order(order, &service, &flag, caller.address)
+            .await;
         report.map(|report| OrderView::new(service, flag, report))
     });
     match done.await {

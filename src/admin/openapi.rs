@@ -69,7 +69,7 @@ const OPERATIONS: &[Operation] = &[
         summary: "What happens, as it happens: connected, snapshot, held, source, canary, lagged, stopping",
         takes: None,
         gives: ("text/event-stream", "Text"),
-        errors: &[],
+        errors: &[503],
     },
     Operation {
         method: "get",
@@ -109,7 +109,7 @@ const OPERATIONS: &[Operation] = &[
         summary: "What would be decided for a user, and every step to it",
         takes: Some((JSON, "Request")),
         gives: (JSON, "Explanation"),
-        errors: &[400, 413, 422],
+        errors: &[400, 408, 413, 422],
     },
     Operation {
         method: "post",
@@ -141,7 +141,7 @@ const OPERATIONS: &[Operation] = &[
         summary: "Check a routes.yaml without using it",
         takes: Some(("application/yaml", "Text")),
         gives: (JSON, "Check"),
-        errors: &[400, 413],
+        errors: &[400, 408, 413, 503],
     },
 ];
 

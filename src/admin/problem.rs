@@ -1,10 +1,14 @@
 //! Errors as problem documents (RFC 9457).
 
+use std::error::Error;
+
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+use super::connections::TooSlow;
 
 /// An error that a client sees.
 #[derive(Clone, Debug, Serialize)]
@@ -16,6 +20,8 @@ pub struct Problem {
     detail: String,
     #[serde(flatten)]
     more: Map<String, Value>,
+    #[serde(skip)]
+    retry_after: Option<u32>,
 }
 
 impl Problem {
@@ -29,7 +35,15 @@ impl Problem {
             status,
             detail: detail.into(),
             more: Map::new(),
+            retry_after: None,
         }
+    }
+
+    /// One that may be over in so many seconds.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
+        self
     }
 
     /// With a member of its own.
@@ -43,17 +57,29 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after;
         let mut response = (status, axum::Json(self)).into_response();
-        response.headers_mut().insert(
+        let headers = response.headers_mut();
+        headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
         response
     }
 }
 
 impl From<BytesRejection> for Problem {
     fn from(rejection: BytesRejection) -> Self {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(&rejection);
+        while let Some(error) = cause {
+            if error.is::<TooSlow>() {
+                return Self::new(408, error.to_string());
+            }
+            cause = error.source();
+        }
         Self::new(rejection.status().as_u16(), rejection.body_text())
     }
 }

@@ -32,6 +32,7 @@ impl From<ReloadReport> for ReloadView {
 
 /// Reloads. When the answer comes, requests are decided on what the file says.
 pub(super) async fn reload(State(state): Shared) -> Result<Json<ReloadView>, Problem> {
+    let _place = state.bounds.order()?;
     let file = state.reloader.path().display().to_string();
     match state.reloader.reload(Cause::Api).await {
         Ok(report) => Ok(Json(report.into())),

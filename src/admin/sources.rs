@@ -51,6 +51,7 @@ pub(super) async fn refresh(
     State(state): Shared,
     Path(name): Path<String>,
 ) -> Result<Json<RefreshView>, Problem> {
+    let _place = state.bounds.order()?;
     view(state.reloader.flag_servers().refresh(&name).await, name)
 }
 
@@ -59,6 +60,7 @@ pub(super) async fn accept(
     State(state): Shared,
     Path(name): Path<String>,
 ) -> Result<Json<RefreshView>, Problem> {
+    let _place = state.bounds.order()?;
     view(state.reloader.flag_servers().accept(&name).await, name)
 }
 

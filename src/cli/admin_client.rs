@@ -1,5 +1,7 @@
 //! A running gateway's admin API, as commands ask it.
 
+use std::io::{self, Write as _};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -9,15 +11,63 @@ use hyper::{Method, Request, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+
+use super::NOT_SO;
 
 /// How long a gateway may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest answer that is read.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
+/// Which gateway is asked, and how its answer is printed.
+#[derive(Debug, clap::Args)]
+pub(super) struct Asked {
+    /// Where the gateway's admin API is
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "SERIN_ADMIN",
+        default_value = "http://127.0.0.1:9900"
+    )]
+    pub(super) admin: String,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl Asked {
+    /// Sends a request and prints its answer: as it is, or as `text` has it. What is refused is an error for people.
+    pub(super) fn ask(
+        &self,
+        (method, path): (Method, &str),
+        document: Option<&Value>,
+        text: impl FnOnce(&Value, &mut dyn io::Write) -> io::Result<()>,
+    ) -> io::Result<ExitCode> {
+        match send(&self.admin, method, path, document) {
+            Ok(answer) if self.json => writeln!(io::stdout().lock(), "{answer:#}")?,
+            Ok(answer) => text(&answer, &mut io::stdout().lock())?,
+            Err(error) => {
+                eprintln!("serin: {error:#}");
+                return Ok(ExitCode::from(NOT_SO));
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A name as a segment of a path.
+pub(super) fn segment(name: &str) -> String {
+    utf8_percent_encode(name, NON_ALPHANUMERIC).to_string()
+}
+
 /// Posts a document to the admin API at `base` and returns the answer's. A problem document becomes an error.
 pub(super) fn post(base: &str, path: &str, document: &Value) -> anyhow::Result<Value> {
+    send(base, Method::POST, path, Some(document))
+}
+
+fn send(base: &str, method: Method, path: &str, document: Option<&Value>) -> anyhow::Result<Value> {
     let uri: Uri = format!("{}{path}", base.trim_end_matches('/'))
         .parse()
         .with_context(|| format!("{base} is not a URL"))?;
@@ -27,7 +77,8 @@ pub(super) fn post(base: &str, path: &str, document: &Value) -> anyhow::Result<V
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let exchange = exchange(uri, document.to_string());
+    let body = document.map(Value::to_string).unwrap_or_default();
+    let exchange = exchange(uri, method, body);
     let (status, body) = runtime
         .block_on(async { tokio::time::timeout(TIMEOUT, exchange).await })
         .map_err(|_| anyhow!("no answer within {} s", TIMEOUT.as_secs()))
@@ -36,17 +87,37 @@ pub(super) fn post(base: &str, path: &str, document: &Value) -> anyhow::Result<V
     let answer: Value = serde_json::from_slice(&body)
         .with_context(|| format!("{base}: status {status}, and the answer is not JSON"))?;
     if !status.is_success() {
-        let detail = answer["detail"].as_str().or(answer["title"].as_str());
-        bail!("{base}: {}", detail.unwrap_or(status.as_str()));
+        bail!("{base}: {}", refusal(&answer).unwrap_or(status.to_string()));
     }
     Ok(answer)
 }
 
-async fn exchange(uri: Uri, body: String) -> anyhow::Result<(hyper::StatusCode, Bytes)> {
+/// What a problem document says to people: its sentence, then every error of a file.
+fn refusal(problem: &Value) -> Option<String> {
+    let mut text = problem["detail"]
+        .as_str()
+        .or(problem["title"].as_str())?
+        .to_owned();
+    for error in problem["errors"].as_array().into_iter().flatten() {
+        let message = error["message"].as_str().unwrap_or_default();
+        text.push_str("\n  ");
+        if let (Some(line), Some(column)) = (error["line"].as_u64(), error["column"].as_u64()) {
+            text.push_str(&format!("{line}:{column}: "));
+        }
+        text.push_str(message);
+    }
+    Some(text)
+}
+
+async fn exchange(
+    uri: Uri,
+    method: Method,
+    body: String,
+) -> anyhow::Result<(hyper::StatusCode, Bytes)> {
     let client: Client<HttpConnector, Full<Bytes>> =
         Client::builder(TokioExecutor::new()).build_http();
     let request = Request::builder()
-        .method(Method::POST)
+        .method(method)
         .uri(uri)
         .header(hyper::header::CONTENT_TYPE, "application/json")
         .body(Full::from(body))?;

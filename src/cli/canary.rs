@@ -1,13 +1,13 @@
 //! `serin canary`: the kill switch of a running gateway, for people on call and for pipelines.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use hyper::Method;
 use serde_json::{Value, json};
 
-use super::{NOT_SO, admin_client};
+use super::admin_client::{Asked, segment};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -29,12 +29,8 @@ struct Target {
     service: String,
     /// The canary's flag; all variants of it are meant
     name: String,
-    /// Where the gateway's admin API is
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9900")]
-    admin: String,
-    /// Print the answer as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    asked: Asked,
 }
 
 /// Gives the order, and prints what it has come to.
@@ -43,29 +39,19 @@ pub(super) fn run(args: &Args) -> io::Result<ExitCode> {
         Order::Kill(target) => (target, "kill"),
         Order::Restore(target) => (target, "restore"),
     };
-    let part = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let path = format!(
         "/api/v1/services/{}/canaries/{}/{verb}",
-        part(&target.service),
-        part(&target.name)
+        segment(&target.service),
+        segment(&target.name)
     );
-    match admin_client::post(&target.admin, &path, &json!({})) {
-        Ok(answer) => {
-            print(&answer, target)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(error) => {
-            eprintln!("serin: {error:#}");
-            Ok(ExitCode::from(NOT_SO))
-        }
-    }
+    let request = (Method::POST, path.as_str());
+    let document = json!({});
+    target.asked.ask(request, Some(&document), |answer, out| {
+        print(answer, target, out)
+    })
 }
 
-fn print(answer: &Value, target: &Target) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    if target.json {
-        return writeln!(out, "{answer:#}");
-    }
+fn print(answer: &Value, target: &Target, out: &mut dyn io::Write) -> io::Result<()> {
     let name = &target.name;
     let of = format!("{name} of {}", target.service);
     let text = |key: &str| answer[key].as_str().unwrap_or_default();

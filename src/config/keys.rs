@@ -225,6 +225,14 @@ const fn map_with_names(known: &'static [Key], named: &'static Shape) -> Shape {
     }
 }
 
+/// A single value, or a list of such.
+const fn text_or_list(text: Text, item: &'static Shape) -> Shape {
+    Shape {
+        text: Some(text),
+        ..list(item)
+    }
+}
+
 /// A single value, or a map that says more.
 const fn text_or_map(text: Text, known: &'static [Key]) -> Shape {
     Shape {

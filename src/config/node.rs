@@ -71,6 +71,14 @@ impl Node {
         }
     }
 
+    /// The items, or the node itself where it is no list: one or several of the same.
+    pub fn one_or_many(&self) -> &[Self] {
+        match &self.value {
+            Value::List(items) => items,
+            Value::Scalar(_) | Value::Map(_) => std::slice::from_ref(self),
+        }
+    }
+
     /// The entries; none, if it is not a map.
     pub fn entries(&self) -> &[Entry] {
         match &self.value {

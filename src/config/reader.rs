@@ -15,6 +15,7 @@ use super::value;
 use crate::cluster::UpstreamUrl;
 use crate::context::Moment;
 use crate::flag::Share;
+use crate::route::HostPattern;
 
 /// Reads nodes and collects every problem.
 #[derive(Debug)]
@@ -162,6 +163,12 @@ impl Reader {
     pub fn address(&mut self, node: &Node) -> Option<SocketAddr> {
         let stand_in = SocketAddr::from(([127, 0, 0, 1], 0));
         self.read(node, "an address to listen on", stand_in, value::address)
+    }
+
+    /// A host: a name, `*.` and a name, or an IP address.
+    pub fn host(&mut self, node: &Node) -> Option<HostPattern> {
+        let stand_in = HostPattern::Exact("placeholder.invalid".into());
+        self.read(node, "a host", stand_in, value::host)
     }
 
     /// A network, or an address, which stands for the network of itself alone.

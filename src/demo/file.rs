@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::config::diagnostic::Diagnostic;
-use crate::config::{self, Config, Environment, Mode};
+use crate::config::{self, AdminConfig, Config, Environment, Mode};
 use crate::source::environment::ProcessEnvironment;
 use crate::source::file::{FileError, read};
 
@@ -64,9 +64,11 @@ impl Setting {
     pub(super) fn compile(&self, text: &str) -> Result<Config, Vec<Diagnostic>> {
         let mut config = config::compile(text, self, Mode::Run, clock::now())?;
         let process = &mut config.process;
-        let admin_port = self.admin_port.unwrap_or(process.admin.port());
+        let stated = process.admin.addresses.first();
+        let admin_port = stated.map_or(0, SocketAddr::port);
+        let admin_port = self.admin_port.unwrap_or(admin_port);
         process.listeners = vec![loopback(self.port)];
-        process.admin = loopback(admin_port);
+        process.admin = AdminConfig::at(loopback(admin_port));
         process.shutdown_delay = Duration::ZERO;
         process.shutdown_grace = GRACE;
         if process.threads == 0 {
@@ -123,7 +125,10 @@ mod tests {
         let open = open.replace("127.0.0.1:9900", "127.0.0.1:9911");
         let config = setting.compile(&open).unwrap();
         assert_eq!(config.process.listeners, ["127.0.0.1:0".parse().unwrap()]);
-        assert_eq!(config.process.admin, "127.0.0.1:9911".parse().unwrap());
+        assert_eq!(
+            config.process.admin.addresses,
+            ["127.0.0.1:9911".parse().unwrap()]
+        );
         assert_eq!(
             config.services[0].stable,
             "http://127.0.0.1:7".parse().ok(),
@@ -133,7 +138,7 @@ mod tests {
             admin_port: Some(0),
             ..setting
         };
-        let admin = chosen.compile(&open).unwrap().process.admin;
-        assert_eq!(admin, "127.0.0.1:0".parse().unwrap());
+        let admin = chosen.compile(&open).unwrap().process.admin.addresses;
+        assert_eq!(admin, ["127.0.0.1:0".parse().unwrap()]);
     }
 }

@@ -1,5 +1,7 @@
 //! The way of `routes.yaml` into the running snapshot, whoever asks for it.
 
+mod restart;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,6 +21,7 @@ use crate::source::{SourceStatus, Stage};
 use crate::telemetry::log::LogControl;
 use crate::telemetry::metrics::ReloadCounters;
 use crate::telemetry::service_manager::ServiceManager;
+use restart::restart_needed;
 
 /// How a text becomes a configuration: [`crate::config`]'s compiler in this process's environment, or a test's.
 pub type Compile = dyn Fn(&str) -> Result<Config, Vec<Diagnostic>> + Send + Sync;
@@ -366,28 +369,6 @@ impl std::fmt::Debug for Reloader {
             .field("path", &self.path)
             .finish_non_exhaustive()
     }
-}
-
-/// What differs between how the process was started and what the file asks for now, for people.
-fn restart_needed(running: &Process, wanted: &Process) -> Vec<String> {
-    let listeners = |process: &Process| {
-        let mut list: Vec<String> = process.listeners.iter().map(ToString::to_string).collect();
-        list.sort_unstable();
-        list.join(", ")
-    };
-    let state_dir = |process: &Process| process.state_dir.display().to_string();
-    let threads = |process: &Process| process.threads.to_string();
-    let admin = |process: &Process| process.admin.to_string();
-    [
-        ("listeners", listeners(running), listeners(wanted)),
-        ("admin.address", admin(running), admin(wanted)),
-        ("server.threads", threads(running), threads(wanted)),
-        ("server.state_dir", state_dir(running), state_dir(wanted)),
-    ]
-    .into_iter()
-    .filter(|(_, running, wanted)| running != wanted)
-    .map(|(key, running, wanted)| format!("{key}: runs with {running}, the file says {wanted}"))
-    .collect()
 }
 
 fn hash(text: &str) -> [u8; 32] {

@@ -10,7 +10,8 @@ use crate::cluster::UpstreamUrl;
 use crate::cluster::policy::{UpstreamPolicy, UrlPolicy};
 use crate::config::unleash::Outages;
 use crate::config::{
-    AccessPolicy, Config, Level, LogFormat, Logging, Process, ServiceConfig, Traffic, UserIdPolicy,
+    AccessPolicy, AdminConfig, Config, Level, LogFormat, Logging, Process, ServiceConfig, Traffic,
+    UserIdPolicy,
 };
 use crate::context::Field;
 use crate::digest::Digest;
@@ -113,7 +114,7 @@ pub(crate) fn config(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Config {
         traffic: Traffic::default(),
         process: Process {
             listeners: Vec::new(),
-            admin: ([127, 0, 0, 1], 9900).into(),
+            admin: AdminConfig::at(([127, 0, 0, 1], 9900).into()),
             threads: 0,
             state_dir: "state".into(),
             shutdown_delay: Duration::ZERO,

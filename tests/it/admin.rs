@@ -1,5 +1,7 @@
 //! The admin listener: probes, status, figures, explanations.
 
+mod access;
+
 use http::Method;
 use serde_json::{Value, json};
 

@@ -324,3 +324,51 @@ fn completions_are_for_three_shells() {
         }
     }
 }
+
+// The commands keep this thread waiting, and the flag server must answer meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn status_reload_and_refresh_ask_a_running_gateway() {
+    let parts = crate::sources::Parts::start().await;
+    let gateway = parts.gateway().await;
+    crate::sources::await_origin(&gateway, "canary").await;
+    let ask = |command: &[&str]| {
+        let output = gateway.ask(command);
+        let out = String::from_utf8(output.stdout).expect("text");
+        let err = String::from_utf8(output.stderr).expect("text");
+        (output.status.code(), out, err)
+    };
+    let (code, out, _) = ask(&["status"]);
+    assert_eq!(code, Some(0));
+    for said in [
+        "generation",
+        "source file",
+        "source unleash",
+        "last reload: ok",
+    ] {
+        assert!(out.contains(said), "{said}: {out}");
+    }
+    parts.switch(false);
+    let (code, out, err) = ask(&["refresh"]);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains("changed: search.v2"), "{out}");
+    gateway.get_as("u1", "/").await.assert_from("stable");
+    let (code, _, err) = ask(&["refresh", "nobody"]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("nobody"), "{err}");
+
+    let generation = gateway.generation().await;
+    gateway.rewrite_config("services: {}\n");
+    let (code, _, err) = ask(&["reload"]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("`routes` is missing"), "{err}");
+    assert_eq!(gateway.generation().await, generation);
+    let (code, out, _) = ask(&["status"]);
+    assert_eq!(code, Some(0));
+    assert!(out.contains("last reload: invalid"), "{out}");
+    let (code, out, _) = ask(&["status", "--json"]);
+    assert_eq!(code, Some(0));
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&out).expect("JSON")["generation"],
+        generation
+    );
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Setup, run_serin};
+use crate::harness::{Setup, get, run_serin};
 
 /// Where all three ways of deploying keep the configuration.
 const CONFIG: &str = "/etc/serin/routes.yaml";
@@ -89,7 +89,7 @@ fn the_image_runs_the_binary_as_nobody_special() {
     // Debian 12 on both sides: the binary's C library is the one that it was linked with.
     assert_eq!(one(&stage, "FROM"), "gcr.io/distroless/cc-debian12:nonroot");
     assert_eq!(one(&stage, "USER"), format!("{NONROOT}:{NONROOT}"));
-    assert_eq!(one(&stage, "EXPOSE"), "8080 9900");
+    assert_eq!(one(&stage, "EXPOSE"), "8080 9900 9901");
     assert_eq!(one(&stage, "STOPSIGNAL"), "SIGTERM");
 
     let list = |name| -> Vec<String> { serde_json::from_str(one(&stage, name)).expect(name) };
@@ -209,11 +209,15 @@ fn the_kustomization_names_what_there_is() {
     let kustomization = yaml("kustomization.yaml");
     let folder = root().join("deploy/kubernetes");
     let resources = kustomization["resources"].as_array().expect("resources");
-    assert_eq!(resources.len(), 3);
+    assert_eq!(resources.len(), 5);
     for resource in resources {
         let resource = resource.as_str().expect("a name");
         let document = yaml(resource);
-        assert_eq!(document["metadata"]["name"], "serin", "{resource}");
+        let name = match resource {
+            "service-pods.yaml" => "serin-pods",
+            _ => "serin",
+        };
+        assert_eq!(document["metadata"]["name"], name, "{resource}");
         assert_eq!(document["metadata"]["labels"], labels(), "{resource}");
     }
     assert_eq!(
@@ -237,7 +241,7 @@ fn labels() -> Value {
 }
 
 fn pod() -> Value {
-    yaml("deployment.yaml")["spec"]["template"]["spec"].clone()
+    yaml("statefulset.yaml")["spec"]["template"]["spec"].clone()
 }
 
 fn container() -> Value {
@@ -246,12 +250,14 @@ fn container() -> Value {
 
 #[test]
 fn the_pods_run_the_image_without_privileges() {
-    let deployment = yaml("deployment.yaml");
-    assert_eq!(deployment["spec"]["selector"]["matchLabels"], labels());
+    let set = yaml("statefulset.yaml");
+    assert_eq!(set["kind"], "StatefulSet");
+    assert_eq!(set["spec"]["selector"]["matchLabels"], labels());
     assert_eq!(
-        deployment["spec"]["template"]["metadata"]["labels"],
-        labels()
+        set["spec"]["serviceName"],
+        yaml("service-pods.yaml")["metadata"]["name"]
     );
+    assert_eq!(set["spec"]["template"]["metadata"]["labels"], labels());
     let (pod, container) = (pod(), container());
     let args: Vec<String> = serde_json::from_value(container["args"].clone()).expect("args");
     assert_runs(&args);
@@ -274,7 +280,14 @@ fn the_pods_run_the_image_without_privileges() {
     assert_eq!(mount("config")["mountPath"].as_str(), folder);
     assert_eq!(mount("config")["subPath"], Value::Null);
     assert_eq!(pod["volumes"][0]["configMap"]["name"], "serin");
-    assert!(pod["volumes"][1]["emptyDir"].is_object());
+    // State is on a volume that outlives the pod, and nothing of it is in one that does not.
+    let claim = &set["spec"]["volumeClaimTemplates"][0];
+    assert_eq!(claim["metadata"]["name"], "state");
+    assert_eq!(
+        claim["spec"]["accessModes"],
+        serde_json::json!(["ReadWriteOnce"])
+    );
+    assert_eq!(pod["volumes"].as_array().map(Vec::len), Some(1));
     let routes: Value = serde_saphyr::from_str(&read(ROUTES)).expect("YAML");
     assert_eq!(mount("state")["mountPath"], routes["server"]["state_dir"]);
 
@@ -286,49 +299,102 @@ fn the_pods_run_the_image_without_privileges() {
     assert!(Duration::from_secs(grace) > time("shutdown_delay") + time("shutdown_grace"));
 }
 
-#[tokio::test]
-async fn the_pods_configuration_answers_the_probes_and_nothing_else() {
+/// The number of a port of the container.
+fn port(name: &str) -> String {
+    let container = container();
+    let ports = container["ports"].as_array().expect("ports");
+    let mut ports = ports.iter().filter(|port| port["name"] == name);
+    ports.next().expect("a port")["containerPort"].to_string()
+}
+
+/// The pods' gateway, as far as it runs without a cluster.
+async fn in_a_pod(dns: &crate::harness::Dns) -> crate::harness::Gateway {
     let checked = run_serin(["check", root().join(ROUTES).to_str().expect("a path")]);
     assert!(checked.status.success(), "{checked:?}");
-    let text = read(ROUTES);
-    let routes: Value = serde_saphyr::from_str(&text).expect("YAML");
-    let container = container();
-    let port = |name: &str| {
-        let ports = container["ports"].as_array().expect("ports");
-        let port = ports
-            .iter()
-            .find(|port| port["name"] == name)
-            .expect("a port");
-        port["containerPort"].to_string()
-    };
-    let (http, admin) = (port("http"), port("admin"));
+    assert!(
+        String::from_utf8_lossy(&checked.stdout).contains("no problems")
+            || !String::from_utf8_lossy(&checked.stdout).contains("warning"),
+        "{checked:?}"
+    );
+    let (http, probes) = (port("http"), port("probes"));
+    let here = read(ROUTES)
+        .replace(&format!("0.0.0.0:{http}"), "127.0.0.1:0")
+        .replace("127.0.0.1:9900", "127.0.0.1:0")
+        .replace(&format!("0.0.0.0:{probes}"), "0.0.0.0:0")
+        .replace("shutdown_delay: 5s", "shutdown_delay: 1ms")
+        .replace("/var/lib/serin", "state");
+    Setup::new(here).dns(dns).start().await
+}
+
+#[tokio::test]
+async fn the_pods_answer_probes_and_scrapers() {
+    let routes: Value = serde_saphyr::from_str(&read(ROUTES)).expect("YAML");
+    let (http, probes) = (port("http"), port("probes"));
     assert_eq!(routes["listeners"][0], format!("0.0.0.0:{http}"));
-    assert_eq!(routes["admin"], format!("0.0.0.0:{admin}"));
+    assert_eq!(routes["admin"]["probes"], format!("0.0.0.0:{probes}"));
+    // The client's own default.
+    assert_eq!(routes["admin"]["address"], "127.0.0.1:9900");
     assert_eq!(
         yaml("service.yaml")["spec"]["ports"][0]["targetPort"],
         "http"
     );
     assert_eq!(yaml("service.yaml")["spec"]["selector"], labels());
-    let deployment = yaml("deployment.yaml");
-    let scraped = &deployment["spec"]["template"]["metadata"]["annotations"];
-    assert_eq!(scraped["prometheus.io/port"], admin);
+    let set = yaml("statefulset.yaml");
+    let scraped = &set["spec"]["template"]["metadata"]["annotations"];
+    assert_eq!(scraped["prometheus.io/port"], probes);
+
+    let policy = &yaml("networkpolicy.yaml")["spec"];
+    assert_eq!(policy["podSelector"]["matchLabels"], labels());
+    assert_eq!(policy["policyTypes"], serde_json::json!(["Ingress"]));
+    let [traffic, metrics] = policy["ingress"].as_array().expect("rules").as_slice() else {
+        panic!("two rules: {policy}");
+    };
+    assert_eq!(traffic["ports"][0]["port"], "http");
+    assert_eq!(traffic["from"], Value::Null);
+    assert_eq!(metrics["ports"][0]["port"], "probes");
+    assert!(metrics["from"][0]["namespaceSelector"].is_object());
 
     let dns = crate::harness::Dns::start().await;
-    let here = text
-        .replace(&format!("0.0.0.0:{http}"), "127.0.0.1:0")
-        .replace(&format!("0.0.0.0:{admin}"), "0.0.0.0:0")
-        .replace("shutdown_delay: 5s", "shutdown_delay: 1ms")
-        .replace("/var/lib/serin", "state");
-    let gateway = Setup::new(here).dns(&dns).start().await;
+    let gateway = in_a_pod(&dns).await;
     let mut paths = vec![scraped["prometheus.io/path"].clone()];
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
-        let get = &container[probe]["httpGet"];
-        assert_eq!(get["port"], "admin", "{probe}");
+        let get = &container()[probe]["httpGet"];
+        assert_eq!(get["port"], "probes", "{probe}");
         paths.push(get["path"].clone());
     }
+    let address = gateway.probes_address();
     for path in paths {
         let path = path.as_str().expect("a path");
-        assert_eq!(gateway.admin(path).await.status, 200, "{path}");
+        let answer = crate::harness::client::send(address, get(path)).await;
+        assert_eq!(answer.status, 200, "{path}");
     }
-    assert_eq!(gateway.admin("/api/v1/status").await.status, 403);
+    let status = get("/api/v1/status").host("localhost");
+    let answer = crate::harness::client::send(address, status).await;
+    assert_eq!(answer.status, 404, "{answer:?}");
+}
+
+/// What `kubectl exec POD -- serin …` and `docker exec CONTAINER serin …` do.
+#[tokio::test]
+async fn a_command_within_the_pod_operates_the_gateway() {
+    let dns = crate::harness::Dns::start().await;
+    let gateway = in_a_pod(&dns).await;
+    let ask = |command: &[&str]| {
+        let output = gateway.ask(command);
+        assert!(output.status.success(), "{command:?}: {output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let user = ["--user", "alice", "--path", "/search"];
+    let explain = || ask(&[&["explain"][..], &user].concat());
+    assert!(explain().contains("search.ranker-v2"), "{}", explain());
+    let killed = ask(&["canary", "kill", "search", "search.ranker-v2"]);
+    assert!(killed.contains("is killed"), "{killed}");
+    assert!(explain().contains("killed"), "{}", explain());
+    let restored = ask(&["canary", "restore", "search", "search.ranker-v2"]);
+    assert!(restored.contains("is restored"), "{restored}");
+    let status = ask(&["status"]);
+    assert!(status.contains("generation 3"), "{status}");
+    let reloaded = ask(&["reload"]);
+    assert!(reloaded.contains("nothing has changed"), "{reloaded}");
+    let status: Value = serde_json::from_str(&ask(&["status", "--json"])).expect("JSON");
+    assert_eq!(status["last_reload"]["cause"], "api");
 }

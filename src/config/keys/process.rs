@@ -2,7 +2,7 @@
 
 use super::{
     DURATION, Key, PERCENTAGE, Shape, TEXT, TEXTS, Text, key, later, list, map, required, text,
-    text_or_map, word,
+    text_or_list, text_or_map, word,
 };
 
 pub(super) static CANARY_URLS: Shape = map(&[required(
@@ -23,14 +23,27 @@ static LISTENER_KEYS: [Key; 3] = [
 
 pub(super) static ADMIN: Shape = text_or_map(Text::Any, &ADMIN_KEYS);
 
-static ADMIN_KEYS: [Key; 2] = [
+static ADMIN_KEYS: [Key; 5] = [
     key(
         "address",
-        "Address and port; default 127.0.0.1:9900. Beyond loopback only probes and metrics answer.",
-        &TEXT,
+        "Address and port, or several; default 127.0.0.1:9900. Callers from elsewhere get probes and metrics only.",
+        &ADDRESSES,
     ),
+    key(
+        "probes",
+        "Address and port, or several, for /livez, /readyz and /metrics alone; default none of their own.",
+        &ADDRESSES,
+    ),
+    key(
+        "hosts",
+        "Names that the API answers to (exact or \"*.suffix\"), beside localhost and IP addresses; default none.",
+        &TEXTS,
+    ),
+    later("tls"),
     later("tokens"),
 ];
+
+static ADDRESSES: Shape = text_or_list(Text::Any, &TEXT);
 
 pub(super) static SERVER: Shape = map(&[
     key(

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::config::Process;
 use crate::config::node::{Node, Value};
 use crate::config::reader::Reader;
+use crate::config::{AdminConfig, Process};
 
 /// Compiles `listeners`, `admin` and the process's part of `server`.
 pub fn compile(reader: &mut Reader, root: &Node) -> Process {
@@ -69,47 +69,92 @@ fn listeners(reader: &mut Reader, root: &Node) -> Vec<SocketAddr> {
     let mut addresses = Vec::new();
     for item in node.items() {
         let node = item.get("address").unwrap_or(item);
-        let Some(address) = reader.address(node) else {
-            continue;
-        };
-        // Port 0 is any free port, which can be asked for more than once.
-        if address.port() != 0 && addresses.contains(&address) {
-            reader
-                .problems
-                .error(node.span, "this address is listened on already");
-        }
-        addresses.push(address);
+        add_address(reader, node, &mut addresses);
     }
     addresses
 }
 
-fn admin(reader: &mut Reader, root: &Node, listeners: &[SocketAddr]) -> SocketAddr {
-    let default = SocketAddr::from(([127, 0, 0, 1], 9900));
+fn admin(reader: &mut Reader, root: &Node, listeners: &[SocketAddr]) -> AdminConfig {
+    let mut config = AdminConfig::at(SocketAddr::from(([127, 0, 0, 1], 9900)));
     let Some(admin) = root.get("admin") else {
-        return default;
+        return config;
     };
-    let node = match &admin.value {
-        Value::Map(_) => admin.get("address"),
-        _ => Some(admin),
+    let is_map = matches!(admin.value, Value::Map(_));
+    let address = if is_map {
+        admin.get("address")
+    } else {
+        Some(admin)
     };
-    let Some((node, address)) = node.and_then(|node| Some((node, reader.address(node)?))) else {
-        return default;
-    };
-    if address.port() != 0 && listeners.contains(&address) {
+    // All addresses of this process, so that none is asked for twice.
+    let mut taken = listeners.to_vec();
+    if let Some(node) = address {
+        let addresses = addresses(reader, node, &mut taken);
+        warn_of_unreachable_api(reader, node, &addresses);
+        // Of an empty list, or one with errors alone, that is told.
+        if !addresses.is_empty() {
+            config.addresses = addresses;
+        }
+    }
+    if let Some(node) = admin.get("probes") {
+        config.probes = addresses(reader, node, &mut taken);
+    }
+    for node in admin.get("hosts").map(Node::items).unwrap_or_default() {
+        config.hosts.extend(reader.host(node));
+    }
+    config
+}
+
+/// One address or several, none of which is taken.
+fn addresses(reader: &mut Reader, node: &Node, taken: &mut Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let before = taken.len();
+    let nodes = node.one_or_many();
+    if nodes.is_empty() {
         reader
             .problems
-            .error(node.span, "this address is a listener for traffic already");
+            .error(node.span, "there is no address")
+            .hint("an IP address and a port, as in 127.0.0.1:9900");
     }
-    if !address.ip().to_canonical().is_loopback() {
+    for node in nodes {
+        add_address(reader, node, taken);
+    }
+    taken.get(before..).unwrap_or_default().to_vec()
+}
+
+fn add_address(reader: &mut Reader, node: &Node, taken: &mut Vec<SocketAddr>) {
+    let Some(address) = reader.address(node) else {
+        return;
+    };
+    if taken.iter().any(|other| overlap(*other, address)) {
+        reader
+            .problems
+            .error(node.span, "this address is listened on already");
+    }
+    taken.push(address);
+}
+
+/// Whether the system refuses to listen on both. Port 0 is any free port, which can be asked for more than once.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    // `[::]` takes IPv4, too.
+    let covers = |wide: SocketAddr, narrow: SocketAddr| {
+        wide.ip().is_unspecified() && (wide.is_ipv6() || narrow.is_ipv4())
+    };
+    let same_host = one.ip() == other.ip() || covers(one, other) || covers(other, one);
+    one.port() != 0 && one.port() == other.port() && same_host
+}
+
+/// Callers on this machine are those that come from loopback to loopback.
+fn warn_of_unreachable_api(reader: &mut Reader, node: &Node, addresses: &[SocketAddr]) {
+    let is_local = |address: &SocketAddr| {
+        let ip = address.ip().to_canonical();
+        ip.is_loopback() || ip.is_unspecified()
+    };
+    if !addresses.is_empty() && !addresses.iter().any(is_local) {
         reader
             .problems
             .warning(
                 node.span,
-                "at an address that is not loopback, only /livez, /readyz and /metrics answer",
+                "nobody can use the API: at an address that is not loopback, only /livez, /readyz and /metrics answer",
             )
-            .hint(
-                "the rest needs `admin.tokens`, not supported yet; 127.0.0.1 or [::1] has it all",
-            );
+            .hint("add 127.0.0.1:9900 for callers on this machine; `admin.tokens` is not supported yet");
     }
-    address
 }

@@ -110,10 +110,9 @@ fn hosts(reader: &mut Reader, list: Option<&Node>) -> Vec<HostPattern> {
         return Vec::new();
     };
     none_is_not_every(reader, list, "hosts", "host");
-    let stand_in = || HostPattern::Exact("placeholder.invalid".into());
     list.items()
         .iter()
-        .filter_map(|node| reader.read(node, "a host", stand_in(), value::host))
+        .filter_map(|node| reader.host(node))
         .collect()
 }
 

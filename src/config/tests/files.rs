@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{Given, NOW, check, check_with, config, with};
 use crate::cluster::policy::UpstreamPolicy;
-use crate::config::{Config, Mode, UserIdPolicy, compile, render};
+use crate::config::{AdminConfig, Config, Mode, UserIdPolicy, compile, render};
 
 fn given(
     text: &str,
@@ -30,7 +30,10 @@ fn only_services_and_routes_are_needed() {
         process.listeners,
         ["0.0.0.0:8080".parse().expect("an address")]
     );
-    assert_eq!(process.admin.to_string(), "127.0.0.1:9900");
+    assert_eq!(
+        process.admin,
+        AdminConfig::at("127.0.0.1:9900".parse().expect("an address"))
+    );
     assert_eq!(
         (process.threads, process.state_dir.to_str()),
         (0, Some("./state"))
@@ -89,7 +92,7 @@ fn values_are_put_in_after_yaml_is_parsed() {
 fn an_empty_variable_takes_the_default_as_in_a_shell() {
     let text = with("admin: '${ADMIN:-127.0.0.1:7}'");
     let config = given(&text, Mode::Run, &[("ADMIN", "")]).expect("a configuration");
-    assert_eq!(config.process.admin.port(), 7);
+    assert_eq!(config.process.admin.addresses[0].port(), 7);
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! `listeners`, `admin`, `server`, `logging` and `canary_urls`.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{check_with, config, with};
-use crate::config::{AccessPolicy, Level, LogFormat, Traffic, UserIdPolicy};
+use crate::config::{AccessPolicy, AdminConfig, Level, LogFormat, Traffic, UserIdPolicy};
 use crate::flag::Share;
 use crate::request::limits::RequestLimits;
+use crate::route::HostPattern;
 
 #[test]
 fn the_process_is_compiled() {
@@ -162,13 +164,6 @@ error: `address` is missing
   |                                                                        ^^
   = hint: Address and port, as in 0.0.0.0:8080.
 
-warning: at an address that is not loopback, only /livez, /readyz and /metrics answer
- --> routes.yaml:5:8
-  |
-5 | admin: 0.0.0.0:9900
-  |        ^^^^^^^^^^^^
-  = hint: the rest needs `admin.tokens`, not supported yet; 127.0.0.1 or [::1] has it all
-
 error: `5000` is not a number that can stand here
  --> routes.yaml:6:20
   |
@@ -230,7 +225,7 @@ error: `*` is not a network or a host name
   |                                                                        ^^^
   = hint: as in 10.0.0.0/8, api.example.com or *.svc.cluster.local
 
-routes.yaml: 11 errors, 3 warnings
+routes.yaml: 11 errors, 2 warnings
 ");
     insta::assert_snapshot!(check_with("listeners: []\nadmin: 127.0.0.1:1\ncanary_urls: {}"), @r#"
     error: there is no listener
@@ -249,6 +244,111 @@ routes.yaml: 11 errors, 3 warnings
 
     routes.yaml: 2 errors
     "#);
+}
+
+#[test]
+fn the_admin_listeners_are_compiled() {
+    let admin = |text: &str| config(&with(text)).process.admin;
+    let address = |text: &str| -> SocketAddr { text.parse().unwrap() };
+    assert_eq!(
+        admin("admin: 0.0.0.0:9900"),
+        AdminConfig::at(address("0.0.0.0:9900"))
+    );
+    let whole = "admin: { address: ['127.0.0.1:9900', '[::1]:9900'], probes: '0.0.0.0:9901', hosts: [a.b, '*.c'] }";
+    let expected = AdminConfig {
+        addresses: vec![address("127.0.0.1:9900"), address("[::1]:9900")],
+        probes: vec![address("0.0.0.0:9901")],
+        hosts: vec![
+            HostPattern::Exact("a.b".into()),
+            HostPattern::Wildcard("c".into()),
+        ],
+    };
+    assert_eq!(admin(whole), expected);
+    let probes = admin("admin: { probes: ['0.0.0.0:9901', '[::1]:0'] }");
+    assert_eq!(probes.addresses, [address("127.0.0.1:9900")]);
+    assert_eq!(probes.probes.len(), 2);
+}
+
+#[test]
+fn what_is_wrong_with_the_admin_listeners() {
+    insta::assert_snapshot!(check_with("
+listeners: [0.0.0.0:80]
+admin: { address: [127.0.0.1:80, 10.0.0.5:9900], probes: ['[::]:9900', nowhere], hosts: ['*', http://a], token: x }
+"), @r"
+error: this address is listened on already
+ --> routes.yaml:5:20
+  |
+5 | admin: { address: [127.0.0.1:80, 10.0.0.5:9900], probes: ['[::]:9900', nowhere], hosts: ['*', http://a], token…
+  |                    ^^^^^^^^^^^^
+
+error: this address is listened on already
+ --> routes.yaml:5:59
+  |
+5 | …[127.0.0.1:80, 10.0.0.5:9900], probes: ['[::]:9900', nowhere], hosts: ['*', http://a], token: x }
+  |                                          ^^^^^^^^^^^
+
+error: `nowhere` is not an address to listen on
+ --> routes.yaml:5:72
+  |
+5 | …, 10.0.0.5:9900], probes: ['[::]:9900', nowhere], hosts: ['*', http://a], token: x }
+  |                                          ^^^^^^^
+  = hint: an IP address and a port, as in 127.0.0.1:8080 or [::]:8080
+
+error: `*` is not a host
+ --> routes.yaml:5:90
+  |
+5 | …probes: ['[::]:9900', nowhere], hosts: ['*', http://a], token: x }
+  |                                          ^^^
+  = hint: for every host leave `hosts` out
+
+error: `http://a` is not a host
+ --> routes.yaml:5:95
+  |
+5 | …s: ['[::]:9900', nowhere], hosts: ['*', http://a], token: x }
+  |                                          ^^^^^^^^
+  = hint: a host is written without scheme and port
+
+error: unknown key `token`
+ --> routes.yaml:5:106
+  |
+5 | …900', nowhere], hosts: ['*', http://a], token: x }
+  |                                          ^^^^^
+  = hint: valid here are `address`, `probes`, `hosts`
+
+routes.yaml: 6 errors
+");
+    insta::assert_snapshot!(check_with("admin: { address: 10.0.0.5:9900 }"), @r"
+warning: nobody can use the API: at an address that is not loopback, only /livez, /readyz and /metrics answer
+ --> routes.yaml:3:19
+  |
+3 | admin: { address: 10.0.0.5:9900 }
+  |                   ^^^^^^^^^^^^^
+  = hint: add 127.0.0.1:9900 for callers on this machine; `admin.tokens` is not supported yet
+
+routes.yaml: 1 warning
+");
+    insta::assert_snapshot!(check_with("admin: { address: [], tls: {}, tokens: [] }"), @r"
+error: there is no address
+ --> routes.yaml:3:19
+  |
+3 | admin: { address: [], tls: {}, tokens: [] }
+  |                   ^^
+  = hint: an IP address and a port, as in 127.0.0.1:9900
+
+error: `tls` is not supported yet
+ --> routes.yaml:3:23
+  |
+3 | admin: { address: [], tls: {}, tokens: [] }
+  |                       ^^^
+
+error: `tokens` is not supported yet
+ --> routes.yaml:3:32
+  |
+3 | admin: { address: [], tls: {}, tokens: [] }
+  |                                ^^^^^^
+
+routes.yaml: 3 errors
+");
 }
 
 #[test]

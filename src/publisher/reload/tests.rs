@@ -32,7 +32,7 @@ fn compile(text: &str) -> Result<Config, Vec<Diagnostic>> {
     };
     let mut config = config("http://127.0.0.1:81", digest);
     if let Some(port) = words.next() {
-        config.process.admin.set_port(port.parse().unwrap());
+        config.process.admin.addresses[0].set_port(port.parse().unwrap());
     }
     Ok(config)
 }

@@ -309,6 +309,16 @@ impl Raw {
         Self(TcpStream::connect(address).await.expect("a connection"))
     }
 
+    /// Over a connection that a test has made.
+    pub(crate) fn of(stream: TcpStream) -> Self {
+        Self(stream)
+    }
+
+    /// Sends octets, if they are taken.
+    pub(crate) async fn try_write(&mut self, octets: &[u8]) {
+        let _ = in_time("writing", self.0.write_all(octets)).await;
+    }
+
     /// Sends octets.
     pub(crate) async fn write(&mut self, octets: &[u8]) {
         in_time("writing", self.0.write_all(octets))

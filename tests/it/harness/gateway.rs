@@ -141,6 +141,7 @@ impl Setup {
             stderr,
             listeners: Vec::new(),
             admin: ([127, 0, 0, 1], 0).into(),
+            probes: None,
         };
         gateway.await_sockets().await;
         gateway
@@ -241,6 +242,7 @@ pub(crate) struct Gateway {
     stderr: Lines,
     listeners: Vec<SocketAddr>,
     admin: SocketAddr,
+    probes: Option<SocketAddr>,
 }
 
 impl Gateway {
@@ -261,6 +263,7 @@ impl Gateway {
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
             self.listeners.clear();
+            let mut admin: Vec<SocketAddr> = Vec::new();
             let (json, text) = self.stderr.json();
             let json = json
                 .iter()
@@ -272,9 +275,14 @@ impl Gateway {
                 let address = address.and_then(|text| text.parse().ok());
                 let address = address.expect("an address in the log");
                 match kind {
-                    Some("admin") => self.admin = address,
+                    Some("admin") => admin.push(address),
+                    Some("probes") => self.probes = Some(address),
                     _ => self.listeners.push(address),
                 }
+            }
+            // The first, as the file has them.
+            if let Some(first) = admin.first() {
+                self.admin = *first;
             }
         }
     }
@@ -287,6 +295,17 @@ impl Gateway {
     /// The admin listener's address.
     pub(crate) fn admin_address(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// The address of the listener for probes and metrics alone, if there is one.
+    pub(crate) fn probes_address(&self) -> SocketAddr {
+        self.probes.expect("a listener for probes")
+    }
+
+    /// Runs a command of the binary against this gateway's admin API, on loopback.
+    pub(crate) fn ask(&self, command: &[&str]) -> Output {
+        let admin = format!("http://127.0.0.1:{}", self.admin.port());
+        run_serin(command.iter().chain(&["--admin", &admin]))
     }
 
     /// What `serin explain` says of a user's request for `/` to `api.example.com`, asked of this gateway.
