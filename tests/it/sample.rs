@@ -2,13 +2,28 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::harness::client::send;
 use crate::harness::terminal::Terminal;
 use crate::harness::{Lines, get, until};
+
+/// The running script; it, and with it all that it started, ends when this is dropped.
+struct Script(Child);
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        // `setsid` has become the script: a child that leads no process group needs no fork for it.
+        let script = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);
+        if let (Some(script), Ok(None)) = (script, self.0.try_wait()) {
+            let _ = kill_process(script, Signal::TERM);
+        }
+        let _ = self.0.wait();
+    }
+}
 
 /// A port that is free now.
 fn free_port() -> SocketAddr {
@@ -33,7 +48,7 @@ async fn one_ctrl_c_ends_all_three_once() {
 
     // The terminal's foreground is the script alone, as when a person starts it.
     let terminal = Terminal::new();
-    let mut script = Command::new("setsid")
+    let script = Command::new("setsid")
         .args(["--ctty", "--wait", "scripts/run-sample"])
         .arg(&routes)
         .args([stable.port().to_string(), canary.port().to_string()])
@@ -44,8 +59,9 @@ async fn one_ctrl_c_ends_all_three_once() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the script starts");
-    let hints = Lines::of(script.stdout.take().expect("a pipe"));
-    let log = Lines::of(script.stderr.take().expect("a pipe"));
+    let mut script = Script(script);
+    let hints = Lines::of(script.0.stdout.take().expect("a pipe"));
+    let log = Lines::of(script.0.stderr.take().expect("a pipe"));
     until("the gateway", || {
         log.text().contains("\"listener\"").then_some(())
     })
@@ -56,7 +72,7 @@ async fn one_ctrl_c_ends_all_three_once() {
     }
 
     terminal.press(3);
-    let status = until("the script's end", || script.try_wait().expect("a child")).await;
+    let status = until("the script's end", || script.0.try_wait().expect("a child")).await;
     assert_eq!(status.code(), Some(130), "as a shell says of Ctrl-C");
     until("the end of what it said", || {
         (hints.ended() && log.ended()).then_some(())
