@@ -199,6 +199,12 @@ impl Attempts {
         self.cause.get_or_insert(cause);
     }
 
+    /// Notes that the current attempt was not made after all, which says nothing about its endpoint.
+    pub fn passed_over(&mut self, cause: Cause) {
+        self.endpoint = None;
+        self.gave_up(cause);
+    }
+
     fn ask(&self, site: &Site<'_>, random: u64) -> Result<EndpointUse, Cause> {
         let policy = &site.service.upstream;
         let deployment = &site.service.deployments[self.deployment];

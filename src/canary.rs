@@ -91,7 +91,7 @@ pub enum Cause {
     Status,
     /// The canary has no healthy endpoint, or no address at all.
     Unhealthy,
-    /// The canary is at its `max_in_flight`.
+    /// The canary is at its `max_in_flight`, or the service has as many requests or connections as it may have.
     Overload,
     /// The user was rescued too often of late.
     Quarantined,

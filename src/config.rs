@@ -149,8 +149,9 @@ impl AdminConfig {
 pub struct Traffic {
     /// How large a request may be.
     pub request: RequestLimits,
-    /// How many connections may be open, on all listeners together.
-    pub connections: usize,
+    /// How many connections may be open, on all listeners together; `None`: as many as there are files for, and
+    /// [`CONNECTIONS`](crate::capacity::CONNECTIONS) at most.
+    pub connections: Option<usize>,
     /// After how many requests a connection is closed.
     pub requests_per_connection: u32,
     /// From a head's first octet to its last.
@@ -171,7 +172,7 @@ impl Default for Traffic {
                 headers: 128,
                 body_bytes: None,
             },
-            connections: 20_000,
+            connections: None,
             requests_per_connection: 10_000,
             header_read: Duration::from_secs(10),
             idle: Duration::from_secs(75),

@@ -1,5 +1,6 @@
 //! The composition root: builds the process from a configuration, runs it, drains it.
 
+mod capacity;
 mod ending;
 mod surroundings;
 
@@ -131,7 +132,8 @@ impl Gateway {
         let publisher = surroundings.publisher(&config, &loaded, &meters, control.handle())?;
         let kills = KillSwitch::new(surroundings.registry.clone(), publisher.clone());
         let quarantine = Arc::new(Quarantine::new(started));
-        let metrics = surroundings.metrics(meters, &publisher);
+        let metrics = surroundings.metrics(meters, &publisher, capacity::raise());
+        tokio::spawn(capacity::warn(metrics.clone(), publisher.generation()));
         let flag_servers = follow_servers(&config, loaded, &publisher, &metrics);
         let parts = surroundings.parts(&path, &publisher, &metrics, flag_servers);
         let reloader = Arc::new(Reloader::new(parts, &text, &config));
@@ -289,6 +291,7 @@ fn start_workers(
         store: metrics.store.clone(),
         access_log: metrics.access_log.clone(),
         active: metrics.active.clone(),
+        connections: metrics.connections.clone(),
         client_api: metrics.client_api.clone(),
         generation: generation.clone(),
         closing,

@@ -9,11 +9,12 @@
 //!   DNS, health checks, kills, the one writer of snapshots, what is told, what clients ask.
 //! * F2 [`snapshot`], [`attempts`], [`decide`], [`dispatch`], [`forward`], [`record`]: one immutable whole, and the pure functions over it.
 //! * F1 [`engine`], [`config`]: untrusted documents, checked and compiled.
-//! * F0 [`canary`], [`cluster`], [`context`], [`digest`],
+//! * F0 [`canary`], [`capacity`], [`cluster`], [`context`], [`digest`],
 //!   [`edit`], [`flag`], [`identity`], [`meter`], [`quarantine`], [`request`], [`route`]:
 //!   vocabulary and pure matching.
 
 pub mod canary;
+pub mod capacity;
 pub mod cluster;
 pub mod context;
 pub mod digest;

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::canary::{Cause, ReasonKind};
+use crate::capacity::Load;
 
 /// A count that only grows.
 #[derive(Debug, Default)]
@@ -141,6 +142,8 @@ pub struct ServiceMeter {
     pub retries_refused: Counter,
     /// Retries that are under way.
     retrying: AtomicU32,
+    /// How much it has to do now.
+    pub load: Load,
 }
 
 /// A retry that is under way, until dropped.

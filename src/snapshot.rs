@@ -1,6 +1,7 @@
 //! One immutable, consistent whole that requests are decided on, and the cell it is swapped in.
 
 pub mod assemble;
+pub mod capacity;
 pub mod changes;
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -332,8 +332,19 @@ fn status() -> Value {
         ("digest", text()),
         ("sources", list(&source)),
         ("last_reload", last_reload),
+        ("capacity", capacity()),
         ("restart_needed", list(&text())),
         ("warnings", list(&text())),
+    ])
+}
+
+fn capacity() -> Value {
+    let counted = object(&[("open", count()), ("max", count())]);
+    let files = ["limit", "found", "reserve"].map(|name| (name, count()));
+    object(&[
+        ("open_files", object(&files)),
+        ("connections", counted.clone()),
+        ("upstream_connections", counted),
     ])
 }
 

@@ -11,7 +11,9 @@ use super::{AdminState, Shared};
 use crate::clock;
 use crate::publisher::reload::{LastReload, ReloadFailure};
 use crate::snapshot::Snapshot;
+use crate::snapshot::capacity::shortfalls;
 use crate::source::{ServerFacts, SourceStatus};
+use crate::telemetry::metrics::ConnectionFigures;
 
 /// The gateway at a glance.
 #[derive(Debug, Serialize)]
@@ -22,6 +24,7 @@ pub(super) struct StatusView {
     digest: String,
     sources: Vec<SourceView>,
     last_reload: ReloadView,
+    capacity: CapacityView,
     restart_needed: Vec<String>,
     warnings: Vec<String>,
 }
@@ -42,6 +45,27 @@ struct ServerView {
     revision: Option<u64>,
     answered: bool,
     held: Vec<String>,
+}
+
+/// How many files the process may open, and what follows from it.
+#[derive(Debug, Serialize)]
+struct CapacityView {
+    open_files: OpenFilesView,
+    connections: CountView,
+    upstream_connections: CountView,
+}
+
+#[derive(Debug, Serialize)]
+struct OpenFilesView {
+    limit: usize,
+    found: usize,
+    reserve: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct CountView {
+    open: i64,
+    max: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -71,9 +95,11 @@ impl StatusView {
                 .map(|source| SourceView::from(&**source))
                 .collect(),
             last_reload: ReloadView::from(&state.reloader.last()),
+            capacity: CapacityView::of(&state.metrics.connections, &snapshot),
             restart_needed: state.reloader.restart_needed(),
             warnings: warnings(&snapshot)
                 .into_iter()
+                .chain(shortfalls(&snapshot, state.metrics.connections.files))
                 .chain(state.kills.registry().trouble())
                 .collect(),
         }
@@ -87,6 +113,27 @@ fn warnings(snapshot: &Snapshot) -> Vec<String> {
     let moved = moved.filter(|moved| moved.is_recent(now));
     let warnings = snapshot.warnings.iter().cloned();
     warnings.chain(moved.map(ToString::to_string)).collect()
+}
+
+impl CapacityView {
+    fn of(figures: &ConnectionFigures, snapshot: &Snapshot) -> Self {
+        let shares = figures.shares(snapshot.traffic.connections);
+        Self {
+            open_files: OpenFilesView {
+                limit: figures.files.limit,
+                found: figures.files.found,
+                reserve: shares.reserve,
+            },
+            connections: CountView {
+                open: figures.open.get(),
+                max: shares.clients,
+            },
+            upstream_connections: CountView {
+                open: figures.upstream.get(),
+                max: shares.upstreams,
+            },
+        }
+    }
 }
 
 impl From<&SourceStatus> for SourceView {

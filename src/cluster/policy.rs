@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::recovery::{RescuePolicy, RetryPolicy};
 use super::{Balance, UpstreamHost, UpstreamUrl};
+use crate::capacity::LoadPolicy;
 use crate::flag::Share;
 use crate::route::HostPattern;
 
@@ -25,6 +26,8 @@ pub struct UpstreamPolicy {
     pub rescue: RescuePolicy,
     /// How many requests one canary may have at a time; the others are stable's.
     pub max_in_flight: Option<u32>,
+    /// How much the service may be given at a time.
+    pub load: LoadPolicy,
     /// Whether the client's `Host` is passed on; else the URL's.
     pub preserve_host: bool,
     /// When an endpoint is ejected.
@@ -119,6 +122,7 @@ impl Default for UpstreamPolicy {
             retries: RetryPolicy::default(),
             rescue: RescuePolicy::default(),
             max_in_flight: None,
+            load: LoadPolicy::default(),
             preserve_host: true,
             outlier: OutlierPolicy::default(),
             health: None,

@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::{Embedding, StartError};
+use crate::capacity::OpenFiles;
 use crate::clock;
 use crate::config::{self, Config, Mode};
 use crate::health::{self, Bell};
@@ -21,7 +22,7 @@ use crate::source::environment::ProcessEnvironment;
 use crate::source::unleash::{FlagServers, Loaded};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::log::LogControl;
-use crate::telemetry::metrics::{MeterRegistry, Metrics};
+use crate::telemetry::metrics::{ConnectionFigures, MeterRegistry, Metrics};
 use crate::telemetry::service_manager::ServiceManager;
 
 /// What a gateway finds around it: a process that is its own, or a program that it is part of.
@@ -82,8 +83,14 @@ impl Surroundings {
     }
 
     /// Figures, and sources whose trouble is told.
-    pub(super) fn metrics(&self, meters: MeterRegistry, publisher: &PublisherHandle) -> Metrics {
+    pub(super) fn metrics(
+        &self,
+        meters: MeterRegistry,
+        publisher: &PublisherHandle,
+        files: OpenFiles,
+    ) -> Metrics {
         Metrics {
+            connections: Arc::new(ConnectionFigures::within(files)),
             sources: Sources::telling(publisher.events()),
             ..Metrics::new(meters, publisher.store().clone(), self.access_log.clone())
         }

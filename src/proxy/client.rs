@@ -13,12 +13,14 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::Guard;
 use http::StatusCode;
 use nix::sys::socket::Shutdown;
 use tokio::net::TcpStream;
 
 use super::deadlines::Wait;
 use crate::config::Traffic;
+use crate::snapshot::Snapshot;
 use crate::snapshot::store::SnapshotStore;
 pub use stream::ClientStream;
 
@@ -153,6 +155,11 @@ impl ClientConnection {
         self.store.peek().traffic
     }
 
+    /// What runs now.
+    pub(super) fn snapshot(&self) -> Guard<Arc<Snapshot>> {
+        self.store.peek()
+    }
+
     /// What is left of it, if the client is to be heard out.
     pub fn left(&self) -> Option<Left> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
@@ -198,6 +205,11 @@ impl ClientConnection {
             let overdue = self.wait.is_expired();
             overdue.then_some(StatusCode::REQUEST_TIMEOUT)
         }
+    }
+
+    /// Whether it is in the middle of a head.
+    pub(super) fn sends_head(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == SENDS_HEAD
     }
 
     /// Notes that octets have come.
@@ -268,6 +280,13 @@ impl ClientConnection {
 /// A request under way beside others on its connection.
 #[derive(Debug)]
 pub struct OpenStream(Arc<ClientConnection>);
+
+impl OpenStream {
+    /// Its connection.
+    pub fn connection(&self) -> &ClientConnection {
+        &self.0
+    }
+}
 
 impl Drop for OpenStream {
     fn drop(&mut self) {

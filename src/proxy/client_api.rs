@@ -158,6 +158,13 @@ async fn body(session: &mut Session, limit: usize) -> pingora::Result<Option<Byt
         return Ok(None);
     }
     let mut body = BytesMut::new();
+    // Over HTTP/2 some of it may have been read already.
+    if let Some(part) = session.as_ref().get_retry_buffer() {
+        if part.len() > limit {
+            return Ok(None);
+        }
+        body.extend_from_slice(&part);
+    }
     while let Some(part) = session.read_request_body().await? {
         if body.len() + part.len() > limit {
             return Ok(None);

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, getsockname, shutdown};
 use tokio::sync::Notify;
 
-use super::idle;
+use super::{alarm, idle, queue};
+use crate::telemetry::metrics::ConnectionFigures;
 
 /// How late, at most, a deadline is noticed.
 pub const SWEEP_INTERVAL: Duration = Duration::from_millis(20);
@@ -178,12 +179,15 @@ impl Drop for Wait {
 }
 
 /// Looks for deadlines that are over whenever it is told to, for as long as its worker runs.
-pub async fn sweep(tick: Arc<Notify>) {
+pub async fn sweep(tick: Arc<Notify>, figures: Arc<ConnectionFigures>) {
     loop {
         tick.notified().await;
         let now = Instant::now();
         expire(now);
         idle::expire(now);
+        idle::give_way(figures.upstream_wanted.get());
+        alarm::ring(now);
+        queue::look_again();
     }
 }
 

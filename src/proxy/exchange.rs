@@ -7,6 +7,7 @@ use http::HeaderValue;
 
 use super::deadlines::Wait;
 use super::idle::Upstream;
+use super::queue::Admitted;
 use crate::attempts::{Attempts, Failure, Replay, Site};
 use crate::context::Moment;
 use crate::dispatch::Plan;
@@ -53,6 +54,8 @@ pub struct Passage {
     pub attempt_started: Instant,
     /// From there to the response's head.
     pub upstream_time: Option<Duration>,
+    /// Its place among the service's requests.
+    pub admitted: Option<Admitted>,
 }
 
 impl Exchange {
@@ -91,6 +94,7 @@ impl Exchange {
             upstream: None,
             attempt_started: self.started,
             upstream_time: None,
+            admitted: None,
         });
     }
 
@@ -125,7 +129,7 @@ impl Exchange {
         };
         if let Some(upstream) = passage.upstream.take() {
             let service = &self.snapshot.services[passage.plan.service];
-            upstream.rest(now + service.upstream.idle_timeout);
+            upstream.rest(now + service.upstream.idle_timeout, &service.meter);
         }
     }
 

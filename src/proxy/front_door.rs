@@ -20,8 +20,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::client::{ClientConnection, ClientStream};
 use super::hooks::Proxy;
-use super::refusal;
+use super::{first_byte, refusal};
 use crate::snapshot::store::SnapshotStore;
+use crate::telemetry::metrics::ConnectionFigures;
 
 /// What every HTTP/2 connection begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -43,6 +44,7 @@ const FIRST_REQUEST: Duration = Duration::from_millis(500);
 pub struct FrontDoor {
     proxy: Arc<HttpProxy<Proxy>>,
     store: Arc<SnapshotStore>,
+    figures: Arc<ConnectionFigures>,
     /// Turned to true: connections without a request are closed.
     closed: watch::Sender<bool>,
 }
@@ -56,8 +58,9 @@ impl FrontDoor {
             max_retries: MOST_ATTEMPTS,
             ..ServerConf::default()
         };
-        let store = hooks.store.clone();
+        let (store, figures) = (hooks.store.clone(), hooks.connections.clone());
         Self {
+            figures,
             proxy: Arc::new(http_proxy(&Arc::new(conf), hooks)),
             store,
             closed: watch::Sender::new(false),
@@ -174,7 +177,9 @@ impl FrontDoor {
                         closing = true;
                     }
                     let (proxy, shutdown) = (self.proxy.clone(), shutdown.clone());
+                    let (figures, mut session) = (self.figures.clone(), session);
                     tokio::spawn(async move {
+                        first_byte::over_http2(&mut session, open.connection(), &figures).await;
                         let session = ServerSession::new_http2(session);
                         proxy.process_new_http(session, &shutdown).await;
                         drop(open);

@@ -17,6 +17,7 @@ use rand::Rng as _;
 use tokio::sync::watch;
 
 use super::client::ClientConnection;
+use super::connect::had_no_room;
 use super::deadlines::Wait;
 use super::exchange::Exchange;
 use super::failure::{explanation, status_of};
@@ -38,7 +39,7 @@ use crate::forward::{self, Served};
 use crate::quarantine::Quarantine;
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::metrics::Gauge;
+use crate::telemetry::metrics::{ConnectionFigures, Gauge};
 
 /// The proxy that a worker's pingora calls.
 pub struct Proxy {
@@ -48,6 +49,8 @@ pub struct Proxy {
     pub access_log: AccessLog,
     /// Requests under way.
     pub active: Arc<Gauge>,
+    /// How many connections there are, and may be.
+    pub connections: Arc<ConnectionFigures>,
     /// What clients are answered here.
     pub client_api: Arc<ClientApi>,
     /// Tells of new snapshots.
@@ -85,7 +88,10 @@ impl ProxyHttp for Proxy {
         let answered: BoxFuture<'_, _> = match dispatched(session, exchange) {
             Dispatch::Forward(plan) => {
                 exchange.embark(plan);
-                return Ok(false);
+                return match self.goes_at_once(session, exchange)? {
+                    true => Ok(false),
+                    false => Box::pin(self.wait(session, exchange)).await,
+                };
             }
             Dispatch::Refuse(refusal) => Box::pin(self.refuse(session, exchange, refusal)),
             Dispatch::Answer(answer) => Box::pin(self.answer(session, exchange, answer)),
@@ -106,6 +112,7 @@ impl ProxyHttp for Proxy {
             .route_deadline()
             .map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let snapshot = &exchange.snapshot;
+        let shares = self.connections.shares(snapshot.traffic.connections);
         let Some(passage) = exchange.passage.as_mut() else {
             return Error::e_explain(
                 ErrorType::InternalError,
@@ -138,6 +145,7 @@ impl ProxyHttp for Proxy {
             cluster,
             &service.upstream,
             time_left,
+            self.connector(service, shares),
         )))
     }
 
@@ -262,6 +270,9 @@ impl ProxyHttp for Proxy {
         exchange: &mut Box<Exchange>,
         mut e: Box<Error>,
     ) -> Box<Error> {
+        if had_no_room(&e) {
+            return recovery::had_no_room(exchange);
+        }
         let again = recovery::connect_failed(session, exchange, &self.quarantine);
         e.set_retry(again);
         e

@@ -17,6 +17,8 @@ use pingora::ErrorType;
 use pingora::prelude::Error;
 use pingora::protocols::{Digest, SocketDigest};
 
+use crate::meter::ServiceMeter;
+
 thread_local! {
     static RESTING: RefCell<Resting> = RefCell::default();
 }
@@ -34,6 +36,8 @@ struct Resting {
 
 struct Entry {
     connection: Weak<SocketDigest>,
+    /// Whose it is.
+    meter: Arc<ServiceMeter>,
     until: Instant,
     over: bool,
 }
@@ -63,7 +67,7 @@ impl Upstream {
     }
 
     /// Notes that the request has done with it: if it has not been closed, it is in the pool now.
-    pub fn rest(self, until: Instant) {
+    pub fn rest(self, until: Instant, meter: &Arc<ServiceMeter>) {
         if self.connection.strong_count() == 0 {
             return;
         }
@@ -71,6 +75,7 @@ impl Upstream {
             resting.first = Some(resting.first.map_or(until, |first| first.min(until)));
             let entry = Entry {
                 connection: self.connection,
+                meter: meter.clone(),
                 until,
                 over: false,
             };
@@ -91,6 +96,14 @@ pub fn expire(now: Instant) {
     RESTING.with_borrow_mut(|resting| resting.expire(now));
 }
 
+/// Shuts connections down that others need the room of: of services that may have no more, and, if the process may not,
+/// `wanted` of any.
+pub fn give_way(wanted: i64) {
+    if wanted > 0 {
+        RESTING.with_borrow_mut(|resting| resting.give_way(wanted));
+    }
+}
+
 impl Resting {
     fn place(&mut self, socket: RawFd) -> Option<&mut Option<Entry>> {
         let index = usize::try_from(socket).ok()?;
@@ -98,6 +111,19 @@ impl Resting {
             self.entries.resize_with(index + 1, || None);
         }
         self.entries.get_mut(index)
+    }
+
+    fn give_way(&mut self, mut wanted: i64) {
+        let open = |entry: &&mut Entry| !entry.over && entry.connection.strong_count() > 0;
+        for (socket, place) in (0..).zip(&mut self.entries) {
+            let Some(entry) = place.as_mut().filter(open) else {
+                continue;
+            };
+            if wanted > 0 || entry.meter.load.is_short() {
+                wanted -= 1;
+                entry.shut_down(socket);
+            }
+        }
     }
 
     fn expire(&mut self, now: Instant) {
@@ -112,14 +138,20 @@ impl Resting {
             if entry.connection.strong_count() == 0 {
                 *place = None;
             } else if !entry.over && entry.until <= now {
-                entry.over = true;
-                // An error is a socket that its peer has already reset.
-                let _ = shutdown(socket, Shutdown::Both);
+                entry.shut_down(socket);
             } else if !entry.over {
                 first = Some(first.map_or(entry.until, |first: Instant| first.min(entry.until)));
             }
         }
         self.first = first;
+    }
+}
+
+impl Entry {
+    fn shut_down(&mut self, socket: RawFd) {
+        self.over = true;
+        // An error is a socket that its peer has already reset.
+        let _ = shutdown(socket, Shutdown::Both);
     }
 }
 
@@ -164,7 +196,9 @@ mod tests {
         }
 
         fn rest(&self, until: Instant) {
-            self.taken().expect("an open connection").rest(until);
+            self.taken()
+                .expect("an open connection")
+                .rest(until, &Arc::default());
         }
 
         fn is_open(&mut self) -> bool {
@@ -198,7 +232,7 @@ mod tests {
         assert!(!rests.is_open() && later.is_open() && used.is_open());
         let error = rests.taken().expect_err("a connection that is shut down");
         assert!(rested_too_long(&error) && error.retry());
-        in_use.rest(start + 4 * SECOND);
+        in_use.rest(start + 4 * SECOND, &Arc::default());
         expire(start + 3 * SECOND);
         assert!(!later.is_open() && used.is_open());
         expire(start + 4 * SECOND);
@@ -212,7 +246,7 @@ mod tests {
         let number = new.socket.as_raw_fd();
         // As if the old one had had the new one's number.
         let resting = old.taken_as(number).expect("an open connection");
-        resting.rest(start + SECOND);
+        resting.rest(start + SECOND, &Arc::default());
         drop(old);
         expire(start + 2 * SECOND);
         assert!(new.is_open());

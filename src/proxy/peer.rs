@@ -1,11 +1,13 @@
 //! What pingora is told of an upstream.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pingora::prelude::HttpPeer;
 use pingora::protocols::Digest;
 
+use super::connect::Connector;
 use super::deadlines::Ends;
 use crate::cluster::policy::UpstreamPolicy;
 use crate::cluster::{Cluster, Role, Scheme};
@@ -19,13 +21,18 @@ pub(super) fn peer(
     cluster: &Cluster,
     policy: &UpstreamPolicy,
     time_left: Option<Duration>,
+    connector: Connector,
 ) -> HttpPeer {
     let within = |timeout: Duration| time_left.map_or(timeout, |left| left.min(timeout));
     let mut peer = HttpPeer::new(address, false, String::new());
     peer.group_key = cluster.id;
     let options = &mut peer.options;
-    options.connection_timeout = Some(within(policy.connect_timeout));
-    options.total_connection_timeout = Some(within(policy.connect_timeout));
+    let connect = within(policy.connect_timeout);
+    options.total_connection_timeout = Some(connect);
+    options.custom_l4 = Some(Arc::new(Connector {
+        timeout: connect,
+        ..connector
+    }));
     // HTTP/1.1 connections rest under a deadline of our own (`super::idle`).
     if cluster.url.scheme() == Scheme::H2c {
         options.idle_timeout = Some(policy.idle_timeout);

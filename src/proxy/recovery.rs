@@ -61,6 +61,16 @@ pub(super) fn connect_failed(
     fail(session, exchange, quarantine, Failure::Connect)
 }
 
+/// Notes that there may be no further connection, which is nobody's failure. There is no other attempt: it would need
+/// one, too.
+pub(super) fn had_no_room(exchange: &mut Exchange) -> Box<Error> {
+    if let Some(passage) = exchange.passage.as_mut() {
+        passage.attempts.passed_over(Cause::Overload);
+    }
+    let status = StatusCode::SERVICE_UNAVAILABLE.as_u16();
+    Error::explain(ErrorType::HTTPStatus(status), "no room for a connection")
+}
+
 /// An error in place of an answer that asks for another attempt.
 pub(super) fn set_aside(
     session: &mut Session,

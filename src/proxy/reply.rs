@@ -16,6 +16,9 @@ use crate::edit::{Edit, HeaderSink};
 /// cookies and headers have no scheme of their own; this one (RFC 6750, section 3) makes no browser ask for a password.
 const CHALLENGE: &str = "Bearer realm=\"users\"";
 
+/// After how many seconds one may try again what Serin had to refuse.
+const COME_BACK: &str = "1";
+
 /// Sends a redirect or a fixed response, with its route's edits.
 pub(super) async fn answer(
     session: &mut Session,
@@ -63,6 +66,9 @@ pub(super) async fn error(
     );
     let mut header = text_header(status, body.len())?;
     header.insert_header(CACHE_CONTROL, "no-store")?;
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        header.insert_header(RETRY_AFTER, COME_BACK)?;
+    }
     if status == StatusCode::UNAUTHORIZED {
         header.insert_header(WWW_AUTHENTICATE, CHALLENGE)?;
     }

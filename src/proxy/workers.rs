@@ -63,7 +63,8 @@ pub struct Gate {
 impl Gate {
     /// Whether one more may pass.
     fn is_open(&self) -> bool {
-        let most = self.store.peek().traffic.connections;
+        let wanted = self.store.peek().traffic.connections;
+        let most = self.figures.shares(wanted).clients;
         usize::try_from(self.figures.open.get()).is_ok_and(|open| open < most)
     }
 }
@@ -167,12 +168,13 @@ impl Worker {
             Arc::new(Connections::new(gate.figures.clone())),
         );
         let runtime = runtime()?;
+        let figures = gate.figures.clone();
         let (served, shutdown) = (app.clone(), closing.subscribe());
         let thread = std::thread::Builder::new()
             .name(format!("serin-worker-{index}"))
             .spawn(move || {
                 runtime.block_on(async {
-                    tokio::spawn(deadlines::sweep(tick));
+                    tokio::spawn(deadlines::sweep(tick, figures));
                     work(&served, connections_in, &shutdown, cut_off).await;
                 });
             })?;

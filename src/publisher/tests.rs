@@ -55,10 +55,10 @@ async fn what_changes_nothing_is_no_generation() {
     assert_eq!(logging.map(|published| published.generation), Ok(2));
     let mut stricter = config("http://127.0.0.1:81", 1);
     stricter.logging.access = AccessPolicy::Off;
-    stricter.traffic.connections = 7;
+    stricter.traffic.connections = Some(7);
     let limits = publisher.publish(stricter).await;
     assert_eq!(limits.map(|published| published.generation), Ok(3));
-    assert_eq!(publisher.store().load().traffic.connections, 7);
+    assert_eq!(publisher.store().load().traffic.connections, Some(7));
 }
 
 #[tokio::test]

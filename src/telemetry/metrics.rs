@@ -13,6 +13,7 @@ use std::time::Instant;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
+use crate::capacity::{OpenFiles, Shares};
 use crate::client_api::ClientApi;
 use crate::meter::Counter;
 use crate::snapshot::store::SnapshotStore;
@@ -41,13 +42,36 @@ impl Gauge {
     }
 }
 
-/// The clients' connections.
+/// Connections of clients and to upstreams.
 #[derive(Debug, Default)]
 pub struct ConnectionFigures {
-    /// Those that are open.
+    /// Clients' connections that are open.
     pub open: Gauge,
     /// Those that were turned away because there were too many.
     pub refused: Counter,
+    /// How many files the process may open.
+    pub files: OpenFiles,
+    /// Connections to upstreams that are open, those at rest included.
+    pub upstream: Gauge,
+    /// Attempts that wait for a connection to an upstream until one at rest has given way.
+    pub upstream_wanted: Gauge,
+    /// Requests whose body has not begun, and for which no upstream is asked before.
+    pub awaiting_body: Gauge,
+}
+
+impl ConnectionFigures {
+    /// Of a process that may open so many files.
+    pub fn within(files: OpenFiles) -> Self {
+        Self {
+            files,
+            ..Self::default()
+        }
+    }
+
+    /// How the files are shared out, if the configuration wants so many connections of clients.
+    pub fn shares(&self, wanted: Option<usize>) -> Shares {
+        Shares::of(self.files.limit, wanted)
+    }
 }
 
 /// How often `routes.yaml` was reloaded.
@@ -68,7 +92,7 @@ pub struct Metrics {
     pub store: Arc<SnapshotStore>,
     /// Requests that are being served: counted up and down by the proxy.
     pub active: Arc<Gauge>,
-    /// The clients' connections: counted by the proxy, too.
+    /// Connections: counted by the proxy, too.
     pub connections: Arc<ConnectionFigures>,
     /// What clients are answered here, and how often.
     pub client_api: Arc<ClientApi>,

@@ -7,6 +7,7 @@
 
 mod admin;
 mod appearing;
+mod capacity;
 mod cli;
 mod clients;
 mod compose;

@@ -112,7 +112,7 @@ static LIMITS: Shape = map(&[
     ),
     key(
         "connections",
-        "The most connections of clients at a time, else 503; default 20000.",
+        "The most connections of clients at a time, else 503; default 20000, if the open files suffice.",
         &CONNECTIONS,
     ),
     key(

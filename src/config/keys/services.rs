@@ -11,7 +11,7 @@ pub(super) static SERVICES: Shape = names(&SERVICE);
 
 static SERVICE: Shape = text_or_map(Text::Url, &SERVICE_KEYS);
 
-static SERVICE_KEYS: [Key; 12] = [
+static SERVICE_KEYS: [Key; 15] = [
     key(
         "stable",
         "The stable deployment: its URL. Only where a flag server's flag records it may it be left out.",
@@ -59,12 +59,44 @@ static SERVICE_KEYS: [Key; 12] = [
         &MAX_IN_FLIGHT,
     ),
     key(
+        "max_connections",
+        "The most connections to its upstreams at a time, those at rest included; default: three quarters of what the open files allow all upstreams.",
+        &MOST,
+    ),
+    key(
+        "max_requests",
+        "The most requests at a time, for all its deployments together; default: no bound of their own.",
+        &MOST,
+    ),
+    key(
+        "queue",
+        "What becomes of requests beyond max_connections and max_requests.",
+        &QUEUE,
+    ),
+    key(
         "shutoff",
         "A flag that answers for the service: who it is on for is cut off.",
         &SHUTOFF,
     ),
     later("mirror"),
 ];
+
+static MOST: Shape = text(Text::Integer(1, 10_000_000));
+
+static QUEUE: Shape = map(&[
+    key(
+        "length",
+        "How many wait for their turn; the others get 503 at once; default 100.",
+        &QUEUE_LENGTH,
+    ),
+    key(
+        "wait",
+        "How long they wait, then 503; default 1s.",
+        &DURATION,
+    ),
+]);
+
+static QUEUE_LENGTH: Shape = text(Text::Integer(0, 100_000));
 
 static STABLE: Shape = text_or_map(Text::Url, &STABLE_KEYS);
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::capacity::LoadPolicy;
 use crate::cluster::policy::UpstreamPolicy;
 use crate::cluster::{Balance, UpstreamUrl};
 use crate::config::node::{Entry, Node, Scalar, Value};
@@ -110,12 +111,34 @@ fn upstream(reader: &mut Reader, node: &Node) -> UpstreamPolicy {
         max_in_flight: node
             .get("max_in_flight")
             .and_then(|node| reader.integer(node, 1..=1_000_000)),
+        load: load(reader, node),
         preserve_host: node
             .get("preserve_host")
             .and_then(|node| reader.bool(node))
             .unwrap_or(true),
         outlier: health::outlier(reader, node),
         health: health::health(reader, node),
+    }
+}
+
+fn load(reader: &mut Reader, node: &Node) -> LoadPolicy {
+    let default = LoadPolicy::default();
+    let queue = node.get("queue");
+    let of_queue = |key: &str| queue.and_then(|queue| queue.get(key));
+    let mut most = |key: &str| {
+        node.get(key)
+            .and_then(|node| reader.integer(node, 1..=10_000_000))
+    };
+    let (max_connections, max_requests) = (most("max_connections"), most("max_requests"));
+    LoadPolicy {
+        max_connections,
+        max_requests,
+        queue: of_queue("length")
+            .and_then(|node| reader.integer(node, 0..=100_000))
+            .unwrap_or(default.queue),
+        wait: of_queue("wait")
+            .and_then(|node| reader.time_limit(node))
+            .unwrap_or(default.wait),
     }
 }
 

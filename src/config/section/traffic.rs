@@ -33,41 +33,32 @@ pub fn compile(reader: &mut Reader, root: &Node) -> Traffic {
         timeout("write", default.write),
     ];
     let limit = |key: &str| limits.and_then(|limits| limits.get(key));
-    let mut count = |key: &str, most: u32, default: u32| {
-        limit(key)
-            .and_then(|node| reader.integer(node, 1..=most))
-            .unwrap_or(default)
-    };
-    let [headers, connections] = [
-        // pingora parses no more than 256.
-        ("headers", 256, default.request.headers),
-        ("connections", 10_000_000, default.connections),
-    ]
-    .map(|(key, most, default)| {
-        let default = u32::try_from(default).unwrap_or(most);
-        usize::try_from(count(key, most, default)).unwrap_or(usize::MAX)
-    });
-    let requests_per_connection = count(
-        "requests_per_connection",
-        u32::MAX,
-        default.requests_per_connection,
-    );
+    let mut count =
+        |key: &str, most: u32| limit(key).and_then(|node| reader.integer(node, 1..=most));
+    // pingora parses no more than 256.
+    let headers = count("headers", 256).and_then(as_usize);
+    let connections = count("connections", 10_000_000).and_then(as_usize);
+    let requests_per_connection = count("requests_per_connection", u32::MAX);
     Traffic {
         request: RequestLimits {
             header_bytes: limit("header_bytes")
                 .and_then(|node| reader.size(node, HEADER_BYTES))
                 .and_then(|size| usize::try_from(size).ok())
                 .unwrap_or(default.request.header_bytes),
-            headers,
+            headers: headers.unwrap_or(default.request.headers),
             body_bytes: limit("body_bytes").and_then(|node| body_bytes(reader, node)),
         },
         connections,
-        requests_per_connection,
+        requests_per_connection: requests_per_connection.unwrap_or(default.requests_per_connection),
         header_read,
         idle,
         body_read,
         write,
     }
+}
+
+fn as_usize(number: u32) -> Option<usize> {
+    usize::try_from(number).ok()
 }
 
 fn body_bytes(reader: &mut Reader, node: &Node) -> Option<u64> {

@@ -56,7 +56,7 @@ server:
             headers: 10,
             body_bytes: Some(10 << 20),
         },
-        connections: 7,
+        connections: Some(7),
         requests_per_connection: 3,
         header_read: Duration::from_secs(1),
         idle: Duration::from_secs(2),

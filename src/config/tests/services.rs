@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{check, config};
+use crate::capacity::LoadPolicy;
 use crate::cluster::Balance;
 use crate::cluster::policy::{HealthPolicy, OutlierPolicy, Probe, UpstreamPolicy};
 use crate::cluster::recovery::RescuePolicy;
@@ -43,6 +44,68 @@ routes: [{ service: c }]
     assert!(c.upstream.rescue.on.is_empty());
     assert_eq!(d.upstream.retries.attempts, 0);
     assert_eq!(d.upstream.rescue, RescuePolicy::default());
+}
+
+#[test]
+fn how_much_a_service_may_be_given() {
+    let config = config(
+        "
+services:
+  a: http://127.0.0.1:1
+  b:
+    stable: http://127.0.0.1:2
+    max_connections: 10
+    max_requests: 20
+    queue: { length: 0, wait: 250ms }
+routes: [{ service: a }]
+",
+    );
+    let [a, b] = config.services.as_slice() else {
+        panic!("{:?}", config.services);
+    };
+    assert_eq!(a.upstream.load, LoadPolicy::default());
+    let load = LoadPolicy {
+        max_connections: Some(10),
+        max_requests: Some(20),
+        queue: 0,
+        wait: Duration::from_millis(250),
+    };
+    assert_eq!(b.upstream.load, load);
+    insta::assert_snapshot!(check("
+services:
+  a: { stable: http://127.0.0.1:1, max_requests: 0, max_connection: 7, queue: { length: many, wait: 0s } }
+routes: [{ service: a }]
+"), @r"
+error: `0` is not a number that can stand here
+ --> routes.yaml:3:50
+  |
+3 |   a: { stable: http://127.0.0.1:1, max_requests: 0, max_connection: 7, queue: { length: many, wait: 0s } }
+  |                                                  ^
+  = hint: a whole number from 1 to 10000000
+
+error: unknown key `max_connection`
+ --> routes.yaml:3:53
+  |
+3 |   a: { stable: http://127.0.0.1:1, max_requests: 0, max_connection: 7, queue: { length: many, wait: 0s } }
+  |                                                     ^^^^^^^^^^^^^^
+  = hint: did you mean `max_connections`?
+
+error: `many` is not a number that can stand here
+ --> routes.yaml:3:89
+  |
+3 |   a: { stable: http://127.0.0.1:1, max_requests: 0, max_connection: 7, queue: { length: many, wait: 0s } }
+  |                                                                                         ^^^^
+  = hint: a whole number from 0 to 100000
+
+error: `0s` is not a time limit
+ --> routes.yaml:3:101
+  |
+3 |   a: { stable: http://127.0.0.1:1, max_requests: 0, max_connection: 7, queue: { length: many, wait: 0s } }
+  |                                                                                                     ^^
+  = hint: a time limit is longer than 0
+
+routes.yaml: 4 errors
+");
 }
 
 #[test]

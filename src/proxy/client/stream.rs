@@ -18,6 +18,10 @@ use tokio::net::TcpStream;
 
 use super::ClientConnection;
 
+/// How much is read at a time while a head comes. What of a body comes with it must fit pingora's buffer for retries,
+/// from which the first attempt is sent (`super::super::first_byte`).
+const HEAD_PIECE: usize = 32 * 1024;
+
 /// The stream of a [`ClientConnection`].
 #[derive(Debug)]
 pub struct ClientStream {
@@ -76,6 +80,22 @@ impl Drop for ClientStream {
     }
 }
 
+/// Reads [`HEAD_PIECE`] at most.
+fn read_some(
+    socket: Pin<&mut TcpStream>,
+    cx: &mut Context<'_>,
+    buffer: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    if buffer.remaining() <= HEAD_PIECE {
+        return socket.poll_read(cx, buffer);
+    }
+    let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(HEAD_PIECE));
+    let polled = socket.poll_read(cx, &mut piece);
+    let count = piece.filled().len();
+    buffer.advance(count);
+    polled
+}
+
 impl AsyncRead for ClientStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -87,7 +107,10 @@ impl AsyncRead for ClientStream {
         }
         let before = buffer.filled().len();
         if self.put_back.is_empty() {
-            let polled = self.socket()?.poll_read(cx, buffer);
+            let polled = match self.connection.sends_head() {
+                true => read_some(self.socket()?, cx, buffer),
+                false => self.socket()?.poll_read(cx, buffer),
+            };
             if polled.is_pending() {
                 self.connection.waits_to_read();
             }

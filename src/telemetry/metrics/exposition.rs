@@ -1,5 +1,6 @@
 //! Writing the figures down: as OpenMetrics by prometheus-client's encoder, and from that as the classic format.
 
+mod capacity;
 mod client_api;
 
 use std::collections::HashSet;
@@ -34,9 +35,11 @@ impl Collector for Exposition {
             page.durations(&families)?;
             page.rescues_and_retries(&families)?;
             page.decisions(&families)?;
+            page.load(&families)?;
         }
         page.snapshot(&metrics.store.peek())?;
         page.own(metrics)?;
+        page.connections(metrics)?;
         page.client_api(&metrics.client_api)?;
         page.process(&ProcessFigures::read())
     }
@@ -212,17 +215,6 @@ impl Page<'_> {
             "Requests that are being served",
             &active,
         )?;
-        let connections = &metrics.connections;
-        self.gauge(
-            "serin_connections",
-            "Clients' connections that are open",
-            &connections.open.get(),
-        )?;
-        let mut metric = self.counter(
-            "serin_connections_refused",
-            "Clients' connections that were turned away because there were too many",
-        )?;
-        metric.encode_counter::<NoLabelSet, u64, u64>(&connections.refused.get(), None)?;
         let mut family = self.gauges(
             "serin_snapshot_age_seconds",
             "Since the source last confirmed what runs",

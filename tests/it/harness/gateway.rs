@@ -51,6 +51,19 @@ pub(crate) fn serin<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Comma
     command
 }
 
+/// The gateway with these bounds on how many files it may open, which only a shell can set for it.
+fn bounded(soft: u32, hard: u32) -> Command {
+    let mut command = Command::new("sh");
+    let script =
+        format!("ulimit -S -n {soft} && ulimit -H -n {hard} && exec \"$0\" run -c routes.yaml");
+    command
+        .args(["-c", &script, SERIN])
+        .env_clear()
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+        .stdin(Stdio::null());
+    command
+}
+
 /// What a gateway is to be started with.
 pub(crate) struct Setup {
     config: String,
@@ -59,6 +72,8 @@ pub(crate) struct Setup {
     config_map: bool,
     /// Whether nobody reads standard output.
     deaf: bool,
+    /// How many files it may open: the soft bound and the hard one.
+    open_files: Option<(u32, u32)>,
 }
 
 impl Setup {
@@ -69,6 +84,7 @@ impl Setup {
             env: Vec::new(),
             config_map: false,
             deaf: false,
+            open_files: None,
         }
     }
 
@@ -92,6 +108,12 @@ impl Setup {
     /// With nobody to read its standard output, until [`Gateway::listen`].
     pub(crate) fn deaf(mut self) -> Self {
         self.deaf = true;
+        self
+    }
+
+    /// With a bound on how many files it may open, and one up to which it may raise that.
+    pub(crate) fn open_files(mut self, soft: u32, hard: u32) -> Self {
+        self.open_files = Some((soft, hard));
         self
     }
 
@@ -119,7 +141,11 @@ impl Setup {
         } else {
             fs::write(&path, text).expect("a file");
         }
-        let mut child = serin(["run", "-c", "routes.yaml"])
+        let mut command = match self.open_files {
+            None => serin(["run", "-c", "routes.yaml"]),
+            Some((soft, hard)) => bounded(soft, hard),
+        };
+        let mut child = command
             .envs(self.env)
             .current_dir(folder.path())
             .stdout(Stdio::piped())

@@ -33,6 +33,12 @@ impl Gateway {
         }
     }
 
+    /// How many files it has open.
+    pub(crate) fn open_files(&self) -> usize {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.pid()));
+        files.expect("a process").count()
+    }
+
     /// Begins to note the peak anew.
     pub(crate) fn forget_peak(&self) {
         fs::write(format!("/proc/{}/clear_refs", self.pid()), "5").expect("our own process");

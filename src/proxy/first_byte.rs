@@ -1,0 +1,182 @@
+//! A request goes upstream when there is something of it to send: the first byte of its body, or the body's end.
+//!
+//! A connection to an upstream is dear: a file, memory here and there. A request whose body has not begun would hold
+//! one for nothing, and a client over HTTP/2 opens a hundred such requests with a few hundred bytes. So they wait; over
+//! HTTP/2 as a small task, before pingora's future for a request is made, which is some tens of KB large. These do not:
+//!
+//! * requests that are answered here: they need no body;
+//! * `Expect: 100-continue`: the client waits for the upstream's word, or for ours;
+//! * calls of RPC streams (gRPC, Connect) to an upstream over HTTP/2, whose server may speak first: there they take a
+//!   stream, not a connection.
+//!
+//! What has been read by then is in pingora's buffer for retries, from which the first attempt is sent, too. A piece
+//! never exceeds that buffer (64 KiB): over HTTP/2 it is a frame, over HTTP/1 a read.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::header::{CONTENT_TYPE, EXPECT};
+use pingora::ErrorType;
+use pingora::http::RequestHeader;
+use pingora::prelude::{Error, Session};
+use pingora::protocols::http::v2::server::HttpSession;
+
+use super::alarm::Alarm;
+use super::client::ClientConnection;
+use super::exchange::Exchange;
+use super::head::{Fields, Target, edit, head};
+use crate::clock;
+use crate::cluster::Scheme;
+use crate::dispatch::{Dispatch, dispatch};
+use crate::snapshot::Snapshot;
+use crate::telemetry::metrics::{ConnectionFigures, Gauge};
+
+/// How a wait ended that was longer than no time; goes with the request's head.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waited {
+    /// When it began: the head had arrived.
+    pub(super) since: Instant,
+    end: End,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// There is something to send.
+    Begun,
+    /// `body_read` was over.
+    TooLate,
+    /// The client has gone, or gave the request up.
+    Gone,
+}
+
+/// Counted in a gauge until dropped.
+struct Counted<'a>(&'a Gauge);
+
+impl<'a> Counted<'a> {
+    fn begin(gauge: &'a Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Waits for a request over HTTP/2, before pingora has it.
+pub(super) async fn over_http2(
+    session: &mut HttpSession,
+    connection: &ClientConnection,
+    figures: &ConnectionFigures,
+) {
+    if session.is_body_done() || expects_continue(session.req_header()) {
+        return;
+    }
+    let since = Instant::now();
+    session.enable_retry_buffering();
+    // Most bodies follow their head at once.
+    let end = match begin(session).now_or_never() {
+        Some(Ok(())) => return,
+        Some(Err(end)) => end,
+        None if goes_at_once(session, &connection.snapshot()) => return,
+        None => {
+            let _counted = Counted::begin(&figures.awaiting_body);
+            let limit = connection.traffic().body_read;
+            tokio::select! {
+                biased;
+                begun = begin(session) => begun.err().unwrap_or(End::Begun),
+                () = Alarm::at(since + limit) => End::TooLate,
+            }
+        }
+    };
+    let waited = Waited { since, end };
+    edit(session.req_header_mut(), |head| {
+        head.extensions.insert(waited)
+    });
+}
+
+/// Until the first byte of the body has been read, or its end.
+async fn begin(session: &mut HttpSession) -> Result<(), End> {
+    loop {
+        match session.read_body_bytes().await {
+            Ok(Some(piece)) if piece.is_empty() => {}
+            Ok(_) => return Ok(()),
+            Err(_) => return Err(End::Gone),
+        }
+    }
+}
+
+/// Takes over what came of the wait for a request over HTTP/2.
+pub(super) fn take_over(session: &Session, exchange: &mut Exchange) -> pingora::Result<()> {
+    let Some(waited) = session.req_header().extensions.get::<Waited>() else {
+        return Ok(());
+    };
+    exchange.started = waited.since;
+    let error = match waited.end {
+        End::Begun => return Ok(()),
+        End::TooLate => Error::explain(ErrorType::ReadTimedout, "the body did not begin in time"),
+        End::Gone => Error::explain(ErrorType::ConnectionClosed, "the client gave up"),
+    };
+    Err(error.into_down())
+}
+
+/// Whether a request over HTTP/1 has to wait.
+pub(super) fn is_awaited(session: &mut Session) -> bool {
+    !session.is_http2() && !session.is_body_done() && !expects_continue(session.req_header())
+}
+
+/// Waits for a request over HTTP/1.
+pub(super) async fn over_http1(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    figures: &ConnectionFigures,
+) -> pingora::Result<()> {
+    let _counted = Counted::begin(&figures.awaiting_body);
+    session.as_mut().enable_retry_buffering();
+    let empty = |piece: &Option<Bytes>| piece.as_ref().is_some_and(Bytes::is_empty);
+    loop {
+        let piece = session.read_request_body().await;
+        if !empty(&piece.map_err(|error| error.into_down())?) {
+            break;
+        }
+    }
+    if let Some(passage) = exchange.passage.as_mut() {
+        passage.arrived = Instant::now();
+    }
+    Ok(())
+}
+
+fn expects_continue(request: &RequestHeader) -> bool {
+    request.headers.contains_key(EXPECT)
+}
+
+/// Whether a request has no use for its body, or its upstream is to have it before the body has begun.
+fn goes_at_once(session: &HttpSession, snapshot: &Snapshot) -> bool {
+    let request = session.req_header();
+    let client = session.client_addr().and_then(|address| address.as_inet());
+    let (Some(target), Some(client)) = (Target::of(request), client) else {
+        return true;
+    };
+    let fields = Fields(&request.headers);
+    let head = head(request, &target, &fields, client.ip(), &snapshot.identity);
+    // What is decided here is decided again when the request goes on: no ID that is made up matters.
+    match dispatch(snapshot, &head, false, clock::now(), &mut String::new) {
+        Dispatch::Forward(plan) => {
+            let service = &snapshot.services[plan.service];
+            let cluster = &service.deployments[plan.decision.assigned].cluster;
+            cluster.url.scheme() == Scheme::H2c && is_rpc_stream(request)
+        }
+        _ => true,
+    }
+}
+
+fn is_rpc_stream(request: &RequestHeader) -> bool {
+    let kind = request.headers.get(CONTENT_TYPE);
+    let kind = kind.map(|kind| kind.as_bytes()).unwrap_or_default();
+    [&b"application/grpc"[..], b"application/connect+"]
+        .iter()
+        .any(|prefix| kind.starts_with(prefix))
+}
