@@ -11,6 +11,7 @@ mod kills;
 mod livez;
 mod metrics;
 pub mod openapi;
+mod path;
 pub mod problem;
 pub mod readyz;
 mod reload;

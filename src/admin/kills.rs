@@ -1,11 +1,12 @@
 //! `POST /api/v1/services/{service}/canaries/{name}/kill` and `…/restore`: the kill switch.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::{Extension, Json};
 use serde::Serialize;
 
 use super::Shared;
 use super::connections::Caller;
+use super::path::Names;
 use super::problem::Problem;
 use crate::config::value;
 use crate::context::Moment;
@@ -43,7 +44,7 @@ pub(super) struct KillView {
 pub(super) async fn kill(
     state: Shared,
     caller: Extension<Caller>,
-    path: Path<(String, String)>,
+    path: Names<(String, String)>,
 ) -> Result<Json<OrderView>, Problem> {
     order(state, caller, path, Order::Kill).await
 }
@@ -52,7 +53,7 @@ pub(super) async fn kill(
 pub(super) async fn restore(
     state: Shared,
     caller: Extension<Caller>,
-    path: Path<(String, String)>,
+    path: Names<(String, String)>,
 ) -> Result<Json<OrderView>, Problem> {
     order(state, caller, path, Order::Restore).await
 }
@@ -60,7 +61,7 @@ pub(super) async fn restore(
 async fn order(
     State(state): Shared,
     Extension(caller): Extension<Caller>,
-    Path((service, flag)): Path<(String, String)>,
+    Names((service, flag)): Names<(String, String)>,
     order: Order,
 ) -> Result<Json<OrderView>, Problem> {
     value::flag_name(&flag).map_err(|hint| {

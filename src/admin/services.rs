@@ -5,11 +5,12 @@ mod endpoints;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 
 use super::Shared;
 use super::kills::KillView;
+use super::path::Names;
 use super::problem::Problem;
 use crate::cluster::UpstreamUrl;
 use crate::meter::{CodeCounters, DeploymentMeter, Histogram};
@@ -91,7 +92,7 @@ pub(super) async fn services(State(state): Shared) -> Json<ServicesView> {
 /// Shows one service.
 pub(super) async fn service(
     State(state): Shared,
-    Path(name): Path<String>,
+    Names(name): Names<String>,
 ) -> Result<Json<ServiceView>, Problem> {
     let snapshot = state.metrics.store.load();
     match snapshot.service(&name) {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 
 use super::Shared;
+use super::path::Names;
 use super::problem::Problem;
 use crate::source::unleash::{RefreshError, Refreshed};
 
@@ -49,7 +50,7 @@ impl RefreshView {
 /// Fetches. When the answer comes, requests are decided on what the server said.
 pub(super) async fn refresh(
     State(state): Shared,
-    Path(name): Path<String>,
+    Names(name): Names<String>,
 ) -> Result<Json<RefreshView>, Problem> {
     let _place = state.bounds.order()?;
     view(state.reloader.flag_servers().refresh(&name).await, name)
@@ -58,7 +59,7 @@ pub(super) async fn refresh(
 /// Lets go what is held.
 pub(super) async fn accept(
     State(state): Shared,
-    Path(name): Path<String>,
+    Names(name): Names<String>,
 ) -> Result<Json<RefreshView>, Problem> {
     let _place = state.bounds.order()?;
     view(state.reloader.flag_servers().accept(&name).await, name)

@@ -126,6 +126,14 @@ async fn errors_are_problem_documents() {
     for (call, status) in [
         (get("/api/v1/nothing"), 404),
         (get("/nothing"), 404),
+        // No text, and so nobody's name.
+        (get("/api/v1/services/%ff"), 400),
+        (Call::new(Method::POST, "/api/v1/sources/%FF/refresh"), 400),
+        (
+            Call::new(Method::POST, "/api/v1/services/%ff/canaries/x/kill"),
+            400,
+        ),
+        (get("/api/v1/%ff"), 404),
         (get("/api/v1/explain"), 405),
         (Call::new(Method::DELETE, "/api/v1/status"), 405),
         (explain(&"{"), 400),
