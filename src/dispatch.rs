@@ -1,5 +1,7 @@
 //! What is to be done with one request: route, identity, decision, in this order, on one snapshot.
 
+mod target;
+
 use std::borrow::Cow;
 
 use http::StatusCode;
@@ -14,11 +16,15 @@ use crate::identity::Anonymous;
 use crate::request::RequestHead;
 use crate::request::hygiene;
 use crate::request::path::NormalPath;
-use crate::route::{Action, Forward, PathPattern, Redirect, Route, RouteIndex, ServiceIndex};
+use crate::route::{Action, Forward, Route, RouteIndex, ServiceIndex};
 use crate::snapshot::{STABLE, Service, Snapshot};
 
 /// The seed that users are hashed with to share endpoints out: no flag's.
 const BALANCE_SEED: u32 = 0x5e71_6e00;
+
+/// Of a path that leads to one route as some servers read it, and elsewhere as others do.
+const TWO_ROUTES: &str =
+    "servers read the path in more than one way, and it has another route in each";
 
 /// What is to be done with a request.
 #[derive(Debug)]
@@ -112,7 +118,7 @@ pub fn dispatch(
         Action::Redirect(redirect) => Dispatch::Answer(Answer {
             route: index,
             status: redirect.status,
-            location: Some(location(route, redirect, head, &path)),
+            location: Some(target::location(route, redirect, head, &path)),
             body: "".into(),
         }),
         Action::Respond(respond) => Dispatch::Answer(Answer {
@@ -205,7 +211,7 @@ fn acceptable(
 }
 
 /// What of the path is the client API's. Nothing that could be meant for it is ever routed: neither what is so as it
-/// stands (keys of flags may have encoded slashes), nor what comes to that.
+/// stands (keys of flags may have encoded slashes), nor what comes to that; what may come to that is refused.
 fn for_clients(
     snapshot: &Snapshot,
     as_sent: &str,
@@ -227,10 +233,20 @@ fn match_route(
     head: &RequestHead<'_>,
     path: &NormalPath<'_>,
 ) -> Result<RouteIndex, Refusal> {
-    snapshot
-        .router
-        .find(&snapshot.routes, head, path)
-        .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "no route for this request", None))
+    let find = |path: &NormalPath<'_>| snapshot.router.find(&snapshot.routes, head, path);
+    let is_for_clients = |path: &NormalPath<'_>| {
+        let config = snapshot.client_api.as_deref();
+        config.is_some_and(|config| config.rest(path.as_str()).is_some())
+    };
+    let found = find(path);
+    let others = path.other_readings();
+    if others
+        .iter()
+        .any(|other| is_for_clients(other) || find(other) != found)
+    {
+        return Err(Refusal::bad_request(TWO_ROUTES));
+    }
+    found.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "no route for this request", None))
 }
 
 fn plan(
@@ -243,6 +259,10 @@ fn plan(
 ) -> Dispatch {
     let identity = &snapshot.identity;
     let service = &snapshot.services[forward.service];
+    let target = match target::rewritten(&snapshot.routes[index], forward, head, path) {
+        Ok(target) => target,
+        Err(refusal) => return Dispatch::Refuse(refusal),
+    };
     let mut context = identity.identify(head);
     if identity.anonymous == Anonymous::Reject && context.user_id.is_none() {
         let refusal = Refusal::new(
@@ -267,7 +287,7 @@ fn plan(
         service: forward.service,
         user_hash: by_user.then(|| user_hash(&context)).flatten(),
         decision,
-        target: rewritten(&snapshot.routes[index], forward, head, path),
+        target,
         new_session,
         plain,
     };
@@ -287,61 +307,6 @@ pub fn user_hash(context: &Context<'_>) -> Option<u64> {
         .or(context.session_id.as_deref())?;
     let half = |seed| u64::from(murmur3_32(seed, [id.as_bytes()]));
     Some(half(BALANCE_SEED) << 32 | half(!BALANCE_SEED))
-}
-
-/// Path and query with the matched prefix replaced; `None` where the route does not rewrite.
-fn rewritten(
-    route: &Route,
-    forward: &Forward,
-    head: &RequestHead<'_>,
-    path: &NormalPath<'_>,
-) -> Option<String> {
-    let prefix = forward.rewrite_prefix.as_deref()?;
-    let path = replace_prefix(route, prefix, path);
-    Some(with_query(path, head.query))
-}
-
-fn location(
-    route: &Route,
-    redirect: &Redirect,
-    head: &RequestHead<'_>,
-    path: &NormalPath<'_>,
-) -> String {
-    let (base, own_query) = match redirect.to.split_once('?') {
-        Some((base, query)) => (base, Some(query)),
-        None => (&*redirect.to, None),
-    };
-    with_query(
-        replace_prefix(route, base.trim_end_matches('/'), path),
-        own_query.or(head.query),
-    )
-}
-
-/// The normal path with what the route's path pattern matched replaced: a prefix by a prefix, an exact path or one
-/// that an expression matched as a whole.
-fn replace_prefix(route: &Route, replacement: &str, path: &NormalPath<'_>) -> String {
-    let path = path.as_str();
-    let matched = match &route.matches.path {
-        PathPattern::Prefix(prefix) => prefix.trim_end_matches('/').len().min(path.len()),
-        PathPattern::Exact(_) | PathPattern::Regex(_) => path.len(),
-    };
-    let rest = path.get(matched..).unwrap_or_default();
-    let mut out = String::with_capacity(replacement.len() + rest.len() + 1);
-    out.push_str(replacement);
-    out.push_str(rest);
-    // A bare origin has no path to end in a slash, a replaced prefix may have left nothing.
-    if out.is_empty() || out.ends_with("://") {
-        out.push('/');
-    }
-    out
-}
-
-fn with_query(mut path: String, query: Option<&str>) -> String {
-    if let Some(query) = query {
-        path.push('?');
-        path.push_str(query);
-    }
-    path
 }
 
 #[cfg(test)]

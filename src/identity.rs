@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use http::HeaderName;
 use ipnet::IpNet;
-use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
 
 use crate::cluster::split_port;
 use crate::context::Context;
-use crate::request::RequestHead;
+use crate::request::{RequestHead, form_decoded};
 
 /// Whose word counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -31,7 +30,7 @@ pub enum Place {
     Header(HeaderName),
     /// A cookie.
     Cookie(Box<str>),
-    /// A query parameter, percent-decoded.
+    /// A query parameter; name and value are compared decoded.
     Query(Box<str>),
 }
 
@@ -255,17 +254,6 @@ impl Source {
         };
         (!value.is_empty()).then_some(value)
     }
-}
-
-/// A query's value as forms encode it: `+` for a space, and percent-encoded UTF-8.
-fn form_decoded(value: &str) -> Option<Cow<'_, str>> {
-    if value.contains('+') {
-        let spaced = value.replace('+', " ");
-        return Some(Cow::Owned(
-            percent_decode_str(&spaced).decode_utf8().ok()?.into_owned(),
-        ));
-    }
-    percent_decode_str(value).decode_utf8().ok()
 }
 
 /// An entry of `X-Forwarded-For`: an address, perhaps with a port, IPv6 perhaps in brackets.

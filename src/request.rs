@@ -4,9 +4,11 @@ pub mod hygiene;
 pub mod limits;
 pub mod path;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use limits::FieldSizes;
+use percent_encoding::percent_decode_str;
 
 use crate::cluster::split_port;
 
@@ -56,10 +58,13 @@ impl<'a> RequestHead<'a> {
         split_port(self.authority).0
     }
 
-    /// The first value of the query parameter `name`, not percent-decoded.
+    /// The first value of the query parameter whose name comes to `name`; the value is as sent.
     pub fn query_value(&self, name: &str) -> Option<&'a str> {
         query_pairs(self.query?)
-            .find(|(key, _)| *key == name)
+            .find(|(key, _)| match key.contains(['%', '+']) {
+                true => form_decoded(key).is_some_and(|key| *key == *name),
+                false => *key == name,
+            })
             .map(|(_, value)| value)
     }
 
@@ -95,6 +100,16 @@ pub fn query_pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
         .split('&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// A part of a query as forms encode it: `+` for a space, and percent-encoded UTF-8. `None`: it is no text.
+pub fn form_decoded(text: &str) -> Option<Cow<'_, str>> {
+    if text.contains('+') {
+        let spaced = text.replace('+', " ");
+        let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;
+        return Some(Cow::Owned(decoded.into_owned()));
+    }
+    percent_decode_str(text).decode_utf8().ok()
 }
 
 /// Header fields in a list: what `explain` and tests hand in, and what a parser of raw bytes would.

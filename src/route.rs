@@ -52,7 +52,7 @@ impl fmt::Display for HostPattern {
     }
 }
 
-/// A path that a route takes.
+/// A path that a route takes, as [`crate::request::path::NormalPath`] has it.
 #[derive(Clone, Debug)]
 pub enum PathPattern {
     /// This path and what is below it, on segment boundaries. No trailing slash; empty for `/`.
@@ -86,9 +86,9 @@ pub struct HeaderMatch {
 /// A query parameter that a route asks for.
 #[derive(Clone, Debug)]
 pub struct QueryMatch {
-    /// Its name.
+    /// Its name, decoded.
     pub name: Box<str>,
-    /// What its first value must be, percent-decoded.
+    /// What its first value must be, decoded as forms encode it.
     pub value: ValuePattern,
 }
 
@@ -123,7 +123,7 @@ pub enum Action {
 pub struct Forward {
     /// Which one.
     pub service: ServiceIndex,
-    /// Replaces the matched prefix (or the whole exact path); no trailing slash, empty for `/`.
+    /// Replaces the matched prefix (or the whole exact path), as it is sent: no trailing slash, empty for `/`.
     pub rewrite_prefix: Option<Box<str>>,
     /// Applied to the request after Serin's own edits.
     pub request_edits: Vec<Edit>,

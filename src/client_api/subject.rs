@@ -14,12 +14,11 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use crate::context::{Context, Field};
 use crate::engine::unleash::Vocabulary;
-use crate::request::query_pairs;
+use crate::request::{form_decoded, query_pairs};
 
 /// What a client says of the user.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -62,15 +61,15 @@ impl Said {
     pub(super) fn from_query(query: Option<&str>) -> Self {
         let mut said = Self::default();
         for (name, value) in query.into_iter().flat_map(query_pairs) {
-            let (Some(name), Some(value)) = (decoded(name), decoded(value)) else {
+            let (Some(name), Some(value)) = (form_decoded(name), form_decoded(value)) else {
                 continue;
             };
             let property = name
                 .strip_prefix("properties[")
                 .and_then(|name| name.strip_suffix(']'));
             match property {
-                Some(property) => said.add(property, Some(value), true),
-                None => said.add(&name, Some(value), false),
+                Some(property) => said.add(property, Some(value.into_owned()), true),
+                None => said.add(&name, Some(value.into_owned()), false),
             }
         }
         said
@@ -177,12 +176,6 @@ fn text(value: &Value) -> Option<String> {
         Value::Bool(truth) => Some(truth.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
-}
-
-fn decoded(text: &str) -> Option<String> {
-    let spaced = text.replace('+', " ");
-    let text = percent_decode_str(&spaced).decode_utf8().ok()?;
-    Some(text.into_owned())
 }
 
 #[cfg(test)]

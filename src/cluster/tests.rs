@@ -73,6 +73,14 @@ fn urls_are_scheme_host_and_port() {
 fn what_is_not_a_url_is_told_why() {
     let error = |text: &str| text.parse::<UpstreamUrl>().expect_err(text);
     assert_eq!(error("a.example:80"), UpstreamUrlError::NoScheme);
+    for text in [
+        "http://::1:9",
+        "http://::1",
+        "h2c://fe80::1:80",
+        "http://a:1:2",
+    ] {
+        assert_eq!(error(text), UpstreamUrlError::Brackets, "{text}");
+    }
     assert_eq!(error("https://a"), UpstreamUrlError::NotYet("https".into()));
     assert_eq!(error("ftp://a"), UpstreamUrlError::Scheme("ftp".into()));
     for text in [

@@ -54,6 +54,9 @@ pub enum UpstreamUrlError {
     /// There is a path, a query or a fragment.
     #[error("an upstream URL has no path; use a route's rewrite")]
     Path,
+    /// An IPv6 address without brackets: where its port begins would be a guess.
+    #[error("an IPv6 address stands in brackets, as in http://[::1]:8080")]
+    Brackets,
     /// The host is empty or has forbidden characters.
     #[error("{0:?} is not a host name")]
     Host(String),
@@ -147,6 +150,9 @@ impl FromStr for UpstreamUrl {
         }
         if authority.contains('@') {
             return Err(UpstreamUrlError::Credentials);
+        }
+        if !authority.starts_with('[') && authority.matches(':').count() > 1 {
+            return Err(UpstreamUrlError::Brackets);
         }
         let (host, port) = split_port(authority);
         let port = match port {

@@ -1,11 +1,24 @@
-//! Paths as they are matched: in one normal form, so that no spelling slips past a route.
+//! Paths as they are matched: decoded, in one normal form, so that no spelling slips past a route.
+//!
+//! Servers do not agree on every path. What they may read in two ways has more than one normal form
+//! ([`NormalPath::other_readings`]), and may only pass where all of them lead to the same route.
+
+mod read;
 
 use std::borrow::Cow;
 
-/// A path in normal form: unreserved characters decoded, other escapes in upper case, dot segments resolved, no
-/// empty segments (RFC 3986, section 6.2.2). What is sent upstream stays as the client wrote it, unless rewritten.
+use read::{Open, Reading, Walk};
+
+/// A path as it is compared: percent-decoded, without the parameters of its segments (`;a=b`), dot segments resolved, no
+/// empty segments (RFC 3986, sections 3.3 and 6.2.2). Only control characters, `%`, slashes, backslashes and bytes that
+/// are no text stay escaped, in upper case. What is sent upstream stays as the client wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NormalPath<'a>(Cow<'a, str>);
+pub struct NormalPath<'a> {
+    text: Cow<'a, str>,
+    sent: &'a str,
+    reading: Reading,
+    open: Open,
+}
 
 /// Why a path is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,151 +29,180 @@ pub enum PathError {
     /// A `%` without two hexadecimal digits.
     #[error("the path has an invalid percent-encoding")]
     Encoding,
-    /// An encoded slash, backslash or NUL, a bare backslash, or a `..;`: servers disagree on what these mean.
-    #[error("the path has an encoded slash, a backslash, a NUL or a ..; segment")]
-    Ambiguous,
+    /// An encoded NUL: for some servers the path ends there.
+    #[error("the path has an encoded NUL")]
+    Nul,
 }
 
 impl<'a> NormalPath<'a> {
     /// Brings a path (without its query) into normal form; borrows it if it is so already.
     pub fn new(path: &'a str) -> Result<Self, PathError> {
+        let as_sent = Self {
+            text: Cow::Borrowed(path),
+            sent: path,
+            reading: Reading::default(),
+            open: Open::default(),
+        };
         if !path.starts_with('/') {
             // `OPTIONS *` is about the server as a whole and can only be matched as it stands.
             return match path {
-                "*" | "" => Ok(Self(Cow::Borrowed(path))),
+                "*" | "" => Ok(as_sent),
                 _ => Err(PathError::NotAbsolute),
             };
         }
-        let bytes = path.as_bytes();
-        let plain = bytes
-            .windows(2)
-            .all(|pair| !matches!(pair, [b'/', b'/' | b'.']))
-            && !bytes.iter().any(|byte| matches!(byte, b'%' | b'\\'));
-        if plain {
-            return Ok(Self(Cow::Borrowed(path)));
+        if is_normal(path) {
+            return Ok(as_sent);
         }
-        resolve(&decode(path)?).map(|path| Self(Cow::Owned(path)))
+        let escaped = read::validate(path)?;
+        let mut normal = Self::read(path, Reading::default());
+        normal.open.decoded |= escaped;
+        Ok(normal)
     }
 
-    /// The path.
+    /// Reads a path that is valid.
+    fn read(sent: &'a str, reading: Reading) -> Self {
+        let walk = Walk::new(sent, reading);
+        Self {
+            text: Cow::Owned(walk.text()),
+            sent,
+            reading,
+            open: walk.open,
+        }
+    }
+
+    /// The path in its normal form.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// Whether it is the very path that was given.
     pub fn is_as_sent(&self) -> bool {
-        matches!(self.0, Cow::Borrowed(_))
+        matches!(self.text, Cow::Borrowed(_))
+    }
+
+    /// What else servers may take the path for: with an escaped slash, or a backslash, that parts segments, with a `..;`
+    /// that is a `..`, and with empty segments that a `..` takes away. Nothing for nearly every path.
+    pub fn other_readings(&self) -> Vec<Self> {
+        let mut others = Vec::new();
+        let mut read = |reading| {
+            let other = Self::read(self.sent, reading);
+            let unmerged = other.open.unmerged;
+            others.push(other);
+            unmerged
+        };
+        let decoded = Reading {
+            decoded: true,
+            ..Reading::default()
+        };
+        let unmerged = |reading: Reading| Reading {
+            unmerged: true,
+            ..reading
+        };
+        if self.open.decoded && read(decoded) {
+            read(unmerged(decoded));
+        }
+        if self.open.unmerged {
+            read(unmerged(Reading::default()));
+        }
+        others
+    }
+
+    /// What was sent behind the segments that a prefix matched, byte for byte. `prefix` is in normal form, has no slash at
+    /// its end, and matches this path.
+    pub fn behind(&self, prefix: &str) -> &'a str {
+        if let Cow::Borrowed(text) = self.text {
+            return text.get(prefix.len()..).unwrap_or_default();
+        }
+        let walk = Walk::new(self.sent, self.reading);
+        let end = walk.end_of(prefix.matches('/').count());
+        self.sent.get(end..).unwrap_or_default()
+    }
+
+    /// Whether `new`, which is sent in place of this path with `replacement` for the matched `prefix`, comes to the same for
+    /// a server that reads as this reading does: what stood behind the prefix stands behind the replacement.
+    pub fn is_kept_by(&self, new: &str, prefix: &str, replacement: &str) -> bool {
+        let (Ok(new), Ok(base)) = (
+            Self::new_by(new, self.reading),
+            Self::new_by(replacement, self.reading),
+        ) else {
+            return false;
+        };
+        let rest = self.text.strip_prefix(prefix).unwrap_or_default();
+        let wanted = base.text.trim_end_matches('/').to_owned() + rest;
+        new.text.trim_end_matches('/') == wanted.trim_end_matches('/')
+    }
+
+    fn new_by(path: &str, reading: Reading) -> Result<NormalPath<'_>, PathError> {
+        let path = if path.is_empty() { "/" } else { path };
+        NormalPath::new(path)?;
+        Ok(NormalPath::read(path, reading))
     }
 }
 
-/// Decodes unreserved characters and puts other escapes in upper case.
-fn decode(path: &str) -> Result<String, PathError> {
-    let mut out = String::with_capacity(path.len());
-    let mut rest = path;
-    while let Some(at) = rest.find(['%', '\\']) {
-        let (before, escape) = rest.split_at(at);
-        out.push_str(before);
-        if escape.starts_with('\\') {
-            return Err(PathError::Ambiguous);
-        }
-        let digits = escape.get(1..3).ok_or(PathError::Encoding)?;
-        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(PathError::Encoding);
-        }
-        let byte = u8::from_str_radix(digits, 16).map_err(|_| PathError::Encoding)?;
-        match byte {
-            0 | b'/' | b'\\' => return Err(PathError::Ambiguous),
-            b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            _ if byte.is_ascii_alphanumeric() => out.push(char::from(byte)),
-            _ => {
-                out.push('%');
-                out.push_str(&digits.to_ascii_uppercase());
-            }
-        }
-        rest = &escape[3..];
-    }
-    out.push_str(rest);
-    Ok(out)
+/// Why a path of the configuration can match no request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// Requests for it are refused.
+    #[error("{0}; such requests are refused")]
+    Refused(#[from] PathError),
+    /// It has an escaped slash or backslash.
+    #[error(
+        "no request matches an escaped slash or a backslash: servers disagree on whether it parts segments"
+    )]
+    Slash,
+    /// It has parameters.
+    #[error("requests are matched without what begins with `;` in a segment")]
+    Parameters,
+    /// It has dot segments or empty ones.
+    #[error("requests are matched after `//`, `.` and `..` are resolved")]
+    Unresolved,
 }
 
-/// Removes dot segments and empty segments; a trailing slash stays.
-fn resolve(path: &str) -> Result<String, PathError> {
-    let mut segments: Vec<&str> = Vec::new();
-    let mut directory = false;
-    for segment in path.split('/').skip(1) {
-        directory = matches!(segment, "" | "." | "..");
-        match segment {
-            "" | "." => {}
-            ".." => {
-                segments.pop();
-            }
-            _ if segment.starts_with("..;") || segment.starts_with(".;") => {
-                return Err(PathError::Ambiguous);
-            }
-            _ => segments.push(segment),
+/// A path of the configuration in the form that requests are compared in.
+pub fn pattern(text: &str) -> Result<Box<str>, PatternError> {
+    let normal = NormalPath::new(text)?;
+    let upper = text.to_ascii_uppercase();
+    if text.contains('\\') || upper.contains("%2F") || upper.contains("%5C") {
+        return Err(PatternError::Slash);
+    }
+    if text.contains(';') || upper.contains("%3B") {
+        return Err(PatternError::Parameters);
+    }
+    // Without those, only what is resolved changes how many segments there are.
+    if normal.as_str().matches('/').count() != text.matches('/').count() {
+        return Err(PatternError::Unresolved);
+    }
+    Ok(normal.as_str().into())
+}
+
+/// A path as it may stand in a request: what has no place there (RFC 3986, section 3.3) is percent-encoded, and escapes
+/// stay as they are.
+pub fn sendable(text: &str) -> Result<Box<str>, PathError> {
+    if text.starts_with('/') {
+        read::validate(text)?;
+    }
+    let stays = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/%".contains(&byte);
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if stays(byte) {
+            out.push(char::from(byte));
+        } else {
+            read::push_escape(&mut out, byte);
         }
     }
-    let mut out = String::with_capacity(path.len());
-    for segment in &segments {
-        out.push('/');
-        out.push_str(segment);
-    }
-    if directory || segments.is_empty() {
-        out.push('/');
-    }
-    Ok(out)
+    Ok(out.into())
+}
+
+/// Whether a path is in normal form by a look at its bytes alone: no escapes, no parameters, no segments to resolve.
+fn is_normal(path: &str) -> bool {
+    let mut behind_slash = false;
+    path.bytes().all(|byte| {
+        let open = matches!(byte, b'%' | b'\\' | b';');
+        let open = open || (behind_slash && matches!(byte, b'/' | b'.'));
+        behind_slash = byte == b'/';
+        !open
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{NormalPath, PathError};
-
-    fn normal(path: &str) -> Result<String, PathError> {
-        NormalPath::new(path).map(|normal| normal.as_str().to_owned())
-    }
-
-    #[test]
-    fn equal_paths_have_one_form() {
-        for (sent, expected) in [
-            ("/", "/"),
-            ("/search", "/search"),
-            ("/search/", "/search/"),
-            ("//search", "/search"),
-            ("/a//b/", "/a/b/"),
-            ("/a/./b", "/a/b"),
-            ("/a/../b", "/b"),
-            ("/../../b", "/b"),
-            ("/a/..", "/"),
-            ("/a/b/.", "/a/b/"),
-            ("/%73earch", "/search"),
-            ("/a/%2e%2e/b", "/b"),
-            ("/a%3ab", "/a%3Ab"),
-            ("/a/.well-known", "/a/.well-known"),
-            ("/a/...", "/a/..."),
-            ("*", "*"),
-        ] {
-            assert_eq!(normal(sent).as_deref(), Ok(expected), "{sent}");
-        }
-        assert!(NormalPath::new("/a/b").is_ok_and(|path| path.is_as_sent()));
-        assert!(NormalPath::new("/a/./b").is_ok_and(|path| !path.is_as_sent()));
-    }
-
-    #[test]
-    fn what_servers_read_differently_is_refused() {
-        for path in [
-            "/a%2fb",
-            "/a%2Fb",
-            "/a%5cb",
-            "/a\\b",
-            "/a%00",
-            "/a/..;/b",
-            "/a/%2e%2e;x/b",
-        ] {
-            assert_eq!(normal(path), Err(PathError::Ambiguous), "{path}");
-        }
-        for path in ["/%", "/%2", "/%zz", "/a%+1"] {
-            assert_eq!(normal(path), Err(PathError::Encoding), "{path}");
-        }
-        assert_eq!(normal("a/b"), Err(PathError::NotAbsolute));
-    }
-}
+mod tests;

@@ -6,12 +6,11 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode_str;
 use rustc_hash::FxHashMap;
 
 use super::{HeaderMatch, HostPattern, PathPattern, QueryMatch, Route, RouteIndex, ValuePattern};
-use crate::request::RequestHead;
 use crate::request::path::NormalPath;
+use crate::request::{RequestHead, form_decoded};
 
 /// Every route, laid out for look-up.
 #[derive(Debug, Default)]
@@ -95,12 +94,11 @@ impl Router {
 impl PathTable {
     fn insert(&mut self, index: RouteIndex, route: &Route) {
         match &route.matches.path {
-            PathPattern::Exact(path) => self.exact.entry(pattern(path)).or_default().push(index),
+            PathPattern::Exact(path) => self.exact.entry(path.clone()).or_default().push(index),
             PathPattern::Regex(_) => self.regexes.push(index),
             PathPattern::Prefix(prefix) => {
-                let prefix = pattern(prefix.strip_suffix('/').unwrap_or(prefix));
                 self.longest_prefix = self.longest_prefix.max(prefix.len());
-                self.prefixes.entry(prefix).or_default().push(index);
+                self.prefixes.entry(prefix.clone()).or_default().push(index);
             }
         }
     }
@@ -144,14 +142,6 @@ fn rank(route: &Route) -> (bool, usize, usize) {
     )
 }
 
-/// A path pattern as paths are looked up: in the normal form, where it has one.
-fn pattern(path: &str) -> Box<str> {
-    match NormalPath::new(path) {
-        Ok(normal) => normal.as_str().into(),
-        Err(_) => path.into(),
-    }
-}
-
 /// Whether method, headers and query are as the route asks.
 fn holds(route: &Route, head: &RequestHead<'_>) -> bool {
     let wanted = &route.matches;
@@ -186,10 +176,9 @@ fn query_holds(wanted: &QueryMatch, head: &RequestHead<'_>) -> bool {
     match (&wanted.value, value) {
         (ValuePattern::Present(present), value) => value.is_some() == *present,
         (_, None) => false,
-        (pattern, Some(value)) => match percent_decode_str(value).decode_utf8() {
-            Ok(text) => value_holds(pattern, &text),
-            Err(_) => false,
-        },
+        (pattern, Some(value)) => {
+            form_decoded(value).is_some_and(|text| value_holds(pattern, &text))
+        }
     }
 }
 

@@ -25,6 +25,7 @@ mod kills;
 mod lifecycle;
 mod limits;
 mod logs;
+mod paths;
 mod quarantine;
 mod readme;
 mod recovery;

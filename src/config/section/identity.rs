@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use crate::config::node::{Entry, Node};
 use crate::config::reader::Reader;
+use crate::config::section::routes;
 use crate::config::value;
 use crate::identity::{
     Anonymous, AnonymousCookie, Place, Property, Rules, SameSite, SecureCookie, Source, Trust,
@@ -145,7 +146,11 @@ fn place(reader: &mut Reader, entry: &Entry, trust: Trust) -> Option<Place> {
                 value::cookie_name,
             )
             .map(Place::Cookie),
-        _ => reader.name(node).map(|name| Place::Query(name.into())),
+        _ => {
+            let name = reader.name(node)?;
+            routes::warn_of_escapes(reader, node.span, name, routes::PARAMETERS, |_| false);
+            Some(Place::Query(name.into()))
+        }
     }
 }
 

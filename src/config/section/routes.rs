@@ -5,16 +5,23 @@ pub mod shadow;
 
 use std::collections::{HashMap, HashSet};
 
+use regex::Regex;
+
+use crate::config::diagnostic::Span;
 use crate::config::node::{Entry, Node, Value};
 use crate::config::reader::Reader;
 use crate::config::section::headers::{self, Side};
 use crate::config::value;
+use crate::request::path::{pattern, sendable};
 use crate::route::{
     HeaderMatch, HostPattern, PathPattern, QueryMatch, Route, RouteMatch, ValuePattern,
 };
 
 /// The keys that say which requests a route takes.
 const MATCH_KEYS: [&str; 5] = ["hosts", "path", "methods", "headers", "query"];
+
+/// What warnings call the names of query parameters.
+pub(super) const PARAMETERS: &str = "names of query parameters";
 
 /// Compiles `routes`, in file order.
 pub fn compile(reader: &mut Reader, root: &Node) -> Vec<Route> {
@@ -154,23 +161,72 @@ fn path(reader: &mut Reader, node: Option<&Node>) -> Option<PathPattern> {
     };
     match entry.key.as_str() {
         "exact" => reader
-            .read(&entry.value, "a path", "/".into(), plain_path)
+            .read(&entry.value, "a path", "/".into(), matched)
             .map(PathPattern::Exact),
-        "regex" => reader.whole_regex(&entry.value).map(PathPattern::Regex),
+        "regex" => path_regex(reader, &entry.value).map(PathPattern::Regex),
         _ => None,
     }
 }
 
+/// An expression for paths, which are decoded when it sees them.
+fn path_regex(reader: &mut Reader, node: &Node) -> Option<Regex> {
+    let regex = reader.whole_regex(node)?;
+    let stays = |byte: u8| byte.is_ascii_control() || b"%/\\".contains(&byte);
+    warn_of_escapes(reader, node.span, node.scalar()?.shown(), "paths", stays);
+    Some(regex)
+}
+
+/// Warns of a name or an expression with an escape in it, which is never there when it is compared. `stays` says which
+/// bytes stay escaped.
+pub(super) fn warn_of_escapes(
+    reader: &mut Reader,
+    span: Span,
+    text: &str,
+    what: &str,
+    stays: impl Fn(u8) -> bool,
+) {
+    let mut escapes = text.split('%').skip(1).filter_map(|rest| rest.get(..2));
+    let decoded = escapes.find(|digits| {
+        digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+            && u8::from_str_radix(digits, 16).is_ok_and(|byte| !stays(byte))
+    });
+    if let Some(digits) = decoded {
+        let message = format!("{what} are compared decoded, and have no `%{digits}` then");
+        reader
+            .problems
+            .warning(span, message)
+            .hint("write the character that it stands for");
+    }
+}
+
 /// A path without its trailing slash: `/` is empty.
-pub(super) fn prefix(reader: &mut Reader, node: &Node) -> Option<Box<str>> {
+fn prefix(reader: &mut Reader, node: &Node) -> Option<Box<str>> {
     reader.read(node, "a path", "".into(), |text| {
-        let path = plain_path(text)?;
-        Ok(path.strip_suffix('/').unwrap_or(&path).into())
+        matched(text).map(without_slash)
     })
 }
 
-/// A path in the form that requests are matched in, which has been normalised.
-fn plain_path(text: &str) -> Result<Box<str>, String> {
+/// What is sent in place of a prefix, without its trailing slash.
+pub(super) fn replacement(reader: &mut Reader, node: &Node) -> Option<Box<str>> {
+    reader.read(node, "a path", "".into(), |text| {
+        check_path(text)?;
+        let path = sendable(text).map_err(|error| error.to_string())?;
+        Ok(without_slash(path))
+    })
+}
+
+fn without_slash(path: Box<str>) -> Box<str> {
+    path.strip_suffix('/').map(Into::into).unwrap_or(path)
+}
+
+/// A path in the form that requests are compared in.
+fn matched(text: &str) -> Result<Box<str>, String> {
+    check_path(text)?;
+    pattern(text).map_err(|error| error.to_string())
+}
+
+/// Refuses what is no plain path.
+fn check_path(text: &str) -> Result<(), String> {
     if !text.starts_with('/') {
         return Err("a path begins with /".to_owned());
     }
@@ -190,9 +246,11 @@ fn plain_path(text: &str) -> Result<Box<str>, String> {
         return Err("requests are matched after `//`, `.` and `..` are resolved".to_owned());
     }
     if text.contains(|c: char| c.is_control() || c == ' ' || c == '\\') {
-        return Err("a path has no spaces, backslashes and control characters".to_owned());
+        return Err(
+            "a path has no spaces (write %20), backslashes and control characters".to_owned(),
+        );
     }
-    Ok(text.into())
+    Ok(())
 }
 
 fn header_matches(reader: &mut Reader, map: Option<&Node>) -> Vec<HeaderMatch> {
@@ -220,6 +278,7 @@ fn query_matches(reader: &mut Reader, map: Option<&Node>) -> Vec<QueryMatch> {
         if entry.key.is_empty() {
             reader.problems.error(entry.key_span, "a name is not empty");
         }
+        warn_of_escapes(reader, entry.key_span, &entry.key, PARAMETERS, |_| false);
         query.extend(value_pattern(reader, entry).map(|value| QueryMatch {
             name: entry.key.as_str().into(),
             value,

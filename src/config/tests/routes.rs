@@ -234,6 +234,119 @@ routes.yaml: 17 errors
 }
 
 #[test]
+fn a_path_that_nothing_can_match_is_an_error() {
+    insta::assert_snapshot!(check("
+services: { a: 'http://::1:9' }
+routes:
+  - { service: a, path: /a%2Fb }
+  - { service: a, path: { exact: '/a;b' } }
+  - { service: a, path: /a/%2e%2E/b }
+  - { service: a, path: /100% }
+  - { service: a, path: '/a b' }
+"), @r"
+error: `http://::1:9` is not the URL of an upstream
+ --> routes.yaml:2:16
+  |
+2 | services: { a: 'http://::1:9' }
+  |                ^^^^^^^^^^^^^^
+  = hint: an IPv6 address stands in brackets, as in http://[::1]:8080
+
+error: `/a%2Fb` is not a path
+ --> routes.yaml:4:25
+  |
+4 |   - { service: a, path: /a%2Fb }
+  |                         ^^^^^^
+  = hint: no request matches an escaped slash or a backslash: servers disagree on whether it parts segments
+
+error: `/a;b` is not a path
+ --> routes.yaml:5:34
+  |
+5 |   - { service: a, path: { exact: '/a;b' } }
+  |                                  ^^^^^^
+  = hint: requests are matched without what begins with `;` in a segment
+
+error: `/a/%2e%2E/b` is not a path
+ --> routes.yaml:6:25
+  |
+6 |   - { service: a, path: /a/%2e%2E/b }
+  |                         ^^^^^^^^^^^
+  = hint: requests are matched after `//`, `.` and `..` are resolved
+
+error: `/100%` is not a path
+ --> routes.yaml:7:25
+  |
+7 |   - { service: a, path: /100% }
+  |                         ^^^^^
+  = hint: the path has an invalid percent-encoding; such requests are refused
+
+error: `/a b` is not a path
+ --> routes.yaml:8:25
+  |
+8 |   - { service: a, path: '/a b' }
+  |                         ^^^^^^
+  = hint: a path has no spaces (write %20), backslashes and control characters
+
+routes.yaml: 6 errors
+");
+}
+
+#[test]
+fn what_is_compared_is_compared_decoded() {
+    insta::assert_snapshot!(check("
+services: { a: http://a }
+identity: { user_id: [{ query: 'u%5Bid%5D', trust: anyone }] }
+routes:
+  - { service: a, path: /café }
+  - { service: a, path: /caf%C3%A9/ }
+  - { service: a, path: { regex: '/x%20y/%2F' } }
+  - { service: a, path: { regex: '/100%25/%2F' }, query: { 'a%5B%5D': x, 'b[]': 'x%20y' } }
+"), @r"
+warning: names of query parameters are compared decoded, and have no `%5B` then
+ --> routes.yaml:3:32
+  |
+3 | identity: { user_id: [{ query: 'u%5Bid%5D', trust: anyone }] }
+  |                                ^^^^^^^^^^^
+  = hint: write the character that it stands for
+
+warning: this route never matches
+ --> routes.yaml:6:5
+  |
+6 |   - { service: a, path: /caf%C3%A9/ }
+  |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  = hint: the one in line 5 takes the same requests
+
+warning: paths are compared decoded, and have no `%20` then
+ --> routes.yaml:7:34
+  |
+7 |   - { service: a, path: { regex: '/x%20y/%2F' } }
+  |                                  ^^^^^^^^^^^^
+  = hint: write the character that it stands for
+
+warning: names of query parameters are compared decoded, and have no `%5B` then
+ --> routes.yaml:8:60
+  |
+8 |   - { service: a, path: { regex: '/100%25/%2F' }, query: { 'a%5B%5D': x, 'b[]': 'x%20y' } }
+  |                                                            ^^^^^^^^^
+  = hint: write the character that it stands for
+
+routes.yaml: 4 warnings
+");
+    let config = config(
+        "
+services: { a: http://a }
+routes:
+  - { service: a, path: /caf%C3%A9/, rewrite: { prefix: '/é<>' } }
+",
+    );
+    let route = &config.routes[0];
+    assert!(matches!(&route.matches.path, PathPattern::Prefix(path) if &**path == "/café"));
+    let sent = "/%C3%A9%3C%3E";
+    assert!(
+        matches!(&route.action, Action::Forward(forward) if forward.rewrite_prefix.as_deref() == Some(sent))
+    );
+}
+
+#[test]
 fn what_is_wrong_with_an_action() {
     insta::assert_snapshot!(check("
 services: { search: http://a }

@@ -97,7 +97,7 @@ fn exact_paths_then_expressions_then_the_longest_prefix() {
     let routes = [
         route(&[], prefix("")),
         route(&[], prefix("/a")),
-        route(&[], prefix("/a/b/")),
+        route(&[], prefix("/a/b")),
         route(&[], regex("^(?:/a/[0-9]+)$")),
         route(&[], regex("^(?:/a/1.*)$")),
         route(&[], exact("/a/12")),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::prefix;
+use super::replacement;
 use crate::config::node::{Entry, Node};
 use crate::config::reader::Reader;
 use crate::config::section::fixed_response;
@@ -169,7 +169,7 @@ fn rewrite(reader: &mut Reader, route: &Node) -> Option<Box<str>> {
     rewrite
         .value
         .get("prefix")
-        .and_then(|node| prefix(reader, node))
+        .and_then(|node| replacement(reader, node))
 }
 
 fn redirect(reader: &mut Reader, node: &Node) -> Option<Redirect> {
