@@ -72,40 +72,49 @@ impl Context<'_> {
     }
 }
 
-/// An address as text, written without allocation.
+/// An address or a moment as text, written without allocation.
 #[derive(Clone, Copy, Debug)]
-pub struct AddressText {
-    octets: [u8; Self::LONGEST],
+pub struct ShortText {
+    bytes: [u8; Self::LONGEST],
     length: usize,
 }
 
-impl AddressText {
+impl ShortText {
     /// An IPv6 address that ends with an IPv4 one: eight groups, the last two as four decimal numbers.
     const LONGEST: usize = 45;
 
     /// Writes an address.
-    pub fn of(address: IpAddr) -> Self {
+    pub fn of_address(address: IpAddr) -> Self {
+        Self::of(address)
+    }
+
+    /// Writes a moment, in RFC 3339.
+    pub fn of_moment(moment: Moment) -> Self {
+        Self::of(moment)
+    }
+
+    fn of(value: impl fmt::Display) -> Self {
         use fmt::Write as _;
         let mut text = Self {
-            octets: [0; Self::LONGEST],
+            bytes: [0; Self::LONGEST],
             length: 0,
         };
-        // No address is longer than there is room, so writing cannot fail.
-        let _ = write!(text, "{address}");
+        // No address and no moment is longer than there is room, so writing cannot fail.
+        let _ = write!(text, "{value}");
         text
     }
 
     /// What was written.
     pub fn as_str(&self) -> &str {
-        let written = self.octets.get(..self.length).unwrap_or_default();
+        let written = self.bytes.get(..self.length).unwrap_or_default();
         std::str::from_utf8(written).unwrap_or_default()
     }
 }
 
-impl fmt::Write for AddressText {
+impl fmt::Write for ShortText {
     fn write_str(&mut self, part: &str) -> fmt::Result {
         let end = self.length + part.len();
-        let room = self.octets.get_mut(self.length..end).ok_or(fmt::Error)?;
+        let room = self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?;
         room.copy_from_slice(part.as_bytes());
         self.length = end;
         Ok(())

@@ -184,16 +184,17 @@ pub struct Variant {
     pub service: Option<Arc<str>>,
     /// What it carries.
     pub payload: Option<Payload>,
+    /// Its payload is nearly one that says where users go; what keeps it from that, in words.
+    pub nearly: Option<Box<str>>,
 }
 
-/// An upstream that a flag or a variant records. Both kinds make it a canary flag.
+/// An upstream that a flag or a variant records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CanaryUrl {
     /// Users go there.
     Allowed(UpstreamUrl),
-    /// `canary_urls` does not allow it: users are on stable, under the flag all the same, so that no other flag takes
-    /// them until the URL or what is allowed has been put right.
-    Refused,
+    /// `canary_urls` does not allow it, or it does not parse; why, in words. The variant is stable.
+    Refused(Box<str>),
 }
 
 impl CanaryUrl {
@@ -201,7 +202,7 @@ impl CanaryUrl {
     pub fn allowed(&self) -> Option<&UpstreamUrl> {
         match self {
             Self::Allowed(url) => Some(url),
-            Self::Refused => None,
+            Self::Refused(_) => None,
         }
     }
 }

@@ -10,8 +10,8 @@
 //! * F2 [`snapshot`], [`attempts`], [`decide`], [`dispatch`], [`forward`], [`record`]: one immutable whole, and the pure functions over it.
 //! * F1 [`engine`], [`config`]: untrusted documents, checked and compiled.
 //! * F0 [`canary`], [`capacity`], [`cluster`], [`context`], [`digest`],
-//!   [`edit`], [`flag`], [`identity`], [`meter`], [`quarantine`], [`request`], [`route`]:
-//!   vocabulary and pure matching.
+//!   [`edit`], [`flag`], [`identity`], [`meter`], [`quarantine`], [`request`], [`route`],
+//!   [`spelling`]: vocabulary and pure matching.
 
 pub mod canary;
 pub mod capacity;
@@ -25,6 +25,7 @@ pub mod meter;
 pub mod quarantine;
 pub mod request;
 pub mod route;
+pub mod spelling;
 
 pub mod config;
 pub mod engine;

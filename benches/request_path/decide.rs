@@ -180,6 +180,7 @@ fn variant_of(name: &str) -> Variant {
         url: (name == "canary").then(|| CanaryUrl::Allowed(url("http://127.0.0.1:9001"))),
         service: None,
         payload: None,
+        nearly: None,
     }
 }
 

@@ -126,6 +126,10 @@ fn typed(payload: &Payload) -> Value {
 /// What apps see of a payload: all but where the gateway sends requests.
 fn shown(variant: &Variant) -> Option<Payload> {
     let payload = variant.payload.as_ref()?;
+    if variant.nearly.is_some() {
+        // It names an upstream, if not as the gateway reads it.
+        return None;
+    }
     let text = payload.value.trim();
     if text.starts_with('{') {
         let Ok(Value::Object(mut members)) = serde_json::from_str(text) else {

@@ -140,8 +140,8 @@ fn write_flag(f: &mut fmt::Formatter<'_>, record: &FlagRecord<'_>) -> fmt::Resul
     if let Some((variants, draw)) = record.draw {
         write_draw(f, variants, draw)?;
     }
-    if record.evaluation.on && leads_to(record) == Some(&CanaryUrl::Refused) {
-        writeln!(f, "  canary_urls does not allow its URL, so stable")?;
+    if let (true, Some(CanaryUrl::Refused(why))) = (record.evaluation.on, leads_to(record)) {
+        writeln!(f, "  its URL is refused, so stable: {why}")?;
     }
     Ok(())
 }

@@ -82,7 +82,7 @@ fn a_control_arm_is_stable_under_its_flag_and_ends_the_search() {
 #[test]
 fn a_canary_whose_url_is_refused_is_stable_under_its_flag_and_ends_the_search() {
     let mut outside = flag("search.a", vec![ring("one", only("u1"), "100%")]);
-    outside.url = Some(CanaryUrl::Refused);
+    outside.url = Some(CanaryUrl::Refused("no".into()));
     let later = flag("search.later", vec![ring("all", everyone(), "100%")]);
     let snapshot = search(vec![outside, later]);
     let service = &snapshot.services[0];
@@ -104,7 +104,7 @@ targeted: no percentage made the difference
 flag search.a: on
   ring "one": yes
     userId in ["u1"]: yes, it is "u1"
-  canary_urls does not allow its URL, so stable
+  its URL is refused, so stable: no
 flag search.later: would be on (search.later), preempted by search.a
 "#);
 }

@@ -168,6 +168,7 @@ fn variants_fall_to_the_same_users() {
                 url: None,
                 service: None,
                 payload: None,
+                nearly: None,
             });
             let sticky = Stickiness::Field(Field::UserId);
             let variants = Variants::new(list.collect(), Arc::from(group), sticky);

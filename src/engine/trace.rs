@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::condition::{Condition, Constraint};
 use super::evaluate::Evaluation;
 use super::{Dependency, Flag, Ring, Variants};
-use crate::context::{AddressText, Moment};
+use crate::context::{Moment, ShortText};
 
 /// Is told every step of an evaluation, in the order in which they are taken.
 pub trait Trace<'a> {
@@ -87,7 +87,7 @@ impl Id<'_> {
     pub fn with_text<R>(self, act: impl FnOnce(&str) -> R) -> R {
         match self {
             Self::Text(text) => act(text),
-            Self::Address(address) => act(AddressText::of(address).as_str()),
+            Self::Address(address) => act(ShortText::of_address(address).as_str()),
         }
     }
 }

@@ -5,12 +5,15 @@
 //! publishes, does; where this is otherwise on purpose, `tests/oracle.rs` beside this file says so. Never is anything left to
 //! chance: what would be random is off, or stable, and a warning names it.
 //!
-//! What cannot be compiled turns its flag off, and its flag alone.
+//! What cannot be compiled costs as little as may be: a strategy that is unknown or cannot be read takes nobody while the
+//! others decide, a flag is off by itself where Unleash's engine turns it off, and one that has no name is left out.
 
 mod constraint;
 mod dependency;
 mod document;
 mod feature;
+mod payload;
+mod rule;
 mod segment;
 mod set;
 mod strategy;
@@ -104,7 +107,8 @@ pub fn compile(
     }
     dependency::link(&mut flags);
     let of_flags = entries.iter().flat_map(|entry| &*entry.warnings).cloned();
-    let warnings = segments.warnings().cloned().chain(of_flags);
+    let of_segments = segments.warnings().cloned();
+    let warnings = set.left_out().chain(of_segments).chain(of_flags);
     Compiled {
         warnings: warnings.chain(dependency::unmet(&flags)).collect(),
         basis: Basis::of(&surroundings),

@@ -200,7 +200,9 @@ impl Content<'_> {
         meters: &mut dyn Meters,
     ) -> Vec<Service> {
         let configs = &self.config.services;
-        let of_use = flags.iter().filter(|flag| recorded::is_of_use(flag));
+        let of_use = flags
+            .iter()
+            .filter(|flag| recorded::is_of_use(flag) || recorded::nearly(flag).next().is_some());
         let Ownership { owned, disputes } = Ownership::of(configs, of_use);
         extend(warnings, &disputes);
         let unanswered = self.sources.iter().any(|part| part.source.set.is_none());

@@ -57,6 +57,7 @@ pub(crate) fn variants(list: &[(&str, u32, Option<&str>)]) -> Option<Variants> {
         url: to.and_then(canary),
         service: None,
         payload: None,
+        nearly: None,
     };
     Variants::new(
         list.iter().map(variant).collect(),

@@ -1,5 +1,6 @@
 //! Flag servers: what is fetched decides, and what fails changes nothing.
 
+mod oddities;
 mod outages;
 mod reports;
 mod streams;

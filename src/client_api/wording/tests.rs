@@ -7,6 +7,15 @@ use crate::engine::{CanaryUrl, Flag, Payload, Stickiness, Variant, Variants};
 
 /// The toggle of a flag whose only variant carries this.
 fn told(kind: &str, value: &str, url: Option<CanaryUrl>) -> (Value, Value) {
+    told_of(kind, value, url, None)
+}
+
+fn told_of(
+    kind: &str,
+    value: &str,
+    url: Option<CanaryUrl>,
+    nearly: Option<&str>,
+) -> (Value, Value) {
     let variant = Variant {
         name: "v".into(),
         weight: 1,
@@ -16,6 +25,7 @@ fn told(kind: &str, value: &str, url: Option<CanaryUrl>) -> (Value, Value) {
             kind: kind.into(),
             value: value.into(),
         }),
+        nearly: nearly.map(Into::into),
     };
     let flag = Flag {
         variants: Variants::new(vec![variant], "group".into(), Stickiness::Default),
@@ -42,7 +52,7 @@ fn told(kind: &str, value: &str, url: Option<CanaryUrl>) -> (Value, Value) {
 
 #[test]
 fn payloads_are_shown_without_upstreams() {
-    let refused = || Some(CanaryUrl::Refused);
+    let refused = || Some(CanaryUrl::Refused("no".into()));
     let both = |value: &str| (Value::from(value), Value::from(value));
     assert_eq!(told("string", "hello", None), both("hello"));
     assert_eq!(told("csv", "a,b", None), both("a,b"));
@@ -63,6 +73,9 @@ fn payloads_are_shown_without_upstreams() {
     assert_eq!(value, serde_json::json!({ "a": 1 }));
     let alone = told("json", r#"{"url":"http://10.0.0.1"}"#, refused());
     assert_eq!(alone, (Value::Null, Value::from(true)));
+    let misnamed = r#"{"URL":"http://10.0.0.1"}"#;
+    let misnamed = told_of("json", misnamed, None, Some("it is called `url`"));
+    assert_eq!(misnamed, (Value::Null, Value::from(true)));
     let broken = told("json", r#"{"url":"http://10.0.0.1"#, None);
     assert_eq!(broken, (Value::Null, Value::from(true)));
 }

@@ -147,12 +147,13 @@ fn canary_url(reader: &mut Reader, node: &Node, allowed: &CanaryUrls) -> Option<
         return Some(CanaryUrl::Allowed(url));
     }
     let shown = value::shortened(scalar.shown());
-    let message = format!("`canary_urls` does not allow `{shown}`: these users are on stable");
+    let why = format!("`canary_urls` does not allow `{shown}`");
+    let message = format!("{why}: these users are on stable");
     reader
         .problems
         .warning(node.span, message)
         .hint("add its network or its host name to `canary_urls.allow`; link-local addresses never are allowed");
-    Some(CanaryUrl::Refused)
+    Some(CanaryUrl::Refused(why.into()))
 }
 
 fn about(reader: &mut Reader, node: &Node) -> About {
@@ -245,6 +246,7 @@ fn variant(reader: &mut Reader, node: &Node, allowed: &CanaryUrls) -> Option<Var
         weight: weight?,
         service: None,
         payload: None,
+        nearly: None,
     })
 }
 

@@ -200,7 +200,7 @@ fn a_url_that_is_not_allowed_leaves_its_users_on_stable() {
     let flags = "flags: { a.f: { url: http://example.com, rings: [{}] } }";
     let text = with(flags);
     let config = super::read(&text).expect("a configuration");
-    assert_eq!(config.flags[0].url, Some(CanaryUrl::Refused));
+    assert!(matches!(config.flags[0].url, Some(CanaryUrl::Refused(_))));
     assert_eq!(config.warnings.len(), 1);
     let allowed = super::config(&with(&format!(
         "{flags}\ncanary_urls: {{ allow: [example.com] }}"

@@ -61,6 +61,7 @@ fn variants(weights: &[(&str, u32)]) -> Variants {
         url: None,
         service: None,
         payload: None,
+        nearly: None,
     };
     let list = weights.iter().map(variant).collect();
     Variants::new(list, Arc::from("group"), Stickiness::Field(Field::UserId)).expect("variants")

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::version::VersionText;
 use super::{Compare, Condition, Constraint, Test, TextSet, Texts};
-use crate::context::{AddressText, Context, Field, Moment};
+use crate::context::{Context, Field, Moment, ShortText};
 use crate::engine::trace::{Seen, Trace};
 
 impl Condition {
@@ -63,7 +63,10 @@ impl Test {
     pub fn passes(&self, seen: Seen<'_>) -> bool {
         match (self, seen) {
             (_, Seen::Address(address)) if !self.is_of_networks() => {
-                self.passes(Seen::Text(AddressText::of(address).as_str()))
+                self.passes(Seen::Text(ShortText::of_address(address).as_str()))
+            }
+            (_, Seen::Moment(moment)) if self.is_of_text() => {
+                self.passes(Seen::Text(ShortText::of_moment(moment).as_str()))
             }
             (Self::NotIn(set), Seen::Text(text)) => !set.contains(text),
             (Self::NotIn(_), _) => true,
@@ -95,6 +98,22 @@ impl Test {
 impl Test {
     fn is_of_networks(&self) -> bool {
         matches!(self, Self::Within(_) | Self::NotWithin(_))
+    }
+
+    fn is_of_text(&self) -> bool {
+        match self {
+            Self::In(_)
+            | Self::NotIn(_)
+            | Self::StartsWith(_)
+            | Self::EndsWith(_)
+            | Self::Contains(_)
+            | Self::Matches(_) => true,
+            Self::Within(_)
+            | Self::NotWithin(_)
+            | Self::Number(..)
+            | Self::Date(..)
+            | Self::Semver(..) => false,
+        }
     }
 }
 

@@ -45,6 +45,7 @@ fn variants(weights: &[(&str, u32)]) -> Option<Variants> {
         url: None,
         service: None,
         payload: None,
+        nearly: None,
     };
     let list = weights.iter().map(variant).collect();
     Variants::new(list, Arc::from("group"), Stickiness::Default)

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Surroundings;
-use super::document::{ConstraintDocument, Text};
+use super::document::{ConstraintDocument, Item};
+use super::rule::{ends_well, ordered, quoted};
 use crate::context::Field;
 use crate::engine::condition::{
     Compare, Condition, Constraint, ConstraintError, Operator, Settled, Test, network,
@@ -26,35 +27,48 @@ pub(super) enum Subject {
 /// What an operator of Unleash's asks.
 #[derive(Clone, Copy)]
 enum Asked {
-    /// What an operator of ours asks too.
-    Text(Operator),
+    /// A text of a list.
+    List(Operator),
     /// An address in one of several networks.
     Network,
+    /// A text that matches an expression.
+    Expression,
+    /// What comes before or behind a number, a version or a time.
+    Order(Compare),
+    /// The same of something that is said to be a version.
+    Version(Compare),
 }
 
 fn asked(operator: &str) -> Option<Asked> {
-    Some(Asked::Text(match operator {
-        "IN" => Operator::In,
-        "NOT_IN" => Operator::NotIn,
-        "STR_STARTS_WITH" => Operator::StartsWith,
-        "STR_ENDS_WITH" => Operator::EndsWith,
-        "STR_CONTAINS" => Operator::Contains,
-        "NUM_EQ" => Operator::Number(Compare::Eq),
-        "NUM_GT" => Operator::Number(Compare::Gt),
-        "NUM_GTE" => Operator::Number(Compare::Gte),
-        "NUM_LT" => Operator::Number(Compare::Lt),
-        "NUM_LTE" => Operator::Number(Compare::Lte),
-        "DATE_AFTER" => Operator::After,
-        "DATE_BEFORE" => Operator::Before,
-        "SEMVER_EQ" => Operator::Semver(Compare::Eq),
-        "SEMVER_GT" => Operator::Semver(Compare::Gt),
-        "SEMVER_GTE" => Operator::Semver(Compare::Gte),
-        "SEMVER_LT" => Operator::Semver(Compare::Lt),
-        "SEMVER_LTE" => Operator::Semver(Compare::Lte),
-        "REGEX" => Operator::Matches,
-        "IN_CIDR" => return Some(Asked::Network),
+    Some(match operator {
+        "IN" => Asked::List(Operator::In),
+        "NOT_IN" => Asked::List(Operator::NotIn),
+        "STR_STARTS_WITH" => Asked::List(Operator::StartsWith),
+        "STR_ENDS_WITH" => Asked::List(Operator::EndsWith),
+        "STR_CONTAINS" => Asked::List(Operator::Contains),
+        "NUM_EQ" => Asked::Order(Compare::Eq),
+        "NUM_GT" | "DATE_AFTER" => Asked::Order(Compare::Gt),
+        "NUM_GTE" => Asked::Order(Compare::Gte),
+        "NUM_LT" | "DATE_BEFORE" => Asked::Order(Compare::Lt),
+        "NUM_LTE" => Asked::Order(Compare::Lte),
+        "SEMVER_EQ" => Asked::Version(Compare::Eq),
+        "SEMVER_GT" => Asked::Version(Compare::Gt),
+        "SEMVER_GTE" => Asked::Version(Compare::Gte),
+        "SEMVER_LT" => Asked::Version(Compare::Lt),
+        "SEMVER_LTE" => Asked::Version(Compare::Lte),
+        "REGEX" => Asked::Expression,
+        "IN_CIDR" => Asked::Network,
         _ => return None,
-    }))
+    })
+}
+
+/// What a constraint comes to.
+enum Outcome {
+    Test(Test),
+    /// It holds for nobody, or for everybody if it is inverted.
+    Nobody(String),
+    /// It holds for nobody even if it is inverted.
+    Never(String),
 }
 
 impl Surroundings<'_> {
@@ -78,26 +92,43 @@ impl Surroundings<'_> {
     /// Compiles a constraint. What is odd about it, but does not break it, is added to `odd`.
     pub(super) fn constraint(
         &mut self,
-        document: &ConstraintDocument<'_>,
+        document: &Item<ConstraintDocument<'_>>,
         odd: &mut Vec<String>,
     ) -> Result<Condition, Broken> {
-        let name = &*document.context_name;
-        let operator = &*document.operator;
+        let document = document
+            .0
+            .as_ref()
+            .map_err(|why| Broken(format!("a constraint cannot be read: {why}")))?;
+        let (name, operator) = (&*document.context_name, &*document.operator);
         let asked = asked(operator)
             .ok_or_else(|| Broken(format!("the operator {operator:?} is unknown")))?;
+        quoted(name)?;
         let subject = self.subject(name)?;
-        let of_date = matches!(asked, Asked::Text(Operator::After | Operator::Before));
-        if matches!(subject, Subject::Field(_, Field::Now)) && !of_date {
-            return Err(Broken(format!("{operator} does not go with {name}")));
-        }
         let of_address = matches!(subject, Subject::Field(_, Field::RemoteAddress));
-        let test = match asked {
+        let named = |why: String| format!("{operator} on {name}: {why}");
+        let outcome = match asked {
+            Asked::List(operator) => list(operator, document, of_address),
             Asked::Network => networks(document, odd),
-            Asked::Text(operator) => text(operator, document, of_address),
+            Asked::Expression => expression(document),
+            Asked::Order(compare) => order(compare, document),
+            Asked::Version(compare) => version(compare, document),
         };
-        let test = test.map_err(|why| Broken(format!("{operator} on {name}: {why}")))?;
-        let condition = condition(subject, test);
-        Ok(if document.inverted.unwrap_or_default() {
+        let inverted = document.inverted.unwrap_or_default();
+        let condition = match outcome.map_err(|Broken(why)| Broken(named(why)))? {
+            Outcome::Test(test) => condition(subject, test),
+            Outcome::Nobody(why) => {
+                let whom = if inverted { "everybody" } else { "nobody" };
+                let why = named(why);
+                odd.push(format!("{why}, so that the constraint holds for {whom}"));
+                Condition::Never(why.into())
+            }
+            Outcome::Never(why) => {
+                let why = named(why);
+                odd.push(format!("{why}, so that the constraint holds for nobody"));
+                return Ok(Condition::Never(why.into()));
+            }
+        };
+        Ok(if inverted {
             Condition::Not(Box::new(condition))
         } else {
             condition
@@ -125,26 +156,59 @@ pub(super) fn condition(subject: Subject, test: Test) -> Condition {
     }
 }
 
-/// The values of a list, or the one value.
-fn text(
+/// The values of a list.
+fn list(
     operator: Operator,
     document: &ConstraintDocument<'_>,
     of_address: bool,
-) -> Result<Test, String> {
+) -> Result<Outcome, Broken> {
+    let values = texts(document)?;
     let ignore_case = document.case_insensitive.unwrap_or_default();
     let test = match operator {
-        Operator::In | Operator::NotIn => one_of(operator, &texts(document), of_address),
-        Operator::StartsWith | Operator::EndsWith | Operator::Contains => {
-            let values = texts(document);
-            if values.is_empty() {
-                return Err("it has no values".to_owned());
-            }
-            Test::of_text(operator, &values, ignore_case)
-        }
-        Operator::Matches => Test::of_text(operator, &[value(document)?], ignore_case),
-        _ => Test::of_text(operator, &[value(document)?.trim()], false),
+        Operator::In | Operator::NotIn => one_of(operator, &values, of_address),
+        _ if values.is_empty() => return Err(Broken("it has no values".to_owned())),
+        _ => Test::of_text(operator, &values, ignore_case),
     };
-    test.map_err(|error| error.to_string())
+    compiled(test)
+}
+
+fn compiled(test: Result<Test, ConstraintError>) -> Result<Outcome, Broken> {
+    let test = test.map_err(|error| Broken(error.to_string()))?;
+    Ok(Outcome::Test(test))
+}
+
+/// Without a value it matches whatever there is; one that is no expression matches nothing.
+fn expression(document: &ConstraintDocument<'_>) -> Result<Outcome, Broken> {
+    let text = document.value.as_deref().unwrap_or_default();
+    ends_well(text)?;
+    let ignore_case = document.case_insensitive.unwrap_or_default();
+    Ok(
+        match Test::of_text(Operator::Matches, &[text], ignore_case) {
+            Ok(test) => Outcome::Test(test),
+            Err(error) => Outcome::Nobody(error.to_string()),
+        },
+    )
+}
+
+fn order(compare: Compare, document: &ConstraintDocument<'_>) -> Result<Outcome, Broken> {
+    let value = value(document)?;
+    let test = ordered(compare, value).ok_or_else(|| {
+        Broken(format!(
+            "{value:?} is neither a number nor a version nor a time as in 2027-01-01T00:00:00Z"
+        ))
+    })?;
+    Ok(Outcome::Test(test))
+}
+
+/// Unleash's engine takes what begins with a `v` for a version that nobody has.
+fn version(compare: Compare, document: &ConstraintDocument<'_>) -> Result<Outcome, Broken> {
+    let value = value(document)?;
+    if value.starts_with('v') {
+        return Ok(Outcome::Never(format!(
+            "{value:?} is no semantic version, as in 10.1.0"
+        )));
+    }
+    order(compare, document)
 }
 
 /// One of these texts, or none of them. Unleash ignores case nowhere but in parts of texts and in expressions.
@@ -157,17 +221,15 @@ fn one_of(operator: Operator, values: &[&str], of_address: bool) -> Result<Test,
     Test::of_text(operator, &values, false)
 }
 
-fn list<'d, 'a>(document: &'d ConstraintDocument<'a>) -> &'d [Text<'a>] {
-    document.values.as_deref().unwrap_or_default()
+fn texts<'d>(document: &'d ConstraintDocument<'_>) -> Result<Vec<&'d str>, Broken> {
+    let values = document.values.as_deref().unwrap_or_default().iter();
+    let checked = values.map(|text| ends_well(text).map(|()| &**text));
+    checked.collect()
 }
 
-fn texts<'d>(document: &'d ConstraintDocument<'_>) -> Vec<&'d str> {
-    list(document).iter().map(|text| &**text).collect()
-}
-
-fn value<'d>(document: &'d ConstraintDocument<'_>) -> Result<&'d str, String> {
+fn value<'d>(document: &'d ConstraintDocument<'_>) -> Result<&'d str, Broken> {
     let value = document.value.as_deref();
-    value.ok_or_else(|| "it has no value".to_owned())
+    value.ok_or_else(|| Broken("it has no value".to_owned()))
 }
 
 /// An address as a context's would be written, so that other ways to write it are found too.
@@ -179,12 +241,13 @@ fn address(text: &str) -> Box<str> {
 }
 
 /// What is no network is passed over, as Unleash does.
-fn networks(document: &ConstraintDocument<'_>, odd: &mut Vec<String>) -> Result<Test, String> {
-    if list(document).is_empty() {
-        return Err("it has no values".to_owned());
+fn networks(document: &ConstraintDocument<'_>, odd: &mut Vec<String>) -> Result<Outcome, Broken> {
+    let values = texts(document)?;
+    if values.is_empty() {
+        return Err(Broken("it has no values".to_owned()));
     }
-    let values = list(document).iter().map(|text| &**text);
-    Ok(Test::Within(networks_of(values, odd)))
+    let networks = networks_of(values.into_iter(), odd);
+    Ok(Outcome::Test(Test::Within(networks)))
 }
 
 /// The networks among texts; the others are odd.
@@ -194,7 +257,7 @@ pub(super) fn networks_of<'t>(
 ) -> Vec<ipnet::IpNet> {
     let mut networks = Vec::new();
     for text in texts {
-        match network(text) {
+        match network(text).or_else(|| masked(text)) {
             Some(network) => networks.push(network),
             None => odd.push(format!(
                 "{text:?} is no address and no network: passed over"
@@ -202,6 +265,13 @@ pub(super) fn networks_of<'t>(
         }
     }
     networks
+}
+
+/// A network as in `10.0.0.0/255.0.0.0`.
+fn masked(text: &str) -> Option<ipnet::IpNet> {
+    let (address, mask) = text.split_once('/')?;
+    let network = ipnet::Ipv4Net::with_netmask(address.parse().ok()?, mask.parse().ok()?);
+    network.ok().map(|network| network.trunc().into())
 }
 
 /// Who is named by a list of values of one field: Unleash's `userWithId`, and overrides.

@@ -1,4 +1,5 @@
-//! Flags and segments as Unleash's servers write them. Only what decides is read; a text may also be a number.
+//! Flags and segments as Unleash's servers write them. Only what decides is read; a text may also be a number. What
+//! cannot be read spoils as little as possible of what stands beside it ([`Item`]).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,17 +7,18 @@ use std::ops::Deref;
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 /// One flag.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "a flag")]
 pub(super) struct FeatureDocument<'a> {
     pub(super) enabled: bool,
     #[serde(borrow)]
-    pub(super) description: Option<Text<'a>>,
-    pub(super) impression_data: Option<bool>,
+    pub(super) description: Option<Item<Text<'a>>>,
+    pub(super) impression_data: Option<Item<bool>>,
     #[serde(borrow)]
-    pub(super) strategies: Option<Vec<StrategyDocument<'a>>>,
+    pub(super) strategies: Option<Vec<Item<StrategyDocument<'a>>>>,
     #[serde(borrow)]
     pub(super) variants: Option<Vec<VariantDocument<'a>>>,
     #[serde(borrow)]
@@ -25,44 +27,48 @@ pub(super) struct FeatureDocument<'a> {
 
 /// One strategy of a flag.
 #[derive(Deserialize)]
+#[serde(expecting = "a strategy")]
 pub(super) struct StrategyDocument<'a> {
     #[serde(borrow)]
     pub(super) name: Text<'a>,
     #[serde(borrow)]
-    pub(super) title: Option<Text<'a>>,
+    pub(super) title: Option<Item<Text<'a>>>,
     pub(super) disabled: Option<bool>,
     #[serde(borrow)]
-    pub(super) parameters: Option<ParametersDocument<'a>>,
+    pub(super) parameters: Option<Item<ParametersDocument<'a>>>,
     #[serde(borrow)]
-    pub(super) constraints: Option<Vec<ConstraintDocument<'a>>>,
-    pub(super) segments: Option<Vec<i64>>,
+    pub(super) constraints: Option<Vec<Item<ConstraintDocument<'a>>>>,
+    pub(super) segments: Option<Vec<Item<i64>>>,
     #[serde(borrow)]
     pub(super) variants: Option<Vec<VariantDocument<'a>>>,
 }
 
-/// What the strategies that are known take.
+/// What the strategies that are known take. A strategy that is not known may call other things the same.
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "parameters")]
 pub(super) struct ParametersDocument<'a> {
     #[serde(borrow)]
-    pub(super) rollout: Option<Text<'a>>,
+    pub(super) rollout: Parameter<'a>,
     #[serde(borrow)]
-    pub(super) percentage: Option<Text<'a>>,
+    pub(super) percentage: Parameter<'a>,
     #[serde(borrow)]
-    pub(super) group_id: Option<Text<'a>>,
+    pub(super) group_id: Parameter<'a>,
     #[serde(borrow)]
-    pub(super) stickiness: Option<Text<'a>>,
+    pub(super) stickiness: Parameter<'a>,
     #[serde(borrow)]
-    pub(super) user_ids: Option<Text<'a>>,
+    pub(super) user_ids: Parameter<'a>,
     #[serde(borrow, rename = "IPs")]
-    pub(super) ips: Option<Text<'a>>,
+    pub(super) ips: Parameter<'a>,
     #[serde(borrow)]
-    pub(super) host_names: Option<Text<'a>>,
+    pub(super) host_names: Parameter<'a>,
 }
+
+/// A parameter of a strategy, if it has it.
+pub(super) type Parameter<'a> = Option<Item<Text<'a>>>;
 
 /// One constraint of a strategy or a segment.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "a constraint")]
 pub(super) struct ConstraintDocument<'a> {
     #[serde(borrow)]
     pub(super) context_name: Text<'a>,
@@ -78,6 +84,7 @@ pub(super) struct ConstraintDocument<'a> {
 
 /// One variant of a flag or a strategy.
 #[derive(Deserialize)]
+#[serde(expecting = "a variant")]
 pub(super) struct VariantDocument<'a> {
     #[serde(borrow)]
     pub(super) name: Text<'a>,
@@ -85,13 +92,14 @@ pub(super) struct VariantDocument<'a> {
     #[serde(borrow)]
     pub(super) stickiness: Option<Text<'a>>,
     #[serde(borrow)]
-    pub(super) payload: Option<PayloadDocument<'a>>,
+    pub(super) payload: Option<Item<PayloadDocument<'a>>>,
     #[serde(borrow)]
     pub(super) overrides: Option<Vec<OverrideDocument<'a>>>,
 }
 
 /// What a variant carries.
 #[derive(Deserialize)]
+#[serde(expecting = "a payload")]
 pub(super) struct PayloadDocument<'a> {
     #[serde(borrow, rename = "type")]
     pub(super) kind: Text<'a>,
@@ -101,7 +109,7 @@ pub(super) struct PayloadDocument<'a> {
 
 /// Users who get a variant whatever their ticket.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an override")]
 pub(super) struct OverrideDocument<'a> {
     #[serde(borrow)]
     pub(super) context_name: Text<'a>,
@@ -111,6 +119,7 @@ pub(super) struct OverrideDocument<'a> {
 
 /// A flag that another depends on.
 #[derive(Deserialize)]
+#[serde(expecting = "a dependency")]
 pub(super) struct DependencyDocument<'a> {
     #[serde(borrow)]
     pub(super) feature: Text<'a>,
@@ -121,29 +130,66 @@ pub(super) struct DependencyDocument<'a> {
 
 /// One segment.
 #[derive(Deserialize)]
+#[serde(expecting = "a segment")]
 pub(super) struct SegmentDocument<'a> {
     #[serde(borrow)]
-    pub(super) name: Option<Text<'a>>,
+    pub(super) name: Option<Item<Text<'a>>>,
     #[serde(borrow)]
-    pub(super) constraints: Option<Vec<ConstraintDocument<'a>>>,
+    pub(super) constraints: Vec<Item<ConstraintDocument<'a>>>,
 }
 
 /// The IDs of the segments that a flag refers to; none when it cannot be read.
 pub(super) fn segments_of(feature: &str) -> Vec<i64> {
     #[derive(Deserialize)]
     struct Feature {
-        strategies: Option<Vec<Strategy>>,
+        strategies: Option<Vec<Item<Strategy>>>,
     }
     #[derive(Deserialize)]
     struct Strategy {
-        segments: Option<Vec<i64>>,
+        segments: Option<Vec<Item<i64>>>,
     }
     let feature: Option<Feature> = serde_json::from_str(feature).ok();
     let strategies = feature.and_then(|feature| feature.strategies);
     let strategies = strategies.unwrap_or_default().into_iter();
     strategies
+        .filter_map(Item::read)
         .flat_map(|strategy| strategy.segments.unwrap_or_default())
+        .filter_map(Item::read)
         .collect()
+}
+
+/// A member that is read by itself, or why it cannot be read.
+#[derive(Debug)]
+pub(super) struct Item<T>(pub(super) Result<T, String>);
+
+impl<T> Item<T> {
+    /// The member, if it can be read.
+    pub(super) fn read(self) -> Option<T> {
+        self.0.ok()
+    }
+
+    /// The same without giving it away.
+    pub(super) fn get(&self) -> Option<&T> {
+        self.0.as_ref().ok()
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Item<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&RawValue>::deserialize(deserializer)?.get();
+        Ok(Self(
+            serde_json::from_str(text).map_err(|error| why(&error)),
+        ))
+    }
+}
+
+/// What is wrong with a member; where in it is left out, for nobody sees the member by itself.
+pub(super) fn why(error: &serde_json::Error) -> String {
+    let whole = error.to_string();
+    let said = whole
+        .rsplit_once(" at line ")
+        .map_or(&*whole, |(said, _)| said);
+    said.to_owned()
 }
 
 /// A text, borrowed from the document where nothing in it is escaped. Numbers and truth values are taken as they are

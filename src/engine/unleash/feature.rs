@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Surroundings;
 use super::constraint::Broken;
 use super::dependency::unlinked;
-use super::document::FeatureDocument;
+use super::document::{FeatureDocument, Item, why};
 use super::segment::Segments;
 use super::strategy::everyone;
 use crate::engine::condition::Condition;
@@ -101,10 +101,19 @@ impl<'c, 's> FlagCompiler<'c, 's> {
             rings,
             variants,
             about: About {
-                description: document.description.as_deref().map(Into::into),
+                description: document
+                    .description
+                    .as_ref()
+                    .and_then(Item::get)
+                    .map(|text| (**text).into()),
                 ..About::default()
             },
-            impression_data: document.impression_data.unwrap_or_default(),
+            impression_data: document
+                .impression_data
+                .as_ref()
+                .and_then(Item::get)
+                .copied()
+                .unwrap_or_default(),
             ..self.blank()
         }
     }
@@ -117,7 +126,7 @@ impl<'c, 's> FlagCompiler<'c, 's> {
     }
 
     fn unreadable(&mut self, error: &serde_json::Error) -> Flag {
-        let why = format!("it cannot be read: {error}");
+        let why = format!("it cannot be read: {}", why(error));
         self.warn(&format!("it is off: {why}"));
         Flag {
             rings: vec![Ring {
@@ -134,7 +143,9 @@ impl<'c, 's> FlagCompiler<'c, 's> {
 fn segments_of(document: &FeatureDocument<'_>) -> Vec<i64> {
     let strategies = document.strategies.as_deref().unwrap_or_default().iter();
     strategies
+        .filter_map(Item::get)
         .flat_map(|strategy| strategy.segments.as_deref().unwrap_or_default())
+        .filter_map(Item::get)
         .copied()
         .collect()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Surroundings;
 use super::constraint::{Broken, all};
-use super::document::SegmentDocument;
+use super::document::{Item, SegmentDocument, why};
 use crate::engine::Segment;
 
 /// Every segment of a set, compiled.
@@ -65,16 +65,17 @@ impl Segments {
 
 fn segment_of(id: i64, text: &Arc<str>, surroundings: &mut Surroundings<'_>) -> CompiledSegment {
     let document: Result<SegmentDocument<'_>, _> = serde_json::from_str(text);
-    let name = match document.as_ref().map(|document| &document.name) {
-        Ok(Some(name)) if !name.is_empty() => name.to_string(),
-        _ => id.to_string(),
-    };
+    let named = document.as_ref().ok().and_then(|document| {
+        let name = document.name.as_ref().and_then(Item::get)?;
+        (!name.is_empty()).then(|| name.to_string())
+    });
+    let name = named.unwrap_or_else(|| id.to_string());
     let mut odd = Vec::new();
     let condition = document
-        .map_err(|error| Broken(format!("it cannot be read: {error}")))
+        .map_err(|error| Broken(format!("it cannot be read: {}", why(&error))))
         .and_then(|document| {
-            let constraints = document.constraints.unwrap_or_default();
-            let conditions = constraints
+            let conditions = document
+                .constraints
                 .iter()
                 .map(|constraint| surroundings.constraint(constraint, &mut odd));
             conditions.collect::<Result<Vec<_>, _>>().map(all)

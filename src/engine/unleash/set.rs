@@ -2,7 +2,7 @@
 //! shared and need not be compiled again.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -13,12 +13,27 @@ use sha2::{Digest as _, Sha256};
 use super::document::segments_of;
 use crate::digest::Digest;
 
+/// How many unreadable entries are kept, to be told of.
+const LEFT_OUT: usize = 20;
+
+/// Characters shown of one.
+const SHOWN: usize = 80;
+
 /// What a server says: one raw JSON text per flag and per segment, as it came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FeatureSet {
     features: BTreeMap<Arc<str>, Arc<str>>,
     segments: BTreeMap<i64, Arc<str>>,
+    left_out: LeftOut,
     revision: Option<u64>,
+}
+
+/// Entries that are no flags and no segments: nobody can say which ones they would be. They are told of, and the others are
+/// taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct LeftOut {
+    features: BTreeSet<Arc<str>>,
+    segments: BTreeSet<Arc<str>>,
 }
 
 /// Why an answer of a flag server is none. What was known before stays in force.
@@ -27,9 +42,6 @@ pub enum DocumentError {
     /// It is not the JSON document that was asked for.
     #[error("the answer is not what an Unleash server sends: {0}")]
     Form(#[from] serde_json::Error),
-    /// A flag has no name, so it cannot be told which one it is.
-    #[error("a flag in the answer has no name")]
-    Nameless,
     /// An event of a delta lacks what its kind has.
     #[error("an event of the kind {0:?} lacks what it should have")]
     Lacking(String),
@@ -37,24 +49,25 @@ pub enum DocumentError {
 
 impl FeatureSet {
     /// Reads a whole answer of `/api/client/features`, with segments at the top or inlined, or what [`Self::to_json`]
-    /// wrote. What is inside of a flag is not looked at: a broken one does not keep the others from being taken.
+    /// wrote. What is inside of a flag is not looked at: a broken one does not keep the others from being taken, and one
+    /// that has no name is left out.
     ///
     /// # Errors
-    /// When it is not such a document, or one of its flags has no name.
+    /// When it is not such a document.
     pub fn parse(body: &[u8]) -> Result<Self, DocumentError> {
         let answer: Answer<'_> = serde_json::from_slice(body)?;
         let mut set = Self {
-            revision: answer.meta.and_then(|meta| meta.revision_id),
+            revision: answer.meta.and_then(revision),
             ..Self::default()
         };
-        set.replace_all(&answer.features, &answer.segments.unwrap_or_default())?;
+        set.replace_all(&answer.features, &answer.segments.unwrap_or_default());
         Ok(set)
     }
 
     /// Applies the events of a delta (`{"events": […]}`), in their order. Kinds that are unknown are passed over.
     ///
     /// # Errors
-    /// When it is no delta, an event lacks what its kind has, or a flag has no name.
+    /// When it is no delta, or an event lacks what its kind has.
     pub fn apply(&self, delta: &[u8]) -> Result<Self, DocumentError> {
         let delta: Delta<'_> = serde_json::from_slice(delta)?;
         let mut set = self.clone();
@@ -86,10 +99,11 @@ impl FeatureSet {
     pub fn to_json(&self) -> String {
         let length: usize = self.texts().map(|text| text.len() + 1).sum();
         let mut json = String::with_capacity(length + 100);
+        let LeftOut { features, segments } = &self.left_out;
         json.push_str(r#"{"version":2,"features":["#);
-        push_all(&mut json, self.features.values());
+        push_all(&mut json, self.features.values().chain(features));
         json.push_str(r#"],"segments":["#);
-        push_all(&mut json, self.segments.values());
+        push_all(&mut json, self.segments.values().chain(segments));
         json.push_str(r#"],"meta":{"#);
         if let Some(revision) = self.revision {
             // Writing to a `String` cannot fail.
@@ -163,8 +177,24 @@ impl FeatureSet {
         &self.segments
     }
 
+    /// What is left out because it cannot be told which flag or segment it is, in words.
+    pub(super) fn left_out(&self) -> impl Iterator<Item = String> {
+        let LeftOut { features, segments } = &self.left_out;
+        let flags = features.iter().map(|text| ("a flag", "name", text));
+        let all = flags.chain(segments.iter().map(|text| ("a segment", "number", text)));
+        all.map(|(kind, lacks, text)| {
+            let mut shown: String = text.chars().take(SHOWN).collect();
+            if shown.len() < text.len() {
+                shown.push('…');
+            }
+            format!("{kind} in the answer has no {lacks} and is left out: {shown}")
+        })
+    }
+
     fn texts(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.features.values().chain(self.segments.values())
+        let LeftOut { features, segments } = &self.left_out;
+        let read = self.features.values().chain(self.segments.values());
+        read.chain(features).chain(segments)
     }
 
     fn take(&mut self, event: &Event<'_>) -> Result<(), DocumentError> {
@@ -173,14 +203,14 @@ impl FeatureSet {
             "hydration" => {
                 let features = event.features.as_ref().ok_or_else(lacking)?;
                 let segments = event.segments.as_deref().unwrap_or_default();
-                self.replace_all(features, segments)?;
+                self.replace_all(features, segments);
             }
-            "feature-updated" => self.add_feature(event.feature.ok_or_else(lacking)?)?,
+            "feature-updated" => self.add_feature(event.feature.map_or("null", RawValue::get)),
             "feature-removed" => {
                 let name = event.feature_name.as_ref().ok_or_else(lacking)?;
                 self.features.remove(&**name);
             }
-            "segment-updated" => self.add_segment(event.segment.ok_or_else(lacking)?)?,
+            "segment-updated" => self.add_segment(event.segment.map_or("null", RawValue::get)),
             "segment-removed" => {
                 let id = event.segment_id.ok_or_else(lacking)?;
                 self.segments.remove(&id);
@@ -191,33 +221,47 @@ impl FeatureSet {
         Ok(())
     }
 
-    fn replace_all(
-        &mut self,
-        features: &[&RawValue],
-        segments: &[&RawValue],
-    ) -> Result<(), DocumentError> {
+    fn replace_all(&mut self, features: &[&RawValue], segments: &[&RawValue]) {
         self.features.clear();
         self.segments.clear();
-        features
-            .iter()
-            .try_for_each(|text| self.add_feature(text))?;
-        segments.iter().try_for_each(|text| self.add_segment(text))
-    }
-
-    fn add_feature(&mut self, text: &RawValue) -> Result<(), DocumentError> {
-        let named: Named<'_> = serde_json::from_str(text.get())?;
-        if named.name.is_empty() {
-            return Err(DocumentError::Nameless);
+        self.left_out = LeftOut::default();
+        for text in features {
+            self.add_feature(text.get());
         }
-        self.features.insert(named.name.into(), text.get().into());
-        Ok(())
+        for text in segments {
+            self.add_segment(text.get());
+        }
     }
 
-    fn add_segment(&mut self, text: &RawValue) -> Result<(), DocumentError> {
-        let numbered: Numbered = serde_json::from_str(text.get())?;
-        self.segments.insert(numbered.id, text.get().into());
-        Ok(())
+    fn add_feature(&mut self, text: &str) {
+        match serde_json::from_str::<Named<'_>>(text) {
+            Ok(Named { name }) if !name.is_empty() => {
+                self.features.insert(name.into(), text.into());
+            }
+            _ => leave_out(&mut self.left_out.features, text),
+        }
     }
+
+    fn add_segment(&mut self, text: &str) {
+        match serde_json::from_str::<Numbered>(text) {
+            Ok(Numbered { id }) => {
+                self.segments.insert(id, text.into());
+            }
+            Err(_) => leave_out(&mut self.left_out.segments, text),
+        }
+    }
+}
+
+fn leave_out(list: &mut BTreeSet<Arc<str>>, text: &str) {
+    if list.len() < LEFT_OUT {
+        list.insert(text.into());
+    }
+}
+
+/// A revision that is none is not worth the answer.
+fn revision(meta: &RawValue) -> Option<u64> {
+    let meta: Option<Meta> = serde_json::from_str(meta.get()).ok();
+    meta.and_then(|meta| meta.revision_id)
 }
 
 fn push_all<'a>(json: &mut String, texts: impl Iterator<Item = &'a Arc<str>>) {
@@ -235,7 +279,8 @@ struct Answer<'a> {
     features: Vec<&'a RawValue>,
     #[serde(borrow)]
     segments: Option<Vec<&'a RawValue>>,
-    meta: Option<Meta>,
+    #[serde(borrow)]
+    meta: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]

@@ -1,10 +1,12 @@
-//! Strategies: each becomes a ring.
+//! Strategies: each becomes a ring. They are alternatives: one that cannot be used takes nobody, and the others decide.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::constraint::{Broken, Subject, all, condition, named, networks_of};
-use super::document::{ParametersDocument, StrategyDocument};
+use super::document::{Item, Parameter, ParametersDocument, StrategyDocument};
 use super::feature::FlagCompiler;
+use super::rule::{ends_well, quoted};
 use crate::context::Field;
 use crate::engine::bucket::rollout_position;
 use crate::engine::condition::{Condition, Operator, Test};
@@ -27,6 +29,20 @@ struct Taken {
     rollout: Rollout,
 }
 
+/// Why a strategy takes nobody.
+enum Unusable {
+    /// It does not, and the others are not touched by that.
+    Alone(String),
+    /// Unleash's engine cannot compile it, which turns the whole flag off.
+    Flag(Broken),
+}
+
+impl From<Broken> for Unusable {
+    fn from(broken: Broken) -> Self {
+        Self::Flag(broken)
+    }
+}
+
 /// 100 %, with or without an ID.
 pub(super) fn everyone(group: &Arc<str>) -> Rollout {
     Rollout {
@@ -39,7 +55,7 @@ pub(super) fn everyone(group: &Arc<str>) -> Rollout {
 
 impl FlagCompiler<'_, '_> {
     /// The strategies as rings. A flag without any is on for everyone.
-    pub(super) fn rings(&mut self, strategies: &[StrategyDocument<'_>]) -> Vec<Ring> {
+    pub(super) fn rings(&mut self, strategies: &[Item<StrategyDocument<'_>>]) -> Vec<Ring> {
         if strategies.is_empty() {
             return vec![Ring {
                 name: "no strategies: everyone".into(),
@@ -54,10 +70,25 @@ impl FlagCompiler<'_, '_> {
             .collect()
     }
 
-    fn ring(&mut self, index: usize, document: &StrategyDocument<'_>) -> Ring {
-        let name: Arc<str> = match document.title.as_deref() {
+    fn ring(&mut self, index: usize, document: &Item<StrategyDocument<'_>>) -> Ring {
+        let number = index + 1;
+        let document = match &document.0 {
+            Ok(document) => document,
+            Err(why) => {
+                let name = format!("strategy {number}");
+                return Ring {
+                    condition: self
+                        .never(&number.to_string(), &format!("it cannot be read: {why}")),
+                    rollout: everyone(&self.name),
+                    variants: None,
+                    name: name.into(),
+                };
+            }
+        };
+        let title = document.title.as_ref().and_then(Item::get);
+        let name: Arc<str> = match title.map(|title| &**title) {
             Some(title) if !title.trim().is_empty() => title.into(),
-            _ => format!("{} {}", &*document.name, index + 1).into(),
+            _ => format!("{} {number}", &*document.name).into(),
         };
         let taken = self.audience(&name, document).unwrap_or_else(|broken| {
             let Broken(why) = broken;
@@ -74,9 +105,17 @@ impl FlagCompiler<'_, '_> {
         }
     }
 
-    /// Everything that a strategy asks.
+    /// Everything that a strategy asks. What it asks beside its own is looked at even if it takes nobody: what Unleash's
+    /// engine cannot compile there turns the flag off all the same.
     fn audience(&mut self, name: &str, document: &StrategyDocument<'_>) -> Result<Taken, Broken> {
-        let taken = self.taken(name, document)?;
+        let taken = match self.taken(name, document) {
+            Ok(taken) => taken,
+            Err(Unusable::Flag(broken)) => return Err(broken),
+            Err(Unusable::Alone(why)) => Taken {
+                condition: self.never(name, &why),
+                rollout: everyone(&self.name),
+            },
+        };
         let mut parts = match taken.condition {
             Condition::All(parts) => parts,
             condition => vec![condition],
@@ -90,7 +129,7 @@ impl FlagCompiler<'_, '_> {
             self.warn_all(name, odd);
         }
         for id in document.segments.as_deref().unwrap_or_default() {
-            parts.push(self.segment(name, *id)?);
+            parts.push(self.segment(id)?);
         }
         Ok(Taken {
             condition: all(parts),
@@ -110,36 +149,37 @@ impl FlagCompiler<'_, '_> {
         Condition::Never(why.into())
     }
 
-    fn segment(&mut self, strategy: &str, id: i64) -> Result<Condition, Broken> {
-        match self.segments.get(id) {
+    fn segment(&self, id: &Item<i64>) -> Result<Condition, Broken> {
+        let id = id.0.as_ref().map_err(|why| {
+            Broken(format!(
+                "the number of one of its segments cannot be read: {why}"
+            ))
+        })?;
+        match self.segments.get(*id) {
             Some(Ok(segment)) => Ok(Condition::Segment(segment.clone())),
             Some(Err(broken)) => Err(broken.clone()),
-            None => Ok(self.never(strategy, &format!("there is no segment {id}"))),
+            None => Err(Broken(format!("there is no segment {id}"))),
         }
     }
 
-    fn taken(&mut self, name: &str, document: &StrategyDocument<'_>) -> Result<Taken, Broken> {
+    fn taken(&mut self, name: &str, document: &StrategyDocument<'_>) -> Result<Taken, Unusable> {
         let none = ParametersDocument::default();
-        let parameters = document.parameters.as_ref().unwrap_or(&none);
+        let parameters = document.parameters.as_ref().and_then(Item::get);
+        let parameters = parameters.unwrap_or(&none);
         let condition = match &*document.name {
             "default" => Condition::All(Vec::new()),
-            "userWithId" => self.user_with_id(name, parameters)?,
+            "userWithId" => self.user_with_id(parameters)?,
             "remoteAddress" => self.remote_address(name, parameters)?,
-            "applicationHostname" => self.hostname(parameters),
-            "flexibleRollout" => {
-                let sticky = self.sticky(parameters.stickiness.as_deref())?;
-                let group = parameters.group_id.as_deref();
-                let group = group.map_or_else(|| self.name.clone(), Into::into);
-                return self.rollout(name, parameters.rollout.as_deref(), group, sticky);
+            "applicationHostname" => self.hostname(parameters)?,
+            "flexibleRollout" => return self.flexible(parameters),
+            "gradualRolloutUserId" => return self.gradual(parameters, Field::UserId),
+            "gradualRolloutSessionId" => return self.gradual(parameters, Field::SessionId),
+            "gradualRolloutRandom" => return self.random(parameters),
+            unknown => {
+                return Err(Unusable::Alone(format!(
+                    "there is no strategy {unknown:?} here"
+                )));
             }
-            "gradualRolloutUserId" => return self.gradual(name, parameters, Field::UserId),
-            "gradualRolloutSessionId" => return self.gradual(name, parameters, Field::SessionId),
-            "gradualRolloutRandom" => {
-                let group = self.name.clone();
-                let percentage = parameters.percentage.as_deref();
-                return self.rollout(name, percentage, group, Sticky::Chance);
-            }
-            unknown => return Err(Broken(format!("there is no strategy {unknown:?}"))),
         };
         Ok(Taken {
             condition,
@@ -147,15 +187,10 @@ impl FlagCompiler<'_, '_> {
         })
     }
 
-    fn user_with_id(
-        &mut self,
-        strategy: &str,
-        parameters: &ParametersDocument<'_>,
-    ) -> Result<Condition, Broken> {
-        let Some(ids) = parameters.user_ids.as_deref() else {
-            return Ok(self.never(strategy, "it has no user IDs"));
-        };
+    fn user_with_id(&mut self, parameters: &ParametersDocument<'_>) -> Result<Condition, Unusable> {
+        let ids = required("userIds", &parameters.user_ids)?;
         let ids: Vec<_> = ids.split(',').map(str::trim).collect();
+        ids.iter().try_for_each(|id| ends_well(id))?;
         Ok(named(self.surroundings.subject("userId")?, &ids))
     }
 
@@ -163,50 +198,64 @@ impl FlagCompiler<'_, '_> {
         &mut self,
         strategy: &str,
         parameters: &ParametersDocument<'_>,
-    ) -> Result<Condition, Broken> {
-        let Some(ips) = parameters.ips.as_deref() else {
-            return Ok(self.never(strategy, "it has no addresses"));
-        };
+    ) -> Result<Condition, Unusable> {
+        let ips = quoted_list(required("IPs", &parameters.ips)?)?;
         let mut odd = Vec::new();
-        let networks = networks_of(ips.split(',').map(str::trim), &mut odd);
+        let networks = networks_of(ips.iter().map(|ip| &**ip), &mut odd);
         self.warn_all(strategy, odd);
         let subject = self.surroundings.subject("remoteAddress")?;
         Ok(condition(subject, Test::Within(networks)))
     }
 
     /// Names of machines are compared without regard to case.
-    fn hostname(&self, parameters: &ParametersDocument<'_>) -> Condition {
-        let names = parameters.host_names.as_deref().unwrap_or_default();
-        let names: Vec<_> = names.split(',').map(str::trim).collect();
+    fn hostname(&self, parameters: &ParametersDocument<'_>) -> Result<Condition, Unusable> {
+        let names = optional("hostNames", &parameters.host_names)?;
+        let names = quoted_list(names.unwrap_or_default())?;
+        let names: Vec<_> = names.iter().map(|name| &**name).collect();
         let own = self.surroundings.hostname;
         let subject = Subject::Constant("hostname".into(), Some(own.into()));
-        match Test::of_text(Operator::In, &names, true) {
-            Ok(test) => condition(subject, test),
-            Err(error) => Condition::Never(error.to_string().into()),
-        }
+        let test = Test::of_text(Operator::In, &names, true);
+        let test = test.map_err(|error| Broken(error.to_string()))?;
+        Ok(condition(subject, test))
+    }
+
+    fn flexible(&mut self, parameters: &ParametersDocument<'_>) -> Result<Taken, Unusable> {
+        let share = share(percent("rollout", &parameters.rollout)?)?;
+        let stickiness = optional("stickiness", &parameters.stickiness)?;
+        let group = match optional("groupId", &parameters.group_id)? {
+            Some(group) => quoted(group)?.into(),
+            None => self.name.clone(),
+        };
+        quoted(stickiness.unwrap_or_default())?;
+        let sticky = self.sticky(stickiness)?;
+        rollout(share, group, sticky)
     }
 
     fn gradual(
-        &mut self,
-        strategy: &str,
+        &self,
         parameters: &ParametersDocument<'_>,
         field: Field,
-    ) -> Result<Taken, Broken> {
-        let percentage = parameters.percentage.as_deref();
-        let Some(group) = parameters.group_id.as_deref() else {
-            return Ok(Taken {
-                condition: self.never(strategy, "it has no groupId"),
-                rollout: everyone(&self.name),
-            });
-        };
-        let sticky = Sticky::By(Stickiness::Field(field));
-        self.rollout(strategy, percentage, group.into(), sticky)
+    ) -> Result<Taken, Unusable> {
+        let percent = percent("percentage", &parameters.percentage)?;
+        let group = required("groupId", &parameters.group_id)?;
+        let group = quoted(group)?.into();
+        rollout(share(percent)?, group, Sticky::By(Stickiness::Field(field)))
     }
 
-    /// What a stickiness hashes; without one, or with an empty one, it is the default.
+    /// Unleash's engine draws one of 1 to 99 and compares it with the percentage.
+    fn random(&self, parameters: &ParametersDocument<'_>) -> Result<Taken, Unusable> {
+        let share = match percent("percentage", &parameters.percentage)? {
+            0 | 1 => Share::NONE,
+            2..100 => return Err(by_lot()),
+            _ => Share::ALL,
+        };
+        rollout(share, self.name.clone(), Sticky::Chance)
+    }
+
+    /// What a stickiness hashes; without one it is the default.
     pub(super) fn sticky(&mut self, name: Option<&str>) -> Result<Sticky, Broken> {
         let name = match name {
-            None | Some("" | "default") => return Ok(Sticky::By(Stickiness::Default)),
+            None | Some("default") => return Ok(Sticky::By(Stickiness::Default)),
             Some("random") => return Ok(Sticky::Chance),
             Some(name) => name,
         };
@@ -217,59 +266,70 @@ impl FlagCompiler<'_, '_> {
             Subject::Constant(_, value) => Sticky::Constant(value),
         })
     }
+}
 
-    /// A percentage. All and none of all users are that without any ID, unless a certain one is asked for.
-    fn rollout(
-        &mut self,
-        strategy: &str,
-        percentage: Option<&str>,
-        group: Arc<str>,
-        sticky: Sticky,
-    ) -> Result<Taken, Broken> {
-        let never = |condition| Taken {
-            condition,
-            rollout: everyone(&group),
-        };
-        let Some(percent) = percentage.and_then(|text| text.trim().parse::<usize>().ok()) else {
-            let why = match percentage {
-                Some(text) => format!("{text:?} is not a percentage"),
-                None => "it has no percentage".to_owned(),
-            };
-            return Ok(never(self.never(strategy, &why)));
-        };
-        let share = u16::try_from(percent.saturating_mul(100)).ok();
-        let share = share
-            .and_then(Share::new)
-            .ok_or_else(|| Broken(format!("{percent} % is more than everyone")))?;
-        let (share, stickiness) = match sticky {
-            Sticky::By(stickiness) => (share, stickiness),
-            Sticky::Constant(Some(id)) => {
-                let taken = rollout_position(&group, &id) < share.hundredths();
-                let share = if taken { Share::ALL } else { Share::NONE };
-                (share, Stickiness::Default)
-            }
-            Sticky::Constant(None) => {
-                return Ok(never(
-                    self.never(strategy, "what its ID would be is not known"),
-                ));
-            }
-            Sticky::Chance if share == Share::ALL || share == Share::NONE => {
-                (share, Stickiness::Default)
-            }
-            Sticky::Chance => {
-                let why = "its users would be drawn by lot, with every request anew";
-                return Ok(never(self.never(strategy, why)));
-            }
-        };
-        let rollout = Rollout {
-            share,
-            needs_id: matches!(stickiness, Stickiness::Field(_)),
-            stickiness,
-            group,
-        };
-        Ok(Taken {
-            condition: Condition::All(Vec::new()),
-            rollout,
-        })
+/// The items of a list in one text, as the engine quotes them.
+fn quoted_list(text: &str) -> Result<Vec<Cow<'_, str>>, Broken> {
+    let items = text.split(',').map(str::trim);
+    items.map(quoted).collect()
+}
+
+fn optional<'d>(name: &str, value: &'d Parameter<'_>) -> Result<Option<&'d str>, Unusable> {
+    match value {
+        None => Ok(None),
+        Some(Item(Ok(text))) => Ok(Some(text)),
+        Some(Item(Err(why))) => Err(Unusable::Alone(format!("its {name} cannot be read: {why}"))),
     }
+}
+
+fn required<'d>(name: &str, value: &'d Parameter<'_>) -> Result<&'d str, Unusable> {
+    let missing = || Unusable::Alone(format!("it has no {name}"));
+    optional(name, value)?.ok_or_else(missing)
+}
+
+fn percent(name: &str, value: &Parameter<'_>) -> Result<usize, Unusable> {
+    let text = required(name, value)?;
+    let number = text.parse();
+    number.map_err(|_| Unusable::Alone(format!("its {name} is {text:?}, no percentage")))
+}
+
+fn share(percent: usize) -> Result<Share, Broken> {
+    let hundredths = u16::try_from(percent.saturating_mul(100)).ok();
+    let share = hundredths.and_then(Share::new);
+    share.ok_or_else(|| Broken(format!("{percent} % is more than everyone")))
+}
+
+fn by_lot() -> Unusable {
+    Unusable::Alone("its users would be drawn by lot, with every request anew".to_owned())
+}
+
+/// A percentage. All and none of all users are that without any ID, unless a certain one is asked for.
+fn rollout(share: Share, group: Arc<str>, sticky: Sticky) -> Result<Taken, Unusable> {
+    let (share, stickiness) = match sticky {
+        Sticky::By(stickiness) => (share, stickiness),
+        Sticky::Constant(Some(id)) => {
+            let taken = rollout_position(&group, &id) < share.hundredths();
+            let share = if taken { Share::ALL } else { Share::NONE };
+            (share, Stickiness::Default)
+        }
+        Sticky::Constant(None) => {
+            return Err(Unusable::Alone(
+                "what its ID would be is not known".to_owned(),
+            ));
+        }
+        Sticky::Chance if share == Share::ALL || share == Share::NONE => {
+            (share, Stickiness::Default)
+        }
+        Sticky::Chance => return Err(by_lot()),
+    };
+    let rollout = Rollout {
+        share,
+        needs_id: matches!(stickiness, Stickiness::Field(_)),
+        stickiness,
+        group,
+    };
+    Ok(Taken {
+        condition: Condition::All(Vec::new()),
+        rollout,
+    })
 }

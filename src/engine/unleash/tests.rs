@@ -1,5 +1,6 @@
 //! From documents to decisions.
 
+mod alternatives;
 mod compiling;
 mod features;
 mod oracle;

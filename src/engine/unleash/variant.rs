@@ -2,23 +2,15 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
-
 use super::constraint::named;
-use super::document::{PayloadDocument, StrategyDocument, VariantDocument};
+use super::document::{Item, Parameter, StrategyDocument, VariantDocument};
 use super::feature::FlagCompiler;
+use super::payload::Lead;
 use super::strategy::Sticky;
 use crate::cluster::UpstreamUrl;
 use crate::engine::bucket::variant_ticket;
 use crate::engine::condition::Condition;
 use crate::engine::{CanaryUrl, Override, Payload, Stickiness, Variant, Variants};
-
-/// What of a JSON payload says where users go.
-#[derive(Deserialize)]
-struct Target {
-    url: Option<String>,
-    service: Option<String>,
-}
 
 impl FlagCompiler<'_, '_> {
     /// The variants of the flag itself: the first one's stickiness is that of all.
@@ -45,11 +37,10 @@ impl FlagCompiler<'_, '_> {
         strategy: &StrategyDocument<'_>,
     ) -> Option<Variants> {
         let documents = strategy.variants.as_deref()?;
-        let parameters = strategy.parameters.as_ref();
-        let group = parameters.and_then(|parameters| parameters.group_id.as_deref());
+        let parameters = strategy.parameters.as_ref().and_then(Item::get);
+        let group = parameters.and_then(|all| text(&all.group_id));
         let group = group.map_or_else(|| self.name.clone(), Into::into);
-        let sticky = parameters.and_then(|parameters| parameters.stickiness.as_deref());
-        let sticky = self.sticky_or_off(sticky);
+        let sticky = self.sticky_or_off(parameters.and_then(|all| text(&all.stickiness)));
         self.variants(documents, group, sticky, Vec::new())
     }
 
@@ -92,45 +83,31 @@ impl FlagCompiler<'_, '_> {
     }
 
     fn variant(&mut self, document: &VariantDocument<'_>) -> Variant {
-        let (url, service) = match &document.payload {
-            Some(payload) => self.upstream(&document.name, payload),
-            None => (None, None),
+        let payload = match &document.payload {
+            Some(Item(Ok(payload))) => Some(payload),
+            Some(Item(Err(why))) => {
+                let name = &*document.name;
+                self.warn(&format!(
+                    "the payload of variant {name:?} cannot be read: {why}"
+                ));
+                None
+            }
+            None => None,
         };
+        let lead = payload.map(|payload| Lead::read(&payload.value));
+        let lead = lead.unwrap_or_default();
+        let url = lead.url.map(|url| self.canary_url(&document.name, &url));
         Variant {
             name: (*document.name).into(),
             weight: document.weight,
             url,
-            service,
-            payload: document.payload.as_ref().map(|payload| Payload {
+            service: lead.service,
+            payload: payload.map(|payload| Payload {
                 kind: (*payload.kind).into(),
                 value: (*payload.value).into(),
             }),
+            nearly: lead.nearly.map(Into::into),
         }
-    }
-
-    /// Where a payload leads: it is a URL, or JSON with one. Everything else is for others to read.
-    fn upstream(
-        &mut self,
-        variant: &str,
-        payload: &PayloadDocument<'_>,
-    ) -> (Option<CanaryUrl>, Option<Arc<str>>) {
-        let text = payload.value.trim();
-        if text.starts_with('{') {
-            return match serde_json::from_str::<Target>(text) {
-                Ok(target) => {
-                    let url = target.url.map(|url| self.canary_url(variant, url.trim()));
-                    (url, target.service.map(Into::into))
-                }
-                Err(_) => (None, None),
-            };
-        }
-        let scheme = text.split_once("://").map(|(scheme, _)| scheme);
-        let known = scheme.is_some_and(|scheme| {
-            let mut schemes = SCHEMES.iter();
-            schemes.any(|known| known.eq_ignore_ascii_case(scheme))
-        });
-        let url = known.then(|| self.canary_url(variant, text));
-        (url, None)
     }
 
     fn canary_url(&mut self, variant: &str, text: &str) -> CanaryUrl {
@@ -142,12 +119,15 @@ impl FlagCompiler<'_, '_> {
             Err(error) => error.to_string(),
         };
         self.warn(&format!("variant {variant:?} is stable: {why}"));
-        CanaryUrl::Refused
+        CanaryUrl::Refused(why.into())
     }
 }
 
-/// With these a text is meant to be an upstream, though not every one of them is built.
-const SCHEMES: [&str; 4] = ["http", "https", "h2c", "srv+http"];
+/// A parameter that can be read; the strategy is off if one that it needs cannot.
+fn text<'d>(parameter: &'d Parameter<'_>) -> Option<&'d str> {
+    let text = parameter.as_ref()?.get()?;
+    Some(text)
+}
 
 impl Variants {
     /// The same, with everyone getting the variant that this ID draws.

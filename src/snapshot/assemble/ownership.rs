@@ -14,7 +14,7 @@ use crate::route::ServiceIndex;
 pub(super) struct Ownership<'a> {
     /// By service, in order of precedence.
     pub(super) owned: Vec<Vec<&'a Arc<Flag>>>,
-    /// Flags that no service can have, in words.
+    /// What keeps flags from being canaries that were to be, in words.
     pub(super) disputes: Vec<String>,
 }
 
@@ -50,7 +50,19 @@ impl<'a> Ownership<'a> {
         let mut disputes = Vec::new();
         for flag in flags {
             match index.claim(flag) {
-                Ok(Some((service, rank))) => ranked[service].push((rank, flag)),
+                Ok(Some((service, rank))) => {
+                    let nearly = recorded::nearly(flag);
+                    let name = &services[service].name;
+                    disputes.extend(nearly.map(|(variant, why)| {
+                        format!(
+                            "flag {} looks like a canary of {name}, but variant {variant:?} leads nowhere: {why}",
+                            flag.name
+                        )
+                    }));
+                    if recorded::is_of_use(flag) {
+                        ranked[service].push((rank, flag));
+                    }
+                }
                 Ok(None) => {}
                 Err(why) => {
                     disputes.push(format!("flag {} {why}: nobody is sent there", flag.name));

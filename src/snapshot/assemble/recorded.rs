@@ -28,6 +28,12 @@ pub(super) fn is_of_use(flag: &Flag) -> bool {
     is_canary(flag) || stables(flag).next().is_some()
 }
 
+/// The variants whose payloads nearly say where users go, with what keeps them from it.
+pub(super) fn nearly(flag: &Flag) -> impl Iterator<Item = (&str, &str)> {
+    let variants = flag.every_variant();
+    variants.filter_map(|variant| Some((&*variant.name, variant.nearly.as_deref()?)))
+}
+
 /// The service that its payloads name.
 pub(super) fn service(flag: &Flag) -> Stated<'_> {
     let mut names = flag

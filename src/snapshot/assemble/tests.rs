@@ -171,7 +171,7 @@ fn a_deployment_is_called_after_its_flag_or_its_variant() {
 fn refused(list: &[(&str, u32, Option<&str>)], name: &str) -> Option<Variants> {
     let refuse = |variant: &Variant| Variant {
         url: match &*variant.name == name {
-            true => Some(CanaryUrl::Refused),
+            true => Some(CanaryUrl::Refused("no".into())),
             false => variant.url.clone(),
         },
         ..variant.clone()
@@ -186,7 +186,7 @@ fn refused(list: &[(&str, u32, Option<&str>)], name: &str) -> Option<Variants> {
 
 #[test]
 fn a_refused_url_is_stable_under_its_flag_and_changes_no_other_name() {
-    let (snapshot, led_to) = led(|flag| flag.url = Some(CanaryUrl::Refused));
+    let (snapshot, led_to) = led(|flag| flag.url = Some(CanaryUrl::Refused("no".into())));
     assert_eq!(candidates(&snapshot.services[0]), ["s.f"]);
     assert_eq!(deployments(&snapshot.services[0]), ["stable"]);
     assert_eq!(led_to, ["stable"]);
@@ -274,6 +274,7 @@ fn stating(name: &str, stated: &[(&str, &str, Option<&str>)]) -> Flag {
         url: canary(to),
         service: service.map(Into::into),
         payload: None,
+        nearly: None,
     };
     let list = stated.iter().map(variant).collect();
     let mut flag = flag(name, vec![ring("all", everyone(), "100%")]);

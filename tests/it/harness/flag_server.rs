@@ -163,14 +163,19 @@ impl FlagServer {
     pub(crate) fn put(&self, features: impl IntoIterator<Item = Value>) {
         for feature in features {
             let name = feature["name"].as_str().expect("a name").to_owned();
-            let event = {
-                let mut state = self.shared.lock();
-                state.revision += 1;
-                state.features.insert(name, feature.clone());
-                json!({ "type": "feature-updated", "eventId": state.revision, "feature": feature })
-            };
-            self.tell(&event);
+            self.put_under(&name, &feature);
         }
+    }
+
+    /// Adds or replaces a flag that need not have a name of its own; to be removed by this one.
+    pub(crate) fn put_under(&self, name: &str, feature: &Value) {
+        let event = {
+            let mut state = self.shared.lock();
+            state.revision += 1;
+            state.features.insert(name.to_owned(), feature.clone());
+            json!({ "type": "feature-updated", "eventId": state.revision, "feature": feature })
+        };
+        self.tell(&event);
     }
 
     /// Removes a flag; those who stream are told.

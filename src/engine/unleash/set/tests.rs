@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{DocumentError, FeatureSet};
+use super::FeatureSet;
 
 const ANSWER: &str = r#"{"version":2,"features":[
   {"name":"b","enabled":true,"strategies":[{"name":"default","segments":[2]}]},
@@ -98,20 +98,14 @@ fn what_is_no_answer_is_refused() {
         "[]",
         "null",
         r#"{"features":null}"#,
-        r#"{"features":[1]}"#,
-        r#"{"features":[{"enabled":true}]}"#,
-        r#"{"features":[{"name":1}]}"#,
-        r#"{"features":[],"segments":[{"name":"no number"}]}"#,
         &ANSWER[..ANSWER.len() - 1],
     ] {
         assert!(FeatureSet::parse(text.as_bytes()).is_err(), "{text}");
     }
-    let nameless = FeatureSet::parse(br#"{"features":[{"name":""}]}"#);
-    assert!(matches!(nameless, Err(DocumentError::Nameless)));
     assert!(FeatureSet::parse(b"\xff\xfe").is_err());
     for text in [
         "{}",
-        r#"{"events":[{"type":"feature-updated","eventId":1}]}"#,
+        r#"{"events":[{"type":"feature-removed","eventId":1}]}"#,
         r#"{"events":[{"type":"segment-removed"}]}"#,
         r#"{"events":[{"eventId":1}]}"#,
     ] {
@@ -119,6 +113,58 @@ fn what_is_no_answer_is_refused() {
             FeatureSet::default().apply(text.as_bytes()).is_err(),
             "{text}"
         );
+    }
+}
+
+const NAMELESS: [&str; 7] = [
+    "null",
+    "1",
+    "\"a\"",
+    "[]",
+    r#"{"enabled":true}"#,
+    r#"{"name":null}"#,
+    r#"{"name":"","enabled":true}"#,
+];
+
+#[test]
+fn what_has_no_name_is_left_out_and_told_and_the_others_are_taken() {
+    let plain = parse(ANSWER);
+    for nameless in NAMELESS {
+        let text = ANSWER.replacen('[', &format!("[{nameless},"), 1);
+        let set = parse(&text);
+        assert_eq!(names(&set), ["a ä", "b"], "{nameless}");
+        let told: Vec<_> = set.left_out().collect();
+        assert_eq!(
+            told,
+            [format!(
+                "a flag in the answer has no name and is left out: {nameless}"
+            )]
+        );
+        assert_eq!(parse(&set.to_json()), set);
+        // Whoever looks at the status is to see it, so it is another content.
+        assert_ne!(set.digest(), plain.digest());
+        let event = format!(
+            r#"{{"events":[{{"type":"feature-updated","eventId":24,"feature":{nameless}}},
+              {{"type":"feature-updated","eventId":25,"feature":{{"name":"c"}}}}]}}"#
+        );
+        let next = plain.apply(event.as_bytes()).expect("a delta");
+        assert_eq!(names(&next), ["a ä", "b", "c"], "{nameless}");
+        assert_eq!(next.left_out().count(), 1);
+    }
+    assert_eq!(plain.left_out().count(), 0);
+    let segment = ANSWER.replace(r#""segments":[{"#, r#""segments":[{"name":"no number"},{"#);
+    let told: Vec<_> = parse(&segment).left_out().collect();
+    assert_eq!(
+        told,
+        [r#"a segment in the answer has no number and is left out: {"name":"no number"}"#]
+    );
+}
+
+#[test]
+fn a_revision_that_is_none_does_not_spoil_the_answer() {
+    for meta in [r#"{"revisionId":"x"}"#, "7", "null"] {
+        let set = parse(&format!(r#"{{"features":[{{"name":"a"}}],"meta":{meta}}}"#));
+        assert_eq!((names(&set), set.revision()), (vec!["a"], None), "{meta}");
     }
 }
 

@@ -6,12 +6,10 @@
 //!   without an ID to choose by. Ours is off there, or has no variant. The stickiness `random` and the strategy
 //!   `gradualRolloutRandom` are off but at 100 %; `currentTime` as stickiness is as random.
 //! * An empty text is a missing one. Theirs hashes and compares it.
-//! * A segment that is missing turns its strategy off, as in the SDKs that have an engine of their own; theirs turns
-//!   the flag off. An unknown strategy turns the flag off; theirs asks the application, and without it the strategy is
-//!   off. A broken expression turns the flag off; theirs holds when it is inverted. So does a semantic version that
-//!   begins with `v`; theirs never holds.
-//! * Values are what their operator says. Theirs puts them into a text that it parses, so a number asked of a version
-//!   is a number there, and quotation marks or a backslash at the end break the flag.
+//! * Theirs puts names and values into a text that it parses: `5 or true` is a rule there, and no number here.
+//! * A strategy that says that it is disabled takes nobody; theirs does not know the word.
+//! * What theirs refuses with the whole answer (a member of the wrong type) is told here, and spoils its own flag, or
+//!   less than that: the second test.
 //! * Addresses are compared as addresses: in any way to write them, IPv4 within IPv6 too.
 //! * A parent's rollout without a `groupId` is hashed with the parent's name; theirs takes the child's.
 //! * A dependency on a parent that is off does not ask for its variant. Theirs does, though there is none to be had.
@@ -27,7 +25,7 @@ use crate::context::{Context, Moment};
 use crate::engine::tests::Dice;
 use crate::engine::trace::{Draw, Purpose, Trace, Verdict};
 use crate::engine::{Flag, Ring, Stickiness, Variants};
-use generate::{User, user};
+use generate::{User, spoil, user};
 
 pub(super) use generate::document as generated;
 
@@ -62,6 +60,52 @@ fn a_million_evaluations_agree_with_the_published_engine() {
     let seconds = (cpu_nanoseconds() - start) / 1_000_000_000;
     println!("{tally:?} in {seconds} s of CPU");
     assert!(seconds < SECONDS, "{seconds} s of CPU");
+}
+
+/// How many documents, each with one flag that something is wrong with.
+const SPOILT: usize = 600;
+
+#[test]
+fn what_cannot_be_read_spoils_no_other_flag() {
+    let mut dice = Dice(20_261_127);
+    let mut tally = Tally::default();
+    let (mut refused, mut told) = (0, 0);
+    for _ in 0..SPOILT {
+        let mut json = generated(&mut dice, 30);
+        let features = json["features"].as_array_mut().expect("a list");
+        // No parent: what depends on it would be spoilt as well.
+        let index = 3 + dice.roll(features.len() - 3);
+        let name = features[index]["name"].as_str().expect("a name").to_owned();
+        spoil(&mut dice, &mut features[index]);
+        let mut stage = Stage::new();
+        let ours = stage.compile(&set(&json), None);
+        // Theirs takes all of it or nothing.
+        let taken = serde_json::from_value::<ClientFeatures>(json.clone()).is_ok();
+        if !taken {
+            refused += 1;
+            told += usize::from(
+                ours.warnings
+                    .iter()
+                    .any(|text| text.contains(&format!("{name:?}"))),
+            );
+            let features = json["features"].as_array_mut().expect("a list");
+            features.remove(index);
+        }
+        let theirs = engine(&json);
+        let user = user(&mut dice);
+        let (context, their_context) = (user.context(&stage), user.their_context(&stage));
+        for flag in &ours.flags {
+            // A child of the flag that theirs is not shown has no parent there.
+            let depends = flag.dependencies.iter().any(|one| *one.name == *name);
+            if taken || *flag.name != *name && !depends {
+                tally.compare(flag, &context, user.moment, &theirs, &their_context, &json);
+            }
+        }
+    }
+    println!("{tally:?}, {refused} refused as a whole by theirs, {told} told here");
+    assert!(refused > SPOILT / 3 && refused < SPOILT, "{refused}");
+    // Nothing is told of what only people read.
+    assert!(told > refused * 9 / 10, "{told} of {refused}");
 }
 
 /// What this thread has used (`proc_pid_schedstat(5)`): others' work on the machine is not in it.

@@ -73,6 +73,7 @@ fn pool(name: &str) -> &'static [&'static str] {
         "remoteAddress" => &ADDRESSES,
         "environment" => &["production", "development"],
         "appName" => &["serin", "web", "SERIN"],
+        "currentTime" => &["2026-11-22T12:00:00Z"],
         _ => &["x"],
     }
 }
@@ -159,11 +160,8 @@ fn dependencies(dice: &mut Dice, parents: usize) -> Value {
 }
 
 fn feature(dice: &mut Dice, name: &str, dependencies: Value) -> Value {
-    let strategies: Vec<_> = match dice.roll(20) {
-        0 => vec![broken_strategy(dice)],
-        1 => Vec::new(),
-        _ => (0..=dice.roll(3)).map(|_| strategy(dice)).collect(),
-    };
+    let count = [0, 1, 1, 2, 2, 3, 4][dice.roll(7)];
+    let strategies: Vec<_> = (0..count).map(|_| any_strategy(dice)).collect();
     let variants = match dice.roll(3) {
         0 => flag_variants(dice),
         _ => json!([]),
@@ -177,6 +175,23 @@ fn feature(dice: &mut Dice, name: &str, dependencies: Value) -> Value {
     });
     feature["dependencies"] = dependencies;
     feature
+}
+
+/// Mostly a good one, in any mixture with bad ones, and with members that are missing or null.
+fn any_strategy(dice: &mut Dice) -> Value {
+    let mut strategy = match dice.roll(16) {
+        0 => breaking_strategy(dice),
+        1..=4 => false_strategy(dice),
+        _ => strategy(dice),
+    };
+    for member in ["parameters", "constraints", "segments", "variants"] {
+        match dice.roll(24) {
+            0 => strategy[member] = Value::Null,
+            1 => drop(strategy.as_object_mut().and_then(|all| all.remove(member))),
+            _ => {}
+        }
+    }
+    strategy
 }
 
 fn strategy(dice: &mut Dice) -> Value {
@@ -201,7 +216,7 @@ fn strategy(dice: &mut Dice) -> Value {
         ),
         6 => (
             "remoteAddress",
-            json!({ "IPs": "10.0.0.0/8, 192.invalid,2001:db8::/48 , 8.8.8.8" }),
+            json!({ "IPs": "10.0.0.0/255.0.0.0, 192.invalid,2001:db8::/48 , 8.8.8.8" }),
         ),
         7 => (
             "applicationHostname",
@@ -232,24 +247,116 @@ fn strategy(dice: &mut Dice) -> Value {
     })
 }
 
-/// What turns a flag off in both engines, if it is the only strategy.
-fn broken_strategy(dice: &mut Dice) -> Value {
-    let constraint = |name: &str, operator: &str, value: &str| {
-        json!({ "name": "default", "constraints": [
-            { "contextName": name, "operator": operator, "value": value, "values": [] }
-        ]})
-    };
-    match dice.roll(9) {
-        0 => json!({ "name": "theirOwnStrategy", "parameters": { "percentage": "100" } }),
-        1 => json!({ "name": "default", "segments": [404] }),
-        2 => constraint("region", "LOOKS_LIKE", "x"),
-        3 => constraint("age", "NUM_GT", "many"),
-        4 => constraint("since", "DATE_AFTER", "soon"),
-        5 => constraint("appVersion", "SEMVER_GTE", "ten"),
-        6 => constraint("region", "STR_CONTAINS", "eu"),
-        7 => constraint("email", "REGEX", "a(b"),
-        _ => json!({ "name": "flexibleRollout", "parameters": { "rollout": "101" } }),
+/// What takes nobody, or everybody, by being unknown or broken, and leaves the others alone.
+fn false_strategy(dice: &mut Dice) -> Value {
+    let mut strategy = strategy(dice);
+    match dice.roll(6) {
+        0 | 1 => {
+            strategy["name"] = dice.pick(&["theirOwn", "userWithID", "", "Default"]).into();
+            strategy["parameters"]["tenants"] = "a,b".into();
+        }
+        2 => {
+            strategy["name"] = "flexibleRollout".into();
+            let rollout = dice.pick(&[
+                "many", "", " 50", "50 ", "5.5", "-1", "1e1", "+50", "050", "50%",
+            ]);
+            strategy["parameters"]["rollout"] = rollout.into();
+            strategy["parameters"]["groupId"] = "g".into();
+        }
+        3 => {
+            strategy["name"] = dice
+                .pick(&["gradualRolloutUserId", "gradualRolloutSessionId"])
+                .into();
+            strategy["parameters"] = dice_parameters(dice);
+        }
+        4 => {
+            strategy["name"] = "gradualRolloutRandom".into();
+            let percentage = dice.pick(&["0", "1", "100", "101", "99999999999", "x", ""]);
+            strategy["parameters"] = json!({ "percentage": percentage });
+        }
+        _ => strategy["constraints"] = json!([never(dice)]),
     }
+    strategy
+}
+
+fn dice_parameters(dice: &mut Dice) -> Value {
+    match dice.roll(4) {
+        0 => json!({ "percentage": "50" }),
+        1 => json!({ "groupId": "g" }),
+        2 => json!({ "percentage": "half", "groupId": "g" }),
+        _ => json!({ "percentage": "101" }),
+    }
+}
+
+/// A constraint that compiles, and holds for nobody or, turned round, perhaps for everybody.
+fn never(dice: &mut Dice) -> Value {
+    let (operator, value) = match dice.roll(4) {
+        0 | 1 => (
+            "REGEX",
+            dice.pick(&["a(b", "[", "*", "(?P<x", r"\p{Nope}", "a{2,1}"]),
+        ),
+        2 => ("SEMVER_GTE", dice.pick(&["v1.0.0", "v", "vx y"])),
+        _ => ("REGEX", ""),
+    };
+    let mut constraint = json!({
+        "contextName": dice.pick(&["userId", "region", "email", "plan", "appName", "currentTime"]),
+        "operator": operator,
+        "value": value,
+        "inverted": dice.roll(2) == 0,
+    });
+    if value.is_empty() && dice.roll(2) == 0 {
+        constraint["value"] = Value::Null;
+    }
+    constraint
+}
+
+/// What turns the whole flag off in both engines, whatever stands beside it.
+fn breaking_strategy(dice: &mut Dice) -> Value {
+    let mut strategy = strategy(dice);
+    match dice.roll(12) {
+        0 => strategy["segments"] = json!([404]),
+        1 => {
+            strategy["name"] = "flexibleRollout".into();
+            let group = dice.pick(&["a\"b", r"a\"]);
+            strategy["parameters"] = json!({ "rollout": "50", "groupId": group });
+        }
+        2 => {
+            strategy["name"] = "flexibleRollout".into();
+            strategy["parameters"] = json!({ "rollout": dice.pick(&["101", "1000"]) });
+        }
+        _ => strategy["constraints"] = json!([breaking_constraint(dice)]),
+    }
+    if dice.roll(4) == 0 {
+        strategy["name"] = "theirOwn".into();
+    }
+    strategy
+}
+
+fn breaking_constraint(dice: &mut Dice) -> Value {
+    let (name, operator, value, values): (_, _, _, &[&str]) = match dice.roll(9) {
+        0 => ("region", "LOOKS_LIKE", "x", &["x"]),
+        1 => {
+            let numbers = ["many", ".5", "5\n", "", "1.2.3.4", "0x5", "inf"];
+            ("age", "NUM_GT", dice.pick(&numbers), &[])
+        }
+        2 => {
+            let times = ["soon", "2026-02-30T00:00:00Z", "2026-01-01T00:00:00.5Z"];
+            ("since", "DATE_AFTER", dice.pick(&times), &[])
+        }
+        3 => {
+            let versions = ["ten", "1.2", "01.2.3", " v1.0.0"];
+            ("appVersion", "SEMVER_GTE", dice.pick(&versions), &[])
+        }
+        4 => ("region", dice.pick(&["STR_CONTAINS", "IN_CIDR"]), "eu", &[]),
+        5 => ("email", "REGEX", r"a\", &[]),
+        6 => {
+            let operators = ["IN", "NOT_IN", "STR_ENDS_WITH"];
+            ("region", dice.pick(&operators), "", &["eu", r"us\"])
+        }
+        7 => ("re\"gion", "IN", "", &["eu"]),
+        _ => return json!({ "contextName": "age", "operator": "NUM_EQ" }),
+    };
+    json!({ "contextName": name, "operator": operator, "value": value, "values": values })
 }
 
 fn stickiness(dice: &mut Dice) -> &'static str {
@@ -265,6 +372,7 @@ fn stickiness(dice: &mut Dice) -> &'static str {
         "appName",
         "environment",
         "not known",
+        "",
     ])
 }
 
@@ -280,6 +388,7 @@ fn constraint(dice: &mut Dice) -> Value {
                 "appName",
                 "remoteAddress",
                 "plan",
+                "currentTime",
             ],
         ),
         2 => (
@@ -326,6 +435,10 @@ fn constraint(dice: &mut Dice) -> Value {
 fn values(dice: &mut Dice, operator: &str, name: &str) -> (Value, Value) {
     let one = |dice: &mut Dice, from: &[&str]| (json!(dice.pick(from)), json!([]));
     match operator.split('_').next() {
+        // What a value is compared as is said by its form.
+        Some("NUM" | "DATE" | "SEMVER") if dice.roll(8) == 0 => {
+            one(dice, &["5", "10.1.0", TIMES[0], " 7\t", "+5.", "1E3"])
+        }
         Some("NUM") => one(dice, &["0", "12", "12.0", "-3.5", "1e3", " 99 "]),
         Some("DATE") => one(dice, &TIMES[..4]),
         Some("SEMVER") => one(dice, &VERSIONS[..6]),
@@ -362,6 +475,52 @@ fn values(dice: &mut Dice, operator: &str, name: &str) -> (Value, Value) {
             let count = dice.roll(5);
             let values: Vec<_> = (0..count).map(|_| dice.pick(pool(name))).collect();
             (Value::Null, json!(values))
+        }
+    }
+}
+
+/// Puts something else in the place of one member of a flag, wherever it is, or takes it out. What it is found by stays: its
+/// name.
+pub(super) fn spoil(dice: &mut Dice, feature: &mut Value) {
+    let Value::Object(members) = feature else {
+        return;
+    };
+    let names: Vec<_> = members
+        .keys()
+        .filter(|name| *name != "name")
+        .cloned()
+        .collect();
+    let chosen = dice.roll(names.len());
+    spoil_member(dice, members, &names[chosen]);
+}
+
+fn spoil_member(dice: &mut Dice, members: &mut serde_json::Map<String, Value>, name: &str) {
+    if dice.roll(8) == 0 {
+        members.remove(name);
+    } else {
+        spoil_value(dice, &mut members[name]);
+    }
+}
+
+fn spoil_value(dice: &mut Dice, value: &mut Value) {
+    match value {
+        Value::Object(members) if !members.is_empty() && dice.roll(4) > 0 => {
+            let name = members.keys().nth(dice.roll(members.len())).cloned();
+            spoil_member(dice, members, &name.unwrap_or_default());
+        }
+        Value::Array(items) if !items.is_empty() && dice.roll(4) > 0 => {
+            let index = dice.roll(items.len());
+            spoil_value(dice, &mut items[index]);
+        }
+        _ => {
+            *value = match dice.roll(7) {
+                0 | 1 => Value::Null,
+                2 => json!(5),
+                3 => json!(true),
+                4 => json!("text"),
+                5 => json!([]),
+                _ => json!({}),
+            };
         }
     }
 }
