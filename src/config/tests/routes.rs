@@ -244,7 +244,7 @@ routes:
   - { service: a, path: /100% }
   - { service: a, path: '/a b' }
 "), @r"
-error: `http://::1:9` is not the URL of an upstream
+error: `http://::1:9` is not an upstream's URL
  --> routes.yaml:2:16
   |
 2 | services: { a: 'http://::1:9' }
