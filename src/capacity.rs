@@ -1,5 +1,7 @@
 //! How much there may be at a time: connections within the files that the process may open, and a service's requests.
 
+pub mod clients;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,8 +12,16 @@ use crate::meter::{Counter, ServiceMeter};
 /// How many connections of clients there may be unless the configuration says otherwise.
 pub const CONNECTIONS: usize = 20_000;
 
-/// How many files are kept for the admin API, DNS, flag servers, the configuration and what is stored: this many, or a
-/// quarter of them all if that is less.
+/// How many requests one client may have open over HTTP/2 unless the configuration says otherwise: one that waits for
+/// its body takes some 4 KiB.
+pub const STREAMS_PER_CLIENT: usize = 10_000;
+
+/// Up to how many connections are one client's even if the configuration allows all clients no more: in front of a small
+/// number there is often one proxy.
+const FEW_CONNECTIONS: usize = 1_000;
+
+/// How many files are kept for threads, the admin API, DNS, flag servers, the configuration and what is stored: this
+/// many, or three eighths of them all if that is less.
 const RESERVE: usize = 512;
 
 /// How many files the process may have open, sockets included (`RLIMIT_NOFILE` of getrlimit(2)).
@@ -48,7 +58,7 @@ impl Shares {
     /// Shares out `files`. Clients get as many as are `wanted` ([`CONNECTIONS`] if nobody says), but half of what is
     /// left beside the reserve at most; upstreams get the rest.
     pub fn of(files: usize, wanted: Option<usize>) -> Self {
-        let reserve = RESERVE.min(files / 4);
+        let reserve = RESERVE.min(files / 8 * 3);
         let free = files - reserve;
         let clients = wanted.unwrap_or(CONNECTIONS).min(free / 2).max(1);
         Self {
@@ -56,6 +66,18 @@ impl Shares {
             clients,
             upstreams: free.saturating_sub(clients).max(1),
         }
+    }
+
+    /// How many connections one client may have if the configuration does not say: half of those that there may be, but
+    /// as many as are `wanted` for all where these are few.
+    pub fn of_client(&self, wanted: Option<usize>) -> usize {
+        let few = wanted.unwrap_or(0).min(FEW_CONNECTIONS);
+        (self.clients / 2).max(few).max(1)
+    }
+
+    /// How many connections to upstreams one client's requests may take: half of those that there may be.
+    pub fn upstreams_of_client(&self) -> usize {
+        (self.upstreams / 2).max(1)
     }
 
     /// How many connections one service may have if its configuration does not say: three quarters of them all, so that
@@ -289,11 +311,18 @@ mod tests {
             let shares = Shares::of(files, wanted);
             (shares.reserve, shares.clients, shares.upstreams)
         };
-        assert_eq!(shares(1024, None), (256, 384, 384));
-        assert_eq!(shares(1024, Some(100)), (256, 100, 668));
-        assert_eq!(shares(1024, Some(5_000)), (256, 384, 384));
+        assert_eq!(shares(1024, None), (384, 320, 320));
+        assert_eq!(shares(1024, Some(100)), (384, 100, 540));
+        assert_eq!(shares(1024, Some(5_000)), (384, 320, 320));
         assert_eq!(shares(524_288, None), (512, CONNECTIONS, 503_776));
-        assert_eq!(Shares::of(1024, None).of_service(), 288);
+        let few = Shares::of(1024, None);
+        assert_eq!((few.of_service(), few.upstreams_of_client()), (240, 160));
+        assert_eq!(few.of_client(None), 160);
+        let of_client = |wanted| Shares::of(524_288, wanted).of_client(wanted);
+        assert_eq!(of_client(None), 10_000);
+        assert_eq!(of_client(Some(30_000)), 15_000);
+        assert_eq!(of_client(Some(1_500)), 1_000);
+        assert_eq!(of_client(Some(2)), 2);
         // There is always something, and never more than there are files.
         for files in 4..5_000 {
             let Shares {

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::capacity::STREAMS_PER_CLIENT;
 use crate::cluster::UpstreamUrl;
 use crate::cluster::policy::{UpstreamPolicy, UrlPolicy};
 use crate::digest::Digest;
@@ -31,6 +32,7 @@ use crate::engine::{Flag, Segment};
 use crate::flag::{Glob, Share};
 use crate::identity;
 use crate::request::limits::RequestLimits;
+use crate::request::pace::BodyRate;
 use crate::route::{HostPattern, Route};
 use client_api::ClientApiConfig;
 pub use compile::compile;
@@ -152,6 +154,10 @@ pub struct Traffic {
     /// How many connections may be open, on all listeners together; `None`: as many as there are files for, and
     /// [`CONNECTIONS`](crate::capacity::CONNECTIONS) at most.
     pub connections: Option<usize>,
+    /// How many of them one client may have; `None`: [`Shares::of_client`](crate::capacity::Shares::of_client).
+    pub connections_per_client: Option<usize>,
+    /// How many requests one client may have open over HTTP/2.
+    pub streams_per_client: usize,
     /// After how many requests a connection is closed.
     pub requests_per_connection: u32,
     /// From a head's first octet to its last.
@@ -160,6 +166,8 @@ pub struct Traffic {
     pub idle: Duration,
     /// How long the next piece of a body may take to come.
     pub body_read: Duration,
+    /// How fast a body has to come; `None`: as slowly as it likes.
+    pub body_rate: Option<BodyRate>,
     /// How long a client may take nothing of what is written to it.
     pub write: Duration,
 }
@@ -173,10 +181,13 @@ impl Default for Traffic {
                 body_bytes: None,
             },
             connections: None,
+            connections_per_client: None,
+            streams_per_client: STREAMS_PER_CLIENT,
             requests_per_connection: 10_000,
             header_read: Duration::from_secs(10),
             idle: Duration::from_secs(75),
             body_read: Duration::from_secs(30),
+            body_rate: Some(BodyRate::default()),
             write: Duration::from_secs(30),
         }
     }

@@ -283,10 +283,7 @@ fn start_workers(
     metrics: &Metrics,
     (quarantine, generation): (&Arc<Quarantine>, &watch::Receiver<u64>),
 ) -> io::Result<Workers> {
-    let gate = Gate {
-        store: metrics.store.clone(),
-        figures: metrics.connections.clone(),
-    };
+    let gate = Gate::new(metrics.store.clone(), metrics.connections.clone());
     Workers::start(worker_count(threads), sockets, gate, |closing| Proxy {
         store: metrics.store.clone(),
         access_log: metrics.access_log.clone(),

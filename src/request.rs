@@ -2,6 +2,7 @@
 
 pub mod hygiene;
 pub mod limits;
+pub mod pace;
 pub mod path;
 
 use std::borrow::Cow;

@@ -61,6 +61,8 @@ pub enum Text {
     Size,
     /// The same, or `none`.
     SizeOrNone,
+    /// As in `1KiB/s` or `1KiB/s over 10s`, or `none`.
+    RateOrNone,
     /// As in `5%`.
     Percentage,
     /// An upstream's URL.

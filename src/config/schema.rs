@@ -100,6 +100,10 @@ fn single(text: Text) -> (Vec<&'static str>, Map<String, Value>) {
         Text::DurationOrNever => (vec!["string"], pattern("^([0-9]+(ms|s|m|h|d)|never)$")),
         Text::Size => (vec!["string"], pattern("^[0-9]+([KMG]i)?B$")),
         Text::SizeOrNone => (vec!["string"], pattern("^([0-9]+([KMG]i)?B|none)$")),
+        Text::RateOrNone => (
+            vec!["string"],
+            pattern("^([0-9]+([KMG]i)?B/s( over [0-9]+(ms|s|m|h|d))?|none)$"),
+        ),
         Text::Percentage => (vec!["string"], pattern(r"^[0-9]+(\.[0-9]+)? *%$")),
         Text::Url => (vec!["string"], pattern("^[hH]")),
         Text::Trigger => (

@@ -52,6 +52,7 @@ fn expected(shape: &Shape) -> String {
         Text::DurationOrNever => "a duration, or never",
         Text::Size => "a size",
         Text::SizeOrNone => "a size, or none",
+        Text::RateOrNone => "a rate, or none",
         Text::Percentage => "a percentage",
         Text::Url => "a URL",
         Text::Word(_) => "a word",

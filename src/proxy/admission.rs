@@ -1,9 +1,11 @@
 //! When a request may go on to its service: when there is something to send, and room for it.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use pingora::prelude::Session;
 
-use super::connect::Connector;
+use super::connect::{Connector, Terms};
 use super::exchange::Exchange;
 use super::first_byte;
 use super::hooks::Proxy;
@@ -88,14 +90,13 @@ impl Proxy {
     }
 
     /// What makes connections to a service's upstreams.
-    pub(super) fn connector(&self, service: &Service, shares: Shares) -> Connector {
-        Connector {
-            meter: service.meter.clone(),
+    pub(super) fn connector(&self, service: &Service, shares: Shares) -> Arc<Connector> {
+        let terms = Terms {
             most: most_connections(service, shares),
             most_of_all: shares.upstreams,
             timeout: service.upstream.connect_timeout,
-            figures: self.connections.clone(),
-        }
+        };
+        Connector::of(&service.meter, terms, &self.connections)
     }
 }
 

@@ -19,6 +19,7 @@ use nix::sys::socket::Shutdown;
 use tokio::net::TcpStream;
 
 use super::deadlines::Wait;
+use crate::capacity::clients::{ClientConnections, ClientRequest, Excess};
 use crate::config::Traffic;
 use crate::snapshot::Snapshot;
 use crate::snapshot::store::SnapshotStore;
@@ -64,6 +65,8 @@ pub struct ClientConnection {
     /// Whether the client may still be sending what nobody is going to read.
     unread: AtomicBool,
     left: Mutex<Option<Left>>,
+    /// Its place among its client's; `None`: they are not counted.
+    client: Option<ClientConnections>,
 }
 
 /// What is left of a connection that pingora has done with.
@@ -79,7 +82,7 @@ impl ClientConnection {
     /// For a connection that was accepted just now, and the stream to serve it by.
     pub fn accepted(
         socket: TcpStream,
-        peer: SocketAddr,
+        (peer, client): (SocketAddr, Option<ClientConnections>),
         store: &Arc<SnapshotStore>,
     ) -> ClientStream {
         let idle = store.peek().traffic.idle;
@@ -97,6 +100,7 @@ impl ClientConnection {
             blocked: AtomicBool::new(false),
             unread: AtomicBool::new(false),
             left: Mutex::new(None),
+            client,
         };
         ClientStream::new(socket, peer, Arc::new(connection))
     }
@@ -127,11 +131,20 @@ impl ClientConnection {
         self.enter(IS_BUSY);
     }
 
-    /// The same over HTTP/2, until the answer is dropped.
-    pub fn begin_stream(self: &Arc<Self>) -> OpenStream {
+    /// The same over HTTP/2, until the answer is dropped; an error says what the client has too much of.
+    pub fn begin_stream(self: &Arc<Self>) -> Result<OpenStream, Excess> {
+        let client = self.client.as_ref();
+        let most = self.store.peek().traffic.streams_per_client;
+        let counted = client.map(|client| client.begin(most)).transpose();
+        let counted = counted.inspect_err(|_| {
+            self.requests.fetch_add(1, Ordering::Relaxed);
+        })?;
         self.streams.fetch_add(1, Ordering::Relaxed);
         self.begin_request();
-        OpenStream(self.clone())
+        Ok(OpenStream {
+            connection: self.clone(),
+            counted,
+        })
     }
 
     /// Notes that it was told to go when its requests have ended.
@@ -279,19 +292,30 @@ impl ClientConnection {
 
 /// A request under way beside others on its connection.
 #[derive(Debug)]
-pub struct OpenStream(Arc<ClientConnection>);
+pub struct OpenStream {
+    connection: Arc<ClientConnection>,
+    counted: Option<ClientRequest>,
+}
 
 impl OpenStream {
     /// Its connection.
     pub fn connection(&self) -> &ClientConnection {
-        &self.0
+        &self.connection
+    }
+
+    /// Notes that the request goes on to an upstream, of which its client's may take `most` at a time.
+    pub fn go_on(&mut self, most: usize) -> Result<(), Excess> {
+        match &mut self.counted {
+            Some(request) => request.go_on(most),
+            None => Ok(()),
+        }
     }
 }
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        if self.0.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.0.multiplex();
+        if self.connection.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.connection.multiplex();
         }
     }
 }

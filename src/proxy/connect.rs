@@ -5,6 +5,7 @@
 //! (as its "proxy digest", which pingora keeps for as long as the stream is open), so that the count is that of open
 //! sockets, whoever closes them. Where as many are open as may be, those at rest in some worker's pool give way.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use pingora::protocols::GetProxyDigest as _;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::raw_connect::ProxyDigest;
+use rustc_hash::FxHashMap;
 use tokio::net::TcpStream;
 
 use super::alarm::Alarm;
@@ -34,17 +36,31 @@ const NO_ROOM: ErrorType = ErrorType::new("NoRoomForConnection");
 /// The system's code for a process that has as many files open as it may (errno(3), `EMFILE`).
 const TOO_MANY_FILES: i32 = 24;
 
+/// How many services a worker has connectors for before it forgets them all and begins anew.
+const KNOWN: usize = 1024;
+
+thread_local! {
+    /// This worker's connectors, by their services' figures, which they hold: no other service has the same place.
+    static CONNECTORS: RefCell<FxHashMap<*const ServiceMeter, Arc<Connector>>> = RefCell::default();
+}
+
 /// Makes connections to the upstreams of one service.
 #[derive(Debug)]
 pub(super) struct Connector {
-    pub(super) meter: Arc<ServiceMeter>,
+    meter: Arc<ServiceMeter>,
+    terms: Terms,
+    figures: Arc<ConnectionFigures>,
+}
+
+/// What holds for a service's connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Terms {
     /// How many the service may have.
     pub(super) most: u32,
     /// How many the process may have.
     pub(super) most_of_all: usize,
     /// How long making one may take, all in all.
     pub(super) timeout: Duration,
-    pub(super) figures: Arc<ConnectionFigures>,
 }
 
 /// A connection as it is counted, until dropped.
@@ -94,16 +110,42 @@ impl L4Connect for Connector {
 }
 
 impl Connector {
+    /// A service's, of this worker. It is asked for with every attempt, and made when the terms are new.
+    pub(super) fn of(
+        meter: &Arc<ServiceMeter>,
+        terms: Terms,
+        figures: &Arc<ConnectionFigures>,
+    ) -> Arc<Self> {
+        CONNECTORS.with_borrow_mut(|known| {
+            let place = Arc::as_ptr(meter);
+            let found = known.get(&place).filter(|known| known.terms == terms);
+            if let Some(connector) = found {
+                return connector.clone();
+            }
+            if known.len() >= KNOWN {
+                known.clear();
+            }
+            let connector = Arc::new(Self {
+                meter: meter.clone(),
+                terms,
+                figures: figures.clone(),
+            });
+            known.insert(place, connector.clone());
+            connector
+        })
+    }
+
     /// Counts one more connection; an error says what does not allow it.
     fn enter(&self) -> Result<Counted, Bound> {
         let figures = &self.figures;
         figures.upstream.inc();
         let of_all = OfAll(figures.clone());
         let open = usize::try_from(figures.upstream.get()).unwrap_or(0);
-        if open > self.most_of_all {
+        if open > self.terms.most_of_all {
             return Err(Bound::Files);
         }
-        let of_service = OpenUpstream::enter(&self.meter, self.most).ok_or(Bound::Connections)?;
+        let of_service =
+            OpenUpstream::enter(&self.meter, self.terms.most).ok_or(Bound::Connections)?;
         Ok(Counted {
             _of_service: of_service,
             _of_all: of_all,
@@ -112,7 +154,7 @@ impl Connector {
 
     async fn wait_for_room(&self) -> pingora::Result<Counted> {
         // Well before pingora's own deadline for connecting, which would be taken for the endpoint's failure.
-        let until = Instant::now() + PATIENCE.min(self.timeout / 2);
+        let until = Instant::now() + PATIENCE.min(self.terms.timeout / 2);
         let _of_service = Waiting::for_connection(&self.meter);
         let _of_all = Wanted::begin(&self.figures);
         loop {

@@ -12,6 +12,7 @@ use crate::attempts::{Attempts, Failure, Replay, Site};
 use crate::context::Moment;
 use crate::dispatch::Plan;
 use crate::quarantine::Quarantine;
+use crate::request::pace::Pace;
 use crate::route::{Action, Forward, RouteIndex};
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::Gauge;
@@ -32,6 +33,8 @@ pub struct Exchange {
     pub request_id: HeaderValue,
     /// It is for the client API, which counts for itself.
     pub is_for_clients: bool,
+    /// How fast its body comes.
+    pub pace: Pace,
     /// The status of an answer of Serin's own.
     pub own_status: Option<u16>,
     _active: ActiveRequest,
@@ -74,6 +77,7 @@ impl Exchange {
             passage: None,
             request_id: HeaderValue::from_static(""),
             is_for_clients: false,
+            pace: Pace::begin(started),
             own_status: None,
             _active: ActiveRequest::new(active),
         }

@@ -173,7 +173,8 @@ fn goes_at_once(session: &HttpSession, snapshot: &Snapshot) -> bool {
     }
 }
 
-fn is_rpc_stream(request: &RequestHeader) -> bool {
+/// Whether a request is a stream of RPC (gRPC, Connect), in which either side may speak first, and at any time.
+pub(super) fn is_rpc_stream(request: &RequestHeader) -> bool {
     let kind = request.headers.get(CONTENT_TYPE);
     let kind = kind.map(|kind| kind.as_bytes()).unwrap_or_default();
     [&b"application/grpc"[..], b"application/connect+"]

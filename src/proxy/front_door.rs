@@ -18,9 +18,10 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::client::{ClientConnection, ClientStream};
+use super::client::{ClientConnection, ClientStream, OpenStream};
 use super::hooks::Proxy;
 use super::{first_byte, refusal};
+use crate::capacity::clients::{ClientConnections, Excess};
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::metrics::ConnectionFigures;
 
@@ -71,10 +72,10 @@ impl FrontDoor {
     pub async fn serve(
         self: &Arc<Self>,
         socket: TcpStream,
-        peer: SocketAddr,
+        client: (SocketAddr, Option<ClientConnections>),
         shutdown: &ShutdownWatch,
     ) {
-        let mut stream = ClientConnection::accepted(socket, peer, &self.store);
+        let mut stream = ClientConnection::accepted(socket, client, &self.store);
         let connection = stream.connection().clone();
         match self.is_http2(&mut stream).await {
             Some(true) => self.serve_http2(stream, &connection, shutdown).await,
@@ -169,21 +170,17 @@ impl FrontDoor {
                 accepted = HttpSession::from_h2_conn(&mut streams, digest.clone()) => accepted,
             };
             match accepted {
-                Ok(Some(H2Accept::Session(session))) => {
+                Ok(Some(H2Accept::Session(mut session))) => {
                     let open = connection.begin_stream();
                     if !closing && connection.is_spent(&connection.traffic()) {
                         streams.graceful_shutdown();
                         connection.dismiss();
                         closing = true;
                     }
-                    let (proxy, shutdown) = (self.proxy.clone(), shutdown.clone());
-                    let (figures, mut session) = (self.figures.clone(), session);
-                    tokio::spawn(async move {
-                        first_byte::over_http2(&mut session, open.connection(), &figures).await;
-                        let session = ServerSession::new_http2(session);
-                        proxy.process_new_http(session, &shutdown).await;
-                        drop(open);
-                    });
+                    match open {
+                        Ok(open) => self.spawn_stream(session, open, shutdown),
+                        Err(excess) => refuse(&mut session, connection, excess, &self.figures),
+                    }
                 }
                 Ok(Some(H2Accept::Rejected)) => {
                     malformed += 1;
@@ -195,6 +192,43 @@ impl FrontDoor {
             }
         }
     }
+}
+
+impl FrontDoor {
+    /// Serves a request over HTTP/2 as a task of its own.
+    fn spawn_stream(
+        &self,
+        mut session: HttpSession,
+        mut open: OpenStream,
+        shutdown: &ShutdownWatch,
+    ) {
+        let (proxy, figures) = (self.proxy.clone(), self.figures.clone());
+        let shutdown = shutdown.clone();
+        tokio::spawn(async move {
+            first_byte::over_http2(&mut session, open.connection(), &figures).await;
+            let wanted = open.connection().traffic().connections;
+            let most = figures.shares(wanted).upstreams_of_client();
+            if let Err(excess) = open.go_on(most) {
+                refuse(&mut session, open.connection(), excess, &figures);
+                return;
+            }
+            let session = ServerSession::new_http2(session);
+            proxy.process_new_http(session, &shutdown).await;
+            drop(open);
+        });
+    }
+}
+
+/// Refuses a request over HTTP/2 whose client has too much open. It has no line in the log: there may be many.
+fn refuse(
+    session: &mut HttpSession,
+    connection: &ClientConnection,
+    excess: Excess,
+    figures: &ConnectionFigures,
+) {
+    figures.excess[excess.index()].inc();
+    let status = refusal::refuse_stream(session);
+    connection.snapshot().unrouted.served.inc(status.as_u16());
 }
 
 /// Waits until the gateway drains, but in any case for the time that a new connection has for its first request.

@@ -23,7 +23,7 @@ use super::exchange::Exchange;
 use super::failure::{explanation, status_of};
 use super::http10;
 use super::idle::{self, Upstream};
-use super::intake::{bound, dispatched, fits, is_https};
+use super::intake::{bound, dispatched, fits, is_https, keeps_pace};
 use super::outgoing;
 use super::peer::{ends, is_http2, peer};
 use super::recovery::{self, is_interim};
@@ -179,9 +179,12 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        end: bool,
         exchange: &mut Box<Exchange>,
     ) -> pingora::Result<()> {
+        if let Some(piece) = body.as_ref().filter(|piece| !end && !piece.is_empty()) {
+            keeps_pace(session, exchange, piece)?;
+        }
         if body.as_ref().is_some_and(|chunk| !chunk.is_empty()) {
             exchange.body_arrived(recovery::replay(session), Instant::now());
         }

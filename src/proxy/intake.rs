@@ -1,9 +1,10 @@
 //! From pingora's session to what the pure floors take: the request's head, the client, the moment, fresh IDs.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Instant;
 
 use http::header::TRANSFER_ENCODING;
-use http::{HeaderValue, Version};
+use http::{HeaderValue, StatusCode, Version};
 use pingora::ErrorType;
 use pingora::prelude::{Error, Session};
 use rand::Rng as _;
@@ -11,7 +12,7 @@ use rand::Rng as _;
 use super::client::ClientConnection;
 use super::exchange::Exchange;
 use super::head::{Fields, Target, forget_spelling, head};
-use super::http10;
+use super::{first_byte, http10, recovery};
 use crate::dispatch::{Dispatch, Refusal, dispatch};
 
 /// Bounds how long the rest of the exchange may take, and ends a connection that has had all its requests.
@@ -47,6 +48,31 @@ pub(super) fn fits(session: &Session, exchange: &Exchange) -> pingora::Result<()
             Err(Error::explain(status, "the request's body is too large").into_down())
         }
         _ => Ok(()),
+    }
+}
+
+/// Holds the body to `server.timeouts.body_rate`, of which a piece has come. What streams of RPC send comes when there is
+/// something to say, as does what follows an upgrade; and once the answer has begun, nobody waits for the body alone.
+pub(super) fn keeps_pace(
+    session: &Session,
+    exchange: &mut Exchange,
+    piece: &[u8],
+) -> pingora::Result<()> {
+    let Some(rate) = exchange.snapshot.traffic.body_rate else {
+        return Ok(());
+    };
+    let is_too_slow = exchange
+        .pace
+        .is_too_slow(piece.len(), &rate, Instant::now())
+        && !session.was_upgraded()
+        && !recovery::has_begun(session)
+        && !first_byte::is_rpc_stream(session.req_header());
+    match is_too_slow {
+        true => {
+            let status = ErrorType::HTTPStatus(StatusCode::REQUEST_TIMEOUT.as_u16());
+            Err(Error::explain(status, "the request's body comes too slowly").into_down())
+        }
+        false => Ok(()),
     }
 }
 

@@ -21,18 +21,14 @@ pub(super) fn peer(
     cluster: &Cluster,
     policy: &UpstreamPolicy,
     time_left: Option<Duration>,
-    connector: Connector,
+    connector: Arc<Connector>,
 ) -> HttpPeer {
     let within = |timeout: Duration| time_left.map_or(timeout, |left| left.min(timeout));
     let mut peer = HttpPeer::new(address, false, String::new());
     peer.group_key = cluster.id;
     let options = &mut peer.options;
-    let connect = within(policy.connect_timeout);
-    options.total_connection_timeout = Some(connect);
-    options.custom_l4 = Some(Arc::new(Connector {
-        timeout: connect,
-        ..connector
-    }));
+    options.total_connection_timeout = Some(within(policy.connect_timeout));
+    options.custom_l4 = Some(connector);
     // HTTP/1.1 connections rest under a deadline of our own (`super::idle`).
     if cluster.url.scheme() == Scheme::H2c {
         options.idle_timeout = Some(policy.idle_timeout);

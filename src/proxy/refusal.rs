@@ -5,12 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, RETRY_AFTER};
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::v2::server::HttpSession;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use super::client::Left;
 use super::failure::explanation;
+use super::reply::COME_BACK;
 
 /// How long a client may go on sending after its last answer. Closed at once, its connection would be reset, and the
 /// answer could be lost on the way.
@@ -27,8 +31,9 @@ const TOLD_AT_A_TIME: usize = 256;
 pub(super) struct Doorman(Arc<Semaphore>);
 
 impl Doorman {
-    pub(super) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(TOLD_AT_A_TIME)))
+    /// Tells [`TOLD_AT_A_TIME`] clients at a time, or `most` if that is less.
+    pub(super) fn new(most: usize) -> Self {
+        Self(Arc::new(Semaphore::new(TOLD_AT_A_TIME.min(most))))
     }
 
     /// Tells a client to come back later. Nobody waits for it but a task of its own.
@@ -44,6 +49,22 @@ impl Doorman {
             drop(turn);
         });
     }
+}
+
+/// Answers a request over HTTP/2 that its client may not have, before pingora sees it.
+pub(super) fn refuse_stream(session: &mut HttpSession) -> StatusCode {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let header = ResponseHeader::build(status, Some(3)).and_then(|mut header| {
+        header.insert_header(CONTENT_LENGTH, 0)?;
+        header.insert_header(CACHE_CONTROL, "no-store")?;
+        header.insert_header(RETRY_AFTER, COME_BACK)?;
+        session.write_response_header(Box::new(header), true)
+    });
+    // An error is a client that has gone.
+    if let Err(error) = header {
+        tracing::debug!(%error, "a refusal could not be sent");
+    }
+    status
 }
 
 /// Says what is to be said, and reads on until the client has understood.

@@ -17,7 +17,7 @@ use crate::edit::{Edit, HeaderSink};
 const CHALLENGE: &str = "Bearer realm=\"users\"";
 
 /// After how many seconds one may try again what Serin had to refuse.
-const COME_BACK: &str = "1";
+pub(super) const COME_BACK: &str = "1";
 
 /// Sends a redirect or a fixed response, with its route's edits.
 pub(super) async fn answer(

@@ -1,6 +1,7 @@
 //! The threads that traffic runs on: one single-threaded runtime each, so that no connection ever changes thread,
 //! and one more that accepts and hands every new connection to the worker with the fewest.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use super::deadlines;
 use super::front_door::FrontDoor;
 use super::hooks::Proxy;
 use super::refusal::Doorman;
+use crate::capacity::clients::{ClientConnections, Clients};
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::metrics::ConnectionFigures;
 
@@ -43,6 +45,8 @@ struct Worker {
 struct Accepted {
     socket: std::net::TcpStream,
     peer: SocketAddr,
+    /// Its place among its client's connections; `None`: they are not counted.
+    client: Option<ClientConnections>,
     counted: OpenConnection,
 }
 
@@ -54,18 +58,54 @@ struct Desk {
 
 /// How many connections may pass.
 pub struct Gate {
-    /// Where `server.limits.connections` is.
-    pub store: Arc<SnapshotStore>,
+    /// Where `server.limits` are.
+    store: Arc<SnapshotStore>,
     /// What counts them.
-    pub figures: Arc<ConnectionFigures>,
+    figures: Arc<ConnectionFigures>,
+    clients: RefCell<Clients>,
 }
 
+/// A connection is one too many.
+struct TooMany;
+
 impl Gate {
-    /// Whether one more may pass.
-    fn is_open(&self) -> bool {
+    /// For connections that are counted in `figures`, and are bounded by what runs.
+    pub fn new(store: Arc<SnapshotStore>, figures: Arc<ConnectionFigures>) -> Self {
+        Self {
+            store,
+            figures,
+            clients: RefCell::default(),
+        }
+    }
+
+    /// Lets one more pass, counted among its client's. A trusted proxy's are not: many clients are behind it.
+    fn admit(&self, peer: SocketAddr) -> Result<Option<ClientConnections>, TooMany> {
+        let snapshot = self.store.peek();
+        let traffic = &snapshot.traffic;
+        let shares = self.figures.shares(traffic.connections);
+        let open = usize::try_from(self.figures.open.get()).unwrap_or(0);
+        if open >= shares.clients {
+            self.figures.refused.inc();
+            return Err(TooMany);
+        }
+        if snapshot.identity.trusts(peer.ip()) {
+            return Ok(None);
+        }
+        let most = traffic
+            .connections_per_client
+            .unwrap_or_else(|| shares.of_client(traffic.connections));
+        let entered = self.clients.borrow_mut().enter(peer.ip(), most);
+        entered.map(Some).map_err(|excess| {
+            self.figures.refused.inc();
+            self.figures.excess[excess.index()].inc();
+            TooMany
+        })
+    }
+
+    /// How many clients may be told at a time that there are too many: their connections take files of the reserve.
+    fn told_at_a_time(&self) -> usize {
         let wanted = self.store.peek().traffic.connections;
-        let most = self.figures.shares(wanted).clients;
-        usize::try_from(self.figures.open.get()).is_ok_and(|open| open < most)
+        self.figures.shares(wanted).reserve / 4
     }
 }
 
@@ -228,7 +268,8 @@ async fn serve(accepted: Accepted, app: &Arc<FrontDoor>, shutdown: &watch::Recei
         // The client is gone already.
         return;
     }
-    app.serve(socket, accepted.peer, shutdown).await;
+    app.serve(socket, (accepted.peer, accepted.client), shutdown)
+        .await;
 }
 
 /// Accepts on every listener until told to stop.
@@ -238,7 +279,7 @@ async fn accept_all(
     gate: &Gate,
     stop: watch::Receiver<bool>,
 ) {
-    let doorman = Doorman::new();
+    let doorman = Doorman::new(gate.told_at_a_time());
     let loops = listeners
         .into_iter()
         .map(|listener| accept(listener, desks, gate, &doorman, stop.clone()));
@@ -265,16 +306,17 @@ async fn accept(
             // An error is the end of whoever could say so.
             _ = stop.wait_for(|stop| *stop) => break,
         };
+        let accepted = accepted.map(|(socket, peer)| (socket, peer, gate.admit(peer)));
         let accepted = match accepted {
-            Ok((socket, _)) if !gate.is_open() => {
-                gate.figures.refused.inc();
+            Ok((socket, _, Err(TooMany))) => {
                 doorman.turn_away(socket);
                 continue;
             }
-            accepted => accepted,
+            Ok((socket, peer, Ok(client))) => socket.into_std().map(|it| (it, peer, client)),
+            Err(error) => Err(error),
         };
-        match accepted.and_then(|(socket, peer)| Ok((socket.into_std()?, peer))) {
-            Ok((socket, peer)) => hand_over(socket, peer, desks),
+        match accepted {
+            Ok((socket, peer, client)) => hand_over(socket, peer, client, desks),
             // The client was gone before its turn.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -286,10 +328,8 @@ async fn accept(
     // Closing the socket resets the connections that wait in its queue: their clients believe that they were taken.
     if let Ok(listener) = listener.into_std() {
         while let Some((socket, peer)) = waiting(&listener) {
-            if gate.is_open() {
-                hand_over(socket, peer, desks);
-            } else {
-                gate.figures.refused.inc();
+            if let Ok(client) = gate.admit(peer) {
+                hand_over(socket, peer, client, desks);
             }
         }
     }
@@ -310,13 +350,19 @@ fn waiting(listener: &TcpListener) -> Option<(std::net::TcpStream, SocketAddr)> 
 }
 
 /// Gives a connection to the worker with the fewest.
-fn hand_over(socket: std::net::TcpStream, peer: SocketAddr, desks: &[Desk]) {
+fn hand_over(
+    socket: std::net::TcpStream,
+    peer: SocketAddr,
+    client: Option<ClientConnections>,
+    desks: &[Desk],
+) {
     if let Some(desk) = desks.iter().min_by_key(|desk| desk.connections.open()) {
         let counted = desk.connections.enter();
         // A worker that is gone was cut off: its connections are, too.
         let _ = desk.inbox.send(Accepted {
             socket,
             peer,
+            client,
             counted,
         });
     }

@@ -67,7 +67,7 @@ mod tests {
             told[0].contains("`server.limits.connections` is 500"),
             "{told:?}"
         );
-        assert!(told[0].contains("only 384"), "{told:?}");
+        assert!(told[0].contains("only 320"), "{told:?}");
         config.traffic.connections = Some(300);
         assert_eq!(short(&config, 1024).len(), 1);
     }

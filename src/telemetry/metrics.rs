@@ -13,6 +13,7 @@ use std::time::Instant;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
+use crate::capacity::clients::Excess;
 use crate::capacity::{OpenFiles, Shares};
 use crate::client_api::ClientApi;
 use crate::meter::Counter;
@@ -49,6 +50,8 @@ pub struct ConnectionFigures {
     pub open: Gauge,
     /// Those that were turned away because there were too many.
     pub refused: Counter,
+    /// What was refused because its client had too much open, by [`Excess::index`].
+    pub excess: [Counter; Excess::ALL.len()],
     /// How many files the process may open.
     pub files: OpenFiles,
     /// Connections to upstreams that are open, those at rest included.

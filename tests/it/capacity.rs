@@ -2,6 +2,7 @@
 
 mod clients;
 mod queues;
+mod rates;
 
 use std::time::Instant;
 
@@ -207,40 +208,125 @@ async fn with_few_files_there_are_always_some_for_others() {
     let origin = Origin::start("origin").await;
     let setup = Setup::new(fill(CONFIG, [&origin])).open_files(1024, 1024);
     let gateway = setup.start().await;
-    origin.hold();
-    // Each stream has begun its body: it is the upstream's turn.
+    // Each stream has begun its body, and goes no further.
     let flood = Flood::start(gateway.address(), 11, 99, b"x").await;
-    let refused = [("service", "search"), ("bound", "max_connections")];
-    until_some(&gateway, "serin_service_refused_requests_total", &refused).await;
-    let metrics = gateway.metrics().await;
-    let connections = metrics.sum("serin_upstream_connections", &[("service", "search")]);
-    assert!(connections <= 288.0, "{connections}");
+    // Of what upstreams may have, one client gets half.
+    let refused = [("limit", "upstream_connections")];
+    gateway
+        .await_metric("serin_client_refusals_total", &refused, 1089.0 - 160.0)
+        .await;
     for _ in 0..20 {
         assert_eq!(gateway.admin("/livez").await.status, 200);
-        // New connections are taken, too.
-        assert_eq!(gateway.send(get("/pong")).await.text(), "pong");
+        // New connections are taken, and answered by the same service.
+        gateway.send(get("/other")).await.assert_from("origin");
         for_a_while(20).await;
     }
-    // What is refused is told so, and not by a file that could not be opened.
-    let answer = gateway.send(get("/other")).await;
-    assert_eq!(answer.status, 503);
-    assert_eq!(answer.header("retry-after"), Some("1"));
+    let metrics = gateway.metrics().await;
+    let connections = metrics.sum("serin_upstream_connections", &[("service", "search")]);
+    assert!((130.0..=170.0).contains(&connections), "{connections}");
     assert!(!gateway.log().contains("accept failed"));
     drop(flood);
-    origin.release();
-    eventually_served(&gateway).await;
+    gateway
+        .await_metric(
+            "serin_service_active_requests",
+            &[("service", "search")],
+            0.0,
+        )
+        .await;
 }
 
-async fn until_some(gateway: &Gateway, name: &str, labels: &[(&str, &str)]) {
-    crate::harness::eventually(name, || async {
-        (gateway.metrics().await.sum(name, labels) > 0.0).then_some(())
-    })
-    .await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_leaves_some_files_to_the_others() {
+    let origin = Origin::start("origin").await;
+    let config = fill(
+        "
+services:
+  slow: { stable: @origin, queue: { length: 0 } }
+  quick: @origin
+routes:
+  - { path: /, service: slow }
+  - { path: /quick, service: quick }
+",
+        [&origin],
+    );
+    let gateway = Setup::new(config).open_files(512, 512).start().await;
+    // Of 512 files 192 are kept, and half of the rest are upstreams': 160, of which a service has 120 and a client 80.
+    let one = Flood::start(gateway.address(), 1, 99, b"x").await;
+    let refused = [("limit", "upstream_connections")];
+    gateway
+        .await_metric("serin_client_refusals_total", &refused, 19.0)
+        .await;
+    let other = Flood::from([127, 0, 0, 2].into(), gateway.address(), 1, 70, b"x").await;
+    let full = [("service", "slow"), ("bound", "max_connections")];
+    gateway
+        .await_metric("serin_service_refused_requests_total", &full, 30.0)
+        .await;
+    let refused = gateway.send(get("/slow")).await;
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    gateway.send(get("/quick")).await.assert_from("origin");
+    drop((one, other));
 }
 
-async fn eventually_served(gateway: &Gateway) {
-    crate::harness::eventually("an answer", || async {
-        (gateway.send(get("/after")).await.status == 200).then_some(())
+#[tokio::test]
+async fn a_client_has_so_many_connections_and_streams() {
+    let origin = Origin::start("origin").await;
+    let config = format!(
+        "
+server:
+  threads: 2
+  shutdown_delay: 1ms
+  trusted_proxies: [127.0.0.3]
+  limits: {{ connections_per_client: 3, streams_per_client: 5 }}
+{}",
+        fill(CONFIG, [&origin])
+    );
+    let gateway = Gateway::start(config).await;
+    let connect = |ip: u8| Open::from([127, 0, 0, ip].into(), gateway.address());
+    let (mut one, mut two) = (connect(1).await, connect(1).await);
+    let mut held = vec![
+        one.post("/held", &[]).await,
+        one.post("/held", &[]).await,
+        one.post("/held", &[]).await,
+        two.post("/held", &[]).await,
+        two.post("/held", &[]).await,
+    ];
+    gateway.await_metric(AWAITING, &[], 5.0).await;
+    // Over all its connections together.
+    assert_eq!(two.post("/more", &[]).await.status().await, 503);
+    let refusals = "serin_client_refusals_total";
+    gateway
+        .await_metric(refusals, &[("limit", "streams")], 1.0)
+        .await;
+    // Another client is none the worse, nor are many behind one proxy.
+    let mut other = connect(2).await.post("/other", &[]).await;
+    other.send(b"", true);
+    assert_eq!(other.status().await, 200);
+    let mut proxy = connect(3).await;
+    for _ in 0..8 {
+        held.push(proxy.post("/held", &[]).await);
+    }
+    gateway.await_metric(AWAITING, &[], 13.0).await;
+    // When one has ended there is room again.
+    held[0].send(b"", true);
+    assert_eq!(held[0].status().await, 200);
+    let mut again = two.post("/again", &[]).await;
+    again.send(b"", true);
+    assert_eq!(again.status().await, 200);
+    // A third connection is one more, a fourth too many.
+    let mut third = gateway.connect().await;
+    third.send(get("/")).await.assert_from("origin");
+    let refused = gateway.send(get("/fourth")).await;
+    assert_eq!((refused.status, refused.origin()), (503, "-"));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    gateway
+        .await_metric(refusals, &[("limit", "connections")], 1.0)
+        .await;
+    drop(connect(2).await);
+    let _many: Vec<Open> = vec![connect(3).await, connect(3).await, connect(3).await];
+    drop(third);
+    crate::harness::eventually("room for a connection", || async {
+        (gateway.send(get("/")).await.status == 200).then_some(())
     })
     .await;
 }

@@ -116,6 +116,16 @@ static LIMITS: Shape = map(&[
         &CONNECTIONS,
     ),
     key(
+        "connections_per_client",
+        "The most connections of one client (an IPv4 address, or an IPv6 /64; not of a trusted proxy), else 503; default half of all.",
+        &CONNECTIONS,
+    ),
+    key(
+        "streams_per_client",
+        "The most requests that one client may have open over HTTP/2, else 503; default 10000.",
+        &CONNECTIONS,
+    ),
+    key(
         "requests_per_connection",
         "After how many requests a connection is closed; default 10000.",
         &REQUESTS,
@@ -139,6 +149,11 @@ static TIMEOUTS: Shape = map(&[
         &DURATION,
     ),
     key(
+        "body_rate",
+        "How fast a request's body has to come, else 408; default 1KiB/s over 10s. RPC streams and upgraded connections may take their time.",
+        &RATE_OR_NONE,
+    ),
+    key(
         "write",
         "How long a client may take nothing of a response; default 30s.",
         &DURATION,
@@ -150,6 +165,7 @@ static CONNECTIONS: Shape = text(Text::Integer(1, 10_000_000));
 static REQUESTS: Shape = text(Text::Integer(1, u32::MAX));
 static SIZE: Shape = text(Text::Size);
 static SIZE_OR_NONE: Shape = text(Text::SizeOrNone);
+static RATE_OR_NONE: Shape = text(Text::RateOrNone);
 
 static DURATION_OR_NEVER: Shape = text(Text::DurationOrNever);
 

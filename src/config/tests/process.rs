@@ -7,6 +7,7 @@ use super::{check_with, config, with};
 use crate::config::{AccessPolicy, AdminConfig, Level, LogFormat, Traffic, UserIdPolicy};
 use crate::flag::Share;
 use crate::request::limits::RequestLimits;
+use crate::request::pace::BodyRate;
 use crate::route::HostPattern;
 
 #[test]
@@ -45,8 +46,9 @@ fn what_clients_may_take_is_compiled() {
     let traffic = config(&with(
         "
 server:
-  limits: { header_bytes: 2KiB, headers: 10, body_bytes: 10MiB, connections: 7, requests_per_connection: 3 }
-  timeouts: { header_read: 1s, idle: 2s, body_read: 3s, write: 250ms }
+  limits: { header_bytes: 2KiB, headers: 10, body_bytes: 10MiB, connections: 7, connections_per_client: 5,
+    streams_per_client: 6, requests_per_connection: 3 }
+  timeouts: { header_read: 1s, idle: 2s, body_read: 3s, body_rate: 2KiB/s over 5s, write: 250ms }
 ",
     ))
     .traffic;
@@ -57,16 +59,37 @@ server:
             body_bytes: Some(10 << 20),
         },
         connections: Some(7),
+        connections_per_client: Some(5),
+        streams_per_client: 6,
         requests_per_connection: 3,
         header_read: Duration::from_secs(1),
         idle: Duration::from_secs(2),
         body_read: Duration::from_secs(3),
+        body_rate: Some(BodyRate {
+            bytes: 2048,
+            over: Duration::from_secs(5),
+        }),
         write: Duration::from_millis(250),
     };
     assert_eq!(traffic, expected);
     let none = config(&with("server: { limits: { body_bytes: none } }"));
     assert_eq!(none.traffic, default);
     assert_eq!(none.digest, config(&with("server: {}")).digest);
+}
+
+#[test]
+fn how_fast_a_body_has_to_come() {
+    let rate = |text: &str| {
+        let server = format!("server: {{ timeouts: {{ body_rate: {text} }} }}");
+        config(&with(&server)).traffic.body_rate
+    };
+    let over = BodyRate::default().over;
+    assert_eq!(rate("none"), None);
+    assert_eq!(rate("512B/s"), Some(BodyRate { bytes: 512, over }));
+    for wrong in ["1KiB", "0B/s", "1KiB/s over 0s", "1KiB/s over", "fast"] {
+        let told = check_with(&format!("server: {{ timeouts: {{ body_rate: {wrong} }} }}"));
+        assert!(told.contains(&format!("`{wrong}` is not a rate")), "{told}");
+    }
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! Clients that open requests and are slow to go on with them.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, SendStream};
 use http::{Method, Request, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::AbortHandle;
 
 use crate::harness::in_time;
@@ -17,7 +17,12 @@ pub(super) struct Open(SendRequest<Bytes>);
 
 impl Open {
     pub(super) async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("a connection");
+        Self::from(Ipv4Addr::LOCALHOST, address).await
+    }
+
+    /// As a client at another address of this machine.
+    pub(super) async fn from(client: Ipv4Addr, address: SocketAddr) -> Self {
+        let stream = connect(client, address).await;
         let (send, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
         tokio::spawn(connection);
         Self(send)
@@ -40,15 +45,25 @@ impl Open {
     }
 }
 
+async fn connect(client: Ipv4Addr, address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket
+        .bind((client, 0).into())
+        .expect("an address of this machine");
+    in_time("connecting", socket.connect(address))
+        .await
+        .expect("a connection")
+}
+
 /// A request that is being sent.
 pub(super) struct OpenStream {
-    response: ResponseFuture,
-    body: SendStream<Bytes>,
+    pub(super) response: ResponseFuture,
+    pub(super) body: SendStream<Bytes>,
 }
 
 impl OpenStream {
-    pub(super) fn send(&mut self, piece: &'static [u8], end: bool) {
-        let piece = Bytes::from_static(piece);
+    pub(super) fn send(&mut self, piece: &[u8], end: bool) {
+        let piece = Bytes::copy_from_slice(piece);
         self.body.send_data(piece, end).expect("an open stream");
     }
 
@@ -75,6 +90,17 @@ impl Flood {
         streams: u32,
         body: &[u8],
     ) -> Self {
+        Self::from(Ipv4Addr::LOCALHOST, address, connections, streams, body).await
+    }
+
+    /// As a client at another address of this machine.
+    pub(super) async fn from(
+        client: Ipv4Addr,
+        address: SocketAddr,
+        connections: usize,
+        streams: u32,
+        body: &[u8],
+    ) -> Self {
         let mut octets = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         octets.extend(frame(4, 0, 0, b""));
         // POST, http, then path and authority as they are.
@@ -87,9 +113,7 @@ impl Flood {
         }
         let mut clients = Vec::new();
         for _ in 0..connections {
-            let mut socket = in_time("connecting", TcpStream::connect(address))
-                .await
-                .expect("a connection");
+            let mut socket = connect(client, address).await;
             in_time("flooding", socket.write_all(&octets))
                 .await
                 .expect("it is taken");

@@ -5,6 +5,7 @@ use std::fmt::Error;
 use prometheus_client::encoding::NoLabelSet;
 
 use super::{Page, write_counter, write_gauge};
+use crate::capacity::clients::Excess;
 use crate::capacity::{Bound, Load};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::registry::Families;
@@ -70,6 +71,14 @@ impl Page<'_> {
             "Clients' connections that were turned away because there were too many",
         )?;
         metric.encode_counter::<NoLabelSet, u64, u64>(&connections.refused.get(), None)?;
+        let mut family = self.counter(
+            "serin_client_refusals",
+            "Connections and requests that were refused because their client had too many",
+        )?;
+        for excess in Excess::ALL {
+            let labels = [("limit", excess.as_str())];
+            write_counter(&mut family, &labels, &connections.excess[excess.index()])?;
+        }
         self.gauge(
             "serin_upstream_connections_max",
             "How many connections there may be to all upstreams together",
