@@ -324,7 +324,7 @@ mod tests {
         assert_eq!(of_client(Some(1_500)), 1_000);
         assert_eq!(of_client(Some(2)), 2);
         // There is always something, and never more than there are files.
-        for files in 4..5_000 {
+        for files in 8..5_000 {
             let Shares {
                 reserve,
                 clients,
