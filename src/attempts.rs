@@ -10,6 +10,8 @@
 //!   for may have been done, so that sending it again could do it twice.
 //! * The answer had begun for the client, or the body can no longer be replayed: nothing goes on.
 
+mod failure;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,11 +22,15 @@ use smallvec::SmallVec;
 use crate::canary::{Cause, ReasonKind};
 use crate::cluster::Choice;
 use crate::cluster::endpoint::{AttemptEnd, Endpoint, EndpointUse, Standing};
-use crate::cluster::recovery::Triggers;
 use crate::decide::Decision;
 use crate::meter::Retrying;
 use crate::quarantine::{Patient, Quarantine};
 use crate::snapshot::{Deployment, DeploymentIndex, STABLE, Service};
+
+pub use failure::Failure;
+
+/// How often an upstream may refuse one request before that is a failure like any other.
+const REFUSALS: u8 = 3;
 
 /// The attempts of one request.
 #[derive(Debug)]
@@ -42,6 +48,8 @@ pub struct Attempts {
     retrying: Option<Retrying>,
     /// Whether the deployment's pool has given it a dead connection already.
     met_stale: bool,
+    /// How often the deployment has refused it.
+    refusals: u8,
 }
 
 /// What attempts are made on.
@@ -53,26 +61,6 @@ pub struct Site<'a> {
     pub quarantine: &'a Quarantine,
     /// When it is.
     pub now: Instant,
-}
-
-/// How an attempt failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// No connection could be made: not one octet was sent.
-    Connect,
-    /// The upstream says that it has done nothing with the request (RFC 9113, section 8.7).
-    Refused,
-    /// A pooled connection turned out to be dead before an answer began. That an endpoint closes what rests does not
-    /// speak against it.
-    Stale,
-    /// The connection broke before an answer began.
-    Reset,
-    /// No answer began in time.
-    Timeout,
-    /// The answer has this status.
-    Status(u16),
-    /// The answer is gRPC's UNAVAILABLE and nothing else: by gRPC's own rules the call may be made again.
-    Unavailable,
 }
 
 /// What of the request could be sent again.
@@ -106,6 +94,7 @@ impl Attempts {
             rescuable: decision.reason.kind() != ReasonKind::Override,
             retrying: None,
             met_stale: false,
+            refusals: 0,
         }
     }
 
@@ -170,11 +159,11 @@ impl Attempts {
         let failures = self.leave(failure, site);
         match step {
             Step::Retry => {
-                if self.is_forgiven(failure) {
-                    self.met_stale = true;
-                } else {
+                if !self.is_forgiven(failure) {
                     self.retries_left = self.retries_left.saturating_sub(1);
                 }
+                self.met_stale |= failure == Failure::Stale;
+                self.refusals += u8::from(failure == Failure::Refused);
                 self.retries.push(cause);
             }
             Step::Rescue => {
@@ -186,11 +175,18 @@ impl Attempts {
         step != Step::End
     }
 
+    /// Says whose request it is, unless that is known: whoever fails at an endpoint is asked for it.
+    pub fn know_user(&mut self, user: impl FnOnce() -> Option<u64>) {
+        if self.user.is_none() {
+            self.user = user();
+        }
+    }
+
     /// Tells the endpoint how the current attempt ended, and counts the request there no more. An attempt that has
     /// ended already, or never began, has nothing to tell.
     pub fn ended(&mut self, end: AttemptEnd, site: &Site<'_>) {
         if let Some(endpoint) = self.endpoint.take() {
-            endpoint.report(end, &site.service.upstream, site.now);
+            endpoint.report(end, self.user, &site.service.upstream, site.now);
         }
     }
 
@@ -266,7 +262,7 @@ impl Attempts {
         if !is_left || !allowed || !(failure.is_harmless() || method.is_safe()) {
             return false;
         }
-        if failure == Failure::Stale {
+        if failure == Failure::Stale || self.is_forgiven(failure) {
             // A fresh connection to where it was meant to go. This makes no failing service's load any heavier.
             return true;
         }
@@ -275,10 +271,17 @@ impl Attempts {
         useful && (self.retrying.is_some() || self.begin_retry(site.service))
     }
 
-    /// Whether the failure is the pool's alone. The first dead connection is no reason to go elsewhere, and takes no
-    /// retry from the request: an endpoint that fails in earnest, on a fresh connection, would find none left.
+    /// Whether the failure is the connection's alone, and takes no retry from the request: an endpoint that fails in
+    /// earnest, on a fresh connection, would find none left. The first dead connection of the pool is no reason to go
+    /// elsewhere; nor is a connection that takes no further request, where stable could not take over at once.
     fn is_forgiven(&self, failure: Failure) -> bool {
-        failure == Failure::Stale && !self.met_stale
+        match failure {
+            Failure::Stale => !self.met_stale,
+            Failure::Refused => {
+                self.refusals < REFUSALS && (self.deployment == STABLE || !self.rescuable)
+            }
+            _ => false,
+        }
     }
 
     /// Whether the deployment has another endpoint that may be asked.
@@ -309,11 +312,13 @@ impl Attempts {
             return 0;
         }
         self.tried.push(endpoint.address());
-        if failure == Failure::Stale {
-            return 0;
+        if let Some(end) = failure.end() {
+            endpoint.report(end, self.user, &site.service.upstream, site.now);
         }
-        endpoint.report(failure.end(), &site.service.upstream, site.now);
-        endpoint.failures_in_a_row()
+        match failure {
+            Failure::Stale => 0,
+            _ => endpoint.failures_in_a_row(),
+        }
     }
 
     fn move_to_stable(&mut self, service: &Service, cause: Cause) {
@@ -322,6 +327,7 @@ impl Attempts {
         self.tried.clear();
         self.retries_left = service.upstream.retries.attempts;
         self.met_stale = false;
+        self.refusals = 0;
         self.retrying = None;
     }
 
@@ -331,7 +337,7 @@ impl Attempts {
     fn count_for_quarantine(&self, failure: Failure, failures: u32, site: &Site<'_>) {
         let own_trouble = matches!(
             failure,
-            Failure::Reset | Failure::Timeout | Failure::Status(_)
+            Failure::Reset | Failure::StreamReset | Failure::Timeout | Failure::Status(_)
         );
         let cluster = &site.service.deployments[self.deployment].cluster;
         let policy = site.service.upstream.rescue.quarantine;
@@ -349,50 +355,6 @@ impl Attempts {
         let own = u32::from(site.quarantine.rescues(patient, site.now)) + 1;
         if failures <= own {
             site.quarantine.note(patient, policy, site.now);
-        }
-    }
-}
-
-impl Failure {
-    /// What records say.
-    pub fn cause(self) -> Cause {
-        match self {
-            Self::Connect => Cause::Connect,
-            Self::Refused | Self::Stale | Self::Reset => Cause::Reset,
-            Self::Timeout => Cause::Timeout,
-            Self::Status(_) | Self::Unavailable => Cause::Status,
-        }
-    }
-
-    /// Whether the upstream cannot have done, or says it has not done, anything that was asked for.
-    fn is_harmless(self) -> bool {
-        matches!(self, Self::Connect | Self::Refused | Self::Unavailable)
-    }
-
-    /// Whether there is an answer that could be passed on.
-    fn is_answer(self) -> bool {
-        matches!(self, Self::Status(_) | Self::Unavailable)
-    }
-
-    /// What the endpoint is told.
-    fn end(self) -> AttemptEnd {
-        match self {
-            Self::Status(status) => AttemptEnd::Answered(status),
-            // What gRPC says with it, HTTP says with this status.
-            Self::Unavailable => AttemptEnd::Answered(503),
-            other => AttemptEnd::Failed(other.cause()),
-        }
-    }
-
-    fn triggers(self, on: &Triggers) -> bool {
-        match self {
-            Self::Connect => on.connect,
-            // Nothing was done, as when there is no connection; and a stream was reset.
-            Self::Refused => on.connect || on.reset,
-            Self::Stale | Self::Reset => on.reset,
-            Self::Timeout => on.timeout,
-            Self::Status(status) => on.statuses.contains(status),
-            Self::Unavailable => on.statuses.contains(503),
         }
     }
 }

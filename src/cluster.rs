@@ -69,7 +69,7 @@ pub struct Choice<'a> {
     pub tried: &'a [SocketAddr],
     /// Any number.
     pub random: u64,
-    /// What stands for the user in `Balance::HashUser`.
+    /// What stands for the user, in `Balance::HashUser` and where an endpoint is on trial.
     pub user_hash: Option<u64>,
     /// When it is.
     pub now: Instant,

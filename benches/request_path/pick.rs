@@ -77,7 +77,7 @@ impl Scene {
             now: self.now,
         };
         if let Ok(picked) = black_box(&self.cluster).pick(&choice) {
-            picked.report(end, &self.policy, self.now);
+            picked.report(end, None, &self.policy, self.now);
         }
     }
 }

@@ -126,6 +126,7 @@ fn how_far_a_request_came_decides_what_becomes_of_it() {
         ),
         (Failure::Stale, ["retry", "end", "end", "retry", "end"]),
         (Failure::Reset, ["rescue", "end", "end", "end", "end"]),
+        (Failure::StreamReset, ["rescue", "end", "end", "end", "end"]),
         (Failure::Timeout, ["rescue", "end", "end", "end", "end"]),
         (Failure::Status(500), ["rescue", "end", "end", "end", "end"]),
         (Failure::Status(503), ["rescue", "end", "end", "end", "end"]),
@@ -171,6 +172,59 @@ fn a_dead_pooled_connection_takes_no_retry_from_what_fails_in_earnest() {
     }
     assert_ne!(scene.next(&mut attempts), first);
     assert!(!scene.failed(&mut attempts, Failure::Stale));
+}
+
+#[test]
+fn a_refusal_takes_no_retry_and_speaks_against_nobody() {
+    let mut scene = Scene::new();
+    scene.snapshot.services[0].upstream.retries.budget = Share::NONE;
+    let post = Method::POST;
+    let refused = |attempts: &mut Attempts| {
+        scene.next(attempts).expect("an endpoint");
+        attempts.failed(Failure::Refused, replay(&post), &scene.site())
+    };
+    // However many are refused at once: those are no load that an upstream carries.
+    let mut all: Vec<Attempts> = (0..20).map(|user| scene.request(STABLE, user)).collect();
+    for _ in 0..3 {
+        assert!(all.iter_mut().all(refused));
+    }
+    let mut last = all.swap_remove(0);
+    drop(all);
+    assert!(refused(&mut last), "its one retry");
+    assert!(!refused(&mut last));
+    // A canary that refuses a request need not be asked again: there is stable.
+    let mut attempts = scene.request(CANARY, 7);
+    assert!(refused(&mut attempts));
+    assert_eq!(attempts.deployment(), STABLE);
+}
+
+#[test]
+fn what_ends_one_request_ejects_nobody_and_what_ends_a_connection_may() {
+    for (failure, ejects) in [
+        (Failure::Connect, true),
+        (Failure::Refused, false),
+        (Failure::Stale, false),
+        (Failure::StreamReset, false),
+        (Failure::Reset, true),
+        (Failure::Timeout, true),
+        (Failure::Status(500), true),
+        (Failure::Status(429), false),
+        (Failure::Unavailable, true),
+    ] {
+        let mut scene = Scene::new();
+        scene.snapshot.services[0]
+            .upstream
+            .outlier
+            .consecutive_failures = 5;
+        for turn in 0..10 {
+            let mut attempts = scene.request(CANARY, turn);
+            if scene.next(&mut attempts) == Ok(9002) {
+                attempts.failed(failure, replay(&Method::GET), &scene.site());
+            }
+        }
+        let next = scene.next(&mut scene.request(CANARY, 77));
+        assert_eq!(next == Ok(9001), ejects, "{failure:?}");
+    }
 }
 
 #[test]

@@ -101,7 +101,7 @@ impl Members {
             standing(*index) == Some(Standing::Trial)
                 && self
                     .get(*index)
-                    .is_some_and(|e| e.outlier.take_trial(choice.now))
+                    .is_some_and(|e| e.outlier.take_trial(choice.user_hash, choice.now))
         };
         match (choice.policy.balance, choice.user_hash) {
             (Balance::HashUser, Some(hash)) => {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 pub use super::check::{Check, Finding};
-use super::outlier::{Fitness, Outlier, Verdict};
+use super::outlier::{Evidence, Fitness, Outlier, Verdict};
 use super::phase::PhaseWord;
 pub use super::phase::{Ejection, EjectionRule};
 use super::policy::{HealthPolicy, UpstreamPolicy};
@@ -131,7 +131,7 @@ pub enum AttemptEnd {
 }
 
 impl AttemptEnd {
-    /// What speaks against the endpoint, if anything does. As by Envoy's default, every 5xx does.
+    /// The failure that speaks against the endpoint, if any does. As by Envoy's default, every 5xx does.
     pub fn failure(self) -> Option<Cause> {
         match self {
             Self::Answered(status) => (status >= 500).then_some(Cause::Status),
@@ -166,10 +166,22 @@ impl EndpointUse {
         self.endpoint.outlier.failures_in_a_row()
     }
 
-    /// Tells how the attempt ended: once, and not at all where the client went away before that was known.
-    pub fn report(&self, end: AttemptEnd, policy: &UpstreamPolicy, now: Instant) {
+    /// Tells how the attempt of a user's request ended: once, and not at all where the client went away before that was
+    /// known. `user` stands for the user; `None`: nobody is known, and each such request is taken for another's.
+    pub fn report(
+        &self,
+        end: AttemptEnd,
+        user: Option<u64>,
+        policy: &UpstreamPolicy,
+        now: Instant,
+    ) {
         let (endpoint, outlier) = (&self.endpoint, &self.endpoint.outlier);
-        let changed = match outlier.judge(self.seen, end.failure(), &policy.outlier, now) {
+        let evidence = end.failure().map(|failure| Evidence {
+            failure,
+            // Nothing of a request is sent before there is a connection.
+            user: user.filter(|_| failure != Cause::Connect),
+        });
+        let changed = match outlier.judge(self.seen, evidence, &policy.outlier, now) {
             None => false,
             Some(Verdict::Return) => outlier.bring_back(self.seen, now),
             Some(Verdict::Eject(rule, failure)) => {

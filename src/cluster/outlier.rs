@@ -1,7 +1,11 @@
 //! Outlier detection: an endpoint that keeps failing gets no requests for a while, as users' own requests show it.
 //!
-//! An ejection ends in a trial: now and then one of the users' requests goes there, and three good answers in a row
-//! bring the endpoint back, slowly at first. One failure ejects it again, for longer.
+//! A failure may be the request's own: what one user's requests do must not take an endpoint from all the others. So of
+//! the failures that one user's requests meet in a row, only the first counts, and where users are known it takes two of
+//! them to eject. That no connection can be made is no request's doing: it counts whoever asked.
+//!
+//! An ejection ends in a trial: now and then one of the users' requests goes there, and three good answers bring the
+//! endpoint back, slowly at first. A failure ejects it again, for longer.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -20,6 +24,11 @@ const FIRST_SHARE: u64 = 100;
 const TRIALS: u32 = 3;
 /// Between two requests that an endpoint on trial gets, in milliseconds.
 const TRIAL_PAUSE: u64 = 200;
+/// How much later the user whose request failed there last gets one, in milliseconds: meanwhile others may show that it
+/// was the request, however often that user asks.
+const SUSPECT_PAUSE: u64 = 2000;
+/// Whose failures it takes to eject, where users are known.
+const WITNESSES: u32 = 2;
 /// An ejection lasts at most this many times as long as the first.
 const MOST_TIMES: u8 = 10;
 
@@ -31,6 +40,10 @@ pub(super) struct Outlier {
     phase: PhaseCell,
     /// Failures since the last good answer.
     consecutive: AtomicU32,
+    /// Those of them that count.
+    telling: AtomicU32,
+    /// Stands for the user whose request failed last, of the users who are known; 0: there was none.
+    last_failed: AtomicU64,
     window: Window,
     /// Good answers of the trial under way.
     good: AtomicU32,
@@ -46,6 +59,21 @@ pub(super) enum Fitness {
     Warming(u32),
     Trial,
     Ejected,
+}
+
+/// A failure, and whose request met it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Evidence {
+    pub(super) failure: Cause,
+    /// Stands for the user, if one is known and the request may have had a part in it.
+    pub(super) user: Option<u64>,
+}
+
+impl Evidence {
+    /// How many failures that count must there be.
+    fn quorum(self) -> u32 {
+        if self.user.is_some() { WITNESSES } else { 1 }
+    }
 }
 
 /// What the end of an attempt calls for.
@@ -95,11 +123,13 @@ impl Outlier {
         }
     }
 
-    /// Takes the turn to send a request to an endpoint on trial; there is one every so often.
-    pub(super) fn take_trial(&self, now: Instant) -> bool {
+    /// Takes the turn to send a request of this user to an endpoint on trial; there is one every so often.
+    pub(super) fn take_trial(&self, user: Option<u64>, now: Instant) -> bool {
         let millis = self.millis(now);
         let next = self.next_trial.load(Ordering::Relaxed);
-        millis >= next
+        let is_suspect =
+            user.is_some_and(|user| named(user) == self.last_failed.load(Ordering::Relaxed));
+        millis >= next + if is_suspect { SUSPECT_PAUSE } else { 0 }
             && self
                 .next_trial
                 .compare_exchange(
@@ -121,7 +151,7 @@ impl Outlier {
     pub(super) fn judge(
         &self,
         seen: PhaseWord,
-        failure: Option<Cause>,
+        evidence: Option<Evidence>,
         policy: &OutlierPolicy,
         now: Instant,
     ) -> Option<Verdict> {
@@ -129,43 +159,64 @@ impl Outlier {
             return None;
         }
         let millis = self.millis(now);
-        match (seen.into(), failure) {
+        match (seen.into(), evidence) {
             // Stable is asked all the same when there is nothing better; its time is not cut short by that.
             (Phase::Ejected { until, .. }, _) if millis < until => None,
-            (Phase::Ejected { .. }, Some(cause)) => {
-                Some(Verdict::Eject(EjectionRule::Relapse, cause))
+            // One user's failure alone says nothing: neither that it is ill still, nor that it is well.
+            (Phase::Ejected { .. }, Some(evidence)) => {
+                let telling = self.telling(evidence)?;
+                let relapse = Verdict::Eject(EjectionRule::Relapse, evidence.failure);
+                (telling >= evidence.quorum()).then_some(relapse)
             }
             (Phase::Ejected { .. }, None) => {
                 let good = self.good.fetch_add(1, Ordering::Relaxed) + 1;
                 (good >= TRIALS).then_some(Verdict::Return)
             }
-            (Phase::Settled | Phase::Returned { .. }, failure) => {
-                let rule = self.count(millis, failure.is_some(), policy)?;
-                failure.map(|cause| Verdict::Eject(rule, cause))
+            (Phase::Settled | Phase::Returned { .. }, Some(evidence)) => {
+                let rule = self.count(evidence, millis, policy)?;
+                Some(Verdict::Eject(rule, evidence.failure))
+            }
+            (Phase::Settled | Phase::Returned { .. }, None) => {
+                self.window.count(millis, length(policy), false);
+                // Nearly always it is 0 already, and a store would take the line from the other threads.
+                if self.consecutive.load(Ordering::Relaxed) != 0 {
+                    self.consecutive.store(0, Ordering::Relaxed);
+                    self.telling.store(0, Ordering::Relaxed);
+                }
+                None
             }
         }
     }
 
-    fn count(&self, millis: u64, failed: bool, policy: &OutlierPolicy) -> Option<EjectionRule> {
-        let length = policy.window.as_millis() as u64;
-        self.window.count(millis, length, failed);
-        if !failed {
-            // Nearly always it is 0 already, and a store would take the line from the other threads.
-            if self.consecutive.load(Ordering::Relaxed) != 0 {
-                self.consecutive.store(0, Ordering::Relaxed);
-            }
-            return None;
-        }
-        let consecutive = self.consecutive.fetch_add(1, Ordering::Relaxed) + 1;
-        if policy.consecutive_failures > 0 && consecutive >= policy.consecutive_failures {
+    fn count(
+        &self,
+        evidence: Evidence,
+        millis: u64,
+        policy: &OutlierPolicy,
+    ) -> Option<EjectionRule> {
+        self.consecutive.fetch_add(1, Ordering::Relaxed);
+        let telling = self.telling(evidence)?;
+        self.window.count(millis, length(policy), true);
+        let (most, quorum) = (policy.consecutive_failures, evidence.quorum());
+        if most > 0 && telling >= most.max(quorum) {
             return Some(EjectionRule::ConsecutiveFailures);
         }
         let ratio = u64::from(policy.error_ratio.hundredths());
-        let tally = self.window.tally(millis, length);
+        let tally = self.window.tally(millis, length(policy));
         let too_many = ratio > 0
+            && tally.failures >= u64::from(quorum)
             && tally.attempts >= u64::from(policy.min_requests)
             && tally.failures * 10_000 >= ratio * tally.attempts;
         too_many.then_some(EjectionRule::ErrorRatio)
+    }
+
+    /// How many failures count since the last good answer, this one included; `None`: this one does not.
+    fn telling(&self, evidence: Evidence) -> Option<u32> {
+        let is_repeated = evidence.user.is_some_and(|user| {
+            let user = named(user);
+            self.last_failed.swap(user, Ordering::Relaxed) == user
+        });
+        (!is_repeated).then(|| self.telling.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     /// Ejects the endpoint, unless something has changed since `seen`.
@@ -228,10 +279,22 @@ impl Outlier {
 
     fn start_anew(&self) {
         self.consecutive.store(0, Ordering::Relaxed);
+        self.telling.store(0, Ordering::Relaxed);
+        self.last_failed.store(0, Ordering::Relaxed);
         self.good.store(0, Ordering::Relaxed);
         self.next_trial.store(0, Ordering::Relaxed);
         self.window.clear();
     }
+}
+
+/// What stands for a user here, where 0 stands for nobody.
+fn named(user: u64) -> u64 {
+    user.max(1)
+}
+
+/// How far back the error ratio looks, in milliseconds.
+fn length(policy: &OutlierPolicy) -> u64 {
+    policy.window.as_millis() as u64
 }
 
 #[cfg(test)]

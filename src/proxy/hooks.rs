@@ -334,9 +334,14 @@ impl ProxyHttp for Proxy {
         let answered = exchange.passage.as_ref();
         if answered.is_some_and(|passage| passage.upstream_time.is_some())
             && let Some(response) = session.response_written()
-            && let Some((attempts, site)) = exchange.at(&self.quarantine, now)
         {
-            attempts.ended(AttemptEnd::Answered(response.status.as_u16()), &site);
+            let end = AttemptEnd::Answered(response.status.as_u16());
+            if end.failure().is_some() {
+                exchange.know_user(session);
+            }
+            if let Some((attempts, site)) = exchange.at(&self.quarantine, now) {
+                attempts.ended(end, &site);
+            }
         }
         self.record(session, exchange, now);
         exchange.rest_upstream(now);

@@ -13,7 +13,7 @@ use super::client::ClientConnection;
 use super::exchange::Exchange;
 use super::head::{Fields, Target, forget_spelling, head};
 use super::{first_byte, http10, recovery};
-use crate::dispatch::{Dispatch, Refusal, dispatch};
+use crate::dispatch::{Dispatch, Refusal, dispatch, user_hash};
 
 /// Bounds how long the rest of the exchange may take, and ends a connection that has had all its requests.
 pub(super) fn bound(session: &mut Session, exchange: &Exchange) {
@@ -115,6 +115,21 @@ pub(super) fn dispatched(session: &Session, exchange: &mut Exchange) -> Dispatch
         plan.target = Some(target.origin_form());
     }
     dispatch
+}
+
+impl Exchange {
+    /// Says whose request it is, where the decision had no need of that.
+    pub(super) fn know_user(&mut self, session: &Session) {
+        let identity = &self.snapshot.identity;
+        if let Some(passage) = self.passage.as_mut() {
+            passage.attempts.know_user(|| {
+                let request = session.req_header();
+                let (fields, target) = (Fields(&request.headers), Target::of(request)?);
+                let head = head(request, &target, &fields, client_ip(session), identity);
+                user_hash(&identity.identify(&head))
+            });
+        }
+    }
 }
 
 fn random_id() -> String {

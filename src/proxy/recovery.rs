@@ -27,7 +27,6 @@ use super::exchange::Exchange;
 use super::failure::cause_of;
 use crate::attempts::{Failure, Replay};
 use crate::canary::Cause;
-use crate::cluster::endpoint::AttemptEnd;
 use crate::quarantine::Quarantine;
 
 /// An answer that the client does not get, since there will be another.
@@ -134,7 +133,8 @@ pub(super) fn attempt_failed(
         return e;
     }
     if has_begun(session) {
-        exchange.broke(failure.cause(), quarantine);
+        exchange.know_user(session);
+        exchange.broke(failure, quarantine);
         return e;
     }
     let again = fail(session, exchange, quarantine, failure);
@@ -149,8 +149,16 @@ fn failure_of(e: &Error, reused: bool) -> Failure {
         RetryType::Decided(true) => Failure::Refused,
         _ if cause_of(e.etype()) == Cause::Timeout => Failure::Timeout,
         RetryType::ReusedOnly if reused => Failure::Stale,
+        _ if ended_the_stream(e) => Failure::StreamReset,
         _ => Failure::Reset,
     }
+}
+
+/// Whether an HTTP/2 upstream, or a rule of the protocol, ended one stream and not the connection. An answer that cannot
+/// be read is not that: the upstream sent it.
+fn ended_the_stream(e: &Error) -> bool {
+    let error = e.root_cause().downcast_ref::<h2::Error>();
+    error.is_some_and(|error| !error.is_io() && !error.is_go_away() && !error.is_library())
 }
 
 fn fail(
@@ -159,6 +167,7 @@ fn fail(
     quarantine: &Quarantine,
     failure: Failure,
 ) -> bool {
+    exchange.know_user(session);
     let whole = is_whole(session);
     let replay = Replay {
         method: &session.req_header().method,
@@ -190,10 +199,12 @@ fn is_whole(session: &mut Session) -> bool {
 
 impl Exchange {
     /// Notes that an answer broke that had begun for the client.
-    fn broke(&mut self, cause: Cause, quarantine: &Quarantine) {
+    fn broke(&mut self, failure: Failure, quarantine: &Quarantine) {
         if let Some((attempts, site)) = self.at(quarantine, Instant::now()) {
-            attempts.ended(AttemptEnd::Failed(cause), &site);
-            attempts.gave_up(cause);
+            if let Some(end) = failure.end() {
+                attempts.ended(end, &site);
+            }
+            attempts.gave_up(failure.cause());
             let deployment = &site.service.deployments[attempts.deployment()];
             deployment.meter.broken.inc();
         }

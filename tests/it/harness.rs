@@ -13,6 +13,7 @@ mod own_tests;
 pub(crate) mod process;
 pub(crate) mod script;
 pub(crate) mod sdk;
+pub(crate) mod streams;
 pub(crate) mod terminal;
 pub(crate) mod unleash;
 pub(crate) mod writer;
@@ -27,6 +28,7 @@ pub(crate) use fault_proxy::{Fault, FaultProxy};
 pub(crate) use gateway::{Gateway, Lines, Setup, run_serin, serin};
 pub(crate) use origin::{Blunt, Origin, Protocol, Recorded, Reply};
 pub(crate) use script::Script;
+pub(crate) use streams::{Stream, Streams};
 pub(crate) use unleash::Unleash;
 
 /// Puts the origins' URLs in a template of `routes.yaml`: `@stable` becomes the URL of the origin named `stable`.

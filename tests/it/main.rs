@@ -7,6 +7,7 @@
 
 mod admin;
 mod appearing;
+mod blame;
 mod capacity;
 mod cli;
 mod clients;

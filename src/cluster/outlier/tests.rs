@@ -80,7 +80,7 @@ impl Scene {
     }
 
     fn end(&self, picked: &EndpointUse, end: AttemptEnd) {
-        picked.report(end, &self.policy, self.now);
+        picked.report(end, None, &self.policy, self.now);
     }
 
     fn answer(&mut self, port: u16, ends: &[AttemptEnd]) {
@@ -88,6 +88,27 @@ impl Scene {
             let picked = self.pick_port(port);
             self.end(&picked, *end);
         }
+    }
+
+    /// Users' requests to the one endpoint, and how they end. Where it is on trial, the next one comes much later.
+    fn users(&mut self, ends: &[(u64, AttemptEnd)]) {
+        for (user, end) in ends {
+            if self.standing(1) == Standing::Trial {
+                self.seconds(3.0);
+            }
+            let picked = self.pick_for(*user).expect("an endpoint");
+            picked.report(*end, Some(*user), &self.policy, self.now);
+        }
+    }
+
+    fn pick_for(&self, user: u64) -> Result<EndpointUse, NoEndpoint> {
+        self.cluster.pick(&Choice {
+            policy: &self.policy,
+            tried: &[],
+            random: self.random,
+            user_hash: Some(user),
+            now: self.now,
+        })
     }
 
     fn standing(&self, port: u16) -> Standing {
@@ -140,6 +161,94 @@ fn five_failures_in_a_row_eject_and_a_good_answer_between_them_does_not() {
     assert_eq!(scene.pick().err(), Some(NoEndpoint::Unhealthy));
     assert_eq!(scene.rings.0.load(Ordering::Relaxed), 1);
     assert_eq!(scene.cluster.usable(scene.now), 0);
+}
+
+const RESET: AttemptEnd = AttemptEnd::Failed(Cause::Reset);
+const LATE: AttemptEnd = AttemptEnd::Failed(Cause::Timeout);
+
+#[test]
+fn one_users_failures_eject_nobody() {
+    for end in [ERROR, RESET, LATE] {
+        let mut scene = Scene::new("search.a", 1);
+        scene.users(&[(7, end); 200]);
+        assert_eq!(scene.standing(1), Standing::Healthy, "{end:?}");
+        // Nor do they with others' good answers between them, of which they are the larger part.
+        scene.users(&[(7, end), (7, end), (8, OK)].repeat(100));
+        assert_eq!(scene.standing(1), Standing::Healthy, "{end:?}");
+        // Another's chance failure does not make them count.
+        scene.users(&[(9, end)]);
+        scene.users(&[(7, end); 200]);
+        assert_eq!(scene.standing(1), Standing::Healthy, "{end:?}");
+        // Whatever is configured.
+        scene.policy.outlier.consecutive_failures = 1;
+        scene.policy.outlier.min_requests = 1;
+        let mut scene = Scene {
+            policy: scene.policy,
+            ..Scene::new("search.a", 1)
+        };
+        scene.users(&[(7, end); 200]);
+        assert_eq!(scene.standing(1), Standing::Healthy, "{end:?}");
+    }
+}
+
+#[test]
+fn two_users_failures_eject() {
+    for end in [ERROR, RESET, LATE] {
+        let mut scene = Scene::new("search.a", 1);
+        scene.users(&[(7, end), (8, end)].repeat(2));
+        assert_eq!(scene.standing(1), Standing::Healthy, "{end:?}");
+        scene.users(&[(7, end)]);
+        assert_eq!(scene.standing(1), Standing::Ejected, "{end:?}");
+        let mut scene = Scene::new("search.a", 1);
+        scene.users(&[(7, end), (7, OK), (8, end), (8, OK)].repeat(5)[..19]);
+        assert_eq!(scene.standing(1), Standing::Healthy, "{end:?}");
+        scene.users(&[(9, end)]);
+        assert_eq!(scene.standing(1), Standing::Ejected, "{end:?}");
+    }
+}
+
+#[test]
+fn no_connection_speaks_against_an_endpoint_whoever_asks() {
+    let mut scene = Scene::new("search.a", 1);
+    scene.users(&[(7, REFUSED); 5]);
+    assert_eq!(scene.standing(1), Standing::Ejected);
+    scene.seconds(30.0);
+    scene.users(&[(7, REFUSED)]);
+    let (_, times, rule, _) = scene.ejection(1).expect("an ejection");
+    assert_eq!((times, rule), (2, EjectionRule::Relapse));
+}
+
+#[test]
+fn one_user_neither_prolongs_a_trial_nor_takes_it_from_others() {
+    let mut scene = Scene::new("search.a", 1);
+    scene.users(&[(7, REFUSED); 5]);
+    scene.seconds(30.0);
+    scene.users(&[
+        (7, ERROR),
+        (8, OK),
+        (7, ERROR),
+        (7, RESET),
+        (8, OK),
+        (7, LATE),
+    ]);
+    assert_eq!(scene.standing(1), Standing::Trial);
+    // However often they ask: the next turn is another's.
+    scene.seconds(0.2);
+    for _ in 0..100 {
+        assert_eq!(scene.pick_for(7).err(), Some(NoEndpoint::Unhealthy));
+    }
+    let picked = scene.pick_for(8).expect("a turn");
+    picked.report(OK, Some(8), &scene.policy, scene.now);
+    assert_eq!(scene.standing(1), Standing::Warming(100));
+
+    let mut scene = Scene::new("search.a", 1);
+    scene.users(&[(7, REFUSED); 5]);
+    scene.seconds(30.0);
+    scene.users(&[(7, ERROR)]);
+    assert_eq!(scene.standing(1), Standing::Trial);
+    scene.users(&[(8, ERROR)]);
+    let (_, times, rule, _) = scene.ejection(1).expect("an ejection");
+    assert_eq!((times, rule), (2, EjectionRule::Relapse));
 }
 
 #[test]
@@ -341,7 +450,7 @@ fn threads_never_eject_more_than_may_be() {
                         now,
                     };
                     let picked = cluster.pick(&choice).expect("stable is always asked");
-                    picked.report(REFUSED, policy, now);
+                    picked.report(REFUSED, None, policy, now);
                     let ejected = cluster.endpoints().len() - cluster.usable(now);
                     assert!(ejected <= 4, "{ejected}");
                 }

@@ -25,7 +25,7 @@ fn end(cluster: &Cluster, end: AttemptEnd, times: u32, now: Instant) {
         let picked = cluster.pick(&choice);
         picked
             .unwrap_or_else(|e| panic!("turn {turn}: {e:?}"))
-            .report(end, &policy, now);
+            .report(end, None, &policy, now);
     }
 }
 

@@ -45,7 +45,8 @@ pub(super) static OUTLIER: Shape = map(&OUTLIER_KEYS);
 static OUTLIER_KEYS: [Key; 6] = [
     key(
         "consecutive_failures",
-        "Failures in a row (no connection, reset, timeout, 5xx) after which an endpoint is ejected; default 5; 0: however many.",
+        "Failures in a row after which an endpoint is ejected: no connection; or a broken connection, a timeout or 5xx, where \
+         users are known of more than one; default 5; 0: however many.",
         &COUNT,
     ),
     key(
