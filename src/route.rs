@@ -127,10 +127,22 @@ pub struct Forward {
     pub rewrite_prefix: Option<Box<str>>,
     /// Applied to the request after Serin's own edits.
     pub request_edits: Vec<Edit>,
-    /// Until response headers, over all attempts.
-    pub timeout: Option<Duration>,
+    /// How long an answer may take to begin.
+    pub timeout: RouteTimeout,
     /// Whether responses carry `x-serin-decision`.
     pub expose: bool,
+}
+
+/// How long an answer may take to begin on a route, over all attempts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RouteTimeout {
+    /// The route says nothing: as long as the service's `timeouts.response` lets each attempt.
+    #[default]
+    Unset,
+    /// So long at most.
+    After(Duration),
+    /// A gRPC call's may take as long as it likes, whatever the service says; others as if the route said nothing.
+    Waived,
 }
 
 /// A redirect. The matched prefix is replaced by the path of `to`; the query is kept.

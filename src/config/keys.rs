@@ -57,6 +57,8 @@ pub enum Text {
     Duration,
     /// The same, or `never`.
     DurationOrNever,
+    /// The same, or `none`.
+    DurationOrNone,
     /// As in `64KiB`.
     Size,
     /// The same, or `none`.

@@ -98,6 +98,7 @@ fn single(text: Text) -> (Vec<&'static str>, Map<String, Value>) {
         ),
         Text::Duration => (vec!["string"], pattern("^[0-9]+(ms|s|m|h|d)$")),
         Text::DurationOrNever => (vec!["string"], pattern("^([0-9]+(ms|s|m|h|d)|never)$")),
+        Text::DurationOrNone => (vec!["string"], pattern("^([0-9]+(ms|s|m|h|d)|none)$")),
         Text::Size => (vec!["string"], pattern("^[0-9]+([KMG]i)?B$")),
         Text::SizeOrNone => (vec!["string"], pattern("^([0-9]+([KMG]i)?B|none)$")),
         Text::RateOrNone => (

@@ -50,6 +50,7 @@ fn expected(shape: &Shape) -> String {
         Text::Integer(..) => "a whole number",
         Text::Duration => "a duration",
         Text::DurationOrNever => "a duration, or never",
+        Text::DurationOrNone => "a duration, or none",
         Text::Size => "a size",
         Text::SizeOrNone => "a size, or none",
         Text::RateOrNone => "a rate, or none",

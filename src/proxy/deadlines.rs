@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, getsockname, shutdown};
 use tokio::sync::Notify;
 
+use super::passing::{Awaited, Passing, Verdict};
 use super::{alarm, idle, queue};
 use crate::telemetry::metrics::ConnectionFigures;
 
@@ -44,7 +45,10 @@ struct Entry {
     ends: Option<Ends>,
     /// When the time is over, and what of the socket is shut down then; `None`: there is no hurry.
     deadline: Option<(Instant, Shutdown)>,
-    expired: bool,
+    /// What has been passed on over the socket, where that may take its time.
+    passing: Option<Passing>,
+    /// Who was late.
+    expired: Option<Awaited>,
 }
 
 /// The two addresses of a connection.
@@ -67,14 +71,37 @@ impl Wait {
     /// Begins to wait for what comes from a socket, until `deadline`. With its two addresses in `ends`, a socket may be
     /// closed before the wait ends: its number is then nobody's, or another's, and left alone.
     pub fn begin(socket: RawFd, deadline: Instant, ends: Option<Ends>) -> Self {
-        let entry = Entry {
+        Self::enter(Entry {
             socket,
             ends,
             deadline: Some((deadline, Shutdown::Both)),
-            expired: false,
-        };
+            passing: None,
+            expired: None,
+        })
+    }
+
+    /// Begins to wait for the answer to a request whose body takes its time: the deadline moves on for as long as the
+    /// answer is not what is awaited.
+    pub fn begin_passing(
+        socket: RawFd,
+        deadline: Instant,
+        ends: Option<Ends>,
+        passing: Passing,
+    ) -> Self {
+        Self::enter(Entry {
+            socket,
+            ends,
+            deadline: Some((deadline, Shutdown::Both)),
+            passing: Some(passing),
+            expired: None,
+        })
+    }
+
+    fn enter(entry: Entry) -> Self {
         WAITING.with_borrow_mut(|waiting| {
-            waiting.note(deadline);
+            if let Some((deadline, _)) = entry.deadline {
+                waiting.note(deadline);
+            }
             let index = waiting.free.pop().unwrap_or_else(|| {
                 waiting.entries.push(None);
                 waiting.entries.len() - 1
@@ -87,6 +114,17 @@ impl Wait {
     /// Waits until another moment.
     pub fn postpone(&self, deadline: Instant) {
         self.until(deadline, Shutdown::Both);
+    }
+
+    /// Notes that a further part of a request has been read from the client; until `client`, if at all, it may be the
+    /// client who is awaited for the next one.
+    pub fn read_on(&self, deadline: Instant, client: Option<Instant>) {
+        self.postpone(deadline);
+        self.with_entry(|entry| {
+            if let Some(passing) = &mut entry.passing {
+                passing.client = client;
+            }
+        });
     }
 
     /// Waits until another moment, and then shuts down only a part of the socket.
@@ -106,7 +144,12 @@ impl Wait {
 
     /// Whether the time was over and the socket has been shut down.
     pub fn is_expired(&self) -> bool {
-        self.with_entry(|entry| entry.expired).unwrap_or(false)
+        self.expired().is_some()
+    }
+
+    /// Who was awaited when the time was over and the socket was shut down.
+    pub fn expired(&self) -> Option<Awaited> {
+        self.with_entry(|entry| entry.expired)?
     }
 
     fn with_entry<T>(&self, then: impl FnOnce(&mut Entry) -> T) -> Option<T> {
@@ -115,6 +158,27 @@ impl Wait {
 }
 
 impl Entry {
+    /// Ends the wait, or puts it off: until when.
+    fn expire(&mut self, part: Shutdown, now: Instant) -> Option<Instant> {
+        self.deadline = None;
+        if !self.is_open() {
+            return None;
+        }
+        let verdict = match &mut self.passing {
+            Some(passing) => passing.look(now),
+            None => Verdict::Late(Awaited::Other),
+        };
+        match verdict {
+            Verdict::NotYet(until) => self.deadline = Some((until, part)),
+            Verdict::Late(awaited) => {
+                self.expired = Some(awaited);
+                // An error is a socket that its peer has already reset: then pingora's read has ended anyway.
+                let _ = shutdown(self.socket, part);
+            }
+        }
+        self.deadline.map(|(until, _)| until)
+    }
+
     /// Whether the socket is still the one that the wait began with: no two connect the same ends at a time.
     fn is_open(&self) -> bool {
         self.ends.is_none_or(|ends| {
@@ -145,23 +209,16 @@ impl Waiting {
         if self.first.is_none_or(|first| now < first) {
             return;
         }
-        let mut first = None;
+        let mut first: Option<Instant> = None;
         for entry in self.entries.iter_mut().flatten() {
-            match entry.deadline {
-                Some((deadline, part)) if deadline <= now => {
-                    entry.deadline = None;
-                    if !entry.is_open() {
-                        continue;
-                    }
-                    entry.expired = true;
-                    // An error is a socket that its peer has already reset: then pingora's read has ended anyway.
-                    let _ = shutdown(entry.socket, part);
-                }
-                Some((deadline, _)) => {
-                    first = Some(first.map_or(deadline, |first: Instant| first.min(deadline)));
-                }
-                None => {}
-            }
+            let next = match entry.deadline {
+                Some((deadline, part)) if deadline <= now => entry.expire(part, now),
+                deadline => deadline.map(|(deadline, _)| deadline),
+            };
+            first = match (first, next) {
+                (Some(first), Some(next)) => Some(first.min(next)),
+                (first, next) => first.or(next),
+            };
         }
         self.first = first;
     }

@@ -8,7 +8,7 @@ use http::HeaderValue;
 use super::deadlines::Wait;
 use super::idle::Upstream;
 use super::queue::Admitted;
-use crate::attempts::{Attempts, Failure, Replay, Site};
+use crate::attempts::{Attempts, Site};
 use crate::context::Moment;
 use crate::dispatch::Plan;
 use crate::quarantine::Quarantine;
@@ -49,6 +49,10 @@ pub struct Passage {
     /// When the last part of the request had been read: the head, then whatever there is of the body. Timeouts run
     /// from here, since nobody can answer what has not arrived.
     pub arrived: Instant,
+    /// Whether that was the end of it.
+    pub whole: bool,
+    /// Whether its answer may begin whenever it likes: a gRPC call on a route that says so.
+    pub unhurried: bool,
     /// The wait for the current attempt's response to begin.
     pub wait: Option<Wait>,
     /// The current attempt's connection, if that is its own.
@@ -94,6 +98,8 @@ impl Exchange {
             ),
             plan,
             arrived: self.started,
+            whole: false,
+            unhurried: false,
             wait: None,
             upstream: None,
             attempt_started: self.started,
@@ -135,51 +141,6 @@ impl Exchange {
             let service = &self.snapshot.services[passage.plan.service];
             upstream.rest(now + service.upstream.idle_timeout, &service.meter);
         }
-    }
-
-    /// Notes that a part of the request's body has been read.
-    pub fn body_arrived(&mut self, replay: Replay<'_>, now: Instant) {
-        if let Some(passage) = self.passage.as_mut() {
-            passage.arrived = now;
-        }
-        let deadline = self.response_deadline(replay);
-        let wait = self
-            .passage
-            .as_ref()
-            .and_then(|passage| passage.wait.as_ref());
-        if let (Some(wait), Some(deadline)) = (wait, deadline) {
-            wait.postpone(deadline);
-        }
-    }
-
-    /// When the route's timeout is over; `None`: it has none.
-    pub fn route_deadline(&self) -> Option<Instant> {
-        let (_, forward) = self.forward()?;
-        Some(self.passage.as_ref()?.arrived + forward.timeout?)
-    }
-
-    /// How long the current attempt may take to begin its answer. `rescue.after` is for requests that stable could
-    /// still take over: for the others it would only make a failure of a slow answer.
-    pub fn patience(&self, replay: Replay<'_>) -> Option<Duration> {
-        let passage = self.passage.as_ref()?;
-        let service = &self.snapshot.services[passage.plan.service];
-        let policy = &service.upstream;
-        let after = policy.rescue.after.filter(|_| {
-            let timeout = Failure::Timeout;
-            passage.attempts.could_be_rescued(timeout, replay, service)
-        });
-        Some(after.unwrap_or(policy.response_timeout))
-    }
-
-    /// When the current attempt's response must have begun.
-    pub fn response_deadline(&self, replay: Replay<'_>) -> Option<Instant> {
-        let passage = self.passage.as_ref()?;
-        let from = passage.arrived.max(passage.attempt_started);
-        let of_attempt = from + self.patience(replay)?;
-        Some(
-            self.route_deadline()
-                .map_or(of_attempt, |of_route| of_route.min(of_attempt)),
-        )
     }
 }
 

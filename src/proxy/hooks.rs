@@ -18,7 +18,6 @@ use tokio::sync::watch;
 
 use super::client::ClientConnection;
 use super::connect::had_no_room;
-use super::deadlines::Wait;
 use super::exchange::Exchange;
 use super::failure::{explanation, status_of};
 use super::http10;
@@ -28,6 +27,7 @@ use super::outgoing;
 use super::peer::{ends, is_http2, peer};
 use super::recovery::{self, is_interim};
 use super::reply;
+use super::waiting::{self, Connection};
 use crate::attempts::Site;
 use crate::canary::Cause;
 use crate::client_api::ClientApi;
@@ -158,20 +158,20 @@ impl ProxyHttp for Proxy {
         digest: Option<&Digest>,
         exchange: &mut Box<Exchange>,
     ) -> pingora::Result<()> {
-        // Other requests share an HTTP/2 connection to stable: those have pingora's timeouts.
-        if peer.options.read_timeout.is_some() {
-            return Ok(());
-        }
         let (upstream, ends) = match is_http2(peer) {
             // pingora closes it on its own when the upstream does.
             true => (None, ends(digest)),
             false => (Some(Upstream::taken(socket, digest)?), None),
         };
-        let deadline = exchange.response_deadline(recovery::replay(session));
         if let Some(passage) = exchange.passage.as_mut() {
-            passage.wait = deadline.map(|deadline| Wait::begin(socket, deadline, ends));
             passage.upstream = upstream;
         }
+        let connection = Connection {
+            socket,
+            ends,
+            digest,
+        };
+        waiting::begin(session, exchange, &connection);
         Ok(())
     }
 
@@ -185,8 +185,8 @@ impl ProxyHttp for Proxy {
         if let Some(piece) = body.as_ref().filter(|piece| !end && !piece.is_empty()) {
             keeps_pace(session, exchange, piece)?;
         }
-        if body.as_ref().is_some_and(|chunk| !chunk.is_empty()) {
-            exchange.body_arrived(recovery::replay(session), Instant::now());
+        if end || body.as_ref().is_some_and(|chunk| !chunk.is_empty()) {
+            exchange.body_arrived(recovery::replay(session), end);
         }
         fits(session, exchange)
     }

@@ -10,10 +10,7 @@ use pingora::protocols::Digest;
 use super::connect::Connector;
 use super::deadlines::Ends;
 use crate::cluster::policy::UpstreamPolicy;
-use crate::cluster::{Cluster, Role, Scheme};
-
-/// How many requests one HTTP/2 connection to an upstream carries at a time.
-const H2_STREAMS: usize = 100;
+use crate::cluster::{Cluster, Scheme};
 
 /// The peer of one attempt. Names are resolved long before; pingora gets addresses only.
 pub(super) fn peer(
@@ -33,15 +30,11 @@ pub(super) fn peer(
     if cluster.url.scheme() == Scheme::H2c {
         options.idle_timeout = Some(policy.idle_timeout);
         options.set_http_version(2, 2);
-        match cluster.role() {
-            Role::Stable => {
-                options.read_timeout = Some(within(policy.response_timeout));
-                options.max_h2_streams = H2_STREAMS;
-            }
-            // A connection for each request at a time: one that takes too long to be answered can be cut off without
-            // harm to others, and pingora's read timeout, which would cut silent streams as well, is not needed.
-            Role::Canary => options.max_h2_streams = 1,
-        }
+        // A connection for each request at a time. One that takes too long to be answered can be cut off without harm
+        // to others, while one that may be silent is left alone: pingora's own read timeout would cut both. No stream is
+        // opened that an upstream's SETTINGS, which come later than the first request goes, do not allow. And what
+        // breaks a connection breaks one request.
+        options.max_h2_streams = 1;
     }
     peer
 }

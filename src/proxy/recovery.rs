@@ -25,6 +25,7 @@ use pingora::{ErrorSource, ErrorType, RetryType};
 
 use super::exchange::Exchange;
 use super::failure::cause_of;
+use super::passing::Awaited;
 use crate::attempts::{Failure, Replay};
 use crate::canary::Cause;
 use crate::quarantine::Quarantine;
@@ -122,10 +123,18 @@ pub(super) fn attempt_failed(
         e.set_retry(true);
         return e;
     }
-    if wait.is_some_and(|wait| wait.is_expired()) {
-        let why = "the response did not begin in time";
-        e = Error::explain(ErrorType::ReadTimedout, why).into_up();
-    }
+    e = match wait.and_then(|wait| wait.expired()) {
+        // Of an HTTP/1.1 client pingora would have told long before.
+        Some(Awaited::Client) if session.is_http2() => {
+            let why = "the request did not come in time";
+            Error::explain(ErrorType::ReadTimedout, why).into_down()
+        }
+        Some(_) => {
+            let why = "the response did not begin in time";
+            Error::explain(ErrorType::ReadTimedout, why).into_up()
+        }
+        None => e,
+    };
     let failure = failure_of(&e, reused);
     e.set_retry(false);
     // A client that went away is nobody's failure.

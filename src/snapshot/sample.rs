@@ -10,7 +10,7 @@ use crate::context::Field;
 use crate::edit::Edit;
 use crate::identity::{Anonymous, Place, Rules, Source, Trust};
 use crate::route::{
-    Action, Forward, HostPattern, PathPattern, Redirect, Respond, Route, RouteMatch,
+    Action, Forward, HostPattern, PathPattern, Redirect, Respond, Route, RouteMatch, RouteTimeout,
 };
 
 /// Service `search`: stable at port 9001; `search.a` at port 9002, on for user `ann`; `search.b` at port 9003, on for
@@ -54,7 +54,7 @@ fn forward(rewrite: Option<&str>, expose: bool) -> Forward {
         service: 0,
         rewrite_prefix: rewrite.map(Into::into),
         request_edits: vec![Edit::Set(route, HeaderValue::from_static("yes"))],
-        timeout: None,
+        timeout: RouteTimeout::Unset,
         expose,
     }
 }

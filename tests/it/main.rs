@@ -19,6 +19,7 @@ mod drain;
 mod faults;
 mod floors;
 mod framing;
+mod grpc;
 mod harness;
 mod health;
 mod identity;

@@ -442,6 +442,40 @@ async fn an_origin_may_refuse_before_the_body_comes() {
 }
 
 #[tokio::test]
+async fn an_origin_may_refuse_while_the_body_comes() {
+    let origin = Script::start(async |mut visit: Visit| {
+        swallow(&mut visit.stream, MIB).await;
+        visit
+            .say("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nno\n")
+            .await;
+        visit.ended().await;
+    })
+    .await;
+    let gateway = before(&origin).await;
+    let (mut reader, mut writer) = connect(&gateway).await.into_split();
+    let pouring = tokio::spawn(async move {
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+            256 * MIB
+        );
+        // Whether the rest is taken is the gateway's affair.
+        let _ = writer.write_all(head.as_bytes()).await;
+        let chunk = vec![b'x'; MIB as usize];
+        for _ in 0..256 {
+            if writer.write_all(&chunk).await.is_err() {
+                break;
+            }
+        }
+        writer
+    });
+    let mut answer = [0; 12];
+    let read = in_time("an answer", reader.read_exact(&mut answer)).await;
+    read.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 413");
+    pouring.abort();
+}
+
+#[tokio::test]
 async fn clients_of_http10_are_served_in_their_own_way() {
     let origin = Script::start(async |mut visit: Visit| {
         loop {

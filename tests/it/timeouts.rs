@@ -229,3 +229,210 @@ routes: [{{ path: /, service: search }}]
     let bounds = Duration::from_millis(390)..Duration::from_secs(3);
     assert!(bounds.contains(&idle), "{idle:?}");
 }
+
+const PAUSES: &str = "
+services:
+  search:
+    stable: @stable
+    timeouts: { response: 300ms }
+    outlier: { consecutive_failures: 3 }
+flags:
+  search.ranker: { url: @canary, rings: [{ name: some, when: { userId: { starts_with: c } } }] }
+routes: [{ path: /, service: search, timeout: 400ms }]
+identity: { user_id: [{ header: x-user-id, trust: anyone }] }
+";
+
+/// Sends a request in two halves with a pause between them; without `more` the second never comes. The status of its
+/// answer.
+async fn upload(gateway: &Gateway, h2: bool, user: &str, pause: u64, more: bool) -> u16 {
+    if h2 {
+        let socket = TcpStream::connect(gateway.address()).await;
+        let socket = socket.expect("a connection");
+        let (mut client, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
+        let running = tokio::spawn(connection);
+        let request = http::Request::post("http://api.example.com/upload")
+            .header("x-user-id", user)
+            .body(())
+            .expect("a request");
+        let (response, mut body) = client.send_request(request, false).expect("a stream");
+        body.send_data("half".into(), false).expect("a stream");
+        for_a_while(pause).await;
+        if more {
+            body.send_data("half".into(), true).expect("a stream");
+        }
+        let response = in_time("an answer", response).await.expect("an answer");
+        running.abort();
+        return response.status().as_u16();
+    }
+    let mut client = gateway.open_raw().await;
+    let head = format!(
+        "POST /upload HTTP/1.1\r\nHost: a\r\nx-user-id: {user}\r\nConnection: close\r\n\
+         Content-Length: 8\r\n\r\nhalf"
+    );
+    client.write(head.as_bytes()).await;
+    for_a_while(pause).await;
+    if more {
+        client.write(b"half").await;
+    }
+    let answer = String::from_utf8_lossy(&client.read_to_end().await).into_owned();
+    let status = answer.get(9..12).and_then(|status| status.parse().ok());
+    status.unwrap_or_else(|| panic!("no answer: {answer:?}"))
+}
+
+/// Stable and a canary, both over HTTP/2 or both not.
+async fn pair(h2: bool) -> (Origin, Origin) {
+    match h2 {
+        true => (
+            Origin::start_h2c("stable").await,
+            Origin::start_h2c("canary").await,
+        ),
+        false => (Origin::start("stable").await, Origin::start("canary").await),
+    }
+}
+
+async fn all_are_healthy(gateway: &Gateway) {
+    let service = gateway.admin("/api/v1/services/search").await.json();
+    for deployment in [0, 1] {
+        let endpoint = &service["deployments"][deployment]["endpoints"][0];
+        assert_eq!(endpoint["health"], "healthy", "{endpoint}");
+    }
+}
+
+const WAYS: [(bool, bool); 4] = [(false, false), (false, true), (true, false), (true, true)];
+
+#[tokio::test]
+async fn a_client_that_pauses_in_its_upload_is_waited_for_and_nobody_is_late() {
+    for (to_upstream, to_client) in WAYS {
+        let (stable, canary) = pair(to_upstream).await;
+        let gateway = Gateway::start(fill(PAUSES, [&stable, &canary])).await;
+        let users = ["c0", "c1", "c2", "c3", "s0", "s1", "s2", "s3"];
+        let uploads = users.map(|user| upload(&gateway, to_client, user, 900, true));
+        let statuses = futures_util::future::join_all(uploads).await;
+        assert_eq!(statuses, [200; 8], "h2: {to_upstream} {to_client}");
+        assert_eq!((stable.count(), canary.count()), (4, 4));
+        assert_eq!(&canary.last().body[..], b"halfhalf");
+        all_are_healthy(&gateway).await;
+        // Once all of it has been passed on, it is the upstream who is awaited.
+        stable.hold();
+        canary.hold();
+        for user in ["c1", "s1"] {
+            let begun = Instant::now();
+            assert_eq!(upload(&gateway, to_client, user, 500, true).await, 504);
+            took(begun, 800..3000);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_never_sends_the_rest_is_the_one_who_is_late() {
+    let config =
+        format!("{PAUSES}server: {{ shutdown_delay: 1ms, timeouts: {{ body_read: 300ms }} }}\n");
+    for (to_upstream, to_client) in WAYS {
+        let (stable, canary) = pair(to_upstream).await;
+        let gateway = Gateway::start(fill(&config, [&stable, &canary])).await;
+        let users = ["c0", "c1", "c2", "c3", "s0", "s1", "s2", "s3"];
+        let uploads = users.map(|user| upload(&gateway, to_client, user, 0, false));
+        let statuses = futures_util::future::join_all(uploads).await;
+        assert_eq!(statuses, [408; 8], "h2: {to_upstream} {to_client}");
+        assert_eq!((stable.count(), canary.count()), (0, 0));
+        all_are_healthy(&gateway).await;
+    }
+}
+
+/// Sends a head and so many bytes, while it waits for the answer. The answer's first bytes.
+async fn pour(gateway: &Gateway, bytes: usize) -> String {
+    let socket = TcpStream::connect(gateway.address()).await;
+    let (mut reader, mut writer) = socket.expect("a connection").into_split();
+    let head = format!("POST /pour HTTP/1.1\r\nHost: a\r\nContent-Length: {bytes}\r\n\r\n");
+    let pouring = tokio::spawn(async move {
+        // It may be refused at any moment.
+        let _ = writer.write_all(head.as_bytes()).await;
+        let _ = writer.write_all(&vec![b'x'; bytes]).await;
+        writer
+    });
+    let mut answer = [0; 12];
+    let read = in_time("an answer", reader.read_exact(&mut answer)).await;
+    read.expect("an answer");
+    pouring.abort();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// A listener whose connections take little that has not been read.
+fn narrow() -> (TcpListener, String) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(16 * 1024).expect("a size");
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    socket.bind(&any.into()).expect("a free port");
+    socket.listen(16).expect("a listening socket");
+    socket.set_nonblocking(true).expect("a non-blocking socket");
+    let listener = TcpListener::from_std(socket.into()).expect("a listener");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    (listener, url)
+}
+
+fn before(url: &str) -> String {
+    format!(
+        "
+services: {{ search: {{ stable: '{url}', timeouts: {{ response: 500ms }} }} }}
+routes: [{{ path: /, service: search }}]
+"
+    )
+}
+
+#[tokio::test]
+async fn an_upstream_that_takes_no_more_of_an_upload_is_late() {
+    let (listener, url) = narrow();
+    let gateway = Gateway::start(before(&url)).await;
+    let upstream = tokio::spawn(async move { accept(&listener).await });
+    let begun = Instant::now();
+    let answer = pour(&gateway, 64 << 20).await;
+    assert_eq!(answer, "HTTP/1.1 504");
+    // Not only when a client would have been cut off who were the one that is awaited.
+    took(begun, 500..8000);
+    upstream.abort();
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_still_taking_an_upload_is_not_late() {
+    let (listener, url) = narrow();
+    let gateway = Gateway::start(before(&url)).await;
+    let size = 1 << 20;
+    let upstream = tokio::spawn(async move {
+        let mut stream = accept(&listener).await;
+        let mut left = size;
+        let mut part = vec![0; 32 * 1024];
+        while left > 0 {
+            for_a_while(60).await;
+            left -= stream.read(&mut part).await.expect("more");
+        }
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(answer).await.expect("it is taken");
+        stream
+    });
+    let begun = Instant::now();
+    assert_eq!(pour(&gateway, size).await, "HTTP/1.1 200");
+    took(begun, 1500..10_000);
+    drop(upstream.await);
+}
+
+#[tokio::test]
+async fn a_websocket_may_be_silent_for_longer_than_an_answer_may_take() {
+    let (stable, canary) = pair(false).await;
+    let gateway = Gateway::start(fill(PAUSES, [&stable, &canary])).await;
+    for user in ["c1", "s1"] {
+        let mut socket = gateway.open_raw().await;
+        let head = format!(
+            "GET /ws HTTP/1.1\r\nHost: a\r\nx-user-id: {user}\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        socket.write(head.as_bytes()).await;
+        let answer = socket.read_until(b"\r\n\r\n").await;
+        assert!(answer.starts_with(b"HTTP/1.1 101 "));
+        for message in ["first", "second"] {
+            for_a_while(900).await;
+            socket.write(message.as_bytes()).await;
+            socket.read_until(message.as_bytes()).await;
+        }
+    }
+}

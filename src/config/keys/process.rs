@@ -145,7 +145,7 @@ static TIMEOUTS: Shape = map(&[
     ),
     key(
         "body_read",
-        "How long the next piece of an HTTP/1 request's body may take, else 408; default 30s.",
+        "How long the next piece of a request's body may take, else 408; default 30s.",
         &DURATION,
     ),
     key(

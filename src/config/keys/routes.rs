@@ -1,8 +1,7 @@
 //! The keys of `routes`.
 
 use super::{
-    BOOL, DURATION, Key, Shape, TEXT, TEXTS, Text, key, later, list, map, names, required, text,
-    text_or_map,
+    BOOL, Key, Shape, TEXT, TEXTS, Text, key, later, list, map, names, required, text, text_or_map,
 };
 
 pub(super) static ROUTES: Shape = list(&ROUTE);
@@ -55,8 +54,9 @@ static ROUTE_KEYS: [Key; 14] = [
     ),
     key(
         "timeout",
-        "Until response headers, over all attempts; default none.",
-        &DURATION,
+        "Until response headers, over all attempts; by default only the service's timeouts hold. none: a gRPC call may \
+         also be silent for longer than the service's timeouts.response before its answer begins.",
+        &DURATION_OR_NONE,
     ),
     key(
         "expose",
@@ -65,6 +65,8 @@ static ROUTE_KEYS: [Key; 14] = [
     ),
     later("rate_limit"),
 ];
+
+static DURATION_OR_NONE: Shape = text(Text::DurationOrNone);
 
 static PATH: Shape = text_or_map(Text::Any, &PATH_KEYS);
 

@@ -124,7 +124,7 @@ static TIMEOUTS: Shape = map(&[
     ),
     key(
         "response",
-        "Until an attempt's response begins; default 15s.",
+        "From when the request has been passed on until an attempt's response begins; default 15s.",
         &DURATION,
     ),
     key(

@@ -1,8 +1,10 @@
 //! `routes`.
 
+use std::time::Duration;
+
 use super::{check, check_with, config};
 use crate::edit::Edit;
-use crate::route::{Action, PathPattern, ValuePattern};
+use crate::route::{Action, PathPattern, RouteTimeout, ValuePattern};
 
 #[test]
 fn routes_are_compiled_in_file_order_and_have_names_of_their_own() {
@@ -53,7 +55,7 @@ routes:
     );
     assert!(matches!(&plain.matches.path, PathPattern::Prefix(path) if path.is_empty()));
     assert!(
-        matches!(&plain.action, Action::Forward(forward) if forward.expose && forward.timeout.is_some())
+        matches!(&plain.action, Action::Forward(forward) if forward.expose && matches!(forward.timeout, RouteTimeout::After(_)))
     );
     assert_eq!(values.matches.headers[0].name, "x-api");
     assert!(
@@ -573,4 +575,23 @@ fn routes_that_stand_in_one_line_are_two() {
 
     routes.yaml: 1 warning
     ");
+}
+
+#[test]
+fn a_timeout_is_a_duration_or_none_or_not_stated() {
+    for (timeout, expected) in [
+        ("", RouteTimeout::Unset),
+        ("timeout: none", RouteTimeout::Waived),
+        ("timeout: 5s", RouteTimeout::After(Duration::from_secs(5))),
+    ] {
+        let config = config(&format!(
+            "services: {{ a: http://a }}\nroutes: [{{ service: a, {timeout} }}]\n"
+        ));
+        let Action::Forward(forward) = &config.routes[0].action else {
+            panic!("{timeout}");
+        };
+        assert_eq!(forward.timeout, expected, "{timeout}");
+    }
+    let refused = check("services: { a: http://a }\nroutes: [{ service: a, timeout: never }]\n");
+    assert!(refused.contains("error"), "{refused}");
 }

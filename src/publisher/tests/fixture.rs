@@ -6,7 +6,7 @@ use crate::config::unleash::{Secret, ServerUrl, Streaming, UnleashConfig};
 use crate::config::{AccessPolicy, Config, UserIdPolicy};
 use crate::context::Moment;
 use crate::digest::Digest;
-use crate::route::{Action, Forward, PathPattern, Route, RouteMatch};
+use crate::route::{Action, Forward, PathPattern, Route, RouteMatch, RouteTimeout};
 use crate::snapshot::fixture::{self, flag, service, url, variants};
 
 /// A service "search" with stable at `stable`, and the flag "search.ab", whose variant "b" is a canary at
@@ -52,7 +52,7 @@ fn route() -> Route {
             service: 0,
             rewrite_prefix: None,
             request_edits: Vec::new(),
-            timeout: None,
+            timeout: RouteTimeout::Unset,
             expose: false,
         }),
         response_edits: Vec::new(),

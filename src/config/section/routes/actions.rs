@@ -11,7 +11,7 @@ use crate::config::reader::Reader;
 use crate::config::section::fixed_response;
 use crate::config::section::headers::{self, Side};
 use crate::config::value;
-use crate::route::{Action, Forward, Redirect, Respond, ServiceIndex};
+use crate::route::{Action, Forward, Redirect, Respond, RouteTimeout, ServiceIndex};
 
 /// The statuses of a redirect (RFC 9110, section 15.4) that say where to go.
 const REDIRECTS: [u32; 5] = [301, 302, 303, 307, 308];
@@ -124,10 +124,32 @@ fn forward(
     let service = services.named(reader, service);
     let rewrite_prefix = rewrite(reader, route);
     let request_edits = headers::edits(reader, route.get("request_headers"), Side::Request);
-    let timeout = route
-        .get("timeout")
-        .and_then(|node| Some((node, reader.time_limit(node)?)));
-    if let (Some((node, timeout)), Some(service)) = (timeout, service)
+    let timeout = timeout(reader, route.get("timeout"), service, services);
+    Some(Forward {
+        service: service?,
+        rewrite_prefix,
+        request_edits,
+        timeout,
+        expose: route
+            .get("expose")
+            .and_then(|node| reader.bool(node))
+            .unwrap_or(false),
+    })
+}
+
+fn timeout(
+    reader: &mut Reader,
+    node: Option<&Node>,
+    service: Option<ServiceIndex>,
+    services: &Services<'_>,
+) -> RouteTimeout {
+    if reader.word(node) == Some("none") {
+        return RouteTimeout::Waived;
+    }
+    let Some((node, timeout)) = node.and_then(|node| Some((node, reader.time_limit(node)?))) else {
+        return RouteTimeout::Unset;
+    };
+    if let Some(service) = service
         && !node.scalar().is_some_and(|scalar| scalar.is_placeholder())
         && timeout < services.connect_timeout(service)
     {
@@ -140,16 +162,7 @@ fn forward(
             )
             .hint(format!("the service's `timeouts.connect` is {connect}ms"));
     }
-    Some(Forward {
-        service: service?,
-        rewrite_prefix,
-        request_edits,
-        timeout: timeout.map(|(_, timeout)| timeout),
-        expose: route
-            .get("expose")
-            .and_then(|node| reader.bool(node))
-            .unwrap_or(false),
-    })
+    RouteTimeout::After(timeout)
 }
 
 fn rewrite(reader: &mut Reader, route: &Node) -> Option<Box<str>> {

@@ -1,0 +1,198 @@
+//! gRPC's four kinds of calls pass, and may be silent: between messages, and on a route that says so also before the
+//! first.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{RecvStream, SendStream};
+use http::Request;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use crate::harness::streams::{finish, read};
+use crate::harness::{Gateway, Stream, Streams, for_a_while, in_time};
+
+/// Much shorter than the silences.
+const CONFIG: &str = "
+services:
+  search: { stable: @stable, timeouts: { response: 200ms, idle: 200ms } }
+flags:
+  search.ranker: { url: @canary, rings: [{ name: some, when: { userId: { starts_with: c } } }] }
+routes:
+  - { path: /, service: search, timeout: 250ms }
+  - { path: /patient, service: search, timeout: none }
+identity: { user_id: [{ header: x-user-id, trust: anyone }] }
+";
+
+const SILENCE: u64 = 700;
+
+async fn before(upstream: &Streams) -> Gateway {
+    let config = CONFIG.replace("@stable", &upstream.url());
+    Gateway::start(config.replace("@canary", &upstream.url())).await
+}
+
+struct Client(SendRequest<Bytes>);
+
+impl Client {
+    async fn connect(gateway: &Gateway) -> Self {
+        let socket = TcpStream::connect(gateway.address()).await;
+        let socket = socket.expect("a connection");
+        let (client, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
+        tokio::spawn(async move {
+            // How it ends is seen by whoever uses it.
+            let _ = connection.await;
+        });
+        Self(client)
+    }
+
+    fn call(&self, path: &str, kind: &str, user: &str) -> (ResponseFuture, SendStream<Bytes>) {
+        let request = Request::post(format!("http://api.example.com{path}"))
+            .header("content-type", kind)
+            .header("te", "trailers")
+            .header("x-user-id", user)
+            .body(())
+            .expect("a request");
+        self.0
+            .clone()
+            .send_request(request, false)
+            .expect("a stream")
+    }
+}
+
+const GRPC: &str = "application/grpc+proto";
+
+fn say(body: &mut SendStream<Bytes>, message: &'static str, end: bool) {
+    body.send_data(message.into(), end).expect("an open stream");
+}
+
+async fn begun(response: ResponseFuture) -> RecvStream {
+    let response = in_time("an answer", response).await.expect("an answer");
+    assert_eq!(response.status(), 200);
+    response.into_body()
+}
+
+async fn heard(body: &mut RecvStream, message: &str) {
+    let data = in_time("a message", read(body)).await;
+    assert_eq!(data.as_deref(), Some(message.as_bytes()));
+}
+
+/// Fails unless the answer ends, and well.
+async fn ended(mut body: RecvStream) {
+    let rest = in_time("the end", read(&mut body)).await;
+    assert_eq!(rest.unwrap_or_default(), "");
+    let trailers = in_time("trailers", body.trailers()).await;
+    let trailers = trailers.expect("a whole answer").expect("trailers");
+    assert_eq!(trailers["grpc-status"], "0");
+}
+
+/// Answers as the kinds do: once or message by message, after one or after all that is asked.
+async fn upstream() -> Streams {
+    Streams::start(100, async |mut stream: Stream| {
+        let path = stream.path().to_owned();
+        if path == "/bidi" {
+            let mut body = stream.begin(200);
+            while let Some(message) = stream.read().await {
+                if !message.is_empty() {
+                    body.send_data(message, false).expect("an open stream");
+                }
+            }
+            return finish(&mut body);
+        }
+        while stream.read().await.is_some() {}
+        let mut body = stream.begin(200);
+        say(&mut body, "one", false);
+        if path == "/server" {
+            for_a_while(SILENCE).await;
+            say(&mut body, "two", false);
+        }
+        finish(&mut body);
+    })
+    .await
+}
+
+#[tokio::test]
+async fn four_kinds_of_calls_pass_and_may_be_silent() {
+    let upstream = upstream().await;
+    let gateway = before(&upstream).await;
+    let client = Client::connect(&gateway).await;
+    for user in ["s1", "c1"] {
+        let (response, mut body) = client.call("/unary", GRPC, user);
+        say(&mut body, "ask", true);
+        let mut answer = begun(response).await;
+        heard(&mut answer, "one").await;
+        ended(answer).await;
+
+        let (response, mut body) = client.call("/server", GRPC, user);
+        say(&mut body, "ask", true);
+        let mut answer = begun(response).await;
+        heard(&mut answer, "one").await;
+        heard(&mut answer, "two").await;
+        ended(answer).await;
+
+        // The client pauses, and nobody else is late for that.
+        let (response, mut body) = client.call("/client", GRPC, user);
+        say(&mut body, "ask", false);
+        for_a_while(SILENCE).await;
+        say(&mut body, "more", true);
+        let mut answer = begun(response).await;
+        heard(&mut answer, "one").await;
+        ended(answer).await;
+
+        let (response, mut body) = client.call("/bidi", GRPC, user);
+        say(&mut body, "one", false);
+        let mut answer = begun(response).await;
+        heard(&mut answer, "one").await;
+        for_a_while(SILENCE).await;
+        say(&mut body, "two", false);
+        heard(&mut answer, "two").await;
+        for_a_while(SILENCE).await;
+        say(&mut body, "", true);
+        ended(answer).await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_may_be_silent_at_first_where_the_route_says_so() {
+    let go_on = Arc::new(Semaphore::new(0));
+    let told = go_on.clone();
+    let upstream = Streams::start(100, move |mut stream: Stream| {
+        let told = told.clone();
+        async move {
+            while stream.read().await.is_some() {}
+            if stream.path() == "/impatient" || stream.request.headers()["content-type"] != GRPC {
+                // Nobody waits for this one to the end.
+                std::future::pending::<()>().await;
+            }
+            told.acquire().await.expect("a permit").forget();
+            let mut body = stream.begin(200);
+            say(&mut body, "at last", false);
+            finish(&mut body);
+        }
+    })
+    .await;
+    let gateway = before(&upstream).await;
+    let client = Client::connect(&gateway).await;
+    for user in ["s1", "c1"] {
+        let (response, mut body) = client.call("/patient", GRPC, user);
+        say(&mut body, "ask", true);
+        for_a_while(SILENCE).await;
+        go_on.add_permits(1);
+        let mut answer = begun(response).await;
+        heard(&mut answer, "at last").await;
+        ended(answer).await;
+        // Who is no stream has the service's time.
+        let (response, mut body) = client.call("/patient", "application/json", user);
+        say(&mut body, "ask", true);
+        let response = in_time("an answer", response).await.expect("an answer");
+        assert_eq!(response.status(), 504);
+    }
+    // Elsewhere the route's time holds for calls, too.
+    let (response, mut body) = client.call("/impatient", GRPC, "s1");
+    say(&mut body, "ask", true);
+    let response = in_time("an answer", response).await.expect("an answer");
+    assert_ne!(
+        response.headers().get("x-origin").map(|v| v.as_bytes()),
+        Some(&b"streams"[..])
+    );
+}
