@@ -35,6 +35,7 @@ use crate::clock;
 use crate::cluster::endpoint::AttemptEnd;
 use crate::dispatch::{Answer, Dispatch, Refusal};
 use crate::edit::HeaderSink;
+use crate::forward::hop::hop_fields;
 use crate::forward::{self, Served};
 use crate::quarantine::Quarantine;
 use crate::snapshot::store::SnapshotStore;
@@ -232,6 +233,9 @@ impl ProxyHttp for Proxy {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             // What follows is no body: it may be silent as long as it likes.
             session.set_read_timeout(None);
+        }
+        for field in hop_fields(response.status, &response.headers) {
+            HeaderSink::remove(response, &field);
         }
         // A response's edits are the final one's: cookies and decisions have no place in an interim one.
         if is_interim(response) {

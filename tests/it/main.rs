@@ -22,6 +22,7 @@ mod framing;
 mod grpc;
 mod harness;
 mod health;
+mod hop;
 mod identity;
 mod kills;
 mod lifecycle;
