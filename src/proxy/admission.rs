@@ -13,7 +13,6 @@ use super::queue::Admitted;
 use super::reply;
 use crate::canary::Cause;
 use crate::capacity::{Bound, Room, Shares};
-use crate::cluster::Scheme;
 use crate::snapshot::Service;
 
 impl Proxy {
@@ -32,7 +31,7 @@ impl Proxy {
             return Ok(true);
         };
         let service = &exchange.snapshot.services[passage.plan.service];
-        let room = room(service, passage.plan.decision.assigned, shares);
+        let room = room(service, shares, first_byte::is_unspoken(session));
         passage.admitted = Admitted::at_once(&service.meter, room).ok();
         Ok(passage.admitted.is_some())
     }
@@ -51,7 +50,7 @@ impl Proxy {
             return Ok(false);
         };
         let service = &exchange.snapshot.services[passage.plan.service];
-        let room = room(service, passage.plan.decision.assigned, shares);
+        let room = room(service, shares, first_byte::is_unspoken(session));
         match Admitted::in_turn(&service.meter, room, &service.upstream.load).await {
             Ok(admitted) => {
                 passage.admitted = Some(admitted);
@@ -100,12 +99,11 @@ impl Proxy {
     }
 }
 
-/// How many requests there may be for one to go to this deployment.
-fn room(service: &Service, deployment: usize, shares: Shares) -> Room {
-    let scheme = service.deployments[deployment].cluster.url.scheme();
+/// How many requests there may be for one to go to a service. One that is unspoken shares a connection.
+fn room(service: &Service, shares: Shares, unspoken: bool) -> Room {
     Room {
         requests: service.upstream.load.max_requests.unwrap_or(u32::MAX),
-        connections: (scheme != Scheme::H2c).then(|| most_connections(service, shares)),
+        connections: (!unspoken).then(|| most_connections(service, shares)),
     }
 }
 

@@ -6,13 +6,13 @@
 //!
 //! * requests that are answered here: they need no body;
 //! * `Expect: 100-continue`: the client waits for the upstream's word, or for ours;
-//! * calls of RPC streams (gRPC, Connect) to an upstream over HTTP/2, whose server may speak first: there they take a
-//!   stream, not a connection.
+//! * calls of RPC streams (gRPC, Connect) to an upstream over HTTP/2, whose server may speak first, when the client has
+//!   said nothing for a moment: there they take a stream of a connection that they share.
 //!
 //! What has been read by then is in pingora's buffer for retries, from which the first attempt is sent, too. A piece
 //! never exceeds that buffer (64 KiB): over HTTP/2 it is a frame, over HTTP/1 a read.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -31,6 +31,10 @@ use crate::cluster::Scheme;
 use crate::dispatch::{Dispatch, dispatch};
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::{ConnectionFigures, Gauge};
+
+/// How long an RPC stream waits for its first message, which most have on its way: those have a connection of their own,
+/// that can be cut off when the answer is late.
+const FIRST_MESSAGE: Duration = Duration::from_millis(20);
 
 /// How a wait ended that was longer than no time; goes with the request's head.
 #[derive(Clone, Copy, Debug)]
@@ -81,14 +85,21 @@ pub(super) async fn over_http2(
     let end = match begin(session).now_or_never() {
         Some(Ok(())) => return,
         Some(Err(end)) => end,
-        None if goes_at_once(session, &connection.snapshot()) => return,
         None => {
+            let (limit, too_late) = match need(session, &connection.snapshot()) {
+                Need::Nothing => return,
+                Need::Stream => (FIRST_MESSAGE, None),
+                Need::Body => (connection.traffic().body_read, Some(End::TooLate)),
+            };
             let _counted = Counted::begin(&figures.awaiting_body);
-            let limit = connection.traffic().body_read;
-            tokio::select! {
+            let end = tokio::select! {
                 biased;
-                begun = begin(session) => begun.err().unwrap_or(End::Begun),
-                () = Alarm::at(since + limit) => End::TooLate,
+                begun = begin(session) => Some(begun.err().unwrap_or(End::Begun)),
+                () = Alarm::at(since + limit) => too_late,
+            };
+            match end {
+                Some(end) => end,
+                None => return,
             }
         }
     };
@@ -153,12 +164,30 @@ fn expects_continue(request: &RequestHeader) -> bool {
     request.headers.contains_key(EXPECT)
 }
 
-/// Whether a request has no use for its body, or its upstream is to have it before the body has begun.
-fn goes_at_once(session: &HttpSession, snapshot: &Snapshot) -> bool {
+/// Whether a request goes upstream with nothing of its body: an RPC stream whose client has not spoken yet.
+pub(super) fn is_unspoken(session: &mut Session) -> bool {
+    session.is_http2()
+        && session.body_bytes_read() == 0
+        && !session.is_body_done()
+        && !expects_continue(session.req_header())
+}
+
+/// What a request is to have of its body before it goes on.
+#[derive(Clone, Copy, Debug)]
+enum Need {
+    /// Nothing: it is answered here.
+    Nothing,
+    /// Its upstream is to have it before the body has begun, if that does not begin at once.
+    Stream,
+    /// The beginning.
+    Body,
+}
+
+fn need(session: &HttpSession, snapshot: &Snapshot) -> Need {
     let request = session.req_header();
     let client = session.client_addr().and_then(|address| address.as_inet());
     let (Some(target), Some(client)) = (Target::of(request), client) else {
-        return true;
+        return Need::Nothing;
     };
     let fields = Fields(&request.headers);
     let head = head(request, &target, &fields, client.ip(), &snapshot.identity);
@@ -167,9 +196,12 @@ fn goes_at_once(session: &HttpSession, snapshot: &Snapshot) -> bool {
         Dispatch::Forward(plan) => {
             let service = &snapshot.services[plan.service];
             let cluster = &service.deployments[plan.decision.assigned].cluster;
-            cluster.url.scheme() == Scheme::H2c && is_rpc_stream(request)
+            match cluster.url.scheme() == Scheme::H2c && is_rpc_stream(request) {
+                true => Need::Stream,
+                false => Need::Body,
+            }
         }
-        _ => true,
+        _ => Need::Nothing,
     }
 }
 

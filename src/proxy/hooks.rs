@@ -20,19 +20,18 @@ use super::client::ClientConnection;
 use super::connect::had_no_room;
 use super::exchange::Exchange;
 use super::failure::{explanation, status_of};
-use super::http10;
 use super::idle::{self, Upstream};
 use super::intake::{bound, dispatched, fits, is_https, keeps_pace};
 use super::outgoing;
-use super::peer::{ends, is_http2, peer};
+use super::peer::{ends, is_http2, is_shared, peer};
 use super::recovery::{self, is_interim};
 use super::reply;
 use super::waiting::{self, Connection};
+use super::{first_byte, http10};
 use crate::attempts::Site;
 use crate::canary::Cause;
 use crate::client_api::ClientApi;
 use crate::clock;
-use crate::cluster::endpoint::AttemptEnd;
 use crate::dispatch::{Answer, Dispatch, Refusal};
 use crate::edit::HeaderSink;
 use crate::forward::hop::hop_fields;
@@ -106,7 +105,7 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         exchange: &mut Box<Exchange>,
     ) -> pingora::Result<Box<HttpPeer>> {
         let time_left = exchange
@@ -147,6 +146,7 @@ impl ProxyHttp for Proxy {
             &service.upstream,
             time_left,
             self.connector(service, shares),
+            first_byte::is_unspoken(session),
         )))
     }
 
@@ -159,6 +159,9 @@ impl ProxyHttp for Proxy {
         digest: Option<&Digest>,
         exchange: &mut Box<Exchange>,
     ) -> pingora::Result<()> {
+        if is_shared(peer) {
+            return Ok(());
+        }
         let (upstream, ends) = match is_http2(peer) {
             // pingora closes it on its own when the upstream does.
             true => (None, ends(digest)),
@@ -335,18 +338,7 @@ impl ProxyHttp for Proxy {
         }
         let now = Instant::now();
         // What is left is an answer that came whole, or as far as the client wanted it.
-        let answered = exchange.passage.as_ref();
-        if answered.is_some_and(|passage| passage.upstream_time.is_some())
-            && let Some(response) = session.response_written()
-        {
-            let end = AttemptEnd::Answered(response.status.as_u16());
-            if end.failure().is_some() {
-                exchange.know_user(session);
-            }
-            if let Some((attempts, site)) = exchange.at(&self.quarantine, now) {
-                attempts.ended(end, &site);
-            }
-        }
+        recovery::answered(session, exchange, &self.quarantine, now);
         self.record(session, exchange, now);
         exchange.rest_upstream(now);
     }

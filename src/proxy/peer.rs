@@ -12,13 +12,18 @@ use super::deadlines::Ends;
 use crate::cluster::policy::UpstreamPolicy;
 use crate::cluster::{Cluster, Scheme};
 
-/// The peer of one attempt. Names are resolved long before; pingora gets addresses only.
+/// How many requests a connection carries at a time that they share.
+const SHARED: usize = 100;
+
+/// The peer of one attempt; with `shared`, other requests may share its connection. Names are resolved long before;
+/// pingora gets addresses only.
 pub(super) fn peer(
     address: SocketAddr,
     cluster: &Cluster,
     policy: &UpstreamPolicy,
     time_left: Option<Duration>,
     connector: Arc<Connector>,
+    shared: bool,
 ) -> HttpPeer {
     let within = |timeout: Duration| time_left.map_or(timeout, |left| left.min(timeout));
     let mut peer = HttpPeer::new(address, false, String::new());
@@ -33,8 +38,9 @@ pub(super) fn peer(
         // A connection for each request at a time. One that takes too long to be answered can be cut off without harm
         // to others, while one that may be silent is left alone: pingora's own read timeout would cut both. No stream is
         // opened that an upstream's SETTINGS, which come later than the first request goes, do not allow. And what
-        // breaks a connection breaks one request.
-        options.max_h2_streams = 1;
+        // breaks a connection breaks one request. Only where a client has said nothing yet, and nobody is late, is a
+        // connection shared: it would be held for nothing.
+        options.max_h2_streams = if shared { SHARED } else { 1 };
     }
     peer
 }
@@ -42,6 +48,11 @@ pub(super) fn peer(
 /// Whether the upstream is spoken to in HTTP/2.
 pub(super) fn is_http2(peer: &HttpPeer) -> bool {
     peer.options.alpn.get_min_http_version() >= 2
+}
+
+/// Whether other requests may share its connections.
+pub(super) fn is_shared(peer: &HttpPeer) -> bool {
+    peer.options.max_h2_streams > 1
 }
 
 /// The ends of a connection, by which to tell it from a later one with the same file descriptor.

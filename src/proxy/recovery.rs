@@ -28,6 +28,7 @@ use super::failure::cause_of;
 use super::passing::Awaited;
 use crate::attempts::{Failure, Replay};
 use crate::canary::Cause;
+use crate::cluster::endpoint::AttemptEnd;
 use crate::quarantine::Quarantine;
 
 /// An answer that the client does not get, since there will be another.
@@ -149,6 +150,29 @@ pub(super) fn attempt_failed(
     let again = fail(session, exchange, quarantine, failure);
     e.set_retry(again);
     e
+}
+
+/// Settles an attempt whose answer came whole, or as far as the client wanted it; any other has been settled.
+pub(super) fn answered(
+    session: &Session,
+    exchange: &mut Exchange,
+    quarantine: &Quarantine,
+    now: Instant,
+) {
+    let passage = exchange.passage.as_ref();
+    let Some(response) = passage
+        .filter(|passage| passage.upstream_time.is_some())
+        .and_then(|_| session.response_written())
+    else {
+        return;
+    };
+    let end = AttemptEnd::Answered(response.status.as_u16());
+    if end.failure().is_some() {
+        exchange.know_user(session);
+    }
+    if let Some((attempts, site)) = exchange.at(quarantine, now) {
+        attempts.ended(end, &site);
+    }
 }
 
 /// How an attempt failed that had a connection.

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::harness::streams::{finish, read};
-use crate::harness::{Gateway, Stream, Streams, for_a_while, in_time};
+use crate::harness::{Gateway, Stream, Streams, for_a_while, in_time, until};
 
 /// Much shorter than the silences.
 const CONFIG: &str = "
@@ -195,4 +195,37 @@ async fn a_call_may_be_silent_at_first_where_the_route_says_so() {
         response.headers().get("x-origin").map(|v| v.as_bytes()),
         Some(&b"streams"[..])
     );
+}
+
+#[tokio::test]
+async fn calls_whose_client_has_said_nothing_share_a_connection() {
+    let upstream = Streams::start(100, async |mut stream: Stream| {
+        // Its server speaks first.
+        let mut body = stream.begin(200);
+        say(&mut body, "welcome", false);
+        while stream.read().await.is_some() {}
+        finish(&mut body);
+    })
+    .await;
+    let gateway = before(&upstream).await;
+    let client = Client::connect(&gateway).await;
+    let mut calls = Vec::new();
+    for n in 0..50 {
+        let user = if n % 2 == 0 { "s1" } else { "c1" };
+        let (response, body) = client.call("/chat", GRPC, user);
+        if n < 2 {
+            until("the first ones", || (upstream.streams() > n).then_some(())).await;
+        }
+        calls.push((response, body));
+    }
+    until("all calls", || (upstream.streams() == 50).then_some(())).await;
+    // One of stable's, and one of the canary's.
+    assert_eq!(upstream.connections(), 2);
+    for_a_while(SILENCE).await;
+    for (response, mut body) in calls {
+        let mut answer = begun(response).await;
+        heard(&mut answer, "welcome").await;
+        say(&mut body, "", true);
+        ended(answer).await;
+    }
 }

@@ -2,6 +2,8 @@
 //! and that flow both ways.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -68,6 +70,8 @@ pub(crate) fn finish(body: &mut SendStream<Bytes>) {
 /// A server that hands every stream to the test.
 pub(crate) struct Streams {
     address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+    streams: Arc<AtomicUsize>,
     running: AbortHandle,
 }
 
@@ -91,10 +95,14 @@ impl Streams {
             .await
             .expect("a free port");
         let address = listener.local_addr().expect("an address");
+        let (connections, streams) = (Arc::default(), Arc::default());
+        let (accepted, begun): (Arc<AtomicUsize>, Arc<AtomicUsize>) =
+            (Arc::clone(&connections), Arc::clone(&streams));
         let accept = async move {
             loop {
                 let (stream, _) = listener.accept().await.expect("a connection");
-                let play = play.clone();
+                accepted.fetch_add(1, Ordering::SeqCst);
+                let (play, begun) = (play.clone(), begun.clone());
                 tokio::spawn(async move {
                     tokio::time::sleep(pause).await;
                     let mut builder = h2::server::Builder::new();
@@ -104,6 +112,7 @@ impl Streams {
                         return;
                     };
                     while let Some(Ok((request, respond))) = connection.accept().await {
+                        begun.fetch_add(1, Ordering::SeqCst);
                         tokio::spawn(play(Stream { request, respond }));
                     }
                 });
@@ -111,8 +120,20 @@ impl Streams {
         };
         Self {
             address,
+            connections,
+            streams,
             running: tokio::spawn(accept).abort_handle(),
         }
+    }
+
+    /// How many connections it has accepted.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many streams have begun.
+    pub(crate) fn streams(&self) -> usize {
+        self.streams.load(Ordering::SeqCst)
     }
 
     /// Its URL, as `routes.yaml` names it.
