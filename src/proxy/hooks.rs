@@ -23,7 +23,7 @@ use super::exchange::Exchange;
 use super::failure::{explanation, status_of};
 use super::http10;
 use super::idle::{self, Upstream};
-use super::intake::{bound, dispatched, fits, is_https, keeps_pace};
+use super::intake::{bound, dispatched, fits, is_cancelled, is_https, keeps_pace};
 use super::outgoing;
 use super::peer::{ends, is_http2, peer};
 use super::recovery::{self, is_interim};
@@ -88,6 +88,9 @@ impl ProxyHttp for Proxy {
         let answered: BoxFuture<'_, _> = match dispatched(session, exchange) {
             Dispatch::Forward(plan) => {
                 exchange.embark(plan);
+                if is_cancelled(session) {
+                    return Err(Error::new_down(ErrorType::H2Error));
+                }
                 return match self.goes_at_once(session, exchange)? {
                     true => Ok(false),
                     false => Box::pin(self.wait(session, exchange)).await,

@@ -3,21 +3,28 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
-use http::header::TRANSFER_ENCODING;
+use futures_util::FutureExt as _;
+use http::header::{TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderValue, StatusCode, Version};
 use pingora::ErrorType;
 use pingora::prelude::{Error, Session};
+use pingora::protocols::http::ServerSession;
 use rand::Rng as _;
 
 use super::client::ClientConnection;
 use super::exchange::Exchange;
-use super::head::{Fields, Target, forget_spelling, head};
+use super::head::{Fields, Target, forget_spelling, forget_upgrade, head, join_cookies};
 use super::{first_byte, http10, recovery};
 use crate::dispatch::{Dispatch, Refusal, dispatch};
 
 /// Bounds how long the rest of the exchange may take, and ends a connection that has had all its requests.
 pub(super) fn bound(session: &mut Session, exchange: &Exchange) {
-    forget_spelling(session.req_header_mut());
+    let request = session.req_header_mut();
+    forget_spelling(request);
+    join_cookies(request);
+    if request.headers.contains_key(UPGRADE) {
+        forget_upgrade(request);
+    }
     let traffic = &exchange.snapshot.traffic;
     let spent = ClientConnection::current(|connection| {
         connection.begin_request();
@@ -35,6 +42,14 @@ pub(super) fn bound(session: &mut Session, exchange: &Exchange) {
     if session.is_http2() {
         // Its streams share a connection, which has a deadline for all of them only.
         session.set_write_timeout(Some(traffic.write));
+    }
+}
+
+/// Whether the client has taken the request back already (HTTP/2): nobody need be asked for its answer.
+pub(super) fn is_cancelled(session: &mut Session) -> bool {
+    match session.as_downstream_mut() {
+        ServerSession::H2(stream) => stream.idle().now_or_never().is_some(),
+        _ => false,
     }
 }
 

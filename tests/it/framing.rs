@@ -1,6 +1,7 @@
 //! Octets that two servers could read in two ways: where a request ends, and what it is.
 
-use crate::harness::{Blunt, Gateway, Origin, fill, get};
+use crate::harness::script::Visit;
+use crate::harness::{Blunt, Gateway, Origin, Script, fill, get};
 
 async fn start() -> (Origin, Gateway) {
     let origin = Origin::start("stable").await;
@@ -100,5 +101,45 @@ async fn an_interim_response_carries_no_edits() {
     );
     for edit in ["x-serin-decision: ", "x-team: search"] {
         assert!(!interim.contains(edit) && last.contains(edit), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_that_connection_does_not_name_opens_no_tunnel() {
+    let origin = Script::start(|mut visit: Visit| async move {
+        let head = visit.head.to_ascii_lowercase();
+        if head.contains("\r\nupgrade: websocket\r\n") {
+            let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+            visit.say(switch).await;
+            visit.say("tunnel").await;
+        } else {
+            visit.say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhttp").await;
+        }
+    })
+    .await;
+    let config = "services: { search: @stable }\nroutes: [{ service: search }]\n";
+    let gateway = Gateway::start(config.replace("@stable", &origin.url())).await;
+    for (connection, answers) in [
+        ("", "http"),
+        ("Connection: keep-alive\r\n", "http"),
+        ("Connection: x-upgrade\r\n", "http"),
+        ("Connection: keep-alive,\tUpgrade\r\n", "tunnel"),
+        (
+            "Connection: keep-alive\r\nConnection: upgrade\r\n",
+            "tunnel",
+        ),
+    ] {
+        let mut client = gateway.open_raw().await;
+        let head = format!(
+            "GET / HTTP/1.1\r\nHost: a.example.com\r\nUpgrade: websocket\r\n{connection}\r\n"
+        );
+        client.write(head.as_bytes()).await;
+        let answer = client.read_until(answers.as_bytes()).await;
+        let status: &[u8] = if answers == "http" {
+            b"HTTP/1.1 200"
+        } else {
+            b"HTTP/1.1 101"
+        };
+        assert!(answer.starts_with(status), "{connection:?}");
     }
 }

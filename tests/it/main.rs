@@ -25,6 +25,7 @@ mod kills;
 mod lifecycle;
 mod limits;
 mod logs;
+mod multiplexed;
 mod paths;
 mod quarantine;
 mod readme;
