@@ -125,10 +125,11 @@ impl FrontDoor {
 
     async fn serve_http1(
         &self,
-        stream: ClientStream,
+        mut stream: ClientStream,
         connection: &ClientConnection,
         shutdown: &ShutdownWatch,
     ) {
+        stream.expect_requests();
         let mut session = ServerSession::new_http1(Box::new(stream));
         // Without a timer of pingora's: the connection has a deadline for that.
         session.set_keepalive(Some(0));
@@ -144,10 +145,11 @@ impl FrontDoor {
 
     async fn serve_http2(
         &self,
-        stream: ClientStream,
+        mut stream: ClientStream,
         connection: &Arc<ClientConnection>,
         shutdown: &ShutdownWatch,
     ) {
+        stream.expect_frames();
         let digest = Arc::new(Digest {
             socket_digest: stream.get_socket_digest(),
             ..Digest::default()

@@ -235,6 +235,7 @@ impl ProxyHttp for Proxy {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             // What follows is no body: it may be silent as long as it likes.
             session.set_read_timeout(None);
+            ClientConnection::current(ClientConnection::open_tunnel);
         }
         // A response's edits are the final one's: cookies and decisions have no place in an interim one.
         if is_interim(response) {
@@ -305,7 +306,9 @@ impl ProxyHttp for Proxy {
         e: &Error,
         exchange: &mut Box<Exchange>,
     ) -> FailToProxy {
-        let status = status_of(e);
+        let status = ClientConnection::current(ClientConnection::fault)
+            .flatten()
+            .or_else(|| status_of(e));
         if let Some(status) = status
             && !recovery::has_begun(session)
         {

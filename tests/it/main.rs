@@ -18,6 +18,7 @@ mod drain;
 mod faults;
 mod floors;
 mod framing;
+mod half_closed;
 mod harness;
 mod health;
 mod identity;

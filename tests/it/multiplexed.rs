@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::harness::frames::{DATA, END_STREAM, Frames, RST_STREAM, cancel, get as get_frame};
+use crate::harness::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, Frames, HEADERS, RST_STREAM, cancel,
+    get as get_frame, post as post_frame,
+};
 use crate::harness::{Gateway, Origin, assert_has, eventually, fill, post};
 
 const CONFIG: &str = "
@@ -152,4 +155,72 @@ async fn a_grpc_call_that_fails_here_is_told_in_its_own_words() {
         .await;
     answer.assert_from("origin");
     assert_eq!(origin.count(), 1);
+}
+
+/// A request with a body and these trailers, so many bytes of which are in their first frame.
+fn upload(stream: u32, trailers: &[u8], split: usize) -> Vec<Frame> {
+    let (first, second) = trailers.split_at(split);
+    let mut frames = vec![
+        post_frame(stream, "/search/trailers"),
+        Frame::new(DATA, 0, stream, *b"hello"),
+    ];
+    if second.is_empty() {
+        frames.push(Frame::new(HEADERS, END_STREAM | END_HEADERS, stream, first));
+    } else {
+        frames.push(Frame::new(HEADERS, END_STREAM, stream, first));
+        frames.push(Frame::new(CONTINUATION, END_HEADERS, stream, second));
+    }
+    frames
+}
+
+#[tokio::test]
+async fn trailers_with_pseudo_header_fields_are_an_error_of_their_stream() {
+    let (origin, gateway) = start().await;
+    let mut client = Frames::open(gateway.address()).await;
+    // `:path: /search/indexed` gets into the connection's table, as its latest entry.
+    let indexed = b"\x82\x86\x44\x0f/search/indexed\x01\x0da.example.com";
+    let all = END_STREAM | END_HEADERS;
+    client.send(&[Frame::new(HEADERS, all, 1, *indexed)]).await;
+    client.end_of(1).await;
+    assert_eq!(origin.last().target, "/search/indexed");
+    let path = b"\x04\x06/other";
+    let blocks: [&[u8]; 6] = [
+        path,
+        // By the static table, by the connection's, with a name in full, after a new size of the table.
+        b"\x84",
+        b"\xbe",
+        b"\x00\x05:path\x06/other",
+        b"\x3f\xe1\x1f\x84",
+        b"\x00\x01a\x01b\x84",
+    ];
+    let mut stream = 1;
+    for block in blocks {
+        for split in [0, 1, block.len()] {
+            // A new size of the table is told in the first frame.
+            if block.starts_with(b"\x3f") && split < 3 {
+                continue;
+            }
+            stream += 2;
+            client.send(&upload(stream, block, split)).await;
+            let end = client.end_of(stream).await;
+            let protocol_error = 1_u32.to_be_bytes();
+            assert_eq!(
+                (end.kind, &end.payload[..]),
+                (RST_STREAM, &protocol_error[..])
+            );
+        }
+    }
+    assert_eq!(origin.count(), 1);
+    // Trailers that are some, whatever they say, on the very same connection.
+    for block in [&b""[..], b"\x00\x01a\x01b", b"\x40\x01a\x01b", b"\xbe"] {
+        stream += 2;
+        client.send(&upload(stream, block, block.len())).await;
+        assert_eq!(client.end_of(stream).await.kind, DATA);
+        let seen = origin.last();
+        assert_eq!(
+            (&seen.target[..], &seen.body[..]),
+            ("/search/trailers", &b"hello"[..])
+        );
+        assert_eq!((seen.header("a"), seen.header("x")), (None, None));
+    }
 }

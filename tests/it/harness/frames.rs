@@ -13,6 +13,7 @@ pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const CONTINUATION: u8 = 9;
 
 /// Flags of frames; a SETTINGS frame's ACK is the same bit as END_STREAM.
 pub(crate) const END_STREAM: u8 = 1;
@@ -50,9 +51,9 @@ impl Frame {
     }
 }
 
-/// The field block of a GET request, without the dynamic table (RFC 7541).
-fn block(path: &str) -> Vec<u8> {
-    let mut block = vec![0x82, 0x86];
+/// A request's field block without the dynamic table (RFC 7541): `method` is an entry of the static table.
+fn block(method: u8, path: &str) -> Vec<u8> {
+    let mut block = vec![0x80 | method, 0x86];
     for (name, value) in [(4, path), (1, "a.example.com")] {
         block.extend([name, u8::try_from(value.len()).expect("a short value")]);
         block.extend(value.as_bytes());
@@ -62,7 +63,12 @@ fn block(path: &str) -> Vec<u8> {
 
 /// A GET request.
 pub(crate) fn get(stream: u32, path: &str) -> Frame {
-    Frame::new(HEADERS, END_STREAM | END_HEADERS, stream, block(path))
+    Frame::new(HEADERS, END_STREAM | END_HEADERS, stream, block(2, path))
+}
+
+/// The head of a POST request.
+pub(crate) fn post(stream: u32, path: &str) -> Frame {
+    Frame::new(HEADERS, END_HEADERS, stream, block(3, path))
 }
 
 /// The client's cancellation of a request.
