@@ -14,7 +14,7 @@ use crate::canary::Cause;
 use crate::dispatch::Plan;
 use crate::edit::Edit;
 use crate::identity::{AnonymousCookie, SameSite, SecureCookie};
-use crate::request::{RequestHead, hygiene};
+use crate::request::{RequestHead, hygiene, without_blanks};
 use crate::snapshot::{DeploymentIndex, Service, Snapshot};
 
 /// Edits of a request, without memory taken for the usual number.
@@ -109,8 +109,11 @@ fn forwarded(head: &RequestHead<'_>, edits: &mut Edits) {
     let mut chain: SmallVec<[u8; 64]> = SmallVec::new();
     if head.peer_trusted {
         head.headers.visit(FORWARDED_FOR.as_str(), &mut |field| {
-            chain.extend_from_slice(field);
-            chain.extend_from_slice(b", ");
+            // An empty one says nothing; a comma behind it would make a hop of it.
+            if !without_blanks(field).is_empty() {
+                chain.extend_from_slice(field);
+                chain.extend_from_slice(b", ");
+            }
         });
     }
     push_address(&mut chain, head.peer.to_canonical());

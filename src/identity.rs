@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use crate::cluster::split_port;
 use crate::context::Context;
-use crate::request::{RequestHead, form_decoded};
+use crate::request::{RequestHead, form_decoded, without_blanks};
 
 /// Whose word counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -219,7 +219,8 @@ impl Rules {
             .rev()
             .flat_map(|field| field.rsplit(|&byte| byte == b','));
         for hop in hops {
-            let Some(address) = std::str::from_utf8(hop).ok().and_then(forwarded_address) else {
+            let hop = std::str::from_utf8(without_blanks(hop)).ok();
+            let Some(address) = hop.and_then(forwarded_address) else {
                 break;
             };
             client = address;
@@ -248,7 +249,10 @@ impl Source {
             return None;
         }
         let value = match &self.place {
-            Place::Header(name) => Cow::Borrowed(head.headers.text(name.as_str())?.trim()),
+            Place::Header(name) => {
+                let value = without_blanks(head.headers.first(name.as_str())?);
+                Cow::Borrowed(std::str::from_utf8(value).ok()?)
+            }
             Place::Cookie(name) => Cow::Borrowed(head.cookie(name)?),
             Place::Query(name) => form_decoded(head.query_value(name)?)?,
         };
@@ -258,7 +262,6 @@ impl Source {
 
 /// An entry of `X-Forwarded-For`: an address, perhaps with a port, IPv6 perhaps in brackets.
 fn forwarded_address(hop: &str) -> Option<IpAddr> {
-    let hop = hop.trim();
     let address = hop.parse::<IpAddr>().ok().or_else(|| {
         let (host, _) = split_port(hop);
         host.trim_start_matches('[')

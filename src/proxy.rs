@@ -11,6 +11,7 @@ pub mod exchange;
 mod failure;
 mod first_byte;
 pub mod front_door;
+mod grpc;
 pub mod head;
 pub mod hooks;
 mod http10;

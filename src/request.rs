@@ -1,5 +1,6 @@
 //! A request's head as the pure floors see it, whoever parsed it.
 
+pub mod framing;
 pub mod hygiene;
 pub mod limits;
 pub mod pace;
@@ -7,6 +8,8 @@ pub mod path;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+
+use memchr::memchr_iter;
 
 use limits::FieldSizes;
 use percent_encoding::percent_decode_str;
@@ -69,17 +72,20 @@ impl<'a> RequestHead<'a> {
             .map(|(_, value)| value)
     }
 
-    /// Every value of the cookie `name`, in the order sent (RFC 6265, section 5.4).
+    /// Every value of the cookie `name`, in the order sent (RFC 6265, section 5.4). Cookies beside it may be in any
+    /// encoding: they are other people's.
     pub fn visit_cookie(&self, name: &str, visit: &mut dyn FnMut(&'a str)) {
         self.headers.visit("cookie", &mut |field| {
-            let Ok(field) = std::str::from_utf8(field) else {
-                return;
-            };
-            for pair in field.split(';') {
-                if let Some((key, value)) = pair.split_once('=')
-                    && key.trim() == name
+            let ends = memchr_iter(b';', field).chain([field.len()]);
+            let mut start = 0;
+            for end in ends {
+                let pair = without_blanks(&field[start..end]);
+                start = end + 1;
+                if let Some(rest) = pair.strip_prefix(name.as_bytes())
+                    && let Some(value) = without_blanks(rest).strip_prefix(b"=")
+                    && let Ok(value) = std::str::from_utf8(without_blanks(value))
                 {
-                    visit(value.trim().trim_matches('"'));
+                    visit(value.trim_matches('"'));
                 }
             }
         });
@@ -93,6 +99,15 @@ impl<'a> RequestHead<'a> {
         });
         found
     }
+}
+
+/// A field's value, or a part of it, without the spaces and tabs around it: the only white space there is in HTTP
+/// (RFC 9110, section 5.6.3). Whatever else looks like some is a part of the value, as it is for the services behind.
+pub fn without_blanks(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 /// The `key=value` pairs of a query, undecoded; a key without `=` has an empty value.
@@ -160,5 +175,19 @@ impl HeaderLookup for HeaderList {
             sizes.add(name.as_bytes(), value.as_bytes());
         }
         sizes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_blanks;
+
+    #[test]
+    fn only_spaces_and_tabs_are_blanks() {
+        assert_eq!(without_blanks(b" \t a b\t "), b"a b");
+        assert_eq!(without_blanks(b" \t "), b"");
+        for other in ["\u{a0}a", "a\u{3000}", "\u{85}", "\u{b}a\u{c}", "a\r"] {
+            assert_eq!(without_blanks(other.as_bytes()), other.as_bytes());
+        }
     }
 }

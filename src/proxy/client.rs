@@ -5,11 +5,13 @@
 //! *head* (`header_read`); then it is *busy* until the response has ended, and only while it takes nothing of what is
 //! written is there a deadline (`write`). All of that is bookkeeping in one [`Wait`]: no timer is set.
 
+mod half_closed;
+mod reading;
 mod stream;
 
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +23,7 @@ use tokio::net::TcpStream;
 use super::deadlines::Wait;
 use crate::capacity::clients::{ClientConnections, ClientRequest, Excess};
 use crate::config::Traffic;
+use crate::request::framing::Framing;
 use crate::snapshot::Snapshot;
 use crate::snapshot::store::SnapshotStore;
 pub use stream::ClientStream;
@@ -41,6 +44,9 @@ const RESTS_MULTIPLEXED: u8 = 3;
 /// Its stream is gone, and with it the socket that a deadline could be for.
 const IS_GONE: u8 = 4;
 
+/// In place of a body's length.
+const CHUNKED: u64 = u64::MAX;
+
 /// One client's connection. It stays on its worker's thread; the atomics are there because pingora asks for what can
 /// be sent elsewhere.
 #[derive(Debug)]
@@ -50,6 +56,12 @@ pub struct ClientConnection {
     phase: AtomicU8,
     /// Octets of the current head so far.
     head_octets: AtomicUsize,
+    /// The length of the current request's body, or [`CHUNKED`].
+    body_length: AtomicU64,
+    /// Whether the current request's body cannot be read.
+    malformed: AtomicBool,
+    /// Whether what the client sends is no longer HTTP.
+    tunnel: AtomicBool,
     /// Whether there is a deadline for the current head.
     hurried: AtomicBool,
     /// Whether a head was cut off for being too large.
@@ -92,6 +104,9 @@ impl ClientConnection {
             wait,
             phase: AtomicU8::new(RESTS),
             head_octets: AtomicUsize::new(0),
+            body_length: AtomicU64::new(0),
+            malformed: AtomicBool::new(false),
+            tunnel: AtomicBool::new(false),
             hurried: AtomicBool::new(false),
             refused: AtomicBool::new(false),
             requests: AtomicU32::new(0),
@@ -125,10 +140,31 @@ impl ClientConnection {
         self.enter(RESTS_MULTIPLEXED);
     }
 
-    /// Notes that a request's head has been read.
-    pub fn begin_request(&self) {
+    /// Notes that a request's head has been read, and how the end of its body is known.
+    pub fn begin_request(&self, framing: Framing) {
+        let length = match framing {
+            Framing::Length(length) => length.min(CHUNKED - 1),
+            Framing::Chunked => CHUNKED,
+        };
+        self.body_length.store(length, Ordering::Relaxed);
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.enter(IS_BUSY);
+    }
+
+    /// Notes that it is a tunnel from now on.
+    pub fn open_tunnel(&self) {
+        self.tunnel.store(true, Ordering::Relaxed);
+    }
+
+    /// How many bytes of the current head have been handed on.
+    pub fn head_length(&self) -> usize {
+        self.head_octets.load(Ordering::Relaxed)
+    }
+
+    /// What a client is answered whose request's body cannot be read.
+    pub fn fault(&self) -> Option<StatusCode> {
+        let malformed = self.malformed.load(Ordering::Relaxed);
+        malformed.then_some(StatusCode::BAD_REQUEST)
     }
 
     /// The same over HTTP/2, until the answer is dropped; an error says what the client has too much of.
@@ -140,7 +176,7 @@ impl ClientConnection {
             self.requests.fetch_add(1, Ordering::Relaxed);
         })?;
         self.streams.fetch_add(1, Ordering::Relaxed);
-        self.begin_request();
+        self.begin_request(Framing::Length(0));
         Ok(OpenStream {
             connection: self.clone(),
             counted,
@@ -220,9 +256,27 @@ impl ClientConnection {
         }
     }
 
-    /// Whether it is in the middle of a head.
-    pub(super) fn sends_head(&self) -> bool {
-        self.phase.load(Ordering::Relaxed) == SENDS_HEAD
+    /// Whether a request's head has been read and its answer has not ended.
+    pub(super) fn is_busy(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == IS_BUSY
+    }
+
+    /// How the end of the current request's body is known.
+    pub(super) fn framing(&self) -> Framing {
+        match self.body_length.load(Ordering::Relaxed) {
+            CHUNKED => Framing::Chunked,
+            length => Framing::Length(length),
+        }
+    }
+
+    /// Whether it is a tunnel.
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.tunnel.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the current request's body cannot be read.
+    pub(super) fn has_malformed_body(&self) {
+        self.malformed.store(true, Ordering::Relaxed);
     }
 
     /// Notes that octets have come.

@@ -24,7 +24,9 @@ pub(super) fn status_of(error: &Error) -> Option<StatusCode> {
         (_, ErrorSource::Upstream) => Some(StatusCode::BAD_GATEWAY),
         (ErrorType::ReadTimedout, ErrorSource::Downstream) => Some(StatusCode::REQUEST_TIMEOUT),
         (
-            ErrorType::WriteError
+            // A stream of HTTP/2 that the client has cancelled.
+            ErrorType::H2Error
+            | ErrorType::WriteError
             | ErrorType::WriteTimedout
             | ErrorType::ReadError
             | ErrorType::ConnectionClosed,

@@ -31,6 +31,11 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How much is read at first: the whole head, most of the time.
 const FIRST_READ: usize = 512;
 
+/// How many requests may have been cancelled before they were looked at, when the connection is closed with
+/// ENHANCE_YOUR_CALM. A client may well cancel all the requests that it may have open (100), and more than once in what
+/// is read at a time; one that asks only to cancel comes to this at once.
+const CANCELLED_UNSEEN: usize = 1000;
+
 /// After how many malformed requests an HTTP/2 connection is closed.
 const MALFORMED_STREAMS: u32 = 32;
 
@@ -120,10 +125,11 @@ impl FrontDoor {
 
     async fn serve_http1(
         &self,
-        stream: ClientStream,
+        mut stream: ClientStream,
         connection: &ClientConnection,
         shutdown: &ShutdownWatch,
     ) {
+        stream.expect_requests();
         let mut session = ServerSession::new_http1(Box::new(stream));
         // Without a timer of pingora's: the connection has a deadline for that.
         session.set_keepalive(Some(0));
@@ -139,10 +145,11 @@ impl FrontDoor {
 
     async fn serve_http2(
         &self,
-        stream: ClientStream,
+        mut stream: ClientStream,
         connection: &Arc<ClientConnection>,
         shutdown: &ShutdownWatch,
     ) {
+        stream.expect_frames();
         let digest = Arc::new(Digest {
             socket_digest: stream.get_socket_digest(),
             ..Digest::default()
@@ -151,6 +158,7 @@ impl FrontDoor {
         // More than is taken: what is above the limit shall be refused, counted and logged as any other request.
         let most = 2 * connection.traffic().request.header_bytes;
         options.max_header_list_size(u32::try_from(most).unwrap_or(u32::MAX));
+        options.max_pending_accept_reset_streams(CANCELLED_UNSEEN);
         let Ok(mut streams) = handshake(Box::new(stream), Some(options)).await else {
             return;
         };

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::header::{HOST, HeaderMap};
+use http::header::{CONNECTION, COOKIE, HOST, HeaderMap, UPGRADE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -10,7 +10,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use crate::edit::HeaderSink;
 use crate::identity::Rules;
 use crate::request::limits::FieldSizes;
-use crate::request::{HeaderLookup, RequestHead};
+use crate::request::{HeaderLookup, RequestHead, without_blanks};
 
 /// Look-up in pingora's header map.
 pub struct Fields<'a>(pub &'a HeaderMap);
@@ -129,6 +129,40 @@ pub fn head<'a>(
         headers: fields,
         peer,
         peer_trusted: rules.trusts(peer),
+    }
+}
+
+/// Joins the lines that a client of HTTP/2 may send its cookies in: HTTP/1.1 has one (RFC 9113, section 8.2.3), and
+/// servers that see several read the first or the last.
+pub(super) fn join_cookies(request: &mut RequestHeader) {
+    // Nothing is repeated in most requests.
+    if request.headers.len() == request.headers.keys_len() {
+        return;
+    }
+    let lines: Vec<&[u8]> = request
+        .headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if lines.len() < 2 {
+        return;
+    }
+    // Valid fields with `; ` between them are one.
+    if let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b"; "[..])) {
+        let _ = request.insert_header(COOKIE, joined);
+    }
+}
+
+/// Drops an `Upgrade` that `Connection` does not name: it was meant for a hop before this one (RFC 9110, section 7.8),
+/// and no tunnel is opened for it.
+pub(super) fn forget_upgrade(request: &mut RequestHeader) {
+    let connection = request.headers.get_all(CONNECTION);
+    let mut options = connection
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    if !options.any(|option| without_blanks(option).eq_ignore_ascii_case(b"upgrade")) {
+        request.remove_header(&UPGRADE);
     }
 }
 

@@ -21,7 +21,7 @@ use super::connect::had_no_room;
 use super::exchange::Exchange;
 use super::failure::{explanation, status_of};
 use super::idle::{self, Upstream};
-use super::intake::{bound, dispatched, fits, is_https, keeps_pace};
+use super::intake::{bound, dispatched, fits, is_cancelled, is_https, keeps_pace};
 use super::outgoing;
 use super::peer::{ends, is_http2, is_shared, peer};
 use super::recovery::{self, is_interim};
@@ -88,6 +88,9 @@ impl ProxyHttp for Proxy {
         let answered: BoxFuture<'_, _> = match dispatched(session, exchange) {
             Dispatch::Forward(plan) => {
                 exchange.embark(plan);
+                if is_cancelled(session) {
+                    return Err(Error::new_down(ErrorType::H2Error));
+                }
                 return match self.goes_at_once(session, exchange)? {
                     true => Ok(false),
                     false => Box::pin(self.wait(session, exchange)).await,
@@ -236,6 +239,7 @@ impl ProxyHttp for Proxy {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             // What follows is no body: it may be silent as long as it likes.
             session.set_read_timeout(None);
+            ClientConnection::current(ClientConnection::open_tunnel);
         }
         for field in hop_fields(response.status, &response.headers) {
             HeaderSink::remove(response, &field);
@@ -309,7 +313,9 @@ impl ProxyHttp for Proxy {
         e: &Error,
         exchange: &mut Box<Exchange>,
     ) -> FailToProxy {
-        let status = status_of(e);
+        let status = ClientConnection::current(ClientConnection::fault)
+            .flatten()
+            .or_else(|| status_of(e));
         if let Some(status) = status
             && !recovery::has_begun(session)
         {

@@ -3,38 +3,76 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
-use http::header::TRANSFER_ENCODING;
+use futures_util::FutureExt as _;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderValue, StatusCode, Version};
+use memchr::memchr;
 use pingora::ErrorType;
+use pingora::http::RequestHeader;
 use pingora::prelude::{Error, Session};
+use pingora::protocols::http::ServerSession;
 use rand::Rng as _;
 
 use super::client::ClientConnection;
 use super::exchange::Exchange;
-use super::head::{Fields, Target, forget_spelling, head};
+use super::head::{Fields, Target, forget_spelling, forget_upgrade, head, join_cookies};
 use super::{first_byte, http10, recovery};
 use crate::dispatch::{Dispatch, Refusal, dispatch, user_hash};
+use crate::request::framing::Framing;
 
 /// Bounds how long the rest of the exchange may take, and ends a connection that has had all its requests.
 pub(super) fn bound(session: &mut Session, exchange: &Exchange) {
-    forget_spelling(session.req_header_mut());
+    let request = session.req_header_mut();
+    forget_spelling(request);
+    join_cookies(request);
+    if request.headers.contains_key(UPGRADE) {
+        forget_upgrade(request);
+    }
     let traffic = &exchange.snapshot.traffic;
     let spent = ClientConnection::current(|connection| {
-        connection.begin_request();
+        connection.begin_request(framing(session.req_header()));
         connection.is_spent(traffic)
     });
     if spent == Some(true) {
         session.set_keepalive(None);
     }
-    // Servers disagree on where some chunked bodies end; what stands behind one is never taken for a request that was
-    // sent ahead.
-    let chunked = session.req_header().headers.contains_key(TRANSFER_ENCODING);
-    session.set_pipelining_enabled(!chunked);
     session.set_read_timeout(Some(traffic.body_read));
     http10::spare_interims(session);
     if session.is_http2() {
         // Its streams share a connection, which has a deadline for all of them only.
         session.set_write_timeout(Some(traffic.write));
+    }
+}
+
+/// How the end of the body is known. What is malformed here is refused later; its end must only be no later than
+/// where pingora takes it to be.
+fn framing(request: &RequestHeader) -> Framing {
+    let headers = &request.headers;
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return Framing::Chunked;
+    }
+    let length = headers.get(CONTENT_LENGTH).and_then(|length| {
+        let first = length.to_str().ok()?.split(',').next()?;
+        first.trim().parse().ok()
+    });
+    Framing::Length(length.unwrap_or(0))
+}
+
+/// Whether there is something in the target that must not stand there unencoded. pingora's parser of HTTP/1 encodes
+/// that (spaces, controls, DEL), so that the head is longer than it was; its HTTP/2 refuses all but DEL.
+fn is_unencoded(session: &Session) -> bool {
+    let Some(request) = session.as_downstream().as_http1() else {
+        return memchr(0x7f, session.req_header().raw_path()).is_some();
+    };
+    let sent = ClientConnection::current(ClientConnection::head_length);
+    sent.is_some_and(|sent| sent != request.get_headers_raw_bytes().len())
+}
+
+/// Whether the client has taken the request back already (HTTP/2): nobody need be asked for its answer.
+pub(super) fn is_cancelled(session: &mut Session) -> bool {
+    match session.as_downstream_mut() {
+        ServerSession::H2(stream) => stream.idle().now_or_never().is_some(),
+        _ => false,
     }
 }
 
@@ -80,6 +118,10 @@ pub(super) fn keeps_pace(
 pub(super) fn dispatched(session: &Session, exchange: &mut Exchange) -> Dispatch {
     let request = session.req_header();
     let fields = Fields(&request.headers);
+    if is_unencoded(session) {
+        let why = "the request's target has characters that must be percent-encoded";
+        return Dispatch::Refuse(Refusal::bad_request(why));
+    }
     let Some(target) = Target::of(request) else {
         let why = "the request's target is not text, or disagrees with Host";
         return Dispatch::Refuse(Refusal::bad_request(why));

@@ -26,10 +26,10 @@ impl Proxy {
             served: answered.map(|passage| passage.attempts.deployment()),
             cause: passage.and_then(|passage| passage.attempts.cause()),
             retries: passage.map_or(&[], |passage| passage.attempts.retries()),
-            status: final_answer(session).map_or_else(
-                || exchange.own_status.unwrap_or(0),
-                |response| response.status.as_u16(),
-            ),
+            // An answer of Serin's own may have to be written in another status (gRPC's is always 200).
+            status: exchange.own_status.unwrap_or_else(|| {
+                final_answer(session).map_or(0, |response| response.status.as_u16())
+            }),
             request_bytes: session.body_bytes_read() as u64,
             response_bytes: session.body_bytes_sent() as u64,
             upstream_time: passage.and_then(|passage| passage.upstream_time),

@@ -8,6 +8,7 @@ use http::header::{
 use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
 
+use super::grpc;
 use crate::config::ShutoffResponse;
 use crate::dispatch::Answer;
 use crate::edit::{Edit, HeaderSink};
@@ -39,32 +40,36 @@ pub(super) async fn shut_off<'e>(
     respond: &ShutoffResponse,
     edits: impl Iterator<Item = &'e Edit>,
 ) -> pingora::Result<()> {
-    let mut header = text_header(respond.status, respond.body.len())?;
+    let grpc = grpc::is_call(session.req_header());
+    let mut header = match grpc {
+        true => grpc::header(respond.status, &respond.body)?,
+        false => text_header(respond.status, respond.body.len())?,
+    };
     header.insert_header(CACHE_CONTROL, "no-store")?;
     if let Some(seconds) = respond.retry_after {
         header.insert_header(RETRY_AFTER, seconds)?;
     }
     header.apply(edits);
-    send(
-        session,
-        header,
-        Bytes::from(String::from(respond.body.clone())),
-    )
-    .await
+    let body = match grpc {
+        true => Bytes::new(),
+        false => Bytes::from(String::from(respond.body.clone())),
+    };
+    send(session, header, body).await
 }
 
-/// Sends an error in one line of text.
+/// Sends an error: in one line of text, or as the status of a gRPC call.
 pub(super) async fn error(
     session: &mut Session,
     status: StatusCode,
     why: &str,
 ) -> pingora::Result<()> {
-    let body = format!(
-        "{} {}: {why}\n",
-        status.as_u16(),
-        status.canonical_reason().unwrap_or_default()
-    );
-    let mut header = text_header(status, body.len())?;
+    let name = status.canonical_reason().unwrap_or_default();
+    let (mut header, body) = if grpc::is_call(session.req_header()) {
+        (grpc::header(status, why)?, String::new())
+    } else {
+        let body = format!("{} {name}: {why}\n", status.as_u16());
+        (text_header(status, body.len())?, body)
+    };
     header.insert_header(CACHE_CONTROL, "no-store")?;
     if status == StatusCode::SERVICE_UNAVAILABLE {
         header.insert_header(RETRY_AFTER, COME_BACK)?;

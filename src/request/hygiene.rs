@@ -4,7 +4,7 @@ use http::HeaderName;
 
 use super::{HeaderLookup, RequestHead};
 use crate::cluster::split_port;
-use crate::identity::{Place, Rules, Trust};
+use crate::identity::{Place, Rules, Source, Trust};
 
 /// Why a request is refused with 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +29,9 @@ pub enum Unclean {
     /// A user-ID header that is believed has more than one value.
     #[error("more than one user ID in a header")]
     SeveralIds,
+    /// A property's header that only trusted proxies may send has more than one value.
+    #[error("more than one value in a property's header")]
+    SeveralValues,
 }
 
 /// Refuses what servers behind this one could read in two ways. HTTP/1.1 requires a host; HTTP/1.0 does not. Answers whether
@@ -149,21 +152,33 @@ fn is_host_and_port(authority: &str) -> bool {
         && port.is_none_or(|port| port.is_empty() || (digits(port) && port.parse::<u16>().is_ok()))
 }
 
+/// Refuses repeated fields where the first would be believed, and a service might take the last: an ID's, and a
+/// property's that a trusted proxy vouches for. Others' fields may well be lists (`Accept-Language`).
 fn check_ids(head: &RequestHead<'_>, rules: &Rules) -> Result<(), Unclean> {
-    for source in &rules.user_id {
-        let Place::Header(name) = &source.place else {
-            continue;
-        };
-        if source.trust == Trust::Proxies && !head.peer_trusted {
-            continue;
-        }
-        let mut count = 0;
-        head.headers.visit(name.as_str(), &mut |_| count += 1);
-        if count > 1 {
-            return Err(Unclean::SeveralIds);
-        }
+    let believed = |trust| trust == Trust::Anyone || head.peer_trusted;
+    let ids = rules.user_id.iter();
+    if ids
+        .filter(|source| believed(source.trust))
+        .any(|source| is_repeated(source, head.headers))
+    {
+        return Err(Unclean::SeveralIds);
+    }
+    let mut vouched = rules.properties.iter().map(|property| &property.source);
+    let is_vouched = |source: &Source| head.peer_trusted && source.trust == Trust::Proxies;
+    if vouched.any(|source| is_vouched(source) && is_repeated(source, head.headers)) {
+        return Err(Unclean::SeveralValues);
     }
     Ok(())
+}
+
+/// Whether there is more than one field of the name that a source reads.
+fn is_repeated(source: &Source, headers: &dyn HeaderLookup) -> bool {
+    let Place::Header(name) = &source.place else {
+        return false;
+    };
+    let mut count = 0;
+    headers.visit(name.as_str(), &mut |_| count += 1);
+    count > 1
 }
 
 /// Calls `remove` with the name, as it stands in the request, of every header that must not pass as the client sent
@@ -195,7 +210,7 @@ fn is_protected(name: &str, rules: &Rules) -> bool {
     name.starts_with("x-serin-")
         || is_forwarding(name)
         || is_framing(name)
-        || matches!(name, "baggage" | "traceparent" | "host" | "via")
+        || matches!(name, "baggage" | "cookie" | "traceparent" | "host" | "via")
         || is_identity(name, rules, Trust::Anyone)
         || is_identity(name, rules, Trust::Proxies)
 }

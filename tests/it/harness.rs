@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod dns;
 pub(crate) mod fault_proxy;
 pub(crate) mod flag_server;
+pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod metrics;
 pub(crate) mod origin;

@@ -348,3 +348,100 @@ identity: { user_id: [{ header: x-user-id, trust: anyone }] }
         assert!(!gateway.log().contains("pepper"), "{}", gateway.log());
     }
 }
+
+#[tokio::test]
+async fn cookies_that_come_in_pieces_are_one_line() {
+    let (stable, canary, gateway) = start(CONFIG).await;
+    let mut client = gateway.connect_h2c().await;
+    let pieces = get("/")
+        .header("cookie", "a=b")
+        .header("cookie", "uid=u1")
+        .header("cookie", "c=d");
+    client.send(pieces).await.assert_from("canary");
+    assert_eq!(canary.last().all("cookie"), ["a=b; uid=u1; c=d"]);
+    let lines = ["Cookie: a=b", "X-Other: 1", "cookie: uid=u2"];
+    assert_eq!(gateway.raw(raw("/", &lines)).await.status(), 200);
+    assert_eq!(stable.last().all("cookie"), ["a=b; uid=u2"]);
+    assert_eq!(stable.last().all("x-other"), ["1"]);
+}
+
+#[tokio::test]
+async fn an_id_is_the_text_that_the_service_sees() {
+    let config = CONFIG.replace("trust: proxies", "trust: anyone");
+    let (stable, canary, gateway) = start(&config).await;
+    let send = async |field: &[u8]| {
+        let head = b"GET / HTTP/1.1\r\nHost: a.example.com\r\nConnection: close\r\n";
+        gateway
+            .raw([head, field, b"\r\n\r\n"].concat())
+            .await
+            .text()
+    };
+    // Other people's cookies may be in any encoding.
+    for cookie in [
+        &b"Cookie: name=J\xfcrgen; uid=u1"[..],
+        b"Cookie: uid=u1; name=\xff\xfe",
+        b"Cookie:\ta=b;\tuid\t=\tu1\t; c",
+    ] {
+        let answer = send(cookie).await;
+        assert!(answer.contains("x-origin: canary"), "{cookie:?}: {answer}");
+    }
+    assert!(
+        send(b"X-User-Id: \t u1 \t ")
+            .await
+            .contains("x-origin: canary")
+    );
+    let canaries = canary.count();
+    // Not white space in HTTP: the service sees another name, and so does Serin.
+    for blank in ["\u{a0}", "\u{3000}", "\u{85}", "\u{2003}"] {
+        for field in ["X-User-Id: ", "Cookie: uid="] {
+            let answer = send(format!("{field}u1{blank}").as_bytes()).await;
+            assert!(
+                answer.contains("x-origin: stable"),
+                "{field}{blank:?}: {answer}"
+            );
+        }
+    }
+    assert_eq!((stable.count(), canary.count()), (8, canaries));
+}
+
+#[tokio::test]
+async fn what_a_proxy_vouches_for_is_said_once() {
+    let vouched = CONFIG.replace(
+        "appVersion: { header: x-app-version }",
+        "appVersion: { header: x-app-version, trust: proxies }",
+    );
+    let (stable, canary, gateway) = start(&(TRUSTING.to_owned() + &vouched)).await;
+    let twice = ["X-App-Version: 10.2.0", "x-app-version: 1.0.0"];
+    assert_eq!(gateway.raw(raw("/", &twice)).await.status(), 400);
+    // Nobody's word is taken for these: they are stripped, however many there are.
+    let (apart, _, untrusting) = start(&vouched).await;
+    assert_eq!(untrusting.raw(raw("/", &twice)).await.status(), 200);
+    assert_eq!(apart.last().all("x-app-version"), [""; 0]);
+    // Nor may anything be taken out on the way that has been decided by.
+    for nominated in ["cookie", "Cookie, x-app-version", "x-app-version"] {
+        let connection = format!("Connection: close, {nominated}");
+        let answer = gateway
+            .raw(raw("/", &["Cookie: uid=u1", &connection]))
+            .await;
+        assert_eq!(answer.status(), 400, "{nominated}");
+    }
+    assert_eq!((stable.count(), canary.count()), (0, 0));
+}
+
+#[tokio::test]
+async fn an_empty_chain_of_proxies_gets_no_comma() {
+    let (stable, _canary, gateway) = start(&(TRUSTING.to_owned() + CONFIG)).await;
+    for chain in [
+        &["X-Forwarded-For:"][..],
+        &["X-Forwarded-For: ", "X-Forwarded-For: \t"],
+    ] {
+        assert_eq!(gateway.raw(raw("/", chain)).await.status(), 200);
+        assert_eq!(stable.last().all("x-forwarded-for"), ["127.0.0.1"]);
+    }
+    let chain = ["X-Forwarded-For: 192.0.2.1", "X-Forwarded-For:"];
+    assert_eq!(gateway.raw(raw("/", &chain)).await.status(), 200);
+    assert_eq!(
+        stable.last().all("x-forwarded-for"),
+        ["192.0.2.1, 127.0.0.1"]
+    );
+}

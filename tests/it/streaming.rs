@@ -208,7 +208,7 @@ async fn a_client_that_leaves_ends_the_request_upstream() {
         (gateway.metrics().await.sum("serin_active_requests", &[]) > 0.0).then_some(())
     })
     .await;
-    drop(client);
+    client.reset();
     assert_eq!(end(&mut endings).await, 0);
 
     // Amid the answer.
@@ -217,7 +217,7 @@ async fn a_client_that_leaves_ends_the_request_upstream() {
         .write(head.replace("wait", "download").as_bytes())
         .await;
     client.read_until(b"first").await;
-    drop(client);
+    client.reset();
     assert_eq!(end(&mut endings).await, 0);
 
     // Amid the request: what was sent has come, and no end of it.

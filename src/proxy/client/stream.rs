@@ -1,4 +1,8 @@
-//! The stream that pingora reads a client's octets from and writes to: a socket whose connection is told of both.
+//! The stream that pingora reads what a client sends from, and writes to: a socket whose connection is told of both.
+//!
+//! Of what an HTTP/1 client sends, pingora is handed one request at a time, strictly up to its end
+//! ([`crate::request::framing`]): nothing reaches its parsers that could be read in two ways, and what was sent ahead, or
+//! the end of what the client sends, is no matter of the request that is being answered.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,28 +12,33 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
+use bytes::BytesMut;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
 };
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::ClientConnection;
-
-/// How much is read at a time while a head comes. What of a body comes with it must fit pingora's buffer for retries,
-/// from which the first attempt is sent (`super::super::first_byte`).
-const HEAD_PIECE: usize = 32 * 1024;
+use super::half_closed::Reset;
+use super::reading::Reading;
+use crate::request::framing::Requests;
+use crate::request::framing::frames::Frames;
 
 /// The stream of a [`ClientConnection`].
 #[derive(Debug)]
 pub struct ClientStream {
-    /// Given back to the connection in the end.
-    socket: Option<TcpStream>,
-    connection: Arc<ClientConnection>,
-    /// Octets that were looked at and put back.
-    put_back: Vec<u8>,
+    /// Given back to the connection in the end; shared only with `reset`.
+    pub(super) socket: Option<Arc<TcpStream>>,
+    pub(super) connection: Arc<ClientConnection>,
+    /// Bytes that have come and are not yet to be handed on.
+    pub(super) put_back: BytesMut,
+    pub(super) reading: Reading,
+    /// Watched while a client that sends nothing more waits for its answer.
+    pub(super) reset: Option<Reset>,
     digest: Arc<SocketDigest>,
 }
 
@@ -43,9 +52,11 @@ impl ClientStream {
         // Known already; it saves the system call of asking for it.
         let _ = digest.peer_addr.set(Some(peer.into()));
         Self {
-            socket: Some(socket),
+            socket: Some(Arc::new(socket)),
             connection,
-            put_back: Vec::new(),
+            put_back: BytesMut::new(),
+            reading: Reading::Bytes,
+            reset: None,
             digest: Arc::new(digest),
         }
     }
@@ -55,18 +66,50 @@ impl ClientStream {
         &self.connection
     }
 
-    /// Puts octets back that were read from it, to be read again.
-    pub fn put_back(&mut self, octets: &[u8]) {
-        self.put_back.splice(..0, octets.iter().copied());
-        self.connection.has_put_back(octets.len());
+    /// Puts bytes back that were read from it, to be read again.
+    pub fn put_back(&mut self, bytes: &[u8]) {
+        let behind = std::mem::replace(&mut self.put_back, BytesMut::from(bytes));
+        self.put_back.unsplit(behind);
+        self.connection.has_put_back(bytes.len());
     }
 
-    fn socket(&mut self) -> io::Result<Pin<&mut TcpStream>> {
-        let socket = self.socket.as_mut().map(Pin::new);
-        socket.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    /// Reads HTTP/1 from now on.
+    pub fn expect_requests(&mut self) {
+        self.reading = Reading::Requests(Requests::default());
     }
 
-    fn wrote<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    /// Reads HTTP/2 from now on.
+    pub fn expect_frames(&mut self) {
+        self.reading = Reading::Frames(Frames::default());
+    }
+
+    /// The socket, to read from it.
+    pub(super) fn socket(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        let socket = self.socket.as_mut().and_then(Arc::get_mut);
+        socket
+            .map(Pin::new)
+            .ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    fn poll_write_by(
+        &self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let Some(socket) = &self.socket else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        let polled = loop {
+            match socket.poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
+            }
+            match write(socket) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => break Poll::Ready(written),
+            }
+        };
         self.connection.has_written(polled.is_pending());
         polled
     }
@@ -74,26 +117,11 @@ impl ClientStream {
 
 impl Drop for ClientStream {
     fn drop(&mut self) {
-        if let Some(socket) = self.socket.take() {
+        self.reset = None;
+        if let Some(socket) = self.socket.take().and_then(Arc::into_inner) {
             self.connection.leave(socket);
         }
     }
-}
-
-/// Reads [`HEAD_PIECE`] at most.
-fn read_some(
-    socket: Pin<&mut TcpStream>,
-    cx: &mut Context<'_>,
-    buffer: &mut ReadBuf<'_>,
-) -> Poll<io::Result<()>> {
-    if buffer.remaining() <= HEAD_PIECE {
-        return socket.poll_read(cx, buffer);
-    }
-    let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(HEAD_PIECE));
-    let polled = socket.poll_read(cx, &mut piece);
-    let count = piece.filled().len();
-    buffer.advance(count);
-    polled
 }
 
 impl AsyncRead for ClientStream {
@@ -106,20 +134,11 @@ impl AsyncRead for ClientStream {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
         let before = buffer.filled().len();
-        if self.put_back.is_empty() {
-            let polled = match self.connection.sends_head() {
-                true => read_some(self.socket()?, cx, buffer),
-                false => self.socket()?.poll_read(cx, buffer),
-            };
-            if polled.is_pending() {
-                self.connection.waits_to_read();
-            }
-            std::task::ready!(polled)?;
-        } else {
-            let count = self.put_back.len().min(buffer.remaining());
-            buffer.put_slice(&self.put_back[..count]);
-            self.put_back.drain(..count);
+        let polled = self.poll_part(cx, buffer);
+        if polled.is_pending() {
+            self.connection.waits_to_read();
         }
+        std::task::ready!(polled)?;
         match buffer.filled().len() - before {
             0 => {}
             octets => self.connection.has_read(octets),
@@ -130,37 +149,39 @@ impl AsyncRead for ClientStream {
 
 impl AsyncWrite for ClientStream {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         octets: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let polled = self.socket()?.poll_write(cx, octets);
-        self.wrote(polled)
+        self.poll_write_by(cx, |socket| socket.try_write(octets))
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         octets: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = self.socket()?.poll_write_vectored(cx, octets);
-        self.wrote(polled)
+        self.poll_write_by(cx, |socket| socket.try_write_vectored(octets))
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket()?.poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Nothing is kept back from the socket.
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Whose head never came to an end is told so before the socket is closed.
         if self.connection.refusal().is_some() {
             return Poll::Ready(Ok(()));
         }
-        self.socket()?.poll_shutdown(cx)
+        let socket = self.socket.as_deref();
+        Poll::Ready(socket.map_or(Ok(()), |socket| {
+            SockRef::from(socket).shutdown(std::net::Shutdown::Write)
+        }))
     }
 }
 
@@ -174,7 +195,8 @@ impl Shutdown for ClientStream {
 
 impl UniqueID for ClientStream {
     fn id(&self) -> UniqueIDType {
-        self.socket.as_ref().map_or(-1, TcpStream::as_raw_fd)
+        let socket = self.socket.as_deref();
+        socket.map_or(-1, TcpStream::as_raw_fd)
     }
 }
 

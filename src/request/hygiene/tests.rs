@@ -3,7 +3,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use http::HeaderName;
 
 use super::{Unclean, check, visit_forbidden};
-use crate::identity::{Place, Rules, Source, Trust};
+use crate::identity::{Place, Property, Rules, Source, Trust};
 use crate::request::{HeaderList, RequestHead};
 
 fn rules(trust: Trust) -> Rules {
@@ -205,4 +205,31 @@ fn what_a_client_may_not_say_is_removed_in_any_spelling() {
         removed(&sent, Trust::Proxies, true),
         ["x_user_id", "x_serin_deployment"]
     );
+}
+
+#[test]
+fn what_a_proxy_vouches_for_is_said_once() {
+    let property = |trust| Property {
+        name: "region".into(),
+        source: Source {
+            place: Place::Header(HeaderName::from_static("x-region")),
+            trust,
+        },
+    };
+    let fields = [("x-region", "at"), ("x-region", "de")];
+    let headers: HeaderList = fields.into_iter().collect();
+    for (trust, peer_trusted, expected) in [
+        (Trust::Proxies, true, Err(Unclean::SeveralValues)),
+        // It is stripped.
+        (Trust::Proxies, false, Ok(())),
+        // It may be a list, as `Accept-Language` is.
+        (Trust::Anyone, true, Ok(())),
+    ] {
+        let rules = Rules {
+            properties: vec![property(trust)],
+            ..Rules::default()
+        };
+        let verdict = check(&head(&headers, peer_trusted), &rules, true).map(drop);
+        assert_eq!(verdict, expected, "{trust:?} {peer_trusted}");
+    }
 }

@@ -341,6 +341,16 @@ impl Raw {
         seen
     }
 
+    /// Says that there is nothing more to come, and still listens.
+    pub(crate) async fn half_close(&mut self) {
+        self.0.shutdown().await.expect("an open connection");
+    }
+
+    /// Goes with a reset, as a process that is killed amid its reading does.
+    pub(crate) fn reset(self) {
+        self.0.set_zero_linger().expect("an open connection");
+    }
+
     /// Reads until the other side closes. A reset ends the reading like a close: what came before it counts.
     pub(crate) async fn read_to_end(&mut self) -> Vec<u8> {
         let mut seen = Vec::new();

@@ -1,0 +1,140 @@
+//! HTTP/2 frame by frame (RFC 9113), for what no client library would send.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::in_time;
+
+/// The types of frames (RFC 9113, section 6).
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const CONTINUATION: u8 = 9;
+
+/// Flags of frames; a SETTINGS frame's ACK is the same bit as END_STREAM.
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
+
+/// A frame.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Frame {
+    /// A frame of a stream.
+    pub(crate) fn new(kind: u8, flags: u8, stream: u32, payload: impl Into<Vec<u8>>) -> Self {
+        let payload = payload.into();
+        Self {
+            kind,
+            flags,
+            stream,
+            payload,
+        }
+    }
+
+    /// The frame as it is sent.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let length = u32::try_from(self.payload.len()).expect("a length");
+        let mut bytes = length.to_be_bytes()[1..].to_vec();
+        bytes.extend([self.kind, self.flags]);
+        bytes.extend(self.stream.to_be_bytes());
+        bytes.extend(&self.payload);
+        bytes
+    }
+}
+
+/// A request's field block without the dynamic table (RFC 7541): `method` is an entry of the static table.
+fn block(method: u8, path: &str) -> Vec<u8> {
+    let mut block = vec![0x80 | method, 0x86];
+    for (name, value) in [(4, path), (1, "a.example.com")] {
+        block.extend([name, u8::try_from(value.len()).expect("a short value")]);
+        block.extend(value.as_bytes());
+    }
+    block
+}
+
+/// A GET request.
+pub(crate) fn get(stream: u32, path: &str) -> Frame {
+    Frame::new(HEADERS, END_STREAM | END_HEADERS, stream, block(2, path))
+}
+
+/// The head of a POST request.
+pub(crate) fn post(stream: u32, path: &str) -> Frame {
+    Frame::new(HEADERS, END_HEADERS, stream, block(3, path))
+}
+
+/// The client's cancellation of a request.
+pub(crate) fn cancel(stream: u32) -> Frame {
+    Frame::new(RST_STREAM, 0, stream, 8_u32.to_be_bytes())
+}
+
+/// A connection that the test speaks frame by frame.
+pub(crate) struct Frames(TcpStream);
+
+impl Frames {
+    /// Connects.
+    pub(crate) async fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        let mut frames = Self(stream);
+        frames.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+        frames.send(&[Frame::new(SETTINGS, 0, 0, [])]).await;
+        frames
+    }
+
+    /// Sends frames in one piece.
+    pub(crate) async fn send(&mut self, frames: &[Frame]) {
+        let bytes: Vec<u8> = frames.iter().flat_map(Frame::bytes).collect();
+        self.write(&bytes).await;
+    }
+
+    /// Sends bytes.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
+        in_time("writing frames", self.0.write_all(bytes))
+            .await
+            .expect("they are taken");
+    }
+
+    /// The next frame that says something of a stream, or ends the connection; `None`: it was closed.
+    pub(crate) async fn next(&mut self) -> Option<Frame> {
+        in_time("a frame", async {
+            loop {
+                let mut head = [0; 9];
+                self.0.read_exact(&mut head).await.ok()?;
+                let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+                let mut payload = vec![0; length as usize];
+                self.0.read_exact(&mut payload).await.ok()?;
+                let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+                let frame = Frame::new(head[3], head[4], stream, payload);
+                match frame.kind {
+                    DATA | HEADERS | RST_STREAM | GOAWAY => return Some(frame),
+                    SETTINGS if frame.flags & END_STREAM == 0 => {
+                        let taken = Frame::new(SETTINGS, END_STREAM, 0, []).bytes();
+                        self.0.write_all(&taken).await.ok()?;
+                    }
+                    _ => {}
+                }
+            }
+        })
+        .await
+    }
+
+    /// Reads frames until one of this stream ends it, whichever way.
+    pub(crate) async fn end_of(&mut self, stream: u32) -> Frame {
+        loop {
+            let frame = self.next().await.expect("an open connection");
+            assert_ne!(frame.kind, GOAWAY, "{frame:?}");
+            let ends = frame.kind == RST_STREAM || frame.flags & END_STREAM != 0;
+            if frame.stream == stream && ends {
+                return frame;
+            }
+        }
+    }
+}
