@@ -111,7 +111,7 @@ pub(super) struct SettledView {
 /// Says of every canary of unknown standing that it is not killed.
 pub(super) async fn restore_unknown(
     State(state): Shared,
-    Extension(Caller(by)): Extension<Caller>,
+    Extension(Caller { address: by, .. }): Extension<Caller>,
 ) -> Result<Json<SettledView>, Problem> {
     let done = tokio::spawn(async move {
         let report = state.kills.settle(by).await;
