@@ -123,6 +123,10 @@ fn api_router(state: Arc<AdminState>) -> Router {
             "/api/v1/services/{service}/canaries/{name}/restore",
             post(kills::restore),
         )
+        .route(
+            "/api/v1/canaries/unknown/restore",
+            post(kills::restore_unknown),
+        )
         .route("/api/v1/explain", post(explain::explain))
         .route("/api/v1/reload", post(reload::reload))
         .route("/api/v1/sources/{name}/refresh", post(sources::refresh))

@@ -207,7 +207,7 @@ impl Attempts {
         let is_canary = self.deployment != STABLE;
         if is_canary {
             // Read again before each attempt: a kill counts for requests that were decided on before it, too.
-            if let Some(withdrawal) = deployment.cluster.mark.get() {
+            if let Some(withdrawal) = deployment.withdrawal() {
                 return Err(withdrawal.cause());
             }
             if self.rescuable && self.quarantined(deployment, site) {

@@ -21,7 +21,6 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
-use crate::canary::Mark;
 use endpoint::{EndpointUse, Standing};
 pub use members::{Members, Placement};
 pub use outlier::SLOW_START;
@@ -108,8 +107,6 @@ pub struct Cluster {
     pub service: Box<str>,
     /// The deployment that it is the upstream of.
     pub deployment: Box<str>,
-    /// Whether its canary is withdrawn.
-    pub mark: Mark,
     role: Role,
     /// What its endpoints know it by.
     itself: Weak<Self>,
@@ -145,7 +142,6 @@ impl Cluster {
             url,
             service: service.into(),
             deployment: deployment.into(),
-            mark: Mark::default(),
             role: Role::of(deployment),
             itself: itself.clone(),
             members: ArcSwap::default(),

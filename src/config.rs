@@ -40,7 +40,7 @@ use diagnostic::Diagnostic;
 use unleash::{Outages, UnleashConfig};
 
 /// A file, compiled: what the publisher makes snapshots from, and what the process is started with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// `services`, in file order.
     pub services: Vec<ServiceConfig>,

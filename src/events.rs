@@ -63,6 +63,11 @@ pub enum What {
         /// Who: an address.
         by: String,
     },
+    /// It is known again of every canary whether it is killed: the rest of a file that could not all be read.
+    Settled {
+        /// Who said that the others are not: an address; `None`: the file was mended.
+        by: Option<String>,
+    },
     /// The process ends.
     Stopping,
 }

@@ -131,6 +131,7 @@ impl Gateway {
         let meters = MeterRegistry::default();
         let publisher = surroundings.publisher(&config, &loaded, &meters, control.handle())?;
         let kills = KillSwitch::new(surroundings.registry.clone(), publisher.clone());
+        control.spawn(kills.clone().await_mending());
         let quarantine = Arc::new(Quarantine::new(started));
         let metrics = surroundings.metrics(meters, &publisher, capacity::raise());
         tokio::spawn(capacity::warn(metrics.clone(), publisher.generation()));

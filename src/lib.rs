@@ -5,7 +5,7 @@
 //! * F6 `cli`, [`demo`], [`gateway`]: arguments to exit code; everything in one command to try; the composition root.
 //! * F5 [`admin`]: HTTP API, probes and metrics; views of the floors below.
 //! * F4 [`proxy`]: the pingora adapter; its hooks only adapt, they decide nothing.
-//! * F3 [`clock`], [`events`], [`source`], [`resolver`], [`publisher`], [`registry`], [`health`], [`telemetry`], [`client_api`]: files,
+//! * F3 [`clock`], [`durable`], [`events`], [`source`], [`resolver`], [`publisher`], [`registry`], [`health`], [`telemetry`], [`client_api`]: files,
 //!   DNS, health checks, kills, the one writer of snapshots, what is told, what clients ask.
 //! * F2 [`snapshot`], [`attempts`], [`decide`], [`dispatch`], [`forward`], [`record`]: one immutable whole, and the pure functions over it.
 //! * F1 [`engine`], [`config`]: untrusted documents, checked and compiled.
@@ -39,6 +39,7 @@ pub mod snapshot;
 
 pub mod client_api;
 pub mod clock;
+pub mod durable;
 pub mod events;
 pub mod health;
 pub mod publisher;

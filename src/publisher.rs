@@ -1,10 +1,13 @@
 //! The only writer of snapshots: everybody else sends it an update.
 
+mod inputs;
 pub mod kills;
 pub mod reload;
 mod sources;
 mod workshop;
 
+use std::any::Any;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,19 +31,29 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// Updates that may wait. Whoever sends one waits for its snapshot, so that none waits behind many of another's.
 const QUEUE: usize = 16;
 
-/// Something that the next snapshot is to hold. The answer comes when requests are decided on it.
+/// Something that the next snapshot is to hold, and who waits until requests are decided on it.
 #[derive(Debug)]
-pub enum Update {
+struct Update {
+    change: Change,
+    done: oneshot::Sender<Answer>,
+}
+
+/// What an update has come to.
+type Answer = Result<Published, PublishError>;
+
+/// Something that the next snapshot is to hold.
+#[derive(Debug)]
+enum Change {
     /// Another configuration.
-    Config(Box<Config>, oneshot::Sender<Published>),
+    Config(Arc<Config>),
     /// What a flag server says now.
-    Flags(FlagUpdate, oneshot::Sender<Published>),
+    Flags(FlagUpdate),
     /// What the registry says is withdrawn has changed.
-    Withdrawn(oneshot::Sender<Published>),
+    Withdrawn,
 }
 
 /// What a flag server says now.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct FlagUpdate {
     /// The source's name.
     pub source: Arc<str>,
@@ -63,7 +76,19 @@ pub struct Published {
     pub changes: Arc<Changes>,
 }
 
-/// There is no publisher any more: the process ends.
+/// Why an update was not published.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// There is no publisher any more: the process ends.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// No snapshot could be made of it: what runs stays, without it. Another update, or the same one again, is a new
+    /// attempt.
+    #[error("no snapshot could be made: {0}")]
+    Failed(Arc<str>),
+}
+
+/// The process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the gateway is stopping")]
 pub struct Stopped;
@@ -123,24 +148,65 @@ impl Publisher {
                     if count == 0 {
                         return;
                     }
-                    let updates = std::mem::take(&mut waiting);
-                    self.work(|workshop| workshop.take_in(updates)).await;
+                    self.take_in(std::mem::take(&mut waiting)).await;
                 }
-                _ = sweep.tick() => self.work(|workshop| workshop.sweep(Instant::now())).await,
+                // How it went is told.
+                _ = sweep.tick() => drop(self.work(|workshop| workshop.sweep(Instant::now())).await),
             }
         }
     }
 
-    async fn work(&self, work: impl FnOnce(&mut Workshop) + Send + 'static) {
-        let workshop = self.workshop.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            work(&mut workshop.lock().unwrap_or_else(PoisonError::into_inner));
-        });
-        // What runs stays, and so does what the workshop has; the next update is a new attempt.
-        if let Err(panic) = done.await {
-            tracing::error!("a snapshot could not be made: {panic}");
+    /// Publishes updates as one snapshot, and answers them. Where that cannot be done, each is tried alone: one that
+    /// no snapshot can be made of must not keep a kill, or another source's flags, from being put in force.
+    async fn take_in(&self, updates: Vec<Update>) {
+        let parts = updates
+            .into_iter()
+            .map(|update| (update.change, update.done));
+        let (changes, waiting): (Vec<Change>, Vec<_>) = parts.unzip();
+        let changes: Arc<[Change]> = changes.into();
+        let together = self.publish(&changes, 0..changes.len()).await;
+        let alone = together.is_err() && changes.len() > 1;
+        for (index, done) in waiting.into_iter().enumerate() {
+            let answer = match alone {
+                true => self.publish(&changes, index..index + 1).await,
+                false => together.clone(),
+            };
+            // Nobody waits for the answer if whoever asked has gone.
+            let _ = done.send(answer);
         }
     }
+
+    async fn publish(&self, changes: &Arc<[Change]>, part: Range<usize>) -> Answer {
+        let changes = changes.clone();
+        let take_in =
+            move |workshop: &mut Workshop| workshop.take_in(changes.get(part).unwrap_or_default());
+        self.work(take_in).await
+    }
+
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Workshop) -> T + Send + 'static,
+    ) -> Result<T, PublishError> {
+        let workshop = self.workshop.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            work(&mut workshop.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        done.await.map_err(|error| match error.try_into_panic() {
+            Ok(panic) => {
+                let why = message(&*panic);
+                tracing::error!("a snapshot could not be made: {why}; what runs stays");
+                PublishError::Failed(why.into())
+            }
+            Err(_) => Stopped.into(),
+        })
+    }
+}
+
+/// What a panic says.
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic without a message")
 }
 
 impl std::fmt::Debug for Publisher {
@@ -151,36 +217,42 @@ impl std::fmt::Debug for Publisher {
 
 impl PublisherHandle {
     /// Publishes a configuration, and returns when requests are decided on it.
-    pub async fn publish(&self, config: Config) -> Result<Published, Stopped> {
-        self.send(|done| Update::Config(Box::new(config), done))
-            .await
+    ///
+    /// # Errors
+    /// When no snapshot can be made of it, or the process ends.
+    pub async fn publish(&self, config: Config) -> Result<Published, PublishError> {
+        self.send(Change::Config(Arc::new(config))).await
     }
 
     /// Publishes what a flag server says now, and returns when requests are decided on it. `held` are the flags of
     /// `set` that its answer lacks. Of a source that is not configured any more, nothing is taken.
+    ///
+    /// # Errors
+    /// When no snapshot can be made of them, or the process ends.
     pub async fn publish_flags(
         &self,
         source: &Arc<str>,
         set: FeatureSet,
         held: Vec<Arc<str>>,
-    ) -> Result<Published, Stopped> {
+    ) -> Result<Published, PublishError> {
         let source = source.clone();
-        let update = FlagUpdate { source, set, held };
-        self.send(|done| Update::Flags(update, done)).await
+        self.send(Change::Flags(FlagUpdate { source, set, held }))
+            .await
     }
 
     /// Publishes what the registry says is withdrawn, and returns when requests are decided on it.
-    pub async fn withdraw(&self) -> Result<Published, Stopped> {
-        self.send(Update::Withdrawn).await
+    ///
+    /// # Errors
+    /// When no snapshot can be made, or the process ends. The registry's marks stop requests all the same.
+    pub async fn withdraw(&self) -> Result<Published, PublishError> {
+        self.send(Change::Withdrawn).await
     }
 
-    async fn send(
-        &self,
-        update: impl FnOnce(oneshot::Sender<Published>) -> Update,
-    ) -> Result<Published, Stopped> {
+    async fn send(&self, change: Change) -> Answer {
         let (done, published) = oneshot::channel();
-        self.updates.send(update(done)).await.map_err(|_| Stopped)?;
-        published.await.map_err(|_| Stopped)
+        let update = Update { change, done };
+        self.updates.send(update).await.map_err(|_| Stopped)?;
+        published.await.map_err(|_| Stopped)?
     }
 
     /// The cell that requests are decided from.

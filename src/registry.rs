@@ -1,16 +1,19 @@
-//! Who may not be a canary: the kills of this gateway, in memory and in `state_dir`.
+//! Which canaries are killed: in memory, in the marks that requests look at, and in `state_dir`.
 
+mod document;
 mod file;
+mod record;
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::canary::Withdrawal;
-use crate::context::Moment;
+use crate::canary::{Mark, Withdrawal};
 use crate::snapshot::withdrawn::Withdrawn;
 use file::KillFile;
+pub use record::Kill;
+use record::Record;
 
 /// Every kill; clones are the same registry. Kills are by service and flag, so that all variants of a flag go at once,
 /// and a kill may come before its flag does.
@@ -19,40 +22,30 @@ pub struct Registry(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    kills: Mutex<Kills>,
+    state: Mutex<State>,
     /// `None`: nothing is stored.
     file: Option<KillFile>,
-    /// What is wrong with what is stored, for people.
-    trouble: Mutex<Option<String>>,
-    /// Held while the file is written: the last to write has the last word.
+    /// Held while the file is written or read: the last to write has the last word.
     writing: tokio::sync::Mutex<()>,
 }
 
-/// By service and flag.
-type Kills = BTreeMap<(String, String), Kill>;
-
-/// That and by whom a canary was killed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kill {
-    /// When.
-    pub at: Moment,
-    /// The address that the order came from.
-    pub by: String,
+/// What is known, and the marks that say so: changed together, under one lock, so that no two orders can leave them
+/// at odds.
+#[derive(Debug, Default)]
+struct State {
+    record: Record,
+    marks: Marks,
+    /// Why the last orders could not be stored.
+    unstored: Option<String>,
 }
 
 impl Registry {
-    /// With the kills that are stored in `state_dir`. A file that cannot be read is set aside and reported: the gateway
-    /// starts all the same.
+    /// With the kills that are stored in `state_dir`. What cannot be read of them is told, and leaves the canaries
+    /// that it may be about on stable ([`Self::doubts`]).
     pub fn open(state_dir: &Path) -> Self {
         let file = KillFile::new(state_dir);
-        let (kills, trouble) = match file.read() {
-            Ok(kills) => (kills, None),
-            Err(trouble) => {
-                tracing::error!("{trouble}");
-                (Kills::new(), Some(trouble))
-            }
-        };
-        for ((service, flag), kill) in &kills {
+        let record = file.read();
+        for ((service, flag), kill) in record.kills() {
             tracing::warn!(
                 service,
                 canary = flag,
@@ -60,62 +53,122 @@ impl Registry {
                 "this canary is killed"
             );
         }
-        Self::with(kills, Some(file), trouble)
+        let registry = Self::with(record, Some(file));
+        registry.warn_of_doubts();
+        registry
     }
 
     /// Without any kills, and forgotten at the end.
     pub fn in_memory() -> Self {
-        Self::with(Kills::new(), None, None)
+        Self::with(Record::default(), None)
     }
 
-    fn with(kills: Kills, file: Option<KillFile>, trouble: Option<String>) -> Self {
+    fn with(record: Record, file: Option<KillFile>) -> Self {
+        let state = State {
+            record,
+            ..State::default()
+        };
         Self(Arc::new(Inner {
-            kills: Mutex::new(kills),
+            state: Mutex::new(state),
             file,
-            trouble: Mutex::new(trouble),
             writing: tokio::sync::Mutex::default(),
         }))
     }
 
-    /// Kills a flag's canaries. The kill that holds, and whether it is this one: an earlier one stays.
-    pub fn kill(&self, service: &str, flag: &str, kill: Kill) -> (Kill, bool) {
-        let mut kills = self.kills();
-        let mut is_new = false;
-        let held = kills
-            .entry((service.to_owned(), flag.to_owned()))
-            .or_insert_with(|| {
-                is_new = true;
-                kill
-            });
-        (held.clone(), is_new)
+    /// The one mark of a flag's canaries in a service.
+    pub fn mark(&self, service: &str, flag: &str) -> Arc<Mark> {
+        let mut state = self.state();
+        let state = &mut *state;
+        state
+            .marks
+            .get_or_make(service, flag, || state.record.withdrawal(service, flag))
     }
 
-    /// Takes a kill back. The kill that was.
-    pub fn restore(&self, service: &str, flag: &str) -> Option<Kill> {
-        self.kills().remove(&(service.to_owned(), flag.to_owned()))
+    /// Kills a flag's canaries: no attempt goes to them from here on. The kill that holds, and whether it is this one:
+    /// an earlier one stays.
+    pub fn kill(&self, service: &str, flag: &str, kill: Kill) -> (Kill, bool) {
+        self.state()
+            .change(|record| record.kill(service, flag, kill))
+    }
+
+    /// Takes a kill back, or says of a canary of unknown standing that it is not killed. Whether that changes anything.
+    pub fn restore(&self, service: &str, flag: &str) -> bool {
+        self.state().change(|record| record.restore(service, flag))
+    }
+
+    /// Says of every canary of unknown standing that it is not killed. Whether there was any doubt.
+    pub fn restore_unknown(&self) -> bool {
+        self.state().change(Record::settle)
+    }
+
+    /// What is not known about kills, since the file could not all be read, for people. Nothing: all is known.
+    pub fn doubts(&self) -> Vec<String> {
+        let state = self.state();
+        let doubts = state.record.doubts().iter();
+        doubts
+            .map(|doubt| self.explained(&doubt.to_string()))
+            .collect()
+    }
+
+    fn explained(&self, doubt: &str) -> String {
+        let file = self.0.file.as_ref();
+        let file = file.map_or("kills".into(), |file| file.path().display().to_string());
+        format!(
+            "{file}: {doubt} until the file is mended, or `serin canary restore --all-unknown` says that none of them is killed"
+        )
+    }
+
+    /// Tells of what is not known.
+    pub fn warn_of_doubts(&self) {
+        for doubt in self.doubts() {
+            tracing::error!("{doubt}");
+        }
+    }
+
+    /// Reads the file again if it could not all be read. Whether somebody has mended it: then what it says holds, and
+    /// what was killed meanwhile stays killed.
+    pub async fn reread(&self) -> bool {
+        let Some(file) = self.0.file.clone() else {
+            return false;
+        };
+        let _turn = self.0.writing.lock().await;
+        if self.state().record.doubts().is_empty() {
+            return false;
+        }
+        let read = tokio::task::spawn_blocking(move || file.read_mended()).await;
+        let Ok(Some(mended)) = read else {
+            return false;
+        };
+        self.state().change(|record| record.take_mended(mended));
+        true
     }
 
     /// The kills of a service, by flag.
     pub fn of_service(&self, service: &str) -> Vec<(String, Kill)> {
-        let kills = self.kills();
-        let of_service = kills.iter().filter(|((name, _), _)| name == service);
+        let state = self.state();
+        let of_service = state.record.kills();
         of_service
+            .filter(|((name, _), _)| name == service)
             .map(|((_, flag), kill)| (flag.clone(), kill.clone()))
             .collect()
     }
 
-    /// What snapshots need to know.
-    pub fn withdrawn(&self) -> Withdrawn {
-        let mut withdrawn = Withdrawn::default();
-        for (service, flag) in self.kills().keys() {
-            withdrawn.insert(service, flag, Withdrawal::Killed);
-        }
-        withdrawn
+    /// The service and flag of every kill that `is_wanted`.
+    pub fn names(&self, is_wanted: impl Fn(&str, &str) -> bool) -> Vec<(String, String)> {
+        let state = self.state();
+        let names = state.record.kills().map(|(name, _)| name);
+        let wanted = names.filter(|(service, flag)| is_wanted(service, flag));
+        wanted.cloned().collect()
     }
 
-    /// What is wrong with what is stored.
-    pub fn trouble(&self) -> Option<String> {
-        self.trouble_cell().clone()
+    /// What snapshots need to know.
+    pub fn withdrawn(&self) -> Withdrawn {
+        self.state().record.withdrawn()
+    }
+
+    /// Why the last orders could not be stored.
+    pub fn unstored(&self) -> Option<String> {
+        self.state().unstored.clone()
     }
 
     /// Stores the kills as they are now.
@@ -127,29 +180,79 @@ impl Registry {
             return Ok(());
         };
         let _turn = self.0.writing.lock().await;
-        let kills = self.kills().clone();
-        let written = tokio::task::spawn_blocking(move || file.write(&kills)).await;
+        let record = self.state().record.clone();
+        let written = tokio::task::spawn_blocking(move || file.write(&record)).await;
         let result = written.unwrap_or_else(|panic| Err(io::Error::other(panic)));
-        *self.trouble_cell() = match &result {
-            Ok(()) => None,
+        let mut state = self.state();
+        match &result {
+            Ok(()) => {
+                state.unstored = None;
+                state.record.note_written();
+            }
             Err(error) => {
                 let trouble = format!("kills and restores are not stored: {error}");
                 tracing::error!("{trouble}");
-                Some(trouble)
+                state.unstored = Some(trouble);
             }
-        };
+        }
         result
     }
 
-    fn kills(&self) -> MutexGuard<'_, Kills> {
-        self.0.kills.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Forgets the marks that nothing holds.
+    pub fn sweep(&self) {
+        self.state().marks.sweep();
     }
 
-    fn trouble_cell(&self) -> MutexGuard<'_, Option<String>> {
-        self.0
-            .trouble
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Changes what is known, and every mark accordingly.
+    fn change<T>(&mut self, change: impl FnOnce(&mut Record) -> T) -> T {
+        let done = change(&mut self.record);
+        for (service, flag, mark) in self.marks.all() {
+            mark.set(self.record.withdrawal(service, flag));
+        }
+        done
+    }
+}
+
+/// The marks that snapshots hold, by service and flag.
+#[derive(Debug, Default)]
+struct Marks(HashMap<Box<str>, HashMap<Box<str>, Weak<Mark>>>);
+
+impl Marks {
+    fn get_or_make(
+        &mut self,
+        service: &str,
+        flag: &str,
+        standing: impl FnOnce() -> Option<Withdrawal>,
+    ) -> Arc<Mark> {
+        let held = self.0.get(service).and_then(|marks| marks.get(flag));
+        if let Some(mark) = held.and_then(Weak::upgrade) {
+            return mark;
+        }
+        let mark = Arc::new(Mark::new(standing()));
+        let of_service = self.0.entry(service.into()).or_default();
+        of_service.insert(flag.into(), Arc::downgrade(&mark));
+        mark
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&str, &str, Arc<Mark>)> {
+        self.0.iter().flat_map(|(service, marks)| {
+            marks
+                .iter()
+                .filter_map(move |(flag, mark)| Some((&**service, &**flag, mark.upgrade()?)))
+        })
+    }
+
+    fn sweep(&mut self) {
+        for marks in self.0.values_mut() {
+            marks.retain(|_, mark| mark.strong_count() > 0);
+        }
+        self.0.retain(|_, marks| !marks.is_empty());
     }
 }
 

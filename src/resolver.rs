@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use crate::cluster::{Alarm, Cluster, Unheard, UpstreamHost, UpstreamUrl};
-use crate::snapshot::{Clusters, NamedBy, STABLE, Snapshot};
+use crate::snapshot::{NamedBy, STABLE, Snapshot};
 use dns::Dns;
 use watch::NameWatch;
 
@@ -30,7 +30,14 @@ pub struct ClusterDirectory {
     control: Handle,
     alarm: Arc<dyn Alarm>,
     last_id: u64,
+    /// Called for every handle that is asked for, so that tests can have something happen while a snapshot is assembled.
+    #[cfg(test)]
+    pub(crate) meanwhile: Option<Meanwhile>,
 }
+
+/// What tests have happen.
+#[cfg(test)]
+pub(crate) type Meanwhile = Box<dyn Fn(&UpstreamUrl) + Send>;
 
 impl std::fmt::Debug for ClusterDirectory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -69,6 +76,8 @@ impl ClusterDirectory {
             control,
             alarm: Arc::new(Unheard),
             last_id: 0,
+            #[cfg(test)]
+            meanwhile: None,
         }
     }
 
@@ -116,14 +125,20 @@ impl ClusterDirectory {
     }
 }
 
-impl Clusters for ClusterDirectory {
-    fn cluster(
+impl ClusterDirectory {
+    /// The handle for one deployment: the same one for the same URL. Addresses that a name resolves to which a flag gave
+    /// are held to [`crate::cluster::policy::never_allowed`].
+    pub fn cluster(
         &mut self,
         service: &str,
         deployment: &str,
         url: &UpstreamUrl,
         named_by: NamedBy,
     ) -> Arc<Cluster> {
+        #[cfg(test)]
+        if let Some(meanwhile) = &self.meanwhile {
+            meanwhile(url);
+        }
         let key = (service.into(), deployment.into(), url.clone(), named_by);
         if let Some(entry) = self.clusters.get_mut(&key) {
             entry.unused_since = None;

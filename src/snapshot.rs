@@ -14,7 +14,7 @@ pub mod withdrawn;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::canary::Withdrawal;
+use crate::canary::{Mark, Withdrawal};
 use crate::cluster::policy::UpstreamPolicy;
 use crate::cluster::{Cluster, UpstreamUrl};
 use crate::config::client_api::ClientApiConfig;
@@ -110,6 +110,8 @@ pub struct Deployment {
     pub baggage: http::HeaderValue,
     /// Its addresses.
     pub cluster: Arc<Cluster>,
+    /// Its flag's mark; `None`: it is stable, which nobody withdraws.
+    pub mark: Option<Arc<Mark>>,
     /// Its figures.
     pub meter: Arc<DeploymentMeter>,
 }
@@ -147,6 +149,13 @@ pub struct Target {
     pub deployment: DeploymentIndex,
     /// Counts the decisions.
     pub meter: Arc<DecisionMeter>,
+}
+
+impl Deployment {
+    /// Why it gets no requests now, whatever was decided; `None`: it gets them.
+    pub fn withdrawal(&self) -> Option<Withdrawal> {
+        self.mark.as_ref()?.get()
+    }
 }
 
 impl Snapshot {
@@ -188,8 +197,8 @@ impl Service {
     }
 }
 
-/// Where clusters come from when a snapshot is assembled: the same deployment with the same URL gets the same
-/// cluster, so that a swap resets neither addresses nor connections.
+/// Where the handles come from that snapshots point to and that outlive them: the same deployment with the same URL
+/// gets the same cluster, so that a swap resets neither addresses nor connections.
 pub trait Clusters {
     /// The handle for one deployment. Addresses that a name resolves to which a flag gave are held to
     /// [`crate::cluster::policy::never_allowed`].
@@ -200,6 +209,9 @@ pub trait Clusters {
         url: &UpstreamUrl,
         named_by: NamedBy,
     ) -> Arc<Cluster>;
+
+    /// The one mark of a flag's canaries in a service.
+    fn mark(&mut self, service: &str, flag: &str) -> Arc<Mark>;
 }
 
 /// Who named an upstream. The platform's own names may resolve to any address; a flag's may not.

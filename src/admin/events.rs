@@ -126,6 +126,7 @@ fn described(event: &Event) -> (&'static str, Value) {
                 json!({ "at": at, "service": service, "flag": flag, "state": state, "by": by });
             ("canary", data)
         }
+        What::Settled { by } => ("kills", json!({ "at": at, "state": "known", "by": by })),
         What::Stopping => ("stopping", json!({ "at": at })),
     }
 }

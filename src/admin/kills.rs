@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::{Extension, Json};
 use serde::Serialize;
+use tokio::task::JoinError;
 
 use super::Shared;
 use super::connections::Caller;
@@ -38,6 +39,8 @@ pub(super) struct KillView {
     flag: String,
     since: String,
     by: String,
+    /// How many canaries the flag has now; 0: the kill is of a name that no canary has.
+    canaries: usize,
 }
 
 /// Kills a flag's canaries; all its variants at once.
@@ -76,12 +79,50 @@ async fn order(
             .await;
         report.map(|report| OrderView::new(service, flag, report))
     });
-    match done.await {
-        Ok(Ok(view)) => Ok(Json(view)),
-        Ok(Err(failure @ KillFailure::NoService(_))) => Err(Problem::new(404, failure.to_string())),
-        Ok(Err(failure @ KillFailure::Stopped(_))) => Err(Problem::new(503, failure.to_string())),
-        Err(panic) => Err(Problem::new(500, panic.to_string())),
-    }
+    carried_out(done.await)
+}
+
+fn carried_out<T>(done: Result<Result<T, KillFailure>, JoinError>) -> Result<Json<T>, Problem> {
+    let failure = match done {
+        Ok(Ok(view)) => return Ok(Json(view)),
+        Ok(Err(failure)) => failure,
+        Err(panic) => return Err(Problem::new(500, panic.to_string())),
+    };
+    let status = match failure {
+        KillFailure::NoService(_) => 404,
+        KillFailure::TooManyAhead(_) => 409,
+        KillFailure::Unpublished(_) => 500,
+        KillFailure::Stopped(_) => 503,
+    };
+    Err(Problem::new(status, failure.to_string()))
+}
+
+/// What the order has come to that ends all doubts.
+#[derive(Debug, Serialize)]
+pub(super) struct SettledView {
+    /// Whether there was any doubt.
+    changed: bool,
+    /// Whether a restart will change nothing about it.
+    stored: bool,
+    scope: &'static str,
+    generation: u64,
+}
+
+/// Says of every canary of unknown standing that it is not killed.
+pub(super) async fn restore_unknown(
+    State(state): Shared,
+    Extension(Caller { address: by, .. }): Extension<Caller>,
+) -> Result<Json<SettledView>, Problem> {
+    let done = tokio::spawn(async move {
+        let report = state.kills.settle(by).await;
+        report.map(|report| SettledView {
+            changed: report.changed,
+            stored: report.stored,
+            scope: "this gateway",
+            generation: report.generation,
+        })
+    });
+    carried_out(done.await)
 }
 
 impl OrderView {
@@ -101,12 +142,13 @@ impl OrderView {
     }
 }
 
-impl From<(String, Kill)> for KillView {
-    fn from((flag, kill): (String, Kill)) -> Self {
+impl KillView {
+    pub(super) fn new(canaries: usize, flag: String, kill: Kill) -> Self {
         Self {
             flag,
             since: shown(kill.at),
             by: kill.by,
+            canaries,
         }
     }
 }

@@ -66,7 +66,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/v1/events",
-        summary: "What happens, as it happens: connected, snapshot, held, source, canary, lagged, stopping",
+        summary: "What happens, as it happens: connected, snapshot, held, source, canary, kills, lagged, stopping",
         takes: None,
         gives: ("text/event-stream", "Text"),
         errors: &[503],
@@ -93,7 +93,7 @@ const OPERATIONS: &[Operation] = &[
         summary: "Send no user to a flag's canaries any more; the flag need not exist yet",
         takes: None,
         gives: (JSON, "Order"),
-        errors: &[404, 422, 503],
+        errors: &[404, 409, 422, 500, 503],
     },
     Operation {
         method: "post",
@@ -101,7 +101,15 @@ const OPERATIONS: &[Operation] = &[
         summary: "Take a kill back",
         takes: None,
         gives: (JSON, "Order"),
-        errors: &[404, 422, 503],
+        errors: &[404, 422, 500, 503],
+    },
+    Operation {
+        method: "post",
+        path: "/api/v1/canaries/unknown/restore",
+        summary: "Say that no canary is killed of which a damaged kills.json leaves that unknown",
+        takes: None,
+        gives: (JSON, "Settled"),
+        errors: &[500, 503],
     },
     Operation {
         method: "post",
@@ -117,7 +125,7 @@ const OPERATIONS: &[Operation] = &[
         summary: "Read routes.yaml again and put it in force",
         takes: None,
         gives: (JSON, "Reload"),
-        errors: &[422, 503],
+        errors: &[422, 500, 503],
     },
     Operation {
         method: "post",
@@ -274,6 +282,12 @@ fn schemas() -> Value {
         "Services": object(&[("generation", count()), ("services", list(&reference("Service")))]),
         "Service": service::service(),
         "Order": order(),
+        "Settled": object(&[
+            ("changed", truth()),
+            ("stored", truth()),
+            ("scope", text()),
+            ("generation", count()),
+        ]),
         "Request": explain::request(),
         "Explanation": explain::explanation(),
         "Step": object(&[
@@ -321,7 +335,7 @@ fn status() -> Value {
         ),
         (
             "result",
-            json!({ "enum": ["ok", "invalid", "unreadable", "stopped"] }),
+            json!({ "enum": ["ok", "invalid", "unreadable", "failed", "stopped"] }),
         ),
         ("errors", list(&reference("Diagnostic"))),
     ]);

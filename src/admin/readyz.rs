@@ -28,9 +28,10 @@ impl Readiness {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// What is missing for traffic to come, given what runs and which `flags` must still come; nothing: it may. A name
-    /// that stops resolving later, or a new one, takes no readiness away, and neither does a flag server that goes away.
-    pub fn missing(&self, snapshot: &Snapshot, flags: Vec<String>) -> Vec<String> {
+    /// What is missing for traffic to come, given what runs and which `others` are missing: flags that must still come, and
+    /// kills that could not be read; nothing: it may. A name that stops resolving later, or a new one, takes no
+    /// readiness away, and neither does a flag server that goes away.
+    pub fn missing(&self, snapshot: &Snapshot, others: Vec<String>) -> Vec<String> {
         if self.is_draining() {
             return vec!["the gateway is stopping".to_owned()];
         }
@@ -40,7 +41,7 @@ impl Readiness {
         let names = unsettled(snapshot).map(|service| {
             format!("the name of {service}'s stable deployment has not been looked up yet")
         });
-        let missing: Vec<String> = names.chain(flags).collect();
+        let missing: Vec<String> = names.chain(others).collect();
         if missing.is_empty() {
             self.reached.store(true, Ordering::Release);
         }
@@ -50,8 +51,9 @@ impl Readiness {
 
 /// Says `ready`, or 503 and what is missing.
 pub(super) async fn readyz(State(state): Shared) -> Result<&'static str, Problem> {
-    let flags = state.reloader.flag_servers().missing();
-    let missing = state.readiness.missing(&state.metrics.store.peek(), flags);
+    let mut others = state.reloader.flag_servers().missing();
+    others.extend(state.kills.registry().doubts());
+    let missing = state.readiness.missing(&state.metrics.store.peek(), others);
     if missing.is_empty() {
         return Ok("ready\n");
     }

@@ -44,6 +44,7 @@ pub(super) async fn reload(State(state): Shared) -> Result<Json<ReloadView>, Pro
         Err(ReloadFailure::Unreadable(error)) => {
             Err(Problem::new(422, format!("{file} cannot be read: {error}")))
         }
+        Err(failure @ ReloadFailure::Failed(_)) => Err(Problem::new(500, failure.to_string())),
         Err(ReloadFailure::Stopped(stopped)) => Err(Problem::new(503, stopped.to_string())),
     }
 }

@@ -12,6 +12,7 @@ use super::Shared;
 use super::kills::KillView;
 use super::path::Names;
 use super::problem::Problem;
+use crate::canary::Withdrawal;
 use crate::cluster::UpstreamUrl;
 use crate::meter::{CodeCounters, DeploymentMeter, Histogram};
 use crate::registry::Registry;
@@ -112,7 +113,7 @@ impl ServiceView {
             kills: registry
                 .of_service(&service.name)
                 .into_iter()
-                .map(KillView::from)
+                .map(|(flag, kill)| KillView::new(service.canaries_of(&flag), flag, kill))
                 .collect(),
         }
     }
@@ -132,11 +133,7 @@ impl DeploymentView {
                 .flat_map(|candidate| assignments(candidate, index))
                 .collect(),
             healthy: deployment.cluster.usable(now) > 0,
-            withdrawn: deployment
-                .cluster
-                .mark
-                .get()
-                .map(|withdrawal| withdrawal.reason().as_str()),
+            withdrawn: deployment.withdrawal().map(Withdrawal::as_str),
             endpoints: endpoints
                 .iter()
                 .map(|endpoint| EndpointView::new(endpoint, now))

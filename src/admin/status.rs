@@ -9,11 +9,15 @@ use serde::Serialize;
 use super::config_check::DiagnosticView;
 use super::{AdminState, Shared};
 use crate::clock;
+use crate::publisher::kills::KillSwitch;
 use crate::publisher::reload::{LastReload, ReloadFailure};
 use crate::snapshot::Snapshot;
 use crate::snapshot::capacity::shortfalls;
 use crate::source::{ServerFacts, SourceStatus};
 use crate::telemetry::metrics::ConnectionFigures;
+
+/// How many names a warning has; the others are counted.
+const SHOWN: usize = 10;
 
 /// The gateway at a glance.
 #[derive(Debug, Serialize)]
@@ -97,22 +101,39 @@ impl StatusView {
             last_reload: ReloadView::from(&state.reloader.last()),
             capacity: CapacityView::of(&state.metrics.connections, &snapshot),
             restart_needed: state.reloader.restart_needed(),
-            warnings: warnings(&snapshot)
+            warnings: warnings(&snapshot, &state.kills)
                 .into_iter()
                 .chain(shortfalls(&snapshot, state.metrics.connections.files))
-                .chain(state.kills.registry().trouble())
                 .collect(),
         }
     }
 }
 
-/// What is odd about what runs, and which flags lately moved their users.
-fn warnings(snapshot: &Snapshot) -> Vec<String> {
+/// What is odd about kills and about what runs, and which flags lately moved their users.
+fn warnings(snapshot: &Snapshot, kills: &KillSwitch) -> Vec<String> {
     let now = clock::now();
+    let mut warnings = kills.registry().doubts();
+    warnings.extend(kills.registry().unstored());
+    warnings.extend(ahead(&kills.ahead(snapshot)));
+    warnings.extend(snapshot.warnings.iter().cloned());
     let moved = snapshot.rebucketed.iter();
     let moved = moved.filter(|moved| moved.is_recent(now));
-    let warnings = snapshot.warnings.iter().cloned();
-    warnings.chain(moved.map(ToString::to_string)).collect()
+    warnings.extend(moved.map(ToString::to_string));
+    warnings
+}
+
+/// Kills of names that no flag has: they may have been mistyped.
+fn ahead(names: &[(String, String)]) -> Option<String> {
+    let shown = names.iter().take(SHOWN);
+    let shown: Vec<String> = shown
+        .map(|(service, flag)| format!("{flag} of {service}"))
+        .collect();
+    let more = match names.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let (count, shown) = (names.len(), shown.join(", "));
+    (count > 0).then(|| format!("kills of names that no flag has: {count} ({shown}{more})"))
 }
 
 impl CapacityView {
@@ -171,6 +192,9 @@ impl From<&LastReload> for ReloadView {
                 "unreadable",
                 vec![DiagnosticView::of_whole(error.to_string())],
             ),
+            Err(error @ ReloadFailure::Failed(_)) => {
+                ("failed", vec![DiagnosticView::of_whole(error.to_string())])
+            }
             Err(error @ ReloadFailure::Stopped(_)) => {
                 ("stopped", vec![DiagnosticView::of_whole(error.to_string())])
             }

@@ -356,6 +356,7 @@ fn a_withdrawn_canary_gets_no_further_attempt() {
     for (withdrawal, cause) in [
         (Withdrawal::Killed, Cause::Killed),
         (Withdrawal::LeaseOver, Cause::LeaseOver),
+        (Withdrawal::Unknown, Cause::Killed),
     ] {
         let scene = Scene::new();
         scene.endpoints(CANARY, &[9002, 9012]);
@@ -363,10 +364,8 @@ fn a_withdrawn_canary_gets_no_further_attempt() {
         scene.next(&mut attempts).expect("an endpoint");
         // The snapshot is pinned; the mark is not.
         let service = scene.site().service;
-        service.deployments[CANARY]
-            .cluster
-            .mark
-            .set(Some(withdrawal));
+        let mark = service.deployments[CANARY].mark.as_ref();
+        mark.expect("a canary's mark").set(Some(withdrawal));
         assert!(scene.failed(&mut attempts, Failure::Connect));
         assert_eq!(scene.next(&mut attempts), Ok(9001));
         assert_eq!(attempts.cause(), Some(cause));

@@ -11,13 +11,24 @@ pub enum Withdrawal {
     Killed,
     /// Its registration has run out.
     LeaseOver,
+    /// What is stored about kills cannot all be read: it may be one of the killed ones, and counts as killed.
+    Unknown,
 }
 
 impl Withdrawal {
+    /// The name that the API carries.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Killed => "killed",
+            Self::LeaseOver => "lease_over",
+            Self::Unknown => "unknown",
+        }
+    }
+
     /// Why stable served a user who was assigned to it before.
     pub fn cause(self) -> Cause {
         match self {
-            Self::Killed => Cause::Killed,
+            Self::Killed | Self::Unknown => Cause::Killed,
             Self::LeaseOver => Cause::LeaseOver,
         }
     }
@@ -25,23 +36,32 @@ impl Withdrawal {
     /// Why its users are assigned to stable from then on.
     pub fn reason(self) -> ReasonKind {
         match self {
-            Self::Killed => ReasonKind::Killed,
+            Self::Killed | Self::Unknown => ReasonKind::Killed,
             Self::LeaseOver => ReasonKind::LeaseOver,
         }
     }
 }
 
 /// Whether a flag's canaries are withdrawn from a service. One mark stands for the flag in every snapshot that there
-/// ever was, so that setting it stops requests that were decided on long before, at their next attempt.
+/// ever was or will be, so that setting it stops requests that were decided on long before, at their next attempt. Only
+/// the registry sets and lifts marks: no publication can lift one.
 #[derive(Debug, Default)]
 pub struct Mark(AtomicU8);
 
 impl Mark {
+    /// One that is set, or not.
+    pub fn new(withdrawal: Option<Withdrawal>) -> Self {
+        let mark = Self::default();
+        mark.set(withdrawal);
+        mark
+    }
+
     /// Why the canary gets no requests; `None`: it gets them.
     pub fn get(&self) -> Option<Withdrawal> {
         match self.0.load(Ordering::Acquire) {
             1 => Some(Withdrawal::Killed),
             2 => Some(Withdrawal::LeaseOver),
+            3 => Some(Withdrawal::Unknown),
             _ => None,
         }
     }
@@ -52,6 +72,7 @@ impl Mark {
             None => 0,
             Some(Withdrawal::Killed) => 1,
             Some(Withdrawal::LeaseOver) => 2,
+            Some(Withdrawal::Unknown) => 3,
         };
         self.0.store(value, Ordering::Release);
     }
@@ -65,9 +86,15 @@ mod tests {
     fn a_mark_says_what_was_set_last() {
         let mark = Mark::default();
         assert_eq!(mark.get(), None);
-        for set in [Some(Withdrawal::Killed), Some(Withdrawal::LeaseOver), None] {
+        let all = [
+            Withdrawal::Killed,
+            Withdrawal::LeaseOver,
+            Withdrawal::Unknown,
+        ];
+        for set in all.map(Some).into_iter().chain([None]) {
             mark.set(set);
             assert_eq!(mark.get(), set);
+            assert_eq!(Mark::new(set).get(), set);
         }
     }
 }

@@ -18,9 +18,28 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Order {
     /// Send no user to a canary any more, whatever its flag says; survives restarts, and may come before the flag
-    Kill(Target),
+    Kill(Kill),
     /// Take a kill back
-    Restore(Target),
+    Restore(Restore),
+}
+
+#[derive(Debug, clap::Args)]
+struct Kill {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+#[derive(Debug, clap::Args)]
+struct Restore {
+    #[command(flatten)]
+    target: Option<Target>,
+    /// Say that no canary is killed of which a damaged kills.json leaves that unknown
+    #[arg(long, conflicts_with_all = ["service", "name"], required_unless_present = "service")]
+    all_unknown: bool,
+    #[command(flatten)]
+    asked: Asked,
 }
 
 #[derive(Debug, clap::Args)]
@@ -29,26 +48,41 @@ struct Target {
     service: String,
     /// The canary's flag; all variants of it are meant
     name: String,
-    #[command(flatten)]
-    asked: Asked,
 }
 
 /// Gives the order, and prints what it has come to.
 pub(super) fn run(args: &Args) -> io::Result<ExitCode> {
-    let (target, verb) = match &args.order {
-        Order::Kill(target) => (target, "kill"),
-        Order::Restore(target) => (target, "restore"),
+    let (asked, target, verb) = match &args.order {
+        Order::Kill(kill) => (&kill.asked, Some(&kill.target), "kill"),
+        Order::Restore(restore) => (&restore.asked, restore.target.as_ref(), "restore"),
     };
-    let path = format!(
-        "/api/v1/services/{}/canaries/{}/{verb}",
-        segment(&target.service),
-        segment(&target.name)
-    );
+    let path = match target {
+        Some(target) => target.path(verb),
+        None => "/api/v1/canaries/unknown/restore".to_owned(),
+    };
     let request = (Method::POST, path.as_str());
-    let document = json!({});
-    target.asked.ask(request, Some(&document), |answer, out| {
-        print(answer, target, out)
+    asked.ask(request, Some(&json!({})), |answer, out| match target {
+        Some(target) => print(answer, target, out),
+        None => print_settled(answer, out),
     })
+}
+
+impl Target {
+    fn path(&self, verb: &str) -> String {
+        let (service, name) = (segment(&self.service), segment(&self.name));
+        format!("/api/v1/services/{service}/canaries/{name}/{verb}")
+    }
+}
+
+fn print_settled(answer: &Value, out: &mut dyn io::Write) -> io::Result<()> {
+    match answer["changed"] == true {
+        true => writeln!(
+            out,
+            "every canary of unknown standing is restored: its flag decides again"
+        )?,
+        false => writeln!(out, "there is no canary of unknown standing")?,
+    }
+    print_storage(answer, out)
 }
 
 fn print(answer: &Value, target: &Target, out: &mut dyn io::Write) -> io::Result<()> {
@@ -69,6 +103,10 @@ fn print(answer: &Value, target: &Target, out: &mut dyn io::Write) -> io::Result
     if answer["canaries"] == 0 {
         writeln!(out, "there is no canary of a flag {name} now")?;
     }
+    print_storage(answer, out)
+}
+
+fn print_storage(answer: &Value, out: &mut dyn io::Write) -> io::Result<()> {
     if answer["stored"] == false {
         writeln!(
             out,

@@ -67,7 +67,7 @@ impl Ledger {
         let snapshot = self.store.load();
         let deployments = snapshot.services.iter().flat_map(|service| {
             let canaries = service.deployments.iter().skip(1);
-            canaries.filter(|canary| canary.cluster.mark.get().is_some())
+            canaries.filter(|canary| canary.withdrawal().is_some())
         });
         deployments
             .map(|deployment| deployment.name.clone())

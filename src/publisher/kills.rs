@@ -3,12 +3,22 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Published, PublisherHandle, Stopped};
-use crate::canary::Withdrawal;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::{PublishError, Published, PublisherHandle, Stopped};
 use crate::clock;
 use crate::events::What;
 use crate::registry::{Kill, Registry};
+use crate::snapshot::Snapshot;
+
+/// How many kills there may be of names that no flag has: a kill may come before its flag, but not without end.
+pub const MAX_AHEAD: usize = 1000;
+/// How often a damaged file is looked at for somebody having mended it.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often it is complained about.
+const COMPLAIN: Duration = Duration::from_secs(60);
 
 /// Kills canaries and restores them.
 #[derive(Clone, Debug)]
@@ -32,15 +42,43 @@ pub struct KillReport {
     pub generation: u64,
 }
 
+/// What the order has come to that ends all doubts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettleReport {
+    /// Whether there was any doubt.
+    pub changed: bool,
+    /// Whether that will survive a restart.
+    pub stored: bool,
+    /// The generation that holds it.
+    pub generation: u64,
+}
+
 /// Why an order was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KillFailure {
     /// There is no such service.
     #[error("there is no service {0:?}")]
     NoService(String),
+    /// The flag does not exist, and neither do those of as many kills as there may be.
+    #[error(
+        "{MAX_AHEAD} kills are of names that no flag has, and no flag is called {0:?}: restore some of them first"
+    )]
+    TooManyAhead(String),
+    /// No snapshot could be made with it. Attempts heed it all the same.
+    #[error("the order holds, but the decisions do not say so yet: {0}")]
+    Unpublished(Arc<str>),
     /// The process ends.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+}
+
+impl From<PublishError> for KillFailure {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Stopped(stopped) => Self::Stopped(stopped),
+            PublishError::Failed(why) => Self::Unpublished(why),
+        }
+    }
 }
 
 /// An order.
@@ -69,6 +107,9 @@ impl KillSwitch {
     /// Carries out an order that came from the address `by`. The flag need not exist yet: a kill switch must work before
     /// there is traffic to save. When this returns, requests are decided accordingly; no attempt went to a killed
     /// canary for longer than it took to get here.
+    ///
+    /// # Errors
+    /// When there is no such service, or too many kills of names that nobody has; and when the process ends.
     pub async fn order(
         &self,
         order: Order,
@@ -76,27 +117,15 @@ impl KillSwitch {
         flag: &str,
         by: IpAddr,
     ) -> Result<KillReport, KillFailure> {
-        let store: &Arc<_> = self.publisher.store();
-        if store.peek().service(service).is_none() {
-            return Err(KillFailure::NoService(service.to_owned()));
-        }
+        let canaries = self.judge(order, service, flag)?;
         let by = by.to_canonical().to_string();
         let (kill, changed) = match order {
             Order::Kill => {
-                let kill = Kill {
-                    at: clock::now(),
-                    by: by.clone(),
-                };
+                let kill = Kill::new(clock::now(), by.clone(), None);
                 let (held, is_new) = self.registry.kill(service, flag, kill);
                 (Some(held), is_new)
             }
-            Order::Restore => (None, self.registry.restore(service, flag).is_some()),
-        };
-        let mark = kill.as_ref().map(|_| Withdrawal::Killed);
-        let canaries = {
-            let snapshot = store.peek();
-            let service = snapshot.service(service);
-            service.map_or(0, |(_, service)| service.mark_flag(flag, mark))
+            Order::Restore => (None, self.registry.restore(service, flag)),
         };
         if changed {
             tracing::warn!(service, canary = flag, by, canaries, "{order}");
@@ -107,9 +136,7 @@ impl KillSwitch {
                 by,
             });
         }
-        // Written again even if nothing changed: an earlier attempt may have been in vain.
-        let stored = self.registry.store().await.is_ok();
-        let Published { generation, .. } = self.publisher.withdraw().await?;
+        let (stored, generation) = self.put_in_force().await?;
         Ok(KillReport {
             kill,
             changed,
@@ -118,6 +145,82 @@ impl KillSwitch {
             generation,
         })
     }
+
+    /// Carries out the order, from the address `by`, that every canary of unknown standing is not killed.
+    ///
+    /// # Errors
+    /// When the process ends.
+    pub async fn settle(&self, by: IpAddr) -> Result<SettleReport, KillFailure> {
+        let by = by.to_canonical().to_string();
+        let changed = self.registry.restore_unknown();
+        if changed {
+            tracing::warn!(by, "every canary of unknown standing was restored");
+            self.publisher.events().tell(What::Settled { by: Some(by) });
+        }
+        let (stored, generation) = self.put_in_force().await?;
+        Ok(SettleReport {
+            changed,
+            stored,
+            generation,
+        })
+    }
+
+    /// Watches a file that could not all be read until there is nothing to be doubted any more.
+    pub async fn await_mending(self) {
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut complained = Instant::now();
+        while !self.registry.doubts().is_empty() {
+            look.tick().await;
+            if self.registry.reread().await {
+                tracing::warn!("the kills can all be read now, and hold");
+                self.publisher.events().tell(What::Settled { by: None });
+                // An error is told, and an attempt of its own follows every order.
+                let _ = self.put_in_force().await;
+            } else if complained.elapsed() >= COMPLAIN {
+                complained = Instant::now();
+                self.registry.warn_of_doubts();
+            }
+        }
+    }
+
+    /// The service and flag of every kill of a name that no flag has.
+    pub fn ahead(&self, snapshot: &Snapshot) -> Vec<(String, String)> {
+        self.registry.names(|_, flag| !has_flag(snapshot, flag))
+    }
+
+    /// How many canaries an order is about, if it can be carried out.
+    fn judge(&self, order: Order, service: &str, flag: &str) -> Result<usize, KillFailure> {
+        let snapshot = self.publisher.store().load();
+        let Some((_, found)) = snapshot.service(service) else {
+            return Err(KillFailure::NoService(service.to_owned()));
+        };
+        if order == Order::Kill && !has_flag(&snapshot, flag) {
+            let ahead = self.ahead(&snapshot);
+            let is_known = ahead
+                .iter()
+                .any(|(of, name)| (&**of, &**name) == (service, flag));
+            if ahead.len() >= MAX_AHEAD && !is_known {
+                return Err(KillFailure::TooManyAhead(flag.to_owned()));
+            }
+        }
+        Ok(found.canaries_of(flag))
+    }
+
+    /// Stores what holds, and publishes it. Whether it is stored, and the generation.
+    async fn put_in_force(&self) -> Result<(bool, u64), PublishError> {
+        // Written again even if nothing changed: an earlier attempt may have been in vain.
+        let stored = self.registry.store().await.is_ok();
+        let Published { generation, .. } = self.publisher.withdraw().await?;
+        Ok((stored, generation))
+    }
+}
+
+fn has_flag(snapshot: &Snapshot, flag: &str) -> bool {
+    let flags = &snapshot.flags;
+    flags
+        .binary_search_by(|other| (*other.name).cmp(flag))
+        .is_ok()
 }
 
 impl fmt::Display for Order {

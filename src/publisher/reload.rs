@@ -1,5 +1,6 @@
 //! The way of `routes.yaml` into the running snapshot, whoever asks for it.
 
+mod report;
 mod restart;
 
 use std::path::{Path, PathBuf};
@@ -9,82 +10,22 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::Receiver;
 
-use super::{PublisherHandle, Stopped};
+use super::{PublishError, PublisherHandle};
 use crate::clock;
 use crate::config::diagnostic::{Diagnostic, Severity};
+use crate::config::unleash::{Outages, UnleashConfig};
 use crate::config::{Config, Process};
-use crate::context::Moment;
-use crate::digest::Digest;
 use crate::source::file::{FileEvent, FileNews, read};
 use crate::source::unleash::FlagServers;
 use crate::source::{SourceStatus, Stage};
 use crate::telemetry::log::LogControl;
 use crate::telemetry::metrics::ReloadCounters;
 use crate::telemetry::service_manager::ServiceManager;
+pub use report::{Cause, LastReload, ReloadFailure, ReloadReport};
 use restart::restart_needed;
 
 /// How a text becomes a configuration: [`crate::config`]'s compiler in this process's environment, or a test's.
 pub type Compile = dyn Fn(&str) -> Result<Config, Vec<Diagnostic>> + Send + Sync;
-
-/// Why the file is read again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// It changed.
-    Changed,
-    /// SIGHUP.
-    Signal,
-    /// `POST /api/v1/reload`.
-    Api,
-}
-
-impl Cause {
-    /// The name that logs and the API carry.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Changed => "changed",
-            Self::Signal => "signal",
-            Self::Api => "api",
-        }
-    }
-}
-
-/// A reload that went well.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReloadReport {
-    /// The generation that runs now.
-    pub generation: u64,
-    /// Its content's hash.
-    pub digest: Digest,
-    /// Whether anything changed.
-    pub is_new: bool,
-    /// What in the file differs from what the process was started with, and takes a restart.
-    pub restart_needed: Vec<String>,
-}
-
-/// A reload that changed nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ReloadFailure {
-    /// The file cannot be read.
-    #[error("the file cannot be read: {0}")]
-    Unreadable(String),
-    /// The file cannot be used.
-    #[error("the file has errors; what runs stays")]
-    Invalid(Vec<Diagnostic>),
-    /// The process ends.
-    #[error(transparent)]
-    Stopped(#[from] Stopped),
-}
-
-/// The last reload, or the start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LastReload {
-    /// When.
-    pub at: Moment,
-    /// Why; `None`: the start.
-    pub cause: Option<Cause>,
-    /// How it ended.
-    pub result: Result<(), ReloadFailure>,
-}
 
 /// Who reloads: one at a time, and everybody by the same way.
 pub struct Reloader {
@@ -111,6 +52,8 @@ struct Turn {
     read_at: Instant,
     /// The content whose errors were logged last.
     complained: Option<[u8; 32]>,
+    /// The flag servers of what is in force.
+    follows: (Vec<UnleashConfig>, Outages),
 }
 
 #[derive(Debug)]
@@ -161,6 +104,7 @@ impl Reloader {
                 judged: hash(text),
                 read_at: Instant::now(),
                 complained: None,
+                follows: (first.unleash.clone(), first.outages),
             }),
             state: Mutex::new(State {
                 last,
@@ -282,8 +226,21 @@ impl Reloader {
         let (process, logging) = (config.process.clone(), config.logging.clone());
         let (servers, outages) = (config.unleash.clone(), config.outages);
         self.flag_servers.retire(&servers);
-        let published = self.publisher.publish(config).await?;
+        let published = match self.publisher.publish(config).await {
+            Ok(published) => published,
+            Err(PublishError::Stopped(stopped)) => return Err(stopped.into()),
+            Err(PublishError::Failed(why)) => {
+                // What runs stays, and so do its flag servers.
+                let (servers, outages) = &turn.follows;
+                self.flag_servers.follow(servers, *outages).await;
+                let failure = ReloadFailure::Failed(why);
+                self.source.fail(Stage::Content, failure.to_string());
+                tracing::error!(file = %self.path.display(), "{failure}");
+                return Err(failure);
+            }
+        };
         self.flag_servers.follow(&servers, outages).await;
+        turn.follows = (servers, outages);
         if let Some(log) = &self.log {
             log.apply(&logging);
         }

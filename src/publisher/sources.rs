@@ -13,14 +13,14 @@ use crate::snapshot::FlagSource;
 use crate::snapshot::assemble::{CompiledSource, property_names};
 
 /// The flag servers, in order of precedence.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Sources {
     list: Vec<Source>,
     vocabulary: Arc<Vocabulary>,
     hostname: String,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Source {
     name: Arc<str>,
     app_name: Arc<str>,
@@ -29,11 +29,11 @@ struct Source {
     said: Option<Said>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Said {
     set: Arc<FeatureSet>,
     digest: Digest,
-    compiled: Compiled,
+    compiled: Arc<Compiled>,
 }
 
 impl Sources {
@@ -123,7 +123,7 @@ impl Sources {
             environment: None,
             hostname: &self.hostname,
         };
-        let previous = source.said.as_ref().map(|said| &said.compiled);
+        let previous = source.said.as_ref().map(|said| &*said.compiled);
         let compiled = unleash::compile(&set, surroundings, previous);
         if vocabulary.names().len() != self.vocabulary.names().len() {
             self.vocabulary = Arc::new(vocabulary);
@@ -131,7 +131,7 @@ impl Sources {
         source.said = Some(Said {
             set,
             digest,
-            compiled,
+            compiled: Arc::new(compiled),
         });
     }
 }

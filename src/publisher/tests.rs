@@ -1,3 +1,4 @@
+mod faults;
 pub(crate) mod fixture;
 mod flags;
 

@@ -1,42 +1,35 @@
 //! Where snapshots are made: what the latest one is made of, and what outlives them all.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use super::sources::Sources;
-use super::{FlagUpdate, Published, Update};
+use super::inputs::Inputs;
+use super::{Change, Published};
+use crate::canary::Mark;
 use crate::clock;
-use crate::cluster::UpstreamUrl;
+use crate::cluster::{Cluster, UpstreamUrl};
 use crate::config::Config;
 use crate::digest::Digest;
 use crate::engine::unleash::FeatureSet;
 use crate::events::{Events, What};
 use crate::registry::Registry;
 use crate::resolver::ClusterDirectory;
-use crate::snapshot::assemble::{Content, Routing, StableUrl};
 use crate::snapshot::changes::Changes;
 use crate::snapshot::store::SnapshotStore;
 use crate::snapshot::withdrawn::Withdrawn;
-use crate::snapshot::{NamedBy, Snapshot};
+use crate::snapshot::{Clusters, NamedBy, Snapshot};
 use crate::telemetry::metrics::MeterRegistry;
 
 /// What snapshots are made of, and with.
 pub(super) struct Workshop {
-    config: Arc<Config>,
-    routing: Routing,
-    sources: Sources,
-    /// Where stable deployments are, or were when something last said so.
-    last_known: HashMap<Arc<str>, StableUrl>,
-    clusters: ClusterDirectory,
+    runs: Running,
+    handles: Handles,
     meters: MeterRegistry,
     store: Arc<SnapshotStore>,
     generation: watch::Sender<u64>,
     events: Events,
-    registry: Registry,
-    runs: Running,
     /// Snapshots that requests under way may still hold. They are dropped here: taking a large one apart would keep
     /// the thread waiting that happened to hold it last, and that one has requests to serve.
     retired: Vec<Arc<Snapshot>>,
@@ -44,11 +37,32 @@ pub(super) struct Workshop {
 
 /// What the running snapshot is made of.
 struct Running {
-    /// The configuration's hash.
-    config: Digest,
-    /// The hash of that and of every source's content.
+    inputs: Inputs,
+    /// The hash of the configuration and of every source's content.
     content: Digest,
     withdrawn: Withdrawn,
+}
+
+/// What snapshots point to and what outlives them.
+struct Handles {
+    clusters: ClusterDirectory,
+    registry: Registry,
+}
+
+impl Clusters for Handles {
+    fn cluster(
+        &mut self,
+        service: &str,
+        deployment: &str,
+        url: &UpstreamUrl,
+        named_by: NamedBy,
+    ) -> Arc<Cluster> {
+        self.clusters.cluster(service, deployment, url, named_by)
+    }
+
+    fn mark(&mut self, service: &str, flag: &str) -> Arc<Mark> {
+        self.registry.mark(service, flag)
+    }
 }
 
 impl Workshop {
@@ -56,50 +70,33 @@ impl Workshop {
     pub(super) fn open(
         config: Arc<Config>,
         stored: Vec<(Arc<str>, FeatureSet)>,
-        mut clusters: ClusterDirectory,
+        clusters: ClusterDirectory,
         mut meters: MeterRegistry,
         registry: Registry,
         events: Events,
     ) -> Self {
-        let mut sources = Sources::new(&config);
-        for (source, set) in stored {
-            let held = Vec::new();
-            sources.take(&config, FlagUpdate { source, set, held });
-        }
-        let routing = Routing::of(&config);
-        let content = Content {
-            config: &config,
-            routing: routing.clone(),
-            sources: sources.compiled(),
-            vocabulary: sources.vocabulary().clone(),
-            last_known: &HashMap::new(),
-            earlier: None,
-        };
-        let mut first = content.assemble(1, &mut clusters, &mut meters);
-        let runs = Running {
-            config: config.digest,
-            content: first.digest,
-            withdrawn: registry.withdrawn(),
-        };
-        first.withdraw(&runs.withdrawn);
+        let mut handles = Handles { clusters, registry };
+        let mut inputs = Inputs::new(config, stored);
+        let content = inputs.content(None);
+        let mut first = content.assemble(1, &mut handles, &mut meters);
+        let content = first.digest;
+        let withdrawn = handles.registry.withdrawn();
+        first.withdraw(&withdrawn);
         tell(&first, None);
-        let first = Arc::new(first);
-        let mut workshop = Self {
-            registry,
-            runs,
-            config,
-            routing,
-            sources,
-            last_known: HashMap::new(),
-            clusters,
+        inputs.learn(&first);
+        Self {
+            runs: Running {
+                inputs,
+                content,
+                withdrawn,
+            },
+            handles,
             meters,
-            store: Arc::new(SnapshotStore::new(first.clone())),
+            store: Arc::new(SnapshotStore::new(Arc::new(first))),
             generation: watch::channel(1).0,
             events,
             retired: Vec::new(),
-        };
-        workshop.learn(&first);
-        workshop
+        }
     }
 
     pub(super) fn store(&self) -> &Arc<SnapshotStore> {
@@ -110,87 +107,47 @@ impl Workshop {
         self.generation.subscribe()
     }
 
-    /// Takes updates in, publishes what they come to, and answers them.
-    pub(super) fn take_in(&mut self, updates: Vec<Update>) {
-        let mut waiting = Vec::with_capacity(updates.len());
-        for update in updates {
-            waiting.push(self.take(update));
+    /// Takes changes in, and publishes what they come to.
+    pub(super) fn take_in(&mut self, changes: &[Change]) -> Published {
+        let mut inputs = self.runs.inputs.clone();
+        let told: Vec<What> = changes
+            .iter()
+            .filter_map(|change| inputs.take(change))
+            .collect();
+        let published = self.publish(inputs);
+        for what in told {
+            if let What::Held { source, flags } = &what
+                && !flags.is_empty()
+            {
+                let flags = flags.len();
+                tracing::warn!(%source, flags, "flags are missing and held");
+            }
+            self.events.tell(what);
         }
-        let published = self.publish();
-        for done in waiting {
-            // Nobody waits for the answer if whoever asked has gone.
-            let _ = done.send(published.clone());
-        }
+        self.announce(&published);
+        published
     }
 
     /// Drops what nobody needs any more.
     pub(super) fn sweep(&mut self, now: Instant) {
         self.retire(None);
-        self.clusters.sweep(now);
+        self.handles.clusters.sweep(now);
+        self.handles.registry.sweep();
         self.meters.sweep(now);
     }
 
-    fn take(&mut self, update: Update) -> oneshot::Sender<Published> {
-        match update {
-            Update::Config(config, done) => {
-                self.reconfigure(*config);
-                done
-            }
-            Update::Withdrawn(done) => done,
-            Update::Flags(update, done) => {
-                let source = update.source.clone();
-                if let Some(flags) = self.sources.take(&self.config, update) {
-                    if !flags.is_empty() {
-                        tracing::warn!(
-                            source = &*source,
-                            flags = flags.len(),
-                            "flags are missing and held"
-                        );
-                    }
-                    self.events.tell(What::Held { source, flags });
-                }
-                done
-            }
-        }
-    }
-
-    fn reconfigure(&mut self, mut config: Config) {
-        // Flags that say the same stay the same ones, so that only those count as changed that are.
-        for flag in &mut config.flags {
-            let earlier = &self.config.flags;
-            let same = earlier.binary_search_by(|earlier| earlier.name.cmp(&flag.name));
-            if let Some(same) = same.ok().and_then(|index| earlier.get(index))
-                && *same == *flag
-            {
-                *flag = same.clone();
-            }
-        }
-        self.sources.reconfigure(&self.config, &config);
-        // What flags may not name any more does not stay either.
-        self.last_known.retain(|_, known| {
-            known.named_by == NamedBy::Platform || config.canary_urls.allows(&known.url)
-        });
-        self.routing = Routing::of(&config);
-        self.config = Arc::new(config);
-    }
-
-    fn publish(&mut self) -> Published {
+    fn publish(&mut self, mut inputs: Inputs) -> Published {
         let running = self.store.load();
-        let same_config = self.runs.config == self.config.digest;
-        let withdrawn = self.registry.withdrawn();
-        let content = Content {
-            config: &self.config,
-            routing: self.routing.clone(),
-            sources: self.sources.compiled(),
-            vocabulary: self.sources.vocabulary().clone(),
-            last_known: &self.last_known,
-            earlier: same_config.then_some(&*running),
-        };
-        let unchanged = content.digest() == self.runs.content
-            && withdrawn == self.runs.withdrawn
-            && running.logging == self.config.logging
-            && running.traffic == self.config.traffic;
+        let config = &inputs.config;
+        let same_config = self.runs.inputs.config.digest == config.digest;
+        let earlier = same_config.then_some(&*running);
+        let digest = inputs.content(None).digest();
+        let unchanged = digest == self.runs.content
+            && self.handles.registry.withdrawn() == self.runs.withdrawn
+            && running.logging == config.logging
+            && running.traffic == config.traffic;
         if unchanged {
+            self.runs.inputs = inputs;
             return Published {
                 generation: running.generation,
                 digest: running.digest,
@@ -199,30 +156,39 @@ impl Workshop {
             };
         }
         let generation = running.generation + 1;
-        let mut next = content.assemble(generation, &mut self.clusters, &mut self.meters);
-        self.runs = Running {
-            config: self.config.digest,
-            content: next.digest,
-            withdrawn,
-        };
-        next.withdraw(&self.runs.withdrawn);
+        let content = inputs.content(earlier);
+        let mut next = content.assemble(generation, &mut self.handles, &mut self.meters);
+        let content = next.digest;
+        // Read only now, since kills may have come meanwhile. One that comes from here on has an update of its own, and
+        // its mark stops requests until then.
+        let withdrawn = self.handles.registry.withdrawn();
+        next.withdraw(&withdrawn);
         let now = clock::now();
         let changes = Arc::new(Changes::between(&running, &next, now));
         next.rebucketed = changes.warned(&running, now);
-        self.swap(running, next, changes)
+        inputs.learn(&next);
+        let runs = Running {
+            inputs,
+            content,
+            withdrawn,
+        };
+        self.swap(running, next, runs, changes)
     }
 
-    fn swap(&mut self, running: Arc<Snapshot>, next: Snapshot, changes: Arc<Changes>) -> Published {
+    /// Puts a snapshot in force. What it is made of is noted here, and not before: what came to nothing is no change
+    /// that has been made.
+    fn swap(
+        &mut self,
+        running: Arc<Snapshot>,
+        next: Snapshot,
+        runs: Running,
+        changes: Arc<Changes>,
+    ) -> Published {
         let (generation, digest) = (next.generation, next.digest);
-        self.learn(&next);
         tell(&next, Some((&running, &changes)));
         self.store.swap(Arc::new(next));
+        self.runs = runs;
         self.generation.send_replace(generation);
-        self.events.tell(What::Published {
-            generation,
-            digest,
-            changes: changes.clone(),
-        });
         self.retire(Some(running));
         Published {
             generation,
@@ -232,21 +198,13 @@ impl Workshop {
         }
     }
 
-    /// Remembers where stable deployments are.
-    fn learn(&mut self, snapshot: &Snapshot) {
-        for (service, config) in snapshot.services.iter().zip(&self.config.services) {
-            let url = &service.stable().cluster.url;
-            let known = self.last_known.get(&service.name);
-            if *url == UpstreamUrl::NOWHERE || known.is_some_and(|known| known.url == *url) {
-                continue;
-            }
-            let named_by = match config.stable {
-                Some(_) => NamedBy::Platform,
-                None => NamedBy::Flag,
-            };
-            let url = url.clone();
-            self.last_known
-                .insert(service.name.clone(), StableUrl { url, named_by });
+    fn announce(&self, published: &Published) {
+        if published.is_new {
+            self.events.tell(What::Published {
+                generation: published.generation,
+                digest: published.digest,
+                changes: published.changes.clone(),
+            });
         }
     }
 

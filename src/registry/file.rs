@@ -1,124 +1,79 @@
 //! The file that kills are stored in: `kills.json` in `state_dir`.
-//!
-//! It is written beside the old one, forced to the disk and renamed over it, so that whatever happens there is one whole
-//! file or the other.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
-use super::{Kill, Kills};
-use crate::context::Moment;
+use super::document;
+use super::record::{Doubt, Record};
+use crate::durable;
 
 const NAME: &str = "kills.json";
-
-/// The one form of the file so far.
-const VERSION: u32 = 1;
-
-/// Readable and writable by the gateway's own user alone.
-const MODE: u32 = 0o600;
 
 /// Where kills are stored.
 #[derive(Clone, Debug)]
 pub(super) struct KillFile {
-    folder: PathBuf,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Document {
-    version: u32,
-    kills: Vec<KillDocument>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct KillDocument {
-    service: String,
-    flag: String,
-    at_unix_ms: i64,
-    by: String,
+    path: PathBuf,
 }
 
 impl KillFile {
     pub(super) fn new(state_dir: &Path) -> Self {
         Self {
-            folder: state_dir.to_owned(),
+            path: state_dir.join(NAME),
         }
     }
 
-    /// What is stored: nothing when there is no file. An error says what was wrong, and where the file is now.
-    pub(super) fn read(&self) -> Result<Kills, String> {
-        let path = self.folder.join(NAME);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Kills::new()),
-            Err(error) => return Err(self.set_aside(&path, &error.to_string())),
-        };
-        parse(&text).map_err(|why| self.set_aside(&path, &why))
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// Keeps a file that nobody can read, under another name: the next kill must not destroy it.
-    fn set_aside(&self, path: &Path, why: &str) -> String {
-        let free = (1..)
-            .map(|number| self.folder.join(format!("{NAME}.damaged.{number}")))
-            .find(|aside| !aside.exists());
-        let aside = free.unwrap_or_else(|| self.folder.join(format!("{NAME}.damaged")));
-        let place = match fs::rename(path, &aside) {
-            Ok(()) => format!("it is set aside as {}", aside.display()),
-            Err(error) => format!("it cannot be set aside either: {error}"),
-        };
-        format!(
-            "{} cannot be read ({why}), so no canary is killed; {place}",
-            path.display()
-        )
-    }
-
-    pub(super) fn write(&self, kills: &Kills) -> io::Result<()> {
-        fs::create_dir_all(&self.folder)?;
-        let document = Document {
-            version: VERSION,
-            kills: kills.iter().map(KillDocument::from).collect(),
-        };
-        let text = serde_json::to_vec_pretty(&document)?;
-        let next = self.folder.join(format!("{NAME}.next"));
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(MODE)
-            .open(&next)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&next, self.folder.join(NAME))?;
-        // The rename itself, too, must outlive a power cut.
-        File::open(&self.folder)?.sync_all()
-    }
-}
-
-fn parse(text: &[u8]) -> Result<Kills, String> {
-    let document: Document = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    if document.version != VERSION {
-        return Err(format!("its version is {}", document.version));
-    }
-    let kill = |kill: KillDocument| {
-        let at = Moment {
-            unix_ms: kill.at_unix_ms,
-        };
-        ((kill.service, kill.flag), Kill { at, by: kill.by })
-    };
-    Ok(document.kills.into_iter().map(kill).collect())
-}
-
-impl From<(&(String, String), &Kill)> for KillDocument {
-    fn from(((service, flag), kill): (&(String, String), &Kill)) -> Self {
-        Self {
-            service: service.clone(),
-            flag: flag.clone(),
-            at_unix_ms: kill.at.unix_ms,
-            by: kill.by.clone(),
+    /// What is stored: nothing when there is no file. What cannot be read is doubted, and the file left as it is, for
+    /// people to mend.
+    pub(super) fn read(&self) -> Record {
+        match fs::read(&self.path) {
+            Ok(text) => document::read(&text),
+            Err(error) if durable::is_absence(&error) => Record::default(),
+            Err(error) => Record {
+                doubts: vec![Doubt {
+                    service: None,
+                    why: format!("it cannot be read ({error})"),
+                }],
+                is_damaged: true,
+                ..Record::default()
+            },
         }
+    }
+
+    /// What is stored, if all of it can be read. A file that is gone is none that somebody has mended: editors move
+    /// files away for a moment.
+    pub(super) fn read_mended(&self) -> Option<Record> {
+        let text = fs::read(&self.path).ok()?;
+        Some(document::read(&text)).filter(|record| record.doubts().is_empty())
+    }
+
+    /// Stores what is known. A file that could not all be read is kept beside it, as it was.
+    pub(super) fn write(&self, record: &Record) -> io::Result<()> {
+        if record.is_damaged {
+            self.keep_damaged()?;
+        }
+        durable::replace(&self.path, &document::write(record)?)
+    }
+
+    fn keep_damaged(&self) -> io::Result<()> {
+        let numbered =
+            |number: u32| durable::with_suffix(&self.path, &format!(".damaged.{number}"));
+        let free = (1..).map(numbered).find(|aside| !aside.exists());
+        let Some(aside) = free else {
+            return Ok(());
+        };
+        let kept = match durable::keep_as(&self.path, &aside) {
+            Err(error) if durable::is_absence(&error) => return Ok(()),
+            // A folder, or a file that is somebody else's, has no second name and cannot be copied.
+            Err(_) => fs::rename(&self.path, &aside),
+            kept => kept,
+        };
+        kept?;
+        tracing::warn!("{} is kept as {}", self.path.display(), aside.display());
+        Ok(())
     }
 }

@@ -1,15 +1,30 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
-use super::{Kill, Registry};
+use super::file::KillFile;
+use super::{Kill, Record, Registry};
 use crate::canary::Withdrawal;
 use crate::context::Moment;
 
 fn kill(by: &str) -> Kill {
-    Kill {
-        at: Moment { unix_ms: 7 },
-        by: by.to_owned(),
-    }
+    Kill::new(Moment { unix_ms: 7 }, by.to_owned(), None)
+}
+
+/// How a flag of the service "search" stands, in snapshots and for attempts.
+fn standing(registry: &Registry, flag: &str) -> Option<Withdrawal> {
+    let of_snapshot = registry.withdrawn().get("search", flag);
+    assert_eq!(registry.mark("search", flag).get(), of_snapshot, "{flag}");
+    of_snapshot
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
 }
 
 #[tokio::test]
@@ -17,10 +32,12 @@ async fn kills_survive_a_restart_and_restores_too() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
     let registry = Registry::open(&state);
+    let mark = registry.mark("search", "search.a");
     assert_eq!(
         registry.kill("search", "search.a", kill("ann")),
         (kill("ann"), true)
     );
+    assert_eq!(mark.get(), Some(Withdrawal::Killed));
     assert_eq!(
         registry.kill("search", "search.a", kill("bob")),
         (kill("ann"), false),
@@ -38,34 +55,106 @@ async fn kills_survive_a_restart_and_restores_too() {
     );
     let withdrawn = registry.withdrawn();
     assert_eq!(withdrawn.get("shop", "shop.b"), Some(Withdrawal::Killed));
-    assert_eq!(withdrawn.get("search", "shop.b"), None);
-    assert_eq!(registry.restore("search", "search.a"), Some(kill("ann")));
-    assert_eq!(registry.restore("search", "search.a"), None);
+    assert_eq!(standing(&registry, "shop.b"), None);
+    let mark = registry.mark("search", "search.a");
+    assert!(registry.restore("search", "search.a"));
+    assert_eq!(mark.get(), None);
+    assert!(!registry.restore("search", "search.a"));
     registry.store().await.unwrap();
     assert!(Registry::open(&state).of_service("search").is_empty());
 }
 
 #[tokio::test]
-async fn a_damaged_file_is_set_aside_and_told() {
+async fn what_cannot_be_read_is_unknown_until_an_operator_says_otherwise() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("kills.json");
-    for (content, aside) in [
-        ("{\"version\":1,\"kills\":[{\"serv", "kills.json.damaged.1"),
-        ("{\"version\":2,\"kills\":[]}", "kills.json.damaged.2"),
+    let damaged = r#"{"version":1,"kills":[{"service":"search","flag":"search.a","at_unix_ms":7,"by":"ann"},{"serv"#;
+    fs::write(&path, damaged).unwrap();
+    let registry = Registry::open(folder.path());
+    let told = registry.doubts().join("\n");
+    assert!(
+        told.contains("kills.json") && told.contains("restore --all-unknown"),
+        "{told}"
+    );
+    let marks = ["search.a", "search.b", "search.c"].map(|flag| registry.mark("search", flag));
+    assert_eq!(standing(&registry, "search.a"), Some(Withdrawal::Killed));
+    assert_eq!(standing(&registry, "search.b"), Some(Withdrawal::Unknown));
+    assert_eq!(
+        fs::read_to_string(&path).unwrap(),
+        damaged,
+        "left for people to mend"
+    );
+
+    // One of them is known again, and an order is stored: what was damaged is kept.
+    assert!(registry.restore("search", "search.b"));
+    assert!(!registry.restore("search", "search.b"));
+    registry.store().await.unwrap();
+    assert_eq!(names(folder.path()), ["kills.json", "kills.json.damaged.1"]);
+    let kept = fs::read_to_string(folder.path().join("kills.json.damaged.1")).unwrap();
+    assert_eq!(kept, damaged);
+    let again = Registry::open(folder.path());
+    for (registry, flag, expected) in [
+        (&registry, "search.b", None),
+        (&again, "search.a", Some(Withdrawal::Killed)),
+        (&again, "search.b", None),
+        (&again, "search.c", Some(Withdrawal::Unknown)),
     ] {
-        fs::write(&path, content).unwrap();
-        let registry = Registry::open(folder.path());
-        let trouble = registry.trouble().expect("a report");
-        assert!(trouble.contains(aside), "{trouble}");
-        assert!(!path.exists());
-        let kept = fs::read_to_string(folder.path().join(aside)).unwrap();
-        assert_eq!(kept, content);
-        // What is written next is whole again.
-        registry.kill("search", "search.a", kill("ann"));
-        registry.store().await.unwrap();
-        assert_eq!(registry.trouble(), None);
-        assert_eq!(Registry::open(folder.path()).of_service("search").len(), 1);
+        assert_eq!(standing(registry, flag), expected, "{flag}");
     }
+
+    assert!(again.restore_unknown());
+    assert!(!again.restore_unknown());
+    assert!(again.doubts().is_empty());
+    assert_eq!(standing(&again, "search.a"), Some(Withdrawal::Killed));
+    assert_eq!(standing(&again, "search.c"), None);
+    again.store().await.unwrap();
+    assert!(Registry::open(folder.path()).doubts().is_empty());
+    assert!(registry.restore_unknown());
+    let marks = marks.map(|mark| mark.get());
+    assert_eq!(marks, [Some(Withdrawal::Killed), None, None]);
+}
+
+#[tokio::test]
+async fn a_file_that_somebody_mends_holds_beside_what_was_killed_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kills.json");
+    fs::write(&path, "{").unwrap();
+    let registry = Registry::open(folder.path());
+    let mark = registry.mark("search", "search.c");
+    assert!(!registry.reread().await);
+    registry.kill("search", "search.b", kill("bob"));
+    // A file that is gone for a moment is not mended.
+    fs::remove_file(&path).unwrap();
+    assert!(!registry.reread().await);
+    assert_eq!(mark.get(), Some(Withdrawal::Unknown));
+    let mended = r#"{"version":1,"kills":[{"service":"search","flag":"search.a"}]}"#;
+    fs::write(&path, mended).unwrap();
+    assert!(registry.reread().await);
+    assert!(
+        !registry.reread().await,
+        "there is nothing more to be mended"
+    );
+    for (flag, expected) in [
+        ("search.a", Some(Withdrawal::Killed)),
+        ("search.b", Some(Withdrawal::Killed)),
+        ("search.c", None),
+    ] {
+        assert_eq!(standing(&registry, flag), expected, "{flag}");
+    }
+    assert_eq!(mark.get(), None);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_even_be_opened_lifts_no_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    // Root may read every file, but no folder as one.
+    fs::create_dir_all(folder.path().join("kills.json/x")).unwrap();
+    let registry = Registry::open(folder.path());
+    assert_eq!(standing(&registry, "search.a"), Some(Withdrawal::Unknown));
+    assert!(registry.restore_unknown());
+    registry.store().await.unwrap();
+    assert_eq!(names(folder.path()), ["kills.json", "kills.json.damaged.1"]);
+    assert!(Registry::open(folder.path()).doubts().is_empty());
 }
 
 #[tokio::test]
@@ -74,18 +163,25 @@ async fn a_kill_holds_although_it_cannot_be_stored() {
     let state = folder.path().join("state");
     // A file where the folder should be.
     fs::write(&state, "").unwrap();
-    let registry = Registry::with(
-        Default::default(),
-        Some(super::file::KillFile::new(&state)),
-        None,
-    );
+    let registry = Registry::with(Record::default(), Some(KillFile::new(&state)));
     registry.kill("search", "search.a", kill("ann"));
     registry.store().await.unwrap_err();
-    assert!(registry.trouble().is_some());
-    let withdrawn = registry.withdrawn();
-    assert_eq!(
-        withdrawn.get("search", "search.a"),
-        Some(Withdrawal::Killed)
-    );
+    assert!(registry.unstored().is_some());
+    assert_eq!(standing(&registry, "search.a"), Some(Withdrawal::Killed));
     assert!(Registry::in_memory().store().await.is_ok());
+}
+
+#[test]
+fn marks_that_nothing_holds_are_forgotten_and_kills_are_not() {
+    let registry = Registry::in_memory();
+    let held = registry.mark("search", "search.held");
+    drop(registry.mark("search", "search.gone"));
+    drop(registry.mark("shop", "shop.gone"));
+    registry.kill("shop", "shop.gone", kill("ann"));
+    registry.sweep();
+    assert_eq!(registry.0.state.lock().unwrap().marks.all().count(), 1);
+    registry.kill("search", "search.held", kill("ann"));
+    assert_eq!(held.get(), Some(Withdrawal::Killed));
+    let mark = registry.mark("shop", "shop.gone");
+    assert_eq!(mark.get(), Some(Withdrawal::Killed));
 }

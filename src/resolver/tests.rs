@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use super::ClusterDirectory;
 use super::dns::{Dns, DnsSetupError};
 use crate::cluster::Cluster;
-use crate::snapshot::{Clusters, NamedBy};
+use crate::snapshot::NamedBy;
 
 /// What the test's own server says to a question.
 #[derive(Clone)]

@@ -1,35 +1,57 @@
 //! Canaries that are withdrawn, whatever their flags say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Candidate, DeploymentIndex, STABLE, Service, Snapshot};
+use super::{Service, Snapshot};
 use crate::canary::Withdrawal;
 use crate::digest::Digest;
 
 /// Which flags' canaries are withdrawn from which service: all variants of a flag at once, and whether there is such a
 /// flag yet or not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Withdrawn(BTreeMap<Arc<str>, BTreeMap<Arc<str>, Withdrawal>>);
+pub struct Withdrawn {
+    /// By service and flag; `None`: known not to be withdrawn.
+    known: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Option<Withdrawal>>>,
+    /// Services of whose other flags nothing is known.
+    unknown: BTreeSet<Arc<str>>,
+    /// Whether nothing is known of any other flag.
+    all_unknown: bool,
+}
 
 impl Withdrawn {
-    /// Adds a flag of a service.
-    pub fn insert(&mut self, service: &str, flag: &str, why: Withdrawal) {
-        let flags = self.0.entry(service.into()).or_default();
+    /// Adds a flag of a service. `None`: it is known not to be withdrawn, whatever is unknown of others.
+    pub fn insert(&mut self, service: &str, flag: &str, why: Option<Withdrawal>) {
+        let flags = self.known.entry(service.into()).or_default();
         flags.insert(flag.into(), why);
+    }
+
+    /// From now on nothing is known of the flags that were not added; `None`: whatever their service.
+    pub fn doubt(&mut self, service: Option<&str>) {
+        match service {
+            Some(service) => {
+                self.unknown.insert(service.into());
+            }
+            None => self.all_unknown = true,
+        }
     }
 
     /// Why a flag's canaries are withdrawn.
     pub fn get(&self, service: &str, flag: &str) -> Option<Withdrawal> {
-        self.0.get(service)?.get(flag).copied()
+        let flags = self.known.get(service);
+        match flags.and_then(|flags| flags.get(flag)) {
+            Some(known) => *known,
+            None if self.all_unknown || self.unknown.contains(service) => Some(Withdrawal::Unknown),
+            None => None,
+        }
     }
 }
 
 impl Snapshot {
-    /// Takes the withdrawn canaries out: their users are assigned to stable, and their clusters are marked, so that
-    /// requests that were decided on earlier snapshots leave them alone, too. The others' marks are lifted.
+    /// Takes the withdrawn canaries out: their users are assigned to stable. Requests that were decided on earlier
+    /// snapshots leave them alone by their flags' marks.
     pub fn withdraw(&mut self, withdrawn: &Withdrawn) {
         let mut hash = Sha256::new();
         let mut any = false;
@@ -39,13 +61,12 @@ impl Snapshot {
                 candidate.withdrawn = why;
                 if let Some(why) = why {
                     any = true;
-                    for part in [&*service.name, &*candidate.flag.name, why.reason().as_str()] {
+                    for part in [&*service.name, &*candidate.flag.name, why.as_str()] {
                         hash.update((part.len() as u64).to_be_bytes());
                         hash.update(part);
                     }
                 }
             }
-            service.mark(withdrawn);
         }
         // Equal on gateways that decide equally, and as it was when nothing is withdrawn.
         if any {
@@ -56,43 +77,12 @@ impl Snapshot {
 }
 
 impl Service {
-    /// Sets or lifts the marks of every canary's cluster.
-    fn mark(&self, withdrawn: &Withdrawn) {
-        for candidate in &self.candidates {
-            let why = withdrawn.get(&self.name, &candidate.flag.name);
-            self.mark_canaries(candidate, why);
-        }
-    }
-
-    /// Sets or lifts the marks of the canaries of one flag. How many canaries there are.
-    pub fn mark_flag(&self, flag: &str, why: Option<Withdrawal>) -> usize {
+    /// How many canaries a flag has here.
+    pub fn canaries_of(&self, flag: &str) -> usize {
         let mut candidates = self.candidates.iter();
         candidates
             .find(|candidate| *candidate.flag.name == *flag)
-            .map_or(0, |candidate| self.mark_canaries(candidate, why))
-    }
-
-    fn mark_canaries(&self, candidate: &Candidate, why: Option<Withdrawal>) -> usize {
-        let mut canaries = candidate.canaries();
-        canaries.sort_unstable();
-        canaries.dedup();
-        for &canary in &canaries {
-            self.deployments[canary].cluster.mark.set(why);
-        }
-        canaries.len()
-    }
-}
-
-impl Candidate {
-    /// The canaries that its variants lead to, perhaps more than once each.
-    fn canaries(&self) -> Vec<DeploymentIndex> {
-        let of_rings = self.ring_variants.iter().flatten();
-        let targets = self.variants.iter().chain(of_rings);
-        let targets = targets.chain([&self.plain]);
-        targets
-            .map(|target| target.deployment)
-            .filter(|deployment| *deployment != STABLE)
-            .collect()
+            .map_or(0, |candidate| candidate.deployments.len())
     }
 }
 
@@ -107,7 +97,7 @@ mod tests {
 
     fn killed(flag: &str) -> Withdrawn {
         let mut withdrawn = Withdrawn::default();
-        withdrawn.insert("search", flag, Withdrawal::Killed);
+        withdrawn.insert("search", flag, Some(Withdrawal::Killed));
         withdrawn
     }
 
@@ -130,16 +120,6 @@ mod tests {
             ),
             (STABLE, Some(0), ReasonKind::Killed)
         );
-        let mark = |deployment: usize| {
-            snapshot.services[0].deployments[deployment]
-                .cluster
-                .mark
-                .get()
-        };
-        assert_eq!(
-            [mark(0), mark(1), mark(2)],
-            [None, Some(Withdrawal::Killed), None]
-        );
         assert_ne!(snapshot.digest, alive);
     }
 
@@ -149,21 +129,31 @@ mod tests {
         let before = snapshot.digest;
         snapshot.withdraw(&killed("search.later"));
         assert_eq!(snapshot.digest, before);
-        let candidates = &snapshot.services[0].candidates;
+        let service = &snapshot.services[0];
+        let candidates = &service.candidates;
         assert!(candidates.iter().all(|each| each.withdrawn.is_none()));
+        let count = |flag| service.canaries_of(flag);
+        assert_eq!((count("search.a"), count("search.later")), (1, 0));
     }
 
     #[test]
-    fn a_restored_canary_is_as_it_was() {
-        let mut snapshot = sample::snapshot(Anonymous::Stable);
-        let service = &snapshot.services[0];
-        assert_eq!(service.mark_flag("search.a", Some(Withdrawal::Killed)), 1);
+    fn what_is_known_holds_and_the_rest_of_what_is_unknown_is_withdrawn() {
+        let mut withdrawn = killed("search.a");
+        withdrawn.insert("search", "search.b", None);
+        withdrawn.doubt(Some("search"));
+        let get = |withdrawn: &Withdrawn, service, flag| withdrawn.get(service, flag);
         assert_eq!(
-            service.mark_flag("search.none", Some(Withdrawal::Killed)),
-            0
+            get(&withdrawn, "search", "search.a"),
+            Some(Withdrawal::Killed)
         );
-        snapshot.withdraw(&Withdrawn::default());
-        let service = &snapshot.services[0];
-        assert_eq!(service.deployments[1].cluster.mark.get(), None);
+        assert_eq!(get(&withdrawn, "search", "search.b"), None);
+        assert_eq!(
+            get(&withdrawn, "search", "search.c"),
+            Some(Withdrawal::Unknown)
+        );
+        assert_eq!(get(&withdrawn, "shop", "shop.c"), None);
+        withdrawn.doubt(None);
+        assert_eq!(get(&withdrawn, "shop", "shop.c"), Some(Withdrawal::Unknown));
+        assert_eq!(get(&withdrawn, "search", "search.b"), None);
     }
 }

@@ -90,8 +90,8 @@ impl FlagServers {
             started: Instant::now(),
         };
         let begun = config.unleash.iter().map(|server| {
-            let stored = loaded.take(&server.name).unwrap_or(Ok(None));
-            servers.begin(server, stored)
+            let read = loaded.take(&server.name).unwrap_or_default();
+            servers.begin(server, read)
         });
         let begun: Vec<Running> = begun.collect();
         servers.tell(&begun);
@@ -148,7 +148,7 @@ impl FlagServers {
             running.push(match known {
                 Some(known) if *known.config == *server => known,
                 Some(known) => self.begin_again(server, known),
-                None => self.begin(server, late.next().unwrap_or(Ok(None))),
+                None => self.begin(server, late.next().unwrap_or_default()),
             });
         }
         self.tell(&running);
@@ -231,14 +231,18 @@ impl FlagServers {
     }
 
     /// Begins to follow a server of which this is stored.
-    fn begin(&self, server: &UnleashConfig, stored: Read) -> Running {
+    fn begin(&self, server: &UnleashConfig, read: Read) -> Running {
         let status = SourceStatus::of_server(&server.name);
         let status = Arc::new(status.telling(self.parts.publisher.events()));
-        let stored = stored.unwrap_or_else(|error| {
+        let Read { stored, error } = read;
+        if let Some(error) = error {
+            let instead = stored
+                .as_ref()
+                .map_or("", |_| "; the copy before it is used");
+            let error = format!("{error}{instead}");
             tracing::error!(source = %server.name, "{error}");
-            status.fail(Stage::Storing, error.to_string());
-            None
-        });
+            status.fail(Stage::Storing, error);
+        }
         if let Some(stored) = &stored {
             self.take_over(server, stored, &status);
         }
@@ -256,14 +260,16 @@ impl FlagServers {
         let (folder, name) = (self.parts.state_dir.clone(), server.name.clone());
         let read = tokio::task::spawn_blocking(move || stored::read(&folder, &name));
         // An error here is a panic, which has been told of.
-        let stored = read.await.unwrap_or(Ok(None))?.map(Arc::new);
-        if let Some(stored) = &stored {
+        let read = read.await.map_or_else(|_| Read::default(), Read::from);
+        if let Some(stored) = &read.stored {
             let set = FeatureSet::clone(&stored.set);
             let publisher = &self.parts.publisher;
-            // Fails only when the process ends.
-            let _ = publisher.publish_flags(&server.name, set, Vec::new()).await;
+            let published = publisher.publish_flags(&server.name, set, Vec::new()).await;
+            if let Err(error) = published {
+                tracing::error!(source = %server.name, "the stored flags cannot be put in force: {error}");
+            }
         }
-        Ok(stored)
+        read
     }
 
     /// Begins anew with a server that is called as the one before.
@@ -386,3 +392,6 @@ impl Drop for Running {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,12 @@
 //! The kill switch: by API and command, at once, whatever the flag says, and over restarts.
 
+use std::fs;
+use std::path::Path;
+
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Gateway, Origin, assert_has, fill, get, post, run_serin};
+use crate::harness::{Gateway, Origin, Setup, assert_has, eventually, fill, get, post, run_serin};
 
 const CONFIG: &str = "
 services:
@@ -173,4 +176,171 @@ async fn the_command_does_the_same() {
         "http://127.0.0.1:1",
     ]);
     assert_eq!(nowhere.status.code(), Some(1));
+}
+
+/// A kill of `search.ranker`, well-formed.
+const RANKER: &str =
+    r#"{"service":"search","flag":"search.ranker","at_unix_ms":1760000000000,"by":"10.0.0.7"}"#;
+
+/// A gateway with stored kills, ready or not, and the command that ends all doubts.
+async fn start_with(kills: &str, state: &Path, config: &str) -> Gateway {
+    fs::create_dir_all(state).expect("a folder");
+    fs::write(state.join("kills.json"), kills).expect("a file");
+    Setup::new(config).launch().await
+}
+
+/// Everybody is on stable, loudly, and the gateway is not ready.
+async fn assert_doubted(gateway: &Gateway, ranker_is_known: bool, unread: &str) {
+    // The first is killed in three of the files, and may be in the last; the second may be in each of them.
+    let answer = gateway.get_as("u1", "/doubted").await;
+    answer.assert_from("stable");
+    let readyz = gateway.admin("/readyz").await;
+    assert_eq!(readyz.status, 503, "{readyz:?}");
+    let missing = readyz.json()["missing"].to_string();
+    assert!(missing.contains(unread), "{missing}");
+    let warnings = gateway.status().await["warnings"].to_string();
+    assert!(warnings.contains(unread), "{warnings}");
+    gateway.await_log("until the file is mended").await;
+    let service = gateway.admin("/api/v1/services/search").await.json();
+    let first = if ranker_is_known { "killed" } else { "unknown" };
+    assert_eq!(service["deployments"][1]["withdrawn"], first);
+    assert_eq!(service["deployments"][2]["withdrawn"], "unknown");
+    assert_eq!(gateway.admin("/livez").await.status, 200);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_of_stored_kills_lifts_none_until_an_operator_says_so() {
+    let (stable, canary) = (Origin::start("stable").await, Origin::start("canary").await);
+    for (kills, ranker, unread) in [
+        (
+            format!(r#"{{"version":1,"kills":[{RANKER},{{"flag":7}}]}}"#),
+            true,
+            "one of the kills",
+        ),
+        (
+            format!(r#"{{"version":7,"kills":[{RANKER}]}}"#),
+            true,
+            "another version (7)",
+        ),
+        (
+            format!(r#"{{"version":1,"kills":[{RANKER},{{"ser"#),
+            true,
+            "cannot all be read",
+        ),
+        (
+            "\u{0}\u{0}\u{0}\u{0}".to_owned(),
+            false,
+            "cannot all be read",
+        ),
+    ] {
+        let state = TempDir::new().expect("a folder");
+        let config = fill(CONFIG, [&stable, &canary]);
+        let config = config.replace("%state%", &state.path().display().to_string());
+        let mut gateway = start_with(&kills, state.path(), &config).await;
+        assert_doubted(&gateway, ranker, unread).await;
+
+        // A restart settles nothing by itself, whatever was ordered meanwhile.
+        order(&gateway, &KILL.replace("ranker", "other")).await;
+        gateway.terminate().await;
+        drop(gateway);
+        let gateway = Setup::new(&*config).launch().await;
+        assert_eq!(gateway.admin("/readyz").await.status, 503);
+        gateway.get_as("u1", "/again").await.assert_from("stable");
+        assert!(state.path().join("kills.json.damaged.1").exists());
+
+        let admin = format!("http://{}", gateway.admin_address());
+        let command = ["canary", "restore", "--all-unknown", "--admin", &admin];
+        for said in ["is restored", "no canary of unknown standing"] {
+            let output = run_serin(command);
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && text.contains(said), "{output:?}");
+        }
+        assert_eq!(gateway.admin("/readyz").await.status, 200);
+        // What was well-formed holds, the rest is as its flag says.
+        let from = if ranker { "stable" } else { "canary" };
+        gateway.get_as("u1", "/settled").await.assert_from(from);
+        order(&gateway, RESTORE).await;
+        gateway
+            .get_as("u1", "/restored")
+            .await
+            .assert_from("canary");
+        let text = fs::read_to_string(state.path().join("kills.json")).expect("a file");
+        assert!(
+            text.contains("search.other") && !text.contains("unknown"),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_mended_file_makes_ready_without_a_restart() {
+    let (stable, canary) = (Origin::start("stable").await, Origin::start("canary").await);
+    let state = TempDir::new().expect("a folder");
+    let config = fill(CONFIG, [&stable, &canary]);
+    let config = config.replace("%state%", &state.path().display().to_string());
+    let gateway = start_with("{", state.path(), &config).await;
+    gateway.get_as("u1", "/").await.assert_from("stable");
+    let mended = r#"{"version":1,"kills":[{"service":"search","flag":"search.second"}]}"#;
+    fs::write(state.path().join("kills.json"), mended).expect("a file");
+    eventually("readiness", || async {
+        (gateway.admin("/readyz").await.status == 200).then_some(())
+    })
+    .await;
+    eventually("the canary", || async {
+        (gateway.get_as("u1", "/").await.origin() == "canary").then_some(())
+    })
+    .await;
+    let service = gateway.admin("/api/v1/services/search").await.json();
+    assert_eq!(service["deployments"][2]["withdrawn"], "killed");
+}
+
+#[tokio::test]
+async fn one_canary_of_unknown_standing_can_be_restored_alone() {
+    let (stable, canary) = (Origin::start("stable").await, Origin::start("canary").await);
+    let state = TempDir::new().expect("a folder");
+    let config = fill(CONFIG, [&stable, &canary]);
+    let config = config.replace("%state%", &state.path().display().to_string());
+    let gateway = start_with("{", state.path(), &config).await;
+    let restored = order(&gateway, RESTORE).await;
+    assert_has(&restored, &json!({ "changed": true, "stored": true }));
+    gateway.get_as("u1", "/").await.assert_from("canary");
+    let service = gateway.admin("/api/v1/services/search").await.json();
+    assert_eq!(service["deployments"][2]["withdrawn"], "unknown");
+    assert_eq!(gateway.admin("/readyz").await.status, 503);
+}
+
+#[tokio::test]
+async fn kills_of_names_that_no_flag_has_are_bounded_and_shown() {
+    let (stable, canary) = (Origin::start("stable").await, Origin::start("canary").await);
+    let state = TempDir::new().expect("a folder");
+    let config = fill(CONFIG, [&stable, &canary]);
+    let config = config.replace("%state%", &state.path().display().to_string());
+    let kill = |number: usize| format!(r#"{{"service":"search","flag":"search.x{number}"}}"#);
+    let kills: Vec<String> = (0..1000).map(kill).collect();
+    let kills = format!(r#"{{"version":1,"kills":[{}]}}"#, kills.join(","));
+    let gateway = start_with(&kills, state.path(), &config).await;
+    assert_eq!(gateway.admin("/readyz").await.status, 200);
+    let refused = gateway
+        .admin_send(post(&KILL.replace("ranker", "y"), ""))
+        .await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    // What exists can always be killed, what is killed already is, and one less makes room for one more.
+    let killed = order(&gateway, KILL).await;
+    assert_has(&killed, &json!({ "killed": true, "canaries": 1 }));
+    gateway.get_as("u1", "/").await.assert_from("stable");
+    let again = order(&gateway, &KILL.replace("ranker", "x7")).await;
+    assert_has(&again, &json!({ "killed": true, "changed": false }));
+    order(&gateway, &RESTORE.replace("ranker", "x7")).await;
+    order(&gateway, &KILL.replace("ranker", "y")).await;
+    let service = gateway.admin("/api/v1/services/search").await.json();
+    let kills = service["kills"].as_array().expect("kills");
+    let of = |flag: &str| kills.iter().find(|kill| kill["flag"] == flag).expect(flag);
+    assert_eq!(kills.len(), 1001);
+    assert_eq!(of("search.ranker")["canaries"], 1);
+    assert_eq!(of("search.y")["canaries"], 0);
+    let warnings = gateway.status().await["warnings"].to_string();
+    assert!(
+        warnings.contains("kills of names that no flag has: 1000"),
+        "{warnings}"
+    );
 }

@@ -30,7 +30,12 @@ pub(super) fn service() -> Value {
         ("withdrawn", maybe_text()),
         ("requests", requests),
     ]);
-    let kill = object(&[("flag", text()), ("since", moment()), ("by", text())]);
+    let kill = object(&[
+        ("flag", text()),
+        ("since", moment()),
+        ("by", text()),
+        ("canaries", count()),
+    ]);
     object(&[
         ("name", text()),
         ("deployments", list(&deployment)),

@@ -1,6 +1,6 @@
 //! Flags from servers on their way into snapshots.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ const NOW: Moment = Moment {
 };
 
 /// The flag "search.<name>", a canary for a percentage of users.
-fn feature(name: &str, percent: u8, port: u16) -> Value {
+pub(super) fn feature(name: &str, percent: u8, port: u16) -> Value {
     json!({
         "name": format!("search.{name}"),
         "enabled": true,
@@ -41,19 +41,19 @@ fn feature(name: &str, percent: u8, port: u16) -> Value {
     })
 }
 
-fn set(features: &[Value]) -> FeatureSet {
+pub(super) fn set(features: &[Value]) -> FeatureSet {
     let body = json!({ "version": 2, "features": features }).to_string();
     FeatureSet::parse(body.as_bytes()).unwrap()
 }
 
-fn with_servers(names: &[&str], content: u8) -> Config {
+pub(super) fn with_servers(names: &[&str], content: u8) -> Config {
     let mut config = config("http://127.0.0.1:81", content);
     config.canary_urls.networks = vec!["127.0.0.0/8".parse().unwrap()];
     config.unleash = names.iter().map(|name| server(name)).collect();
     config
 }
 
-fn first_with(names: &[&str], content: u8) -> Arc<Config> {
+pub(super) fn first_with(names: &[&str], content: u8) -> Arc<Config> {
     Arc::new(with_servers(names, content))
 }
 
@@ -70,14 +70,18 @@ fn start(first: &Arc<Config>, stored: Vec<(Arc<str>, FeatureSet)>) -> PublisherH
     )
 }
 
-async fn say(publisher: &PublisherHandle, source: &str, features: &[Value]) -> Published {
+pub(super) async fn say(
+    publisher: &PublisherHandle,
+    source: &str,
+    features: &[Value],
+) -> Published {
     let source = source.into();
     let published = publisher.publish_flags(&source, set(features), Vec::new());
     published.await.unwrap()
 }
 
 /// Where a user is sent, and why.
-fn assigned(snapshot: &Snapshot) -> (String, ReasonKind) {
+pub(super) fn assigned(snapshot: &Snapshot) -> (String, ReasonKind) {
     let context = Context {
         user_id: Some("u1".into()),
         ..Context::default()
@@ -86,6 +90,11 @@ fn assigned(snapshot: &Snapshot) -> (String, ReasonKind) {
     let decision = decide(service, &context, NOW);
     let deployment = &service.deployments[decision.assigned];
     (deployment.name.to_string(), decision.reason.kind())
+}
+
+/// Where an order comes from.
+pub(super) fn by_nobody() -> IpAddr {
+    Ipv4Addr::LOCALHOST.into()
 }
 
 fn names(names: &[Arc<str>]) -> Vec<&str> {
@@ -378,7 +387,7 @@ async fn a_killed_canary_stays_killed_whatever_flags_come() {
     );
     let kills = KillSwitch::new(registry, publisher.clone());
     let mut events = publisher.events().listen();
-    let by = Ipv4Addr::LOCALHOST.into();
+    let by = by_nobody();
     kills
         .order(Order::Kill, "search", "search.new", by)
         .await

@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 use super::names::{baggage, header};
 use super::recorded;
 use super::stable::StableUrl;
+use crate::canary::Mark;
 use crate::cluster::UpstreamUrl;
 use crate::config::ServiceConfig;
 use crate::engine::{CanaryUrl, Dependency, Flag, Ring, STABLE as STABLE_NAME, Variants};
@@ -61,7 +62,7 @@ impl<'a> Assembly<'a> {
             meters,
             deployments: Vec::new(),
         };
-        assembly.deploy(STABLE_NAME, &stable.url, stable.named_by);
+        assembly.deploy(STABLE_NAME, &stable.url, stable.named_by, None);
         assembly
     }
 
@@ -96,13 +97,14 @@ impl<'a> Assembly<'a> {
 
     fn compose(&mut self, flag: &Arc<Flag>) -> Candidate {
         let start = self.deployments.len();
+        let mark = self.clusters.mark(&self.service.name, &flag.name);
         // Without variants the flag's URL is where its users go; with them it has none of its own.
         let own = flag.variants.as_ref();
         let url = flag.url.as_ref().filter(|_| own.is_none());
-        let plain = url
-            .and_then(CanaryUrl::allowed)
-            .map_or(STABLE, |url| self.deploy(&flag.name, url, NamedBy::Flag));
-        let canaries = self.canaries(flag, url.is_none());
+        let plain = url.and_then(CanaryUrl::allowed).map_or(STABLE, |url| {
+            self.deploy(&flag.name, url, NamedBy::Flag, Some(&mark))
+        });
+        let canaries = self.canaries(flag, &mark, url.is_none());
         Candidate {
             flag: flag.clone(),
             withdrawn: None,
@@ -120,13 +122,20 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    fn deploy(&mut self, name: &str, url: &UpstreamUrl, named_by: NamedBy) -> DeploymentIndex {
+    fn deploy(
+        &mut self,
+        name: &str,
+        url: &UpstreamUrl,
+        named_by: NamedBy,
+        mark: Option<&Arc<Mark>>,
+    ) -> DeploymentIndex {
         let service = &*self.service.name;
         self.deployments.push(Deployment {
             name: name.into(),
             header: header(name),
             baggage: baggage(service, name),
             cluster: self.clusters.cluster(service, name, url, named_by),
+            mark: mark.cloned(),
             meter: self.meters.deployment(service, name),
         });
         self.deployments.len() - 1
@@ -135,7 +144,12 @@ impl<'a> Assembly<'a> {
     /// Makes a deployment of every distinct canary that the flag's variants name: called like the flag when that is
     /// not taken and there is but one, else `flag:variant`. Rings may give one variant several URLs; they are numbered.
     /// A refused URL makes no deployment, but the names of the others do not depend on what is refused.
-    fn canaries<'f>(&mut self, flag: &'f Flag, name_is_free: bool) -> Canaries<'f> {
+    fn canaries<'f>(
+        &mut self,
+        flag: &'f Flag,
+        mark: &Arc<Mark>,
+        name_is_free: bool,
+    ) -> Canaries<'f> {
         let mut distinct: Vec<(&str, &CanaryUrl)> = Vec::new();
         for upstream in recorded::canaries(flag) {
             if !distinct.contains(&upstream) {
@@ -154,7 +168,7 @@ impl<'a> Assembly<'a> {
                 0 => format!("{}:{variant}", flag.name),
                 earlier => format!("{}:{variant}.{}", flag.name, earlier + 1),
             };
-            let deployment = self.deploy(&name, url, NamedBy::Flag);
+            let deployment = self.deploy(&name, url, NamedBy::Flag, Some(mark));
             canaries.push((variant, url, deployment));
         }
         canaries

@@ -134,7 +134,7 @@ impl Follower {
                 Command::Accept(done) => {
                     let accepted = self.accept().await?;
                     // Nobody waits for the answer if whoever asked has gone.
-                    let _ = done.send(Ok(accepted));
+                    let _ = done.send(accepted.map_err(RefreshError::from));
                 }
             }
             next = self.commands.try_recv().ok();
@@ -148,14 +148,14 @@ impl Follower {
             self.pace.eager_until = Some(now + EAGER);
             self.pace.next_poll = self.pace.next_poll.min(now + EAGER_POLL);
         }
-        let result = result.map_err(|error| RefreshError::Failed(error.to_string()));
+        let result = result.map_err(RefreshError::from);
         for done in waiting {
             let _ = done.send(result.clone());
         }
         Ok(())
     }
 
-    async fn accept(&mut self) -> Result<Refreshed, Stopped> {
+    async fn accept(&mut self) -> Result<Result<Refreshed, FetchError>, Stopped> {
         if self.said.guard.accept() {
             tracing::warn!(source = %self.config.name, "held removals were accepted");
         }
@@ -195,11 +195,9 @@ impl Follower {
             Ok(fetched) => fetched,
             Err(error) => return Ok(Err(error)),
         };
+        let mut streaming_wanted = false;
         match fetched {
-            Fetched::Same => {
-                self.note_answer();
-                self.confirm();
-            }
+            Fetched::Same => self.confirm(),
             Fetched::New {
                 body,
                 etag,
@@ -208,13 +206,17 @@ impl Follower {
                 if let Err(error) = self.take_answer(body, etag).await {
                     return Ok(Err(error));
                 }
-                self.note_answer();
-                if wants_streaming {
-                    self.pace.plan.is_wanted(Instant::now());
-                }
+                streaming_wanted = wants_streaming;
             }
         }
-        self.publish().await.map(Ok)
+        let published = self.publish().await?;
+        if published.is_ok() {
+            self.note_answer();
+            if streaming_wanted {
+                self.pace.plan.is_wanted(Instant::now());
+            }
+        }
+        Ok(published)
     }
 
     /// The server says the same as before.

@@ -2,12 +2,27 @@
 
 use std::sync::Arc;
 
-use super::stored::{self, ReadError, Stored};
+use super::stored::{self, Found, ReadError, Stored};
 use crate::config::Config;
 use crate::engine::unleash::FeatureSet;
 
-/// What was stored of one source, if it could be read.
-pub(super) type Read = Result<Option<Arc<Stored>>, ReadError>;
+/// What was stored of one source.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    /// The newest that can be believed.
+    pub(super) stored: Option<Arc<Stored>>,
+    /// What is wrong with what is newer.
+    pub(super) error: Option<ReadError>,
+}
+
+impl From<Found> for Read {
+    fn from(found: Found) -> Self {
+        Self {
+            stored: found.stored.map(Arc::new),
+            error: found.error,
+        }
+    }
+}
 
 /// What was stored of the configuration's sources, before any of them is asked.
 #[derive(Debug, Default)]
@@ -20,8 +35,8 @@ impl Loaded {
         Self(
             names
                 .map(|name| {
-                    let stored = stored::read(&config.process.state_dir, &name);
-                    (name, stored.map(|stored| stored.map(Arc::new)))
+                    let found = stored::read(&config.process.state_dir, &name);
+                    (name, found.into())
                 })
                 .collect(),
         )
@@ -29,8 +44,8 @@ impl Loaded {
 
     /// The flags, for the first snapshot.
     pub fn sets(&self) -> Vec<(Arc<str>, FeatureSet)> {
-        let known = self.0.iter().filter_map(|(name, stored)| {
-            let stored = stored.as_ref().ok()?.as_ref()?;
+        let known = self.0.iter().filter_map(|(name, read)| {
+            let stored = read.stored.as_ref()?;
             Some((name.clone(), FeatureSet::clone(&stored.set)))
         });
         known.collect()

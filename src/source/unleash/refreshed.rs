@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::client::FetchError;
 use crate::engine::unleash::FeatureSet;
 
 /// What a fetch brought.
@@ -35,6 +36,12 @@ pub enum RefreshError {
     /// The process ends, or the configuration has just taken the source out.
     #[error("the source is not followed any more")]
     Stopped,
+}
+
+impl From<FetchError> for RefreshError {
+    fn from(error: FetchError) -> Self {
+        Self::Failed(error.to_string())
+    }
 }
 
 impl Refreshed {

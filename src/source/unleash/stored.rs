@@ -1,11 +1,11 @@
 //! What was last good, on disk: a gateway starts from it without waiting for the server.
 //!
 //! One file a source: a line with a checksum of all that follows, a line about the flags, and the flags. Whatever
-//! octet is not what was written, the file is set aside and nothing of it is believed.
+//! byte is not what was written, the file is set aside and nothing of it is believed; then the one before it is used,
+//! which is kept beside it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,12 +13,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::context::Moment;
+use crate::durable;
 use crate::engine::unleash::FeatureSet;
 
 /// What a file of ours, in this form, begins with.
 const MAGIC: &str = "serin-flags 1 sha256=";
-/// What a file is called that is not whole yet.
-const TEMPORARY: &str = "snapshot.tmp";
 /// No file of ours is larger.
 const MAX_BYTES: u64 = 256 << 20;
 
@@ -71,58 +70,80 @@ fn path(folder: &Path, source: &str) -> PathBuf {
     folder.join(format!("flags-{source}.snapshot"))
 }
 
-/// Reads what is stored of a source, if there is anything. What is damaged is set aside.
-///
-/// # Errors
-/// When there is something, but it cannot be read or believed.
-pub(super) fn read(folder: &Path, source: &str) -> Result<Option<Stored>, ReadError> {
+/// Where what was there before is kept.
+fn older(path: &Path) -> PathBuf {
+    durable::with_suffix(path, ".older")
+}
+
+/// What was read of a source.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The newest that can be believed.
+    pub(super) stored: Option<Stored>,
+    /// What is wrong with what is newer.
+    pub(super) error: Option<ReadError>,
+}
+
+/// Reads what is stored of a source, if there is anything: the newest copy, or the one before where that is damaged or
+/// gone. What is damaged is set aside.
+pub(super) fn read(folder: &Path, source: &str) -> Found {
     let path = path(folder, source);
-    let octets = match read_bounded(&path) {
+    let newest = read_one(&path, source);
+    if let Ok(Some(stored)) = newest {
+        return Found {
+            stored: Some(stored),
+            error: None,
+        };
+    }
+    match (newest, read_one(&older(&path), source)) {
+        (newest, Ok(stored)) => Found {
+            stored,
+            error: newest.err(),
+        },
+        (newest, Err(error)) => Found {
+            stored: None,
+            error: Some(newest.err().unwrap_or(error)),
+        },
+    }
+}
+
+fn read_one(path: &Path, source: &str) -> Result<Option<Stored>, ReadError> {
+    let octets = match read_bounded(path) {
         Ok(octets) => octets,
         Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(cause) => return Err(ReadError::Unreadable { path, cause }),
+        Err(cause) => {
+            return Err(ReadError::Unreadable {
+                path: path.to_owned(),
+                cause,
+            });
+        }
     };
     decode(&octets, source).map(Some).map_err(|what| {
-        let aside = path.with_extension("snapshot.damaged");
-        if let Err(error) = fs::rename(&path, &aside) {
+        let aside = durable::with_suffix(path, ".damaged");
+        if let Err(error) = fs::rename(path, &aside) {
             tracing::warn!(file = %path.display(), %error, "a damaged file cannot be set aside");
         }
-        ReadError::Damaged { path, what }
+        ReadError::Damaged {
+            path: path.to_owned(),
+            what,
+        }
     })
 }
 
-/// Replaces what is stored of a source, whole or not at all.
+/// Replaces what is stored of a source, whole or not at all; what was stored before is kept beside it.
 ///
 /// # Errors
 /// What the system says; what was stored before is still there then.
 pub(super) fn write(folder: &Path, stored: &Stored) -> io::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
     let path = path(folder, &stored.source);
-    let temporary = path.with_extension(TEMPORARY);
-    let written =
-        write_whole(&temporary, &encode(stored)).and_then(|()| fs::rename(&temporary, &path));
-    if written.is_err() {
-        // What is half written helps nobody, and the disk may be full.
-        let _ = fs::remove_file(&temporary);
+    match durable::keep_as(&path, &older(&path)) {
+        Err(error) if !durable::is_absence(&error) => {
+            // The new flags matter more than a second copy of the old ones.
+            tracing::warn!(file = %path.display(), %error, "no older copy of the flags can be kept");
+        }
+        _ => {}
     }
-    written?;
-    // The new name, too, must survive a power cut.
-    File::open(folder)?.sync_all()
-}
-
-fn write_whole(path: &Path, octets: &[u8]) -> io::Result<()> {
-    // One that a process left behind that was killed may be somebody else's to read.
-    let _ = fs::remove_file(path);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(octets)?;
-    file.sync_all()
+    durable::replace(&path, &encode(stored))
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {

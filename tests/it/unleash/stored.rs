@@ -129,6 +129,41 @@ async fn a_damaged_file_is_set_aside_and_said() {
     stage.await_served(&gateway, "u1", "canary").await;
 }
 
+#[tokio::test]
+async fn it_starts_from_the_copy_before_when_the_newest_is_damaged() {
+    let unleash = Unleash::shared().await;
+    let mut proxy = FaultProxy::start(unleash.address()).await;
+    let stage = Stage::new("older").await;
+    let flag = stage.flag("new");
+    let mut gateway = stage.start(&proxy.url()).await;
+    unleash
+        .open(&flag, canary(&flag, 100, &stage.canary.url()))
+        .await;
+    stage.await_served(&gateway, "u1", "canary").await;
+    // Something else changes: the file with the flag becomes the older one.
+    let other = stage.flag("other");
+    unleash.create_flag(&other).await;
+    let holds = |name: &'static str, text: String| {
+        let file = stage.state.path().join(name);
+        move || fs::read(&file).is_ok_and(|kept| contains(&kept, &text))
+    };
+    let newest = holds("flags-unleash.snapshot", other.clone());
+    let older = holds("flags-unleash.snapshot.older", flag.clone());
+    patiently("both copies on disk", || async {
+        (newest() && older()).then_some(())
+    })
+    .await;
+    assert!(gateway.terminate().await.success());
+    let file = stage.state.path().join("flags-unleash.snapshot");
+    let text = fs::read(&file).expect("a file");
+    fs::write(&file, &text[..text.len() / 2]).expect("it is written");
+
+    proxy.refuse().await;
+    let gateway = stage.start(&proxy.url()).await;
+    assert_eq!(stage.serves(&gateway, "u1").await, "canary");
+    gateway.await_log("the copy before it is used").await;
+}
+
 /// All files below a folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

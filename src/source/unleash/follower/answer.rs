@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use super::Follower;
 use crate::clock;
 use crate::engine::unleash::{DocumentError, FeatureSet};
-use crate::publisher::Stopped;
+use crate::publisher::{PublishError, Stopped};
 use crate::source::unleash::Refreshed;
 use crate::source::unleash::client::FetchError;
 use crate::source::unleash::guard::Guard;
@@ -111,8 +111,9 @@ impl Follower {
         self.status.confirm();
     }
 
-    /// Puts in force what is to be, if it is not, and has it kept.
-    pub(super) async fn publish(&mut self) -> Result<Refreshed, Stopped> {
+    /// Puts in force what is to be, if it is not, and has it kept. An answer that no snapshot can be made of is of no
+    /// use: what was last good stays, and the next answer is a new attempt.
+    pub(super) async fn publish(&mut self) -> Result<Result<Refreshed, FetchError>, Stopped> {
         let set = self.said.guard.in_force().clone();
         let held = self.said.guard.held();
         let before = self.said.published.as_ref();
@@ -123,8 +124,13 @@ impl Follower {
             let flags = FeatureSet::clone(&set);
             let name = &self.config.name;
             let published = self.publisher.publish_flags(name, flags, held.clone());
-            let published = published.await?;
-            (published.generation, published.is_new)
+            match published.await {
+                Ok(published) => (published.generation, published.is_new),
+                Err(PublishError::Stopped(stopped)) => return Err(stopped),
+                Err(error @ PublishError::Failed(_)) => {
+                    return Ok(Err(FetchError::Unusable(error.to_string())));
+                }
+            }
         };
         let nothing = Arc::default();
         let known = before.map_or(&nothing, |(known, _)| known);
@@ -142,7 +148,7 @@ impl Follower {
         });
         self.said.published = Some((set.clone(), held));
         self.keep(set);
-        Ok(refreshed)
+        Ok(Ok(refreshed))
     }
 
     /// Has what is in force kept: the server has just said or confirmed it.

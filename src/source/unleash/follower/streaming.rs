@@ -133,7 +133,9 @@ impl Follower {
                 }
                 () = at(due) => {
                     self.confirm();
-                    self.publish().await?;
+                    if let Err(error) = self.publish().await? {
+                        self.note_trouble(Stage::Content, &error.to_string());
+                    }
                     continue;
                 }
                 command = self.commands.recv() => {
@@ -155,9 +157,12 @@ impl Follower {
             if is_live {
                 heard = Instant::now();
                 self.status.recover(Stage::Streaming);
-                self.note_answer();
                 self.status.note(|facts| facts.mode = Mode::Streaming);
-                self.publish().await?;
+                if let Err(error) = self.publish().await? {
+                    self.note_trouble(Stage::Content, &error.to_string());
+                    break error.to_string();
+                }
+                self.note_answer();
             }
         };
         Ok(Ended {

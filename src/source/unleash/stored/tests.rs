@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{ReadError, Stored, TEMPORARY, encode, path, read, write};
+use super::{Found, ReadError, Stored, encode, path, write};
 use crate::context::Moment;
 use crate::engine::unleash::FeatureSet;
 
@@ -16,6 +16,17 @@ fn stored(revision: u64) -> Stored {
         url: "http://127.0.0.1:4242/api".into(),
         confirmed: Moment { unix_ms: 12_345 },
         set: Arc::new(FeatureSet::parse(answer.as_bytes()).expect("an answer")),
+    }
+}
+
+/// What is stored, or what is wrong where nothing can be had.
+fn read(folder: &Path, source: &str) -> Result<Option<Stored>, ReadError> {
+    match super::read(folder, source) {
+        Found {
+            stored: None,
+            error: Some(error),
+        } => Err(error),
+        found => Ok(found.stored),
     }
 }
 
@@ -46,7 +57,10 @@ fn what_is_written_is_read() {
             Some(stored(revision))
         );
     }
-    assert_eq!(files(&state), ["flags-unleash.snapshot"]);
+    assert_eq!(
+        files(&state),
+        ["flags-unleash.snapshot", "flags-unleash.snapshot.older"]
+    );
     let mode = |path: &Path| {
         fs::metadata(path)
             .expect("it is there")
@@ -106,7 +120,7 @@ fn another_sources_file_is_not_believed() {
 fn what_cannot_be_written_leaves_what_was_there() {
     let folder = tempfile::tempdir().expect("a folder");
     write(folder.path(), &stored(1)).expect("it is written");
-    let temporary = path(folder.path(), "unleash").with_extension(TEMPORARY);
+    let temporary = path(folder.path(), "unleash").with_extension("snapshot.tmp");
     // Somebody's folder is in the way, which nobody may delete.
     fs::create_dir_all(temporary.join("x")).expect("a folder");
     assert!(write(folder.path(), &stored(2)).is_err());
@@ -117,4 +131,44 @@ fn what_cannot_be_written_leaves_what_was_there() {
     let file = folder.path().join("file");
     fs::write(&file, "").expect("a file");
     assert!(write(&file, &stored(1)).is_err());
+}
+
+#[test]
+fn the_copy_before_stands_in_for_one_that_is_damaged_or_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = path(folder.path(), "unleash");
+    for revision in [1, 2] {
+        write(folder.path(), &stored(revision)).expect("it is written");
+    }
+    let text = fs::read(&file).expect("a file");
+    for damage in [&text[..text.len() / 2], b""] {
+        fs::write(&file, damage).expect("a file");
+        let found = super::read(folder.path(), "unleash");
+        assert_eq!(found.stored, Some(stored(1)));
+        assert!(
+            matches!(found.error, Some(ReadError::Damaged { .. })),
+            "{:?}",
+            found.error
+        );
+    }
+    // The damaged one is out of the way now.
+    let found = super::read(folder.path(), "unleash");
+    assert_eq!(found.stored, Some(stored(1)));
+    assert!(found.error.is_none(), "{:?}", found.error);
+    // What is damaged already is never kept in place of what is whole.
+    write(folder.path(), &stored(3)).expect("it is written");
+    assert_eq!(
+        read(folder.path(), "unleash").expect("whole"),
+        Some(stored(3))
+    );
+    fs::remove_file(&file).expect("a file");
+    assert_eq!(
+        read(folder.path(), "unleash").expect("older"),
+        Some(stored(1))
+    );
+    fs::write(super::older(&file), "no flags").expect("a file");
+    assert!(matches!(
+        read(folder.path(), "unleash"),
+        Err(ReadError::Damaged { .. })
+    ));
 }

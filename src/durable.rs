@@ -1,0 +1,152 @@
+//! Files that outlive a crash: whatever happens, there is one whole file or the other.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// The end of a file's name while it is being written.
+const TEMPORARY: &str = ".tmp";
+/// Files are readable and writable by the gateway's own user alone.
+const FILE_MODE: u32 = 0o600;
+/// The same for the folder, if it has to be made.
+const FOLDER_MODE: u32 = 0o700;
+
+/// Replaces a file, or makes it, and its folder. It is written beside the old one, forced to the disk and renamed over
+/// it.
+///
+/// # Errors
+/// What the system says; the old file is still there then.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    DirBuilder::new()
+        .recursive(true)
+        .mode(FOLDER_MODE)
+        .create(folder)?;
+    let temporary = with_suffix(path, TEMPORARY);
+    let written = write_new(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // What is half written helps nobody, and the disk may be full.
+        let _ = fs::remove_file(&temporary);
+    }
+    written?;
+    // The new name, too, must survive a power cut.
+    File::open(folder)?.sync_all()
+}
+
+/// Gives a file a second name, in place of the file that had it; where the file system cannot, copies it. There is
+/// no moment at which the file does not have its own.
+///
+/// # Errors
+/// What the system says, `NotFound` when there is no such file.
+pub fn keep_as(path: &Path, second: &Path) -> io::Result<()> {
+    let temporary = with_suffix(second, TEMPORARY);
+    remove(&temporary)?;
+    match fs::hard_link(path, &temporary) {
+        Err(error) if !is_absence(&error) => {
+            fs::copy(path, &temporary)?;
+            File::open(&temporary)?.sync_all()?;
+        }
+        linked => linked?,
+    }
+    fs::rename(&temporary, second)?;
+    // Renaming does nothing where both names are of the same file already.
+    remove(&temporary)
+}
+
+/// Whether an error means that there is no such file.
+pub fn is_absence(error: &io::Error) -> bool {
+    // The latter: what should be its folder is none, so that nothing can be in it.
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// A path whose last name ends in `suffix` besides.
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // One that a process left behind that was killed may be somebody else's to read.
+    remove(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(FILE_MODE)
+        .open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Removes a file, if there is one.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if !is_absence(&error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::ErrorKind;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
+    use super::{keep_as, replace, with_suffix};
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
+        let mut names: Vec<String> = entries
+            .map(|entry| name(entry).into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_and_is_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a/b/kills.json");
+        for text in ["one", "two"] {
+            replace(&file, text.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&file).unwrap(), text);
+        }
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let parent = file.parent().unwrap();
+        assert_eq!((mode(&file), mode(parent)), (0o600, 0o700));
+        assert_eq!(names(parent), ["kills.json"]);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_replaced_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        replace(&file, b"one").unwrap();
+        // Somebody's folder is in the way, which nobody may delete.
+        fs::create_dir_all(with_suffix(&file, ".tmp").join("x")).unwrap();
+        assert!(replace(&file, b"two").is_err());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "one");
+        assert!(replace(&file.join("below"), b"").is_err());
+    }
+
+    #[test]
+    fn what_is_kept_under_a_second_name_stays_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, second) = (folder.path().join("file"), folder.path().join("older"));
+        let missing = keep_as(&file, &second).unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::NotFound);
+        for text in ["one", "two", "three"] {
+            replace(&file, text.as_bytes()).unwrap();
+            keep_as(&file, &second).unwrap();
+            // A second time changes nothing, and leaves nothing behind.
+            keep_as(&file, &second).unwrap();
+        }
+        replace(&file, b"four").unwrap();
+        assert_eq!(fs::read_to_string(&second).unwrap(), "three");
+        assert_eq!(names(folder.path()), ["file", "older"]);
+    }
+}

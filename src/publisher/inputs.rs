@@ -1,0 +1,107 @@
+//! What snapshots are made of. A copy takes the changes in, and becomes what holds once a snapshot has been made of it:
+//! what no snapshot can be made of leaves nothing behind.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::sources::Sources;
+use super::{Change, FlagUpdate};
+use crate::cluster::UpstreamUrl;
+use crate::config::Config;
+use crate::engine::unleash::FeatureSet;
+use crate::events::What;
+use crate::snapshot::assemble::{Content, Routing, StableUrl};
+use crate::snapshot::{NamedBy, Snapshot};
+
+/// What snapshots are made of; copies share what is large.
+#[derive(Clone)]
+pub(super) struct Inputs {
+    pub(super) config: Arc<Config>,
+    routing: Routing,
+    sources: Sources,
+    /// Where stable deployments are, or were when something last said so.
+    last_known: HashMap<Arc<str>, StableUrl>,
+}
+
+impl Inputs {
+    /// A configuration, and what is stored of its flag servers.
+    pub(super) fn new(config: Arc<Config>, stored: Vec<(Arc<str>, FeatureSet)>) -> Self {
+        let mut sources = Sources::new(&config);
+        for (source, set) in stored {
+            let held = Vec::new();
+            sources.take(&config, FlagUpdate { source, set, held });
+        }
+        Self {
+            routing: Routing::of(&config),
+            sources,
+            config,
+            last_known: HashMap::new(),
+        }
+    }
+
+    /// Takes a change in. Answers what is to be told once it is in force.
+    pub(super) fn take(&mut self, change: &Change) -> Option<What> {
+        match change {
+            Change::Config(config) => {
+                self.reconfigure(Config::clone(config));
+                None
+            }
+            Change::Flags(update) => {
+                let source = update.source.clone();
+                let flags = self.sources.take(&self.config, update.clone())?;
+                Some(What::Held { source, flags })
+            }
+            Change::Withdrawn => None,
+        }
+    }
+
+    fn reconfigure(&mut self, mut config: Config) {
+        // Flags that say the same stay the same ones, so that only those count as changed that are.
+        for flag in &mut config.flags {
+            let earlier = &self.config.flags;
+            let same = earlier.binary_search_by(|earlier| earlier.name.cmp(&flag.name));
+            if let Some(same) = same.ok().and_then(|index| earlier.get(index))
+                && *same == *flag
+            {
+                *flag = same.clone();
+            }
+        }
+        self.sources.reconfigure(&self.config, &config);
+        // What flags may not name any more does not stay either.
+        self.last_known.retain(|_, known| {
+            known.named_by == NamedBy::Platform || config.canary_urls.allows(&known.url)
+        });
+        self.routing = Routing::of(&config);
+        self.config = Arc::new(config);
+    }
+
+    /// For assembly, with what can be taken over from an earlier snapshot of the same configuration.
+    pub(super) fn content<'a>(&'a self, earlier: Option<&'a Snapshot>) -> Content<'a> {
+        Content {
+            config: &self.config,
+            routing: self.routing.clone(),
+            sources: self.sources.compiled(),
+            vocabulary: self.sources.vocabulary().clone(),
+            last_known: &self.last_known,
+            earlier,
+        }
+    }
+
+    /// Remembers where the stable deployments of a snapshot that was made of this are.
+    pub(super) fn learn(&mut self, snapshot: &Snapshot) {
+        for (service, config) in snapshot.services.iter().zip(&self.config.services) {
+            let url = &service.stable().cluster.url;
+            let known = self.last_known.get(&service.name);
+            if *url == UpstreamUrl::NOWHERE || known.is_some_and(|known| known.url == *url) {
+                continue;
+            }
+            let named_by = match config.stable {
+                Some(_) => NamedBy::Platform,
+                None => NamedBy::Flag,
+            };
+            let url = url.clone();
+            self.last_known
+                .insert(service.name.clone(), StableUrl { url, named_by });
+        }
+    }
+}
