@@ -10,6 +10,8 @@
 //!   for may have been done, so that sending it again could do it twice.
 //! * The answer had begun for the client, or the body can no longer be replayed: nothing goes on.
 
+mod failure;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,11 +22,11 @@ use smallvec::SmallVec;
 use crate::canary::{Cause, ReasonKind};
 use crate::cluster::Choice;
 use crate::cluster::endpoint::{AttemptEnd, Endpoint, EndpointUse, Standing};
-use crate::cluster::recovery::Triggers;
 use crate::decide::Decision;
-use crate::meter::Retrying;
+use crate::meter::{AttemptOutcome, Retrying};
 use crate::quarantine::{Patient, Quarantine};
 use crate::snapshot::{Deployment, DeploymentIndex, STABLE, Service};
+pub use failure::Failure;
 
 /// The attempts of one request.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub struct Attempts {
     retries_left: u32,
     tried: SmallVec<[SocketAddr; 4]>,
     endpoint: Option<EndpointUse>,
+    /// Where the last attempt went, and when it began.
+    last: Option<(SocketAddr, Instant)>,
     retries: SmallVec<[Cause; 2]>,
     cause: Option<Cause>,
     user: Option<u64>,
@@ -53,26 +57,6 @@ pub struct Site<'a> {
     pub quarantine: &'a Quarantine,
     /// When it is.
     pub now: Instant,
-}
-
-/// How an attempt failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// No connection could be made: not one octet was sent.
-    Connect,
-    /// The upstream says that it has done nothing with the request (RFC 9113, section 8.7).
-    Refused,
-    /// A pooled connection turned out to be dead before an answer began. That an endpoint closes what rests does not
-    /// speak against it.
-    Stale,
-    /// The connection broke before an answer began.
-    Reset,
-    /// No answer began in time.
-    Timeout,
-    /// The answer has this status.
-    Status(u16),
-    /// The answer is gRPC's UNAVAILABLE and nothing else: by gRPC's own rules the call may be made again.
-    Unavailable,
 }
 
 /// What of the request could be sent again.
@@ -100,6 +84,7 @@ impl Attempts {
             retries_left: service.upstream.retries.attempts,
             tried: SmallVec::new(),
             endpoint: None,
+            last: None,
             retries: SmallVec::new(),
             cause: None,
             user,
@@ -124,6 +109,11 @@ impl Attempts {
         &self.retries
     }
 
+    /// The address that the last attempt went to.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.last.map(|(address, _)| address)
+    }
+
     /// The address of the next attempt; it is counted in flight there until the attempt has ended. A canary that is
     /// not to be asked is passed over for stable. An error says why nobody can be asked.
     pub fn next(&mut self, site: &Site<'_>, random: u64) -> Result<SocketAddr, Cause> {
@@ -133,6 +123,7 @@ impl Attempts {
                 Ok(endpoint) => {
                     let address = endpoint.address();
                     self.endpoint = Some(endpoint);
+                    self.last = Some((address, site.now));
                     return Ok(address);
                 }
                 Err(cause) if self.deployment != STABLE && self.rescuable => {
@@ -191,6 +182,18 @@ impl Attempts {
     pub fn ended(&mut self, end: AttemptEnd, site: &Site<'_>) {
         if let Some(endpoint) = self.endpoint.take() {
             endpoint.report(end, &site.service.upstream, site.now);
+        }
+    }
+
+    /// Notes that an answer of this status has begun, and is passed on.
+    pub fn answered(&self, status: u16, site: &Site<'_>) {
+        self.measure(AttemptOutcome::of_status(status), site);
+    }
+
+    /// Notes that nobody waits for the current attempt any more, if there is one whose answer has not begun.
+    pub fn abandoned(&mut self, site: &Site<'_>) {
+        if self.endpoint.take().is_some() {
+            self.measure(AttemptOutcome::Abandoned, site);
         }
     }
 
@@ -308,12 +311,21 @@ impl Attempts {
         if self.is_forgiven(failure) {
             return 0;
         }
+        self.measure(AttemptOutcome::of_failure(failure.cause()), site);
         self.tried.push(endpoint.address());
         if failure == Failure::Stale {
             return 0;
         }
         endpoint.report(failure.end(), &site.service.upstream, site.now);
         endpoint.failures_in_a_row()
+    }
+
+    fn measure(&self, outcome: AttemptOutcome, site: &Site<'_>) {
+        if let Some((_, began)) = self.last {
+            let meter = &site.service.deployments[self.deployment].meter;
+            let took = site.now.saturating_duration_since(began);
+            meter.attempts.observe(outcome, took);
+        }
     }
 
     fn move_to_stable(&mut self, service: &Service, cause: Cause) {
@@ -349,50 +361,6 @@ impl Attempts {
         let own = u32::from(site.quarantine.rescues(patient, site.now)) + 1;
         if failures <= own {
             site.quarantine.note(patient, policy, site.now);
-        }
-    }
-}
-
-impl Failure {
-    /// What records say.
-    pub fn cause(self) -> Cause {
-        match self {
-            Self::Connect => Cause::Connect,
-            Self::Refused | Self::Stale | Self::Reset => Cause::Reset,
-            Self::Timeout => Cause::Timeout,
-            Self::Status(_) | Self::Unavailable => Cause::Status,
-        }
-    }
-
-    /// Whether the upstream cannot have done, or says it has not done, anything that was asked for.
-    fn is_harmless(self) -> bool {
-        matches!(self, Self::Connect | Self::Refused | Self::Unavailable)
-    }
-
-    /// Whether there is an answer that could be passed on.
-    fn is_answer(self) -> bool {
-        matches!(self, Self::Status(_) | Self::Unavailable)
-    }
-
-    /// What the endpoint is told.
-    fn end(self) -> AttemptEnd {
-        match self {
-            Self::Status(status) => AttemptEnd::Answered(status),
-            // What gRPC says with it, HTTP says with this status.
-            Self::Unavailable => AttemptEnd::Answered(503),
-            other => AttemptEnd::Failed(other.cause()),
-        }
-    }
-
-    fn triggers(self, on: &Triggers) -> bool {
-        match self {
-            Self::Connect => on.connect,
-            // Nothing was done, as when there is no connection; and a stream was reset.
-            Self::Refused => on.connect || on.reset,
-            Self::Stale | Self::Reset => on.reset,
-            Self::Timeout => on.timeout,
-            Self::Status(status) => on.statuses.contains(status),
-            Self::Unavailable => on.statuses.contains(503),
         }
     }
 }

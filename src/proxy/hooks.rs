@@ -216,10 +216,7 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         recovery::set_aside(session, response, exchange, &self.quarantine)?;
-        if let Some(passage) = exchange.passage.as_mut() {
-            passage.upstream_time = Some(passage.attempt_started.elapsed());
-            passage.wait = None;
-        }
+        exchange.answer_begins(response.status.as_u16(), &self.quarantine);
         Ok(())
     }
 
@@ -237,6 +234,10 @@ impl ProxyHttp for Proxy {
         if is_interim(response) {
             HeaderSink::remove(response, &forward::DECISION);
             return Ok(());
+        }
+        if let Some(id) = exchange.told_request_id() {
+            // By a text: pingora copies names that are of any other kind.
+            response.insert_header("x-request-id", id)?;
         }
         // A request that was already here when the gateway was told to end.
         if *self.closing.borrow() {
@@ -309,7 +310,9 @@ impl ProxyHttp for Proxy {
             exchange.own_status = Some(status.as_u16());
             // pingora closes the connection after an error: the client must not send its next request on it.
             session.set_keepalive(None);
-            if let Err(e) = reply::error(session, status, explanation(status)).await {
+            let why = explanation(status);
+            let id = exchange.told_request_id();
+            if let Err(e) = reply::error(session, status, why, id).await {
                 tracing::debug!(error = %e, "an error response could not be sent");
             }
         }
@@ -331,12 +334,16 @@ impl ProxyHttp for Proxy {
         }
         let now = Instant::now();
         // What is left is an answer that came whole, or as far as the client wanted it.
-        let answered = exchange.passage.as_ref();
-        if answered.is_some_and(|passage| passage.upstream_time.is_some())
-            && let Some(response) = session.response_written()
-            && let Some((attempts, site)) = exchange.at(&self.quarantine, now)
-        {
-            attempts.ended(AttemptEnd::Answered(response.status.as_u16()), &site);
+        let passage = exchange.passage.as_ref();
+        let has_answer = passage.is_some_and(|passage| passage.upstream_time.is_some());
+        if let Some((attempts, site)) = exchange.at(&self.quarantine, now) {
+            match session.response_written() {
+                Some(response) if has_answer => {
+                    attempts.ended(AttemptEnd::Answered(response.status.as_u16()), &site);
+                }
+                _ if has_answer => {}
+                _ => attempts.abandoned(&site),
+            }
         }
         self.record(session, exchange, now);
         exchange.rest_upstream(now);
@@ -372,7 +379,8 @@ impl Proxy {
             // The rest of it is not worth reading.
             session.set_keepalive(None);
         }
-        reply::error(session, refusal.status, &refusal.why).await
+        let id = exchange.told_request_id();
+        reply::error(session, refusal.status, &refusal.why, id).await
     }
 
     /// Answers as the route says.
@@ -385,6 +393,7 @@ impl Proxy {
         exchange.route = Some(answer.route);
         exchange.own_status = Some(answer.status.as_u16());
         let route = &exchange.snapshot.routes[answer.route];
-        reply::answer(session, answer, &route.response_edits).await
+        let id = exchange.told_request_id();
+        reply::answer(session, answer, &route.response_edits, id).await
     }
 }

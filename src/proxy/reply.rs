@@ -1,10 +1,10 @@
 //! Answers of Serin's own: redirects, fixed responses and errors.
 
 use bytes::Bytes;
-use http::StatusCode;
 use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
+use http::{HeaderValue, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
 
@@ -24,8 +24,9 @@ pub(super) async fn answer(
     session: &mut Session,
     answer: Answer,
     edits: &[Edit],
+    request_id: Option<HeaderValue>,
 ) -> pingora::Result<()> {
-    let mut header = text_header(answer.status, answer.body.len())?;
+    let mut header = text_header(answer.status, answer.body.len(), request_id)?;
     if let Some(location) = answer.location {
         header.insert_header(LOCATION, location)?;
     }
@@ -38,8 +39,9 @@ pub(super) async fn shut_off<'e>(
     session: &mut Session,
     respond: &ShutoffResponse,
     edits: impl Iterator<Item = &'e Edit>,
+    request_id: Option<HeaderValue>,
 ) -> pingora::Result<()> {
-    let mut header = text_header(respond.status, respond.body.len())?;
+    let mut header = text_header(respond.status, respond.body.len(), request_id)?;
     header.insert_header(CACHE_CONTROL, "no-store")?;
     if let Some(seconds) = respond.retry_after {
         header.insert_header(RETRY_AFTER, seconds)?;
@@ -58,13 +60,14 @@ pub(super) async fn error(
     session: &mut Session,
     status: StatusCode,
     why: &str,
+    request_id: Option<HeaderValue>,
 ) -> pingora::Result<()> {
     let body = format!(
         "{} {}: {why}\n",
         status.as_u16(),
         status.canonical_reason().unwrap_or_default()
     );
-    let mut header = text_header(status, body.len())?;
+    let mut header = text_header(status, body.len(), request_id)?;
     header.insert_header(CACHE_CONTROL, "no-store")?;
     if status == StatusCode::SERVICE_UNAVAILABLE {
         header.insert_header(RETRY_AFTER, COME_BACK)?;
@@ -75,8 +78,15 @@ pub(super) async fn error(
     send(session, header, Bytes::from(body)).await
 }
 
-fn text_header(status: StatusCode, length: usize) -> pingora::Result<ResponseHeader> {
-    let mut header = ResponseHeader::build(status, Some(4))?;
+fn text_header(
+    status: StatusCode,
+    length: usize,
+    request_id: Option<HeaderValue>,
+) -> pingora::Result<ResponseHeader> {
+    let mut header = ResponseHeader::build(status, Some(5))?;
+    if let Some(id) = request_id {
+        header.insert_header("x-request-id", id)?;
+    }
     // These have no body, and so no length either (RFC 9110, section 8.6).
     if !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         header.insert_header(CONTENT_LENGTH, length)?;

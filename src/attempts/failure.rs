@@ -1,0 +1,69 @@
+//! How attempts fail, and what may follow from that.
+
+use crate::canary::Cause;
+use crate::cluster::endpoint::AttemptEnd;
+use crate::cluster::recovery::Triggers;
+
+/// How an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No connection could be made: not one octet was sent.
+    Connect,
+    /// The upstream says that it has done nothing with the request (RFC 9113, section 8.7).
+    Refused,
+    /// A pooled connection turned out to be dead before an answer began. That an endpoint closes what rests does not
+    /// speak against it.
+    Stale,
+    /// The connection broke before an answer began.
+    Reset,
+    /// No answer began in time.
+    Timeout,
+    /// The answer has this status.
+    Status(u16),
+    /// The answer is gRPC's UNAVAILABLE and nothing else: by gRPC's own rules the call may be made again.
+    Unavailable,
+}
+
+impl Failure {
+    /// What records say.
+    pub fn cause(self) -> Cause {
+        match self {
+            Self::Connect => Cause::Connect,
+            Self::Refused | Self::Stale | Self::Reset => Cause::Reset,
+            Self::Timeout => Cause::Timeout,
+            Self::Status(_) | Self::Unavailable => Cause::Status,
+        }
+    }
+
+    /// Whether the upstream cannot have done, or says it has not done, anything that was asked for.
+    pub(super) fn is_harmless(self) -> bool {
+        matches!(self, Self::Connect | Self::Refused | Self::Unavailable)
+    }
+
+    /// Whether there is an answer that could be passed on.
+    pub(super) fn is_answer(self) -> bool {
+        matches!(self, Self::Status(_) | Self::Unavailable)
+    }
+
+    /// What the endpoint is told.
+    pub(super) fn end(self) -> AttemptEnd {
+        match self {
+            Self::Status(status) => AttemptEnd::Answered(status),
+            // What gRPC says with it, HTTP says with this status.
+            Self::Unavailable => AttemptEnd::Answered(503),
+            other => AttemptEnd::Failed(other.cause()),
+        }
+    }
+
+    pub(super) fn triggers(self, on: &Triggers) -> bool {
+        match self {
+            Self::Connect => on.connect,
+            // Nothing was done, as when there is no connection; and a stream was reset.
+            Self::Refused => on.connect || on.reset,
+            Self::Stale | Self::Reset => on.reset,
+            Self::Timeout => on.timeout,
+            Self::Status(status) => on.statuses.contains(status),
+            Self::Unavailable => on.statuses.contains(503),
+        }
+    }
+}
