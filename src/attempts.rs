@@ -23,10 +23,9 @@ use crate::canary::{Cause, ReasonKind};
 use crate::cluster::Choice;
 use crate::cluster::endpoint::{AttemptEnd, Endpoint, EndpointUse, Standing};
 use crate::decide::Decision;
-use crate::meter::Retrying;
+use crate::meter::{AttemptOutcome, Retrying};
 use crate::quarantine::{Patient, Quarantine};
 use crate::snapshot::{Deployment, DeploymentIndex, STABLE, Service};
-
 pub use failure::Failure;
 
 /// How often an upstream may refuse one request before that is a failure like any other.
@@ -39,6 +38,8 @@ pub struct Attempts {
     retries_left: u32,
     tried: SmallVec<[SocketAddr; 4]>,
     endpoint: Option<EndpointUse>,
+    /// Where the last attempt went, and when it began.
+    last: Option<(SocketAddr, Instant)>,
     retries: SmallVec<[Cause; 2]>,
     cause: Option<Cause>,
     user: Option<u64>,
@@ -88,6 +89,7 @@ impl Attempts {
             retries_left: service.upstream.retries.attempts,
             tried: SmallVec::new(),
             endpoint: None,
+            last: None,
             retries: SmallVec::new(),
             cause: None,
             user,
@@ -113,6 +115,11 @@ impl Attempts {
         &self.retries
     }
 
+    /// The address that the last attempt went to.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.last.map(|(address, _)| address)
+    }
+
     /// The address of the next attempt; it is counted in flight there until the attempt has ended. A canary that is
     /// not to be asked is passed over for stable. An error says why nobody can be asked.
     pub fn next(&mut self, site: &Site<'_>, random: u64) -> Result<SocketAddr, Cause> {
@@ -122,6 +129,7 @@ impl Attempts {
                 Ok(endpoint) => {
                     let address = endpoint.address();
                     self.endpoint = Some(endpoint);
+                    self.last = Some((address, site.now));
                     return Ok(address);
                 }
                 Err(cause) if self.deployment != STABLE && self.rescuable => {
@@ -187,6 +195,18 @@ impl Attempts {
     pub fn ended(&mut self, end: AttemptEnd, site: &Site<'_>) {
         if let Some(endpoint) = self.endpoint.take() {
             endpoint.report(end, self.user, &site.service.upstream, site.now);
+        }
+    }
+
+    /// Notes that an answer of this status has begun, and is passed on.
+    pub fn answered(&self, status: u16, site: &Site<'_>) {
+        self.measure(AttemptOutcome::of_status(status), site);
+    }
+
+    /// Notes that nobody waits for the current attempt any more, if there is one whose answer has not begun.
+    pub fn abandoned(&mut self, site: &Site<'_>) {
+        if self.endpoint.take().is_some() {
+            self.measure(AttemptOutcome::Abandoned, site);
         }
     }
 
@@ -311,6 +331,7 @@ impl Attempts {
         if self.is_forgiven(failure) {
             return 0;
         }
+        self.measure(AttemptOutcome::of_failure(failure.cause()), site);
         self.tried.push(endpoint.address());
         if let Some(end) = failure.end() {
             endpoint.report(end, self.user, &site.service.upstream, site.now);
@@ -318,6 +339,14 @@ impl Attempts {
         match failure {
             Failure::Stale => 0,
             _ => endpoint.failures_in_a_row(),
+        }
+    }
+
+    fn measure(&self, outcome: AttemptOutcome, site: &Site<'_>) {
+        if let Some((_, began)) = self.last {
+            let meter = &site.service.deployments[self.deployment].meter;
+            let took = site.now.saturating_duration_since(began);
+            meter.attempts.observe(outcome, took);
         }
     }
 

@@ -204,6 +204,8 @@ pub struct Logging {
     pub access: AccessPolicy,
     /// What stands for the user.
     pub user_id: UserIdPolicy,
+    /// Whether responses carry the request's ID.
+    pub expose_request_id: bool,
 }
 
 /// A log level.
@@ -246,6 +248,8 @@ pub enum UserIdPolicy {
     Plain,
     /// HMAC-SHA-256 of the ID under this key, in hexadecimal.
     Hash(Box<[u8]>),
+    /// The same under a key that the gateway makes and keeps; it puts it in before it uses this.
+    HashUnderOwnKey,
 }
 
 // The key is a secret: it must not appear in any output.
@@ -255,6 +259,7 @@ impl std::fmt::Debug for UserIdPolicy {
             Self::Omit => "Omit",
             Self::Plain => "Plain",
             Self::Hash(_) => "Hash(…)",
+            Self::HashUnderOwnKey => "HashUnderOwnKey",
         })
     }
 }

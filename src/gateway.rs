@@ -113,8 +113,9 @@ impl Gateway {
     /// Binds every socket first, then starts everything behind them.
     pub fn start(start: Start) -> Result<Self, StartError> {
         let started = Instant::now();
-        let (path, text, config) = (start.path, start.text, Arc::new(start.config));
-        let surroundings = Surroundings::new(start.embedding, &config)?;
+        let (path, text, mut config) = (start.path, start.text, start.config);
+        let surroundings = Surroundings::new(start.embedding, &mut config)?;
+        let config = Arc::new(config);
         let process = config.process.clone();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),

@@ -109,6 +109,125 @@ impl CodeCounters {
     }
 }
 
+/// What takes memory from its first use on: with ten thousand services most figures of failures never are.
+#[derive(Debug)]
+pub struct Rare<T>(OnceLock<Box<T>>);
+
+impl<T: Default> Rare<T> {
+    /// The figure, to be counted in.
+    pub fn used(&self) -> &T {
+        self.0.get_or_init(Box::default)
+    }
+
+    /// The figure, if anything was ever counted in it.
+    pub fn get(&self) -> Option<&T> {
+        self.0.get().map(|figure| &**figure)
+    }
+}
+
+impl<T> Default for Rare<T> {
+    fn default() -> Self {
+        Self(OnceLock::new())
+    }
+}
+
+/// How long requests took that some deployment answered.
+#[derive(Debug, Default)]
+pub struct Durations {
+    /// From the head's arrival to the response's last byte.
+    pub total: Histogram,
+    /// Upstream only: from the answering attempt's start to the response's head.
+    pub upstream: Histogram,
+}
+
+impl Durations {
+    /// Counts one request.
+    pub fn observe(&self, total: Duration, upstream: Option<Duration>) {
+        self.total.observe(total);
+        if let Some(upstream) = upstream {
+            self.upstream.observe(upstream);
+        }
+    }
+}
+
+/// How an attempt at a deployment came out, whatever came after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptOutcome {
+    /// With an answer whose status is below 500.
+    Answered,
+    /// With another answer, or one that `rescue.on` or `retries.on` names.
+    Status,
+    /// No connection could be made.
+    Connect,
+    /// The connection, or the stream, broke before an answer began.
+    Reset,
+    /// No answer began in time.
+    Timeout,
+    /// The client went away, or its request was refused, before an answer began.
+    Abandoned,
+}
+
+impl AttemptOutcome {
+    /// Every outcome, in the order of their indices.
+    pub const ALL: [Self; 6] = [
+        Self::Answered,
+        Self::Status,
+        Self::Connect,
+        Self::Reset,
+        Self::Timeout,
+        Self::Abandoned,
+    ];
+
+    /// Of an answer that is passed on.
+    pub fn of_status(status: u16) -> Self {
+        if status < 500 {
+            Self::Answered
+        } else {
+            Self::Status
+        }
+    }
+
+    /// Of a failed attempt; what is no way for an attempt to fail counts as abandoned.
+    pub fn of_failure(cause: Cause) -> Self {
+        match cause {
+            Cause::Status => Self::Status,
+            Cause::Connect => Self::Connect,
+            Cause::Reset => Self::Reset,
+            Cause::Timeout => Self::Timeout,
+            _ => Self::Abandoned,
+        }
+    }
+
+    /// The name that metrics carry.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Status => "status",
+            Self::Connect => "connect",
+            Self::Reset => "reset",
+            Self::Timeout => "timeout",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// How long attempts took, by how they came out: to the response's head, or to the failure.
+#[derive(Debug, Default)]
+pub struct AttemptMeter([Rare<Histogram>; AttemptOutcome::ALL.len()]);
+
+impl AttemptMeter {
+    /// Counts one attempt.
+    pub fn observe(&self, outcome: AttemptOutcome, took: Duration) {
+        self.0[outcome as usize].used().observe(took);
+    }
+
+    /// The outcomes that occurred.
+    pub fn outcomes(&self) -> impl Iterator<Item = (AttemptOutcome, &Histogram)> {
+        let all = AttemptOutcome::ALL.into_iter().zip(&self.0);
+        all.filter_map(|(outcome, histogram)| Some((outcome, histogram.get()?)))
+    }
+}
+
 /// The figures of one deployment of one service.
 #[derive(Debug, Default)]
 pub struct DeploymentMeter {
@@ -118,14 +237,23 @@ pub struct DeploymentMeter {
     pub served_by_stable: CodeCounters,
     /// Requests assigned to it that no deployment answered.
     pub unserved: CodeCounters,
-    /// Whole requests that it served, from the head's arrival to the last byte.
-    pub total: Histogram,
-    /// The same requests, upstream only: from the attempt's start to the response's head.
-    pub upstream: Histogram,
+    /// Requests assigned to it and served by it.
+    pub durations: Durations,
+    /// Requests assigned to it and served by stable in its place, waits for it included.
+    pub durations_by_stable: Rare<Durations>,
+    /// Attempts at it, whoever served in the end.
+    pub attempts: AttemptMeter,
     /// Requests that stable served in its place, by [`Cause::index`].
     pub rescues: [Counter; Cause::ALL.len()],
     /// Answers of it that had begun and broke.
     pub broken: Counter,
+}
+
+impl DeploymentMeter {
+    /// How long all requests took that were assigned to it and that some deployment answered.
+    pub fn all_durations(&self) -> impl Iterator<Item = &Durations> {
+        std::iter::once(&self.durations).chain(self.durations_by_stable.get())
+    }
 }
 
 /// Decisions for one variant of one flag (or for none), by [`ReasonKind::index`].

@@ -1,6 +1,6 @@
 //! The one record of what became of a request: what was assigned, what served, and what it cost.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +51,10 @@ pub struct Outcome<'a> {
     pub client: IpAddr,
     /// `x-request-id`, as sent upstream.
     pub request_id: &'a str,
+    /// The endpoint that was asked last.
+    pub upstream: Option<SocketAddr>,
+    /// The trace that the request belongs to, if it came with one (W3C Trace Context).
+    pub trace_id: Option<&'a str>,
 }
 
 impl Outcome<'_> {
@@ -62,7 +66,8 @@ impl Outcome<'_> {
             .zip(self.decision)
         else {
             self.snapshot.unrouted.served.inc(self.status);
-            self.snapshot.unrouted.total.observe(self.total_time);
+            let durations = &self.snapshot.unrouted.durations;
+            durations.observe(self.total_time, None);
             return;
         };
         service.count_decision(&decision);
@@ -74,19 +79,17 @@ impl Outcome<'_> {
             assigned.unserved.inc(self.status);
             return;
         };
-        if served == decision.assigned {
+        let durations = if served == decision.assigned {
             assigned.served.inc(self.status);
+            &assigned.durations
         } else {
             assigned.served_by_stable.inc(self.status);
             if let Some(cause) = self.cause {
                 assigned.rescues[cause.index()].inc();
             }
-        }
-        let served = &service.deployments[served].meter;
-        served.total.observe(self.total_time);
-        if let Some(took) = self.upstream_time {
-            served.upstream.observe(took);
-        }
+            assigned.durations_by_stable.used()
+        };
+        durations.observe(self.total_time, self.upstream_time);
     }
 }
 

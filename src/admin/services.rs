@@ -186,7 +186,7 @@ impl RequestsView {
             unanswered: count(&meter.unserved, 0),
             assigned_share: share(assigned(meter), deployments().map(assigned).sum()),
             served_share: share(served, all_served),
-            mean_seconds: mean(&meter.total),
+            mean_seconds: mean(&meter.durations.total),
         }
     }
 }

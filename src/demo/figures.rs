@@ -100,9 +100,11 @@ impl Ledger {
                 assigned: own + rescued + sum(&meter.unserved),
                 served: own + of_others,
             });
-            add(&mut reading.times, &meter.total.counts());
-            reading.seconds.0 += meter.total.sum_seconds();
-            reading.seconds.1 += meter.upstream.sum_seconds();
+            for durations in meter.all_durations() {
+                add(&mut reading.times, &durations.total.counts());
+                reading.seconds.0 += durations.total.sum_seconds();
+                reading.seconds.1 += durations.upstream.sum_seconds();
+            }
             let causes = std::array::from_fn(|index| {
                 let counter = meter.rescues.get(index);
                 counter.map_or(0, |counter| counter.get())

@@ -2,6 +2,21 @@
 
 /// The `traceparent` to send for a valid one that came. The sampled flag is a trusted proxy's to set.
 pub fn continued(sent: &[u8], span_id: u64, trusted: bool) -> Option<String> {
+    let (trace, flags) = parsed(sent)?;
+    let sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1) && trusted;
+    Some(format!(
+        "00-{trace}-{span_id:016x}-{:02x}",
+        u8::from(sampled)
+    ))
+}
+
+/// The ID of the trace that a valid `traceparent` names.
+pub fn trace_id(sent: &[u8]) -> Option<&str> {
+    parsed(sent).map(|(trace, _)| trace)
+}
+
+/// Trace ID and flags of a valid one.
+fn parsed(sent: &[u8]) -> Option<(&str, &str)> {
     let sent = std::str::from_utf8(sent).ok()?;
     let mut parts = sent.split('-');
     let (version, trace, parent, flags) =
@@ -24,11 +39,7 @@ pub fn continued(sent: &[u8], span_id: u64, trusted: bool) -> Option<String> {
     if !valid || !some(trace) || !some(parent) {
         return None;
     }
-    let sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1) && trusted;
-    Some(format!(
-        "00-{trace}-{span_id:016x}-{:02x}",
-        u8::from(sampled)
-    ))
+    Some((trace, flags))
 }
 
 #[cfg(test)]

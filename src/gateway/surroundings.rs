@@ -21,6 +21,7 @@ use crate::source::Sources;
 use crate::source::environment::ProcessEnvironment;
 use crate::source::unleash::{FlagServers, Loaded};
 use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::access_log::key::OwnKey;
 use crate::telemetry::log::LogControl;
 use crate::telemetry::metrics::{ConnectionFigures, MeterRegistry, Metrics};
 use crate::telemetry::service_manager::ServiceManager;
@@ -36,18 +37,10 @@ pub(super) struct Surroundings {
 }
 
 impl Surroundings {
-    pub(super) fn new(embedding: Option<Embedding>, config: &Config) -> io::Result<Self> {
+    /// Completes the configuration by what is found.
+    pub(super) fn new(embedding: Option<Embedding>, config: &mut Config) -> io::Result<Self> {
         Ok(match embedding {
-            None => Self {
-                log: Some(LogControl::start(&config.logging)),
-                compile: Arc::new(|text| {
-                    config::compile(text, &ProcessEnvironment, Mode::Run, clock::now())
-                }),
-                service_manager: ServiceManager::of_this_process(),
-                access_log: AccessLog::start(io::stdout())?,
-                registry: Registry::open(&config.process.state_dir),
-                stop: None,
-            },
+            None => Self::of_this_process(config)?,
             Some(Embedding { compile, stop }) => Self {
                 log: None,
                 service_manager: None,
@@ -56,6 +49,26 @@ impl Surroundings {
                 registry: Registry::in_memory(),
                 stop: Some(stop),
             },
+        })
+    }
+
+    fn of_this_process(config: &mut Config) -> io::Result<Self> {
+        // First, so that what follows can tell its trouble.
+        let log = LogControl::start(&config.logging);
+        let key = OwnKey::in_folder(&config.process.state_dir);
+        key.put_in(&mut config.logging);
+        let compile = move |text: &str| {
+            let mut config = config::compile(text, &ProcessEnvironment, Mode::Run, clock::now())?;
+            key.put_in(&mut config.logging);
+            Ok(config)
+        };
+        Ok(Self {
+            log: Some(log),
+            compile: Arc::new(compile),
+            service_manager: ServiceManager::of_this_process(),
+            access_log: AccessLog::start(io::stdout())?,
+            registry: Registry::open(&config.process.state_dir),
+            stop: None,
         })
     }
 

@@ -80,7 +80,8 @@ impl Proxy {
             // The rest of it is not worth reading.
             session.set_keepalive(None);
         }
-        reply::error(session, status, "the service has too many requests").await
+        let why = "the service has too many requests";
+        reply::error(session, status, why, exchange.told_request_id()).await
     }
 
     fn shares(&self, exchange: &Exchange) -> Shares {

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
 use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
 use tokio::time::{Instant, sleep_until};
@@ -51,7 +51,7 @@ impl Proxy {
             // The rest of it is not worth reading.
             session.set_keepalive(None);
         }
-        write(session, reply).await
+        write(session, reply, exchange.told_request_id()).await
     }
 
     async fn answer_client(
@@ -90,7 +90,7 @@ impl Proxy {
         mut stream: Stream,
         reply: Reply,
     ) -> pingora::Result<()> {
-        let header = header(&reply)?;
+        let header = header(&reply, exchange.told_request_id())?;
         let silent = session.req_header().method == http::Method::HEAD;
         session
             .write_response_header(Box::new(header), silent)
@@ -174,8 +174,12 @@ async fn body(session: &mut Session, limit: usize) -> pingora::Result<Option<Byt
     Ok(Some(body.freeze()))
 }
 
-async fn write(session: &mut Session, reply: Reply) -> pingora::Result<()> {
-    let mut header = header(&reply)?;
+async fn write(
+    session: &mut Session,
+    reply: Reply,
+    request_id: Option<HeaderValue>,
+) -> pingora::Result<()> {
+    let mut header = header(&reply, request_id)?;
     // These have no body, and so no length either (RFC 9110, section 8.6).
     if !matches!(
         reply.status,
@@ -186,8 +190,11 @@ async fn write(session: &mut Session, reply: Reply) -> pingora::Result<()> {
     send(session, header, reply.body).await
 }
 
-fn header(reply: &Reply) -> pingora::Result<ResponseHeader> {
-    let mut header = ResponseHeader::build(reply.status, Some(reply.headers.len() + 1))?;
+fn header(reply: &Reply, request_id: Option<HeaderValue>) -> pingora::Result<ResponseHeader> {
+    let mut header = ResponseHeader::build(reply.status, Some(reply.headers.len() + 2))?;
+    if let Some(id) = request_id {
+        header.insert_header("x-request-id", id)?;
+    }
     for (name, value) in &reply.headers {
         header.append_header(name, value)?;
     }

@@ -142,6 +142,24 @@ impl Exchange {
             upstream.rest(now + service.upstream.idle_timeout, &service.meter);
         }
     }
+
+    /// Notes that an answer has come that is passed on, or begins to be.
+    pub fn answer_begins(&mut self, status: u16, quarantine: &Quarantine) {
+        let now = Instant::now();
+        if let Some((attempts, site)) = self.at(quarantine, now) {
+            attempts.answered(status, &site);
+        }
+        if let Some(passage) = self.passage.as_mut() {
+            passage.upstream_time = Some(now.saturating_duration_since(passage.attempt_started));
+            passage.wait = None;
+        }
+    }
+
+    /// The request's ID, where its client is to be told.
+    pub fn told_request_id(&self) -> Option<HeaderValue> {
+        let is_told = self.snapshot.logging.expose_request_id && !self.request_id.is_empty();
+        is_told.then(|| self.request_id.clone())
+    }
 }
 
 /// Counted in `serin_active_requests` until dropped, however the request ends.

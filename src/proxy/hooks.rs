@@ -223,10 +223,7 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         recovery::set_aside(session, response, exchange, &self.quarantine)?;
-        if let Some(passage) = exchange.passage.as_mut() {
-            passage.upstream_time = Some(passage.attempt_started.elapsed());
-            passage.wait = None;
-        }
+        exchange.answer_begins(response.status.as_u16(), &self.quarantine);
         Ok(())
     }
 
@@ -248,6 +245,10 @@ impl ProxyHttp for Proxy {
         if is_interim(response) {
             HeaderSink::remove(response, &forward::DECISION);
             return Ok(());
+        }
+        if let Some(id) = exchange.told_request_id() {
+            // By a text: pingora copies names that are of any other kind.
+            response.insert_header("x-request-id", id)?;
         }
         // A request that was already here when the gateway was told to end.
         if *self.closing.borrow() {
@@ -322,7 +323,9 @@ impl ProxyHttp for Proxy {
             exchange.own_status = Some(status.as_u16());
             // pingora closes the connection after an error: the client must not send its next request on it.
             session.set_keepalive(None);
-            if let Err(e) = reply::error(session, status, explanation(status)).await {
+            let why = explanation(status);
+            let id = exchange.told_request_id();
+            if let Err(e) = reply::error(session, status, why, id).await {
                 tracing::debug!(error = %e, "an error response could not be sent");
             }
         }
@@ -343,8 +346,7 @@ impl ProxyHttp for Proxy {
             ClientConnection::current(ClientConnection::leave_unread);
         }
         let now = Instant::now();
-        // What is left is an answer that came whole, or as far as the client wanted it.
-        recovery::answered(session, exchange, &self.quarantine, now);
+        recovery::settle(session, exchange, &self.quarantine, now);
         self.record(session, exchange, now);
         exchange.rest_upstream(now);
     }
@@ -379,7 +381,8 @@ impl Proxy {
             // The rest of it is not worth reading.
             session.set_keepalive(None);
         }
-        reply::error(session, refusal.status, &refusal.why).await
+        let id = exchange.told_request_id();
+        reply::error(session, refusal.status, &refusal.why, id).await
     }
 
     /// Answers as the route says.
@@ -392,6 +395,7 @@ impl Proxy {
         exchange.route = Some(answer.route);
         exchange.own_status = Some(answer.status.as_u16());
         let route = &exchange.snapshot.routes[answer.route];
-        reply::answer(session, answer, &route.response_edits).await
+        let id = exchange.told_request_id();
+        reply::answer(session, answer, &route.response_edits, id).await
     }
 }

@@ -9,6 +9,7 @@ use super::head::{Fields, Target, head};
 use super::hooks::Proxy;
 use super::intake::client_ip;
 use super::recovery::final_answer;
+use crate::forward::trace_context;
 use crate::record::Outcome;
 
 impl Proxy {
@@ -41,6 +42,8 @@ impl Proxy {
             user_id: None,
             client: peer,
             request_id: exchange.request_id.to_str().unwrap_or_default(),
+            upstream: passage.and_then(|passage| passage.attempts.address()),
+            trace_id: None,
         };
         if !exchange.is_for_clients {
             outcome.count();
@@ -58,6 +61,10 @@ impl Proxy {
                 path: head.map_or("", |head| head.path),
                 user_id: context.user_id.as_deref(),
                 client: head.map_or(peer, |_| context.remote_address),
+                trace_id: request
+                    .headers
+                    .get("traceparent")
+                    .and_then(|sent| trace_context::trace_id(sent.as_bytes())),
                 ..outcome
             });
         }

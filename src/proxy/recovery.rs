@@ -152,26 +152,27 @@ pub(super) fn attempt_failed(
     e
 }
 
-/// Settles an attempt whose answer came whole, or as far as the client wanted it; any other has been settled.
-pub(super) fn answered(
+/// Settles the attempt that is still under way at the request's end: its answer came whole, or as far as the client
+/// wanted it, or nobody waits for it any more.
+pub(super) fn settle(
     session: &Session,
     exchange: &mut Exchange,
     quarantine: &Quarantine,
     now: Instant,
 ) {
     let passage = exchange.passage.as_ref();
-    let Some(response) = passage
-        .filter(|passage| passage.upstream_time.is_some())
-        .and_then(|_| session.response_written())
-    else {
-        return;
-    };
-    let end = AttemptEnd::Answered(response.status.as_u16());
-    if end.failure().is_some() {
+    let has_answer = passage.is_some_and(|passage| passage.upstream_time.is_some());
+    let answer = session.response_written().filter(|_| has_answer);
+    let end = answer.map(|response| AttemptEnd::Answered(response.status.as_u16()));
+    if end.is_some_and(|end| end.failure().is_some()) {
         exchange.know_user(session);
     }
     if let Some((attempts, site)) = exchange.at(quarantine, now) {
-        attempts.ended(end, &site);
+        match end {
+            Some(end) => attempts.ended(end, &site),
+            None if has_answer => {}
+            None => attempts.abandoned(&site),
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Answers of Serin's own: redirects, fixed responses and errors.
 
 use bytes::Bytes;
-use http::StatusCode;
 use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
+use http::{HeaderValue, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
 
@@ -25,8 +25,10 @@ pub(super) async fn answer(
     session: &mut Session,
     answer: Answer,
     edits: &[Edit],
+    request_id: Option<HeaderValue>,
 ) -> pingora::Result<()> {
     let mut header = text_header(answer.status, answer.body.len())?;
+    tell_id(&mut header, request_id)?;
     if let Some(location) = answer.location {
         header.insert_header(LOCATION, location)?;
     }
@@ -39,12 +41,14 @@ pub(super) async fn shut_off<'e>(
     session: &mut Session,
     respond: &ShutoffResponse,
     edits: impl Iterator<Item = &'e Edit>,
+    request_id: Option<HeaderValue>,
 ) -> pingora::Result<()> {
     let grpc = grpc::is_call(session.req_header());
     let mut header = match grpc {
         true => grpc::header(respond.status, &respond.body)?,
         false => text_header(respond.status, respond.body.len())?,
     };
+    tell_id(&mut header, request_id)?;
     header.insert_header(CACHE_CONTROL, "no-store")?;
     if let Some(seconds) = respond.retry_after {
         header.insert_header(RETRY_AFTER, seconds)?;
@@ -62,6 +66,7 @@ pub(super) async fn error(
     session: &mut Session,
     status: StatusCode,
     why: &str,
+    request_id: Option<HeaderValue>,
 ) -> pingora::Result<()> {
     let name = status.canonical_reason().unwrap_or_default();
     let (mut header, body) = if grpc::is_call(session.req_header()) {
@@ -70,6 +75,7 @@ pub(super) async fn error(
         let body = format!("{} {name}: {why}\n", status.as_u16());
         (text_header(status, body.len())?, body)
     };
+    tell_id(&mut header, request_id)?;
     header.insert_header(CACHE_CONTROL, "no-store")?;
     if status == StatusCode::SERVICE_UNAVAILABLE {
         header.insert_header(RETRY_AFTER, COME_BACK)?;
@@ -80,8 +86,16 @@ pub(super) async fn error(
     send(session, header, Bytes::from(body)).await
 }
 
+/// Tells the client the request's ID, where it is to be told.
+fn tell_id(header: &mut ResponseHeader, request_id: Option<HeaderValue>) -> pingora::Result<()> {
+    match request_id {
+        Some(id) => header.insert_header("x-request-id", id),
+        None => Ok(()),
+    }
+}
+
 fn text_header(status: StatusCode, length: usize) -> pingora::Result<ResponseHeader> {
-    let mut header = ResponseHeader::build(status, Some(4))?;
+    let mut header = ResponseHeader::build(status, Some(5))?;
     // These have no body, and so no length either (RFC 9110, section 8.6).
     if !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         header.insert_header(CONTENT_LENGTH, length)?;

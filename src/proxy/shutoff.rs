@@ -31,6 +31,7 @@ impl Proxy {
         exchange.own_status = Some(shutoff.respond.status.as_u16());
         let cookie = forward::session_cookie(snapshot, &passage.plan, https);
         let edits = &snapshot.routes[passage.plan.route].response_edits;
-        reply::shut_off(session, &shutoff.respond, cookie.iter().chain(edits)).await
+        let id = exchange.told_request_id();
+        reply::shut_off(session, &shutoff.respond, cookie.iter().chain(edits), id).await
     }
 }

@@ -225,6 +225,8 @@ fn outcome<'a>(
         user_id: None,
         client: CLIENT,
         request_id: "id-1",
+        upstream: None,
+        trace_id: None,
     }
 }
 
@@ -259,11 +261,21 @@ fn a_request_goes_its_whole_way_without_a_session() {
     let service = &snapshot.services[0];
     let canary = &deployment(service, "search.a").meter;
     assert_eq!(canary.served.counts().collect::<Vec<_>>(), [(200, 1)]);
-    assert_eq!(canary.total.counts().iter().sum::<u64>(), 1);
-    assert_eq!(canary.upstream.counts().iter().sum::<u64>(), 1);
+    assert_eq!(canary.durations.total.counts().iter().sum::<u64>(), 1);
+    assert_eq!(canary.durations.upstream.counts().iter().sum::<u64>(), 1);
     let by_flag = &service.candidates[0].plain.meter;
     assert_eq!(by_flag[ReasonKind::Ring.index()].get(), 1);
-    assert_eq!(service.stable().meter.total.counts().iter().sum::<u64>(), 0);
+    assert_eq!(
+        service
+            .stable()
+            .meter
+            .durations
+            .total
+            .counts()
+            .iter()
+            .sum::<u64>(),
+        0
+    );
 }
 
 #[test]
@@ -287,8 +299,11 @@ fn a_request_whose_canary_is_away_is_stables_on_every_count() {
         [(200, 1)]
     );
     assert_eq!(canary.rescues[Cause::Connect.index()].get(), 1);
-    assert_eq!(canary.total.counts().iter().sum::<u64>(), 0);
-    assert_eq!(service.stable().meter.total.counts().iter().sum::<u64>(), 1);
+    assert_eq!(canary.durations.total.counts().iter().sum::<u64>(), 0);
+    let by_stable = canary.durations_by_stable.get().expect("it was rescued");
+    assert_eq!(by_stable.total.counts().iter().sum::<u64>(), 1);
+    let stable = &service.stable().meter;
+    assert_eq!(stable.durations.total.counts().iter().sum::<u64>(), 0);
 }
 
 #[test]

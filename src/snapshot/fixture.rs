@@ -111,6 +111,7 @@ pub(crate) fn config(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Config {
             format: LogFormat::Json,
             access: AccessPolicy::Off,
             user_id: UserIdPolicy::Omit,
+            expose_request_id: true,
         },
         traffic: Traffic::default(),
         process: Process {

@@ -4,6 +4,7 @@
 //! writing are a thread's of its own, and when that cannot keep up, lines are dropped and counted.
 
 mod entry;
+pub mod key;
 
 use std::cell::Cell;
 use std::io::Write;

@@ -5,7 +5,7 @@ mod access;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Call, Gateway, Origin, assert_has, fill, get};
+use crate::harness::{Answer, Call, Gateway, Origin, assert_has, fill, get, until};
 
 const CONFIG: &str = "
 services:
@@ -199,7 +199,7 @@ async fn explain_knows_routes() {
 type Labels = &'static [(&'static str, &'static str)];
 
 /// Figures with their labels, after one request that the canary served and one that it could not.
-const FIGURES: [(&str, Labels, f64); 8] = [
+const FIGURES: [(&str, Labels, f64); 11] = [
     (
         "serin_requests_total",
         &[("served", "stable"), ("code", "200")],
@@ -207,12 +207,27 @@ const FIGURES: [(&str, Labels, f64); 8] = [
     ),
     (
         "serin_request_duration_seconds_count",
-        &[("service", "search")],
+        &[("service", "search"), ("assigned", "search.team")],
         2.0,
     ),
     (
         "serin_upstream_duration_seconds_count",
-        &[("service", "search"), ("served", "stable")],
+        &[("assigned", "search.team"), ("served", "stable")],
+        1.0,
+    ),
+    (
+        "serin_attempt_duration_seconds_count",
+        &[("deployment", "search.team"), ("outcome", "answered")],
+        1.0,
+    ),
+    (
+        "serin_attempt_duration_seconds_count",
+        &[("deployment", "search.team"), ("outcome", "connect")],
+        1.0,
+    ),
+    (
+        "serin_attempt_duration_seconds_count",
+        &[("deployment", "stable"), ("outcome", "answered")],
         1.0,
     ),
     (
@@ -258,7 +273,7 @@ async fn figures_are_for_prometheus() {
     let buckets: Vec<f64> = metrics
         .matching(
             "serin_request_duration_seconds_bucket",
-            &[("served", "stable"), ("service", "search")],
+            &[("assigned", "search.team"), ("served", "stable")],
         )
         .map(|sample| sample.value)
         .collect();
@@ -267,6 +282,56 @@ async fn figures_are_for_prometheus() {
         buckets.is_sorted() && buckets.last() == Some(&1.0),
         "{buckets:?}"
     );
+}
+
+/// A canary that hangs is the slow one, whoever answers in the end.
+#[tokio::test]
+async fn what_a_canary_keeps_waiting_stands_under_its_name() {
+    let (stable, canary) = (Origin::start("stable").await, Origin::start("canary").await);
+    canary.hold();
+    let config = CONFIG.replace(
+        "canaries: [search.team, 'search.*']",
+        "canaries: [search.team, 'search.*'], rescue: { after: 300ms }",
+    );
+    let gateway = Gateway::start(fill(&config, [&stable, &canary])).await;
+    gateway.get_as("u1", "/").await.assert_from("stable");
+    gateway.get_as("u2", "/plain").await.assert_from("stable");
+    let timeout = [("deployment", "search.team"), ("outcome", "timeout")];
+    gateway
+        .await_metric("serin_attempt_duration_seconds_count", &timeout, 1.0)
+        .await;
+    let assigned = [("assigned", "search.team"), ("served", "stable")];
+    gateway
+        .await_metric("serin_request_duration_seconds_count", &assigned, 1.0)
+        .await;
+    let metrics = gateway.metrics().await;
+    assert!(metrics.sum("serin_attempt_duration_seconds_sum", &timeout) >= 0.3);
+    assert!(metrics.sum("serin_request_duration_seconds_sum", &assigned) >= 0.3);
+    let of_stable = [("service", "search"), ("assigned", "stable")];
+    assert_eq!(
+        metrics.sum("serin_request_duration_seconds_count", &of_stable),
+        0.0
+    );
+    assert_eq!(
+        metrics.sum("serin_upstream_duration_seconds_count", &assigned),
+        1.0
+    );
+
+    // A client that does not wait is no answer and no failure of the canary's.
+    let mut impatient = gateway.open_raw().await;
+    impatient
+        .write(b"POST / HTTP/1.1\r\nHost: api.example.com\r\nx-user-id: u1\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    until("the canary's request", || {
+        (canary.count() == 2).then_some(())
+    })
+    .await;
+    drop(impatient);
+    let abandoned = [("deployment", "search.team"), ("outcome", "abandoned")];
+    gateway
+        .await_metric("serin_attempt_duration_seconds_count", &abandoned, 1.0)
+        .await;
+    canary.release();
 }
 
 #[tokio::test]

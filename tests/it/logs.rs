@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::harness::{
-    Blunt, Gateway, Origin, Setup, assert_has, assert_prompt, eventually, fill, get, until,
+    Blunt, Gateway, Origin, Reply, Setup, assert_has, assert_prompt, eventually, fill, get, until,
 };
 
 const CONFIG: &str = "
@@ -106,10 +106,7 @@ async fn users_appear_as_the_file_says() {
     for (policy, expected) in [
         ("user_id: plain".to_owned(), json!("ümläut-1")),
         (format!("user_id: hash, hash_key: {key}"), json!(hash)),
-        ("user_id: hash".to_owned(), Value::Null),
         ("user_id: omit".to_owned(), Value::Null),
-        // Nothing said is nothing given away.
-        ("level: info".to_owned(), Value::Null),
     ] {
         let gateway = Gateway::start(logging(&origin, &format!("access: all, {policy}"))).await;
         gateway
@@ -126,6 +123,128 @@ async fn users_appear_as_the_file_says() {
             );
         }
     }
+}
+
+/// With nothing said, users are hashed under a key that the gateway makes and keeps.
+#[tokio::test]
+async fn a_user_has_one_hash_over_restarts_and_no_name() {
+    let origin = Origin::start("origin").await;
+    let state = tempfile::TempDir::new().expect("a folder");
+    let config = logging(&origin, "access: all").replace(
+        "server: {",
+        &format!("server: {{ state_dir: '{}',", state.path().display()),
+    );
+    let mut hashes = Vec::new();
+    for _ in 0..2 {
+        let mut gateway = Gateway::start(config.clone()).await;
+        gateway
+            .get_as("somebody", "/who")
+            .await
+            .assert_from("origin");
+        gateway
+            .get_as("another", "/other")
+            .await
+            .assert_from("origin");
+        let hash = |line: Value| line["user_id"].as_str().expect("a hash").to_owned();
+        let who = hash(gateway.await_access_log_of("/who").await);
+        assert_ne!(who, hash(gateway.await_access_log_of("/other").await));
+        hashes.push(who);
+        // A reload keeps the key.
+        gateway.rewrite_config(&config.replace("access: all", "access: all, level: debug"));
+        gateway.sighup();
+        gateway.await_log("reloaded").await;
+        gateway
+            .get_as("somebody", "/again")
+            .await
+            .assert_from("origin");
+        hashes.push(hash(gateway.await_access_log_of("/again").await));
+        gateway.terminate().await;
+        assert!(!format!("{:?}{}", gateway.access_log(), gateway.log()).contains("somebody"));
+    }
+    assert!(
+        hashes
+            .iter()
+            .all(|hash| *hash == hashes[0] && hash.len() == 64),
+        "{hashes:?}"
+    );
+    let key = std::fs::metadata(state.path().join("hash_key")).expect("the key");
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&key.permissions()) & 0o777,
+        0o600
+    );
+}
+
+#[tokio::test]
+async fn a_line_proves_who_answered_and_what_was_decided_on() {
+    let origin = Origin::start("origin").await;
+    let gateway = Gateway::start(logging(&origin, "access: all")).await;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let traced = get("/traced").header("traceparent", &format!("00-{trace}-00f067aa0ba902b7-01"));
+    gateway.send(traced).await.assert_from("origin");
+    gateway
+        .send(get("/plain").header("traceparent", "nonsense"))
+        .await
+        .assert_from("origin");
+    let digest = gateway.status().await["digest"].clone();
+    let line = gateway.await_access_log_of("/traced").await;
+    let expected = json!({
+        "upstream": origin.address().to_string(), "trace_id": trace, "digest": digest,
+    });
+    assert_has(&line, &expected);
+    let line = gateway.await_access_log_of("/plain").await;
+    assert_has(&line, &json!({ "trace_id": null, "digest": digest }));
+}
+
+#[tokio::test]
+async fn clients_learn_their_requests_id() {
+    let origin = Origin::start("origin").await;
+    origin.answer(|_| Reply::status(200).header("x-request-id", "the origin's"));
+    let more = "
+  - { path: /old, redirect: { to: /new } }
+  - { path: /ping, respond: { body: pong } }
+  - { path: /quiet, service: search, response_headers: { remove: [x-request-id] } }
+";
+    let config = logging(&origin, "access: all").replace(
+        "routes: [{ path: /, service: search }]",
+        &format!("routes:\n  - {{ path: /a, service: search }}{more}"),
+    );
+    let gateway = Gateway::start(config.clone()).await;
+    // What goes upstream, what is answered here, and what nobody takes.
+    for path in ["/a", "/old", "/ping", "/nowhere"] {
+        let answer = gateway.send(get(path)).await;
+        let ids: Vec<_> = answer.headers.get_all("x-request-id").iter().collect();
+        let line = gateway.await_access_log_of(path).await;
+        assert_eq!(ids, [line["request_id"].as_str().expect("an ID")], "{path}");
+    }
+    let sent = origin.requests();
+    let line = gateway.await_access_log_of("/a").await;
+    assert_eq!(
+        sent[0].header("x-request-id"),
+        line["request_id"].as_str().map(str::to_owned)
+    );
+    let answer = gateway.send(get("/quiet")).await;
+    assert_eq!(answer.header("x-request-id"), None, "a route may remove it");
+    // A trusted proxy's is kept.
+    let answer = gateway
+        .send(get("/a").header("x-request-id", "edge-1"))
+        .await;
+    assert_eq!(answer.header("x-request-id"), Some("edge-1"));
+    let mut h2 = gateway.connect_h2c().await;
+    let answer = h2.send(get("/a")).await;
+    assert_eq!(answer.header("x-request-id").map(str::len), Some(32));
+
+    let quiet = config.replace("access: all", "access: all, expose_request_id: false");
+    let gateway = Gateway::start(quiet).await;
+    assert_eq!(
+        gateway.send(get("/ping")).await.header("x-request-id"),
+        None
+    );
+    let answer = gateway.send(get("/a")).await;
+    assert_eq!(
+        answer.header("x-request-id"),
+        Some("the origin's"),
+        "as it was sent"
+    );
 }
 
 /// Heads that try to be more than one line, or no text: each is one request, whatever becomes of it.

@@ -1,8 +1,8 @@
 //! The keys of `canary_urls`, `listeners`, `admin`, `server` and `logging`.
 
 use super::{
-    DURATION, Key, PERCENTAGE, Shape, TEXT, TEXTS, Text, key, later, list, map, required, text,
-    text_or_list, text_or_map, word,
+    BOOL, DURATION, Key, PERCENTAGE, Shape, TEXT, TEXTS, Text, key, later, list, map, required,
+    text, text_or_list, text_or_map, word,
 };
 
 pub(super) static CANARY_URLS: Shape = map(&[required(
@@ -195,8 +195,13 @@ pub(super) static LOGGING: Shape = map(&[
     ),
     key(
         "hash_key",
-        "The secret that user IDs are hashed under; without it they are omitted.",
+        "The secret that user IDs are hashed under; default: one of this gateway's own, made and kept in state_dir.",
         &TEXT,
+    ),
+    key(
+        "expose_request_id",
+        "Whether responses carry the request's ID as x-request-id; default true.",
+        &BOOL,
     ),
 ]);
 

@@ -29,6 +29,9 @@ pub fn compile(reader: &mut Reader, root: &Node) -> Logging {
         },
         access: access(reader, key("access"), key("sample")),
         user_id: user_id(reader, key("user_id"), key("hash_key")),
+        expose_request_id: key("expose_request_id")
+            .and_then(|node| reader.bool(node))
+            .unwrap_or(true),
     }
 }
 
@@ -58,18 +61,11 @@ fn user_id(reader: &mut Reader, policy: Option<&Node>, key: Option<&Node>) -> Us
             .problems
             .warning(key.span, "`hash_key` means nothing without `user_id: hash`");
     }
-    match (word, policy, key) {
-        (Some("plain"), ..) => UserIdPolicy::Plain,
-        (Some("omit"), ..) => UserIdPolicy::Omit,
-        (_, _, Some(key)) => hash(reader, key),
-        (_, Some(policy), None) if !policy.has_placeholder() => {
-            reader
-                .problems
-                .warning(policy.span, "without `hash_key`, user IDs are omitted")
-                .hint("set `hash_key: \"${SERIN_LOG_KEY}\"`, or say `user_id: omit`");
-            UserIdPolicy::Omit
-        }
-        (_, _, None) => UserIdPolicy::Omit,
+    match (word, key) {
+        (Some("plain"), _) => UserIdPolicy::Plain,
+        (Some("omit"), _) => UserIdPolicy::Omit,
+        (_, Some(key)) => hash(reader, key),
+        (_, None) => UserIdPolicy::HashUnderOwnKey,
     }
 }
 

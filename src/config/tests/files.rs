@@ -40,7 +40,7 @@ fn only_services_and_routes_are_needed() {
     );
     assert_eq!(process.shutdown_delay.as_secs(), 5);
     assert_eq!(process.shutdown_grace.as_secs(), 30);
-    assert_eq!(config.logging.user_id, UserIdPolicy::Omit);
+    assert_eq!(config.logging.user_id, UserIdPolicy::HashUnderOwnKey);
     let service = &config.services[0];
     assert_eq!(service.canaries[0].as_str(), "a.*");
     assert_eq!(service.upstream, UpstreamPolicy::default());

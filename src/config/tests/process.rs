@@ -33,6 +33,10 @@ logging: { level: warn, format: text, access: all, user_id: plain }
         (logging.access, &logging.user_id),
         (AccessPolicy::All, &UserIdPolicy::Plain)
     );
+    assert!(logging.expose_request_id);
+    let quiet = super::config(&with("logging: { expose_request_id: false }")).logging;
+    assert!(!quiet.expose_request_id);
+    assert_eq!(quiet.user_id, UserIdPolicy::HashUnderOwnKey);
     let sampled = super::config(&with("logging: { sample: 0.5% }"))
         .logging
         .access;
@@ -377,20 +381,13 @@ routes.yaml: 3 errors
 #[test]
 fn what_is_odd_about_logging_is_a_warning() {
     insta::assert_snapshot!(check_with("logging: { user_id: hash, access: all, sample: 5% }"), @r#"
-    warning: without `hash_key`, user IDs are omitted
-     --> routes.yaml:3:21
-      |
-    3 | logging: { user_id: hash, access: all, sample: 5% }
-      |                     ^^^^
-      = hint: set `hash_key: "${SERIN_LOG_KEY}"`, or say `user_id: omit`
-
     warning: `sample` means nothing without `access: sampled`
      --> routes.yaml:3:48
       |
     3 | logging: { user_id: hash, access: all, sample: 5% }
       |                                                ^^
 
-    routes.yaml: 2 warnings
+    routes.yaml: 1 warning
     "#);
     insta::assert_snapshot!(check_with("logging: { user_id: omit, hash_key: short }"), @r"
     warning: `hash_key` means nothing without `user_id: hash`

@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use crate::canary::ReasonKind;
 use crate::context::Moment;
 use crate::engine::{Flag, Origin};
-use crate::meter::{BUCKETS, Counter, DecisionMeter, DeploymentMeter, ServiceMeter};
+use crate::meter::{BUCKETS, Counter, DecisionMeter, DeploymentMeter, Histogram, ServiceMeter};
 use crate::snapshot::{Candidate, Service, Snapshot};
 
 /// So many flags and deployments are remembered at most while the server cannot be told.
@@ -227,6 +227,8 @@ impl Impact {
                 .chain(by_stable.counts())
                 .chain(by_nobody.counts())
         };
+        // By what was meant for them: a canary that keeps its users waiting until stable serves is no fast one.
+        let histograms = || meter.all_durations().map(|durations| &durations.total);
         Self {
             requests: counts().map(|(_, count)| count).sum(),
             errors: counts()
@@ -234,8 +236,12 @@ impl Impact {
                 .map(|(_, count)| count)
                 .sum(),
             rescues: meter.rescues.iter().map(Counter::get).sum(),
-            durations: meter.total.counts(),
-            seconds: meter.total.sum_seconds(),
+            durations: std::array::from_fn(|bucket| {
+                histograms()
+                    .map(|histogram| histogram.counts()[bucket])
+                    .sum()
+            }),
+            seconds: histograms().map(Histogram::sum_seconds).sum(),
         }
     }
 }

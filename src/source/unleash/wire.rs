@@ -148,7 +148,7 @@ fn impact(config: &UnleashConfig, bucket: &Bucket) -> Value {
         .collect();
     metrics.push(json!({
         "name": "serin_request_duration_seconds",
-        "help": "How long requests took that the deployment served",
+        "help": "How long requests took that were meant for the deployment",
         "type": "histogram",
         "samples": samples(&durations),
     }));

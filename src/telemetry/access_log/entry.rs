@@ -1,7 +1,7 @@
 //! What a line holds.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use crate::canary::{Cause, ReasonKind};
 use crate::config::UserIdPolicy;
 use crate::context::Moment;
 use crate::decide::Decision;
+use crate::digest::Digest;
 use crate::record::Outcome;
 use crate::snapshot::Service;
 
@@ -26,6 +27,7 @@ pub(super) struct Entry {
     #[serde(serialize_with = "rfc3339")]
     time: Moment,
     request_id: String,
+    trace_id: Option<String>,
     client: IpAddr,
     method: String,
     host: String,
@@ -35,10 +37,13 @@ pub(super) struct Entry {
     #[serde(flatten)]
     decided: Decided,
     served: Option<Name>,
+    upstream: Option<SocketAddr>,
     #[serde(serialize_with = "cause")]
     cause: Option<Cause>,
     retries: usize,
     generation: u64,
+    #[serde(serialize_with = "digest")]
+    digest: Digest,
     status: u16,
     request_bytes: u64,
     response_bytes: u64,
@@ -90,6 +95,7 @@ impl Entry {
         Self {
             time: outcome.moment,
             request_id: bounded(outcome.request_id),
+            trace_id: outcome.trace_id.map(bounded),
             client: outcome.client.to_canonical(),
             method: bounded(outcome.method),
             host: bounded(outcome.host),
@@ -101,9 +107,11 @@ impl Entry {
                 .map(|(service, decision)| Decided::new(service, &decision))
                 .unwrap_or_default(),
             served: outcome.served.and_then(deployment),
+            upstream: outcome.upstream,
             cause: outcome.cause,
             retries: outcome.retries.len(),
             generation: snapshot.generation,
+            digest: snapshot.digest,
             status: outcome.status,
             request_bytes: outcome.request_bytes,
             response_bytes: outcome.response_bytes,
@@ -154,7 +162,8 @@ impl Decided {
 /// What stands for a user.
 fn shown(user: &str, policy: &UserIdPolicy) -> Option<String> {
     match policy {
-        UserIdPolicy::Omit => None,
+        // The latter stands until the gateway has put its own key in.
+        UserIdPolicy::Omit | UserIdPolicy::HashUnderOwnKey => None,
         UserIdPolicy::Plain => Some(bounded(user)),
         UserIdPolicy::Hash(key) => {
             // HMAC takes keys of every length.
@@ -181,6 +190,10 @@ fn bounded(text: &str) -> String {
 fn rfc3339<S: Serializer>(moment: &Moment, serializer: S) -> Result<S::Ok, S::Error> {
     let time = jiff::Timestamp::from_millisecond(moment.unix_ms).unwrap_or_default();
     serializer.collect_str(&format_args!("{time:.3}"))
+}
+
+fn digest<S: Serializer>(digest: &Digest, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(digest)
 }
 
 fn cause<S: Serializer>(cause: &Option<Cause>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -80,6 +80,8 @@ fn outcome(snapshot: &Arc<Snapshot>) -> Outcome<'_> {
         user_id: Some("u1"),
         client: IpAddr::V6(Ipv4Addr::LOCALHOST.to_ipv6_mapped()),
         request_id: "r1",
+        upstream: Some(([10, 0, 0, 9], 80).into()),
+        trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
     }
 }
 
@@ -106,6 +108,8 @@ fn a_line_says_what_became_of_a_request() {
         "method": "GET", "host": "api.example.com", "path": "/search/a",
         "route": "/search", "service": "search", "flag": "search.ab", "variant": "b",
         "assigned": "search.ab", "reason": "ring", "randomised": true, "served": "search.ab",
+        "upstream": "10.0.0.9:80", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+        "digest": snapshot.digest.to_string(),
         "retries": 0, "generation": 7, "status": 200, "request_bytes": 1, "response_bytes": 2,
         "upstream_seconds": 0.0015, "total_seconds": 2.000_001, "user_id": "u1", "cause": null,
     });

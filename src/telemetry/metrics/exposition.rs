@@ -2,6 +2,7 @@
 
 mod capacity;
 mod client_api;
+mod durations;
 
 use std::collections::HashSet;
 use std::fmt::Error;
@@ -18,7 +19,7 @@ use super::process::ProcessFigures;
 use super::registry::Families;
 use crate::canary::{Cause, ReasonKind};
 use crate::clock;
-use crate::meter::{BUCKETS, Counter, DeploymentMeter, Histogram};
+use crate::meter::Counter;
 use crate::snapshot::Snapshot;
 
 /// Walks everything that is counted.
@@ -33,6 +34,7 @@ impl Collector for Exposition {
             let families = metrics.meters.lock();
             page.requests(&families)?;
             page.durations(&families)?;
+            page.attempts(&families)?;
             page.rescues_and_retries(&families)?;
             page.decisions(&families)?;
             page.load(&families)?;
@@ -73,32 +75,6 @@ impl Page<'_> {
                     ("code", &code.to_string()),
                 ];
                 write_count(&mut family, &labels, count)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn durations(&mut self, families: &Families) -> Result<(), Error> {
-        type Choose = fn(&DeploymentMeter) -> &Histogram;
-        let histograms: [(&str, &str, Choose); 2] = [
-            (
-                "serin_request_duration_seconds",
-                "From a request's head to its response's last byte",
-                |meter| &meter.total,
-            ),
-            (
-                "serin_upstream_duration_seconds",
-                "From the start of the answering attempt to its response's head",
-                |meter| &meter.upstream,
-            ),
-        ];
-        for (name, help, choose) in histograms {
-            let mut family = self
-                .0
-                .encode_descriptor(name, help, None, MetricType::Histogram)?;
-            for ((service, deployment), meter) in families.deployments.iter() {
-                let labels = [("service", service.as_str()), ("served", deployment)];
-                write_histogram(&mut family, &labels, choose(meter))?;
             }
         }
         Ok(())
@@ -341,19 +317,6 @@ fn write_gauge(
     value: &impl EncodeGaugeValue,
 ) -> Result<(), Error> {
     family.encode_family(labels)?.encode_gauge(value)
-}
-
-fn write_histogram(
-    family: &mut MetricEncoder<'_>,
-    labels: &impl EncodeLabelSet,
-    histogram: &Histogram,
-) -> Result<(), Error> {
-    let bounds = BUCKETS.into_iter().chain([f64::INFINITY]);
-    let buckets: Vec<(f64, u64)> = bounds.zip(histogram.counts()).collect();
-    let count = buckets.iter().map(|(_, count)| count).sum();
-    family
-        .encode_family(labels)?
-        .encode_histogram::<NoLabelSet>(histogram.sum_seconds(), count, &buckets, None)
 }
 
 /// The classic text format: counters are declared under their full name, and there is no end mark.

@@ -6,6 +6,7 @@ use tokio::runtime::Handle;
 
 use super::{Format, MeterRegistry, Metrics};
 use crate::canary::{Cause, ReasonKind};
+use crate::meter::AttemptOutcome;
 use crate::publisher::tests::fixture::config;
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::registry::Registry;
@@ -102,28 +103,44 @@ const COUNTED: &[(&str, f64)] = &[
         1.0,
     ),
     (
-        r#"serin_request_duration_seconds_count{service="search",served="search.ab"}"#,
+        r#"serin_request_duration_seconds_count{service="search",assigned="search.ab",served="search.ab"}"#,
         1.0,
     ),
     (
-        r#"serin_request_duration_seconds_sum{service="search",served="search.ab"}"#,
+        r#"serin_request_duration_seconds_sum{service="search",assigned="search.ab",served="search.ab"}"#,
         0.003,
     ),
     (
-        r#"serin_request_duration_seconds_bucket{le="0.0025",service="search",served="search.ab"}"#,
+        r#"serin_request_duration_seconds_bucket{le="0.0025",service="search",assigned="search.ab",served="search.ab"}"#,
         0.0,
     ),
     (
-        r#"serin_request_duration_seconds_bucket{le="0.005",service="search",served="search.ab"}"#,
+        r#"serin_request_duration_seconds_bucket{le="0.005",service="search",assigned="search.ab",served="search.ab"}"#,
         1.0,
     ),
     (
-        r#"serin_request_duration_seconds_bucket{le="+Inf",service="search",served="search.ab"}"#,
+        r#"serin_request_duration_seconds_bucket{le="+Inf",service="search",assigned="search.ab",served="search.ab"}"#,
         1.0,
     ),
     (
-        r#"serin_upstream_duration_seconds_count{service="search",served="stable"}"#,
+        r#"serin_upstream_duration_seconds_count{service="search",assigned="stable",served="stable"}"#,
         0.0,
+    ),
+    (
+        r#"serin_request_duration_seconds_sum{service="search",assigned="search.ab",served="stable"}"#,
+        1.5,
+    ),
+    (
+        r#"serin_upstream_duration_seconds_sum{service="search",assigned="search.ab",served="stable"}"#,
+        0.25,
+    ),
+    (
+        r#"serin_attempt_duration_seconds_sum{service="search",deployment="search.ab",outcome="timeout"}"#,
+        1.0,
+    ),
+    (
+        r#"serin_attempt_duration_seconds_count{service="search",deployment="search.ab",outcome="timeout"}"#,
+        1.0,
     ),
     (
         r#"serin_rescues_total{service="search",from="search.ab",cause="connect"}"#,
@@ -163,7 +180,12 @@ async fn both_formats_are_well_formed_and_say_the_same() {
     canary.meter.served.inc(200);
     canary.meter.served_by_stable.inc(502);
     canary.meter.rescues[Cause::Connect.index()].inc();
-    canary.meter.total.observe(Duration::from_millis(3));
+    let millis = Duration::from_millis;
+    canary.meter.durations.total.observe(millis(3));
+    let rescued = canary.meter.durations_by_stable.used();
+    rescued.observe(millis(1_500), Some(millis(250)));
+    let timeout = AttemptOutcome::of_failure(Cause::Timeout);
+    canary.meter.attempts.observe(timeout, millis(1_000));
     service.meter.retries[Cause::Connect.index()].inc();
     service.meter.decisions[ReasonKind::Default.index()].inc();
     service.candidates[0].variants[1].meter[ReasonKind::Ring.index()].inc();

@@ -147,7 +147,7 @@ fn requests_are_told_by_deployment() {
     let meter = &canary.next().expect("a deployment").meter;
     for status in [200, 200, 503, 499] {
         meter.served.inc(status);
-        meter.total.observe(Duration::from_millis(2));
+        meter.durations.total.observe(Duration::from_millis(2));
     }
     meter.served_by_stable.inc(200);
     meter.rescues[0].inc();
