@@ -60,6 +60,15 @@ pub struct Ends {
     pub far: SocketAddr,
 }
 
+impl Ends {
+    /// Whether a socket connects them: no two do at a time.
+    pub(super) fn are_of(self, socket: RawFd) -> bool {
+        let near = getsockname(socket).ok().and_then(inet);
+        let far = getpeername(socket).ok().and_then(inet);
+        near == Some(self.near) && far == Some(self.far)
+    }
+}
+
 /// Somebody who waits. Dropping it ends the wait, which must come before the socket's end. Must stay on its worker's
 /// thread.
 #[derive(Debug)]
@@ -179,13 +188,9 @@ impl Entry {
         self.deadline.map(|(until, _)| until)
     }
 
-    /// Whether the socket is still the one that the wait began with: no two connect the same ends at a time.
+    /// Whether the socket is still the one that the wait began with.
     fn is_open(&self) -> bool {
-        self.ends.is_none_or(|ends| {
-            let near = getsockname(self.socket).ok().and_then(inet);
-            let far = getpeername(self.socket).ok().and_then(inet);
-            near == Some(ends.near) && far == Some(ends.far)
-        })
+        self.ends.is_none_or(|ends| ends.are_of(self.socket))
     }
 }
 

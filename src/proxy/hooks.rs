@@ -165,13 +165,11 @@ impl ProxyHttp for Proxy {
         if is_shared(peer) {
             return Ok(());
         }
-        let (upstream, ends) = match is_http2(peer) {
-            // pingora closes it on its own when the upstream does.
-            true => (None, ends(digest)),
-            false => (Some(Upstream::taken(socket, digest)?), None),
-        };
+        // pingora closes one over HTTP/2 on its own when the upstream does.
+        let ends = is_http2(peer).then(|| ends(digest)).flatten();
+        let upstream = Upstream::taken(socket, digest, ends)?;
         if let Some(passage) = exchange.passage.as_mut() {
-            passage.upstream = upstream;
+            passage.upstream = Some(upstream);
         }
         let connection = Connection {
             socket,

@@ -17,6 +17,7 @@ use pingora::ErrorType;
 use pingora::prelude::Error;
 use pingora::protocols::{Digest, SocketDigest};
 
+use super::deadlines::Ends;
 use crate::meter::ServiceMeter;
 
 thread_local! {
@@ -36,6 +37,8 @@ struct Resting {
 
 struct Entry {
     connection: Weak<SocketDigest>,
+    /// What the socket must still connect.
+    ends: Option<Ends>,
     /// Whose it is.
     meter: Arc<ServiceMeter>,
     until: Instant,
@@ -46,14 +49,20 @@ struct Entry {
 #[derive(Debug)]
 pub struct Upstream {
     socket: RawFd,
-    /// pingora's stream owns it: gone means closed.
+    /// pingora's stream owns it: gone means closed. Over HTTP/2 others own it, too, so that it may be closed already.
     connection: Weak<SocketDigest>,
+    /// What tells it from a later one with the same number, over HTTP/2.
+    ends: Option<Ends>,
 }
 
 impl Upstream {
     /// Notes that a request has got a connection, a new one or one that rested. Fails, to be asked for another one, if
     /// that has just been shut down: not an octet of the request has been sent by then.
-    pub fn taken(socket: RawFd, digest: Option<&Digest>) -> pingora::Result<Self> {
+    pub fn taken(
+        socket: RawFd,
+        digest: Option<&Digest>,
+        ends: Option<Ends>,
+    ) -> pingora::Result<Self> {
         let digest = digest.and_then(|digest| digest.socket_digest.as_ref());
         let connection = digest.map(Arc::downgrade).unwrap_or_default();
         let entry = RESTING.with_borrow_mut(|resting| resting.place(socket).and_then(Option::take));
@@ -63,7 +72,11 @@ impl Upstream {
             error.set_retry(true);
             return Err(error);
         }
-        Ok(Self { socket, connection })
+        Ok(Self {
+            socket,
+            connection,
+            ends,
+        })
     }
 
     /// Notes that the request has done with it: if it has not been closed, it is in the pool now.
@@ -75,6 +88,7 @@ impl Upstream {
             resting.first = Some(resting.first.map_or(until, |first| first.min(until)));
             let entry = Entry {
                 connection: self.connection,
+                ends: self.ends,
                 meter: meter.clone(),
                 until,
                 over: false,
@@ -150,6 +164,9 @@ impl Resting {
 impl Entry {
     fn shut_down(&mut self, socket: RawFd) {
         self.over = true;
+        if self.ends.is_some_and(|ends| !ends.are_of(socket)) {
+            return;
+        }
         // An error is a socket that its peer has already reset.
         let _ = shutdown(socket, Shutdown::Both);
     }
@@ -192,7 +209,7 @@ mod tests {
         }
 
         fn taken_as(&self, socket: RawFd) -> pingora::Result<Upstream> {
-            Upstream::taken(socket, Some(&self.digest))
+            Upstream::taken(socket, Some(&self.digest), None)
         }
 
         fn rest(&self, until: Instant) {

@@ -15,6 +15,9 @@ use crate::cluster::{Cluster, Scheme};
 /// How many requests a connection carries at a time that they share.
 const SHARED: usize = 100;
 
+/// Marks the pool of connections that are shared: no cluster's ID is as large.
+const SHARED_GROUP: u64 = 1 << 62;
+
 /// The peer of one attempt; with `shared`, other requests may share its connection. Names are resolved long before;
 /// pingora gets addresses only.
 pub(super) fn peer(
@@ -27,7 +30,11 @@ pub(super) fn peer(
 ) -> HttpPeer {
     let within = |timeout: Duration| time_left.map_or(timeout, |left| left.min(timeout));
     let mut peer = HttpPeer::new(address, false, String::new());
-    peer.group_key = cluster.id;
+    // What is shared is found by those who share only: others cut a connection off when its answer is late.
+    peer.group_key = match shared {
+        true => cluster.id | SHARED_GROUP,
+        false => cluster.id,
+    };
     let options = &mut peer.options;
     options.total_connection_timeout = Some(within(policy.connect_timeout));
     options.custom_l4 = Some(connector);

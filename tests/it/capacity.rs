@@ -4,6 +4,7 @@ mod clients;
 mod queues;
 mod rates;
 
+use std::net::Ipv4Addr;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use serde_json::json;
 use crate::harness::{
     Call, Gateway, Origin, Setup, assert_has, assert_prompt, fill, for_a_while, get, until,
 };
-use clients::{Flood, Open};
+use clients::{Flood, Open, connect};
 
 const CONFIG: &str = "
 services: { search: @origin }
@@ -233,6 +234,34 @@ async fn with_few_files_there_are_always_some_for_others() {
             0.0,
         )
         .await;
+}
+
+#[tokio::test]
+async fn one_client_does_not_get_every_connection() {
+    let origin = Origin::start("origin").await;
+    let setup = Setup::new(fill(CONFIG, [&origin])).open_files(1024, 1024);
+    let gateway = setup.start().await;
+    // Of 320 connections one client has half.
+    let mut held = Vec::new();
+    for _ in 0..400 {
+        held.push(connect(Ipv4Addr::LOCALHOST, gateway.address()).await);
+    }
+    let refused = [("limit", "connections")];
+    gateway
+        .await_metric("serin_client_refusals_total", &refused, 240.0)
+        .await;
+    assert_eq!(gateway.admin("/livez").await.status, 200);
+    for _ in 0..20 {
+        let mut other = Open::from([127, 0, 0, 2].into(), gateway.address()).await;
+        let mut stream = other.post("/other", &[]).await;
+        stream.send(b"body", true);
+        assert_eq!(stream.status().await, 200);
+    }
+    assert_eq!(gateway.send(get("/refused")).await.status, 503);
+    assert!(!gateway.log().contains("accept failed"));
+    drop(held);
+    gateway.await_metric("serin_connections", &[], 0.0).await;
+    gateway.send(get("/again")).await.assert_from("origin");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

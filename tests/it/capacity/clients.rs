@@ -45,7 +45,8 @@ impl Open {
     }
 }
 
-async fn connect(client: Ipv4Addr, address: SocketAddr) -> TcpStream {
+/// A connection of a client at an address of this machine.
+pub(super) async fn connect(client: Ipv4Addr, address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket
         .bind((client, 0).into())

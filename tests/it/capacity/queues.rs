@@ -171,3 +171,31 @@ routes: [{{ path: /, service: search }}]
     assert!(metrics.sum("serin_upstream_connections", SEARCH) <= 3.0);
     assert_eq!(metrics.sum("serin_endpoint_healthy", &[]), 1.0);
 }
+
+#[tokio::test]
+async fn connections_over_http2_give_way_too() {
+    let origin = Origin::start_h2c("origin").await;
+    let config = fill(
+        "
+server: { threads: 4, shutdown_delay: 1ms }
+services: { search: { stable: @origin, max_connections: 3, queue: { length: 200, wait: 1m } } }
+routes: [{ path: /, service: search }]
+",
+        [&origin],
+    );
+    let gateway = Gateway::start(config).await;
+    for _ in 0..3 {
+        let mut sent = JoinSet::new();
+        for _ in 0..60 {
+            sent.spawn(send(gateway.address(), "/"));
+        }
+        let metrics = gateway.metrics().await;
+        assert!(metrics.sum("serin_upstream_connections", SEARCH) <= 3.0);
+        while let Some(answer) = sent.join_next().await {
+            assert_eq!(answer.unwrap().0, 200);
+        }
+    }
+    let metrics = gateway.metrics().await;
+    let open = metrics.sum("serin_upstream_connections", SEARCH);
+    assert!((1.0..=3.0).contains(&open), "{open}");
+}
