@@ -106,7 +106,10 @@ fn single(text: Text) -> (Vec<&'static str>, Map<String, Value>) {
             pattern("^([0-9]+([KMG]i)?B/s( over [0-9]+(ms|s|m|h|d))?|none)$"),
         ),
         Text::Percentage => (vec!["string"], pattern(r"^[0-9]+(\.[0-9]+)? *%$")),
-        Text::Url => (vec!["string"], pattern("^[hH]")),
+        Text::Url => (
+            vec!["string"],
+            pattern(r"^([hH][tT][tT][pP]|[hH]2[cC]|[sS][rR][vV]\+[hH][tT][tT][pP])://"),
+        ),
         Text::Trigger => (
             vec!["string", "integer"],
             pattern("^(connect|reset|timeout|[45](xx|[0-9][0-9]))$"),

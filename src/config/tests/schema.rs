@@ -40,7 +40,7 @@ pub(super) fn agree(text: &str) {
 
 fn by_reader(root: &Node, problems: Problems, instance: &Json) -> BTreeSet<String> {
     let found = problems.finish(Some(root));
-    let verdicts = found.into_iter().filter_map(|diagnostic| {
+    let verdicts = found.iter().cloned().filter_map(|diagnostic| {
         let path = diagnostic.path.replace(['.', '['], "/").replace(']', "");
         let message = diagnostic.message;
         if let Some(key) = message.strip_suffix("` is missing") {
@@ -230,4 +230,23 @@ fn every_key_of_the_file_in_the_root_stands_in_the_reference() {
     extra.retain(|key, _| !reference.contains_key(key));
     assert_eq!(extra, BTreeMap::new());
     assert!(root.lines().count() <= 60);
+}
+
+#[test]
+fn urls_of_every_scheme_are_taken_by_both() {
+    for url in [
+        "http://a",
+        "h2c://10.0.0.1:9000",
+        "srv+http://_http._tcp.search.svc",
+        "HTTP://A.Example",
+    ] {
+        super::config(&format!(
+            "services: {{ a: {url} }}\nroutes: [{{ service: a }}]\n"
+        ));
+    }
+    let validator = jsonschema::validator_for(&schema::schema()).expect("a schema");
+    for url in ["ftp://a", "hello", "srv+h2c://a"] {
+        let file = serde_json::json!({ "services": { "a": url }, "routes": [{ "service": "a" }] });
+        assert!(!validator.is_valid(&file), "{url}");
+    }
 }
