@@ -16,6 +16,7 @@ use crate::identity::Anonymous;
 use crate::request::RequestHead;
 use crate::request::hygiene;
 use crate::request::path::NormalPath;
+use crate::route::nearest::nearest;
 use crate::route::{Action, Forward, Route, RouteIndex, ServiceIndex};
 use crate::snapshot::{STABLE, Service, Snapshot};
 
@@ -150,7 +151,15 @@ pub fn explain<'a>(
     context: &'a Context<'_>,
     moment: Moment,
 ) -> Result<Explained<'a>, Refusal> {
-    let index = match_route(snapshot, head, &normal_path(head)?)?;
+    let path = normal_path(head)?;
+    let index = match_route(snapshot, head, &path).map_err(|mut refusal| {
+        let nearest = nearest(&snapshot.routes, head, &path);
+        if let (StatusCode::NOT_FOUND, Some((route, wanted))) = (refusal.status, nearest) {
+            let why = &refusal.why;
+            refusal.why = format!("{why}; the nearest is `{}`, which {wanted}", route.name).into();
+        }
+        refusal
+    })?;
     let route = &snapshot.routes[index];
     let Action::Forward(forward) = &route.action else {
         return Ok(Explained {

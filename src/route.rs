@@ -1,5 +1,6 @@
 //! Routes: what a request must look like, and what is done with it.
 
+pub mod nearest;
 pub mod router;
 
 use std::fmt;

@@ -17,7 +17,7 @@ use super::Shared;
 use super::body::document;
 use super::problem::Problem;
 use crate::clock;
-use crate::context::Moment;
+use crate::context::{Context, Moment};
 use crate::dispatch;
 use crate::request::{HeaderList, RequestHead};
 use crate::snapshot::Snapshot;
@@ -79,11 +79,12 @@ impl ExplainDocument {
         moment: Moment,
         meets: Option<Circumstances<'_>>,
     ) -> Result<ExplanationView, String> {
+        let headers: HeaderList = self.headers.iter().collect();
         let properties = texts(&self.properties)?;
         let remote = self
             .remote_address
             .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let context = snapshot
+        let described = snapshot
             .identity
             .describe(
                 self.user_id.as_deref(),
@@ -94,11 +95,12 @@ impl ExplainDocument {
                     .map(|(name, value)| (*name, value.as_str())),
             )
             .map_err(|unknown| unknown.to_string())?;
-        let headers: HeaderList = self.headers.iter().collect();
         let (path, query) = match self.path.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (self.path.as_str(), None),
         };
+        // A header counts as if a trusted proxy had sent it, where any is trusted.
+        let identity = &snapshot.identity;
         let head = RequestHead {
             method: &self.method,
             authority: &self.host,
@@ -106,11 +108,26 @@ impl ExplainDocument {
             query: self.query.as_deref().or(query),
             headers: &headers,
             peer: remote,
-            peer_trusted: false,
+            peer_trusted: !identity.trusted_proxies.is_empty(),
         };
+        let context = self.told_over(identity.identify(&head), described);
         let explained = dispatch::explain(snapshot, &head, &context, moment)
             .map_err(|refusal| refusal.why.into_owned())?;
         Ok(ExplanationView::new(snapshot, &explained, meets))
+    }
+
+    /// What the request says of its user, but for what is told of the user by itself.
+    fn told_over<'a>(&self, read: Context<'a>, described: Context<'a>) -> Context<'a> {
+        let properties = read.properties.into_iter().zip(described.properties);
+        Context {
+            user_id: described.user_id.or(read.user_id),
+            session_id: described.session_id.or(read.session_id),
+            remote_address: match self.remote_address {
+                Some(_) => described.remote_address,
+                None => read.remote_address,
+            },
+            properties: properties.map(|(read, told)| told.or(read)).collect(),
+        }
     }
 }
 

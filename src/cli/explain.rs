@@ -14,7 +14,7 @@ use crate::clock;
 use crate::config::{self, Mode, render};
 use crate::snapshot::assemble::assemble;
 use crate::snapshot::offline::{Offline, Unread};
-use crate::source::environment::ProcessEnvironment;
+use crate::source::{self, environment::ProcessEnvironment};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -38,7 +38,8 @@ pub(super) struct Args {
     /// The method
     #[arg(long, default_value = "GET")]
     method: String,
-    /// A header of the request, for routes that look at one; may be repeated
+    /// A header of the request, as a trusted proxy sends it: routes, identity and properties are
+    /// read from it; may be repeated
     #[arg(long = "header", value_name = "NAME=VALUE", value_parser = pair)]
     headers: Vec<(String, String)>,
     /// The client's address
@@ -94,7 +95,7 @@ impl Args {
 
 fn from_file(path: &Path, document: Value) -> anyhow::Result<Value> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).with_context(|| name.clone())?;
+    let text = source::file::read(path).with_context(|| name.clone())?;
     let now = clock::now();
     let config =
         config::compile(&text, &ProcessEnvironment, Mode::Check, now).map_err(|problems| {

@@ -157,7 +157,7 @@ fn holds(route: &Route, head: &RequestHead<'_>) -> bool {
             .all(|parameter| query_holds(parameter, head))
 }
 
-fn header_holds(wanted: &HeaderMatch, head: &RequestHead<'_>) -> bool {
+pub(super) fn header_holds(wanted: &HeaderMatch, head: &RequestHead<'_>) -> bool {
     let name = wanted.name.as_str();
     match &wanted.value {
         ValuePattern::Present(present) => head.headers.first(name).is_some() == *present,
@@ -171,7 +171,7 @@ fn header_holds(wanted: &HeaderMatch, head: &RequestHead<'_>) -> bool {
     }
 }
 
-fn query_holds(wanted: &QueryMatch, head: &RequestHead<'_>) -> bool {
+pub(super) fn query_holds(wanted: &QueryMatch, head: &RequestHead<'_>) -> bool {
     let value = head.query_value(&wanted.name);
     match (&wanted.value, value) {
         (ValuePattern::Present(present), value) => value.is_some() == *present,

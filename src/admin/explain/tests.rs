@@ -26,6 +26,39 @@ fn every_step_is_there() {
 }
 
 #[test]
+fn the_user_is_read_from_the_request_unless_told() {
+    let user = |document: Value| {
+        let answer = explain(document).unwrap();
+        answer["decision"]["assigned"].clone()
+    };
+    let headers = json!({ "X-User-Id": "ann" });
+    assert_eq!(
+        user(json!({ "path": "/plain", "headers": headers })),
+        "search.a"
+    );
+    assert_eq!(
+        user(json!({ "path": "/plain", "headers": headers, "user_id": "bob" })),
+        user(json!({ "path": "/plain", "user_id": "bob" })),
+    );
+    assert_eq!(user(json!({ "path": "/plain" })), "stable");
+}
+
+#[test]
+fn without_a_route_the_nearest_is_named() {
+    for (path, route) in [
+        (
+            "/serach/x",
+            "`/search`, which takes the path /search and what is below it",
+        ),
+        ("/plian", "`/plain`, which"),
+        ("/pingg", "`/ping`, which"),
+    ] {
+        let error = explain(json!({ "path": path })).expect_err(path);
+        assert!(error.contains(route), "{error}");
+    }
+}
+
+#[test]
 fn an_answer_needs_no_decision() {
     let answer = explain(json!({ "path": "/ping" })).unwrap();
     assert_eq!(answer["action"], "respond");
