@@ -67,9 +67,12 @@ enum Command {
 struct CheckArgs {
     #[command(flatten)]
     config: ConfigPath,
-    /// The same as --config
+    /// The files to check, in place of --config; - is what is piped in
     #[arg(value_name = "FILE", conflicts_with = "config")]
-    file: Option<PathBuf>,
+    files: Vec<PathBuf>,
+    /// Fail on warnings, too, and on what `run` refuses: variables that are not set
+    #[arg(long)]
+    strict: bool,
     /// How problems are printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -119,14 +122,16 @@ pub fn main() -> ExitCode {
 }
 
 fn check_file(args: &CheckArgs) -> io::Result<ExitCode> {
-    let path = args.file.as_ref().unwrap_or(&args.config.config);
-    let colour = colour(io::stdout().is_terminal());
-    let valid = check::run(
-        path,
-        args.format == Format::Json,
-        colour,
-        &mut io::stdout().lock(),
-    )?;
+    let files = match args.files.as_slice() {
+        [] => std::slice::from_ref(&args.config.config),
+        files => files,
+    };
+    let how = check::How {
+        strict: args.strict,
+        json: args.format == Format::Json,
+        colour: colour(io::stdout().is_terminal()),
+    };
+    let valid = check::run(files, how, &mut io::stdout().lock())?;
     Ok(if valid {
         ExitCode::SUCCESS
     } else {

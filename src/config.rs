@@ -6,6 +6,7 @@ pub mod diagnostic;
 pub mod fingerprint;
 pub mod interpolate;
 pub mod keys;
+pub mod lookalikes;
 pub mod node;
 pub mod problems;
 pub mod reader;
@@ -36,7 +37,7 @@ use crate::request::pace::BodyRate;
 use crate::route::{HostPattern, Route};
 use client_api::ClientApiConfig;
 pub use compile::compile;
-use diagnostic::Diagnostic;
+use diagnostic::Findings;
 use unleash::{Outages, UnleashConfig};
 
 /// A file, compiled: what the publisher makes snapshots from, and what the process is started with.
@@ -69,7 +70,7 @@ pub struct Config {
     /// The hash of everything that decides about requests.
     pub digest: Digest,
     /// What is odd, but no error.
-    pub warnings: Vec<Diagnostic>,
+    pub warnings: Findings,
 }
 
 /// One entry of `services`.

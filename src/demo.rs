@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{oneshot, watch};
 
-use crate::config::diagnostic::Diagnostic;
+use crate::config::diagnostic::Findings;
 use crate::gateway::{Embedding, Gateway, Start, StartError};
 use crate::proxy::listener::bind;
 use crate::source::file::FileError;
@@ -68,7 +68,7 @@ pub enum DemoError {
         /// Its content.
         text: String,
         /// What is wrong with it.
-        problems: Vec<Diagnostic>,
+        problems: Findings,
     },
     /// The gateway cannot start.
     #[error(transparent)]

@@ -64,7 +64,11 @@ impl From<&Diagnostic> for DiagnosticView {
 #[derive(Debug, Serialize)]
 struct CheckView {
     valid: bool,
+    errors: usize,
+    warnings: usize,
     problems: Vec<DiagnosticView>,
+    /// How many problems are only counted.
+    not_shown: usize,
 }
 
 /// Takes bodies as large as the file may be.
@@ -91,6 +95,9 @@ async fn check(State(state): Shared, request: Request) -> Result<Json<CheckView>
     };
     Ok(Json(CheckView {
         valid,
+        errors: problems.errors(),
+        warnings: problems.warnings(),
+        not_shown: problems.untold(),
         problems: problems.iter().map(DiagnosticView::from).collect(),
     }))
 }

@@ -310,7 +310,13 @@ fn schemas() -> Value {
             ("flags", object(&["added", "changed", "removed"].map(|name| (name, list(&text()))))),
             ("held", list(&text())),
         ]),
-        "Check": object(&[("valid", truth()), ("problems", list(&reference("Diagnostic")))]),
+        "Check": object(&[
+            ("valid", truth()),
+            ("errors", count()),
+            ("warnings", count()),
+            ("problems", list(&reference("Diagnostic"))),
+            ("not_shown", count()),
+        ]),
     })
 }
 

@@ -11,7 +11,7 @@ use super::bounds::Bounds;
 use super::readyz::Readiness;
 use super::{AdminState, Listeners, openapi, serve};
 use crate::config::Config;
-use crate::config::diagnostic::{Diagnostic, Severity, Span};
+use crate::config::diagnostic::{Diagnostic, Findings, Severity, Span};
 use crate::engine::Flag;
 use crate::events::What;
 use crate::publisher::kills::KillSwitch;
@@ -27,7 +27,7 @@ use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{MeterRegistry, Metrics};
 
 /// "good" is a configuration, and nothing else is.
-fn compile(text: &str) -> Result<Config, Vec<Diagnostic>> {
+fn compile(text: &str) -> Result<Config, Findings> {
     if text == "good" {
         return Ok(config("http://127.0.0.1:81", 2));
     }
@@ -41,7 +41,8 @@ fn compile(text: &str) -> Result<Config, Vec<Diagnostic>> {
         },
         path: "routes.0.serach".to_owned(),
         hint: Some("did you mean `search`?".to_owned()),
-    }])
+    }]
+    .into())
 }
 
 /// Bound ones, and their addresses: the API's and that of probes alone.
@@ -351,7 +352,10 @@ async fn services_are_shown_with_endpoints_and_figures() {
 async fn a_configuration_can_be_checked() {
     let admin = Admin::start().await;
     let good = admin.post("/api/v1/config/check", "good").await.json();
-    assert_eq!(good, json!({ "valid": true, "problems": [] }));
+    let expected = json!({
+        "valid": true, "errors": 0, "warnings": 0, "problems": [], "not_shown": 0,
+    });
+    assert_eq!(good, expected);
     let bad = admin
         .post("/api/v1/config/check", &"x".repeat(70_000))
         .await;

@@ -1,25 +1,104 @@
-//! `serin check`: says everything that is wrong with a file.
+//! `serin check`: says everything that is wrong with a file, or with several.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::config::diagnostic::Diagnostic;
+use serde_json::{Value, json};
+
+use crate::config::diagnostic::Findings;
 use crate::config::{Mode, compile, render};
 use crate::context::Moment;
 use crate::source::environment::ProcessEnvironment;
+use crate::source::file::{FileError, read, read_stream};
 
-/// Checks the file and writes what it finds, as text or as one JSON object. Whether the file can be used.
+/// How files are checked, and how it is told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct How {
+    /// Warnings fail, too, and what is unset is an error.
+    pub strict: bool,
+    /// As JSON: an object for one file, a list of them for several.
+    pub json: bool,
+    /// With colours.
+    pub colour: bool,
+}
+
+/// A file that was looked at.
+struct Checked {
+    name: String,
+    /// Its text and what is wrong with it, or why it cannot be read.
+    found: Result<(String, Findings), String>,
+    is_good: bool,
+}
+
+/// Checks the files and writes what it finds. Whether all of them can be used.
 ///
 /// # Errors
 /// When `out` cannot be written to. A file that cannot be read is a finding.
-pub fn run(path: &Path, json: bool, colour: bool, out: &mut dyn Write) -> io::Result<bool> {
-    let file = path.display().to_string();
-    let source = match read(path) {
-        Ok(source) => source,
-        Err(error) if json => {
-            let report = serde_json::json!({
-                "file": file,
+pub fn run(files: &[PathBuf], how: How, out: &mut dyn Write) -> io::Result<bool> {
+    let mut is_good = true;
+    let mut reports = Vec::new();
+    for path in files {
+        let checked = check(path, how);
+        is_good &= checked.is_good;
+        if how.json {
+            reports.push(checked.report());
+        } else {
+            checked.write(how.colour, out)?;
+        }
+    }
+    match reports.as_slice() {
+        [] => {}
+        [report] => writeln!(out, "{report:#}")?,
+        reports => writeln!(out, "{:#}", json!(reports))?,
+    }
+    Ok(is_good)
+}
+
+fn check(path: &Path, how: How) -> Checked {
+    let is_stdin = path == Path::new("-");
+    let (name, text) = match is_stdin {
+        true => ("stdin".to_owned(), read_stream(io::stdin().lock())),
+        false => (path.display().to_string(), read(path)),
+    };
+    let text = match text {
+        Ok(text) => text,
+        Err(error) => {
+            return Checked {
+                name,
+                found: Err(unreadable(&error)),
+                is_good: false,
+            };
+        }
+    };
+    let mode = if how.strict { Mode::Run } else { Mode::Check };
+    let findings = match compile(&text, &ProcessEnvironment, mode, now()) {
+        Ok(config) => config.warnings,
+        Err(findings) => findings,
+    };
+    Checked {
+        name,
+        is_good: findings.errors() == 0 && !(how.strict && findings.warnings() > 0),
+        found: Ok((text, findings)),
+    }
+}
+
+fn unreadable(error: &FileError) -> String {
+    match error {
+        FileError::Io(error) => format!("cannot be read: {error}"),
+        FileError::NotAFile => {
+            format!("{error}; what a command writes is piped in: `| serin check -`")
+        }
+        _ => error.to_string(),
+    }
+}
+
+impl Checked {
+    fn report(&self) -> Value {
+        match &self.found {
+            Ok((_, findings)) => render::json(&self.name, findings),
+            Err(error) => json!({
+                "file": self.name,
                 "errors": 1,
                 "warnings": 0,
                 "problems": [{
@@ -31,36 +110,21 @@ pub fn run(path: &Path, json: bool, colour: bool, out: &mut dyn Write) -> io::Re
                     "path": "",
                     "hint": null,
                 }],
-            });
-            writeln!(out, "{report:#}")?;
-            return Ok(false);
+                "not_shown": 0,
+            }),
         }
-        Err(error) => {
-            writeln!(out, "error: {file}: {error}")?;
-            return Ok(false);
-        }
-    };
-    let compiled = compile(&source, &ProcessEnvironment, Mode::Check, now());
-    let valid = compiled.is_ok();
-    let found: Vec<Diagnostic> = compiled.map_or_else(|all| all, |config| config.warnings);
-    if json {
-        writeln!(out, "{:#}", render::json(&file, &found))?;
-    } else if found.is_empty() {
-        writeln!(out, "{file}: no problems")?;
-    } else {
-        write!(out, "{}", render::text(&file, &source, &found, colour))?;
     }
-    Ok(valid)
-}
 
-fn read(path: &Path) -> Result<String, String> {
-    let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
-    String::from_utf8(bytes).map_err(|error| {
-        let good = error.utf8_error().valid_up_to();
-        let before = error.as_bytes().get(..good).unwrap_or_default();
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        format!("line {line} is not UTF-8")
-    })
+    fn write(&self, colour: bool, out: &mut dyn Write) -> io::Result<()> {
+        let name = &self.name;
+        match &self.found {
+            Ok((_, findings)) if findings.is_empty() => writeln!(out, "{name}: no problems"),
+            Ok((text, findings)) => {
+                write!(out, "{}", render::text(name, text, findings, colour))
+            }
+            Err(error) => writeln!(out, "error: {name}: {error}"),
+        }
+    }
 }
 
 fn now() -> Moment {
@@ -73,14 +137,18 @@ fn now() -> Moment {
 
 #[cfg(test)]
 mod tests {
-    use super::run;
+    use super::{How, run};
 
     fn said(content: &[u8], json: bool) -> (bool, String) {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("routes.yaml");
         std::fs::write(&path, content).expect("a file");
         let mut out = Vec::new();
-        let valid = run(&path, json, false, &mut out).expect("written");
+        let how = How {
+            json,
+            ..How::default()
+        };
+        let valid = run(&[path], how, &mut out).expect("written");
         let text = String::from_utf8(out).expect("UTF-8");
         (
             valid,
@@ -117,8 +185,12 @@ mod tests {
             (false, "error: routes.yaml: line 2 is not UTF-8\n")
         );
         let mut out = Vec::new();
-        let missing = std::path::Path::new("/nonexistent/routes.yaml");
-        assert!(!run(missing, true, false, &mut out).expect("written"));
+        let how = How {
+            json: true,
+            ..How::default()
+        };
+        let missing = "/nonexistent/routes.yaml".into();
+        assert!(!run(&[missing], how, &mut out).expect("written"));
         let json: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
         assert_eq!(json["problems"][0]["severity"], "error");
     }

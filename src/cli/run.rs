@@ -8,7 +8,7 @@ use super::{BAD_CONFIG, ConfigPath, UNAVAILABLE, colour};
 use crate::clock;
 use crate::config::{self, Config, Mode, render};
 use crate::gateway::{Gateway, Start};
-use crate::source::environment::ProcessEnvironment;
+use crate::source::{self, environment::ProcessEnvironment};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -46,9 +46,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 /// Reads and compiles the file; the error is everything that is wrong with it, for people.
 fn load(path: &Path) -> Result<(String, Config), String> {
     let name = path.display().to_string();
-    let text = std::fs::read(path).and_then(|bytes| {
-        String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
-    });
+    let text = source::file::read(path);
     let text = text.map_err(|error| format!("serin: {name}: {error}\n"))?;
     match config::compile(&text, &ProcessEnvironment, Mode::Run, clock::now()) {
         Ok(config) => Ok((text, config)),

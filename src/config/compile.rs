@@ -1,28 +1,29 @@
 //! From the file's text to what the gateway runs on.
 
-use super::diagnostic::Diagnostic;
+use super::diagnostic::Findings;
 use super::node::{Node, Value};
 use super::problems::Problems;
 use super::reader::Reader;
 use super::section::conditions::Audience;
 use super::section::{
-    canary_urls, client_api, flags, identity, logging, process, recovery, routes, services,
-    traffic, unleash,
+    canary_urls, client_api, flags, identity, logging, process, recovery, relations, routes,
+    services, traffic, unleash,
 };
-use super::{Config, Environment, Mode, fingerprint, interpolate, keys, structure, yaml};
+use super::{
+    Config, Environment, Mode, fingerprint, interpolate, keys, lookalikes, structure, yaml,
+};
 use crate::context::Moment;
 
 /// Compiles `routes.yaml`. `now` is what expiry dates are judged by.
 ///
 /// # Errors
-/// Every problem of the file, warnings included, in file order. When there are only warnings, they are in the
-/// [`Config`].
+/// Every problem of the file, warnings included. When there are only warnings, they are in the [`Config`].
 pub fn compile(
     text: &str,
     environment: &dyn Environment,
     mode: Mode,
     now: Moment,
-) -> Result<Config, Vec<Diagnostic>> {
+) -> Result<Config, Findings> {
     let mut problems = Problems::default();
     let Some(mut root) = yaml::parse(text, &mut problems) else {
         return Err(problems.finish(None));
@@ -30,6 +31,7 @@ pub fn compile(
     drop_anchors(&mut root);
     interpolate::interpolate(&mut root, environment, mode, &mut problems);
     structure::check(&root, &keys::ROOT, &mut problems);
+    lookalikes::check(&root, &mut problems);
     let mut reader = Reader { problems, now };
     // Compiled even when something is wrong already: all problems are told at once.
     let mut config = compile_sections(&mut reader, &root);
@@ -61,6 +63,7 @@ fn compile_sections(reader: &mut Reader, root: &Node) -> Config {
     let servers = unleash::compile(reader, root);
     let routes = routes::compile(reader, root);
     recovery::check_time_left(reader, root, &services, &flags);
+    relations::check(reader, root, (&services, &routes), (&flags, &identity));
     Config {
         services,
         flags,
@@ -75,6 +78,6 @@ fn compile_sections(reader: &mut Reader, root: &Node) -> Config {
         outages: unleash::outages(reader, root),
         digest: fingerprint::digest(root, servers.iter().map(|server| &*server.name)),
         unleash: servers,
-        warnings: Vec::new(),
+        warnings: Findings::default(),
     }
 }

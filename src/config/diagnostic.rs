@@ -1,7 +1,12 @@
 //! What is wrong with a file, and where: rendered as rustc would, or as JSON.
 
+use std::ops::Deref;
+
+/// How many problems of one file are told; the others are counted.
+pub const TOLD: usize = 100;
+
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The file cannot be used.
     Error,
@@ -49,5 +54,61 @@ impl Diagnostic {
             Some(hint) => format!("{path}{place}{message}; {hint}"),
             None => format!("{path}{place}{message}"),
         }
+    }
+}
+
+/// Everything that was found wrong with a file: errors first, each kind in file order. Of very many, the first
+/// [`TOLD`], and how many there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    told: Vec<Diagnostic>,
+    errors: usize,
+    warnings: usize,
+}
+
+impl Findings {
+    /// Of diagnostics in order; of each severity there may be `more` than these.
+    pub fn new(mut all: Vec<Diagnostic>, more: impl Fn(Severity) -> usize) -> Self {
+        let count = |severity| {
+            let found = all.iter().filter(|one| one.severity == severity);
+            found.count() + more(severity)
+        };
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        all.truncate(TOLD);
+        Self {
+            told: all,
+            errors,
+            warnings,
+        }
+    }
+
+    /// How many errors there are.
+    pub fn errors(&self) -> usize {
+        self.errors
+    }
+
+    /// How many warnings there are.
+    pub fn warnings(&self) -> usize {
+        self.warnings
+    }
+
+    /// How many are only counted.
+    pub fn untold(&self) -> usize {
+        (self.errors + self.warnings).saturating_sub(self.told.len())
+    }
+}
+
+impl From<Vec<Diagnostic>> for Findings {
+    fn from(all: Vec<Diagnostic>) -> Self {
+        Self::new(all, |_| 0)
+    }
+}
+
+/// Those that are told.
+impl Deref for Findings {
+    type Target = [Diagnostic];
+
+    fn deref(&self) -> &[Diagnostic] {
+        &self.told
     }
 }

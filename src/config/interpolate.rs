@@ -66,6 +66,12 @@ impl Filler<'_> {
                 rest = "";
                 break;
             };
+            // Its `}` would be taken for the outer one's.
+            if inner[..end].contains("${") {
+                self.malformed("`${` stands within another, or the one before it has no `}`");
+                rest = "";
+                break;
+            }
             if let Some(value) = self.value(&inner[..end]) {
                 text.push_str(&value);
             }

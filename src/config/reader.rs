@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 use regex::Regex;
 
@@ -169,6 +169,17 @@ impl Reader {
     pub fn host(&mut self, node: &Node) -> Option<HostPattern> {
         let stand_in = HostPattern::Exact("placeholder.invalid".into());
         self.read(node, "a host", stand_in, value::host)
+    }
+
+    /// A method. Other words than the known ones are methods, too, unless they look like a slip.
+    pub fn method(&mut self, node: &Node) -> Option<Method> {
+        let method = self.read(node, "a method", Method::GET, value::method)?;
+        let known = value::METHODS.contains(&method.as_str());
+        if !known && let Some(hint) = self.problems.suggest(method.as_str(), value::METHODS) {
+            let message = format!("`{method}` is no method that is known");
+            self.problems.warning(node.span, message).hint(hint);
+        }
+        Some(method)
     }
 
     /// A network, or an address, which stands for the network of itself alone.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::diagnostic::{Diagnostic, Severity, Span};
+use super::diagnostic::{Diagnostic, Findings, Severity, Span};
 
 /// How many characters of a line are shown at most.
 const WIDTH: usize = 110;
@@ -13,14 +13,14 @@ const BEFORE: usize = 40;
 /// What stands where a line was cut.
 const CUT: &str = "…";
 
-/// Diagnostics with the lines they are about, in the order given, and a last line that counts them. `file` is
-/// what the file is called, `source` its text. What was put in for `${…}` is in neither.
-pub fn text(file: &str, source: &str, diagnostics: &[Diagnostic], colour: bool) -> String {
+/// Findings with the lines they are about, and a last line that counts them. `file` is what the file is called,
+/// `source` its text. What was put in for `${…}` is in neither.
+pub fn text(file: &str, source: &str, findings: &Findings, colour: bool) -> String {
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
     let lines: Vec<&str> = source.lines().collect();
     let style = Style { colour };
     let mut out = String::new();
-    for diagnostic in diagnostics {
+    for diagnostic in findings.iter() {
         let line = diagnostic
             .span
             .line
@@ -29,15 +29,19 @@ pub fn text(file: &str, source: &str, diagnostics: &[Diagnostic], colour: bool) 
         one(&mut out, file, line.copied(), diagnostic, style);
         out.push('\n');
     }
-    if !diagnostics.is_empty() {
-        let _ = writeln!(out, "{}: {}", printable(file), counted(diagnostics));
+    if !findings.is_empty() {
+        let _ = write!(out, "{}: {}", printable(file), counted(findings));
+        let _ = match findings.untold() {
+            0 => writeln!(out),
+            untold => writeln!(out, "; {untold} of them are not shown"),
+        };
     }
     out
 }
 
 /// The same for programs: one JSON object.
-pub fn json(file: &str, diagnostics: &[Diagnostic]) -> serde_json::Value {
-    let problems: Vec<serde_json::Value> = diagnostics
+pub fn json(file: &str, findings: &Findings) -> serde_json::Value {
+    let problems: Vec<serde_json::Value> = findings
         .iter()
         .map(|diagnostic| {
             serde_json::json!({
@@ -53,33 +57,27 @@ pub fn json(file: &str, diagnostics: &[Diagnostic]) -> serde_json::Value {
         .collect();
     serde_json::json!({
         "file": file,
-        "errors": count(diagnostics, Severity::Error),
-        "warnings": count(diagnostics, Severity::Warning),
+        "errors": findings.errors(),
+        "warnings": findings.warnings(),
         "problems": problems,
+        "not_shown": findings.untold(),
     })
 }
 
 /// How many errors and warnings there are, in words.
-pub fn counted(diagnostics: &[Diagnostic]) -> String {
-    let some = |severity, one: &str, many: &str| match count(diagnostics, severity) {
+pub fn counted(findings: &Findings) -> String {
+    let some = |count: usize, one: &str, many: &str| match count {
         0 => None,
         1 => Some(format!("1 {one}")),
         number => Some(format!("{number} {many}")),
     };
-    let errors = some(Severity::Error, "error", "errors");
-    let warnings = some(Severity::Warning, "warning", "warnings");
+    let errors = some(findings.errors(), "error", "errors");
+    let warnings = some(findings.warnings(), "warning", "warnings");
     match (errors, warnings) {
         (Some(errors), Some(warnings)) => format!("{errors}, {warnings}"),
         (Some(counted), None) | (None, Some(counted)) => counted,
         (None, None) => "no problems".to_owned(),
     }
-}
-
-fn count(diagnostics: &[Diagnostic], severity: Severity) -> usize {
-    diagnostics
-        .iter()
-        .filter(|diagnostic| diagnostic.severity == severity)
-        .count()
 }
 
 fn word(severity: Severity) -> &'static str {

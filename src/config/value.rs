@@ -167,16 +167,35 @@ pub fn host(text: &str) -> Result<HostPattern, String> {
     })
 }
 
+/// The methods that are widely known: those of HTTP (RFC 9110, section 9; RFC 5789), of WebDAV (RFC 4918) and of caches.
+pub const METHODS: [&str; 18] = [
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "PATCH",
+    "DELETE",
+    "OPTIONS",
+    "TRACE",
+    "PROPFIND",
+    "PROPPATCH",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "LOCK",
+    "UNLOCK",
+    "REPORT",
+    "SEARCH",
+    "PURGE",
+];
+
 /// A method (RFC 9110, section 9); they are case-sensitive.
 pub fn method(text: &str) -> Result<Method, String> {
     let upper = text.to_ascii_uppercase();
-    let standard = [
-        "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE",
-    ];
     if upper == "CONNECT" {
         return Err("CONNECT is never let through".to_owned());
     }
-    if upper != text && standard.contains(&upper.as_str()) {
+    if upper != text && METHODS.contains(&upper.as_str()) {
         return Err(format!("methods are case-sensitive: write {upper}"));
     }
     Method::from_bytes(text.as_bytes()).map_err(|_| "a method is a word such as GET".to_owned())

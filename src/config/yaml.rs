@@ -1,5 +1,6 @@
 //! YAML 1.2 text to a tree of nodes: anchors, aliases and merge keys are resolved here, and nowhere above.
 
+mod advice;
 mod builder;
 
 use serde_saphyr::granit_parser::{Marker, Parser, ScanError, Span as YamlSpan};
@@ -7,6 +8,7 @@ use serde_saphyr::granit_parser::{Marker, Parser, ScanError, Span as YamlSpan};
 use super::diagnostic::{Diagnostic, Severity, Span};
 use super::node::Node;
 use super::problems::Problems;
+use advice::advice;
 use builder::Builder;
 
 /// Reads one document. `None` when it cannot be read to its end; everything wrong is in `problems`.
@@ -16,7 +18,7 @@ pub fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
     for next in Parser::new_from_str(text) {
         let fatal = match next {
             Ok((event, span)) => builder.take(event, span).err(),
-            Err(error) => Some(syntax_error(&error)),
+            Err(error) => Some(syntax_error(&error, text)),
         };
         if let Some(diagnostic) = fatal {
             problems.push(diagnostic);
@@ -42,29 +44,12 @@ fn start() -> Span {
     }
 }
 
-fn syntax_error(error: &ScanError) -> Diagnostic {
-    let message = error.info();
-    let hint = if message.contains("tab") {
-        Some("YAML is indented with spaces".to_owned())
-    } else if message.contains("bracket") || message.contains("flow") {
-        Some("every `{` needs its `}`, every `[` its `]`, with commas between".to_owned())
-    } else if message.contains("illegal placement") {
-        Some(
-            "an earlier `[`, `{` or quote may have no end, or a text with `: ` in it no quotes"
-                .to_owned(),
-        )
-    } else if message.contains("block mapping") || message.contains("simple key") {
-        Some(
-            "a key is followed by `:` and a space, and keys of one map begin in one column"
-                .to_owned(),
-        )
-    } else {
-        None
-    };
+fn syntax_error(error: &ScanError, text: &str) -> Diagnostic {
+    let (message, marker) = (error.info(), error.marker());
     fatal(
-        at(error.marker(), 1),
+        at(marker, 1),
         format!("this is not YAML: {message}"),
-        hint,
+        advice(&message, marker, text),
     )
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::clock;
-use crate::config::diagnostic::Diagnostic;
+use crate::config::diagnostic::Findings;
 use crate::config::{self, AdminConfig, Config, Environment, Mode};
 use crate::source::environment::ProcessEnvironment;
 use crate::source::file::{FileError, read};
@@ -61,7 +61,7 @@ pub(super) struct Setting {
 
 impl Setting {
     /// Compiles the file's text. Whatever it says, only this machine is listened to.
-    pub(super) fn compile(&self, text: &str) -> Result<Config, Vec<Diagnostic>> {
+    pub(super) fn compile(&self, text: &str) -> Result<Config, Findings> {
         let mut config = config::compile(text, self, Mode::Run, clock::now())?;
         let process = &mut config.process;
         let stated = process.admin.addresses.first();

@@ -304,8 +304,8 @@ pub(super) fn complaints(file: &std::path::Path, reload: &LastReload) -> Vec<Str
         printable(&format!("  {file}:{line}:{column}: {}", error.message))
     };
     let mut lines: Vec<String> = errors.iter().take(ERRORS).map(line).collect();
-    if errors.len() > ERRORS {
-        lines.push(format!("  … {} errors in all", errors.len()));
+    if problems.errors() > ERRORS {
+        lines.push(format!("  … {} errors in all", problems.errors()));
     }
     lines
 }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::{PublishError, PublisherHandle};
 use crate::clock;
-use crate::config::diagnostic::{Diagnostic, Severity};
+use crate::config::diagnostic::{Findings, Severity};
 use crate::config::unleash::{Outages, UnleashConfig};
 use crate::config::{Config, Process};
 use crate::source::file::{FileEvent, FileNews, read};
@@ -25,7 +25,7 @@ pub use report::{Cause, LastReload, ReloadFailure, ReloadReport};
 use restart::restart_needed;
 
 /// How a text becomes a configuration: [`crate::config`]'s compiler in this process's environment, or a test's.
-pub type Compile = dyn Fn(&str) -> Result<Config, Vec<Diagnostic>> + Send + Sync;
+pub type Compile = dyn Fn(&str) -> Result<Config, Findings> + Send + Sync;
 
 /// Who reloads: one at a time, and everybody by the same way.
 pub struct Reloader {
@@ -260,7 +260,7 @@ impl Reloader {
         })
     }
 
-    fn complain(&self, problems: &[Diagnostic], turn: &mut Turn) {
+    fn complain(&self, problems: &Findings, turn: &mut Turn) {
         let errors = problems
             .iter()
             .filter(|problem| problem.severity == Severity::Error);
@@ -269,7 +269,7 @@ impl Reloader {
         let told = turn.complained.replace(turn.judged) == Some(turn.judged);
         tracing::error!(
             file = %self.path.display(),
-            errors = errors.clone().count(),
+            errors = problems.errors(),
             "the file {} errors; what runs stays",
             if told { "still has the same" } else { "has" }
         );

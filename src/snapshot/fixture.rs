@@ -123,7 +123,7 @@ pub(crate) fn config(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Config {
             shutdown_grace: Duration::ZERO,
         },
         digest: Digest([7; 32]),
-        warnings: Vec::new(),
+        warnings: crate::config::diagnostic::Findings::default(),
     }
 }
 

@@ -18,6 +18,11 @@ impl Environment for ProcessEnvironment {
     }
 
     fn file(&self, path: &str) -> Result<String, String> {
+        // Asked before it is opened: opening a pipe would wait for its writer.
+        let is_file = std::fs::metadata(path).map(|metadata| metadata.is_file());
+        if !is_file.map_err(|error| error.to_string())? {
+            return Err("it is not a regular file".to_owned());
+        }
         let file = File::open(path).map_err(|error| error.to_string())?;
         let mut text = String::new();
         file.take(MAX_SECRET_BYTES + 1)

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-pub use read::{FileError, MAX_BYTES, read};
+pub use read::{FileError, MAX_BYTES, read, read_stream};
 
 use super::SourceStatus;
 use watch::{Signal, Watch};

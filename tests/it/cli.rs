@@ -1,6 +1,7 @@
 //! The commands: what they print, and what they exit with.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -164,6 +165,124 @@ fn check_names_a_file_that_is_not_there() {
 }
 
 #[test]
+fn check_takes_several_files_and_what_is_piped_in() {
+    let folder = folder(VALID);
+    fs::write(folder.path().join("bad.yaml"), "services: {}\n").expect("a file");
+    let output = run_in(&folder, &["check", "routes.yaml", "bad.yaml"]);
+    assert_eq!(code(&output), 1);
+    let text = stdout(&output);
+    assert!(text.starts_with("routes.yaml: no problems\n"), "{text}");
+    assert!(text.contains("bad.yaml: 2 errors"), "{text}");
+    let args = ["check", "--format", "json", "routes.yaml", "bad.yaml"];
+    let reports: serde_json::Value =
+        serde_json::from_slice(&run_in(&folder, &args).stdout).expect("JSON");
+    assert_eq!(reports[0]["file"], "routes.yaml");
+    assert_eq!(
+        (&reports[0]["errors"], &reports[1]["errors"]),
+        (&0.into(), &2.into())
+    );
+
+    for (text, expected, words) in [
+        (VALID, 0, "stdin: no problems"),
+        ("services: {}\n", 1, "--> stdin:1:1"),
+    ] {
+        let mut command = serin(["check", "-"]);
+        let mut running = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut pipe = running.stdin.take().expect("a pipe");
+        pipe.write_all(text.as_bytes()).expect("taken");
+        drop(pipe);
+        let output = running.wait_with_output().expect("an end");
+        assert_eq!(code(&output), expected, "{}", said(&output));
+        assert!(stdout(&output).contains(words), "{}", said(&output));
+    }
+}
+
+#[test]
+fn a_strict_check_fails_on_what_run_refuses_and_on_warnings() {
+    let unset = folder(&VALID.replace("http://127.0.0.1:9001", "'${SEARCH_URL}'"));
+    assert_eq!(code(&run_in(&unset, &["check"])), 0);
+    let output = run_in(&unset, &["check", "--strict"]);
+    assert_eq!(code(&output), 1, "{}", said(&output));
+    assert!(said(&output).contains("error: the variable `SEARCH_URL` is not set"));
+    let odd = folder(&VALID.replace(", trust: anyone", ""));
+    assert_eq!(code(&run_in(&odd, &["check"])), 0);
+    assert_eq!(code(&run_in(&odd, &["check", "--strict"])), 1);
+    let valid = folder(VALID);
+    assert_eq!(code(&run_in(&valid, &["check", "--strict"])), 0);
+}
+
+#[test]
+fn a_pipe_or_a_device_is_refused_and_not_waited_for() {
+    let folder = folder(&VALID.replace("http://127.0.0.1:9001", "'${file:secret}'"));
+    for name in ["pipe", "secret"] {
+        let path = folder.path().join(name);
+        let made = Command::new("mkfifo").arg(path).status();
+        assert!(made.expect("mkfifo runs").success());
+    }
+    for (args, expected) in [
+        (&["check", "pipe"][..], 1),
+        (&["check", "/dev/zero"], 1),
+        (&["run", "-c", "pipe"], 78),
+        (&["explain", "-c", "pipe"], 1),
+        (&["run", "-c", "/dev/zero"], 78),
+    ] {
+        let output = run_in(&folder, args);
+        assert_eq!(code(&output), expected, "{args:?}");
+        let said = said(&output);
+        assert!(said.contains("not a regular file"), "{args:?}: {said}");
+    }
+    // Nor is a secret's.
+    let output = run_in(&folder, &["run"]);
+    assert_eq!(code(&output), 78);
+    assert!(
+        said(&output).contains("not a regular file"),
+        "{}",
+        said(&output)
+    );
+}
+
+#[tokio::test]
+async fn of_many_problems_only_the_first_are_told_everywhere() {
+    let keys: String = (0..50_000)
+        .map(|number| format!("key{number}: x\n"))
+        .collect();
+    let folder = folder(&keys);
+    let output = run_in(&folder, &["check"]);
+    assert!(
+        output.stdout.len() < 50_000,
+        "{} bytes",
+        output.stdout.len()
+    );
+    assert!(said(&output).contains("50002 errors"), "{}", said(&output));
+    let output = run_in(&folder, &["check", "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report["problems"].as_array().map(Vec::len), Some(100));
+    assert_eq!(
+        (&report["errors"], &report["not_shown"]),
+        (&50_002.into(), &49_902.into())
+    );
+    let gateway = Gateway::start(VALID).await;
+    let answer = gateway
+        .admin_send(crate::harness::post("/api/v1/config/check", keys))
+        .await;
+    assert!(
+        answer.text().len() < 50_000,
+        "{} bytes",
+        answer.text().len()
+    );
+    let report = answer.json();
+    assert_eq!(report["problems"].as_array().map(Vec::len), Some(100));
+    assert_eq!(
+        (&report["errors"], &report["not_shown"]),
+        (&50_002.into(), &49_902.into())
+    );
+}
+
+#[test]
 fn the_repository_carries_files_that_pass() {
     let text = fs::read_to_string(root().join("routes.yaml")).expect("routes.yaml");
     let lines = text.lines().count();
@@ -259,6 +378,23 @@ fn explain_reads_a_file() {
         explain(&["--user", "u1", "--property", "email=a@example.com"])
     );
     insta::assert_snapshot!("explain_default", explain(&["--user", "u1"]));
+    // A request's header says as much as the user and the properties that it stands for.
+    assert_eq!(
+        explain(&[
+            "--header",
+            "X-User-Id=u1",
+            "--header",
+            "x-email=a@example.com"
+        ]),
+        explain(&["--user", "u1", "--property", "email=a@example.com"])
+    );
+    let output = run_in(&valid, &["explain", "--path", "/serach"]);
+    assert_eq!(code(&output), 1);
+    assert!(
+        stderr(&output).contains("the nearest is `/search`"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[tokio::test]

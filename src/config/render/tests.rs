@@ -1,5 +1,5 @@
 use super::{json, text};
-use crate::config::diagnostic::{Diagnostic, Severity, Span};
+use crate::config::diagnostic::{Diagnostic, Findings, Severity, Span};
 
 fn diagnostic(severity: Severity, line: usize, column: usize, length: usize) -> Diagnostic {
     Diagnostic {
@@ -19,7 +19,7 @@ const SOURCE: &str = "services:\n  search:\n\tstabel: x\n";
 
 #[test]
 fn colour_is_only_for_those_who_ask() {
-    let found = [diagnostic(Severity::Warning, 3, 2, 6)];
+    let found = Findings::from(vec![diagnostic(Severity::Warning, 3, 2, 6)]);
     insta::assert_snapshot!(text("r.yaml", SOURCE, &found, true).escape_debug().to_string().replace("\\n", "\n"), @r"
     \u{1b}[1;33mwarning\u{1b}[0m\u{1b}[1m: unknown key `stabel`\u{1b}[0m
      \u{1b}[1;34m-->\u{1b}[0m r.yaml:3:2
@@ -35,11 +35,11 @@ fn colour_is_only_for_those_who_ask() {
 
 #[test]
 fn places_outside_the_source_are_harmless() {
-    let found = [
+    let found = Findings::from(vec![
         diagnostic(Severity::Error, 99, 1, 1),
         diagnostic(Severity::Error, 1, 50, 9),
         diagnostic(Severity::Error, 0, 0, 0),
-    ];
+    ]);
     insta::assert_snapshot!(text("r.yaml", SOURCE, &found, false), @r"
     error: unknown key `stabel`
       --> r.yaml:99:1
@@ -62,14 +62,15 @@ fn places_outside_the_source_are_harmless() {
 
 #[test]
 fn programs_get_the_same_as_json() {
-    let found = [
+    let found = Findings::from(vec![
         diagnostic(Severity::Error, 3, 2, 6),
         diagnostic(Severity::Warning, 1, 1, 1),
-    ];
+    ]);
     insta::assert_snapshot!(format!("{:#}", json("r.yaml", &found)), @r#"
     {
       "errors": 1,
       "file": "r.yaml",
+      "not_shown": 0,
       "problems": [
         {
           "column": 2,

@@ -132,7 +132,7 @@ fn check_targets(reader: &mut Reader, entry: &Entry) {
             );
             reader
                 .problems
-                .warning(entry.key_span, message)
+                .follow_up(entry.key_span, message)
                 .hint("give it a `url`, or `variants` with one");
         }
         _ => {}
@@ -151,7 +151,7 @@ fn canary_url(reader: &mut Reader, node: &Node, allowed: &CanaryUrls) -> Option<
     let message = format!("{why}: these users are on stable");
     reader
         .problems
-        .warning(node.span, message)
+        .follow_up(node.span, message)
         .hint("add its network or its host name to `canary_urls.allow`; link-local addresses never are allowed");
     Some(CanaryUrl::Refused(why.into()))
 }
@@ -268,7 +268,7 @@ fn rings<'t>(
             .map_or(entry.key_span, |rings| rings.key_span);
         reader
             .problems
-            .warning(
+            .follow_up(
                 span,
                 format!("`{}` has no rings, so it is on for nobody", entry.key),
             )

@@ -99,7 +99,7 @@ fn source(reader: &mut Reader, node: &Node, proxies: bool) -> Option<Source> {
     if let (Trust::Proxies, false, Some(word)) = (trust, proxies, node.get("trust")) {
         reader
             .problems
-            .warning(
+            .follow_up(
                 word.span,
                 "nobody is believed here: `server.trusted_proxies` is empty",
             )
@@ -208,7 +208,7 @@ fn anonymous_cookie(reader: &mut Reader, entry: Option<&Entry>, used: bool) -> A
     if !used {
         reader
             .problems
-            .warning(entry.key_span, "the cookie is never set")
+            .follow_up(entry.key_span, "the cookie is never set")
             .hint("it goes with `anonymous: sticky`");
     }
     let cookie = &entry.value;

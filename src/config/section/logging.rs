@@ -59,7 +59,7 @@ fn user_id(reader: &mut Reader, policy: Option<&Node>, key: Option<&Node>) -> Us
     if let (Some("plain" | "omit"), Some(key)) = (word, key) {
         reader
             .problems
-            .warning(key.span, "`hash_key` means nothing without `user_id: hash`");
+            .follow_up(key.span, "`hash_key` means nothing without `user_id: hash`");
     }
     match (word, key) {
         (Some("plain"), _) => UserIdPolicy::Plain,

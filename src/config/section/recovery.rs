@@ -116,7 +116,7 @@ fn statuses(text: &str) -> Option<std::ops::RangeInclusive<u16>> {
 fn methods(reader: &mut Reader, list: &Node) -> Vec<Method> {
     let mut methods = Vec::new();
     for node in list.items() {
-        let method = reader.read(node, "a method", Method::GET, value::method);
+        let method = reader.method(node);
         if let Some(method) = method.as_ref().filter(|method| !method.is_idempotent()) {
             reader
                 .problems
@@ -165,7 +165,7 @@ pub fn check_time_left(
             );
             reader
                 .problems
-                .warning(limit.span, message)
+                .follow_up(limit.span, message)
                 .hint("set the service's `rescue.after` to less");
         }
     }

@@ -11,7 +11,6 @@ use crate::config::diagnostic::Span;
 use crate::config::node::{Entry, Node, Value};
 use crate::config::reader::Reader;
 use crate::config::section::headers::{self, Side};
-use crate::config::value;
 use crate::request::path::{pattern, sendable};
 use crate::route::{
     HeaderMatch, HostPattern, PathPattern, QueryMatch, Route, RouteMatch, ValuePattern,
@@ -55,7 +54,7 @@ pub fn compile(reader: &mut Reader, root: &Node) -> Vec<Route> {
         if known && let Some(line) = taken.take(&matches, node.span.line) {
             reader
                 .problems
-                .warning(node.span, "this route never matches")
+                .follow_up(node.span, "this route never matches")
                 .hint(format!("the one in line {line} takes the same requests"));
         }
         routes.push(Route {
@@ -130,7 +129,7 @@ fn methods(reader: &mut Reader, list: Option<&Node>) -> Vec<http::Method> {
     none_is_not_every(reader, list, "methods", "method");
     list.items()
         .iter()
-        .filter_map(|node| reader.read(node, "a method", http::Method::GET, value::method))
+        .filter_map(|node| reader.method(node))
         .collect()
 }
 

@@ -229,7 +229,7 @@ pub fn check_claims(
                 "`{}` is a canary of no service: nobody is sent there",
                 entry.key
             );
-            reader.problems.warning(entry.key_span, message).hint(
+            reader.problems.follow_up(entry.key_span, message).hint(
                 "name it in a service's `canaries`; without that key they are \"<service>.*\"",
             );
         }

@@ -146,7 +146,7 @@ canary_urls: { allow: ['${NET}'] }
 #[test]
 fn check_puts_placeholders_in_that_cause_no_further_problems() {
     let config = given(UNSET, Mode::Check, &[]).expect("a configuration");
-    for warning in &config.warnings {
+    for warning in config.warnings.iter() {
         let unset =
             warning.message.contains("is not set") || warning.message.contains("cannot be read");
         assert!(unset, "{warning:?}");

@@ -129,18 +129,18 @@ error: `1` is not a weight
   |                                                                                                     ^
   = hint: a percentage is a number followed by %, as in 5% or 0.25%
 
+error: the weights sum to 0.0%, not to 100%
+ --> routes.yaml:9:31
+  |
+9 |   e: { rings: [{}], variants: [] }
+  |                               ^^
+
 warning: the variant `stable` is the service's stable deployment, whatever its URL
  --> routes.yaml:8:66
   |
 8 | …nts: [{ name: stable, weight: 50%, url: 'http://127.0.0.1:2' }, { name: e, weight: 50% }] }
   |                                          ^^^^^^^^^^^^^^^^^^^^
   = hint: remove the `url`, or give the variant another name
-
-error: the weights sum to 0.0%, not to 100%
- --> routes.yaml:9:31
-  |
-9 |   e: { rings: [{}], variants: [] }
-  |                               ^^
 
 routes.yaml: 8 errors, 1 warning
 ");

@@ -92,6 +92,18 @@ identity:
     agent: { header: user-agent }
 server: { trusted_proxies: [10.0.0.0/8] }
 "), @r"
+error: `connection` is about a connection or a body, never about a user
+  --> routes.yaml:10:17
+   |
+10 |     - { header: Connection, trust: anyone }
+   |                 ^^^^^^^^^^
+
+error: `content-length` is about a connection or a body, never about a user
+  --> routes.yaml:14:23
+   |
+14 |     length: { header: content-length }
+   |                       ^^^^^^^^^^^^^^
+
 warning: `cookie` is all cookies at once
  --> routes.yaml:6:17
   |
@@ -113,12 +125,6 @@ warning: `x-request-id` is another one with every request
   |                 ^^^^^^^^^^^^
   = hint: name what is the same with every request of a user
 
-error: `connection` is about a connection or a body, never about a user
-  --> routes.yaml:10:17
-   |
-10 |     - { header: Connection, trust: anyone }
-   |                 ^^^^^^^^^^
-
 warning: `host` is the site that is asked for
   --> routes.yaml:12:21
    |
@@ -132,12 +138,6 @@ warning: `authorization` is a secret that changes, and is not checked here
 13 |     token: { header: authorization }
    |                      ^^^^^^^^^^^^^
    = hint: let a proxy that checks it set a header, and read that with `trust: proxies`
-
-error: `content-length` is about a connection or a body, never about a user
-  --> routes.yaml:14:23
-   |
-14 |     length: { header: content-length }
-   |                       ^^^^^^^^^^^^^^
 
 warning: `via` is what everybody on the way adds to
   --> routes.yaml:15:20
@@ -193,13 +193,6 @@ error: `a;b` is not the name of a cookie
   |                                          ^^^^^
   = hint: a cookie's name has letters, digits, - and _
 
-warning: the cookie is never set
- --> routes.yaml:6:3
-  |
-6 |   anonymous_cookie: { max_age: 1y, secure: true }
-  |   ^^^^^^^^^^^^^^^^
-  = hint: it goes with `anonymous: sticky`
-
 error: `1y` is not a time limit
  --> routes.yaml:6:32
   |
@@ -234,6 +227,6 @@ error: `x-serin-` headers are Serin's own and never come from clients
 7 |   properties: { userId: { header: x }, b: {}, c: { header: x-serin-decision } }
   |                                                            ^^^^^^^^^^^^^^^^
 
-routes.yaml: 10 errors, 1 warning
+routes.yaml: 10 errors
 ");
 }

@@ -204,13 +204,6 @@ error: a name is not empty
 6 | server: { threads: 5000, state_dir: '', trusted_proxies: [0.0.0.0/0, proxy] }
   |                                     ^^
 
-warning: every client counts as a trusted proxy
- --> routes.yaml:6:59
-  |
-6 | server: { threads: 5000, state_dir: '', trusted_proxies: [0.0.0.0/0, proxy] }
-  |                                                           ^^^^^^^^^
-  = hint: name the networks that your proxies are in
-
 error: `proxy` is not a network
  --> routes.yaml:6:70
   |
@@ -239,18 +232,25 @@ error: `http://x` is not a network or a host name
   |                                            ^^^^^^^^^^
   = hint: as in 10.0.0.0/8, api.example.com or *.svc.cluster.local
 
-warning: link-local, metadata and multicast addresses never are allowed
- --> routes.yaml:7:56
-  |
-7 | canary_urls: { allow: [10.0.0.0/99, 1.2.3, 'http://x', 169.254.0.0/16, '*'] }
-  |                                                        ^^^^^^^^^^^^^^
-
 error: `*` is not a network or a host name
  --> routes.yaml:7:72
   |
 7 | canary_urls: { allow: [10.0.0.0/99, 1.2.3, 'http://x', 169.254.0.0/16, '*'] }
   |                                                                        ^^^
   = hint: as in 10.0.0.0/8, api.example.com or *.svc.cluster.local
+
+warning: every client counts as a trusted proxy
+ --> routes.yaml:6:59
+  |
+6 | server: { threads: 5000, state_dir: '', trusted_proxies: [0.0.0.0/0, proxy] }
+  |                                                           ^^^^^^^^^
+  = hint: name the networks that your proxies are in
+
+warning: link-local, metadata and multicast addresses never are allowed
+ --> routes.yaml:7:56
+  |
+7 | canary_urls: { allow: [10.0.0.0/99, 1.2.3, 'http://x', 169.254.0.0/16, '*'] }
+  |                                                        ^^^^^^^^^^^^^^
 
 routes.yaml: 11 errors, 2 warnings
 ");

@@ -27,7 +27,7 @@ fn survives(text: &str, mode: Mode) {
         }
     };
     let lines = text.lines().count().max(1) + 1;
-    for diagnostic in &found {
+    for diagnostic in found.iter() {
         let span = diagnostic.span;
         assert!(
             span.line >= 1 && span.column >= 1 && span.length >= 1,

@@ -235,6 +235,13 @@ fn a_flag_is_the_canary_of_one_service() {
 #[test]
 fn a_flag_of_no_service_is_pointed_out() {
     insta::assert_snapshot!(check(&TWO.replace("search.ui.new", "serach.new").replace("PATTERN", "search-ui.*")), @r#"
+    warning: no route leads to `search-ui`
+     --> routes.yaml:4:3
+      |
+    4 |   search-ui: { stable: http://b, canaries: ["search-ui.*"] }
+      |   ^^^^^^^^^
+      = hint: give it a route, or remove it
+
     warning: `serach.new` is a canary of no service: nobody is sent there
      --> routes.yaml:6:10
       |
@@ -242,7 +249,7 @@ fn a_flag_of_no_service_is_pointed_out() {
       |          ^^^^^^^^^^
       = hint: name it in a service's `canaries`; without that key they are "<service>.*"
 
-    routes.yaml: 1 warning
+    routes.yaml: 2 warnings
     "#);
 }
 

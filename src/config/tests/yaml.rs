@@ -20,6 +20,7 @@ fn syntax_errors_have_a_place() {
       |
     2 |   a: "http://127.0.0.1
       |      ^
+      = hint: the quote that begins here has no end
 
     routes.yaml: 1 error
     "#);
@@ -43,15 +44,16 @@ fn syntax_errors_have_a_place() {
 
     routes.yaml: 1 error
     ");
-    insta::assert_snapshot!(check("services: *nothing\n"), @r"
+    insta::assert_snapshot!(check("services: *nothing\n"), @r#"
     error: this is not YAML: while parsing node, found unknown anchor
      --> routes.yaml:1:11
       |
     1 | services: *nothing
       |           ^
+      = hint: a text that begins with `*` stands in quotes: "*nothing"
 
     routes.yaml: 1 error
-    ");
+    "#);
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn drawn(colour: bool, invalid: bool) -> (Vec<String>, String, Vec<String>) {
         at: Moment { unix_ms: 1_000 },
         cause: Some(Cause::Changed),
         result: if invalid {
-            Err(ReloadFailure::Invalid(problems))
+            Err(ReloadFailure::Invalid(problems.into()))
         } else {
             Ok(())
         },

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::diagnostic::Diagnostic;
+use crate::config::diagnostic::Findings;
 use crate::context::Moment;
 use crate::digest::Digest;
 use crate::publisher::Stopped;
@@ -50,7 +50,7 @@ pub enum ReloadFailure {
     Unreadable(String),
     /// The file cannot be used.
     #[error("the file has errors; what runs stays")]
-    Invalid(Vec<Diagnostic>),
+    Invalid(Findings),
     /// No snapshot could be made of it.
     #[error("no snapshot could be made of the file: {0}; what runs stays")]
     Failed(Arc<str>),

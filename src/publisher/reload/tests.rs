@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::{Cause, Parts, ReloadFailure, Reloader};
 use crate::config::Config;
-use crate::config::diagnostic::{Diagnostic, Severity, Span};
+use crate::config::diagnostic::{Diagnostic, Findings, Severity, Span};
 use crate::publisher::Publisher;
 use crate::publisher::tests::fixture::config;
 use crate::registry::Registry;
@@ -18,7 +18,7 @@ use crate::source::unleash::FlagServers;
 use crate::telemetry::metrics::{MeterRegistry, ReloadCounters};
 
 /// A language of its own: a number is a digest, `port N` moves the admin listener, all else is an error.
-fn compile(text: &str) -> Result<Config, Vec<Diagnostic>> {
+fn compile(text: &str) -> Result<Config, Findings> {
     let mut words = text.split_whitespace();
     let digest = words.next().and_then(|word| word.parse().ok());
     let Some(digest) = digest else {
@@ -28,7 +28,8 @@ fn compile(text: &str) -> Result<Config, Vec<Diagnostic>> {
             span: Span::default(),
             path: String::new(),
             hint: None,
-        }]);
+        }]
+        .into());
     };
     let mut config = config("http://127.0.0.1:81", digest);
     if let Some(port) = words.next() {

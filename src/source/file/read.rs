@@ -17,15 +17,15 @@ pub enum FileError {
     /// It changed while it was read: worth another attempt.
     #[error("the file changed while it was read")]
     Changing,
-    /// It is no regular file.
+    /// It is no regular file: a pipe or a device would be waited for.
     #[error("not a regular file")]
     NotAFile,
     /// It is larger than [`MAX_BYTES`].
     #[error("the file has more than {} MiB", MAX_BYTES / 1024 / 1024)]
     TooLarge,
-    /// It is no text.
-    #[error("the file is not UTF-8 text")]
-    NotText,
+    /// It is no text, from this line on.
+    #[error("line {0} is not UTF-8")]
+    NotText(usize),
 }
 
 /// What tells one state of a file from another without reading it.
@@ -89,6 +89,24 @@ fn read_once(path: &Path) -> Result<(String, Stamp), FileError> {
     if Stamp::of(path)? != before || bytes.len() as u64 != before.size {
         return Err(FileError::Changing);
     }
-    let text = String::from_utf8(bytes).map_err(|_| FileError::NotText)?;
-    Ok((text, before))
+    Ok((as_text(bytes)?, before))
+}
+
+/// Reads what is piped in, to its end. Blocks.
+pub fn read_stream(stream: impl Read) -> Result<String, FileError> {
+    let mut bytes = Vec::new();
+    stream.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(FileError::TooLarge);
+    }
+    as_text(bytes)
+}
+
+fn as_text(bytes: Vec<u8>) -> Result<String, FileError> {
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let before = error.as_bytes().get(..good).unwrap_or_default();
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        FileError::NotText(line)
+    })
 }

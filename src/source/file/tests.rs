@@ -227,7 +227,7 @@ fn only_whole_text_files_of_some_size_are_read() {
     assert!(matches!(read(&path), Err(FileError::Io(_))));
     assert!(matches!(read(directory.path()), Err(FileError::NotAFile)));
     fs::write(&path, [0xff, 0xfe]).unwrap();
-    assert!(matches!(read(&path), Err(FileError::NotText)));
+    assert!(matches!(read(&path), Err(FileError::NotText(_))));
     let size = usize::try_from(MAX_BYTES).unwrap();
     fs::write(&path, vec![b' '; size + 1]).unwrap();
     assert!(matches!(read(&path), Err(FileError::TooLarge)));

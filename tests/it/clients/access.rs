@@ -62,6 +62,11 @@ async fn nothing_under_the_path_reaches_an_upstream() {
             "{path}: {answer:?}"
         );
     }
+    // For some servers they are under it.
+    for path in ["/.serin%2Fx", "/x%2F..%2F.serin", "/x\\..\\.serin/x"] {
+        let answer = parts.gateway.get_as("user-1", path).await;
+        assert_eq!((answer.status, answer.origin()), (400, "-"), "{path}");
+    }
     parts
         .gateway
         .get_as("user-3", "/.serinx")

@@ -156,7 +156,7 @@ fn timeout(
         let connect = services.connect_timeout(service).as_millis();
         reader
             .problems
-            .warning(
+            .follow_up(
                 node.span,
                 "this route gives up before its service stops trying to connect",
             )

@@ -1,0 +1,68 @@
+//! What helps against YAML's own errors, which say what the parser could not make sense of, not what somebody meant.
+
+use super::Marker;
+
+/// Signs that a plain text cannot begin with, because they mean something there.
+const SIGNS: [char; 8] = ['*', '&', '!', '|', '>', '%', '@', '`'];
+
+/// What would help against an error of the parser, in the words of its `message`; `text` is the file.
+pub(super) fn advice(message: &str, marker: &Marker, text: &str) -> Option<String> {
+    let line = text
+        .lines()
+        .nth(marker.line().saturating_sub(1))
+        .unwrap_or_default();
+    let here: String = line.chars().skip(marker.col()).collect();
+    let advice = if message.contains("tab") {
+        "YAML is indented with spaces"
+    } else if message.contains("unknown anchor") || message.contains("unexpected character") {
+        return Some(in_quotes(&here));
+    } else if message.contains("mapping values are not allowed") {
+        return Some(quoted_value(line));
+    } else if message.contains("unclosed quote") {
+        "the quote that begins here has no end"
+    } else if message.contains("trailing content") {
+        "quotes stand around the whole text; within it they are `\\\"` in double quotes, `''` in single ones"
+    } else if message.contains("escape") {
+        "in double quotes `\\` begins an escape: write `\\\\`, or use single quotes"
+    } else if message.contains("block scalar") {
+        "after `|` or `>` the text begins in the next line; a text that begins so stands in quotes"
+    } else if message.contains("bracket") || message.contains("flow") {
+        "every `{` needs its `}`, every `[` its `]`, with commas between; a text with `: `, `[` or `{` in it stands in quotes"
+    } else if message.contains("illegal placement") {
+        "an earlier `[`, `{` or quote may have no end, or a text with `: ` in it no quotes"
+    } else if message.contains("block mapping") || message.contains("simple key") {
+        "a key is followed by `:` and a space, and keys of one map begin in one column"
+    } else {
+        return None;
+    };
+    Some(advice.to_owned())
+}
+
+/// Of a text that begins with a sign that means something.
+fn in_quotes(here: &str) -> String {
+    let end = here.find([' ', ',', ']', '}']).unwrap_or(here.len());
+    match here.chars().next() {
+        Some(sign) if SIGNS.contains(&sign) => {
+            format!(
+                "a text that begins with `{sign}` stands in quotes: \"{}\"",
+                &here[..end]
+            )
+        }
+        _ => "put the text in quotes".to_owned(),
+    }
+}
+
+/// Of a value with `: ` in it.
+fn quoted_value(line: &str) -> String {
+    let entry = line.trim_start_matches([' ', '-']).trim_end();
+    match entry.split_once(": ") {
+        Some((key, value)) if value.contains(": ") && !value.contains('"') => {
+            format!(
+                "a text with `: ` in it stands in quotes: `{key}: \"{}\"`",
+                value.trim()
+            )
+        }
+        _ => "a text with `: ` in it stands in quotes; a map begins in the line after its key"
+            .to_owned(),
+    }
+}
