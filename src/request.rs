@@ -5,6 +5,7 @@ pub mod hygiene;
 pub mod limits;
 pub mod pace;
 pub mod path;
+pub mod target;
 
 use std::borrow::Cow;
 use std::net::IpAddr;

@@ -79,6 +79,11 @@ impl Requests {
         }
     }
 
+    /// Whether a head is being read.
+    pub fn are_at_head(&self) -> bool {
+        matches!(self.part, Part::Head(_))
+    }
+
     /// Whether a head has come, and its body's framing is waited for.
     pub fn awaits_framing(&self) -> bool {
         self.part == Part::Between

@@ -218,3 +218,59 @@ async fn a_query_is_compared_decoded_and_passes_as_sent() {
     }
     gateway.send(get("/?u=ann")).await.assert_from("web");
 }
+
+#[tokio::test]
+async fn a_target_that_no_uri_can_hold_passes_encoded() {
+    let web = Origin::start("web").await;
+    let config = fill(
+        "services: { web: @web }\nroutes: [{ service: web }]\n",
+        [&web],
+    );
+    let gateway = Gateway::start(config).await;
+    let head = |target: &[u8], more: &str| {
+        let more = format!(" HTTP/1.1\r\nHost: a\r\n{more}\r\n");
+        [b"GET ", target, more.as_bytes()].concat()
+    };
+    let long = [b"/?".to_vec(), vec![b'<'; 9000]].concat();
+    let encoded = format!("/?{}", "%3C".repeat(9000));
+    for (target, expected) in [
+        (
+            &b"/?q=\"<b>\"&r=`|^{}[]~'\\"[..],
+            "/?q=%22%3Cb%3E%22&r=`|^{}[]~'\\",
+        ),
+        (b"/a<b>`\"", "/a%3Cb%3E%60\""),
+        (b"/caf\xe9?\xff", "/caf%E9?%FF"),
+        (b"http://a/?<", "/?%3C"),
+        (&long, &encoded),
+    ] {
+        let answer = gateway.raw(head(target, "Connection: close\r\n")).await;
+        let shown = target.escape_ascii().to_string();
+        assert_eq!(answer.status(), 200, "{shown}: {}", answer.text());
+        assert_eq!(web.last().target, expected, "{shown}");
+    }
+    // Of every request on a connection, and of none's header fields.
+    let both = [
+        head(b"/?<1", "x-a: <\"\r\n"),
+        head(b"/?<2", "x-a: <\"\r\nConnection: close\r\n"),
+    ];
+    let before = web.count();
+    let answer = gateway.raw(both.concat()).await;
+    assert_eq!(
+        answer.text().matches("HTTP/1.1 200").count(),
+        2,
+        "{}",
+        answer.text()
+    );
+    let seen = &web.requests()[before..];
+    let targets: Vec<&str> = seen.iter().map(|request| request.target.as_str()).collect();
+    assert_eq!(targets, ["/?%3C1", "/?%3C2"]);
+    assert!(
+        seen.iter()
+            .all(|request| request.header("x-a").as_deref() == Some("<\""))
+    );
+    // Spaces and controls are no part of a target.
+    for target in [&b"/?< >"[..], b"/?<\x01", b"/?<\x7f"] {
+        let answer = gateway.raw(head(target, "Connection: close\r\n")).await;
+        assert_eq!(answer.status(), 400, "{}", target.escape_ascii());
+    }
+}

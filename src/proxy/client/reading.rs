@@ -10,6 +10,7 @@ use super::half_closed::Reset;
 use super::stream::ClientStream;
 use crate::request::framing::Requests;
 use crate::request::framing::frames::Frames;
+use crate::request::target::Target;
 
 /// What is read.
 #[derive(Debug)]
@@ -93,21 +94,44 @@ impl ClientStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.encoded.is_empty() {
+            let length = self.encoded.len().min(buffer.remaining());
+            buffer.put_slice(&self.encoded.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         match self.turn() {
             Turn::Send => {}
             Turn::Wait => return self.poll_idle(cx, buffer),
             Turn::Go => return Poll::Ready(Ok(())),
         }
+        let is_head =
+            matches!(&self.reading, Reading::Requests(requests) if requests.are_at_head());
+        let before = buffer.filled().len();
         if self.put_back.is_empty() {
             let polled = self.poll_some(cx, buffer, |stream, fresh| stream.part_of(fresh));
-            return polled.map_ok(|_| ());
+            std::task::ready!(polled)?;
+        } else {
+            let offered = self.put_back.len().min(buffer.remaining());
+            let put_back = std::mem::take(&mut self.put_back);
+            let length = self.part_of(&put_back[..offered]);
+            self.put_back = put_back;
+            self.take_back(length?, buffer);
         }
-        let offered = self.put_back.len().min(buffer.remaining());
-        let put_back = std::mem::take(&mut self.put_back);
-        let length = self.part_of(&put_back[..offered]);
-        self.put_back = put_back;
-        self.take_back(length?, buffer);
+        if is_head {
+            self.encode_target(before, buffer);
+        }
         Poll::Ready(Ok(()))
+    }
+
+    /// Puts what of a target must be encoded in its place, in what has been handed on since `before`.
+    fn encode_target(&mut self, before: usize, buffer: &mut ReadBuf<'_>) {
+        let Some(encoded) = self.target.encode(&buffer.filled()[before..]) else {
+            return;
+        };
+        buffer.set_filled(before);
+        let (now, later) = encoded.split_at(encoded.len().min(buffer.remaining()));
+        buffer.put_slice(now);
+        self.encoded.extend_from_slice(later);
     }
 
     /// Whether there is anything to be read of an HTTP/1 client, as its connection and its last request say.
@@ -139,6 +163,7 @@ impl ClientStream {
             return Turn::Go;
         }
         requests.begin_head();
+        self.target = Target::default();
         Turn::Send
     }
 

@@ -27,6 +27,7 @@ use super::half_closed::Reset;
 use super::reading::Reading;
 use crate::request::framing::Requests;
 use crate::request::framing::frames::Frames;
+use crate::request::target::Target;
 
 /// The stream of a [`ClientConnection`].
 #[derive(Debug)]
@@ -37,6 +38,10 @@ pub struct ClientStream {
     /// Bytes that have come and are not yet to be handed on.
     pub(super) put_back: BytesMut,
     pub(super) reading: Reading,
+    /// Of the current request, over HTTP/1.
+    pub(super) target: Target,
+    /// What of a target that was encoded had no room in the reader's buffer.
+    pub(super) encoded: BytesMut,
     /// Watched while a client that sends nothing more waits for its answer.
     pub(super) reset: Option<Reset>,
     digest: Arc<SocketDigest>,
@@ -56,6 +61,8 @@ impl ClientStream {
             connection,
             put_back: BytesMut::new(),
             reading: Reading::Bytes,
+            target: Target::default(),
+            encoded: BytesMut::new(),
             reset: None,
             digest: Arc::new(digest),
         }
