@@ -205,12 +205,12 @@ impl FeatureSet {
                 let segments = event.segments.as_deref().unwrap_or_default();
                 self.replace_all(features, segments);
             }
-            "feature-updated" => self.add_feature(event.feature.map_or("null", RawValue::get)),
+            "feature-updated" => self.add_feature(event.feature.ok_or_else(lacking)?.get()),
             "feature-removed" => {
                 let name = event.feature_name.as_ref().ok_or_else(lacking)?;
                 self.features.remove(&**name);
             }
-            "segment-updated" => self.add_segment(event.segment.map_or("null", RawValue::get)),
+            "segment-updated" => self.add_segment(event.segment.ok_or_else(lacking)?.get()),
             "segment-removed" => {
                 let id = event.segment_id.ok_or_else(lacking)?;
                 self.segments.remove(&id);

@@ -143,6 +143,10 @@ fn what_has_no_name_is_left_out_and_told_and_the_others_are_taken() {
         assert_eq!(parse(&set.to_json()), set);
         // Whoever looks at the status is to see it, so it is another content.
         assert_ne!(set.digest(), plain.digest());
+        // An event that has no flag at all ends the stream, and the server is asked.
+        if nameless == "null" {
+            continue;
+        }
         let event = format!(
             r#"{{"events":[{{"type":"feature-updated","eventId":24,"feature":{nameless}}},
               {{"type":"feature-updated","eventId":25,"feature":{{"name":"c"}}}}]}}"#
