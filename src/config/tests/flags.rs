@@ -210,6 +210,29 @@ fn a_url_that_is_not_allowed_leaves_its_users_on_stable() {
 }
 
 #[test]
+fn a_priority_says_which_flag_takes_the_others_users() {
+    let flag = |name: &str, share: &str, more: &str| {
+        format!("  {name}: {{ url: http://127.0.0.1:2, rings: [{{ rollout: {share} }}]{more} }}\n")
+    };
+    let gets_nobody = |flags: [String; 2]| {
+        let text = with(&format!("flags:\n{}", flags.concat()));
+        let config = super::read(&text).expect("a configuration");
+        let mut warnings = config.warnings.iter();
+        let nobody = warnings.find(|one| one.message.contains("gets nobody by this ring"));
+        nobody.map(|one| one.message[..5].to_owned())
+    };
+    let first = flag("a.b", "100%", ", priority: 1");
+    let told = |name: &str| Some(format!("`{name}`"));
+    assert_eq!(
+        gets_nobody([flag("a.a", "100%", ""), flag("a.b", "100%", "")]),
+        told("a.b")
+    );
+    assert_eq!(gets_nobody([flag("a.a", "100%", ""), first]), told("a.a"));
+    let beyond = flag("a.a", "5%", ", priority: 1000001");
+    assert!(check_with(&format!("flags:\n{beyond}")).contains("error"));
+}
+
+#[test]
 fn what_is_wrong_with_rings() {
     insta::assert_snapshot!(check_with("
 flags:

@@ -105,7 +105,7 @@ fn what_is_no_answer_is_refused() {
     assert!(FeatureSet::parse(b"\xff\xfe").is_err());
     for text in [
         "{}",
-        r#"{"events":[{"type":"feature-removed","eventId":1}]}"#,
+        r#"{"events":[{"type":"feature-updated","eventId":1}]}"#,
         r#"{"events":[{"type":"segment-removed"}]}"#,
         r#"{"events":[{"eventId":1}]}"#,
     ] {
