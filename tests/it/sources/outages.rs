@@ -174,9 +174,8 @@ async fn a_server_that_has_lost_its_memory_takes_nothing_away_at_once() {
     .await;
     gateway.get_as("u1", "/").await.assert_from("canary");
     // What is in the answer takes effect at once.
-    parts
-        .server
-        .put([feature("search.v1", &parts.stable.url(), true)]);
+    let first = json!({ "url": parts.stable.url(), "priority": 1 }).to_string();
+    parts.server.put([feature("search.v1", &first, true)]);
     await_origin(&gateway, "stable").await;
     assert_eq!(held().await, 19);
     eventually("their end", || async { (held().await == 0).then_some(()) }).await;
