@@ -54,6 +54,11 @@ impl Parts {
     }
 }
 
+/// The payload of a flag that comes before those that ran first.
+pub(crate) fn first(origin: &Origin) -> String {
+    json!({ "url": origin.url(), "priority": 1 }).to_string()
+}
+
 /// Waits until a user's requests are answered by this origin.
 pub(crate) async fn await_origin(gateway: &Gateway, origin: &str) {
     let what = format!("requests to be answered by {origin}");

@@ -154,7 +154,7 @@ fn canary_url(reader: &mut Reader, node: &Node, allowed: &CanaryUrls) -> Option<
     }
     let shown = value::shortened(scalar.shown());
     let why = format!("`canary_urls` does not allow `{shown}`");
-    let message = format!("{why}: these users are on stable");
+    let message = format!("{why}: nobody is sent there");
     reader
         .problems
         .follow_up(node.span, message)

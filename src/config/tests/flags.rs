@@ -177,14 +177,14 @@ warning: `a.nowhere` names no upstream, so it sends nobody anywhere
   |   ^^^^^^^^^
   = hint: give it a `url`, or `variants` with one
 
-warning: `canary_urls` does not allow `http://169.254.169.254`: these users are on stable
+warning: `canary_urls` does not allow `http://169.254.169.254`: nobody is sent there
  --> routes.yaml:8:21
   |
 8 |   a.outside: { url: http://169.254.169.254, rings: [{}] }
   |                     ^^^^^^^^^^^^^^^^^^^^^^
   = hint: add its network or its host name to `canary_urls.allow`; link-local addresses never are allowed
 
-warning: `canary_urls` does not allow `http://example.com`: these users are on stable
+warning: `canary_urls` does not allow `http://example.com`: nobody is sent there
  --> routes.yaml:9:69
   |
 9 |   a.public: { rings: [{}], variants: [{ name: v, weight: 100%, url: http://example.com }] }
