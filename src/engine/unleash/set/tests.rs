@@ -98,6 +98,9 @@ fn what_is_no_answer_is_refused() {
         "[]",
         "null",
         r#"{"features":null}"#,
+        r#"{"features":[1]}"#,
+        r#"{"features":[{"enabled":true}, null]}"#,
+        r#"{"features":[{"name":7}]}"#,
         &ANSWER[..ANSWER.len() - 1],
     ] {
         assert!(FeatureSet::parse(text.as_bytes()).is_err(), "{text}");
