@@ -6,7 +6,7 @@ use super::{APP, Parts, SERVER, app, app_post, banner};
 use crate::harness::{Call, post};
 
 /// Whether a flag is on for a context that is POSTed.
-async fn is_on(parts: &Parts, flag: &str, context: Value) -> bool {
+async fn is_on(parts: &Parts, flag: &str, context: &Value) -> bool {
     let call = app_post("/api/frontend/all", &json!({ "context": context }));
     enabled(&parts.gateway.send(call).await.json(), flag)
 }
@@ -45,11 +45,11 @@ async fn contexts_may_hold_numbers_truth_values_null_lists_and_objects() {
         ("shop.truth", true),
         ("shop.plain", false),
     ] {
-        assert_eq!(is_on(&parts, flag, odd.clone()).await, expected, "{flag}");
+        assert_eq!(is_on(&parts, flag, &odd).await, expected, "{flag}");
     }
     // Not only within `properties`.
     let flat = json!({ "userId": 9, "size": 8, "properties": null });
-    assert!(is_on(&parts, "shop.plain", flat).await);
+    assert!(is_on(&parts, "shop.plain", &flat).await);
 }
 
 #[tokio::test]
