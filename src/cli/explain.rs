@@ -115,10 +115,14 @@ fn from_file(path: &Path, document: Value) -> anyhow::Result<Value> {
                 render::text(&name, &text, &problems, colour)
             )
         })?;
+    let may_be_a_servers = document.get("flag").is_some() && !config.unleash.is_empty();
     let snapshot = assemble(&config, 1, &mut Offline::default(), &mut Unread);
     let document: ExplainDocument = serde_json::from_value(document)?;
     match document.explain(&snapshot, now, None) {
         Ok(explained) => Ok(serde_json::to_value(explained)?),
+        Err(why) if may_be_a_servers => {
+            bail!("{why} in {name}; what flag servers have, a running gateway knows: --admin URL")
+        }
         Err(why) => bail!(why),
     }
 }
