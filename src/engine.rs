@@ -5,6 +5,7 @@
 pub mod bucket;
 pub mod condition;
 pub mod evaluate;
+pub mod reach;
 pub mod trace;
 pub mod unleash;
 
@@ -24,6 +25,8 @@ pub struct Flag {
     pub origin: Origin,
     /// Whether it can be on at all.
     pub enabled: bool,
+    /// Its rank among canary flags that the same entry of `canaries` matches: higher comes first.
+    pub priority: i32,
     /// Other flags that must stand as is wanted; else this one is off.
     pub dependencies: Vec<Dependency>,
     /// Any that holds turns the flag on; the first that holds says how.
@@ -45,6 +48,7 @@ impl Flag {
             name: name.into(),
             origin: Origin::Local,
             enabled: true,
+            priority: 0,
             dependencies: Vec::new(),
             rings: Vec::new(),
             variants: None,
@@ -60,6 +64,15 @@ impl Flag {
         let variants = self.every_variant();
         let mut stable = variants.filter(|variant| *variant.name == *STABLE);
         stable.find_map(|variant| Some((variant.url.as_ref()?, variant.service.as_ref())))
+    }
+
+    /// Whether anybody could find it on as it stands.
+    pub fn can_be_on(&self) -> bool {
+        let is_open = |ring: &Ring| ring.rollout.share != Share::NONE && !ring.condition.is_never();
+        let mut dependencies = self.dependencies.iter();
+        self.enabled
+            && dependencies.all(|dependency| dependency.parent.is_ok())
+            && self.rings.iter().any(is_open)
     }
 
     /// Every variant: the flag's own first, then those of its rings.

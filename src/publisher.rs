@@ -2,6 +2,7 @@
 
 mod inputs;
 pub mod kills;
+pub mod order;
 pub mod reload;
 mod sources;
 mod workshop;
@@ -24,6 +25,7 @@ use crate::resolver::ClusterDirectory;
 use crate::snapshot::changes::Changes;
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::metrics::MeterRegistry;
+use order::{OrderKeeper, Trouble};
 use workshop::Workshop;
 
 /// How often clusters and meters are looked through for those that no snapshot points to.
@@ -99,6 +101,7 @@ pub struct PublisherHandle {
     updates: mpsc::Sender<Update>,
     generation: watch::Receiver<u64>,
     store: Arc<SnapshotStore>,
+    order_trouble: Trouble,
     events: Events,
 }
 
@@ -118,12 +121,28 @@ impl Publisher {
         registry: Registry,
         control: &Handle,
     ) -> PublisherHandle {
+        let order = OrderKeeper::in_memory();
+        Self::start_with(first, stored, clusters, meters, registry, order, control)
+    }
+
+    /// The same with what is known of which canary flags ran first.
+    pub fn start_with(
+        first: Arc<Config>,
+        stored: Vec<(Arc<str>, FeatureSet)>,
+        clusters: ClusterDirectory,
+        meters: MeterRegistry,
+        registry: Registry,
+        order: OrderKeeper,
+        control: &Handle,
+    ) -> PublisherHandle {
         let events = Events::default();
-        let workshop = Workshop::open(first, stored, clusters, meters, registry, events.clone());
+        let (told, trouble) = (events.clone(), order.trouble());
+        let workshop = Workshop::open(first, stored, clusters, meters, registry, order, told);
         PublisherHandle {
             store: workshop.store().clone(),
             generation: workshop.generation(),
             updates: Self::spawn(workshop, control),
+            order_trouble: trouble,
             events,
         }
     }
@@ -258,6 +277,11 @@ impl PublisherHandle {
     /// The cell that requests are decided from.
     pub fn store(&self) -> &Arc<SnapshotStore> {
         &self.store
+    }
+
+    /// What is wrong with the record of which canary flags ran first, for people.
+    pub fn order_trouble(&self) -> Option<String> {
+        self.order_trouble.get()
     }
 
     /// Tells of every new generation.

@@ -3,11 +3,14 @@
 pub mod assemble;
 pub mod capacity;
 pub mod changes;
+pub mod claims;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod offline;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod seniority;
+pub mod standing;
 pub mod store;
 pub mod withdrawn;
 
@@ -23,10 +26,11 @@ use crate::decide::{Decision, VariantRef};
 use crate::digest::Digest;
 use crate::engine::Flag;
 use crate::engine::unleash::{FeatureSet, Vocabulary};
+use crate::flag::Glob;
 use crate::identity;
 use crate::meter::{DecisionMeter, DeploymentMeter, ServiceMeter};
 use crate::route::{Route, ServiceIndex, router::Router};
-use changes::Rebucketed;
+use changes::{Rebucketed, Taking};
 
 /// Everything a request is decided on.
 #[derive(Debug)]
@@ -61,6 +65,8 @@ pub struct Snapshot {
     pub warnings: Vec<String>,
     /// Running flags that lately began to bucket their users anew.
     pub rebucketed: Vec<Arc<Rebucketed>>,
+    /// Flags that lately began to take users from running canaries.
+    pub taking: Vec<Arc<Taking>>,
 }
 
 /// What one flag server said.
@@ -79,6 +85,8 @@ pub struct Service {
     pub name: Arc<str>,
     /// Its deployments; the first is stable.
     pub deployments: Vec<Deployment>,
+    /// The flags that are its canaries, in order of precedence.
+    pub canaries: Arc<[Glob]>,
     /// Its canary flags, in order of precedence.
     pub candidates: Vec<Candidate>,
     /// Whether a flag server that has never answered could have canary flags of it.
@@ -121,6 +129,10 @@ pub struct Deployment {
 pub struct Candidate {
     /// The flag.
     pub flag: Arc<Flag>,
+    /// The position of the first entry of the service's `canaries` that matches it.
+    pub rank: usize,
+    /// How many of the service's flags were seen running before it; `None`: it has not been seen running.
+    pub seniority: Option<usize>,
     /// Its deployments.
     pub deployments: Range<DeploymentIndex>,
     /// Why its canaries get no users, whatever it says.
@@ -159,6 +171,12 @@ impl Deployment {
 }
 
 impl Snapshot {
+    /// A flag by its name.
+    pub fn flag(&self, name: &str) -> Option<&Arc<Flag>> {
+        let place = self.flags.binary_search_by(|flag| (*flag.name).cmp(name));
+        self.flags.get(place.ok()?)
+    }
+
     /// A service by its name.
     pub fn service(&self, name: &str) -> Option<(ServiceIndex, &Service)> {
         self.services

@@ -14,7 +14,7 @@ use super::Shared;
 use super::problem::Problem;
 use crate::context::Moment;
 use crate::events::{Event, Heard, Listener, What};
-use crate::snapshot::changes::{Changes, Rebucketed};
+use crate::snapshot::changes::{Changes, Rebucketed, Taking};
 
 /// A comment is sent this often when nothing happens, so that neither side takes the connection for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -30,6 +30,7 @@ struct ChangesView<'a> {
     changed: Vec<&'a str>,
     removed: Vec<&'a str>,
     rebucketed: Vec<RebucketedView<'a>>,
+    taking: Vec<TakingView<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -44,6 +45,15 @@ struct RebucketedView<'a> {
     flag: &'a str,
     ring: Option<&'a str>,
     why: &'a str,
+}
+
+/// A flag that begins to take users from running canaries.
+#[derive(Debug, Serialize)]
+struct TakingView<'a> {
+    service: &'a str,
+    flag: &'a str,
+    from: Vec<&'a str>,
+    could_take: String,
 }
 
 /// Streams events, the first of which says what runs now, until the client goes away or the process ends.
@@ -159,6 +169,21 @@ impl<'a> From<&'a Changes> for ChangesView<'a> {
             rebucketed: rebucketed
                 .map(|moved| RebucketedView::from(&**moved))
                 .collect(),
+            taking: first(&changes.taking)
+                .iter()
+                .map(|taking| TakingView::from(&**taking))
+                .collect(),
+        }
+    }
+}
+
+impl<'a> From<&'a Taking> for TakingView<'a> {
+    fn from(taking: &'a Taking) -> Self {
+        Self {
+            service: &taking.service,
+            flag: &taking.flag,
+            from: names(&taking.from),
+            could_take: taking.reach.to_string(),
         }
     }
 }

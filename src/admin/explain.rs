@@ -1,5 +1,6 @@
 //! `POST /api/v1/explain`: what would be decided for a user, and every step to it.
 
+mod standing;
 mod view;
 
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Shared;
@@ -21,12 +22,15 @@ use crate::context::{Context, Moment};
 use crate::dispatch;
 use crate::request::{HeaderList, RequestHead};
 use crate::snapshot::Snapshot;
+pub use standing::{FlagExplanationView, StandingView};
 pub use view::{Circumstances, ExplanationView};
 
-/// A user and a request, described.
+/// A user and a request, described; or a flag.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExplainDocument {
+    /// Where this flag stands is asked, and nothing else.
+    flag: Option<String>,
     user_id: Option<String>,
     session_id: Option<String>,
     host: String,
@@ -41,6 +45,7 @@ pub struct ExplainDocument {
 impl Default for ExplainDocument {
     fn default() -> Self {
         Self {
+            flag: None,
             user_id: None,
             session_id: None,
             host: String::new(),
@@ -54,11 +59,21 @@ impl Default for ExplainDocument {
     }
 }
 
-/// Explains a decision on the snapshot that runs.
+/// What is explained: a decision, or a flag.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Explained {
+    /// What would be done with a request.
+    Request(Box<ExplanationView>),
+    /// Where a flag stands.
+    Flag(Box<FlagExplanationView>),
+}
+
+/// Explains a decision, or a flag, on the snapshot that runs.
 pub(super) async fn explain(
     State(state): Shared,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Json<ExplanationView>, Problem> {
+) -> Result<Json<Explained>, Problem> {
     let asked: ExplainDocument = document(body)?;
     let meets = Circumstances {
         quarantine: &state.quarantine,
@@ -67,7 +82,10 @@ pub(super) async fn explain(
     asked
         .explain(&state.metrics.store.load(), clock::now(), Some(meets))
         .map(Json)
-        .map_err(|why| Problem::new(422, why))
+        .map_err(|why| match asked.flag {
+            Some(_) => Problem::new(404, why),
+            None => Problem::new(422, why),
+        })
 }
 
 impl ExplainDocument {
@@ -78,7 +96,11 @@ impl ExplainDocument {
         snapshot: &Snapshot,
         moment: Moment,
         meets: Option<Circumstances<'_>>,
-    ) -> Result<ExplanationView, String> {
+    ) -> Result<Explained, String> {
+        if let Some(flag) = &self.flag {
+            let explained = FlagExplanationView::new(snapshot, flag)?;
+            return Ok(Explained::Flag(Box::new(explained)));
+        }
         let headers: HeaderList = self.headers.iter().collect();
         let properties = texts(&self.properties)?;
         let remote = self
@@ -113,7 +135,8 @@ impl ExplainDocument {
         let context = self.told_over(identity.identify(&head), described);
         let explained = dispatch::explain(snapshot, &head, &context, moment)
             .map_err(|refusal| refusal.why.into_owned())?;
-        Ok(ExplanationView::new(snapshot, &explained, meets))
+        let explained = ExplanationView::new(snapshot, &explained, meets);
+        Ok(Explained::Request(Box::new(explained)))
     }
 
     /// What the request says of its user, but for what is told of the user by itself.

@@ -117,7 +117,7 @@ const OPERATIONS: &[Operation] = &[
         summary: "What would be decided for a user, and every step to it",
         takes: Some((JSON, "Request")),
         gives: (JSON, "Explanation"),
-        errors: &[400, 408, 413, 422],
+        errors: &[400, 404, 408, 413, 422],
     },
     Operation {
         method: "post",
@@ -289,7 +289,8 @@ fn schemas() -> Value {
             ("generation", count()),
         ]),
         "Request": explain::request(),
-        "Explanation": explain::explanation(),
+        "Explanation": explain::explained(),
+        "Standing": explain::standing(),
         "Step": object(&[
             ("condition", text()),
             ("held", truth()),
@@ -355,6 +356,8 @@ fn status() -> Value {
         ("capacity", capacity()),
         ("restart_needed", list(&text())),
         ("warnings", list(&text())),
+        ("canary_flags", list(&reference("Standing"))),
+        ("canary_flags_left_out", count()),
     ])
 }
 

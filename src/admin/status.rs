@@ -7,6 +7,7 @@ use axum::extract::State;
 use serde::Serialize;
 
 use super::config_check::DiagnosticView;
+use super::explain::StandingView;
 use super::{AdminState, Shared};
 use crate::clock;
 use crate::publisher::kills::KillSwitch;
@@ -18,6 +19,9 @@ use crate::telemetry::metrics::ConnectionFigures;
 
 /// How many names a warning has; the others are counted.
 const SHOWN: usize = 10;
+
+/// How many flags are listed.
+const LISTED: usize = 1_000;
 
 /// The gateway at a glance.
 #[derive(Debug, Serialize)]
@@ -31,6 +35,10 @@ pub(super) struct StatusView {
     capacity: CapacityView,
     restart_needed: Vec<String>,
     warnings: Vec<String>,
+    /// Every flag that looks like a canary; at most [`LISTED`] of them.
+    canary_flags: Vec<StandingView>,
+    /// How many there are beyond that.
+    canary_flags_left_out: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -89,7 +97,11 @@ impl StatusView {
     fn of(state: &AdminState) -> Self {
         let snapshot = state.metrics.store.peek();
         let sources = state.metrics.sources.all();
+        let standings = snapshot.standings();
+        let listed = standings.iter().take(LISTED);
         Self {
+            canary_flags: listed.map(StandingView::from).collect(),
+            canary_flags_left_out: standings.len().saturating_sub(LISTED),
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: rounded(state.started.elapsed()),
             generation: snapshot.generation,
@@ -104,12 +116,14 @@ impl StatusView {
             warnings: warnings(&snapshot, &state.kills)
                 .into_iter()
                 .chain(shortfalls(&snapshot, state.metrics.connections.files))
+                .chain(state.reloader.publisher().order_trouble())
                 .collect(),
         }
     }
 }
 
-/// What is odd about kills and about what runs, and which flags lately moved their users.
+/// What is odd about kills and about what runs, and which flags lately moved their users, or
+/// took some from others.
 fn warnings(snapshot: &Snapshot, kills: &KillSwitch) -> Vec<String> {
     let now = clock::now();
     let mut warnings = kills.registry().doubts();
@@ -119,6 +133,9 @@ fn warnings(snapshot: &Snapshot, kills: &KillSwitch) -> Vec<String> {
     let moved = snapshot.rebucketed.iter();
     let moved = moved.filter(|moved| moved.is_recent(now));
     warnings.extend(moved.map(ToString::to_string));
+    let taking = snapshot.taking.iter();
+    let taking = taking.filter(|taking| taking.is_recent(now));
+    warnings.extend(taking.map(ToString::to_string));
     warnings
 }
 

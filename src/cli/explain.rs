@@ -23,6 +23,13 @@ pub(super) struct Args {
     /// Ask the running gateway whose admin API is at this URL, rather than a file
     #[arg(long, value_name = "URL", conflicts_with = "config")]
     admin: Option<String>,
+    /// Say where this flag stands instead: who claims it, what it lacks, who is before it
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with_all = ["user", "session", "path", "host", "method", "headers", "address", "properties"]
+    )]
+    flag: Option<String>,
     /// The user's ID
     #[arg(long, value_name = "ID")]
     user: Option<String>,
@@ -74,6 +81,9 @@ pub(super) fn run(args: &Args) -> io::Result<ExitCode> {
 impl Args {
     /// What is asked, in the words of the admin API.
     fn document(&self) -> Value {
+        if let Some(flag) = &self.flag {
+            return json!({ "flag": flag });
+        }
         let texts = |pairs: &[(String, String)]| -> Map<String, Value> {
             let texts = pairs.iter().cloned();
             texts
@@ -105,10 +115,14 @@ fn from_file(path: &Path, document: Value) -> anyhow::Result<Value> {
                 render::text(&name, &text, &problems, colour)
             )
         })?;
+    let may_be_a_servers = document.get("flag").is_some() && !config.unleash.is_empty();
     let snapshot = assemble(&config, 1, &mut Offline::default(), &mut Unread);
     let document: ExplainDocument = serde_json::from_value(document)?;
     match document.explain(&snapshot, now, None) {
         Ok(explained) => Ok(serde_json::to_value(explained)?),
+        Err(why) if may_be_a_servers => {
+            bail!("{why} in {name}; what flag servers have, a running gateway knows: --admin URL")
+        }
         Err(why) => bail!(why),
     }
 }
@@ -119,6 +133,9 @@ fn print(explained: &Value, format: Format) -> io::Result<()> {
         return writeln!(out, "{explained:#}");
     }
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    if let Some(text) = explained["text"].as_str() {
+        return out.write_all(text.as_bytes());
+    }
     writeln!(out, "route {}", text(&explained["route"]))?;
     match &explained["decision"] {
         Value::Null => writeln!(

@@ -31,13 +31,12 @@ pub(super) fn authorize(
         Audience::Apps => (&config.tokens, &config.backend_tokens),
         Audience::Servers => (&config.backend_tokens, &config.tokens),
     };
-    let given = head.headers.text("authorization").map(str::trim);
-    let Some(given) = given.filter(|given| !given.is_empty()) else {
-        let why = "a token is needed in Authorization";
+    let Some(given) = token(head.headers) else {
+        let why = "a token is needed in Authorization or X-API-Key";
         return Err(Reply::error(StatusCode::UNAUTHORIZED, why));
     };
     // By hash: how long it takes says nothing about the tokens.
-    let given = Token::of(bearer(given));
+    let given = Token::of(given);
     let is_in = |tokens: &[Token]| {
         tokens
             .iter()
@@ -54,6 +53,16 @@ pub(super) fn authorize(
             "this token is not known",
         )),
     }
+}
+
+/// The token of a request: OFREP's providers may send it in `X-API-Key` instead.
+fn token(headers: &dyn HeaderLookup) -> Option<&str> {
+    let authorization = headers.text("authorization").map(str::trim).map(bearer);
+    let filled = |token: &&str| !token.is_empty();
+    let key = || headers.text("x-api-key").map(str::trim);
+    authorization
+        .filter(filled)
+        .or_else(|| key().filter(filled))
 }
 
 /// The token by itself, or as RFC 6750 writes it.
@@ -79,9 +88,10 @@ pub(super) fn origin<'c>(
 /// Lets the page read the answer. The identity may be a cookie's, so credentials are let through; the origins are
 /// exact.
 pub(super) fn share(reply: &mut Reply, origin: Option<&HeaderValue>) {
-    reply
-        .headers
-        .push((VARY, HeaderValue::from_static("origin, authorization")));
+    reply.headers.push((
+        VARY,
+        HeaderValue::from_static("origin, authorization, x-api-key"),
+    ));
     if let Some(origin) = origin {
         reply.headers.extend([
             (ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()),

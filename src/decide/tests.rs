@@ -4,7 +4,7 @@ use super::{Decision, Reason, VariantRef, decide, explain};
 use crate::canary::ReasonKind;
 use crate::context::{Context, Field, Moment, Slot};
 use crate::engine::condition::Condition;
-use crate::engine::{CanaryUrl, Flag, Segment};
+use crate::engine::{CanaryUrl, Flag, Segment, Stickiness, Variants};
 use crate::snapshot::fixture::{everyone, flag, ring, service, snapshot, variants, when};
 use crate::snapshot::{STABLE, Service, Snapshot};
 
@@ -79,34 +79,48 @@ fn a_control_arm_is_stable_under_its_flag_and_ends_the_search() {
     assert!(counts.iter().all(|&count| count > 20), "{counts:?}");
 }
 
+/// Variants of which the first has a URL that is refused.
+fn first_refused() -> Option<Variants> {
+    let list = variants(&[("a", 1, None), ("b", 0, CANARY)])?;
+    let mut list = list.list().to_vec();
+    list[0].url = Some(CanaryUrl::Refused("no".into()));
+    Variants::new(list, "group".into(), Stickiness::Default)
+}
+
 #[test]
-fn a_canary_whose_url_is_refused_is_stable_under_its_flag_and_ends_the_search() {
+fn a_variant_whose_url_is_refused_is_stable_under_its_flag_and_ends_the_search() {
     let mut outside = flag("search.a", vec![ring("one", only("u1"), "100%")]);
+    outside.url = None;
+    outside.variants = first_refused();
+    let later = flag("search.later", vec![ring("all", everyone(), "100%")]);
+    let snapshot = search(vec![outside, later]);
+    let service = &snapshot.services[0];
+    let decision = decide(service, &user("u1"), NOW);
+    assert_eq!((decision.assigned, decision.candidate), (STABLE, Some(0)));
+    assert_eq!(decision.reason, Reason::Ring(0));
+    let other = decide(service, &user("u2"), NOW);
+    assert_eq!(named(service, &other), "search.later");
+    let one = user("u1");
+    let text = explain(service, &one, NOW).to_string();
+    assert!(
+        text.contains("  its URL is refused, so stable: no\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("search.later), preempted by search.a"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_flag_whose_url_is_refused_takes_nobody() {
+    let mut outside = flag("search.a", vec![ring("all", everyone(), "100%")]);
     outside.url = Some(CanaryUrl::Refused("no".into()));
     let later = flag("search.later", vec![ring("all", everyone(), "100%")]);
     let snapshot = search(vec![outside, later]);
     let service = &snapshot.services[0];
-    let expected = Decision {
-        assigned: STABLE,
-        candidate: Some(0),
-        variant: None,
-        reason: Reason::Ring(0),
-        randomised: false,
-    };
-    assert_eq!(decide(service, &user("u1"), NOW), expected);
-    let other = decide(service, &user("u2"), NOW);
-    assert_eq!(named(service, &other), "search.later");
-    let one = user("u1");
-    insta::assert_snapshot!(explain(service, &one, NOW), @r#"
-search -> stable
-reason: ring "one" of search.a
-targeted: no percentage made the difference
-flag search.a: on
-  ring "one": yes
-    userId in ["u1"]: yes, it is "u1"
-  its URL is refused, so stable: no
-flag search.later: would be on (search.later), preempted by search.a
-"#);
+    let decision = decide(service, &user("u1"), NOW);
+    assert_eq!(named(service, &decision), "search.later");
 }
 
 #[test]

@@ -33,6 +33,20 @@ pub enum Condition {
     Never(Box<str>),
 }
 
+impl Condition {
+    /// Whether it is plain that it holds for nobody.
+    pub fn is_never(&self) -> bool {
+        match self {
+            Self::All(parts) => parts.iter().any(Self::is_never),
+            Self::Any(parts) => parts.iter().all(Self::is_never),
+            Self::Segment(segment) => segment.condition.is_never(),
+            Self::Settled(settled) => !settled.held,
+            Self::Never(_) => true,
+            Self::Not(_) | Self::Test(_) => false,
+        }
+    }
+}
+
 /// A test of something that is the same for every request (Unleash's `environment`, `appName`, the host's name).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settled {

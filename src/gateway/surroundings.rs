@@ -12,6 +12,7 @@ use crate::capacity::OpenFiles;
 use crate::clock;
 use crate::config::{self, Config, Mode};
 use crate::health::{self, Bell};
+use crate::publisher::order::OrderKeeper;
 use crate::publisher::reload::{Compile, Parts};
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::registry::Registry;
@@ -33,6 +34,8 @@ pub(super) struct Surroundings {
     pub(super) service_manager: Option<ServiceManager>,
     pub(super) access_log: AccessLog,
     pub(super) registry: Registry,
+    /// Whether what it learns is for the next start.
+    remembers: bool,
     pub(super) stop: Option<oneshot::Receiver<()>>,
 }
 
@@ -47,6 +50,7 @@ impl Surroundings {
                 compile,
                 access_log: AccessLog::start(io::sink())?,
                 registry: Registry::in_memory(),
+                remembers: false,
                 stop: Some(stop),
             },
         })
@@ -68,6 +72,7 @@ impl Surroundings {
             service_manager: ServiceManager::of_this_process(),
             access_log: AccessLog::start(io::stdout())?,
             registry: Registry::open(&config.process.state_dir),
+            remembers: true,
             stop: None,
         })
     }
@@ -83,12 +88,18 @@ impl Surroundings {
         let dns = Dns::new(std::env::var("SERIN_DNS").ok().as_deref())?;
         let bell = Arc::new(Bell::default());
         let clusters = ClusterDirectory::new(dns, control.clone()).ringing(bell.clone());
-        let publisher = Publisher::start(
+        let order = if self.remembers {
+            OrderKeeper::open(&config.process.state_dir, control)
+        } else {
+            OrderKeeper::in_memory()
+        };
+        let publisher = Publisher::start_with(
             config.clone(),
             loaded.sets(),
             clusters,
             meters.clone(),
             self.registry.clone(),
+            order,
             control,
         );
         health::start(publisher.store(), &publisher.generation(), bell, control);

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::engine::unleash::FeatureSet;
 use crate::events::What;
 use crate::snapshot::assemble::{Content, Routing, StableUrl};
+use crate::snapshot::seniority::Seniority;
 use crate::snapshot::{NamedBy, Snapshot};
 
 /// What snapshots are made of; copies share what is large.
@@ -76,13 +77,18 @@ impl Inputs {
     }
 
     /// For assembly, with what can be taken over from an earlier snapshot of the same configuration.
-    pub(super) fn content<'a>(&'a self, earlier: Option<&'a Snapshot>) -> Content<'a> {
+    pub(super) fn content<'a>(
+        &'a self,
+        seniority: &'a Seniority,
+        earlier: Option<&'a Snapshot>,
+    ) -> Content<'a> {
         Content {
             config: &self.config,
             routing: self.routing.clone(),
             sources: self.sources.compiled(),
             vocabulary: self.sources.vocabulary().clone(),
             last_known: &self.last_known,
+            seniority,
             earlier,
         }
     }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::inputs::Inputs;
+use super::order::OrderKeeper;
 use super::{Change, Published};
 use crate::canary::Mark;
 use crate::clock;
@@ -25,6 +26,8 @@ use crate::telemetry::metrics::MeterRegistry;
 /// What snapshots are made of, and with.
 pub(super) struct Workshop {
     runs: Running,
+    /// Which canary flags ran first.
+    order: OrderKeeper,
     handles: Handles,
     meters: MeterRegistry,
     store: Arc<SnapshotStore>,
@@ -73,15 +76,18 @@ impl Workshop {
         clusters: ClusterDirectory,
         mut meters: MeterRegistry,
         registry: Registry,
+        mut order: OrderKeeper,
         events: Events,
     ) -> Self {
         let mut handles = Handles { clusters, registry };
         let mut inputs = Inputs::new(config, stored);
-        let content = inputs.content(None);
+        let content = inputs.content(order.known(), None);
+        let digest = content.digest();
         let mut first = content.assemble(1, &mut handles, &mut meters);
-        let content = first.digest;
+        let content = digest;
         let withdrawn = handles.registry.withdrawn();
         first.withdraw(&withdrawn);
+        order.learn(&mut first);
         tell(&first, None);
         inputs.learn(&first);
         Self {
@@ -90,6 +96,7 @@ impl Workshop {
                 content,
                 withdrawn,
             },
+            order,
             handles,
             meters,
             store: Arc::new(SnapshotStore::new(Arc::new(first))),
@@ -141,7 +148,7 @@ impl Workshop {
         let config = &inputs.config;
         let same_config = self.runs.inputs.config.digest == config.digest;
         let earlier = same_config.then_some(&*running);
-        let digest = inputs.content(None).digest();
+        let digest = inputs.content(self.order.known(), None).digest();
         let unchanged = digest == self.runs.content
             && self.handles.registry.withdrawn() == self.runs.withdrawn
             && running.logging == config.logging
@@ -156,9 +163,8 @@ impl Workshop {
             };
         }
         let generation = running.generation + 1;
-        let content = inputs.content(earlier);
+        let content = inputs.content(self.order.known(), earlier);
         let mut next = content.assemble(generation, &mut self.handles, &mut self.meters);
-        let content = next.digest;
         // Read only now, since kills may have come meanwhile. One that comes from here on has an update of its own, and
         // its mark stops requests until then.
         let withdrawn = self.handles.registry.withdrawn();
@@ -166,10 +172,12 @@ impl Workshop {
         let now = clock::now();
         let changes = Arc::new(Changes::between(&running, &next, now));
         next.rebucketed = changes.warned(&running, now);
+        next.taking = changes.warned_of_taking(&running, now);
         inputs.learn(&next);
+        self.order.learn(&mut next);
         let runs = Running {
             inputs,
-            content,
+            content: digest,
             withdrawn,
         };
         self.swap(running, next, runs, changes)
@@ -238,5 +246,8 @@ fn tell(next: &Snapshot, before: Option<(&Snapshot, &Changes)>) {
     }
     for moved in before.iter().flat_map(|(_, changes)| &changes.rebucketed) {
         tracing::warn!(generation = next.generation, flag = &*moved.flag, "{moved}");
+    }
+    for taking in before.iter().flat_map(|(_, changes)| &changes.taking) {
+        tracing::warn!(generation = next.generation, flag = &*taking.flag, "{taking}");
     }
 }

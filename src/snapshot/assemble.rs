@@ -4,16 +4,19 @@
 mod names;
 mod ownership;
 mod precedence;
-mod recorded;
+pub(super) mod recorded;
 mod service;
 mod stable;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Clusters, FlagSource, Service, Snapshot};
+use super::claims::Claims;
+use super::seniority::Seniority;
+use super::{Candidate, Clusters, FlagSource, Service, Snapshot};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::unleash::UnleashConfig;
 use crate::config::{Config, ServiceConfig};
@@ -44,6 +47,7 @@ pub fn assemble(
         sources: config.unleash.iter().map(CompiledSource::unheard).collect(),
         vocabulary: Arc::new(Vocabulary::new(&property_names(config))),
         last_known: &HashMap::new(),
+        seniority: &Seniority::default(),
         earlier: None,
     };
     content.assemble(generation, clusters, meters)
@@ -62,6 +66,8 @@ pub struct Content<'a> {
     pub vocabulary: Arc<Vocabulary>,
     /// Where services' stable deployments were when something last said so.
     pub last_known: &'a HashMap<Arc<str>, StableUrl>,
+    /// Which canary flags ran first.
+    pub seniority: &'a Seniority,
     /// An earlier snapshot of the same configuration; what is the same in it is taken over as it is.
     pub earlier: Option<&'a Snapshot>,
 }
@@ -141,7 +147,7 @@ impl Content<'_> {
         let services = self.services(&flags, &mut warnings, clusters, meters);
         Snapshot {
             generation,
-            digest: self.digest(),
+            digest: ordered(self.digest(), &services),
             router: self.routing.router,
             routes: self.routing.routes,
             services,
@@ -155,6 +161,7 @@ impl Content<'_> {
             unrouted: meters.deployment("-", "-"),
             warnings,
             rebucketed: Vec::new(),
+            taking: Vec::new(),
         }
     }
 
@@ -171,7 +178,8 @@ impl Content<'_> {
         std::iter::once(local).chain(servers).collect()
     }
 
-    /// Of a configuration without flag servers: its own; with them: everything that decides, in order.
+    /// Of a configuration without flag servers: its own; with them: everything that decides, in order. Which flags ran
+    /// first is not part of it.
     pub fn digest(&self) -> Digest {
         if self.sources.is_empty() {
             return self.config.digest;
@@ -194,21 +202,27 @@ impl Content<'_> {
 
     fn services(
         &self,
-        flags: &[Arc<Flag>],
+        all: &[Arc<Flag>],
         warnings: &mut Vec<String>,
         clusters: &mut dyn Clusters,
         meters: &mut dyn Meters,
     ) -> Vec<Service> {
         let configs = &self.config.services;
-        let of_use = flags
+        let of_use = all
             .iter()
             .filter(|flag| recorded::is_of_use(flag) || recorded::nearly(flag).next().is_some());
-        let Ownership { owned, disputes } = Ownership::of(configs, of_use);
+        let claims = Claims::new(
+            configs
+                .iter()
+                .map(|config| (&*config.name, &*config.canaries)),
+        );
+        let Ownership { owned, disputes } = Ownership::of(&claims, self.seniority, of_use);
         extend(warnings, &disputes);
         let unanswered = self.sources.iter().any(|part| part.source.set.is_none());
         let services = configs.iter().zip(owned).map(|(config, owned)| {
             let last_known = self.last_known.get(&config.name);
-            let stable = StableUrl::find(config, &owned, last_known, warnings);
+            let flags: Vec<_> = owned.iter().map(|(_, flag)| *flag).collect();
+            let stable = StableUrl::find(config, &flags, last_known, warnings);
             let earlier = self
                 .earlier
                 .and_then(|snapshot| snapshot.service(&config.name));
@@ -216,14 +230,13 @@ impl Content<'_> {
             let mut assembly = Assembly::new(config, &stable, clusters, meters);
             let candidates = owned
                 .into_iter()
-                .filter(|flag| recorded::is_canary(flag))
-                .map(|flag| assembly.candidate(flag, earlier.as_ref()))
+                .filter(|(_, flag)| recorded::is_canary(flag))
+                .map(|(rank, flag)| assembly.candidate(rank, flag, earlier.as_ref()))
                 .collect();
-            assembly.finish(
-                candidates,
-                flags,
-                unanswered && self.could_be_served(config),
-            )
+            let mut service =
+                assembly.finish(candidates, all, unanswered && self.could_be_served(config));
+            service.note_seniority(self.seniority);
+            service
         });
         services.collect()
     }
@@ -239,6 +252,32 @@ impl Content<'_> {
         let mut globs = service.canaries.iter().map(|glob| glob.as_str());
         globs.any(|glob| glob.contains('*') || !local(glob))
     }
+}
+
+/// The content's hash with the order of running flags, wherever that is not what their names and priorities alone make
+/// it: equal on gateways that decide equally.
+fn ordered(content: Digest, services: &[Service]) -> Digest {
+    let mut hash = Sha256::new();
+    let mut is_own = false;
+    let by_name = |one: &Candidate| (one.rank, Reverse(one.flag.priority), one.flag.name.clone());
+    for service in services {
+        let running = service.candidates.iter().filter(|one| one.runs());
+        let running: Vec<&Candidate> = running.collect();
+        if running.is_sorted_by_key(|one| by_name(one)) {
+            continue;
+        }
+        is_own = true;
+        let names = running.iter().map(|one| &*one.flag.name);
+        for part in std::iter::once(&*service.name).chain(names) {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+    }
+    if !is_own {
+        return content;
+    }
+    hash.update(content.0);
+    Digest(hash.finalize().into())
 }
 
 /// Adds warnings of one kind; beyond a number that anybody would read they are only counted.

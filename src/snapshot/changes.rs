@@ -1,6 +1,7 @@
 //! What tells one snapshot from the one before it: for events, and so that no flag moves its users silently.
 
 mod bucketing;
+mod taking;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -9,6 +10,8 @@ use std::sync::Arc;
 use super::Snapshot;
 use crate::context::Moment;
 use crate::engine::Flag;
+
+pub use taking::Taking;
 
 /// How long a moved bucket is warned of, unless its flag changes again before.
 const WARNED_MS: i64 = 24 * 3600 * 1000;
@@ -24,6 +27,8 @@ pub struct Changes {
     pub removed: Vec<Arc<str>>,
     /// Running flags that bucket their users anew.
     pub rebucketed: Vec<Arc<Rebucketed>>,
+    /// Flags that begin to take users from running canaries.
+    pub taking: Vec<Arc<Taking>>,
 }
 
 /// A flag that was on before and is on still, but hashes its users to other places: some lose what they had.
@@ -60,7 +65,10 @@ impl Changes {
     /// Compares the flags of two snapshots, the second of which came into being at `at`. A flag that both have as
     /// the same handle is not looked into.
     pub fn between(before: &Snapshot, after: &Snapshot, at: Moment) -> Self {
-        let mut changes = Self::default();
+        let mut changes = Self {
+            taking: taking::between(before, after, at),
+            ..Self::default()
+        };
         let (mut old, mut new) = (before.flags.iter(), after.flags.iter());
         let (mut gone, mut come) = (old.next(), new.next());
         loop {
@@ -92,16 +100,27 @@ impl Changes {
         self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty()
     }
 
-    /// What of an earlier snapshot's warnings still holds, and the new ones.
+    /// What of an earlier snapshot's warnings of moved users still holds, and the new ones.
     pub fn warned(&self, before: &Snapshot, now: Moment) -> Vec<Arc<Rebucketed>> {
-        let is_same = |flag: &Arc<str>| {
-            self.changed.binary_search(flag).is_err() && self.removed.binary_search(flag).is_err()
-        };
         let kept = before
             .rebucketed
             .iter()
-            .filter(|earlier| earlier.is_recent(now) && is_same(&earlier.flag));
+            .filter(|earlier| earlier.is_recent(now) && self.leaves(&earlier.flag));
         kept.chain(&self.rebucketed).cloned().collect()
+    }
+
+    /// The same of flags that take users from others.
+    pub fn warned_of_taking(&self, before: &Snapshot, now: Moment) -> Vec<Arc<Taking>> {
+        let kept = before
+            .taking
+            .iter()
+            .filter(|earlier| earlier.is_recent(now) && self.leaves(&earlier.flag));
+        kept.chain(&self.taking).cloned().collect()
+    }
+
+    /// Whether a flag is the same before and after.
+    fn leaves(&self, flag: &Arc<str>) -> bool {
+        self.changed.binary_search(flag).is_err() && self.removed.binary_search(flag).is_err()
     }
 
     fn compare(

@@ -167,7 +167,7 @@ impl FlagServers {
     /// # Errors
     /// When there is no such server.
     pub async fn accept(&self, name: &str) -> Result<Refreshed, RefreshError> {
-        self.ask(name, Command::Accept).await
+        self.ask(name, |_, done| Command::Accept(done)).await
     }
 
     /// Which flags must still come for traffic to be decided rightly, for people.
@@ -213,8 +213,9 @@ impl FlagServers {
     async fn ask(
         &self,
         name: &str,
-        command: fn(oneshot::Sender<Result<Refreshed, RefreshError>>) -> Command,
+        command: fn(u64, oneshot::Sender<Result<Refreshed, RefreshError>>) -> Command,
     ) -> Result<Refreshed, RefreshError> {
+        let generation = *self.parts.publisher.generation().borrow();
         let commands = self
             .lock()
             .iter()
@@ -224,7 +225,7 @@ impl FlagServers {
         let (done, answer) = oneshot::channel();
         let stopped = |()| RefreshError::Stopped;
         commands
-            .send(command(done))
+            .send(command(generation, done))
             .await
             .map_err(|_| stopped(()))?;
         answer.await.map_err(|_| stopped(()))?

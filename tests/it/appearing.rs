@@ -85,6 +85,10 @@ async fn a_new_flag_is_a_canary_without_any_edit_and_says_why() {
     let for_search = json!({ "url": two.url(), "service": "search" });
     server.put([with_payload("search.ads.x", &for_search)]);
     await_answer(&gateway, "/ads", 200, "ads").await;
+    // There it is new, so that it comes behind the one that runs, unless it says otherwise.
+    gateway.get_as("u1", "/").await.assert_from("one");
+    let first = json!({ "url": two.url(), "service": "search", "priority": 1 });
+    server.put([with_payload("search.ads.x", &first)]);
     await_answer(&gateway, "/", 200, "two").await;
     server.put([with_payload(
         "search.ads.x",

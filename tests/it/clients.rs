@@ -3,6 +3,7 @@
 mod access;
 mod answers;
 mod audiences;
+mod contexts;
 mod sdks;
 
 use serde_json::{Value, json};

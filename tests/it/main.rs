@@ -30,6 +30,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod multiplexed;
+mod order;
 mod paths;
 mod quarantine;
 mod readme;

@@ -54,6 +54,11 @@ impl Parts {
     }
 }
 
+/// The payload of a flag that comes before those that ran first.
+pub(crate) fn first(origin: &Origin) -> String {
+    json!({ "url": origin.url(), "priority": 1 }).to_string()
+}
+
 /// Waits until a user's requests are answered by this origin.
 pub(crate) async fn await_origin(gateway: &Gateway, origin: &str) {
     let what = format!("requests to be answered by {origin}");
@@ -152,12 +157,43 @@ async fn a_webhook_has_changes_fetched_at_once() {
     gateway.get_as("u1", "/").await.assert_from("stable");
     let again = gateway.admin_send(call()).await.json();
     assert_has(&again, &json!({ "generation": 3, "changed": false }));
-    // Whoever calls may not show the change yet: it is asked for again a little later.
-    parts.switch(true);
-    await_origin(&gateway, "canary").await;
+    // Whoever calls may not show the change yet: it is asked for again, and the answer says what came of it.
+    let known = parts.server.asked("/client/features").len();
+    let (answer, ()) = tokio::join!(gateway.admin_send(call()), async {
+        eventually("the server to be asked", || async {
+            (parts.server.asked("/client/features").len() > known).then_some(())
+        })
+        .await;
+        parts.switch(true);
+    });
+    assert_has(&answer.json(), &json!({ "generation": 4, "changed": true }));
+    gateway.get_as("u1", "/").await.assert_from("canary");
+    // Even later than that.
+    parts.switch(false);
+    await_refreshed(&gateway, "stable").await;
 
     let unknown = post("/api/v1/sources/file/refresh", "");
     assert_eq!(gateway.admin_send(unknown).await.status, 404);
+}
+
+/// Refreshes until a user's requests are answered by this origin.
+async fn await_refreshed(gateway: &Gateway, origin: &str) {
+    gateway
+        .admin_send(post("/api/v1/sources/unleash/refresh", ""))
+        .await;
+    await_origin(gateway, origin).await;
+}
+
+#[tokio::test]
+async fn a_url_without_an_api_is_told_as_that() {
+    let parts = Parts::start().await;
+    let config = parts
+        .config("", "")
+        .replace("/api'", "'")
+        .replace(TOKEN, "wrong");
+    let gateway = Setup::new(config).launch().await;
+    let error = await_error(&gateway, "does not end in /api").await;
+    assert!(error.contains(&parts.server.url()), "{error}");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ pub(super) fn request() -> Value {
         "additionalProperties": { "type": ["string", "number", "boolean"] },
     });
     let mut request = object(&[
+        ("flag?", maybe_text()),
         ("user_id?", maybe_text()),
         ("session_id?", maybe_text()),
         ("host?", text()),
@@ -25,7 +26,42 @@ pub(super) fn request() -> Value {
     request
 }
 
-pub(super) fn explanation() -> Value {
+/// Where a flag stands among a service's canaries.
+pub(super) fn standing() -> Value {
+    object(&[
+        ("flag", text()),
+        ("source", text()),
+        ("enabled", truth()),
+        ("canary", truth()),
+        ("service", maybe_text()),
+        ("entry", maybe_text()),
+        ("unclaimed?", text()),
+        (
+            "place",
+            json!({ "type": ["integer", "null"], "minimum": 1 }),
+        ),
+        ("before", list(&text())),
+        ("priority", json!({ "type": "integer" })),
+        ("ranked_by", maybe_text()),
+        ("lacks", list(&text())),
+        ("could_have", text()),
+        ("decisions", count()),
+        ("withdrawn", maybe_text()),
+    ])
+}
+
+/// Of a request, or of a flag.
+pub(super) fn explained() -> Value {
+    let flag = object(&[
+        ("generation", count()),
+        ("digest", text()),
+        ("standing", reference("Standing")),
+        ("text", text()),
+    ]);
+    json!({ "anyOf": [explanation(), flag] })
+}
+
+fn explanation() -> Value {
     let rollout = object(&[
         ("share", text()),
         ("group", text()),

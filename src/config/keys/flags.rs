@@ -27,6 +27,11 @@ static FLAG: Shape = map(&[
         &BOOL,
     ),
     key(
+        "priority",
+        "Its rank among canary flags that one entry of `canaries` matches: higher comes first; default 0.",
+        &PRIORITY,
+    ),
+    key(
         "stickiness",
         "What is hashed: default (userId, else sessionId), userId, sessionId or a property.",
         &TEXT,
@@ -42,6 +47,8 @@ static FLAG: Shape = map(&[
         &RINGS,
     ),
 ]);
+
+static PRIORITY: Shape = text(Text::Integer(0, 1_000_000));
 
 static VARIANTS: Shape = list(&VARIANT);
 

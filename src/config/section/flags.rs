@@ -63,8 +63,14 @@ fn flag<'t>(
         .get("url")
         .and_then(|node| canary_url(reader, node, allowed));
     let enabled = node.get("enabled").and_then(|node| reader.bool(node));
+    let priority = node.get("priority").and_then(|node| {
+        reader.read(node, "a priority", 0, |text| {
+            text.parse::<i32>().map_err(|error| error.to_string())
+        })
+    });
     Flag {
         enabled: enabled.unwrap_or(true),
+        priority: priority.unwrap_or_default(),
         rings: rings(reader, entry, audience, &hashing),
         variants: node
             .get("variants")
@@ -148,7 +154,7 @@ fn canary_url(reader: &mut Reader, node: &Node, allowed: &CanaryUrls) -> Option<
     }
     let shown = value::shortened(scalar.shown());
     let why = format!("`canary_urls` does not allow `{shown}`");
-    let message = format!("{why}: these users are on stable");
+    let message = format!("{why}: nobody is sent there");
     reader
         .problems
         .follow_up(node.span, message)

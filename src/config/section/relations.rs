@@ -1,6 +1,7 @@
 //! What stands well by itself and goes badly with the rest: services without routes, canaries that are their own stable
 //! deployment, rollouts and rings that nobody can be in.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::services::shutoff_flags;
@@ -53,7 +54,10 @@ pub fn check(
                 Some((rank, entry, &**flag))
             })
             .collect();
-        own.sort_by(|one, other| (one.0, &one.1.key).cmp(&(other.0, &other.1.key)));
+        let place = |(rank, entry, flag): &(usize, &Entry, &Flag)| {
+            (*rank, Reverse(flag.priority), entry.key.clone())
+        };
+        own.sort_by_key(place);
         check_audiences(reader, &own);
     }
 }

@@ -177,14 +177,14 @@ warning: `a.nowhere` names no upstream, so it sends nobody anywhere
   |   ^^^^^^^^^
   = hint: give it a `url`, or `variants` with one
 
-warning: `canary_urls` does not allow `http://169.254.169.254`: these users are on stable
+warning: `canary_urls` does not allow `http://169.254.169.254`: nobody is sent there
  --> routes.yaml:8:21
   |
 8 |   a.outside: { url: http://169.254.169.254, rings: [{}] }
   |                     ^^^^^^^^^^^^^^^^^^^^^^
   = hint: add its network or its host name to `canary_urls.allow`; link-local addresses never are allowed
 
-warning: `canary_urls` does not allow `http://example.com`: these users are on stable
+warning: `canary_urls` does not allow `http://example.com`: nobody is sent there
  --> routes.yaml:9:69
   |
 9 |   a.public: { rings: [{}], variants: [{ name: v, weight: 100%, url: http://example.com }] }
@@ -207,6 +207,29 @@ fn a_url_that_is_not_allowed_leaves_its_users_on_stable() {
     )));
     assert!(matches!(allowed.flags[0].url, Some(CanaryUrl::Allowed(_))));
     assert_ne!(allowed.digest, config.digest);
+}
+
+#[test]
+fn a_priority_says_which_flag_takes_the_others_users() {
+    let flag = |name: &str, share: &str, more: &str| {
+        format!("  {name}: {{ url: http://127.0.0.1:2, rings: [{{ rollout: {share} }}]{more} }}\n")
+    };
+    let gets_nobody = |flags: [String; 2]| {
+        let text = with(&format!("flags:\n{}", flags.concat()));
+        let config = super::read(&text).expect("a configuration");
+        let mut warnings = config.warnings.iter();
+        let nobody = warnings.find(|one| one.message.contains("gets nobody by this ring"));
+        nobody.map(|one| one.message[..5].to_owned())
+    };
+    let first = flag("a.b", "100%", ", priority: 1");
+    let told = |name: &str| Some(format!("`{name}`"));
+    assert_eq!(
+        gets_nobody([flag("a.a", "100%", ""), flag("a.b", "100%", "")]),
+        told("a.b")
+    );
+    assert_eq!(gets_nobody([flag("a.a", "100%", ""), first]), told("a.a"));
+    let beyond = flag("a.a", "5%", ", priority: 1000001");
+    assert!(check_with(&format!("flags:\n{beyond}")).contains("error"));
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub(super) struct FlagCompiler<'c, 's> {
     warnings: Vec<String>,
     /// The first thing that turns the whole flag off.
     broken: Option<String>,
+    /// The highest that a payload states.
+    pub(super) priority: Option<i32>,
 }
 
 impl<'c, 's> FlagCompiler<'c, 's> {
@@ -53,6 +55,7 @@ impl<'c, 's> FlagCompiler<'c, 's> {
             name,
             warnings: Vec::new(),
             broken: None,
+            priority: None,
         }
     }
 
@@ -97,6 +100,7 @@ impl<'c, 's> FlagCompiler<'c, 's> {
         let dependencies = document.dependencies.as_deref().unwrap_or_default();
         Flag {
             enabled: document.enabled,
+            priority: self.priority.unwrap_or_default(),
             dependencies: dependencies.iter().map(unlinked).collect(),
             rings,
             variants,

@@ -2,6 +2,7 @@
 //! one of these is told of, because somebody meant a canary by it.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -14,6 +15,9 @@ const SCHEMES: [&str; 4] = ["http", "https", "h2c", "srv+http"];
 /// What people call the member that is called `url`.
 const OTHER_NAMES: [&str; 6] = ["uri", "href", "upstream", "endpoint", "target", "address"];
 
+/// What a priority may be, as in `routes.yaml`.
+const PRIORITIES: RangeInclusive<i32> = 0..=1_000_000;
+
 /// Characters shown of what stands in a payload.
 const SHOWN: usize = 60;
 
@@ -24,6 +28,8 @@ pub(super) struct Lead<'a> {
     pub(super) url: Option<Cow<'a, str>>,
     /// The service that it is for.
     pub(super) service: Option<Arc<str>>,
+    /// The flag's priority.
+    pub(super) priority: Option<i32>,
     /// Why it is not a URL, or JSON with one, although it nearly is.
     pub(super) nearly: Option<String>,
 }
@@ -93,12 +99,25 @@ impl<'a> Lead<'a> {
             }
             Some(_) => None,
         };
+        let priority = match object.remove("priority") {
+            None | Some(Value::Null) => None,
+            Some(stated) => match stated.as_i64().map(i32::try_from) {
+                Some(Ok(priority)) if PRIORITIES.contains(&priority) => Some(priority),
+                _ if object.contains_key("url") => {
+                    return Self::nearly(format!(
+                        "its `priority` is not a whole number from 0 to 1000000: {stated}"
+                    ));
+                }
+                _ => None,
+            },
+        };
         let (url, nearly) = match object.remove("url") {
             Some(Value::String(url)) => (Some(Cow::Owned(url.trim().to_owned())), None),
             None | Some(Value::Null) => (None, misnamed(&object)),
             Some(_) => (None, Some("its `url` is no text".to_owned())),
         };
         Self {
+            priority: priority.filter(|_| url.is_some()),
             url,
             service,
             nearly,
@@ -191,7 +210,12 @@ mod tests {
             assert_eq!(url(payload).as_deref(), Some(URL), "{payload}");
         }
         let lead = Lead::read(r#"{"service":"search","url":"h2c://a:1"}"#);
-        assert_eq!(lead.service.as_deref(), Some("search"));
+        assert_eq!(
+            (lead.service.as_deref(), lead.priority),
+            (Some("search"), None)
+        );
+        let lead = Lead::read(r#"{"url":"h2c://a:1","priority":3}"#);
+        assert_eq!(lead.priority, Some(3));
     }
 
     #[test]
@@ -237,6 +261,10 @@ mod tests {
             (
                 r#"{"url":"http://a:1","service":1}"#,
                 "its `service` is no text",
+            ),
+            (
+                r#"{"url":"http://a:1","priority":"high"}"#,
+                "its `priority` is not a whole number",
             ),
             (r#"{"url":"http://127.0.0.1:9002""#, "it is no JSON"),
             (r#"{url:"http://127.0.0.1:9002"}"#, "it is no JSON"),

@@ -42,6 +42,9 @@ pub enum DocumentError {
     /// It is not the JSON document that was asked for.
     #[error("the answer is not what an Unleash server sends: {0}")]
     Form(#[from] serde_json::Error),
+    /// There are flags, but it cannot be told of any which one it is.
+    #[error("none of the flags in the answer has a name")]
+    Nameless,
     /// An event of a delta lacks what its kind has.
     #[error("an event of the kind {0:?} lacks what it should have")]
     Lacking(String),
@@ -53,14 +56,14 @@ impl FeatureSet {
     /// that has no name is left out.
     ///
     /// # Errors
-    /// When it is not such a document.
+    /// When it is not such a document, or has flags of which none has a name.
     pub fn parse(body: &[u8]) -> Result<Self, DocumentError> {
         let answer: Answer<'_> = serde_json::from_slice(body)?;
         let mut set = Self {
             revision: answer.meta.and_then(revision),
             ..Self::default()
         };
-        set.replace_all(&answer.features, &answer.segments.unwrap_or_default());
+        set.replace_all(&answer.features, &answer.segments.unwrap_or_default())?;
         Ok(set)
     }
 
@@ -203,14 +206,14 @@ impl FeatureSet {
             "hydration" => {
                 let features = event.features.as_ref().ok_or_else(lacking)?;
                 let segments = event.segments.as_deref().unwrap_or_default();
-                self.replace_all(features, segments);
+                self.replace_all(features, segments)?;
             }
-            "feature-updated" => self.add_feature(event.feature.map_or("null", RawValue::get)),
+            "feature-updated" => self.add_feature(event.feature.ok_or_else(lacking)?.get()),
             "feature-removed" => {
                 let name = event.feature_name.as_ref().ok_or_else(lacking)?;
                 self.features.remove(&**name);
             }
-            "segment-updated" => self.add_segment(event.segment.map_or("null", RawValue::get)),
+            "segment-updated" => self.add_segment(event.segment.ok_or_else(lacking)?.get()),
             "segment-removed" => {
                 let id = event.segment_id.ok_or_else(lacking)?;
                 self.segments.remove(&id);
@@ -221,7 +224,11 @@ impl FeatureSet {
         Ok(())
     }
 
-    fn replace_all(&mut self, features: &[&RawValue], segments: &[&RawValue]) {
+    fn replace_all(
+        &mut self,
+        features: &[&RawValue],
+        segments: &[&RawValue],
+    ) -> Result<(), DocumentError> {
         self.features.clear();
         self.segments.clear();
         self.left_out = LeftOut::default();
@@ -231,6 +238,11 @@ impl FeatureSet {
         for text in segments {
             self.add_segment(text.get());
         }
+        // Not one of many is broken: this is something else than flags, and what was last good is better than nothing.
+        if self.features.is_empty() && !self.left_out.features.is_empty() {
+            return Err(DocumentError::Nameless);
+        }
+        Ok(())
     }
 
     fn add_feature(&mut self, text: &str) {

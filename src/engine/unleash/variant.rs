@@ -97,6 +97,7 @@ impl FlagCompiler<'_, '_> {
         let lead = payload.map(|payload| Lead::read(&payload.value));
         let lead = lead.unwrap_or_default();
         let url = lead.url.map(|url| self.canary_url(&document.name, &url));
+        self.priority = self.priority.max(lead.priority);
         Variant {
             name: (*document.name).into(),
             weight: document.weight,

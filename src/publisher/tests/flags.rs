@@ -181,11 +181,15 @@ async fn equal_gateways_have_equal_digests_however_they_came_to_be() {
     say(&straight, "a", &[one.clone(), two.clone()]).await;
     say(&straight, "b", std::slice::from_ref(&two)).await;
     let roundabout = start(&first, vec![("b".into(), set(std::slice::from_ref(&two)))]);
-    say(&roundabout, "a", &[]).await;
-    say(&roundabout, "a", std::slice::from_ref(&two)).await;
-    say(&roundabout, "a", &[two, one.clone()]).await;
+    say(&roundabout, "a", std::slice::from_ref(&one)).await;
+    say(&roundabout, "a", &[two.clone(), one.clone()]).await;
     let digest = |publisher: &PublisherHandle| publisher.store().load().digest;
     assert_eq!(digest(&straight), digest(&roundabout));
+    // Where another flag ran first, users are sent elsewhere.
+    let late = start(&first, vec![("b".into(), set(std::slice::from_ref(&two)))]);
+    say(&late, "a", &[]).await;
+    say(&late, "a", &[two, one.clone()]).await;
+    assert_ne!(digest(&straight), digest(&late));
     let swapped = start(&first_with(&["b", "a"], 1), Vec::new());
     say(&swapped, "a", &[one]).await;
     assert_ne!(digest(&straight), digest(&swapped));

@@ -69,12 +69,13 @@ impl<'a> Assembly<'a> {
     /// Adds a canary flag, the next in order.
     pub(super) fn candidate(
         &mut self,
+        rank: usize,
         flag: &Arc<Flag>,
         earlier: Option<&Earlier<'_>>,
     ) -> Candidate {
         match earlier.and_then(|earlier| Some((earlier.service, earlier.candidate(flag)?))) {
             Some((service, candidate)) => self.take_over(service, candidate),
-            None => self.compose(flag),
+            None => self.compose(rank, flag),
         }
     }
 
@@ -95,7 +96,7 @@ impl<'a> Assembly<'a> {
         candidate
     }
 
-    fn compose(&mut self, flag: &Arc<Flag>) -> Candidate {
+    fn compose(&mut self, rank: usize, flag: &Arc<Flag>) -> Candidate {
         let start = self.deployments.len();
         let mark = self.clusters.mark(&self.service.name, &flag.name);
         // Without variants the flag's URL is where its users go; with them it has none of its own.
@@ -107,6 +108,8 @@ impl<'a> Assembly<'a> {
         let canaries = self.canaries(flag, &mark, url.is_none());
         Candidate {
             flag: flag.clone(),
+            rank,
+            seniority: None,
             withdrawn: None,
             plain: self.target(flag, "", plain),
             variants: own.map_or_else(Vec::new, |own| self.targets(flag, own, &canaries)),
@@ -229,6 +232,7 @@ impl<'a> Assembly<'a> {
         Service {
             name: self.service.name.clone(),
             deployments: self.deployments,
+            canaries: self.service.canaries.as_slice().into(),
             candidates,
             awaits_flags,
             uses_session,

@@ -13,6 +13,7 @@ use crate::snapshot::fixture::{
     assembled, canary, config, everyone, flag, ring, service, snapshot, url, variants,
 };
 use crate::snapshot::offline::{Offline, Unread};
+use crate::snapshot::seniority::Seniority;
 use crate::snapshot::{Candidate, FlagSource, NamedBy, STABLE, Service, Snapshot};
 
 fn candidates(service: &Service) -> Vec<&str> {
@@ -185,12 +186,19 @@ fn refused(list: &[(&str, u32, Option<&str>)], name: &str) -> Option<Variants> {
 }
 
 #[test]
-fn a_refused_url_is_stable_under_its_flag_and_changes_no_other_name() {
-    let (snapshot, led_to) = led(|flag| flag.url = Some(CanaryUrl::Refused("no".into())));
-    assert_eq!(candidates(&snapshot.services[0]), ["s.f"]);
-    assert_eq!(deployments(&snapshot.services[0]), ["stable"]);
-    assert_eq!(led_to, ["stable"]);
+fn a_flag_whose_urls_are_all_refused_is_no_canary() {
+    let mut alone = flag("s.a", vec![ring("one", everyone(), "100%")]);
+    alone.url = Some(CanaryUrl::Refused("no".into()));
+    let mut both = alone.clone();
+    (both.name, both.url) = ("s.b".into(), None);
+    both.variants = refused(&[("a", 1, ONE), ("control", 1, None)], "a");
+    let good = flag("s.c", vec![ring("one", everyone(), "100%")]);
+    let snapshot = snapshot(vec![service("s", &["s.*"])], vec![alone, both, good]);
+    assert_eq!(candidates(&snapshot.services[0]), ["s.c"]);
+}
 
+#[test]
+fn a_refused_url_beside_a_good_one_is_stable_under_its_flag_and_changes_no_other_name() {
     let (snapshot, led_to) = led(|flag| {
         flag.url = None;
         flag.variants = refused(&[("a", 1, ONE), ("b", 1, TWO)], "a");
@@ -383,6 +391,7 @@ fn served(
         sources: sources.collect(),
         vocabulary: Arc::new(Vocabulary::new(&[])),
         last_known,
+        seniority: &Seniority::default(),
         earlier: None,
     };
     content.assemble(1, &mut Offline::default(), &mut Unread)
@@ -559,6 +568,7 @@ fn a_flag_that_is_the_same_is_taken_over_wherever_it_stands_now() {
         sources: Vec::new(),
         vocabulary: Arc::new(Vocabulary::new(&[])),
         last_known: &HashMap::new(),
+        seniority: &Seniority::default(),
         earlier: Some(&before),
     };
     let after = content.assemble(2, &mut Offline::default(), &mut Unread);

@@ -38,6 +38,16 @@ pub(super) enum FetchError {
     /// The token is refused: somebody has to change the configuration.
     #[error("the server refuses the token ({0}): check `token`, which must be one for back ends")]
     Refused(StatusCode),
+    /// There is no API at the URL: somebody has to change the configuration.
+    #[error(
+        "the server answered {status}, and `url` does not end in /api: the API of an Unleash server is at {url}/api"
+    )]
+    NoApi {
+        /// What it answered.
+        status: StatusCode,
+        /// The URL.
+        url: Box<str>,
+    },
     /// There is no answer, or one that asks to come back later.
     #[error("{message}")]
     Unavailable {
@@ -112,11 +122,12 @@ impl Client {
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_MODIFIED if etag.is_some() => return Ok(Fetched::Same),
-            status => return Err(failure(status, response.headers())),
+            status => return Err(self.misled(status, response.headers())),
         }
         let etag = response.headers().get(ETAG).cloned();
         let wants_streaming = says(response.headers(), "fetch-mode", "streaming");
         if says(response.headers(), "content-type", "text/html") {
+            self.is_api(StatusCode::OK)?;
             return Err(FetchError::Unusable(
                 "the server answered with a web page, not with flags".to_owned(),
             ));
@@ -168,6 +179,30 @@ impl Client {
             )),
             status => Err(failure(status, &headers)),
         }
+    }
+
+    /// Why flags are not to be had: perhaps there is no API where they are asked for. What Unleash has beside its API answers
+    /// as if the token were wrong.
+    fn misled(&self, status: StatusCode, headers: &HeaderMap) -> FetchError {
+        let elsewhere = matches!(
+            status,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND
+        );
+        match self.is_api(status) {
+            Err(error) if elsewhere => error,
+            _ => failure(status, headers),
+        }
+    }
+
+    /// Whether the URL is that of an API, as far as that can be seen.
+    fn is_api(&self, status: StatusCode) -> Result<(), FetchError> {
+        if self.base.ends_with("/api") {
+            return Ok(());
+        }
+        Err(FetchError::NoApi {
+            status,
+            url: self.base.clone(),
+        })
     }
 
     fn request(

@@ -21,17 +21,17 @@ use crate::publisher::{PublisherHandle, Stopped};
 use crate::source::{SourceStatus, Stage};
 use streaming::Plan;
 
-/// How long after a refresh that found nothing new the server is asked again and again: who calls a webhook may not
-/// show its change yet (Unleash looks at its own database once a second).
+/// How long a refresh that finds nothing new goes on asking, and the follower once more after its answer: who calls a
+/// webhook may not show its change yet (Unleash looks at its own database once a second).
 const EAGER: Duration = Duration::from_millis(2500);
-/// How often it is asked then.
+/// How often it asks then.
 const EAGER_POLL: Duration = Duration::from_millis(250);
 
 /// What a follower is asked for.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// Fetch now.
-    Refresh(oneshot::Sender<Result<Refreshed, RefreshError>>),
+    /// Fetch now. The generation is the one that ran when it was asked for.
+    Refresh(u64, oneshot::Sender<Result<Refreshed, RefreshError>>),
     /// What is held goes now.
     Accept(oneshot::Sender<Result<Refreshed, RefreshError>>),
 }
@@ -57,6 +57,8 @@ pub(super) struct Said {
     etag: Option<HeaderValue>,
     /// What the publisher has, and which of it is held.
     published: Option<(Arc<FeatureSet>, Vec<Arc<str>>)>,
+    /// The last change that was put in force.
+    latest: Option<Refreshed>,
 }
 
 impl Said {
@@ -66,6 +68,7 @@ impl Said {
             guard: known.clone().map(Guard::new).unwrap_or_default(),
             etag: None,
             published: known.map(|known| (known, Vec::new())),
+            latest: None,
         }
     }
 }
@@ -130,7 +133,7 @@ impl Follower {
         let mut next = Some(command);
         while let Some(command) = next {
             match command {
-                Command::Refresh(done) => waiting.push(done),
+                Command::Refresh(since, done) => waiting.push((since, done)),
                 Command::Accept(done) => {
                     let accepted = self.accept().await?;
                     // Nobody waits for the answer if whoever asked has gone.
@@ -142,17 +145,44 @@ impl Follower {
         if waiting.is_empty() {
             return Ok(());
         }
-        let result = self.poll().await?;
-        if matches!(&result, Ok(refreshed) if !refreshed.is_new) {
-            let now = Instant::now();
-            self.pace.eager_until = Some(now + EAGER);
-            self.pace.next_poll = self.pace.next_poll.min(now + EAGER_POLL);
-        }
+        let oldest = waiting.iter().map(|(since, _)| *since).min();
+        let result = self.refresh(oldest.unwrap_or_default()).await?;
         let result = result.map_err(RefreshError::from);
-        for done in waiting {
-            let _ = done.send(result.clone());
+        for (since, done) in waiting {
+            let result = match (&result, self.since(since)) {
+                (Ok(_), Some(change)) => Ok(change),
+                _ => result.clone(),
+            };
+            let _ = done.send(result);
         }
         Ok(())
+    }
+
+    /// Asks until there is something new since a generation, or for long enough to know that there is nothing.
+    async fn refresh(&mut self, since: u64) -> Result<Result<Refreshed, FetchError>, Stopped> {
+        let until = Instant::now() + EAGER;
+        loop {
+            let result = self.poll().await?;
+            let is_over = Instant::now() + EAGER_POLL > until;
+            if result.is_err() || self.since(since).is_some() {
+                return Ok(result);
+            }
+            if is_over {
+                let now = Instant::now();
+                self.pace.eager_until = Some(now + EAGER);
+                self.pace.next_poll = self.pace.next_poll.min(now + EAGER_POLL);
+                return Ok(result);
+            }
+            tokio::time::sleep(EAGER_POLL).await;
+        }
+    }
+
+    /// The last change, if it came after a generation: whoever asks may be told of it although another poll brought it.
+    fn since(&self, generation: u64) -> Option<Refreshed> {
+        let latest = self.said.latest.as_ref();
+        latest
+            .filter(|change| change.generation > generation)
+            .cloned()
     }
 
     async fn accept(&mut self) -> Result<Result<Refreshed, FetchError>, Stopped> {
@@ -237,7 +267,7 @@ impl Follower {
         self.note_trouble(stage, &error.to_string());
         let backoff = self.pace.backoff.next(self.config.poll, rand::random());
         match error {
-            FetchError::Refused(_) => REFUSED.max(self.config.poll),
+            FetchError::Refused(_) | FetchError::NoApi { .. } => REFUSED.max(self.config.poll),
             FetchError::Unavailable {
                 retry_after: Some(wait),
                 ..

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{Parts, await_error, await_origin, source};
+use super::{Parts, await_error, await_origin, first, source};
 use crate::harness::flag_server::{Fault, feature};
 use crate::harness::{Gateway, Setup, assert_has, eventually, for_a_while, post};
 
@@ -176,7 +176,7 @@ async fn a_server_that_has_lost_its_memory_takes_nothing_away_at_once() {
     // What is in the answer takes effect at once.
     parts
         .server
-        .put([feature("search.v1", &parts.stable.url(), true)]);
+        .put([feature("search.v1", &first(&parts.stable), true)]);
     await_origin(&gateway, "stable").await;
     assert_eq!(held().await, 19);
     eventually("their end", || async { (held().await == 0).then_some(()) }).await;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Parts, await_error, await_origin, source};
+use super::{Parts, await_error, await_origin, first, source};
 use crate::harness::flag_server::feature;
 use crate::harness::{Gateway, eventually};
 
@@ -79,7 +79,7 @@ async fn an_event_that_says_nothing_ends_the_stream_and_the_server_is_asked() {
         .say(": keep-alive\n\nevent: news\ndata: {}\n\n");
     parts
         .server
-        .put([feature("search.v1", &parts.stable.url(), true)]);
+        .put([feature("search.v1", &first(&parts.stable), true)]);
     await_origin(&gateway, "stable").await;
 }
 

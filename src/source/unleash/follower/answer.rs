@@ -147,6 +147,9 @@ impl Follower {
             facts.held.clone_from(&held);
         });
         self.said.published = Some((set.clone(), held));
+        if refreshed.is_new {
+            self.said.latest = Some(refreshed.clone());
+        }
         self.keep(set);
         Ok(Ok(refreshed))
     }

@@ -1,0 +1,84 @@
+//! Which canary flags of a service ran first. Of flags of equal rank the one that ran first comes first, so that a flag
+//! that is created moves nobody who is on a canary.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{Candidate, Service, Snapshot};
+
+/// The flags of every service in the order in which they were first seen running.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seniority(BTreeMap<Arc<str>, Vec<Arc<str>>>);
+
+impl Seniority {
+    /// From what was recorded: services with their flags, the one that ran first at the front.
+    pub fn new(services: impl IntoIterator<Item = (Arc<str>, Vec<Arc<str>>)>) -> Self {
+        Self(services.into_iter().collect())
+    }
+
+    /// Every service of which something is recorded.
+    pub fn services(&self) -> impl Iterator<Item = (&Arc<str>, &[Arc<str>])> {
+        let services = self.0.iter();
+        services.map(|(service, flags)| (service, flags.as_slice()))
+    }
+
+    /// The flags of a service, the one that ran first at the front.
+    pub fn of(&self, service: &str) -> &[Arc<str>] {
+        self.0.get(service).map_or(&[], Vec::as_slice)
+    }
+
+    /// The same once a snapshot runs: its running flags that are new come last. A flag that is in no source any more
+    /// loses its place; one that is off, or whose URL is broken, keeps it. Nothing is lost, and nothing recorded of a service
+    /// without a record, as long as a flag server has never answered: what it has would look new, or gone.
+    #[must_use]
+    pub fn after(&self, snapshot: &Snapshot) -> Self {
+        let is_whole = snapshot.sources.iter().all(|source| source.set.is_some());
+        let mut next = BTreeMap::new();
+        for service in &snapshot.services {
+            let known = self.of(&service.name);
+            if known.is_empty() && !is_whole {
+                continue;
+            }
+            let stays = |flag: &&Arc<str>| !is_whole || snapshot.flag(flag).is_some();
+            let mut flags: Vec<Arc<str>> = known.iter().filter(stays).cloned().collect();
+            let recorded: BTreeSet<&Arc<str>> = known.iter().collect();
+            let running = service.candidates.iter().filter(|one| one.runs());
+            let names = running.map(|candidate| &candidate.flag.name);
+            flags.extend(names.filter(|name| !recorded.contains(name)).cloned());
+            if !flags.is_empty() {
+                next.insert(service.name.clone(), flags);
+            }
+        }
+        Self(next)
+    }
+}
+
+impl Candidate {
+    /// Whether it could have users as it stands.
+    pub fn runs(&self) -> bool {
+        self.flag.can_be_on()
+    }
+}
+
+impl Service {
+    /// Notes at each candidate when it first ran, for people.
+    pub(super) fn note_seniority(&mut self, seniority: &Seniority) {
+        let flags = seniority.of(&self.name);
+        let places: BTreeMap<&Arc<str>, usize> = flags.iter().zip(0..).collect();
+        for candidate in &mut self.candidates {
+            candidate.seniority = places.get(&candidate.flag.name).copied();
+        }
+    }
+}
+
+impl Snapshot {
+    /// Notes which canary flags ran first, for people. No order changes by it.
+    pub fn note_seniority(&mut self, seniority: &Seniority) {
+        for service in &mut self.services {
+            service.note_seniority(seniority);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
