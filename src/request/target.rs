@@ -1,5 +1,7 @@
 //! A request's target as clients write it.
 
+use memchr::{memchr, memchr3};
+
 /// Goes along with the bytes of an HTTP/1 request's head, in whatever pieces they come, and percent-encodes in its target
 /// what clients send as it is although no URI has it (RFC 3986, section 2), and what URIs here cannot hold: `"` in a
 /// query, `<`, `>`, a backtick in a path, and bytes that are no UTF-8. To servers the encoded character is the same.
@@ -23,6 +25,15 @@ impl Target {
     /// Takes the next bytes of the head. Answers what stands for them; `None`: they may stay as they are.
     pub fn encode(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
         if self.0 == Part::Behind {
+            return None;
+        }
+        // Nearly every request line comes whole and has nothing of the kind.
+        if self.0 == Part::Before
+            && let Some(end) = memchr(b'\n', bytes)
+            && end > 1
+            && is_clean(&bytes[..end])
+        {
+            self.0 = Part::Behind;
             return None;
         }
         let begun = self.0;
@@ -58,6 +69,11 @@ impl Target {
         }
         Some(encoded)
     }
+}
+
+/// Whether a request line has no character that is encoded anywhere.
+fn is_clean(line: &[u8]) -> bool {
+    line.is_ascii() && memchr3(b'<', b'>', b'"', line).is_none() && memchr(b'`', line).is_none()
 }
 
 impl Part {

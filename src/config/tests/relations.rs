@@ -189,6 +189,14 @@ fn errors_of_yaml_itself_have_hints() {
         ("path: \"\\d\"", "in double quotes `\\` begins an escape"),
         ("path: { regex: [a-z]+ }", "stands in quotes"),
         ("path: { regex: x", "every `{` needs its `}`"),
+        (
+            "headers: { a: b,\n      c: { regex: '[{' }\n    query: {}",
+            "the `{` in line 4 may lack its `}`",
+        ),
+        (
+            "hosts: [a.example,\n     b.example\n    query: {}",
+            "the `[` in line 4 may lack its `]`",
+        ),
         ("path: \"/x", "the quote that begins here has no end"),
         (
             "path: |x",

@@ -10,7 +10,7 @@ fn syntax_errors_have_a_place() {
       |
     3 | routes: []
       |       ^
-      = hint: an earlier `[`, `{` or quote may have no end, or a text with `: ` in it no quotes
+      = hint: the `[` in line 2 may lack its `]`
 
     routes.yaml: 1 error
     ");

@@ -26,6 +26,13 @@ pub(super) fn advice(message: &str, marker: &Marker, text: &str) -> Option<Strin
         "in double quotes `\\` begins an escape: write `\\\\`, or use single quotes"
     } else if message.contains("block scalar") {
         "after `|` or `>` the text begins in the next line; a text that begins so stands in quotes"
+    } else if let Some((bracket, opened)) = unclosed(text, marker)
+        && (message.contains("flow") || message.contains("illegal placement"))
+    {
+        let closing = if bracket == '{' { '}' } else { ']' };
+        return Some(format!(
+            "the `{bracket}` in line {opened} may lack its `{closing}`"
+        ));
     } else if message.contains("bracket") || message.contains("flow") {
         "every `{` needs its `}`, every `[` its `]`, with commas between; a text with `: `, `[` or `{` in it stands in quotes"
     } else if message.contains("illegal placement") {
@@ -36,6 +43,29 @@ pub(super) fn advice(message: &str, marker: &Marker, text: &str) -> Option<Strin
         return None;
     };
     Some(advice.to_owned())
+}
+
+/// The innermost bracket that is open at a place and was opened in an earlier line, and that line.
+fn unclosed(text: &str, marker: &Marker) -> Option<(char, usize)> {
+    let mut open = Vec::new();
+    for (line, number) in text.lines().zip(1..marker.line()) {
+        let (mut quote, mut before) = (None, ' ');
+        for letter in line.chars() {
+            let begins = matches!(before, ' ' | '[' | '{' | ',' | ':');
+            match (quote, letter) {
+                (Some(end), _) if end == letter && before != '\\' => quote = None,
+                (Some(_), _) => {}
+                (None, '"' | '\'') if begins => quote = Some(letter),
+                (None, '#') if before == ' ' => break,
+                // Within a plain text they are letters, unless a map or list is open already.
+                (None, '{' | '[') if begins => open.push((letter, number)),
+                (None, '}' | ']') => drop(open.pop()),
+                _ => {}
+            }
+            before = letter;
+        }
+    }
+    open.pop()
 }
 
 /// Of a text that begins with a sign that means something.
