@@ -32,6 +32,7 @@ use futures_util::future::join_all;
 use tokio::net::TcpListener;
 
 use crate::events::Events;
+use crate::forward::via::Via;
 use crate::publisher::kills::KillSwitch;
 use crate::publisher::reload::{Compile, Reloader};
 use crate::quarantine::Quarantine;
@@ -62,6 +63,8 @@ pub struct AdminState {
     pub check: Arc<Compile>,
     /// Whether traffic may come.
     pub readiness: Arc<Readiness>,
+    /// This gateway's name in `Via`.
+    pub via: Via,
     /// When the process began.
     pub started: Instant,
     /// The names that it answers to, beside `localhost` and IP addresses.

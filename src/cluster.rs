@@ -2,6 +2,7 @@
 //!
 //! A [`Cluster`] outlives the snapshots that point to it: a swap resets neither addresses nor counts.
 
+pub mod address;
 mod balance;
 mod check;
 pub mod endpoint;
@@ -121,6 +122,37 @@ pub struct Cluster {
     /// Held, and never waited for, by whoever ejects an endpoint of stable: so `max_ejected` is never passed.
     ejecting: AtomicBool,
     alarm: Arc<dyn Alarm>,
+    /// Addresses that its URL leads to and that nobody is sent to.
+    refused: ArcSwap<Vec<RefusedAddress>>,
+}
+
+/// An address that is not connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusedAddress {
+    /// Which one.
+    pub address: SocketAddr,
+    /// Why.
+    pub why: AddressRefusal,
+}
+
+/// Why an address is not connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressRefusal {
+    /// A request would come back to this gateway, or get into its admin API.
+    #[error("it leads to a listener of this gateway's own")]
+    OwnListener,
+    /// Whoever may be led there gets the credentials of the machine.
+    #[error("it is a metadata address")]
+    Metadata,
+    /// `canary_urls` does not allow it, or may not.
+    #[error("canary_urls does not allow it")]
+    NotAllowed,
+}
+
+impl fmt::Display for RefusedAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is not connected to: {}", self.address, self.why)
+    }
 }
 
 impl Cluster {
@@ -151,6 +183,7 @@ impl Cluster {
             calm_since: AtomicU64::new(0),
             ejecting: AtomicBool::new(false),
             alarm,
+            refused: ArcSwap::default(),
         });
         if let Some(address) = literal {
             cluster.replace_endpoints(&[address]);
@@ -170,6 +203,20 @@ impl Cluster {
         let next = Members::new(placements, &self.members.load(), &self.itself);
         self.members.store(Arc::new(next));
         self.settle();
+    }
+
+    /// Notes which addresses its URL leads to that nobody is sent to. Whether they are others than before.
+    pub fn refuse(&self, refused: Vec<RefusedAddress>) -> bool {
+        let is_news = **self.refused.load() != refused;
+        if is_news {
+            self.refused.store(Arc::new(refused));
+        }
+        is_news
+    }
+
+    /// The addresses that its URL leads to and that nobody is sent to.
+    pub fn refused(&self) -> Arc<Vec<RefusedAddress>> {
+        self.refused.load_full()
     }
 
     /// Whose it is.

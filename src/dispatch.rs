@@ -45,7 +45,7 @@ pub enum Dispatch {
 /// Why a request goes nowhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// 400, 401, 404, 413 or 431.
+    /// 400, 401, 404, 413, 431 or 508.
     pub status: StatusCode,
     /// In words that may be shown to the client.
     pub why: Cow<'static, str>,
@@ -189,6 +189,13 @@ impl Refusal {
     /// For what is not a request that could be routed.
     pub fn bad_request(why: &'static str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, why, None)
+    }
+
+    /// For a request that has been here before (RFC 5842, section 7.2).
+    pub fn looped() -> Self {
+        let why =
+            "this request has been through this gateway before: where it was sent leads back here";
+        Self::new(StatusCode::LOOP_DETECTED, why, None)
     }
 
     fn new(

@@ -3,6 +3,7 @@
 pub mod baggage;
 pub mod hop;
 pub mod trace_context;
+pub mod via;
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -48,8 +49,8 @@ pub struct Attempt<'a> {
     pub request_id: &'a HeaderValue,
     /// This hop's span, a random number but 0.
     pub span_id: u64,
-    /// The protocol that the client spoke, as `Via` writes it.
-    pub protocol: &'static str,
+    /// What is added to `Via`: the protocol that the client spoke, and this gateway's name.
+    pub via: &'static str,
 }
 
 /// The edits of the request that goes upstream, before the route's own.
@@ -80,7 +81,7 @@ pub fn request_edits(attempt: &Attempt<'_>) -> Edits {
     forwarded(head, &mut edits);
     edits.push(Edit::Add(
         header::VIA,
-        HeaderValue::from_static(attempt.protocol),
+        HeaderValue::from_static(attempt.via),
     ));
     // A client of HTTP/1.0 may have named no host, but this hop speaks HTTP/1.1 and must.
     if (!service.upstream.preserve_host || head.authority.is_empty())

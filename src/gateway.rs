@@ -19,6 +19,7 @@ use crate::admin::{self, AdminState};
 use crate::clock;
 use crate::config::{self, AdminConfig, Config, Mode};
 use crate::events::What;
+use crate::forward::via::Via;
 use crate::proxy::hooks::Proxy;
 use crate::proxy::listener;
 use crate::proxy::workers::{Gate, Workers};
@@ -130,7 +131,8 @@ impl Gateway {
 
         let loaded = Loaded::read(&config);
         let meters = MeterRegistry::default();
-        let publisher = surroundings.publisher(&config, &loaded, &meters, control.handle())?;
+        let own = own_addresses(&sockets, &admin_sockets)?;
+        let publisher = surroundings.publisher(&config, &loaded, &meters, own, control.handle())?;
         let kills = KillSwitch::new(surroundings.registry.clone(), publisher.clone());
         control.spawn(kills.clone().await_mending());
         let quarantine = Arc::new(Quarantine::new(started));
@@ -142,7 +144,8 @@ impl Gateway {
         let file = follow(&path, &text, &metrics, &reloader)?;
         let readiness = Arc::new(Readiness::default());
         let listeners = addresses(&sockets)?;
-        let told = (&quarantine, &publisher.generation());
+        let via = Via::new(rand::random());
+        let told = (&quarantine, &publisher.generation(), via);
         let workers = start_workers(process.threads, sockets, &metrics, told)?;
         let shared = Shared {
             metrics: &metrics,
@@ -150,6 +153,7 @@ impl Gateway {
             kills,
             quarantine,
             readiness: &readiness,
+            via,
         };
         let hosts = process.admin.hosts;
         let admin = serve_admin(admin_sockets, shared, hosts, started)?;
@@ -264,6 +268,16 @@ fn addresses(sockets: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
     sockets.iter().map(TcpListener::local_addr).collect()
 }
 
+/// The address of every listener: none of them is ever an upstream.
+fn own_addresses(sockets: &[TcpListener], admin: &AdminSockets) -> io::Result<Box<[SocketAddr]>> {
+    let all = [sockets, &admin.api, &admin.probes];
+    let all = all
+        .into_iter()
+        .map(addresses)
+        .collect::<io::Result<Vec<_>>>()?;
+    Ok(all.concat().into())
+}
+
 /// The configuration may have left the ports open.
 fn tell(kind: &str, addresses: &[SocketAddr]) {
     for address in addresses {
@@ -283,7 +297,7 @@ fn start_workers(
     threads: usize,
     sockets: Vec<TcpListener>,
     metrics: &Metrics,
-    (quarantine, generation): (&Arc<Quarantine>, &watch::Receiver<u64>),
+    (quarantine, generation, via): (&Arc<Quarantine>, &watch::Receiver<u64>, Via),
 ) -> io::Result<Workers> {
     let gate = Gate::new(metrics.store.clone(), metrics.connections.clone());
     Workers::start(worker_count(threads), sockets, gate, |closing| Proxy {
@@ -295,6 +309,7 @@ fn start_workers(
         generation: generation.clone(),
         closing,
         quarantine: quarantine.clone(),
+        via,
     })
 }
 
@@ -335,6 +350,7 @@ struct Shared<'a> {
     kills: KillSwitch,
     quarantine: Arc<Quarantine>,
     readiness: &'a Arc<Readiness>,
+    via: Via,
 }
 
 fn serve_admin(
@@ -360,6 +376,7 @@ fn serve_admin(
         quarantine: shared.quarantine,
         check: Arc::new(|text| config::compile(text, &NoEnvironment, Mode::Check, clock::now())),
         readiness: shared.readiness.clone(),
+        via: shared.via,
         started,
         hosts,
         bounds: Bounds::default(),

@@ -5,17 +5,21 @@
 
 pub mod dns;
 mod known;
+mod screen;
 mod watch;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-use crate::cluster::{Alarm, Cluster, Unheard, UpstreamHost, UpstreamUrl};
+use crate::cluster::policy::UrlPolicy;
+use crate::cluster::{Alarm, Cluster, Placement, Unheard, UpstreamHost, UpstreamUrl};
 use crate::snapshot::{NamedBy, STABLE, Snapshot};
 use dns::Dns;
+use screen::Screen;
 use watch::NameWatch;
 
 /// How long a cluster that no snapshot points to is kept, so that a change which is taken back soon finds its
@@ -25,7 +29,8 @@ const KEPT_UNUSED: Duration = Duration::from_secs(600);
 /// Every cluster of the process, and the tasks that keep their addresses fresh.
 pub struct ClusterDirectory {
     clusters: HashMap<Key, Entry>,
-    names: HashMap<(Box<str>, Records, NamedBy), NameWatch>,
+    names: HashMap<(Box<str>, Records), NameWatch>,
+    screen: Arc<Screen>,
     dns: Arc<Dns>,
     control: Handle,
     alarm: Arc<dyn Alarm>,
@@ -67,11 +72,13 @@ enum Records {
 }
 
 impl ClusterDirectory {
-    /// An empty directory that looks names up with `dns`, by tasks on the runtime `control`.
-    pub fn new(dns: Dns, control: Handle) -> Self {
+    /// An empty directory that looks names up with `dns`, by tasks on the runtime `control`. `own` are the addresses
+    /// that this gateway listens on: no cluster has them.
+    pub fn new(dns: Dns, control: Handle, own: Box<[SocketAddr]>) -> Self {
         Self {
             clusters: HashMap::new(),
             names: HashMap::new(),
+            screen: Arc::new(Screen::new(own, UrlPolicy::nothing())),
             dns: Arc::new(dns),
             control,
             alarm: Arc::new(Unheard),
@@ -87,6 +94,25 @@ impl ClusterDirectory {
         self
     }
 
+    /// Holds the addresses of what flag servers name to `canary_urls`, those as well that are known already.
+    pub fn set_policy(&mut self, policy: &UrlPolicy) {
+        if self.screen.set_policy(policy) {
+            self.screen_again();
+        }
+    }
+
+    /// Looks at every address again: this machine may have others than it had.
+    pub fn screen_again(&mut self) {
+        for ((_, _, url, named_by), entry) in &self.clusters {
+            if let UpstreamHost::Address(ip) = url.host() {
+                let address = SocketAddr::new(*ip, url.port());
+                let placement = vec![Placement::from(address)];
+                self.screen.place(&entry.cluster, *named_by, placement);
+            }
+        }
+        self.names.values().for_each(NameWatch::give_again);
+    }
+
     /// Drops what no snapshot has pointed to for a while, and ends the look-ups that nobody needs any more.
     pub fn sweep(&mut self, now: Instant) {
         self.clusters.retain(|_, entry| {
@@ -99,6 +125,7 @@ impl ClusterDirectory {
             now.duration_since(since) < KEPT_UNUSED
         });
         self.names.retain(|_, watch| watch.is_needed());
+        self.screen_again();
     }
 
     /// How many clusters there are.
@@ -112,22 +139,23 @@ impl ClusterDirectory {
     }
 
     fn watch(&mut self, name: &str, named_by: NamedBy, cluster: &Arc<Cluster>) {
-        let (dns, control) = (&self.dns, &self.control);
+        let (dns, control, screen) = (&self.dns, &self.control, &self.screen);
         let records = if cluster.url.is_srv() {
             Records::Services
         } else {
             Records::Addresses
         };
         self.names
-            .entry((name.into(), records, named_by))
-            .or_insert_with(|| NameWatch::start((name, records, named_by), dns.clone(), control))
-            .add(cluster);
+            .entry((name.into(), records))
+            .or_insert_with(|| {
+                NameWatch::start(name, records, screen.clone(), dns.clone(), control)
+            })
+            .add(cluster, named_by);
     }
 }
 
 impl ClusterDirectory {
-    /// The handle for one deployment: the same one for the same URL. Addresses that a name resolves to which a flag gave
-    /// are held to [`crate::cluster::policy::never_allowed`].
+    /// The handle for one deployment: the same one for the same URL.
     pub fn cluster(
         &mut self,
         service: &str,
@@ -147,8 +175,14 @@ impl ClusterDirectory {
         self.last_id += 1;
         let names = (service, deployment);
         let cluster = Cluster::new(self.last_id, names, url.clone(), self.alarm.clone());
-        if let UpstreamHost::Name(name) = url.host() {
-            self.watch(name, named_by, &cluster);
+        match url.host() {
+            UpstreamHost::Name(name) => self.watch(name, named_by, &cluster),
+            UpstreamHost::Address(ip) => {
+                let address = SocketAddr::new(*ip, url.port());
+                let placement = vec![Placement::from(address)];
+                self.screen.place(&cluster, named_by, placement);
+            }
+            UpstreamHost::Nowhere => {}
         }
         let entry = Entry {
             cluster: cluster.clone(),

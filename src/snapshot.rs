@@ -218,8 +218,7 @@ impl Service {
 /// Where the handles come from that snapshots point to and that outlive them: the same deployment with the same URL
 /// gets the same cluster, so that a swap resets neither addresses nor connections.
 pub trait Clusters {
-    /// The handle for one deployment. Addresses that a name resolves to which a flag gave are held to
-    /// [`crate::cluster::policy::never_allowed`].
+    /// The handle for one deployment. The addresses that it may have depend on who named it.
     fn cluster(
         &mut self,
         service: &str,
@@ -232,11 +231,12 @@ pub trait Clusters {
     fn mark(&mut self, service: &str, flag: &str) -> Arc<Mark>;
 }
 
-/// Who named an upstream. The platform's own names may resolve to any address; a flag's may not.
+/// Who named an upstream. The platform's own names may lead to any address but this gateway's own listeners and metadata
+/// addresses; a flag server's only where `canary_urls` allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NamedBy {
-    /// `routes.yaml`, as the stable deployment.
+    /// `routes.yaml`: a stable deployment's or a local flag's.
     Platform,
-    /// A flag.
+    /// A flag server's payload.
     Flag,
 }

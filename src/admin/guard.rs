@@ -24,6 +24,11 @@ pub(super) async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
+    if state.via.has_passed(request.headers()) {
+        // A canary or a stable deployment leads here, round about: no end user's request is for this listener.
+        let detail = "this came through this gateway: its own listeners are no upstream";
+        return Problem::new(508, detail).into_response();
+    }
     match refusal(&caller, &state.hosts, &request) {
         Some(problem) => problem.into_response(),
         None => next.run(request).await,

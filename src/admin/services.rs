@@ -43,10 +43,18 @@ struct DeploymentView {
     /// Which variants of which canary flags lead here, in order of precedence.
     assigned_by: Vec<AssignmentView>,
     endpoints: Vec<EndpointView>,
+    /// Addresses that its URL leads to and that nobody is sent to.
+    refused: Vec<RefusedView>,
     healthy: bool,
     /// Why it gets no users, whatever its flag says.
     withdrawn: Option<&'static str>,
     requests: RequestsView,
+}
+
+#[derive(Debug, Serialize)]
+struct RefusedView {
+    address: String,
+    why: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -137,6 +145,15 @@ impl DeploymentView {
             endpoints: endpoints
                 .iter()
                 .map(|endpoint| EndpointView::new(endpoint, now))
+                .collect(),
+            refused: deployment
+                .cluster
+                .refused()
+                .iter()
+                .map(|refused| RefusedView {
+                    address: refused.address.to_string(),
+                    why: refused.why.to_string(),
+                })
                 .collect(),
             requests: RequestsView::new(service, index, deployment),
         }

@@ -130,12 +130,29 @@ fn warnings(snapshot: &Snapshot, kills: &KillSwitch) -> Vec<String> {
     warnings.extend(kills.registry().unstored());
     warnings.extend(ahead(&kills.ahead(snapshot)));
     warnings.extend(snapshot.warnings.iter().cloned());
+    warnings.extend(refused(snapshot));
     let moved = snapshot.rebucketed.iter();
     let moved = moved.filter(|moved| moved.is_recent(now));
     warnings.extend(moved.map(ToString::to_string));
     let taking = snapshot.taking.iter();
     let taking = taking.filter(|taking| taking.is_recent(now));
     warnings.extend(taking.map(ToString::to_string));
+    warnings
+}
+
+/// Addresses that deployments lead to and that nobody is sent to.
+fn refused(snapshot: &Snapshot) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for service in &snapshot.services {
+        for deployment in &service.deployments {
+            for refused in &*deployment.cluster.refused() {
+                warnings.push(format!(
+                    "{} of {}: {refused}",
+                    deployment.name, service.name
+                ));
+            }
+        }
+    }
     warnings
 }
 

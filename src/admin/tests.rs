@@ -102,7 +102,7 @@ impl Admin {
         let meters = MeterRegistry::default();
         let registry = Registry::open(&directory.path().join("state"));
         let first = Arc::new(config(stable, 1));
-        let clusters = ClusterDirectory::new(dns, Handle::current());
+        let clusters = ClusterDirectory::new(dns, Handle::current(), Box::default());
         let publisher = Publisher::start(
             first.clone(),
             Vec::new(),
@@ -136,6 +136,7 @@ impl Admin {
             quarantine: Arc::new(Quarantine::new(Instant::now())),
             check: Arc::new(compile),
             readiness: readiness.clone(),
+            via: crate::forward::via::Via::new(1),
             started: Instant::now(),
             hosts: Vec::new(),
             bounds: Bounds::default(),

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::address::{is_never_allowed, stands_for};
 use super::recovery::{RescuePolicy, RetryPolicy};
 use super::{Balance, UpstreamHost, UpstreamUrl};
 use crate::capacity::LoadPolicy;
@@ -130,41 +131,57 @@ impl Default for UpstreamPolicy {
     }
 }
 
-/// Which upstream addresses flags, payloads and registrations may name (`canary_urls`).
+/// Which upstreams payloads and registrations may name (`canary_urls`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UrlPolicy {
-    /// Networks that literal addresses, and the addresses of allowed names, may lie in.
+    /// Networks that every address which is connected to must lie in.
     pub networks: Vec<ipnet::IpNet>,
-    /// Host names: exact, or `*.suffix`.
-    pub names: Vec<HostPattern>,
+    /// Host names, exact or `*.suffix`; `None`: any, since its addresses are what counts.
+    pub names: Option<Vec<HostPattern>>,
+    /// Whether a name that is listed exactly may have any address: nobody has said which.
+    pub exact_names_anywhere: bool,
 }
 
 impl UrlPolicy {
-    /// Whether a canary may have this URL. Link-local and metadata addresses never may, whatever is allowed.
+    /// Allows nothing.
+    pub fn nothing() -> Self {
+        Self {
+            networks: Vec::new(),
+            names: Some(Vec::new()),
+            exact_names_anywhere: false,
+        }
+    }
+
+    /// Whether a canary may have this URL, as it is written. Where its name leads is another question
+    /// ([`Self::allows_address`]). Link-local and metadata addresses never are allowed.
     pub fn allows(&self, url: &UpstreamUrl) -> bool {
         match url.host() {
-            UpstreamHost::Address(address) => {
-                let address = address.to_canonical();
-                !never_allowed(address) && self.networks.iter().any(|net| net.contains(&address))
-            }
-            UpstreamHost::Name(name) => self.names.iter().any(|pattern| pattern.matches(name)),
+            UpstreamHost::Address(address) => self.allows_address(url.host(), *address),
+            UpstreamHost::Name(name) => self.names.as_ref().is_none_or(|names| {
+                let mut names = names.iter();
+                names.any(|pattern| pattern.matches(name))
+            }),
             UpstreamHost::Nowhere => false,
         }
     }
-}
 
-/// Link-local addresses (169.254.0.0/16 with the cloud's metadata service, fe80::/10), the IPv6 metadata address
-/// of AWS, multicast, broadcast and the unspecified address.
-pub fn never_allowed(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() || v4.is_unspecified()
+    /// Whether a canary whose URL has this host may be connected to at this address: whatever the address stands for
+    /// must lie in the networks.
+    pub fn allows_address(&self, host: &UpstreamHost, address: IpAddr) -> bool {
+        if is_never_allowed(address) {
+            return false;
         }
-        IpAddr::V6(v6) => {
-            v6.is_unicast_link_local()
-                || v6.is_multicast()
-                || v6.is_unspecified()
-                || v6.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
-        }
+        let within = |address: &IpAddr| self.networks.iter().any(|net| net.contains(address));
+        self.is_anywhere(host) || stands_for(address).iter().all(within)
+    }
+
+    fn is_anywhere(&self, host: &UpstreamHost) -> bool {
+        let UpstreamHost::Name(name) = host else {
+            return false;
+        };
+        let mut names = self.names.iter().flatten();
+        self.exact_names_anywhere
+            && names
+                .any(|pattern| matches!(pattern, HostPattern::Exact(exact) if **exact == **name))
     }
 }

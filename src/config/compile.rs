@@ -57,7 +57,7 @@ fn compile_sections(reader: &mut Reader, root: &Node) -> Config {
     let canary_urls = canary_urls::compile(reader, root);
     let mut audience = Audience::new(root, &identity.properties);
     let segments = audience.compile_segments(reader);
-    let flags = flags::compile(reader, root, &mut audience, &canary_urls);
+    let flags = flags::compile(reader, root, &mut audience);
     let services = services::compile(reader, root);
     services::check_claims(reader, root, &services, &flags);
     let servers = unleash::compile(reader, root);
@@ -70,7 +70,7 @@ fn compile_sections(reader: &mut Reader, root: &Node) -> Config {
         segments,
         routes,
         identity,
-        canary_urls: canary_urls.policy,
+        canary_urls,
         client_api: client_api::compile(reader, root),
         logging: logging::compile(reader, root),
         traffic: traffic::compile(reader, root),

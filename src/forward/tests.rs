@@ -80,7 +80,7 @@ impl Sent {
                 deployment: plan.decision.assigned,
                 request_id: &HeaderValue::from_static("id-1"),
                 span_id: 1,
-                protocol: "1.1 serin",
+                via: "1.1 serin",
             })
         });
         let mut headers = HeaderMap::new();

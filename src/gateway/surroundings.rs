@@ -1,6 +1,7 @@
 //! What a gateway finds around it, and what is built from that alone.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -77,17 +78,18 @@ impl Surroundings {
         })
     }
 
-    /// What publishes snapshots, and the health checks of what they point to.
+    /// What publishes snapshots, and the health checks of what they point to. `own` are the addresses of every listener.
     pub(super) fn publisher(
         &self,
         config: &Arc<Config>,
         loaded: &Loaded,
         meters: &MeterRegistry,
+        own: Box<[SocketAddr]>,
         control: &Handle,
     ) -> Result<PublisherHandle, StartError> {
         let dns = Dns::new(std::env::var("SERIN_DNS").ok().as_deref())?;
         let bell = Arc::new(Bell::default());
-        let clusters = ClusterDirectory::new(dns, control.clone()).ringing(bell.clone());
+        let clusters = ClusterDirectory::new(dns, control.clone(), own).ringing(bell.clone());
         let order = if self.remembers {
             OrderKeeper::open(&config.process.state_dir, control)
         } else {

@@ -34,8 +34,7 @@ use crate::client_api::ClientApi;
 use crate::clock;
 use crate::dispatch::{Answer, Dispatch, Refusal};
 use crate::edit::HeaderSink;
-use crate::forward::hop::hop_fields;
-use crate::forward::{self, Served};
+use crate::forward::{self, Served, hop::hop_fields, via::Via};
 use crate::quarantine::Quarantine;
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::access_log::AccessLog;
@@ -59,6 +58,8 @@ pub struct Proxy {
     pub closing: watch::Receiver<bool>,
     /// Which users are spared which canary.
     pub quarantine: Arc<Quarantine>,
+    /// This gateway's name in `Via`.
+    pub via: Via,
 }
 
 #[async_trait]
@@ -85,7 +86,7 @@ impl ProxyHttp for Proxy {
     ) -> pingora::Result<bool> {
         bound(session, exchange);
         // Answers are in a box: most requests go on, and this hook's own future need have no room for them.
-        let answered: BoxFuture<'_, _> = match dispatched(session, exchange) {
+        let answered: BoxFuture<'_, _> = match dispatched(session, exchange, self.via) {
             Dispatch::Forward(plan) => {
                 exchange.embark(plan);
                 if is_cancelled(session) {
@@ -202,7 +203,7 @@ impl ProxyHttp for Proxy {
         upstream: &mut RequestHeader,
         exchange: &mut Box<Exchange>,
     ) -> pingora::Result<()> {
-        outgoing::edit_request(session, upstream, exchange)
+        outgoing::edit_request(session, upstream, exchange, self.via)
     }
 
     async fn upstream_response_filter(

@@ -18,6 +18,7 @@ use super::exchange::Exchange;
 use super::head::{Fields, Target, forget_spelling, forget_upgrade, head, join_cookies};
 use super::{first_byte, http10, recovery};
 use crate::dispatch::{Dispatch, Refusal, dispatch, user_hash};
+use crate::forward::via::Via;
 use crate::request::framing::Framing;
 
 /// Bounds how long the rest of the exchange may take, and ends a connection that has had all its requests.
@@ -115,8 +116,11 @@ pub(super) fn keeps_pace(
 }
 
 /// What is to be done with the request.
-pub(super) fn dispatched(session: &Session, exchange: &mut Exchange) -> Dispatch {
+pub(super) fn dispatched(session: &Session, exchange: &mut Exchange, via: Via) -> Dispatch {
     let request = session.req_header();
+    if via.has_passed(&request.headers) {
+        return Dispatch::Refuse(Refusal::looped());
+    }
     let fields = Fields(&request.headers);
     if is_unencoded(session) {
         let why = "the request's target has characters that must be percent-encoded";

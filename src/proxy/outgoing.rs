@@ -10,6 +10,7 @@ use super::exchange::Exchange;
 use super::head::{Fields, Target, edit, head};
 use super::intake::client_ip;
 use crate::edit::HeaderSink as _;
+use crate::forward::via::{Protocol, Via};
 use crate::forward::{self, Attempt};
 
 /// Edits the request that one attempt sends upstream: target, Serin's own header fields, then the route's.
@@ -17,6 +18,7 @@ pub(super) fn edit_request(
     session: &Session,
     upstream: &mut RequestHeader,
     exchange: &Exchange,
+    via: Via,
 ) -> pingora::Result<()> {
     let (Some(passage), Some((_, route))) = (&exchange.passage, exchange.forward()) else {
         return Ok(());
@@ -47,11 +49,11 @@ pub(super) fn edit_request(
             true => 1,
             false => rand::rng().next_u64().max(1),
         },
-        protocol: match request.version {
-            Version::HTTP_2 => "2 serin",
-            Version::HTTP_10 => "1.0 serin",
-            _ => "1.1 serin",
-        },
+        via: via.entry(match request.version {
+            Version::HTTP_2 => Protocol::Http2,
+            Version::HTTP_10 => Protocol::Http10,
+            _ => Protocol::Http11,
+        }),
     });
     edit(upstream, |parts| {
         if let Some(uri) = rewritten {

@@ -16,7 +16,7 @@ use fixture::config;
 
 fn start() -> PublisherHandle {
     let dns = Dns::new(Some("127.0.0.1:9")).unwrap();
-    let clusters = ClusterDirectory::new(dns, Handle::current());
+    let clusters = ClusterDirectory::new(dns, Handle::current(), Box::default());
     let first = config("http://127.0.0.1:81", 1);
     Publisher::start(
         Arc::new(first),

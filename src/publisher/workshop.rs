@@ -81,6 +81,7 @@ impl Workshop {
     ) -> Self {
         let mut handles = Handles { clusters, registry };
         let mut inputs = Inputs::new(config, stored);
+        handles.clusters.set_policy(&inputs.config.canary_urls);
         let content = inputs.content(order.known(), None);
         let digest = content.digest();
         let mut first = content.assemble(1, &mut handles, &mut meters);
@@ -194,6 +195,9 @@ impl Workshop {
     ) -> Published {
         let (generation, digest) = (next.generation, next.digest);
         tell(&next, Some((&running, &changes)));
+        // Before any request is decided on it.
+        let policy = &runs.inputs.config.canary_urls;
+        self.handles.clusters.set_policy(policy);
         self.store.swap(Arc::new(next));
         self.runs = runs;
         self.generation.send_replace(generation);
@@ -248,6 +252,10 @@ fn tell(next: &Snapshot, before: Option<(&Snapshot, &Changes)>) {
         tracing::warn!(generation = next.generation, flag = &*moved.flag, "{moved}");
     }
     for taking in before.iter().flat_map(|(_, changes)| &changes.taking) {
-        tracing::warn!(generation = next.generation, flag = &*taking.flag, "{taking}");
+        tracing::warn!(
+            generation = next.generation,
+            flag = &*taking.flag,
+            "{taking}"
+        );
     }
 }

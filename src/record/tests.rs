@@ -171,7 +171,7 @@ fn to_upstream(
         deployment,
         request_id: &HeaderValue::from_static("id-1"),
         span_id: 1,
-        protocol: "1.1 serin",
+        via: "1.1 serin",
     });
     let mut written = fields.written();
     written.apply(edits.iter().chain(&route.request_edits));

@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::dns::{Answer, Dns, Family, Missing, SrvRecord};
+use super::dns::{Answer, Dns, Family, SrvRecord};
 use crate::cluster::Placement;
-use crate::cluster::policy::never_allowed;
-use crate::snapshot::NamedBy;
 
 /// How soon half an answer is asked for again.
 const HALF_ANSWER: Duration = Duration::from_secs(10);
@@ -26,18 +24,13 @@ pub(super) struct Addresses {
 
 impl Addresses {
     /// Looks the name up. Returns how long the answer may be believed, or why there is none.
-    pub(super) async fn refresh(
-        &mut self,
-        dns: &Dns,
-        name: &str,
-        named_by: NamedBy,
-    ) -> Result<Duration, String> {
+    pub(super) async fn refresh(&mut self, dns: &Dns, name: &str) -> Result<Duration, String> {
         let answer = dns.look_up(name).await;
-        self.take(answer, named_by)
+        self.take(answer)
     }
 
-    fn take(&mut self, answer: Answer, named_by: NamedBy) -> Result<Duration, String> {
-        let (v4, v6) = (allowed(answer.v4, named_by), allowed(answer.v6, named_by));
+    fn take(&mut self, answer: Answer) -> Result<Duration, String> {
+        let (v4, v6) = (answer.v4, answer.v6);
         let ttl = match (&v4, &v6) {
             (Err(v4), Err(v6)) if v4.why == v6.why => return Err(v4.why.clone()),
             (Err(v4), Err(v6)) => return Err(format!("A: {}; AAAA: {}", v4.why, v6.why)),
@@ -72,12 +65,7 @@ pub(super) struct Services {
 impl Services {
     /// Looks the records up, and every target that they name. A target without a usable answer keeps its last good
     /// addresses. Returns how long all of it may be believed, or why there is nothing to believe.
-    pub(super) async fn refresh(
-        &mut self,
-        dns: &Dns,
-        name: &str,
-        named_by: NamedBy,
-    ) -> Result<Duration, String> {
+    pub(super) async fn refresh(&mut self, dns: &Dns, name: &str) -> Result<Duration, String> {
         let (mut records, ttl) = dns
             .look_up_services(name)
             .await
@@ -92,7 +80,7 @@ impl Services {
             })
             .collect();
         let look_ups = targets.iter_mut().map(|(target, addresses)| async move {
-            let outcome = addresses.refresh(dns, target, named_by).await;
+            let outcome = addresses.refresh(dns, target).await;
             outcome.map_err(|why| format!("{target}: {why}"))
         });
         let outcomes = join_all(look_ups).await;
@@ -125,19 +113,6 @@ impl Services {
         };
         self.records.iter().flat_map(of_record).collect()
     }
-}
-
-fn allowed(mut family: Family, named_by: NamedBy) -> Family {
-    if let (Ok(addresses), NamedBy::Flag) = (&mut family, named_by) {
-        addresses.retain(|address| !never_allowed(address.to_canonical()));
-        if addresses.is_empty() {
-            return Err(Missing {
-                why: "only addresses that no canary may have".to_owned(),
-                certain: false,
-            });
-        }
-    }
-    family
 }
 
 fn keep(known: &mut Vec<IpAddr>, answer: Family) {

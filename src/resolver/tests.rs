@@ -11,7 +11,8 @@ use tokio::runtime::Handle;
 
 use super::ClusterDirectory;
 use super::dns::{Dns, DnsSetupError};
-use crate::cluster::Cluster;
+use crate::cluster::policy::UrlPolicy;
+use crate::cluster::{AddressRefusal, Cluster};
 use crate::snapshot::NamedBy;
 
 /// What the test's own server says to a question.
@@ -76,7 +77,22 @@ impl Server {
 
     fn directory(&self) -> ClusterDirectory {
         let dns = Dns::new(Some(&self.address.to_string())).unwrap();
-        ClusterDirectory::new(dns, Handle::current())
+        let own = Box::new([OWN]);
+        let mut directory = ClusterDirectory::new(dns, Handle::current(), own);
+        directory.set_policy(&loopback());
+        directory
+    }
+}
+
+/// Where the gateway of these tests listens.
+const OWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9900);
+
+/// Whatever the name, loopback addresses.
+fn loopback() -> UrlPolicy {
+    UrlPolicy {
+        networks: vec!["127.0.0.0/8".parse().unwrap()],
+        names: None,
+        exact_names_anywhere: false,
     }
 }
 
@@ -220,7 +236,7 @@ async fn a_name_that_fails_settles_its_cluster() {
 }
 
 #[tokio::test]
-async fn a_canary_never_gets_a_metadata_address() {
+async fn nobody_gets_a_metadata_address() {
     let server = Server::start().await;
     server.set_addresses("evil.test", &["169.254.169.254", "127.0.0.2"]);
     server.set_addresses("worse.test", &["169.254.169.254", "fe80::1"]);
@@ -229,15 +245,18 @@ async fn a_canary_never_gets_a_metadata_address() {
     let stable = cluster(&mut directory, "stable", "http://evil.test");
     let nothing = cluster(&mut directory, "search.y", "http://worse.test");
     until("the canary's", || addresses(&canary) == ["127.0.0.2:80"]).await;
-    until("stable's", || addresses(&stable).len() == 2).await;
-    until("a failure", || nothing.is_settled()).await;
+    until("stable's", || addresses(&stable) == ["127.0.0.2:80"]).await;
+    until("an answer", || nothing.is_settled()).await;
     assert!(addresses(&nothing).is_empty());
 }
 
 #[tokio::test]
 async fn localhost_needs_no_server() {
-    let mut directory =
-        ClusterDirectory::new(Dns::new(Some("127.0.0.1:9")).unwrap(), Handle::current());
+    let mut directory = ClusterDirectory::new(
+        Dns::new(Some("127.0.0.1:9")).unwrap(),
+        Handle::current(),
+        Box::default(),
+    );
     let local = cluster(&mut directory, "stable", "http://localhost:81");
     until("localhost", || {
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 81)).to_string();
@@ -349,4 +368,68 @@ async fn srv_records_lead_no_canary_to_a_metadata_address() {
     let mut directory = server.directory();
     let canary = cluster(&mut directory, "search.x", "srv+http://srv.test");
     until("the good one", || addresses(&canary) == ["127.0.0.2:80"]).await;
+}
+
+#[tokio::test]
+async fn a_name_that_comes_to_lead_elsewhere_gets_no_users() {
+    let server = Server::start().await;
+    server.set_addresses("moved.test", &["127.0.0.2"]);
+    let mut directory = server.directory();
+    let canary = cluster(&mut directory, "search.x", "http://moved.test:9900");
+    let other = cluster(&mut directory, "search.y", "http://moved.test:9901");
+    let stable = cluster(&mut directory, "stable", "http://moved.test:9901");
+    until("its address", || addresses(&other) == ["127.0.0.2:9901"]).await;
+    // The gateway listens at every address there.
+    assert!(addresses(&canary).is_empty());
+    assert_eq!(canary.refused()[0].why, AddressRefusal::OwnListener);
+
+    server.set_addresses("moved.test", &["192.0.2.1"]);
+    until("no address", || addresses(&other).is_empty()).await;
+    assert_eq!(other.refused()[0].why, AddressRefusal::NotAllowed);
+    until("stable's", || addresses(&stable) == ["192.0.2.1:9901"]).await;
+    let mut wider = loopback();
+    wider.networks.push("192.0.2.0/24".parse().unwrap());
+    directory.set_policy(&wider);
+    assert_eq!(addresses(&other), ["192.0.2.1:9901"]);
+    assert!(other.refused().is_empty());
+    directory.set_policy(&loopback());
+    assert!(addresses(&other).is_empty());
+    server.set_addresses("moved.test", &["127.0.0.3"]);
+    until("its address again", || {
+        addresses(&other) == ["127.0.0.3:9901"]
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_address_that_is_written_is_screened_as_well() {
+    let server = Server::start().await;
+    let mut directory = server.directory();
+    for (deployment, url, expected) in [
+        (
+            "stable",
+            "http://127.0.0.1:9900",
+            Some(AddressRefusal::OwnListener),
+        ),
+        (
+            "stable",
+            "http://169.254.169.254",
+            Some(AddressRefusal::Metadata),
+        ),
+        ("stable", "http://192.0.2.1", None),
+        (
+            "search.x",
+            "http://192.0.2.1",
+            Some(AddressRefusal::NotAllowed),
+        ),
+        ("search.x", "http://127.0.0.1:9901", None),
+    ] {
+        let cluster = cluster(&mut directory, deployment, url);
+        let refused = cluster.refused().first().map(|refused| refused.why);
+        assert_eq!(refused, expected, "{deployment} {url}");
+        assert_eq!(addresses(&cluster).is_empty(), expected.is_some(), "{url}");
+    }
+    directory.set_policy(&UrlPolicy::nothing());
+    let canary = cluster(&mut directory, "search.x", "http://127.0.0.1:9901");
+    assert!(addresses(&canary).is_empty());
 }

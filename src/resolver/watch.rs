@@ -10,6 +10,7 @@ use tokio::task::AbortHandle;
 use super::Records;
 use super::dns::Dns;
 use super::known::{Addresses, Services};
+use super::screen::Screen;
 use crate::cluster::{Cluster, Placement};
 use crate::snapshot::NamedBy;
 
@@ -27,7 +28,9 @@ pub(super) struct NameWatch {
 
 #[derive(Debug)]
 struct Shared {
-    clusters: Vec<Weak<Cluster>>,
+    /// With who named each.
+    clusters: Vec<(Weak<Cluster>, NamedBy)>,
+    screen: Arc<Screen>,
     /// What was found last; without ports unless the records have them.
     found: Vec<Placement>,
     records: Records,
@@ -37,12 +40,15 @@ struct Shared {
 
 impl NameWatch {
     pub(super) fn start(
-        (name, records, named_by): (&str, Records, NamedBy),
+        name: &str,
+        records: Records,
+        screen: Arc<Screen>,
         dns: Arc<Dns>,
         control: &Handle,
     ) -> Self {
         let shared = Arc::new(Mutex::new(Shared {
             clusters: Vec::new(),
+            screen,
             found: Vec::new(),
             records,
             asked: false,
@@ -53,7 +59,6 @@ impl NameWatch {
                 Records::Addresses => Known::Addresses(Addresses::default()),
                 Records::Services => Known::Services(Services::default()),
             },
-            named_by,
             dns,
             shared: shared.clone(),
             failures: 0,
@@ -63,10 +68,15 @@ impl NameWatch {
     }
 
     /// Gives a cluster what is known, and everything that will be.
-    pub(super) fn add(&self, cluster: &Arc<Cluster>) {
+    pub(super) fn add(&self, cluster: &Arc<Cluster>, named_by: NamedBy) {
         let mut shared = lock(&self.shared);
-        shared.clusters.push(Arc::downgrade(cluster));
-        shared.give(cluster);
+        shared.clusters.push((Arc::downgrade(cluster), named_by));
+        shared.give(cluster, named_by);
+    }
+
+    /// Gives every cluster what is known once more: other addresses may be allowed now.
+    pub(super) fn give_again(&self) {
+        lock(&self.shared).give_all();
     }
 
     /// Whether a cluster still wants the addresses.
@@ -74,7 +84,7 @@ impl NameWatch {
         let mut shared = lock(&self.shared);
         shared
             .clusters
-            .retain(|cluster| cluster.strong_count() != 0);
+            .retain(|(cluster, _)| cluster.strong_count() != 0);
         !shared.clusters.is_empty()
     }
 }
@@ -86,7 +96,7 @@ impl Drop for NameWatch {
 }
 
 impl Shared {
-    fn give(&self, cluster: &Cluster) {
+    fn give(&self, cluster: &Cluster, named_by: NamedBy) {
         let mut placements = self.found.clone();
         if self.records == Records::Addresses {
             let port = cluster.url.port();
@@ -95,7 +105,7 @@ impl Shared {
                 .for_each(|place| place.address.set_port(port));
         }
         if !placements.is_empty() {
-            cluster.place_endpoints(&placements);
+            self.screen.place(cluster, named_by, placements);
         } else if self.asked {
             cluster.settle();
         }
@@ -110,10 +120,11 @@ impl Shared {
         }
     }
 
-    fn give_all(&mut self) {
-        self.asked = true;
-        for cluster in self.clusters.iter().filter_map(Weak::upgrade) {
-            self.give(&cluster);
+    fn give_all(&self) {
+        for (cluster, named_by) in &self.clusters {
+            if let Some(cluster) = cluster.upgrade() {
+                self.give(&cluster, *named_by);
+            }
         }
     }
 
@@ -140,7 +151,6 @@ enum Known {
 struct Watcher {
     name: Box<str>,
     known: Known,
-    named_by: NamedBy,
     dns: Arc<Dns>,
     shared: Arc<Mutex<Shared>>,
     failures: u32,
@@ -171,11 +181,11 @@ impl Watcher {
         let (dns, name) = (&self.dns, &*self.name);
         let (outcome, found) = match &mut self.known {
             Known::Addresses(addresses) => {
-                let outcome = addresses.refresh(dns, name, self.named_by).await;
+                let outcome = addresses.refresh(dns, name).await;
                 (outcome, addresses.placements())
             }
             Known::Services(services) => {
-                let outcome = services.refresh(dns, name, self.named_by).await;
+                let outcome = services.refresh(dns, name).await;
                 (outcome, services.placements())
             }
         };
@@ -183,6 +193,7 @@ impl Watcher {
         if outcome.is_ok() {
             shared.take(name, found);
         }
+        shared.asked = true;
         shared.give_all();
         outcome
     }

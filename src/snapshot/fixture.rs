@@ -99,10 +99,7 @@ pub(crate) fn config(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Config {
         segments: Vec::new(),
         routes: Vec::new(),
         identity: identity::Rules::default(),
-        canary_urls: UrlPolicy {
-            networks: Vec::new(),
-            names: Vec::new(),
-        },
+        canary_urls: UrlPolicy::nothing(),
         unleash: Vec::new(),
         outages: Outages::default(),
         client_api: None,

@@ -48,3 +48,4 @@ mod streaming;
 mod swaps;
 mod timeouts;
 mod unleash;
+mod upstreams;

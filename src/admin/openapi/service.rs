@@ -26,6 +26,10 @@ pub(super) fn service() -> Value {
         ("url", maybe_text()),
         ("assigned_by", list(&assigned_by)),
         ("endpoints", list(&endpoint())),
+        (
+            "refused",
+            list(&object(&[("address", text()), ("why", text())])),
+        ),
         ("healthy", truth()),
         ("withdrawn", maybe_text()),
         ("requests", requests),

@@ -46,7 +46,7 @@ fn read_back(document: &Value, vocabulary: &mut Vocabulary) -> Arc<Flag> {
         vocabulary,
         canary_urls: &UrlPolicy {
             networks: vec!["127.0.0.0/8".parse().expect("a network")],
-            names: Vec::new(),
+            ..UrlPolicy::nothing()
         },
         app_name: "serin",
         environment: None,

@@ -7,7 +7,8 @@ use super::{
 
 pub(super) static CANARY_URLS: Shape = map(&[required(
     "allow",
-    "Networks, addresses and host names (exact or \"*.suffix\"); link-local addresses never are.",
+    "What flag servers' payloads may name: networks that every address must lie in, and host names (exact or \"*.suffix\"); \
+     default any name, and private or loopback addresses. Metadata and link-local addresses never are.",
     &TEXTS,
 )]);
 

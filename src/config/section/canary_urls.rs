@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::cluster::policy::{UrlPolicy, never_allowed};
+use crate::cluster::address::is_never_allowed;
+use crate::cluster::policy::UrlPolicy;
 use crate::config::node::Node;
 use crate::config::reader::Reader;
 use crate::config::value;
@@ -20,35 +21,22 @@ const NETWORKS: [&str; 6] = [
     "fc00::/7",
 ];
 
-/// This machine, and a cluster's own services.
-const NAMES: [&str; 2] = ["localhost", "*.svc.cluster.local"];
-
 enum Allowed {
     Network(IpNet),
     Name(HostPattern),
 }
 
-/// `canary_urls`, compiled.
-#[derive(Debug)]
-pub struct CanaryUrls {
-    /// What is allowed.
-    pub policy: UrlPolicy,
-    /// Whether a placeholder stands for some of it, so that a URL may be allowed all the same.
-    pub incomplete: bool,
-}
-
-/// Compiles `canary_urls`.
-pub fn compile(reader: &mut Reader, root: &Node) -> CanaryUrls {
+/// Compiles `canary_urls`. By default any name may be named, and any address that is private or loopback be connected to.
+/// Where `allow` lists names, only they may be named; where it lists networks, every address must lie in one. A name that
+/// is listed exactly, without any network, may be public.
+pub fn compile(reader: &mut Reader, root: &Node) -> UrlPolicy {
+    let mut policy = UrlPolicy::nothing();
     let Some(allow) = root.get("canary_urls").and_then(|node| node.get("allow")) else {
-        return CanaryUrls {
-            policy: default(),
-            incomplete: false,
-        };
+        policy.networks = local_networks();
+        policy.names = None;
+        return policy;
     };
-    let mut policy = UrlPolicy {
-        networks: Vec::new(),
-        names: Vec::new(),
-    };
+    let mut names = Vec::new();
     for node in allow.items() {
         let stand_in = Allowed::Name(HostPattern::Exact("placeholder.invalid".into()));
         match reader.read(node, "a network or a host name", stand_in, allowed) {
@@ -61,27 +49,23 @@ pub fn compile(reader: &mut Reader, root: &Node) -> CanaryUrls {
                 }
                 policy.networks.push(network);
             }
-            Some(Allowed::Name(name)) => policy.names.push(name),
+            Some(Allowed::Name(name)) => names.push(name),
             None => {}
         }
     }
-    CanaryUrls {
-        policy,
-        incomplete: allow.has_placeholder(),
+    if policy.networks.is_empty() && !names.is_empty() {
+        policy.networks = local_networks();
+        policy.exact_names_anywhere = true;
     }
+    policy.names = (policy.networks.is_empty() || !names.is_empty()).then_some(names);
+    policy
 }
 
-fn default() -> UrlPolicy {
-    UrlPolicy {
-        networks: NETWORKS
-            .iter()
-            .filter_map(|text| value::network(text).ok())
-            .collect(),
-        names: NAMES
-            .iter()
-            .filter_map(|text| value::host(text).ok())
-            .collect(),
-    }
+fn local_networks() -> Vec<IpNet> {
+    let networks = NETWORKS.iter();
+    networks
+        .filter_map(|text| value::network(text).ok())
+        .collect()
 }
 
 fn allowed(text: &str) -> Result<Allowed, String> {
@@ -102,18 +86,50 @@ fn allowed(text: &str) -> Result<Allowed, String> {
 
 fn within_never_allowed(network: &IpNet) -> bool {
     let ends: [IpAddr; 2] = [network.network(), network.broadcast()];
-    ends.into_iter().all(never_allowed)
+    ends.into_iter().all(is_never_allowed)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::default;
+    use crate::cluster::UpstreamHost;
+    use crate::cluster::policy::UrlPolicy;
+    use crate::config::{Config, Environment, Mode, compile};
+    use crate::context::Moment;
+
+    struct Empty;
+
+    impl Environment for Empty {
+        fn variable(&self, _: &str) -> Option<String> {
+            None
+        }
+
+        fn file(&self, _: &str) -> Result<String, String> {
+            Err("no files".to_owned())
+        }
+    }
+
+    fn policy(allow: &str) -> UrlPolicy {
+        let text = format!(
+            "services: {{ s: 'http://s:1' }}\nroutes: [{{ path: /, service: s }}]\n{allow}"
+        );
+        let now = Moment { unix_ms: 0 };
+        let config: Config = compile(&text, &Empty, Mode::Check, now)
+            .unwrap_or_else(|problems| panic!("{allow}: {problems:?}"));
+        config.canary_urls
+    }
+
+    fn names(policy: &UrlPolicy, url: &str) -> bool {
+        policy.allows(&url.parse().unwrap_or_else(|error| panic!("{url}: {error}")))
+    }
+
+    fn connects(policy: &UrlPolicy, name: &str, address: &str) -> bool {
+        let host = UpstreamHost::Name(name.into());
+        policy.allows_address(&host, address.parse().expect(address))
+    }
 
     #[test]
-    fn by_default_loopback_private_networks_and_cluster_services_are_allowed() {
-        let policy = default();
-        let allows =
-            |text: &str| policy.allows(&text.parse().unwrap_or_else(|e| panic!("{text}: {e}")));
+    fn by_default_any_name_may_be_named_and_private_and_loopback_addresses_connected_to() {
+        let policy = policy("");
         for url in [
             "http://127.0.0.1:9002",
             "http://[::1]:9002",
@@ -121,19 +137,64 @@ mod tests {
             "http://172.31.0.1",
             "http://192.168.7.7",
             "http://[fd00::1]",
+            "http://[::ffff:10.1.2.3]",
             "http://localhost:9002",
+            "http://search-v2:8080",
             "h2c://a.default.svc.cluster.local",
+            "http://example.com",
         ] {
-            assert!(allows(url), "{url}");
+            assert!(names(&policy, url), "{url}");
         }
         for url in [
             "http://8.8.8.8",
+            "http://[64:ff9b::8.8.8.8]",
             "http://169.254.169.254",
             "http://[fd00:ec2::254]",
-            "http://example.com",
-            "http://svc.cluster.local",
+            "http://[fd20:ce::254]",
+            "http://[2002:a9fe:a9fe::]",
         ] {
-            assert!(!allows(url), "{url}");
+            assert!(!names(&policy, url), "{url}");
         }
+        for (address, allowed) in [
+            ("10.0.0.1", true),
+            ("::1", true),
+            ("8.8.8.8", false),
+            ("100.100.100.200", false),
+        ] {
+            assert_eq!(
+                connects(&policy, "search-v2", address),
+                allowed,
+                "{address}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_listed_says_which_names_and_which_addresses() {
+        let both = policy("canary_urls: { allow: [10.0.0.0/8, '*.test', one.example] }");
+        assert!(names(&both, "http://a.test") && !names(&both, "http://a.other"));
+        for (name, address, allowed) in [
+            ("a.test", "10.0.0.1", true),
+            ("a.test", "127.0.0.1", false),
+            ("one.example", "8.8.8.8", false),
+        ] {
+            assert_eq!(connects(&both, name, address), allowed, "{name} {address}");
+        }
+        let networks = policy("canary_urls: { allow: [203.0.113.0/24] }");
+        assert!(names(&networks, "http://a.other"));
+        assert!(connects(&networks, "a.other", "203.0.113.7"));
+        assert!(!connects(&networks, "a.other", "10.0.0.1"));
+        let alone = policy("canary_urls: { allow: ['*.test', one.example] }");
+        for (name, address, allowed) in [
+            ("a.test", "10.0.0.1", true),
+            // Anybody may have a name below.
+            ("a.test", "8.8.8.8", false),
+            ("one.example", "8.8.8.8", true),
+            ("one.example", "169.254.169.254", false),
+        ] {
+            assert_eq!(connects(&alone, name, address), allowed, "{name} {address}");
+        }
+        let nothing = policy("canary_urls: { allow: [] }");
+        assert!(!names(&nothing, "http://a.test") && !connects(&nothing, "a.test", "10.0.0.1"));
     }
 }

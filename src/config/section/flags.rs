@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::canary_urls::CanaryUrls;
 use super::conditions::{Audience, all};
 use super::services::shutoff_flags;
+use crate::cluster::UpstreamHost;
+use crate::cluster::address::is_metadata;
 use crate::config::node::{Entry, Node};
 use crate::config::reader::Reader;
 use crate::config::value;
@@ -20,7 +21,6 @@ pub fn compile<'t>(
     reader: &mut Reader,
     root: &'t Node,
     audience: &mut Audience<'t>,
-    allowed: &CanaryUrls,
 ) -> Vec<Arc<Flag>> {
     let entries = root.get("flags").map(Node::entries).unwrap_or_default();
     let shutoffs = shutoff_flags(root);
@@ -30,19 +30,14 @@ pub fn compile<'t>(
             if !shutoffs.contains(&entry.key.as_str()) {
                 check_targets(reader, entry);
             }
-            Arc::new(flag(reader, entry, audience, allowed))
+            Arc::new(flag(reader, entry, audience))
         })
         .collect();
     flags.sort_by(|a, b| a.name.cmp(&b.name));
     flags
 }
 
-fn flag<'t>(
-    reader: &mut Reader,
-    entry: &'t Entry,
-    audience: &mut Audience<'t>,
-    allowed: &CanaryUrls,
-) -> Flag {
+fn flag<'t>(reader: &mut Reader, entry: &'t Entry, audience: &mut Audience<'t>) -> Flag {
     let node = &entry.value;
     if let Err(hint) = value::flag_name(&entry.key) {
         let message = format!(
@@ -59,9 +54,7 @@ fn flag<'t>(
             .into(),
         stickiness: stickiness(reader, node.get("stickiness"), audience),
     };
-    let url = node
-        .get("url")
-        .and_then(|node| canary_url(reader, node, allowed));
+    let url = node.get("url").and_then(|node| canary_url(reader, node));
     let enabled = node.get("enabled").and_then(|node| reader.bool(node));
     let priority = node.get("priority").and_then(|node| {
         reader.read(node, "a priority", 0, |text| {
@@ -74,7 +67,7 @@ fn flag<'t>(
         rings: rings(reader, entry, audience, &hashing),
         variants: node
             .get("variants")
-            .and_then(|node| variants(reader, node, allowed, &hashing)),
+            .and_then(|node| variants(reader, node, &hashing)),
         url,
         about: about(reader, node),
         ..Flag::new(entry.key.as_str())
@@ -145,20 +138,24 @@ fn check_targets(reader: &mut Reader, entry: &Entry) {
     }
 }
 
-/// A canary's URL; refused, with a warning, when `canary_urls` does not allow it.
-fn canary_url(reader: &mut Reader, node: &Node, allowed: &CanaryUrls) -> Option<CanaryUrl> {
+/// A canary's URL: as trusted as a stable deployment's, but for addresses that nobody is led to. One of these is
+/// refused, with a warning.
+fn canary_url(reader: &mut Reader, node: &Node) -> Option<CanaryUrl> {
     let url = reader.url(node)?;
     let scalar = node.scalar()?;
-    if scalar.is_placeholder() || allowed.incomplete || allowed.policy.allows(&url) {
+    let is_refused = match url.host() {
+        UpstreamHost::Address(address) => is_metadata(*address),
+        UpstreamHost::Name(_) | UpstreamHost::Nowhere => false,
+    };
+    if scalar.is_placeholder() || !is_refused {
         return Some(CanaryUrl::Allowed(url));
     }
     let shown = value::shortened(scalar.shown());
-    let why = format!("`canary_urls` does not allow `{shown}`");
+    let why = format!("`{shown}` is a metadata address");
     let message = format!("{why}: nobody is sent there");
-    reader
-        .problems
-        .follow_up(node.span, message)
-        .hint("add its network or its host name to `canary_urls.allow`; link-local addresses never are allowed");
+    reader.problems.warning(node.span, message).hint(
+        "nothing is ever sent to the addresses at which clouds give their machines credentials",
+    );
     Some(CanaryUrl::Refused(why.into()))
 }
 
@@ -185,12 +182,7 @@ fn about(reader: &mut Reader, node: &Node) -> About {
     }
 }
 
-fn variants(
-    reader: &mut Reader,
-    node: &Node,
-    allowed: &CanaryUrls,
-    hashing: &Hashing,
-) -> Option<Variants> {
+fn variants(reader: &mut Reader, node: &Node, hashing: &Hashing) -> Option<Variants> {
     let mut list: Vec<Variant> = Vec::new();
     let mut unread = false;
     for item in node.items() {
@@ -199,7 +191,7 @@ fn variants(
             scalar.is_some_and(|scalar| scalar.is_placeholder())
         };
         unread |= placeholder("weight") || placeholder("name");
-        let variant = variant(reader, item, allowed);
+        let variant = variant(reader, item);
         if let (Some(variant), Some(name)) = (&variant, item.get("name"))
             && !name.has_placeholder()
             && list.iter().any(|other| other.name == variant.name)
@@ -220,7 +212,7 @@ fn variants(
     Variants::new(list, hashing.group.clone(), hashing.stickiness)
 }
 
-fn variant(reader: &mut Reader, node: &Node, allowed: &CanaryUrls) -> Option<Variant> {
+fn variant(reader: &mut Reader, node: &Node) -> Option<Variant> {
     let name_node = node.get("name");
     let name = name_node.and_then(|node| {
         reader.read(
@@ -235,7 +227,7 @@ fn variant(reader: &mut Reader, node: &Node, allowed: &CanaryUrls) -> Option<Var
         .and_then(|node| reader.read(node, "a weight", 0, value::weight));
     let url = node
         .get("url")
-        .and_then(|node| Some((node, canary_url(reader, node, allowed)?)));
+        .and_then(|node| Some((node, canary_url(reader, node)?)));
     if let (Some(STABLE), Some((node, _))) = (name.as_deref(), &url) {
         reader
             .problems

@@ -177,36 +177,35 @@ warning: `a.nowhere` names no upstream, so it sends nobody anywhere
   |   ^^^^^^^^^
   = hint: give it a `url`, or `variants` with one
 
-warning: `canary_urls` does not allow `http://169.254.169.254`: nobody is sent there
+warning: `http://169.254.169.254` is a metadata address: nobody is sent there
  --> routes.yaml:8:21
   |
 8 |   a.outside: { url: http://169.254.169.254, rings: [{}] }
   |                     ^^^^^^^^^^^^^^^^^^^^^^
-  = hint: add its network or its host name to `canary_urls.allow`; link-local addresses never are allowed
+  = hint: nothing is ever sent to the addresses at which clouds give their machines credentials
 
-warning: `canary_urls` does not allow `http://example.com`: nobody is sent there
- --> routes.yaml:9:69
-  |
-9 |   a.public: { rings: [{}], variants: [{ name: v, weight: 100%, url: http://example.com }] }
-  |                                                                     ^^^^^^^^^^^^^^^^^^
-  = hint: add its network or its host name to `canary_urls.allow`; link-local addresses never are allowed
-
-routes.yaml: 5 warnings
+routes.yaml: 4 warnings
 ");
 }
 
 #[test]
-fn a_url_that_is_not_allowed_leaves_its_users_on_stable() {
-    let flags = "flags: { a.f: { url: http://example.com, rings: [{}] } }";
-    let text = with(flags);
-    let config = super::read(&text).expect("a configuration");
-    assert!(matches!(config.flags[0].url, Some(CanaryUrl::Refused(_))));
-    assert_eq!(config.warnings.len(), 1);
-    let allowed = super::config(&with(&format!(
-        "{flags}\ncanary_urls: {{ allow: [example.com] }}"
-    )));
-    assert!(matches!(allowed.flags[0].url, Some(CanaryUrl::Allowed(_))));
-    assert_ne!(allowed.digest, config.digest);
+fn what_the_file_names_is_trusted_like_stable_but_for_metadata_addresses() {
+    for (url, is_allowed) in [
+        ("http://example.com", true),
+        ("http://search-v2:8080", true),
+        ("http://8.8.8.8", true),
+        ("http://169.254.169.254", false),
+        ("http://[64:ff9b::a9fe:a9fe]", false),
+        ("http://[fd20:ce::254]", false),
+    ] {
+        let flag = format!("flags: {{ a.f: {{ url: '{url}', rings: [{{}}] }} }}");
+        let narrow = "canary_urls: { allow: [10.0.0.0/8] }";
+        let config = super::read(&with(&format!("{flag}\n{narrow}"))).expect(url);
+        let found = matches!(config.flags[0].url, Some(CanaryUrl::Allowed(_)));
+        assert_eq!(found, is_allowed, "{url}");
+        assert_eq!(config.warnings.is_empty(), is_allowed, "{url}");
+        assert_ne!(config.digest, super::read(&with(&flag)).expect(url).digest);
+    }
 }
 
 #[test]

@@ -267,7 +267,7 @@ routes.yaml: 11 errors, 2 warnings
       |
     5 | canary_urls: {}
       |              ^^
-      = hint: Networks, addresses and host names (exact or "*.suffix"); link-local addresses never are.
+      = hint: What flag servers' payloads may name: networks that every address must lie in, and host names (exact or "*.suffix"); default any name, and private or loopback addresses. Metadata and link-local addresses never are.
 
     routes.yaml: 2 errors
     "#);

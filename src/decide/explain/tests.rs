@@ -16,7 +16,7 @@ fn snapshot(document: &serde_json::Value) -> Snapshot {
     let set = FeatureSet::parse(document.to_string().as_bytes()).expect("an answer");
     let policy = UrlPolicy {
         networks: vec!["127.0.0.0/8".parse().expect("a network")],
-        names: Vec::new(),
+        ..UrlPolicy::nothing()
     };
     let surroundings = Surroundings {
         source: &"unleash".into(),

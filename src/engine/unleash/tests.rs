@@ -37,7 +37,7 @@ impl Stage {
             source: "unleash".into(),
             policy: UrlPolicy {
                 networks: vec!["127.0.0.0/8".parse().expect("a network")],
-                names: Vec::new(),
+                ..UrlPolicy::nothing()
             },
             app_name: "serin".to_owned(),
             environment: Some("production".to_owned()),

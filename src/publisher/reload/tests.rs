@@ -53,7 +53,7 @@ impl Running {
         std::fs::write(&path, "1").unwrap();
         let first = Arc::new(compile("1").unwrap());
         let dns = Dns::new(Some("127.0.0.1:9")).unwrap();
-        let clusters = ClusterDirectory::new(dns, Handle::current());
+        let clusters = ClusterDirectory::new(dns, Handle::current(), Box::default());
         let meters = MeterRegistry::default();
         let publisher = Publisher::start(
             first.clone(),

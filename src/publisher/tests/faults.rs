@@ -21,7 +21,7 @@ const ODD: u16 = 9666;
 
 fn start(first: &Arc<Config>, registry: &Registry, meanwhile: Meanwhile) -> PublisherHandle {
     let dns = Dns::new(Some("127.0.0.1:9")).unwrap();
-    let mut clusters = ClusterDirectory::new(dns, Handle::current());
+    let mut clusters = ClusterDirectory::new(dns, Handle::current(), Box::default());
     clusters.meanwhile = Some(meanwhile);
     Publisher::start(
         first.clone(),

@@ -59,7 +59,7 @@ pub(super) fn first_with(names: &[&str], content: u8) -> Arc<Config> {
 
 fn start(first: &Arc<Config>, stored: Vec<(Arc<str>, FeatureSet)>) -> PublisherHandle {
     let dns = Dns::new(Some("127.0.0.1:9")).unwrap();
-    let clusters = ClusterDirectory::new(dns, Handle::current());
+    let clusters = ClusterDirectory::new(dns, Handle::current(), Box::default());
     Publisher::start(
         first.clone(),
         stored,
@@ -378,7 +378,7 @@ async fn a_killed_canary_stays_killed_whatever_flags_come() {
     let first = first_with(&["unleash"], 1);
     let registry = Registry::in_memory();
     let dns = Dns::new(Some("127.0.0.1:9")).unwrap();
-    let clusters = ClusterDirectory::new(dns, Handle::current());
+    let clusters = ClusterDirectory::new(dns, Handle::current(), Box::default());
     let meters = MeterRegistry::default();
     let control = Handle::current();
     let publisher = Publisher::start(

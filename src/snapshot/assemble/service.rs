@@ -10,7 +10,7 @@ use super::stable::StableUrl;
 use crate::canary::Mark;
 use crate::cluster::UpstreamUrl;
 use crate::config::ServiceConfig;
-use crate::engine::{CanaryUrl, Dependency, Flag, Ring, STABLE as STABLE_NAME, Variants};
+use crate::engine::{CanaryUrl, Dependency, Flag, Origin, Ring, STABLE as STABLE_NAME, Variants};
 use crate::flag::Share;
 use crate::meter::Meters;
 use crate::snapshot::{
@@ -103,7 +103,7 @@ impl<'a> Assembly<'a> {
         let own = flag.variants.as_ref();
         let url = flag.url.as_ref().filter(|_| own.is_none());
         let plain = url.and_then(CanaryUrl::allowed).map_or(STABLE, |url| {
-            self.deploy(&flag.name, url, NamedBy::Flag, Some(&mark))
+            self.deploy(&flag.name, url, named_by(flag), Some(&mark))
         });
         let canaries = self.canaries(flag, &mark, url.is_none());
         Candidate {
@@ -171,7 +171,7 @@ impl<'a> Assembly<'a> {
                 0 => format!("{}:{variant}", flag.name),
                 earlier => format!("{}:{variant}.{}", flag.name, earlier + 1),
             };
-            let deployment = self.deploy(&name, url, NamedBy::Flag, Some(mark));
+            let deployment = self.deploy(&name, url, named_by(flag), Some(mark));
             canaries.push((variant, url, deployment));
         }
         canaries
@@ -240,6 +240,14 @@ impl<'a> Assembly<'a> {
             upstream: self.service.upstream.clone(),
             meter: self.meters.service(&self.service.name),
         }
+    }
+}
+
+/// Who says where a flag's canaries are.
+fn named_by(flag: &Flag) -> NamedBy {
+    match flag.origin {
+        Origin::Local => NamedBy::Platform,
+        Origin::Unleash(_) => NamedBy::Flag,
     }
 }
 

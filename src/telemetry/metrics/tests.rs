@@ -16,7 +16,11 @@ use crate::telemetry::access_log::AccessLog;
 
 fn metrics() -> (Metrics, PublisherHandle) {
     let meters = MeterRegistry::default();
-    let clusters = ClusterDirectory::new(Dns::new(Some("127.0.0.1:9")).unwrap(), Handle::current());
+    let clusters = ClusterDirectory::new(
+        Dns::new(Some("127.0.0.1:9")).unwrap(),
+        Handle::current(),
+        Box::default(),
+    );
     let first = config("http://127.0.0.1:81", 1);
     let publisher = Publisher::start(
         Arc::new(first),

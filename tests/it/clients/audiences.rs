@@ -168,7 +168,7 @@ async fn sampled(gateway: &Gateway, round: usize) -> (usize, usize) {
 async fn publisher(first: Config, set: FeatureSet) -> PublisherHandle {
     let control = Handle::current();
     let dns = Dns::new(None).expect("a resolver");
-    let clusters = ClusterDirectory::new(dns, control.clone());
+    let clusters = ClusterDirectory::new(dns, control.clone(), Box::default());
     let stored = vec![("unleash".into(), set)];
     let registry = Registry::in_memory();
     let meters = MeterRegistry::default();
