@@ -4,6 +4,7 @@
 
 mod balance;
 mod check;
+mod closings;
 pub mod endpoint;
 mod members;
 mod outlier;
