@@ -388,5 +388,6 @@ impl Attempts {
     }
 }
 
+pub mod pool;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 pub mod address;
 mod balance;
 mod check;
+mod closings;
 pub mod endpoint;
 mod members;
 mod outlier;

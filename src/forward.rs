@@ -1,5 +1,6 @@
 //! What upstreams and clients see: the header edits of one attempt and of one response, as data.
 
+pub mod answer;
 pub mod baggage;
 pub mod hop;
 pub mod trace_context;

@@ -2,6 +2,7 @@
 
 mod admission;
 pub mod alarm;
+mod answer;
 pub mod client;
 mod client_api;
 mod connect;
@@ -27,5 +28,6 @@ mod recovery;
 mod refusal;
 mod reply;
 mod shutoff;
+pub mod uploads;
 mod waiting;
 pub mod workers;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 pub use super::check::{Check, Finding};
+use super::closings::Closings;
 use super::outlier::{Evidence, Fitness, Outlier, Verdict};
 use super::phase::PhaseWord;
 pub use super::phase::{Ejection, EjectionRule};
@@ -22,6 +23,7 @@ pub struct Endpoint {
     in_flight: AtomicU32,
     checked: Checked,
     pub(super) outlier: Outlier,
+    closings: Closings,
 }
 
 /// What is thought of an endpoint.
@@ -65,6 +67,7 @@ impl Endpoint {
             in_flight: AtomicU32::new(0),
             checked: Checked::default(),
             outlier: Outlier::default(),
+            closings: Closings::default(),
         }
     }
 
@@ -114,6 +117,21 @@ impl Endpoint {
         }
     }
 
+    /// Notes that it closed a connection that rested, or had just been taken up again, without having said so.
+    pub fn closed_silently(&self, now: Instant) {
+        self.closings.note(now);
+    }
+
+    /// Whether it did so of late: what must not be sent twice is to go over a fresh connection.
+    pub fn closes_silently(&self, now: Instant) -> bool {
+        self.closings.were_seen(now)
+    }
+
+    /// Whether one such connection is to be kept only to see whether it still does so.
+    pub fn may_be_watched(&self, now: Instant) -> bool {
+        self.closings.are_worth_a_look(now)
+    }
+
     fn tell(&self) {
         if let Some(cluster) = self.cluster.upgrade() {
             cluster.disturb();
@@ -154,6 +172,11 @@ impl EndpointUse {
             endpoint: endpoint.clone(),
             seen: endpoint.outlier.word(),
         }
+    }
+
+    /// The endpoint.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
     }
 
     /// Where the endpoint is.

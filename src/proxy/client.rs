@@ -5,6 +5,7 @@
 //! *head* (`header_read`); then it is *busy* until the response has ended, and only while it takes nothing of what is
 //! written is there a deadline (`write`). All of that is bookkeeping in one [`Wait`]: no timer is set.
 
+mod expectation;
 mod half_closed;
 mod reading;
 mod stream;
@@ -76,6 +77,10 @@ pub struct ClientConnection {
     blocked: AtomicBool,
     /// Whether the client may still be sending what nobody is going to read.
     unread: AtomicBool,
+    /// Whether the client waits to be told that it may send its body.
+    expectant: AtomicBool,
+    /// Whether the client must not take what it has got for a whole answer.
+    broken: AtomicBool,
     left: Mutex<Option<Left>>,
     /// Its place among its client's; `None`: they are not counted.
     client: Option<ClientConnections>,
@@ -114,6 +119,8 @@ impl ClientConnection {
             leaving: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             unread: AtomicBool::new(false),
+            expectant: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
             left: Mutex::new(None),
             client,
         };
@@ -199,6 +206,17 @@ impl ClientConnection {
         self.unread.store(true, Ordering::Relaxed);
     }
 
+    /// Notes that the answer broke off where its client takes the connection's end for its own: the connection will
+    /// end with a reset.
+    pub fn break_off(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the connection is to end with a reset.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
     /// How much it may take, as the current snapshot says.
     pub fn traffic(&self) -> Traffic {
         self.store.peek().traffic
@@ -223,6 +241,11 @@ impl ClientConnection {
         if let Some(status) = refusal {
             // It never became a request that could be recorded.
             self.store.peek().unrouted.served.inc(status.as_u16());
+        }
+        if self.is_broken() {
+            // An error is a client that has reset it already.
+            let _ = socket.set_zero_linger();
+            return;
         }
         if sent_head || self.unread.load(Ordering::Relaxed) {
             let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
@@ -290,7 +313,7 @@ impl ClientConnection {
             SENDS_HEAD => {
                 self.head_octets.fetch_add(octets, Ordering::Relaxed);
             }
-            _ => {}
+            _ => self.fulfil(),
         }
     }
 
@@ -310,6 +333,7 @@ impl ClientConnection {
 
     /// Notes whether the client takes what is written.
     pub(super) fn has_written(&self, blocked: bool) {
+        self.fulfil();
         if self.blocked.load(Ordering::Relaxed) == blocked {
             return;
         }

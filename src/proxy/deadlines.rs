@@ -16,11 +16,13 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, getsockname, shutdown};
+use nix::sys::socket::{
+    MsgFlags, Shutdown, SockaddrStorage, getpeername, getsockname, send, shutdown,
+};
 use tokio::sync::Notify;
 
 use super::passing::{Awaited, Passing, Verdict};
-use super::{alarm, idle, queue};
+use super::{alarm, idle, queue, uploads};
 use crate::telemetry::metrics::ConnectionFigures;
 
 /// How late, at most, a deadline is noticed.
@@ -43,12 +45,21 @@ struct Entry {
     socket: RawFd,
     /// What the socket must still connect.
     ends: Option<Ends>,
-    /// When the time is over, and what of the socket is shut down then; `None`: there is no hurry.
-    deadline: Option<(Instant, Shutdown)>,
+    /// When the time is over, and what is done then; `None`: there is no hurry.
+    deadline: Option<(Instant, Act)>,
     /// What has been passed on over the socket, where that may take its time.
     passing: Option<Passing>,
     /// Who was late.
     expired: Option<Awaited>,
+}
+
+/// What is done when a time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    /// This part of the socket is shut down.
+    Shutdown(Shutdown),
+    /// A client that waits to be told so is told to send its request's body.
+    Continue,
 }
 
 /// The two addresses of a connection.
@@ -83,7 +94,7 @@ impl Wait {
         Self::enter(Entry {
             socket,
             ends,
-            deadline: Some((deadline, Shutdown::Both)),
+            deadline: Some((deadline, Act::Shutdown(Shutdown::Both))),
             passing: None,
             expired: None,
         })
@@ -100,7 +111,7 @@ impl Wait {
         Self::enter(Entry {
             socket,
             ends,
-            deadline: Some((deadline, Shutdown::Both)),
+            deadline: Some((deadline, Act::Shutdown(Shutdown::Both))),
             passing: Some(passing),
             expired: None,
         })
@@ -138,10 +149,20 @@ impl Wait {
 
     /// Waits until another moment, and then shuts down only a part of the socket.
     pub fn until(&self, deadline: Instant, part: Shutdown) {
+        self.act(deadline, Act::Shutdown(part));
+    }
+
+    /// Waits until another moment, and then tells the client to go on with its request (`100 Continue`). Nothing else
+    /// may be about to be written to the socket by then.
+    pub fn until_continue(&self, deadline: Instant) {
+        self.act(deadline, Act::Continue);
+    }
+
+    fn act(&self, deadline: Instant, act: Act) {
         WAITING.with_borrow_mut(|waiting| {
             waiting.note(deadline);
             if let Some(Some(entry)) = waiting.entries.get_mut(self.index) {
-                entry.deadline = Some((deadline, part));
+                entry.deadline = Some((deadline, act));
             }
         });
     }
@@ -167,18 +188,27 @@ impl Wait {
 }
 
 impl Entry {
-    /// Ends the wait, or puts it off: until when.
-    fn expire(&mut self, part: Shutdown, now: Instant) -> Option<Instant> {
+    /// Does what is to be done, or puts it off: until when.
+    fn expire(&mut self, act: Act, now: Instant) -> Option<Instant> {
         self.deadline = None;
         if !self.is_open() {
             return None;
         }
+        let part = match act {
+            Act::Shutdown(part) => part,
+            Act::Continue => {
+                // Nothing is on its way to a client that waits: the kernel has room for so little.
+                let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+                let _ = send(self.socket, b"HTTP/1.1 100 Continue\r\n\r\n", flags);
+                return None;
+            }
+        };
         let verdict = match &mut self.passing {
             Some(passing) => passing.look(now),
             None => Verdict::Late(Awaited::Other),
         };
         match verdict {
-            Verdict::NotYet(until) => self.deadline = Some((until, part)),
+            Verdict::NotYet(until) => self.deadline = Some((until, act)),
             Verdict::Late(awaited) => {
                 self.expired = Some(awaited);
                 // An error is a socket that its peer has already reset: then pingora's read has ended anyway.
@@ -217,7 +247,7 @@ impl Waiting {
         let mut first: Option<Instant> = None;
         for entry in self.entries.iter_mut().flatten() {
             let next = match entry.deadline {
-                Some((deadline, part)) if deadline <= now => entry.expire(part, now),
+                Some((deadline, act)) if deadline <= now => entry.expire(act, now),
                 deadline => deadline.map(|(deadline, _)| deadline),
             };
             first = match (first, next) {
@@ -250,6 +280,7 @@ pub async fn sweep(tick: Arc<Notify>, figures: Arc<ConnectionFigures>) {
         idle::give_way(figures.upstream_wanted.get());
         alarm::ring(now);
         queue::look_again();
+        uploads::look(now);
     }
 }
 

@@ -8,6 +8,8 @@ use http::HeaderValue;
 use super::deadlines::Wait;
 use super::idle::Upstream;
 use super::queue::Admitted;
+use super::uploads::Upload;
+use crate::attempts::pool::Pool;
 use crate::attempts::{Attempts, Site};
 use crate::context::Moment;
 use crate::dispatch::Plan;
@@ -57,6 +59,14 @@ pub struct Passage {
     pub wait: Option<Wait>,
     /// The current attempt's connection, if that is its own.
     pub upstream: Option<Upstream>,
+    /// The body's way over it, if it is a long one.
+    pub upload: Option<Upload>,
+    /// Whether the current attempt may use a connection that rested.
+    pub pool: Pool,
+    /// How long its connection may rest afterwards, if the answer says so.
+    pub rest: Option<Duration>,
+    /// Whether the answer's body is dropped.
+    pub emptied: bool,
     /// When the current attempt began.
     pub attempt_started: Instant,
     /// From there to the response's head.
@@ -102,6 +112,10 @@ impl Exchange {
             unhurried: false,
             wait: None,
             upstream: None,
+            upload: None,
+            pool: Pool::Shared,
+            rest: None,
+            emptied: false,
             attempt_started: self.started,
             upstream_time: None,
             admitted: None,
@@ -137,9 +151,35 @@ impl Exchange {
         let Some(passage) = self.passage.as_mut() else {
             return;
         };
+        passage.upload = None;
         if let Some(upstream) = passage.upstream.take() {
             let service = &self.snapshot.services[passage.plan.service];
-            upstream.rest(now + service.upstream.idle_timeout, &service.meter);
+            let idle = service.upstream.idle_timeout;
+            let rest = passage.rest.map_or(idle, |rest| rest.min(idle));
+            upstream.rest(now + rest, &service.meter, now);
+        }
+    }
+
+    /// Notes that the current attempt has a connection of its own.
+    pub fn connected(&mut self, mut upstream: Upstream) {
+        let Some(passage) = self.passage.as_mut() else {
+            return;
+        };
+        (passage.upload, passage.rest, passage.emptied) = (None, None, false);
+        if passage.pool == Pool::Watched
+            && let Some(endpoint) = passage.attempts.endpoint()
+        {
+            upstream.watch(endpoint.clone());
+        }
+        passage.upstream = Some(upstream);
+    }
+
+    /// Notes that more of the request's body is to come.
+    pub fn body_goes_on(&mut self) {
+        if let Some(passage) = self.passage.as_mut()
+            && passage.upload.is_none()
+        {
+            passage.upload = passage.upstream.as_ref().and_then(Upstream::upload);
         }
     }
 
@@ -152,6 +192,18 @@ impl Exchange {
         if let Some(passage) = self.passage.as_mut() {
             passage.upstream_time = Some(now.saturating_duration_since(passage.attempt_started));
             passage.wait = None;
+        }
+    }
+
+    /// Notes that a connection that had rested broke before an answer began: its endpoint may have closed it behind the
+    /// answer before.
+    pub fn reused_in_vain(&self, now: Instant) {
+        let passage = self.passage.as_ref();
+        if let Some(passage) = passage
+            && passage.upstream.as_ref().is_some_and(Upstream::is_http1)
+            && let Some(endpoint) = passage.attempts.endpoint()
+        {
+            endpoint.closed_silently(now);
         }
     }
 

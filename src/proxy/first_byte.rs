@@ -160,7 +160,8 @@ pub(super) async fn over_http1(
     Ok(())
 }
 
-fn expects_continue(request: &RequestHeader) -> bool {
+/// Whether the client waits to be told that it may send its body.
+pub(super) fn expects_continue(request: &RequestHeader) -> bool {
     request.headers.contains_key(EXPECT)
 }
 

@@ -2,7 +2,7 @@
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,12 +16,13 @@ use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext};
 use rand::Rng as _;
 use tokio::sync::watch;
 
+use super::answer;
 use super::client::ClientConnection;
 use super::connect::had_no_room;
 use super::exchange::Exchange;
 use super::failure::{explanation, status_of};
 use super::idle::{self, Upstream};
-use super::intake::{bound, dispatched, fits, is_cancelled, is_https, keeps_pace};
+use super::intake::{bound, dispatched, is_cancelled, is_https, take_piece};
 use super::outgoing;
 use super::peer::{ends, is_http2, is_shared, peer};
 use super::recovery::{self, is_interim};
@@ -29,10 +30,12 @@ use super::reply;
 use super::waiting::{self, Connection};
 use super::{first_byte, http10};
 use crate::attempts::Site;
+use crate::attempts::pool::Pool;
 use crate::canary::Cause;
 use crate::client_api::ClientApi;
 use crate::clock;
-use crate::dispatch::{Answer, Dispatch, Refusal};
+use crate::cluster::Scheme;
+use crate::dispatch::Dispatch;
 use crate::edit::HeaderSink;
 use crate::forward::{self, Served, hop::hop_fields, via::Via};
 use crate::quarantine::Quarantine;
@@ -144,6 +147,12 @@ impl ProxyHttp for Proxy {
         };
         passage.attempt_started = now;
         let cluster = &service.deployments[passage.attempts.deployment()].cluster;
+        let method = &session.req_header().method;
+        passage.pool = match cluster.url.scheme() {
+            Scheme::Http => passage.attempts.pool(method, now),
+            // It says which streams its end was too late for.
+            Scheme::H2c => Pool::Shared,
+        };
         Ok(Box::new(peer(
             address,
             cluster,
@@ -151,6 +160,7 @@ impl ProxyHttp for Proxy {
             time_left,
             self.connector(service, shares),
             first_byte::is_unspoken(session),
+            (passage.pool != Pool::Shared).then_some(random),
         )))
     }
 
@@ -168,10 +178,8 @@ impl ProxyHttp for Proxy {
         }
         // pingora closes one over HTTP/2 on its own when the upstream does.
         let ends = is_http2(peer).then(|| ends(digest)).flatten();
-        let upstream = Upstream::taken(socket, digest, ends)?;
-        if let Some(passage) = exchange.passage.as_mut() {
-            passage.upstream = Some(upstream);
-        }
+        let upstream = Upstream::taken(socket, digest, ends, Instant::now())?;
+        exchange.connected(upstream);
         let connection = Connection {
             socket,
             ends,
@@ -188,13 +196,7 @@ impl ProxyHttp for Proxy {
         end: bool,
         exchange: &mut Box<Exchange>,
     ) -> pingora::Result<()> {
-        if let Some(piece) = body.as_ref().filter(|piece| !end && !piece.is_empty()) {
-            keeps_pace(session, exchange, piece)?;
-        }
-        if end || body.as_ref().is_some_and(|chunk| !chunk.is_empty()) {
-            exchange.body_arrived(recovery::replay(session), end);
-        }
-        fits(session, exchange)
+        take_piece(session, body, end, exchange)
     }
 
     async fn upstream_request_filter(
@@ -218,12 +220,27 @@ impl ProxyHttp for Proxy {
             let why = "the upstream switches protocols unasked";
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
         }
+        let mending = answer::mend(response)?;
         if is_interim(response) {
             return Ok(());
         }
         recovery::set_aside(session, response, exchange, &self.quarantine)?;
         exchange.answer_begins(response.status.as_u16(), &self.quarantine);
+        if let Some(passage) = exchange.passage.as_mut() {
+            answer::begun(passage, response, mending);
+        }
         Ok(())
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        exchange: &mut Box<Exchange>,
+    ) -> pingora::Result<Option<Duration>> {
+        answer::drop_body(exchange.passage.as_ref(), body);
+        Ok(None)
     }
 
     async fn response_filter(
@@ -240,8 +257,11 @@ impl ProxyHttp for Proxy {
         for field in hop_fields(response.status, &response.headers) {
             HeaderSink::remove(response, &field);
         }
+        let interim = is_interim(response);
+        // pingora looks for an unread body when it writes any head, and would close the connection for an interim one's.
+        session.set_close_on_response_before_downstream_finish(!interim);
         // A response's edits are the final one's: cookies and decisions have no place in an interim one.
-        if is_interim(response) {
+        if interim {
             HeaderSink::remove(response, &forward::DECISION);
             return Ok(());
         }
@@ -327,6 +347,8 @@ impl ProxyHttp for Proxy {
             if let Err(e) = reply::error(session, status, why, id).await {
                 tracing::debug!(error = %e, "an error response could not be sent");
             }
+        } else {
+            http10::break_off(session);
         }
         FailToProxy {
             error_code: status.map_or(0, |status| status.as_u16()),
@@ -363,38 +385,5 @@ impl ProxyHttp for Proxy {
         _: ProxyWarnLogContext,
     ) -> bool {
         true
-    }
-}
-
-impl Proxy {
-    /// Answers with an error.
-    async fn refuse(
-        &self,
-        session: &mut Session,
-        exchange: &mut Box<Exchange>,
-        refusal: Refusal,
-    ) -> pingora::Result<()> {
-        exchange.route = refusal.route;
-        exchange.own_status = Some(refusal.status.as_u16());
-        if matches!(refusal.status.as_u16(), 413 | 431) {
-            // The rest of it is not worth reading.
-            session.set_keepalive(None);
-        }
-        let id = exchange.told_request_id();
-        reply::error(session, refusal.status, &refusal.why, id).await
-    }
-
-    /// Answers as the route says.
-    async fn answer(
-        &self,
-        session: &mut Session,
-        exchange: &mut Box<Exchange>,
-        answer: Answer,
-    ) -> pingora::Result<()> {
-        exchange.route = Some(answer.route);
-        exchange.own_status = Some(answer.status.as_u16());
-        let route = &exchange.snapshot.routes[answer.route];
-        let id = exchange.told_request_id();
-        reply::answer(session, answer, &route.response_edits, id).await
     }
 }

@@ -5,6 +5,8 @@ use http::header::TRANSFER_ENCODING;
 use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
 
+use super::client::ClientConnection;
+
 /// No interim responses (RFC 9110, section 15.2).
 pub(super) fn spare_interims(session: &mut Session) {
     let http10 = is_http10(session);
@@ -16,6 +18,13 @@ pub(super) fn spare_chunks(session: &mut Session, response: &mut ResponseHeader)
     if is_http10(session) && response.headers.contains_key(TRANSFER_ENCODING) {
         response.remove_header(&TRANSFER_ENCODING);
         session.set_keepalive(None);
+    }
+}
+
+/// No end that looks like the body's (RFC 9112, section 8): an answer that broke off ends with a reset.
+pub(super) fn break_off(session: &Session) {
+    if is_http10(session) {
+        ClientConnection::current(ClientConnection::break_off);
     }
 }
 

@@ -1,4 +1,4 @@
-//! How long a connection to an upstream may rest in pingora's pool (`timeouts.idle`).
+//! How long a connection to an upstream may rest in pingora's pool (`timeouts.idle`, or less if the upstream says so).
 //!
 //! pingora would set a timer whenever a connection goes back to its pool, which costs more than all of a request's
 //! decision. Instead, connections that rest are entered here by their socket's number, and when the time of one is over
@@ -10,7 +10,7 @@
 use std::cell::RefCell;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{Shutdown, shutdown};
 use pingora::ErrorType;
@@ -18,7 +18,12 @@ use pingora::prelude::Error;
 use pingora::protocols::{Digest, SocketDigest};
 
 use super::deadlines::Ends;
+use super::uploads::Upload;
+use crate::cluster::endpoint::Endpoint;
 use crate::meter::ServiceMeter;
+
+/// How long a connection rests that is kept only to see whether its endpoint closes it.
+const WATCH: Duration = Duration::from_secs(1);
 
 thread_local! {
     static RESTING: RefCell<Resting> = RefCell::default();
@@ -39,10 +44,24 @@ struct Entry {
     connection: Weak<SocketDigest>,
     /// What the socket must still connect.
     ends: Option<Ends>,
-    /// Whose it is.
-    meter: Arc<ServiceMeter>,
+    /// Whose it is; `None`: nobody gets it any more.
+    meter: Option<Arc<ServiceMeter>>,
     until: Instant,
     over: bool,
+    /// Whose connection it is, if that is to be told when it closes it before its time.
+    watched: Option<Arc<Endpoint>>,
+}
+
+impl Entry {
+    /// Tells the endpoint, if it has closed the connection.
+    fn tell(&self) {
+        if let Some(endpoint) = &self.watched
+            && !self.over
+            && self.connection.strong_count() == 0
+        {
+            endpoint.closed_silently(Instant::now());
+        }
+    }
 }
 
 /// A connection to an upstream that a request has for itself.
@@ -53,20 +72,27 @@ pub struct Upstream {
     connection: Weak<SocketDigest>,
     /// What tells it from a later one with the same number, over HTTP/2.
     ends: Option<Ends>,
+    /// Whose it is, if that is to be told whether it closes it.
+    watched: Option<Arc<Endpoint>>,
 }
 
 impl Upstream {
     /// Notes that a request has got a connection, a new one or one that rested. Fails, to be asked for another one, if
-    /// that has just been shut down: not an octet of the request has been sent by then.
+    /// that has just been shut down, or is about to be: not an octet of the request has been sent by then.
     pub fn taken(
         socket: RawFd,
         digest: Option<&Digest>,
         ends: Option<Ends>,
+        now: Instant,
     ) -> pingora::Result<Self> {
         let digest = digest.and_then(|digest| digest.socket_digest.as_ref());
         let connection = digest.map(Arc::downgrade).unwrap_or_default();
         let entry = RESTING.with_borrow_mut(|resting| resting.place(socket).and_then(Option::take));
-        let over = entry.is_some_and(|entry| entry.over && entry.connection.ptr_eq(&connection));
+        let over = entry.is_some_and(|entry| {
+            entry.tell();
+            let is_over = entry.over || entry.until <= now;
+            is_over && entry.connection.ptr_eq(&connection)
+        });
         if over {
             let mut error = Error::explain(RESTED_TOO_LONG, "it rested too long");
             error.set_retry(true);
@@ -76,25 +102,85 @@ impl Upstream {
             socket,
             connection,
             ends,
+            watched: None,
         })
     }
 
+    /// Lets it rest only to see whether its endpoint closes it without a word.
+    pub fn watch(&mut self, endpoint: Arc<Endpoint>) {
+        self.watched = Some(endpoint);
+    }
+
+    /// Notes that the answer says that it will be closed.
+    pub fn closes(&mut self) {
+        self.watched = None;
+    }
+
+    /// Sees to it that no other request gets it: what may still come over it is no answer to one.
+    pub fn condemn(&self) {
+        self.enter(Entry {
+            connection: self.connection.clone(),
+            ends: self.ends,
+            meter: None,
+            until: Instant::now(),
+            over: true,
+            watched: None,
+        });
+    }
+
+    /// Looks at a request's body on its way over it. Over HTTP/2 a body keeps nothing else from being read.
+    pub fn upload(&self) -> Option<Upload> {
+        self.is_http1()
+            .then(|| Upload::begin(self.socket, self.connection.clone()))
+    }
+
+    /// Whether it is spoken to in HTTP/1.1, and closed by nobody but us and the upstream.
+    pub fn is_http1(&self) -> bool {
+        self.ends.is_none()
+    }
+
     /// Notes that the request has done with it: if it has not been closed, it is in the pool now.
-    pub fn rest(self, until: Instant, meter: &Arc<ServiceMeter>) {
+    pub fn rest(mut self, until: Instant, meter: &Arc<ServiceMeter>, now: Instant) {
+        let watched = self.watched.take();
         if self.connection.strong_count() == 0 {
+            // pingora saw its end, right behind the answer.
+            if let Some(endpoint) = watched {
+                endpoint.closed_silently(now);
+            }
             return;
         }
+        if self.is_condemned() {
+            let _ = shutdown(self.socket, Shutdown::Both);
+            return;
+        }
+        self.enter(Entry {
+            connection: self.connection.clone(),
+            ends: self.ends,
+            meter: Some(meter.clone()),
+            until: match watched {
+                Some(_) => until.min(now + WATCH),
+                None => until,
+            },
+            over: false,
+            watched,
+        });
+    }
+
+    fn is_condemned(&self) -> bool {
         RESTING.with_borrow_mut(|resting| {
+            let entry = resting.place(self.socket).and_then(|place| place.as_ref());
+            entry.is_some_and(|entry| entry.over && entry.connection.ptr_eq(&self.connection))
+        })
+    }
+
+    fn enter(&self, entry: Entry) {
+        RESTING.with_borrow_mut(|resting| {
+            let until = entry.until;
             resting.first = Some(resting.first.map_or(until, |first| first.min(until)));
-            let entry = Entry {
-                connection: self.connection,
-                ends: self.ends,
-                meter: meter.clone(),
-                until,
-                over: false,
-            };
-            if let Some(place) = resting.place(self.socket) {
-                *place = Some(entry);
+            if let Some(place) = resting.place(self.socket)
+                && let Some(old) = place.replace(entry)
+            {
+                old.tell();
             }
         });
     }
@@ -133,7 +219,12 @@ impl Resting {
             let Some(entry) = place.as_mut().filter(open) else {
                 continue;
             };
-            if wanted > 0 || entry.meter.load.is_short() {
+            if wanted > 0
+                || entry
+                    .meter
+                    .as_ref()
+                    .is_some_and(|meter| meter.load.is_short())
+            {
                 wanted -= 1;
                 entry.shut_down(socket);
             }
@@ -150,6 +241,7 @@ impl Resting {
                 continue;
             };
             if entry.connection.strong_count() == 0 {
+                entry.tell();
                 *place = None;
             } else if !entry.over && entry.until <= now {
                 entry.shut_down(socket);
@@ -209,13 +301,12 @@ mod tests {
         }
 
         fn taken_as(&self, socket: RawFd) -> pingora::Result<Upstream> {
-            Upstream::taken(socket, Some(&self.digest), None)
+            Upstream::taken(socket, Some(&self.digest), None, Instant::now())
         }
 
         fn rest(&self, until: Instant) {
-            self.taken()
-                .expect("an open connection")
-                .rest(until, &Arc::default());
+            let taken = self.taken().expect("an open connection");
+            taken.rest(until, &Arc::default(), Instant::now());
         }
 
         fn is_open(&mut self) -> bool {
@@ -249,7 +340,7 @@ mod tests {
         assert!(!rests.is_open() && later.is_open() && used.is_open());
         let error = rests.taken().expect_err("a connection that is shut down");
         assert!(rested_too_long(&error) && error.retry());
-        in_use.rest(start + 4 * SECOND, &Arc::default());
+        in_use.rest(start + 4 * SECOND, &Arc::default(), start);
         expire(start + 3 * SECOND);
         assert!(!later.is_open() && used.is_open());
         expire(start + 4 * SECOND);
@@ -263,7 +354,7 @@ mod tests {
         let number = new.socket.as_raw_fd();
         // As if the old one had had the new one's number.
         let resting = old.taken_as(number).expect("an open connection");
-        resting.rest(start + SECOND, &Arc::default());
+        resting.rest(start + SECOND, &Arc::default(), start);
         drop(old);
         expire(start + 2 * SECOND);
         assert!(new.is_open());

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderValue, StatusCode, Version};
@@ -38,6 +39,11 @@ pub(super) fn bound(session: &mut Session, exchange: &Exchange) {
         session.set_keepalive(None);
     }
     session.set_read_timeout(Some(traffic.body_read));
+    let request = session.req_header();
+    // Over HTTP/2 pingora tells nobody.
+    if request.version == Version::HTTP_11 && first_byte::expects_continue(request) {
+        ClientConnection::current(ClientConnection::expect_continue);
+    }
     http10::spare_interims(session);
     if session.is_http2() {
         // Its streams share a connection, which has a deadline for all of them only.
@@ -77,8 +83,36 @@ pub(super) fn is_cancelled(session: &mut Session) -> bool {
     }
 }
 
+/// Takes a piece of the request's body, or its end, on its way upstream.
+pub(super) fn take_piece(
+    session: &mut Session,
+    body: &mut Option<Bytes>,
+    end: bool,
+    exchange: &mut Exchange,
+) -> pingora::Result<()> {
+    if let Some(piece) = body.as_ref().filter(|piece| !end && !piece.is_empty()) {
+        keeps_pace(session, exchange, piece)?;
+    }
+    let has_data = body.as_ref().is_some_and(|chunk| !chunk.is_empty());
+    if has_data {
+        ClientConnection::current(ClientConnection::fulfil);
+        if !end && !session.was_upgraded() {
+            exchange.body_goes_on();
+        }
+    }
+    if end || has_data {
+        exchange.body_arrived(recovery::replay(session), end);
+    }
+    if end && !has_data {
+        // pingora writes an empty chunk with the end as what it is over HTTP/1.1, the last chunk, and then the end:
+        // the second one would stand where the next request begins.
+        *body = None;
+    }
+    fits(session, exchange)
+}
+
 /// Holds the body to `server.limits.body_bytes`, as far as it has come.
-pub(super) fn fits(session: &Session, exchange: &Exchange) -> pingora::Result<()> {
+fn fits(session: &Session, exchange: &Exchange) -> pingora::Result<()> {
     let read = session.body_bytes_read() as u64;
     match exchange.snapshot.traffic.request.check_body(read) {
         // What follows an upgrade is no body.
@@ -92,11 +126,7 @@ pub(super) fn fits(session: &Session, exchange: &Exchange) -> pingora::Result<()
 
 /// Holds the body to `server.timeouts.body_rate`, of which a piece has come. What streams of RPC send comes when there is
 /// something to say, as does what follows an upgrade; and once the answer has begun, nobody waits for the body alone.
-pub(super) fn keeps_pace(
-    session: &Session,
-    exchange: &mut Exchange,
-    piece: &[u8],
-) -> pingora::Result<()> {
+fn keeps_pace(session: &Session, exchange: &mut Exchange, piece: &[u8]) -> pingora::Result<()> {
     let Some(rate) = exchange.snapshot.traffic.body_rate else {
         return Ok(());
     };

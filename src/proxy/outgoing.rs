@@ -1,6 +1,7 @@
 //! From what was decided to the request that goes upstream.
 
-use http::{Uri, Version};
+use http::header::CONNECTION;
+use http::{HeaderValue, Uri, Version};
 use pingora::ErrorType;
 use pingora::http::RequestHeader;
 use pingora::prelude::{Error, Session};
@@ -9,9 +10,12 @@ use rand::Rng as _;
 use super::exchange::Exchange;
 use super::head::{Fields, Target, edit, head};
 use super::intake::client_ip;
+use crate::attempts::pool::Pool;
 use crate::edit::HeaderSink as _;
 use crate::forward::via::{Protocol, Via};
 use crate::forward::{self, Attempt};
+
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// Edits the request that one attempt sends upstream: target, Serin's own header fields, then the route's.
 pub(super) fn edit_request(
@@ -63,6 +67,10 @@ pub(super) fn edit_request(
             parts.headers.take(edit);
         }
         parts.headers.apply(&route.request_edits);
+        if passage.pool == Pool::Fresh {
+            // Nobody else gets it: the upstream need not keep it, and pingora does not.
+            parts.headers.insert(CONNECTION, CLOSE);
+        }
     });
     Ok(())
 }

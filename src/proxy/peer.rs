@@ -17,9 +17,11 @@ const SHARED: usize = 100;
 
 /// Marks the pool of connections that are shared: no cluster's ID is as large.
 const SHARED_GROUP: u64 = 1 << 62;
+/// Marks connections that no other request gets.
+const UNSHARED: u64 = 1 << 63;
 
-/// The peer of one attempt; with `shared`, other requests may share its connection. Names are resolved long before;
-/// pingora gets addresses only.
+/// The peer of one attempt; with `shared`, other requests may share its connection, and a number in `unshared` asks for one
+/// that nobody else ever gets. Names are resolved long before; pingora gets addresses only.
 pub(super) fn peer(
     address: SocketAddr,
     cluster: &Cluster,
@@ -27,13 +29,15 @@ pub(super) fn peer(
     time_left: Option<Duration>,
     connector: Arc<Connector>,
     shared: bool,
+    unshared: Option<u64>,
 ) -> HttpPeer {
     let within = |timeout: Duration| time_left.map_or(timeout, |left| left.min(timeout));
     let mut peer = HttpPeer::new(address, false, String::new());
     // What is shared is found by those who share only: others cut a connection off when its answer is late.
-    peer.group_key = match shared {
-        true => cluster.id | SHARED_GROUP,
-        false => cluster.id,
+    peer.group_key = match (shared, unshared) {
+        (_, Some(number)) => number | UNSHARED,
+        (true, None) => cluster.id | SHARED_GROUP,
+        (false, None) => cluster.id,
     };
     let options = &mut peer.options;
     options.total_connection_timeout = Some(within(policy.connect_timeout));

@@ -147,6 +147,9 @@ pub(super) fn attempt_failed(
         exchange.broke(failure, quarantine);
         return e;
     }
+    if reused && matches!(failure, Failure::Stale | Failure::Reset) {
+        exchange.reused_in_vain(Instant::now());
+    }
     let again = fail(session, exchange, quarantine, failure);
     e.set_retry(again);
     e

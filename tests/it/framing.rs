@@ -1,5 +1,11 @@
 //! Octets that two servers could read in two ways: where a request ends, and what it is.
 
+mod answers;
+mod frames;
+mod ledger;
+mod matrix;
+mod uploads;
+
 use http::Method;
 
 use crate::harness::frames::{Frames, get as get_frame};

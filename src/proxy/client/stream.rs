@@ -181,8 +181,9 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Whose head never came to an end is told so before the socket is closed.
-        if self.connection.refusal().is_some() {
+        // Whose head never came to an end is told so before the socket is closed; whose answer broke off must not see an
+        // orderly end.
+        if self.connection.refusal().is_some() || self.connection.is_broken() {
             return Poll::Ready(Ok(()));
         }
         let socket = self.socket.as_deref();

@@ -1,0 +1,62 @@
+//! An upstream's answer on its way to the client: mended where its head is faulty, and read for what it says of its
+//! connection.
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderValue, Version};
+use pingora::ErrorType;
+use pingora::http::ResponseHeader;
+use pingora::prelude::Error;
+
+use super::exchange::Passage;
+use crate::edit::HeaderSink as _;
+use crate::forward::answer::{self, Mending};
+
+/// Mends an answer's head. An error: its end is not certain.
+pub(super) fn mend(response: &mut ResponseHeader) -> pingora::Result<Mending> {
+    let read = answer::read(response.status, response.version, &response.headers);
+    let mending = read
+        .map_err(|flaw| Error::explain(ErrorType::InvalidHTTPHeader, flaw.to_string()).into_up())?;
+    if response.version <= Version::HTTP_10 {
+        // RFC 9112, section 2.3: the version is the hop's.
+        response.set_version(Version::HTTP_11);
+    }
+    if mending.unframed {
+        response.remove(&CONTENT_LENGTH);
+        response.remove(&TRANSFER_ENCODING);
+    }
+    if mending.emptied {
+        response.remove(&TRANSFER_ENCODING);
+        response.set(&CONTENT_LENGTH, &HeaderValue::from_static("0"));
+    }
+    if let Some(length) = mending.length {
+        response.set(&CONTENT_LENGTH, &HeaderValue::from(length));
+    }
+    Ok(mending)
+}
+
+/// Notes what follows from the final answer's head for its body and its connection.
+pub(super) fn begun(passage: &mut Passage, response: &ResponseHeader, mending: Mending) {
+    passage.emptied = mending.emptied;
+    passage.rest = answer::rest(&response.headers);
+    if let Some(upload) = &passage.upload {
+        upload.answered();
+    }
+    let Some(upstream) = &mut passage.upstream else {
+        return;
+    };
+    if mending.last && upstream.is_http1() {
+        upstream.condemn();
+    }
+    let connection = response.headers.get(CONNECTION);
+    if connection.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close")) {
+        upstream.closes();
+    }
+}
+
+/// Drops the body of an answer that has none.
+pub(super) fn drop_body(passage: Option<&Passage>, body: &mut Option<Bytes>) {
+    if passage.is_some_and(|passage| passage.emptied) {
+        *body = None;
+    }
+}
