@@ -56,11 +56,10 @@ fn flag<'t>(reader: &mut Reader, entry: &'t Entry, audience: &mut Audience<'t>) 
     };
     let url = node.get("url").and_then(|node| canary_url(reader, node));
     let enabled = node.get("enabled").and_then(|node| reader.bool(node));
-    let priority = node.get("priority").and_then(|node| {
-        reader.read(node, "a priority", 0, |text| {
-            text.parse::<i32>().map_err(|error| error.to_string())
-        })
-    });
+    let priority = node
+        .get("priority")
+        .and_then(|node| reader.integer(node, 0..=1_000_000))
+        .and_then(|priority| i32::try_from(priority).ok());
     Flag {
         enabled: enabled.unwrap_or(true),
         priority: priority.unwrap_or_default(),
