@@ -1,5 +1,6 @@
 //! What happens to this gateway, told to whoever listens, as it happens. Nobody who tells ever waits for a listener.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -62,6 +63,21 @@ pub enum What {
         killed: bool,
         /// Who: an address.
         by: String,
+        /// Why, in the words of whoever gave the order.
+        reason: Option<Arc<str>>,
+    },
+    /// An endpoint gets requests no more, is tried, or is back.
+    Endpoint {
+        /// The service's name.
+        service: Box<str>,
+        /// The deployment's.
+        deployment: Box<str>,
+        /// Where the endpoint is.
+        address: SocketAddr,
+        /// What it is now: `ejected`, `trial`, `unhealthy` or `back`.
+        state: &'static str,
+        /// Why, if it is to get no requests.
+        why: Option<String>,
     },
     /// It is known again of every canary whether it is killed: the rest of a file that could not all be read.
     Settled {

@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
 use crate::cluster::Alarm;
+use crate::events::Events;
 use crate::snapshot::store::SnapshotStore;
 
 /// Rung by clusters, heard by the journal. Any number of rings before it is heard are one.
@@ -37,9 +38,11 @@ pub fn start(
     store: &Arc<SnapshotStore>,
     generation: &watch::Receiver<u64>,
     bell: Arc<Bell>,
+    events: Events,
     control: &Handle,
 ) {
     let checks = checks::follow(store.clone(), generation.clone());
     control.spawn(checks);
-    control.spawn(journal::keep(store.clone(), generation.clone(), bell));
+    let journal = journal::keep(store.clone(), generation.clone(), bell, events);
+    control.spawn(journal);
 }

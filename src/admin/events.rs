@@ -129,12 +129,25 @@ fn described(event: &Event) -> (&'static str, Value) {
             flag,
             killed,
             by,
+            reason,
         } => {
             let state = if *killed { "killed" } else { "restored" };
             let (service, flag) = (&**service, &**flag);
-            let data =
-                json!({ "at": at, "service": service, "flag": flag, "state": state, "by": by });
+            let data = json!({ "at": at, "service": service, "flag": flag, "state": state, "by": by, "reason": reason.as_deref() });
             ("canary", data)
+        }
+        What::Endpoint {
+            service,
+            deployment,
+            address,
+            state,
+            why,
+        } => {
+            let data = json!({
+                "at": at, "service": service, "deployment": deployment, "endpoint": address.to_string(),
+                "state": state, "why": why,
+            });
+            ("endpoint", data)
         }
         What::Settled { by } => ("kills", json!({ "at": at, "state": "known", "by": by })),
         What::Stopping => ("stopping", json!({ "at": at })),

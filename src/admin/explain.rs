@@ -14,9 +14,10 @@ use axum::extract::rejection::BytesRejection;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Shared;
 use super::body::document;
+use super::kills::{self, KillView};
 use super::problem::Problem;
+use super::{AdminState, Shared};
 use crate::clock;
 use crate::context::{Context, Moment};
 use crate::dispatch;
@@ -69,11 +70,37 @@ pub enum Explained {
     Flag(Box<FlagExplanationView>),
 }
 
+/// What a running gateway answers.
+#[derive(Debug, Serialize)]
+pub(super) struct AnswerView {
+    #[serde(flatten)]
+    explained: Explained,
+    /// What is killed in the service.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    kills: Vec<KillView>,
+}
+
+impl AnswerView {
+    fn new(explained: Explained, state: &AdminState) -> Self {
+        let snapshot = state.metrics.store.peek();
+        let service = match &explained {
+            Explained::Request(view) => view.service(),
+            Explained::Flag(_) => None,
+        };
+        let service = service.and_then(|name| snapshot.service(name));
+        let kills = service.map(|(_, service)| kills::of_service(service, state.kills.registry()));
+        Self {
+            kills: kills.unwrap_or_default(),
+            explained,
+        }
+    }
+}
+
 /// Explains a decision, or a flag, on the snapshot that runs.
 pub(super) async fn explain(
     State(state): Shared,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Json<Explained>, Problem> {
+) -> Result<Json<AnswerView>, Problem> {
     let asked: ExplainDocument = document(body)?;
     let meets = Circumstances {
         quarantine: &state.quarantine,
@@ -81,7 +108,7 @@ pub(super) async fn explain(
     };
     asked
         .explain(&state.metrics.store.load(), clock::now(), Some(meets))
-        .map(Json)
+        .map(|explained| Json(AnswerView::new(explained, &state)))
         .map_err(|why| match asked.flag {
             Some(_) => Problem::new(404, why),
             None => Problem::new(422, why),

@@ -1,18 +1,24 @@
 //! `POST /api/v1/services/{service}/canaries/{name}/kill` and `…/restore`: the kill switch.
 
+use axum::body::Bytes;
 use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::{Extension, Json};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinError;
 
-use super::Shared;
+use super::body::document;
 use super::connections::Caller;
 use super::path::Names;
 use super::problem::Problem;
+use super::status::SHOWN;
+use super::{AdminState, Shared};
 use crate::config::value;
 use crate::context::Moment;
 use crate::publisher::kills::{KillFailure, KillReport, Order};
-use crate::registry::Kill;
+use crate::registry::{Kill, Registry};
+use crate::snapshot::{Service, Snapshot};
+use crate::spelling::nearest;
 
 /// What an order has come to.
 #[derive(Debug, Serialize)]
@@ -23,6 +29,8 @@ pub(super) struct OrderView {
     /// When and by whom, if it is killed.
     since: Option<String>,
     by: Option<String>,
+    /// Why, if that was said.
+    reason: Option<String>,
     /// Whether it was otherwise before.
     changed: bool,
     /// How many canaries the flag has now: a kill may come before them.
@@ -39,17 +47,33 @@ pub(super) struct KillView {
     flag: String,
     since: String,
     by: String,
+    /// Why, if that was said.
+    reason: Option<String>,
     /// How many canaries the flag has now; 0: the kill is of a name that no canary has.
     canaries: usize,
 }
+
+/// What comes with an order, all of which may be left out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct OrderDocument {
+    /// Why, for those who will ask.
+    reason: Option<String>,
+    /// The kill is meant although no flag has the name yet.
+    ahead: bool,
+}
+
+/// The longest reason that is kept, in bytes.
+const MAX_REASON: usize = 500;
 
 /// Kills a flag's canaries; all its variants at once.
 pub(super) async fn kill(
     state: Shared,
     caller: Extension<Caller>,
     path: Names<(String, String)>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<OrderView>, Problem> {
-    order(state, caller, path, Order::Kill).await
+    order(state, caller, path, (Order::Kill, said(body)?)).await
 }
 
 /// Takes a kill back.
@@ -57,29 +81,98 @@ pub(super) async fn restore(
     state: Shared,
     caller: Extension<Caller>,
     path: Names<(String, String)>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<OrderView>, Problem> {
-    order(state, caller, path, Order::Restore).await
+    order(state, caller, path, (Order::Restore, said(body)?)).await
 }
 
 async fn order(
     State(state): Shared,
     Extension(caller): Extension<Caller>,
     Names((service, flag)): Names<(String, String)>,
-    order: Order,
+    (order, said): (Order, OrderDocument),
 ) -> Result<Json<OrderView>, Problem> {
     value::flag_name(&flag).map_err(|hint| {
         let detail = format!("{flag:?} is no flag's name ({hint}); a kill is for all its variants");
         Problem::new(422, detail)
     })?;
+    if order == Order::Kill && !said.ahead {
+        must_be_known(&state, &service, &flag)?;
+    }
+    let by = (caller.address, said.reason);
     // On a task of its own: what has begun is carried through, even if whoever asked for it goes away.
     let done = tokio::spawn(async move {
-        let report = state
-            .kills
-            .order(order, &service, &flag, caller.address)
-            .await;
+        let report = state.kills.order(order, &service, &flag, by).await;
         report.map(|report| OrderView::new(service, flag, report))
     });
     carried_out(done.await)
+}
+
+/// What comes with an order; an empty body says nothing.
+fn said(body: Result<Bytes, BytesRejection>) -> Result<OrderDocument, Problem> {
+    if body.as_ref().is_ok_and(|body| body.trim_ascii().is_empty()) {
+        return Ok(OrderDocument::default());
+    }
+    let said: OrderDocument = document(body)?;
+    match &said.reason {
+        Some(reason) if reason.len() > MAX_REASON || reason.chars().any(char::is_control) => {
+            let detail = format!("a reason is one line of at most {MAX_REASON} bytes");
+            Err(Problem::new(422, detail))
+        }
+        _ => Ok(said),
+    }
+}
+
+/// A name that no flag has is more likely mistyped than meant: users would stay on the canary that was to be killed.
+fn must_be_known(state: &AdminState, service: &str, flag: &str) -> Result<(), Problem> {
+    let snapshot = state.metrics.store.load();
+    let is_killed = || {
+        let killed = state.kills.registry().of_service(service);
+        killed.iter().any(|(name, _)| name == flag)
+    };
+    let names = || snapshot.flags.iter().map(|known| &*known.name);
+    // Of a service that there is not, the order itself tells.
+    if snapshot.service(service).is_none() || names().any(|name| name == flag) || is_killed() {
+        return Ok(());
+    }
+    let hint = nearest(flag, names()).map(|name| format!("; did you mean {name}?"));
+    let detail = format!(
+        "no flag is called {flag}{} A kill that is to come before its flag says `ahead` (serin canary kill --ahead)",
+        hint.unwrap_or_else(|| ".".to_owned())
+    );
+    Err(Problem::new(404, detail))
+}
+
+/// Every kill, for people: a canary that gets no users is otherwise found out late.
+pub(super) fn in_words(snapshot: &Snapshot, registry: &Registry) -> Vec<String> {
+    let mut told: Vec<String> = Vec::new();
+    let mut more = 0;
+    for service in &snapshot.services {
+        for (flag, kill) in registry.of_service(&service.name) {
+            if told.len() == SHOWN {
+                more += 1;
+                continue;
+            }
+            let reason = kill.reason.map(|reason| format!(": {reason}"));
+            let (reason, since) = (reason.unwrap_or_default(), shown(kill.at));
+            let (service, by) = (&service.name, kill.by);
+            told.push(format!(
+                "{flag} of {service} is killed, since {since} by {by}{reason}"
+            ));
+        }
+    }
+    if more > 0 {
+        told.push(format!("{more} more canaries are killed"));
+    }
+    told
+}
+
+/// The kills of a service, whether there are such flags or not.
+pub(super) fn of_service(service: &Service, registry: &Registry) -> Vec<KillView> {
+    let kills = registry.of_service(&service.name).into_iter();
+    kills
+        .map(|(flag, kill)| KillView::new(service.canaries_of(&flag), flag, kill))
+        .collect()
 }
 
 fn carried_out<T>(done: Result<Result<T, KillFailure>, JoinError>) -> Result<Json<T>, Problem> {
@@ -132,6 +225,7 @@ impl OrderView {
             flag,
             killed: report.kill.is_some(),
             since: report.kill.as_ref().map(|kill| shown(kill.at)),
+            reason: report.kill.as_ref().and_then(|kill| kill.reason.clone()),
             by: report.kill.map(|kill| kill.by),
             changed: report.changed,
             canaries: report.canaries,
@@ -143,11 +237,12 @@ impl OrderView {
 }
 
 impl KillView {
-    pub(super) fn new(canaries: usize, flag: String, kill: Kill) -> Self {
+    fn new(canaries: usize, flag: String, kill: Kill) -> Self {
         Self {
             flag,
             since: shown(kill.at),
             by: kill.by,
+            reason: kill.reason,
             canaries,
         }
     }

@@ -66,7 +66,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         method: "get",
         path: "/api/v1/events",
-        summary: "What happens, as it happens: connected, snapshot, held, source, canary, kills, lagged, stopping",
+        summary: "What happens, as it happens: connected, snapshot, held, source, canary, endpoint, kills, lagged, stopping",
         takes: None,
         gives: ("text/event-stream", "Text"),
         errors: &[503],
@@ -90,8 +90,8 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/v1/services/{service}/canaries/{name}/kill",
-        summary: "Send no user to a flag's canaries any more; the flag need not exist yet",
-        takes: None,
+        summary: "Send no user to a flag's canaries any more; ahead: before there is such a flag",
+        takes: Some((JSON, "OrderRequest")),
         gives: (JSON, "Order"),
         errors: &[404, 409, 422, 500, 503],
     },
@@ -99,7 +99,7 @@ const OPERATIONS: &[Operation] = &[
         method: "post",
         path: "/api/v1/services/{service}/canaries/{name}/restore",
         summary: "Take a kill back",
-        takes: None,
+        takes: Some((JSON, "OrderRequest")),
         gives: (JSON, "Order"),
         errors: &[404, 422, 500, 503],
     },
@@ -191,7 +191,8 @@ impl Operation {
         let mut described = json!({ "summary": self.summary, "responses": responses });
         if let Some((media, schema)) = self.takes {
             let content = json!({ media: { "schema": reference(schema) } });
-            described["requestBody"] = json!({ "required": true, "content": content });
+            described["requestBody"] =
+                json!({ "required": schema != "OrderRequest", "content": content });
         }
         let parameters: Vec<Value> = self
             .path
@@ -281,6 +282,7 @@ fn schemas() -> Value {
         "Status": status(),
         "Services": object(&[("generation", count()), ("services", list(&reference("Service")))]),
         "Service": service::service(),
+        "OrderRequest": explain::order_request(),
         "Order": order(),
         "Settled": object(&[
             ("changed", truth()),
@@ -378,6 +380,7 @@ fn order() -> Value {
         ("killed", truth()),
         ("since", maybe_text()),
         ("by", maybe_text()),
+        ("reason", maybe_text()),
         ("changed", truth()),
         ("canaries", count()),
         ("stored", truth()),

@@ -9,7 +9,7 @@ use axum::extract::State;
 use serde::Serialize;
 
 use super::Shared;
-use super::kills::KillView;
+use super::kills::{self, KillView};
 use super::path::Names;
 use super::problem::Problem;
 use crate::canary::Withdrawal;
@@ -118,11 +118,7 @@ impl ServiceView {
             deployments: deployments
                 .map(|(index, deployment)| DeploymentView::new(service, index, deployment))
                 .collect(),
-            kills: registry
-                .of_service(&service.name)
-                .into_iter()
-                .map(|(flag, kill)| KillView::new(service.canaries_of(&flag), flag, kill))
-                .collect(),
+            kills: kills::of_service(service, registry),
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::config_check::DiagnosticView;
 use super::explain::StandingView;
+use super::kills::in_words;
 use super::{AdminState, Shared};
 use crate::clock;
 use crate::publisher::kills::KillSwitch;
@@ -18,7 +19,7 @@ use crate::source::{ServerFacts, SourceStatus};
 use crate::telemetry::metrics::ConnectionFigures;
 
 /// How many names a warning has; the others are counted.
-const SHOWN: usize = 10;
+pub(super) const SHOWN: usize = 10;
 
 /// How many flags are listed.
 const LISTED: usize = 1_000;
@@ -128,6 +129,7 @@ fn warnings(snapshot: &Snapshot, kills: &KillSwitch) -> Vec<String> {
     let now = clock::now();
     let mut warnings = kills.registry().doubts();
     warnings.extend(kills.registry().unstored());
+    warnings.extend(in_words(snapshot, kills.registry()));
     warnings.extend(ahead(&kills.ahead(snapshot)));
     warnings.extend(snapshot.warnings.iter().cloned());
     warnings.extend(refused(snapshot));

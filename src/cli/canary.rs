@@ -17,7 +17,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Order {
-    /// Send no user to a canary any more, whatever its flag says; survives restarts, and may come before the flag
+    /// Send no user to a canary any more, whatever its flag says; survives restarts
     Kill(Kill),
     /// Take a kill back
     Restore(Restore),
@@ -27,6 +27,12 @@ enum Order {
 struct Kill {
     #[command(flatten)]
     target: Target,
+    /// Why, for those who will ask: it is shown wherever the kill is
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Kill it although no flag has the name yet
+    #[arg(long)]
+    ahead: bool,
     #[command(flatten)]
     asked: Asked,
 }
@@ -61,7 +67,11 @@ pub(super) fn run(args: &Args) -> io::Result<ExitCode> {
         None => "/api/v1/canaries/unknown/restore".to_owned(),
     };
     let request = (Method::POST, path.as_str());
-    asked.ask(request, Some(&json!({})), |answer, out| match target {
+    let document = match &args.order {
+        Order::Kill(kill) => json!({ "reason": kill.reason, "ahead": kill.ahead }),
+        Order::Restore(_) => json!({}),
+    };
+    asked.ask(request, Some(&document), |answer, out| match target {
         Some(target) => print(answer, target, out),
         None => print_settled(answer, out),
     })

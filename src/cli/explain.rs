@@ -144,7 +144,14 @@ fn print(explained: &Value, format: Format) -> io::Result<()> {
             text(&explained["action"])
         ),
         decision => write!(out, "{}", text(&decision["text"])),
+    }?;
+    for kill in explained["kills"].as_array().into_iter().flatten() {
+        let (flag, since, by) = (text(&kill["flag"]), text(&kill["since"]), text(&kill["by"]));
+        let reason = kill["reason"].as_str();
+        let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        writeln!(out, "{flag} is killed, since {since} by {by}{reason}")?;
     }
+    Ok(())
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -104,7 +104,8 @@ impl Surroundings {
             order,
             control,
         );
-        health::start(publisher.store(), &publisher.generation(), bell, control);
+        let (generation, events) = (publisher.generation(), publisher.events().clone());
+        health::start(publisher.store(), &generation, bell, events, control);
         Ok(publisher)
     }
 
@@ -118,6 +119,7 @@ impl Surroundings {
         Metrics {
             connections: Arc::new(ConnectionFigures::within(files)),
             sources: Sources::telling(publisher.events()),
+            kills: self.registry.clone(),
             ..Metrics::new(meters, publisher.store().clone(), self.access_log.clone())
         }
     }

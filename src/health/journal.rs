@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::Bell;
 use crate::cluster::endpoint::{Ejection, Endpoint, Standing};
 use crate::cluster::{Cluster, Role};
+use crate::events::{Events, What as Told};
 use crate::snapshot::Snapshot;
 use crate::snapshot::store::SnapshotStore;
 
@@ -21,12 +22,18 @@ pub(super) async fn keep(
     store: Arc<SnapshotStore>,
     mut generation: watch::Receiver<u64>,
     bell: Arc<Bell>,
+    events: Events,
 ) {
     let mut journal = Journal::default();
     loop {
         let now = Instant::now();
         let look = journal.look(&store.load(), now);
-        look.events.iter().for_each(Event::tell);
+        for event in &look.events {
+            event.log();
+            if let Some(told) = event.told() {
+                events.tell(told);
+            }
+        }
         tokio::time::sleep(PAUSE).await;
         let next = async {
             match look.again {
@@ -194,7 +201,36 @@ impl Look {
 }
 
 impl Event {
-    fn tell(&self) {
+    /// What others hear of it.
+    fn told(&self) -> Option<Told> {
+        let (address, state, why) = match &self.what {
+            What::Ejected {
+                endpoint, ejection, ..
+            } => {
+                let (rule, failure) = (ejection.rule.as_str(), ejection.failure.as_str());
+                (
+                    *endpoint,
+                    "ejected",
+                    Some(format!("{rule}, last {failure}")),
+                )
+            }
+            What::Trial(endpoint) => (*endpoint, "trial", None),
+            What::Unhealthy { endpoint, check } => {
+                (*endpoint, "unhealthy", Some(check.to_string()))
+            }
+            What::Back(endpoint) => (*endpoint, "back", None),
+            What::InNeed(_) | What::InNeedNoMore => return None,
+        };
+        Some(Told::Endpoint {
+            service: self.service.clone(),
+            deployment: self.deployment.clone(),
+            address,
+            state,
+            why,
+        })
+    }
+
+    fn log(&self) {
         let (service, deployment) = (&*self.service, &*self.deployment);
         match &self.what {
             What::Ejected {

@@ -104,7 +104,7 @@ impl KillSwitch {
         &self.registry
     }
 
-    /// Carries out an order that came from the address `by`. The flag need not exist yet: a kill switch must work before
+    /// Carries out an order that came from the address `by`, perhaps with a reason. The flag need not exist yet: a kill switch must work before
     /// there is traffic to save. When this returns, requests are decided accordingly; no attempt went to a killed
     /// canary for longer than it took to get here.
     ///
@@ -115,25 +115,26 @@ impl KillSwitch {
         order: Order,
         service: &str,
         flag: &str,
-        by: IpAddr,
+        (by, reason): (IpAddr, Option<String>),
     ) -> Result<KillReport, KillFailure> {
         let canaries = self.judge(order, service, flag)?;
         let by = by.to_canonical().to_string();
         let (kill, changed) = match order {
             Order::Kill => {
-                let kill = Kill::new(clock::now(), by.clone(), None);
+                let kill = Kill::new(clock::now(), by.clone(), reason.clone());
                 let (held, is_new) = self.registry.kill(service, flag, kill);
                 (Some(held), is_new)
             }
             Order::Restore => (None, self.registry.restore(service, flag)),
         };
         if changed {
-            tracing::warn!(service, canary = flag, by, canaries, "{order}");
+            tracing::warn!(service, canary = flag, by, reason, canaries, "{order}");
             self.publisher.events().tell(What::Ordered {
                 service: service.into(),
                 flag: flag.into(),
                 killed: kill.is_some(),
                 by,
+                reason: reason.map(Arc::from),
             });
         }
         let (stored, generation) = self.put_in_force().await?;

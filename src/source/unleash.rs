@@ -118,13 +118,15 @@ impl FlagServers {
     }
 
     /// Follows no server but these from now on, because a configuration is about to be put in force: nothing that others
-    /// say may come after it.
+    /// say may come after it, and nobody who sees what it decides is told of them any more.
     pub fn retire(&self, servers: &[UnleashConfig]) {
         let wanted = |running: &Running| {
             let mut servers = servers.iter();
             servers.any(|server| server.name == running.config.name)
         };
-        self.lock().retain(wanted);
+        let mut running = self.lock();
+        running.retain(wanted);
+        self.tell(&running);
     }
 
     /// Follows these servers, whose configuration is in force. One whose configuration is another now keeps its flags

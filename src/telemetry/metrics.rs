@@ -17,6 +17,7 @@ use crate::capacity::clients::Excess;
 use crate::capacity::{OpenFiles, Shares};
 use crate::client_api::ClientApi;
 use crate::meter::Counter;
+use crate::registry::Registry as Kills;
 use crate::snapshot::store::SnapshotStore;
 use crate::source::Sources;
 use crate::telemetry::access_log::AccessLog;
@@ -105,6 +106,8 @@ pub struct Metrics {
     pub sources: Sources,
     /// Which lines it lost.
     pub access_log: AccessLog,
+    /// Which canaries are killed.
+    pub kills: Kills,
 }
 
 /// How the figures are written down.
@@ -157,6 +160,7 @@ impl Metrics {
             reloads: Arc::default(),
             sources: Sources::default(),
             access_log,
+            kills: Kills::in_memory(),
         }
     }
 

@@ -326,7 +326,7 @@ async fn what_a_canary_keeps_waiting_stands_under_its_name() {
         (canary.count() == 2).then_some(())
     })
     .await;
-    drop(impatient);
+    impatient.reset();
     let abandoned = [("deployment", "search.team"), ("outcome", "abandoned")];
     gateway
         .await_metric("serin_attempt_duration_seconds_count", &abandoned, 1.0)

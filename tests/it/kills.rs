@@ -22,6 +22,9 @@ server: { threads: 2, shutdown_delay: 1ms, shutdown_grace: 8s, state_dir: '%stat
 const KILL: &str = "/api/v1/services/search/canaries/search.ranker/kill";
 const RESTORE: &str = "/api/v1/services/search/canaries/search.ranker/restore";
 
+/// A kill that is meant to come before its flag.
+const AHEAD: &str = r#"{"ahead":true}"#;
+
 async fn order(gateway: &Gateway, path: &str) -> Value {
     let answer = gateway.admin_send(post(path, "")).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -96,7 +99,10 @@ async fn a_kill_may_come_before_its_flag() {
     let config = fill(CONFIG, [&stable, &canary]).replace("%state%", "./state");
     let without = config.replace("flags:\n", "x-flags:\n");
     let gateway = Gateway::start(without).await;
-    let killed = order(&gateway, KILL).await;
+    // Most likely mistyped: it takes a word.
+    let refused = gateway.admin_send(post(KILL, "")).await;
+    assert_eq!(refused.status, 404, "{refused:?}");
+    let killed = gateway.admin_send(post(KILL, AHEAD)).await.json();
     assert_has(&killed, &json!({ "killed": true, "canaries": 0 }));
     let generation = gateway.generation().await;
     gateway.rewrite_config(&config);
@@ -240,7 +246,8 @@ async fn what_cannot_be_read_of_stored_kills_lifts_none_until_an_operator_says_s
         assert_doubted(&gateway, ranker, unread).await;
 
         // A restart settles nothing by itself, whatever was ordered meanwhile.
-        order(&gateway, &KILL.replace("ranker", "other")).await;
+        let ahead = post(&KILL.replace("ranker", "other"), AHEAD);
+        assert_eq!(gateway.admin_send(ahead).await.status, 200);
         gateway.terminate().await;
         drop(gateway);
         let gateway = Setup::new(&*config).launch().await;
@@ -321,7 +328,7 @@ async fn kills_of_names_that_no_flag_has_are_bounded_and_shown() {
     let gateway = start_with(&kills, state.path(), &config).await;
     assert_eq!(gateway.admin("/readyz").await.status, 200);
     let refused = gateway
-        .admin_send(post(&KILL.replace("ranker", "y"), ""))
+        .admin_send(post(&KILL.replace("ranker", "y"), AHEAD))
         .await;
     assert_eq!(refused.status, 409, "{refused:?}");
     // What exists can always be killed, what is killed already is, and one less makes room for one more.
@@ -331,7 +338,8 @@ async fn kills_of_names_that_no_flag_has_are_bounded_and_shown() {
     let again = order(&gateway, &KILL.replace("ranker", "x7")).await;
     assert_has(&again, &json!({ "killed": true, "changed": false }));
     order(&gateway, &RESTORE.replace("ranker", "x7")).await;
-    order(&gateway, &KILL.replace("ranker", "y")).await;
+    let ahead = post(&KILL.replace("ranker", "y"), AHEAD);
+    assert_eq!(gateway.admin_send(ahead).await.status, 200);
     let service = gateway.admin("/api/v1/services/search").await.json();
     let kills = service["kills"].as_array().expect("kills");
     let of = |flag: &str| kills.iter().find(|kill| kill["flag"] == flag).expect(flag);
@@ -343,4 +351,64 @@ async fn kills_of_names_that_no_flag_has_are_bounded_and_shown() {
         warnings.contains("kills of names that no flag has: 1000"),
         "{warnings}"
     );
+}
+
+#[tokio::test]
+async fn a_kill_says_why_wherever_it_is_shown_and_a_mistyped_name_is_refused() {
+    let (stable, canary) = (Origin::start("stable").await, Origin::start("canary").await);
+    let config = fill(CONFIG, [&stable, &canary]).replace("%state%", "./state");
+    let gateway = Gateway::start(config).await;
+    let mut events = crate::harness::Raw::open(gateway.admin_address()).await;
+    events
+        .write(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    events.read_until(b"\n\n\r\n").await;
+    let run = |args: &[&str]| {
+        let output = gateway.ask(&[&["canary", "kill", "search"], args].concat());
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).expect("text"))
+    };
+    let (code, said) = run(&["search.rankr"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("did you mean search.ranker?"), "{said}");
+    gateway.get_as("u1", "/").await.assert_from("canary");
+    assert_eq!(run(&["search.rankr", "--ahead"]).0, Some(0));
+    gateway.get_as("u1", "/").await.assert_from("canary");
+
+    let (code, said) = run(&["search.ranker", "--reason", "wrong prices"]);
+    assert_eq!(code, Some(0), "{said}");
+    gateway.get_as("u1", "/").await.assert_from("stable");
+    let warnings = gateway.status().await["warnings"].to_string();
+    assert!(
+        warnings.contains("search.ranker of search is killed, since 20")
+            && warnings.contains("by 127.0.0.1: wrong prices"),
+        "{warnings}"
+    );
+    let killed = [("service", "search"), ("flag", "search.ranker")];
+    let metrics = gateway.metrics().await;
+    assert_eq!(metrics.sum("serin_canary_killed", &killed), 1.0);
+    assert!(
+        gateway
+            .explain("u1")
+            .contains("search.ranker is killed, since 20")
+    );
+    assert!(gateway.explain("u1").contains("by 127.0.0.1: wrong prices"));
+    let told =
+        events.read_until(b"\"wrong prices\",\"service\":\"search\",\"state\":\"killed\"}\n\n\r\n");
+    assert!(!told.await.is_empty());
+
+    for body in [r#"{"raeson":"x"}"#, r#"{"reason":"two\nlines"}"#] {
+        let answer = gateway.admin_send(post(KILL, body)).await;
+        assert_eq!(answer.status, 422, "{body}: {answer:?}");
+    }
+    // It is stored with it, and goes with it.
+    let file = gateway.folder().join("state/kills.json");
+    assert!(
+        fs::read_to_string(file)
+            .expect("a file")
+            .contains("wrong prices")
+    );
+    order(&gateway, RESTORE).await;
+    let metrics = gateway.metrics().await;
+    assert_eq!(metrics.sum("serin_canary_killed", &killed), 0.0);
 }

@@ -184,6 +184,11 @@ impl NowView {
 }
 
 impl ExplanationView {
+    /// The service that it is about.
+    pub(super) fn service(&self) -> Option<&str> {
+        Some(&self.decision.as_ref()?.service)
+    }
+
     pub(super) fn new(
         snapshot: &Snapshot,
         explained: &Explained<'_>,

@@ -118,3 +118,10 @@ fn explanation() -> Value {
         ("decision?", decision),
     ])
 }
+
+/// What may come with an order about a canary.
+pub(super) fn order_request() -> Value {
+    let mut request = object(&[("reason?", maybe_text()), ("ahead?", truth())]);
+    request["additionalProperties"] = json!(false);
+    request
+}

@@ -38,6 +38,7 @@ pub(super) fn service() -> Value {
         ("flag", text()),
         ("since", moment()),
         ("by", text()),
+        ("reason", maybe_text()),
         ("canaries", count()),
     ]);
     object(&[

@@ -154,7 +154,6 @@ flags:
   a.nobody: { url: http://127.0.0.1:2 }
   a.nowhere: { rings: [{ name: all }] }
   a.outside: { url: http://169.254.169.254, rings: [{}] }
-  a.public: { rings: [{}], variants: [{ name: v, weight: 100%, url: http://example.com }] }
 "), @r"
 warning: this flag has expired
  --> routes.yaml:5:46

@@ -62,7 +62,7 @@ async fn what_no_snapshot_can_be_made_of_is_no_end_and_leaves_nothing_behind() {
     let published = say(&publisher, "two", &[feature("b", 1, 9002)]).await;
     assert_eq!((published.generation, published.is_new), (3, true));
     let kills = KillSwitch::new(registry, publisher.clone());
-    let order = |order| kills.order(order, "search", "search.a", by_nobody());
+    let order = |order| kills.order(order, "search", "search.a", (by_nobody(), None));
     let report = order(Order::Kill).await.unwrap();
     assert_eq!((report.generation, report.canaries), (4, 1));
     order(Order::Restore).await.unwrap();
@@ -144,7 +144,7 @@ async fn a_canary_that_was_restored_while_its_flag_was_gone_is_back_with_it() {
     let registry = Registry::in_memory();
     let publisher = start(&first_with(&["unleash"], 1), &registry, panicking());
     let kills = KillSwitch::new(registry, publisher.clone());
-    let order = |order| kills.order(order, "search", "search.a", by_nobody());
+    let order = |order| kills.order(order, "search", "search.a", (by_nobody(), None));
     say(&publisher, "unleash", &[feature("a", 100, 9001)]).await;
     // A request under way holds the snapshot, and with it the canary's mark.
     let _pinned = publisher.store().load();

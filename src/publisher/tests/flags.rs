@@ -393,7 +393,7 @@ async fn a_killed_canary_stays_killed_whatever_flags_come() {
     let mut events = publisher.events().listen();
     let by = by_nobody();
     kills
-        .order(Order::Kill, "search", "search.new", by)
+        .order(Order::Kill, "search", "search.new", (by, None))
         .await
         .unwrap();
     assert!(matches!(
@@ -420,7 +420,7 @@ async fn a_killed_canary_stays_killed_whatever_flags_come() {
     .await;
     assert!(!again.is_new, "a kill alone makes nothing new");
     kills
-        .order(Order::Restore, "search", "search.new", by)
+        .order(Order::Restore, "search", "search.new", (by, None))
         .await
         .unwrap();
     let restored = ("search.new".to_owned(), ReasonKind::Strategy);

@@ -20,6 +20,7 @@ use super::registry::Families;
 use crate::canary::{Cause, ReasonKind};
 use crate::clock;
 use crate::meter::Counter;
+use crate::registry::Registry;
 use crate::snapshot::Snapshot;
 
 /// Walks everything that is counted.
@@ -39,7 +40,7 @@ impl Collector for Exposition {
             page.decisions(&families)?;
             page.load(&families)?;
         }
-        page.snapshot(&metrics.store.peek())?;
+        page.snapshot(&metrics.store.peek(), &metrics.kills)?;
         page.own(metrics)?;
         page.connections(metrics)?;
         page.client_api(&metrics.client_api)?;
@@ -148,7 +149,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn snapshot(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
+    fn snapshot(&mut self, snapshot: &Snapshot, kills: &Registry) -> Result<(), Error> {
         let generation = snapshot.generation;
         self.gauge(
             "serin_snapshot_generation",
@@ -168,6 +169,13 @@ impl Page<'_> {
                 ];
                 let healthy = deployment.cluster.usable(now) as u64;
                 write_gauge(&mut family, &labels, &healthy)?;
+            }
+        }
+        let mut family = self.gauges("serin_canary_killed", "Flags whose canaries are killed")?;
+        for service in &snapshot.services {
+            for (flag, _) in kills.of_service(&service.name) {
+                let labels = [("service", &*service.name), ("flag", flag.as_str())];
+                write_gauge(&mut family, &labels, &1_u64)?;
             }
         }
         let mut family = self.gauges(
