@@ -283,6 +283,7 @@ fn schemas() -> Value {
         "Services": object(&[("generation", count()), ("services", list(&reference("Service")))]),
         "Service": service::service(),
         "OrderRequest": explain::order_request(),
+        "Kill": service::kill(),
         "Order": order(),
         "Settled": object(&[
             ("changed", truth()),

@@ -116,6 +116,7 @@ fn explanation() -> Value {
             json!({ "enum": ["forward", "redirect", "respond"] }),
         ),
         ("decision?", decision),
+        ("kills?", list(&reference("Kill"))),
     ])
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{count, list, maybe_text, moment, number, object, text, truth};
+use super::{count, list, maybe_text, moment, number, object, reference, text, truth};
 
 /// The schema of one service.
 pub(super) fn service() -> Value {
@@ -34,17 +34,21 @@ pub(super) fn service() -> Value {
         ("withdrawn", maybe_text()),
         ("requests", requests),
     ]);
-    let kill = object(&[
+    object(&[
+        ("name", text()),
+        ("deployments", list(&deployment)),
+        ("kills", list(&reference("Kill"))),
+    ])
+}
+
+/// A kill that is in force.
+pub(super) fn kill() -> Value {
+    object(&[
         ("flag", text()),
         ("since", moment()),
         ("by", text()),
         ("reason", maybe_text()),
         ("canaries", count()),
-    ]);
-    object(&[
-        ("name", text()),
-        ("deployments", list(&deployment)),
-        ("kills", list(&kill)),
     ])
 }
 

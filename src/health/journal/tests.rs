@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::{Journal, Need, What};
+use super::{Journal, Need, Told, What};
 use crate::canary::Cause;
 use crate::cluster::endpoint::{AttemptEnd, Finding};
 use crate::cluster::policy::{HealthPolicy, Probe, UpstreamPolicy};
@@ -58,6 +58,12 @@ fn an_ejection_is_told_from_beginning_to_end() {
         matches!(&ejected.what, What::Ejected { ejection, .. } if ejection.failure == Cause::Timeout)
     );
     assert_eq!(down.what, What::InNeed(Need::Down));
+    // Listeners hear of endpoints.
+    assert!(matches!(
+        ejected.told(),
+        Some(Told::Endpoint { state: "ejected", why: Some(_), address, .. }) if address == endpoint
+    ));
+    assert_eq!(down.told(), None);
     assert_eq!(told(&mut journal, &snapshot, start), [], "once");
 
     let mut now = start + Duration::from_secs(30);
