@@ -33,7 +33,7 @@ pub(crate) fn group() {
     let publisher = {
         let _entered = runtime.enter();
         let dns = Dns::new(Some("127.0.0.1:9")).expect("a resolver");
-        let clusters = ClusterDirectory::new(dns, runtime.handle().clone());
+        let clusters = ClusterDirectory::new(dns, runtime.handle().clone(), Box::default());
         let stored = vec![(source.clone(), sets[0].clone())];
         let meters = MeterRegistry::default();
         let registry = Registry::in_memory();

@@ -50,7 +50,7 @@ impl Stage {
             vocabulary: Vocabulary::new(&["appVersion".into()]),
             policy: UrlPolicy {
                 networks: vec!["127.0.0.0/8".parse().expect("a network")],
-                names: Vec::new(),
+                ..UrlPolicy::nothing()
             },
         }
     }

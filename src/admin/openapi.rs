@@ -306,14 +306,7 @@ fn schemas() -> Value {
             ("changed", truth()),
             ("restart_needed", list(&text())),
         ]),
-        "Refresh": object(&[
-            ("source", text()),
-            ("generation", count()),
-            ("changed", truth()),
-            ("revision", json!({ "type": ["integer", "null"], "minimum": 0 })),
-            ("flags", object(&["added", "changed", "removed"].map(|name| (name, list(&text()))))),
-            ("held", list(&text())),
-        ]),
+        "Refresh": refresh(),
         "Check": object(&[
             ("valid", truth()),
             ("errors", count()),
@@ -322,6 +315,21 @@ fn schemas() -> Value {
             ("not_shown", count()),
         ]),
     })
+}
+
+fn refresh() -> Value {
+    let flags = ["added", "changed", "removed"].map(|name| (name, list(&text())));
+    object(&[
+        ("source", text()),
+        ("generation", count()),
+        ("changed", truth()),
+        (
+            "revision",
+            json!({ "type": ["integer", "null"], "minimum": 0 }),
+        ),
+        ("flags", object(&flags)),
+        ("held", list(&text())),
+    ])
 }
 
 fn status() -> Value {

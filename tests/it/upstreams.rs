@@ -85,9 +85,21 @@ async fn its_own_listeners_are_no_upstream_whoever_names_them_and_however() {
             assert!(is_refused, "{decision}");
         }
     }
-    // Nor may a payload.
     gateway.rewrite_config(&config);
-    for url in &urls {
+    no_payload_leads_there(&gateway, &server, &urls).await;
+    // Stable neither: then there is no answer but the gateway's own.
+    let admin = format!("http://{}", gateway.admin_address());
+    gateway.rewrite_config(&config.replace(&stable.url(), &admin));
+    eventually("no upstream", || async {
+        let call = get("/api/v1/status").host("localhost");
+        (gateway.send(call).await.status == 503).then_some(())
+    })
+    .await;
+}
+
+/// A flag server's flag may name them no more than the file may.
+async fn no_payload_leads_there(gateway: &Gateway, server: &FlagServer, urls: &[String]) {
+    for url in urls {
         let generation = gateway.generation().await;
         server.put([feature("search.v2", url, true)]);
         gateway.await_generation(generation + 1).await;
@@ -107,14 +119,6 @@ async fn its_own_listeners_are_no_upstream_whoever_names_them_and_however() {
     }
     let service = gateway.admin("/api/v1/services/search").await.json();
     assert_eq!(service["kills"], json!([]), "{service:#}");
-    // Stable neither: then there is no answer but the gateway's own.
-    let admin = format!("http://{}", gateway.admin_address());
-    gateway.rewrite_config(&config.replace(&stable.url(), &admin));
-    eventually("no upstream", || async {
-        let call = get("/api/v1/status").host("localhost");
-        (gateway.send(call).await.status == 503).then_some(())
-    })
-    .await;
 }
 
 #[tokio::test]

@@ -123,7 +123,7 @@ fn one_that_was_created_early_and_never_ran_is_new_when_it_runs() {
     let early = || with(flag("s.a"), |flag| flag.enabled = false);
     let nobody = || {
         with(flag("s.a"), |flag| {
-            flag.rings = vec![ring("all", everyone(), "0%")]
+            flag.rings = vec![ring("all", everyone(), "0%")];
         })
     };
     for early in [early(), nobody()] {
