@@ -1,5 +1,6 @@
 //! A request's head as the pure floors see it, whoever parsed it.
 
+pub mod field;
 pub mod framing;
 pub mod hygiene;
 pub mod limits;

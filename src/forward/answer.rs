@@ -8,6 +8,8 @@ use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use thiserror::Error;
 
+use crate::request::field;
+
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// What is mended in an answer's head, and what follows from it.
@@ -40,8 +42,8 @@ pub enum Flaw {
 
 /// Reads the framing of an answer's head, interim ones included.
 pub fn read(status: StatusCode, version: Version, headers: &HeaderMap) -> Result<Mending, Flaw> {
-    let length = headers.get(CONTENT_LENGTH);
-    let coded = headers.contains_key(TRANSFER_ENCODING);
+    let length = field::first(headers, &CONTENT_LENGTH);
+    let coded = field::has(headers, &TRANSFER_ENCODING);
     if length.is_none() && !coded && status != StatusCode::RESET_CONTENT {
         return Ok(Mending::default());
     }
@@ -88,23 +90,24 @@ struct Length {
 }
 
 fn read_length(first: &HeaderValue, headers: &HeaderMap) -> Result<Length, Flaw> {
-    let mut length = Length {
-        value: Some(number(first.as_bytes()).unwrap_or(u64::MAX)),
-        repeated: false,
-    };
-    let lines = headers.get_all(CONTENT_LENGTH);
-    let parts = lines
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
-    for (index, part) in parts.enumerate() {
+    let of_name = |(name, _): &(&HeaderName, &HeaderValue)| **name == CONTENT_LENGTH;
+    let lines = || headers.iter().filter(of_name);
+    let is_one = lines().nth(1).is_none();
+    if is_one && let Some(value) = number(first.as_bytes()) {
+        return Ok(Length {
+            value: Some(value),
+            repeated: false,
+        });
+    }
+    let mut length = Length::default();
+    let parts = lines().flat_map(|(_, line)| line.as_bytes().split(|&byte| byte == b','));
+    for part in parts {
         let value = number(part).ok_or(Flaw::Length)?;
-        if index == 0 {
-            length.value = Some(value);
-        } else if length.value == Some(value) {
-            length.repeated = true;
-        } else {
+        length.repeated = length.value.is_some();
+        if length.value.is_some_and(|before| before != value) {
             return Err(Flaw::Length);
         }
+        length.value = Some(value);
     }
     Ok(length)
 }
@@ -112,16 +115,18 @@ fn read_length(first: &HeaderValue, headers: &HeaderMap) -> Result<Length, Flaw>
 /// Digits, with spaces and tabs around them, that are a number.
 fn number(text: &[u8]) -> Option<u64> {
     let digits = text.trim_ascii();
-    let all_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    let text = all_digits.then(|| std::str::from_utf8(digits).ok())??;
-    text.parse().ok()
+    let first = (!digits.is_empty()).then_some(0_u64)?;
+    digits.iter().try_fold(first, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 /// How long an upstream's connection may rest, as its answer says (`Keep-Alive: timeout=`, RFC 2068, section 19.7.1.1,
 /// in seconds). Shorter than that: the upstream's clock began to run before ours, and what is sent at the last moment
 /// may meet a closed connection.
 pub fn rest(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get(KEEP_ALIVE)?.to_str().ok()?;
+    let value = field::first(headers, &KEEP_ALIVE)?.to_str().ok()?;
     let timeout = value.split(',').find_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
         let is_timeout = name.trim().eq_ignore_ascii_case("timeout");

@@ -11,6 +11,7 @@ use pingora::prelude::Error;
 use super::exchange::Passage;
 use crate::edit::HeaderSink as _;
 use crate::forward::answer::{self, Mending};
+use crate::request::field;
 
 /// Mends an answer's head. An error: its end is not certain.
 pub(super) fn mend(response: &mut ResponseHeader) -> pingora::Result<Mending> {
@@ -48,7 +49,7 @@ pub(super) fn begun(passage: &mut Passage, response: &ResponseHeader, mending: M
     if mending.last && upstream.is_http1() {
         upstream.condemn();
     }
-    let connection = response.headers.get(CONNECTION);
+    let connection = field::first(&response.headers, &CONNECTION);
     if connection.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close")) {
         upstream.closes();
     }

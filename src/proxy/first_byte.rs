@@ -29,6 +29,7 @@ use super::head::{Fields, Target, edit, head};
 use crate::clock;
 use crate::cluster::Scheme;
 use crate::dispatch::{Dispatch, dispatch};
+use crate::request::field;
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::{ConnectionFigures, Gauge};
 
@@ -162,7 +163,7 @@ pub(super) async fn over_http1(
 
 /// Whether the client waits to be told that it may send its body.
 pub(super) fn expects_continue(request: &RequestHeader) -> bool {
-    request.headers.contains_key(EXPECT)
+    field::has(&request.headers, &EXPECT)
 }
 
 /// Whether a request goes upstream with nothing of its body: an RPC stream whose client has not spoken yet.

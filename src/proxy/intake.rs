@@ -20,6 +20,7 @@ use super::head::{Fields, Target, forget_spelling, forget_upgrade, head, join_co
 use super::{first_byte, http10, recovery};
 use crate::dispatch::{Dispatch, Refusal, dispatch, user_hash};
 use crate::forward::via::Via;
+use crate::request::field;
 use crate::request::framing::Framing;
 
 /// Bounds how long the rest of the exchange may take, and ends a connection that has had all its requests.
@@ -27,7 +28,7 @@ pub(super) fn bound(session: &mut Session, exchange: &Exchange) {
     let request = session.req_header_mut();
     forget_spelling(request);
     join_cookies(request);
-    if request.headers.contains_key(UPGRADE) {
+    if field::has(&request.headers, &UPGRADE) {
         forget_upgrade(request);
     }
     let traffic = &exchange.snapshot.traffic;
@@ -55,10 +56,10 @@ pub(super) fn bound(session: &mut Session, exchange: &Exchange) {
 /// where pingora takes it to be.
 fn framing(request: &RequestHeader) -> Framing {
     let headers = &request.headers;
-    if headers.contains_key(TRANSFER_ENCODING) {
+    if field::has(headers, &TRANSFER_ENCODING) {
         return Framing::Chunked;
     }
-    let length = headers.get(CONTENT_LENGTH).and_then(|length| {
+    let length = field::first(headers, &CONTENT_LENGTH).and_then(|length| {
         let first = length.to_str().ok()?.split(',').next()?;
         first.trim().parse().ok()
     });

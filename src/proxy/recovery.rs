@@ -30,6 +30,7 @@ use crate::attempts::{Failure, Replay};
 use crate::canary::Cause;
 use crate::cluster::endpoint::AttemptEnd;
 use crate::quarantine::Quarantine;
+use crate::request::field;
 
 /// An answer that the client does not get, since there will be another.
 const SET_ASIDE: ErrorType = ErrorType::Custom("an answer was set aside");
@@ -98,9 +99,7 @@ pub(super) fn set_aside(
 /// and nothing of an answer follows.
 fn is_unavailable(status: StatusCode, headers: &HeaderMap) -> bool {
     let is = |name: HeaderName, wanted: fn(&[u8]) -> bool| {
-        headers
-            .get(name)
-            .is_some_and(|value| wanted(value.as_bytes()))
+        field::first(headers, &name).is_some_and(|value| wanted(value.as_bytes()))
     };
     // Most answers have a type, and another one.
     status == StatusCode::OK

@@ -16,7 +16,7 @@ struct Script(Child);
 
 impl Drop for Script {
     fn drop(&mut self) {
-        // `setsid` has become the script: a child that leads no process group needs no fork for it.
+        // `env` and then `setsid` have become the script: a child that leads no process group needs no fork for it.
         let script = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);
         if let (Some(script), Ok(None)) = (script, self.0.try_wait()) {
             let _ = kill_process(script, Signal::TERM);
@@ -48,8 +48,10 @@ async fn one_ctrl_c_ends_all_three_once() {
 
     // The terminal's foreground is the script alone, as when a person starts it.
     let terminal = Terminal::new();
-    let script = Command::new("setsid")
-        .args(["--ctty", "--wait", "scripts/run-sample"])
+    // And as such it heeds Ctrl-C, even where these tests were started by what does not.
+    let script = Command::new("env")
+        .args(["--default-signal=INT", "setsid", "--ctty", "--wait"])
+        .arg("scripts/run-sample")
         .arg(&routes)
         .args([stable.port().to_string(), canary.port().to_string()])
         // The binary under test is built already.

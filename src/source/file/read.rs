@@ -12,7 +12,7 @@ pub const MAX_BYTES: u64 = 10 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It cannot be read.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] io::Error),
     /// It changed while it was read: worth another attempt.
     #[error("the file changed while it was read")]
