@@ -1,0 +1,46 @@
+//! Look-ups of single fields in a header map, of which nearly all have few.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// Up to how many fields it is quicker to look at each than to hash the name that is looked for.
+const FEW: usize = 16;
+
+/// The first field of this name.
+pub fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    if headers.len() > FEW {
+        return headers.get(name);
+    }
+    let mut fields = headers.iter();
+    fields
+        .find(|(field, _)| *field == name)
+        .map(|(_, value)| value)
+}
+
+/// Whether there is a field of this name.
+pub fn has(headers: &HeaderMap, name: &HeaderName) -> bool {
+    first(headers, name).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{CONTENT_LENGTH, EXPECT};
+    use http::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::{first, has};
+
+    #[test]
+    fn few_and_many_fields_are_found_alike() {
+        for others in [0, 40] {
+            let mut headers = HeaderMap::new();
+            for other in 0..others {
+                let name = HeaderName::try_from(format!("x-{other}")).expect("a name");
+                headers.insert(name, HeaderValue::from(other));
+            }
+            headers.append(CONTENT_LENGTH, HeaderValue::from(1));
+            headers.append(CONTENT_LENGTH, HeaderValue::from(2));
+            let found = first(&headers, &CONTENT_LENGTH);
+            assert_eq!(found, Some(&HeaderValue::from(1)), "{others}");
+            assert!(!has(&headers, &EXPECT), "{others}");
+        }
+    }
+}
