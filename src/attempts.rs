@@ -5,7 +5,7 @@
 //! After a failure there are three ways on: a retry (the same deployment again), a rescue (stable instead of the
 //! canary), or the end. Which one it is depends on how far the request had come:
 //!
-//! * Not one octet had reached an upstream, or an upstream says that it did nothing with it: any method goes on.
+//! * Not one byte had reached an upstream, or an upstream says that it did nothing with it: any method goes on.
 //! * It had reached the upstream: only safe methods are retried, only `rescue.methods` rescued. Whatever else was asked
 //!   for may have been done, so that sending it again could do it twice.
 //! * The answer had begun for the client, or the body can no longer be replayed: nothing goes on.
@@ -24,7 +24,7 @@ use crate::cluster::Choice;
 use crate::cluster::endpoint::{AttemptEnd, Endpoint, EndpointUse, Standing};
 use crate::decide::Decision;
 use crate::meter::{AttemptOutcome, Retrying};
-use crate::quarantine::{Patient, Quarantine};
+use crate::quarantine::{Quarantine, QuarantineKey};
 use crate::snapshot::{Deployment, DeploymentIndex, STABLE, Service};
 pub use failure::Failure;
 
@@ -55,7 +55,7 @@ pub struct Attempts {
 
 /// What attempts are made on.
 #[derive(Clone, Copy, Debug)]
-pub struct Site<'a> {
+pub struct AttemptContext<'a> {
     /// The service that was asked for.
     pub service: &'a Service,
     /// Who is spared which canary.
@@ -122,7 +122,7 @@ impl Attempts {
 
     /// The address of the next attempt; it is counted in flight there until the attempt has ended. A canary that is
     /// not to be asked is passed over for stable. An error says why nobody can be asked.
-    pub fn next(&mut self, site: &Site<'_>, random: u64) -> Result<SocketAddr, Cause> {
+    pub fn next(&mut self, site: &AttemptContext<'_>, random: u64) -> Result<SocketAddr, Cause> {
         self.endpoint = None;
         loop {
             match self.ask(site, random) {
@@ -158,7 +158,12 @@ impl Attempts {
 
     /// Notes that the attempt failed before an answer began for the client. Answers whether there is to be another. A
     /// status that nothing is done about is no failure: the attempt goes on.
-    pub fn failed(&mut self, failure: Failure, replay: Replay<'_>, site: &Site<'_>) -> bool {
+    pub fn failed(
+        &mut self,
+        failure: Failure,
+        replay: Replay<'_>,
+        site: &AttemptContext<'_>,
+    ) -> bool {
         let step = self.step(failure, replay, site);
         if step == Step::End && failure.is_answer() {
             return false;
@@ -192,19 +197,19 @@ impl Attempts {
 
     /// Tells the endpoint how the current attempt ended, and counts the request there no more. An attempt that has
     /// ended already, or never began, has nothing to tell.
-    pub fn ended(&mut self, end: AttemptEnd, site: &Site<'_>) {
+    pub fn ended(&mut self, end: AttemptEnd, site: &AttemptContext<'_>) {
         if let Some(endpoint) = self.endpoint.take() {
             endpoint.report(end, self.user, &site.service.upstream, site.now);
         }
     }
 
     /// Notes that an answer of this status has begun, and is passed on.
-    pub fn answered(&self, status: u16, site: &Site<'_>) {
+    pub fn answered(&self, status: u16, site: &AttemptContext<'_>) {
         self.measure(AttemptOutcome::of_status(status), site);
     }
 
     /// Notes that nobody waits for the current attempt any more, if there is one whose answer has not begun.
-    pub fn abandoned(&mut self, site: &Site<'_>) {
+    pub fn abandoned(&mut self, site: &AttemptContext<'_>) {
         if self.endpoint.take().is_some() {
             self.measure(AttemptOutcome::Abandoned, site);
         }
@@ -221,7 +226,7 @@ impl Attempts {
         self.gave_up(cause);
     }
 
-    fn ask(&self, site: &Site<'_>, random: u64) -> Result<EndpointUse, Cause> {
+    fn ask(&self, site: &AttemptContext<'_>, random: u64) -> Result<EndpointUse, Cause> {
         let policy = &site.service.upstream;
         let deployment = &site.service.deployments[self.deployment];
         let is_canary = self.deployment != STABLE;
@@ -254,15 +259,15 @@ impl Attempts {
         }
     }
 
-    fn quarantined(&self, deployment: &Deployment, site: &Site<'_>) -> bool {
+    fn quarantined(&self, deployment: &Deployment, site: &AttemptContext<'_>) -> bool {
         self.user.is_some_and(|user| {
-            let patient = Patient::new(user, deployment.cluster.id);
+            let patient = QuarantineKey::new(user, deployment.cluster.id);
             site.quarantine.holds(patient, site.now).is_some()
         })
     }
 
     /// What comes after a failure, and with a retry its place in the budget.
-    fn step(&mut self, failure: Failure, replay: Replay<'_>, site: &Site<'_>) -> Step {
+    fn step(&mut self, failure: Failure, replay: Replay<'_>, site: &AttemptContext<'_>) -> Step {
         if replay.whole && self.may_retry(failure, replay.method, site) {
             return Step::Retry;
         }
@@ -272,7 +277,7 @@ impl Attempts {
         Step::End
     }
 
-    fn may_retry(&mut self, failure: Failure, method: &Method, site: &Site<'_>) -> bool {
+    fn may_retry(&mut self, failure: Failure, method: &Method, site: &AttemptContext<'_>) -> bool {
         let policy = &site.service.upstream.retries;
         let allowed = failure == Failure::Stale || failure.triggers(&policy.on);
         let is_left = match self.is_forgiven(failure) {
@@ -305,7 +310,7 @@ impl Attempts {
     }
 
     /// Whether the deployment has another endpoint that may be asked.
-    fn has_other(&self, site: &Site<'_>) -> bool {
+    fn has_other(&self, site: &AttemptContext<'_>) -> bool {
         let current = self.endpoint.iter().map(EndpointUse::address);
         let tried: SmallVec<[SocketAddr; 4]> = self.tried.iter().copied().chain(current).collect();
         let cluster = &site.service.deployments[self.deployment].cluster;
@@ -324,7 +329,7 @@ impl Attempts {
     }
 
     /// Ends the attempt at its endpoint. How many attempts in a row have failed there by now.
-    fn leave(&mut self, failure: Failure, site: &Site<'_>) -> u32 {
+    fn leave(&mut self, failure: Failure, site: &AttemptContext<'_>) -> u32 {
         let Some(endpoint) = self.endpoint.take() else {
             return 0;
         };
@@ -342,7 +347,7 @@ impl Attempts {
         }
     }
 
-    fn measure(&self, outcome: AttemptOutcome, site: &Site<'_>) {
+    fn measure(&self, outcome: AttemptOutcome, site: &AttemptContext<'_>) {
         if let Some((_, began)) = self.last {
             let meter = &site.service.deployments[self.deployment].meter;
             let took = site.now.saturating_duration_since(began);
@@ -363,7 +368,7 @@ impl Attempts {
     /// Counts a rescue against the user, if it may be the user's own trouble: the canary did something with the
     /// request, it has no endpoint that is known to be ill, and nobody else's requests are among the last failures in
     /// a row at the endpoint. When all fare badly it is the canary that is ill, and its users come back with it.
-    fn count_for_quarantine(&self, failure: Failure, failures: u32, site: &Site<'_>) {
+    fn count_for_quarantine(&self, failure: Failure, failures: u32, site: &AttemptContext<'_>) {
         let own_trouble = matches!(
             failure,
             Failure::Reset | Failure::StreamReset | Failure::Timeout | Failure::Status(_)
@@ -380,7 +385,7 @@ impl Attempts {
         if !cluster.endpoints().iter().all(is_well) {
             return;
         }
-        let patient = Patient::new(user, cluster.id);
+        let patient = QuarantineKey::new(user, cluster.id);
         let own = u32::from(site.quarantine.rescues(patient, site.now)) + 1;
         if failures <= own {
             site.quarantine.note(patient, policy, site.now);

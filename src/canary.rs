@@ -4,7 +4,7 @@ pub mod mark;
 
 use std::fmt;
 
-pub use mark::{Mark, Withdrawal};
+pub use mark::{Withdrawal, WithdrawalFlag};
 
 /// Why a user was assigned their deployment, without the particulars (which ring, which bucket).
 ///

@@ -32,11 +32,11 @@ use crate::quarantine::Quarantine;
 use crate::request::RequestHead;
 use crate::snapshot::Snapshot;
 use crate::source::unleash::ClientUses;
-use catalogue::Catalogue;
+use catalogue::FlagCatalog;
 pub use endpoint::Endpoint;
 pub use events::{KEEP_ALIVE, Stream};
 pub use figures::Figures;
-use frontend::Wish;
+use frontend::SuppliedContext;
 use limiter::Limiter;
 pub use reply::Reply;
 use subject::{Said, Subject};
@@ -61,7 +61,7 @@ pub struct ClientApi {
 
 struct Made {
     generation: u64,
-    catalogue: Arc<Catalogue>,
+    catalogue: Arc<FlagCatalog>,
 }
 
 /// A request for the client API.
@@ -87,7 +87,7 @@ pub struct Asked<'a> {
 pub enum Step {
     /// This is the answer.
     Answer(Reply),
-    /// The body is to be read, up to so many octets, and then [`ClientApi::answer`] to be asked.
+    /// The body is to be read, up to so many bytes, and then [`ClientApi::answer`] to be asked.
     Read(usize),
     /// The client is to be told of changes until it goes.
     Stream(Stream, Reply),
@@ -218,14 +218,16 @@ impl ClientApi {
         let catalogue = || self.catalogue(asked.snapshot, asked.config);
         let (endpoint, key) = Endpoint::find(rest);
         match endpoint {
-            Endpoint::Frontend | Endpoint::FrontendAll => match Wish::read(asked, body) {
-                Ok(wish) => {
-                    let subject = self.subject(asked, wish.said);
-                    let all = endpoint == Endpoint::FrontendAll;
-                    frontend::answer(asked, &catalogue(), &subject, &wish.only, all)
+            Endpoint::Frontend | Endpoint::FrontendAll => {
+                match SuppliedContext::read(asked, body) {
+                    Ok(wish) => {
+                        let subject = self.subject(asked, wish.said);
+                        let all = endpoint == Endpoint::FrontendAll;
+                        frontend::answer(asked, &catalogue(), &subject, &wish.only, all)
+                    }
+                    Err(reply) => reply,
                 }
-                Err(reply) => reply,
-            },
+            }
             Endpoint::FrontendMetrics | Endpoint::Metrics => {
                 usage::report(asked.snapshot, &self.uses, body)
             }
@@ -265,14 +267,14 @@ impl ClientApi {
         subject
     }
 
-    fn made(&self, generation: u64) -> Option<Arc<Catalogue>> {
+    fn made(&self, generation: u64) -> Option<Arc<FlagCatalog>> {
         let made = self.catalogue.load();
         let made = made.as_ref().filter(|made| made.generation == generation)?;
         Some(made.catalogue.clone())
     }
 
     /// The catalogue of a snapshot. A request that still holds an older one than another has asked for makes its own.
-    fn catalogue(&self, snapshot: &Snapshot, config: &ClientApiConfig) -> Arc<Catalogue> {
+    fn catalogue(&self, snapshot: &Snapshot, config: &ClientApiConfig) -> Arc<FlagCatalog> {
         if let Some(made) = self.made(snapshot.generation) {
             return made;
         }
@@ -280,7 +282,7 @@ impl ClientApi {
         if let Some(made) = self.made(snapshot.generation) {
             return made;
         }
-        let catalogue = Arc::new(Catalogue::of(snapshot, config));
+        let catalogue = Arc::new(FlagCatalog::of(snapshot, config));
         self.catalogue.store(Some(Arc::new(Made {
             generation: snapshot.generation,
             catalogue: catalogue.clone(),

@@ -86,16 +86,16 @@ pub enum NoEndpoint {
 }
 
 /// Told when something about endpoints' health has changed; what it was, the endpoints say.
-pub trait Alarm: Send + Sync {
+pub trait HealthListener: Send + Sync {
     /// Called on the request path: it must not wait.
     fn ring(&self);
 }
 
 /// An alarm that nobody hears.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Unheard;
+pub struct NoopListener;
 
-impl Alarm for Unheard {
+impl HealthListener for NoopListener {
     fn ring(&self) {}
 }
 
@@ -122,7 +122,7 @@ pub struct Cluster {
     calm_since: AtomicU64,
     /// Held, and never waited for, by whoever ejects an endpoint of stable: so `max_ejected` is never passed.
     ejecting: AtomicBool,
-    alarm: Arc<dyn Alarm>,
+    alarm: Arc<dyn HealthListener>,
     /// Addresses that its URL leads to and that nobody is sent to.
     refused: ArcSwap<Vec<RefusedAddress>>,
 }
@@ -162,7 +162,7 @@ impl Cluster {
         id: u64,
         (service, deployment): (&str, &str),
         url: UpstreamUrl,
-        alarm: Arc<dyn Alarm>,
+        alarm: Arc<dyn HealthListener>,
     ) -> Arc<Self> {
         let literal = match url.host() {
             UpstreamHost::Address(ip) => Some(SocketAddr::new(*ip, url.port())),

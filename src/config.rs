@@ -38,7 +38,7 @@ use crate::route::{HostPattern, Route};
 use client_api::ClientApiConfig;
 pub use compile::compile;
 use diagnostic::Findings;
-use unleash::{Outages, UnleashConfig};
+use unleash::{StalenessPolicy, UnleashConfig};
 
 /// A file, compiled: what the publisher makes snapshots from, and what the process is started with.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ pub struct Config {
     /// `unleash`, in order of precedence.
     pub unleash: Vec<UnleashConfig>,
     /// How outages of flag servers are met.
-    pub outages: Outages,
+    pub outages: StalenessPolicy,
     /// `client_api`; `None`: it is off.
     pub client_api: Option<Arc<ClientApiConfig>>,
     /// `logging`.
@@ -161,7 +161,7 @@ pub struct Traffic {
     pub streams_per_client: usize,
     /// After how many requests a connection is closed.
     pub requests_per_connection: u32,
-    /// From a head's first octet to its last.
+    /// From a head's first byte to its last.
     pub header_read: Duration,
     /// How long a connection may be open without a request.
     pub idle: Duration,

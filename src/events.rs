@@ -19,12 +19,12 @@ pub struct Event {
     /// When.
     pub at: Moment,
     /// What.
-    pub what: What,
+    pub what: EventKind,
 }
 
 /// The kinds of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum EventKind {
     /// Requests are decided on another snapshot.
     Published {
         /// Its number.
@@ -107,7 +107,7 @@ pub struct Listener(Option<broadcast::Receiver<Arc<Event>>>);
 
 impl Events {
     /// Tells an event to whoever listens now.
-    pub fn tell(&self, what: What) {
+    pub fn tell(&self, what: EventKind) {
         let at = clock::now();
         // Fails when nobody listens.
         let _ = self.0.send(Arc::new(Event { at, what }));
@@ -130,7 +130,7 @@ impl Listener {
     pub async fn next(&mut self) -> Option<Heard> {
         match self.0.as_mut()?.recv().await {
             Ok(event) => {
-                if event.what == What::Stopping {
+                if event.what == EventKind::Stopping {
                     self.0 = None;
                 }
                 Some(Heard::Event(event))
@@ -145,10 +145,10 @@ impl Listener {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Events, Heard, KEPT, What};
+    use super::{EventKind, Events, Heard, KEPT};
 
-    fn recovered(source: &str) -> What {
-        What::SourceRecovered {
+    fn recovered(source: &str) -> EventKind {
+        EventKind::SourceRecovered {
             source: source.into(),
         }
     }
@@ -159,13 +159,13 @@ mod tests {
         events.tell(recovered("early"));
         let mut listeners = [events.listen(), events.listen()];
         events.tell(recovered("late"));
-        events.tell(What::Stopping);
+        events.tell(EventKind::Stopping);
         for listener in &mut listeners {
             let mut heard = Vec::new();
             while let Some(Heard::Event(event)) = listener.next().await {
                 heard.push(Arc::unwrap_or_clone(event).what);
             }
-            assert_eq!(heard, [recovered("late"), What::Stopping]);
+            assert_eq!(heard, [recovered("late"), EventKind::Stopping]);
         }
     }
 

@@ -140,17 +140,17 @@ fn push_address(out: &mut SmallVec<[u8; 64]>, address: IpAddr) {
         out.extend_from_slice(address.to_string().as_bytes());
         return;
     };
-    for (index, octet) in address.octets().into_iter().enumerate() {
+    for (index, byte) in address.octets().into_iter().enumerate() {
         if index > 0 {
             out.push(b'.');
         }
-        if octet >= 100 {
-            out.push(b'0' + octet / 100);
+        if byte >= 100 {
+            out.push(b'0' + byte / 100);
         }
-        if octet >= 10 {
-            out.push(b'0' + octet / 10 % 10);
+        if byte >= 10 {
+            out.push(b'0' + byte / 10 % 10);
         }
-        out.push(b'0' + octet % 10);
+        out.push(b'0' + byte % 10);
     }
 }
 

@@ -18,7 +18,7 @@ use crate::admin::readyz::Readiness;
 use crate::admin::{self, AdminState};
 use crate::clock;
 use crate::config::{self, AdminConfig, Config, Mode};
-use crate::events::What;
+use crate::events::EventKind;
 use crate::forward::via::Via;
 use crate::proxy::hooks::Proxy;
 use crate::proxy::listener;
@@ -35,7 +35,7 @@ use crate::source::unleash::{self, FlagServers, Loaded};
 use crate::telemetry::metrics::{MeterRegistry, Metrics};
 use crate::telemetry::service_manager::ServiceManager;
 use ending::Ending;
-use surroundings::Surroundings;
+use surroundings::Platform;
 
 /// Threads for everything but traffic: admin, DNS, reloads.
 const CONTROL_THREADS: usize = 2;
@@ -115,7 +115,7 @@ impl Gateway {
     pub fn start(start: Start) -> Result<Self, StartError> {
         let started = Instant::now();
         let (path, text, mut config) = (start.path, start.text, start.config);
-        let surroundings = Surroundings::new(start.embedding, &mut config)?;
+        let surroundings = Platform::new(start.embedding, &mut config)?;
         let config = Arc::new(config);
         let process = config.process.clone();
         tracing::info!(
@@ -228,7 +228,7 @@ impl Gateway {
                     "the grace period is over; connections were cut"
                 );
             }
-            reloader.publisher().events().tell(What::Stopping);
+            reloader.publisher().events().tell(EventKind::Stopping);
             reloader.flag_servers().finish(LAST_WORDS).await;
             // Fails only when the admin API has ended already.
             let _ = admin.stop.send(());

@@ -12,23 +12,23 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
-use crate::cluster::Alarm;
+use crate::cluster::HealthListener;
 use crate::events::Events;
 use crate::snapshot::store::SnapshotStore;
 
 /// Rung by clusters, heard by the journal. Any number of rings before it is heard are one.
 #[derive(Default)]
-pub struct Bell(Notify);
+pub struct HealthNotify(Notify);
 
-impl Alarm for Bell {
+impl HealthListener for HealthNotify {
     fn ring(&self) {
         self.0.notify_one();
     }
 }
 
-impl fmt::Debug for Bell {
+impl fmt::Debug for HealthNotify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Bell")
+        f.write_str("HealthNotify")
     }
 }
 
@@ -37,7 +37,7 @@ impl fmt::Debug for Bell {
 pub fn start(
     store: &Arc<SnapshotStore>,
     generation: &watch::Receiver<u64>,
-    bell: Arc<Bell>,
+    bell: Arc<HealthNotify>,
     events: Events,
     control: &Handle,
 ) {

@@ -21,12 +21,12 @@ use crate::digest::Digest;
 use crate::engine::unleash::FeatureSet;
 use crate::events::Events;
 use crate::registry::Registry;
-use crate::resolver::ClusterDirectory;
+use crate::resolver::ClusterManager;
 use crate::snapshot::changes::Changes;
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::metrics::MeterRegistry;
 use order::{OrderKeeper, Trouble};
-use workshop::Workshop;
+use workshop::SnapshotBuilder;
 
 /// How often clusters and meters are looked through for those that no snapshot points to.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -107,7 +107,7 @@ pub struct PublisherHandle {
 
 /// The task that makes snapshots. The work itself is done on threads where it keeps nobody waiting.
 pub struct Publisher {
-    workshop: Arc<Mutex<Workshop>>,
+    workshop: Arc<Mutex<SnapshotBuilder>>,
 }
 
 impl Publisher {
@@ -116,7 +116,7 @@ impl Publisher {
     pub fn start(
         first: Arc<Config>,
         stored: Vec<(Arc<str>, FeatureSet)>,
-        clusters: ClusterDirectory,
+        clusters: ClusterManager,
         meters: MeterRegistry,
         registry: Registry,
         control: &Handle,
@@ -129,7 +129,7 @@ impl Publisher {
     pub fn start_with(
         first: Arc<Config>,
         stored: Vec<(Arc<str>, FeatureSet)>,
-        clusters: ClusterDirectory,
+        clusters: ClusterManager,
         meters: MeterRegistry,
         registry: Registry,
         order: OrderKeeper,
@@ -137,7 +137,8 @@ impl Publisher {
     ) -> PublisherHandle {
         let events = Events::default();
         let (told, trouble) = (events.clone(), order.trouble());
-        let workshop = Workshop::open(first, stored, clusters, meters, registry, order, told);
+        let workshop =
+            SnapshotBuilder::open(first, stored, clusters, meters, registry, order, told);
         PublisherHandle {
             store: workshop.store().clone(),
             generation: workshop.generation(),
@@ -147,7 +148,7 @@ impl Publisher {
         }
     }
 
-    fn spawn(workshop: Workshop, control: &Handle) -> mpsc::Sender<Update> {
+    fn spawn(workshop: SnapshotBuilder, control: &Handle) -> mpsc::Sender<Update> {
         let (updates, inbox) = mpsc::channel(QUEUE);
         let publisher = Self {
             workshop: Arc::new(Mutex::new(workshop)),
@@ -197,14 +198,15 @@ impl Publisher {
 
     async fn publish(&self, changes: &Arc<[Change]>, part: Range<usize>) -> Answer {
         let changes = changes.clone();
-        let take_in =
-            move |workshop: &mut Workshop| workshop.take_in(changes.get(part).unwrap_or_default());
+        let take_in = move |workshop: &mut SnapshotBuilder| {
+            workshop.take_in(changes.get(part).unwrap_or_default())
+        };
         self.work(take_in).await
     }
 
     async fn work<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Workshop) -> T + Send + 'static,
+        work: impl FnOnce(&mut SnapshotBuilder) -> T + Send + 'static,
     ) -> Result<T, PublishError> {
         let workshop = self.workshop.clone();
         let done = tokio::task::spawn_blocking(move || {

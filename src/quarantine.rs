@@ -32,7 +32,7 @@ pub struct Quarantine {
 /// A user on a canary.
 #[derive(Default)]
 struct Entry {
-    /// [`Patient`]; 0: nobody.
+    /// [`QuarantineKey`]; 0: nobody.
     key: AtomicU64,
     /// The end of the period in milliseconds, and below it in 16 bits how often the user was rescued in it.
     state: AtomicU64,
@@ -40,9 +40,9 @@ struct Entry {
 
 /// A user on a canary, as the table knows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patient(u64);
+pub struct QuarantineKey(u64);
 
-impl Patient {
+impl QuarantineKey {
     /// `user` stands for the user; `cluster` is [`crate::cluster::Cluster::id`], so that another upstream of the same
     /// canary begins anew.
     pub fn new(user: u64, cluster: u64) -> Self {
@@ -65,7 +65,7 @@ impl Quarantine {
     }
 
     /// Until when the user is to be spared the canary.
-    pub fn holds(&self, patient: Patient, now: Instant) -> Option<Instant> {
+    pub fn holds(&self, patient: QuarantineKey, now: Instant) -> Option<Instant> {
         let now = self.millis(now);
         if self.latest.load(Ordering::Relaxed) <= now {
             return None;
@@ -75,7 +75,7 @@ impl Quarantine {
     }
 
     /// How often the user was rescued from the canary in the period that runs.
-    pub fn rescues(&self, patient: Patient, now: Instant) -> u16 {
+    pub fn rescues(&self, patient: QuarantineKey, now: Instant) -> u16 {
         let state = self
             .find(patient)
             .map_or(0, |entry| entry.state.load(Ordering::Relaxed));
@@ -86,7 +86,7 @@ impl Quarantine {
     }
 
     /// Counts a rescue of the user. Whether it was the last straw. A period begins with its first rescue.
-    pub fn note(&self, patient: Patient, policy: QuarantinePolicy, now: Instant) -> bool {
+    pub fn note(&self, patient: QuarantineKey, policy: QuarantinePolicy, now: Instant) -> bool {
         let period = u64::try_from(policy.period.as_millis()).unwrap_or(u64::MAX >> 20);
         let now = self.millis(now);
         let fresh_end = now.saturating_add(period).min(u64::MAX >> 16);
@@ -119,14 +119,14 @@ impl Quarantine {
         u64::try_from(since).unwrap_or(u64::MAX)
     }
 
-    fn find(&self, patient: Patient) -> Option<&Entry> {
+    fn find(&self, patient: QuarantineKey) -> Option<&Entry> {
         places(self.entries.get()?, patient)
             .iter()
             .find(|entry| entry.key.load(Ordering::Relaxed) == patient.0)
     }
 
     /// The user's entry; if they have none, one whose period is over becomes theirs, else the one that ends first.
-    fn place(&self, patient: Patient, now: u64) -> &Entry {
+    fn place(&self, patient: QuarantineKey, now: u64) -> &Entry {
         let all = self
             .entries
             .get_or_init(|| (0..ENTRIES).map(|_| Entry::default()).collect());
@@ -147,7 +147,7 @@ impl Quarantine {
     }
 }
 
-fn places(entries: &[Entry], patient: Patient) -> &[Entry] {
+fn places(entries: &[Entry], patient: QuarantineKey) -> &[Entry] {
     let groups = (ENTRIES / PLACES) as u64;
     let first = (patient.0 % groups) as usize * PLACES;
     entries.get(first..first + PLACES).unwrap_or(entries)
@@ -174,7 +174,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::{Duration, Instant};
 
-    use super::{ENTRIES, Patient, Quarantine};
+    use super::{ENTRIES, Quarantine, QuarantineKey};
     use crate::cluster::recovery::QuarantinePolicy;
 
     const POLICY: QuarantinePolicy = QuarantinePolicy {
@@ -187,7 +187,7 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let quarantine = Quarantine::new(start);
-        let (ann, elsewhere) = (Patient::new(7, 1), Patient::new(7, 2));
+        let (ann, elsewhere) = (QuarantineKey::new(7, 1), QuarantineKey::new(7, 2));
         assert!(!quarantine.note(ann, POLICY, at(0)));
         assert!(!quarantine.note(ann, POLICY, at(59)));
         assert_eq!(quarantine.rescues(ann, at(59)), 2);
@@ -208,8 +208,8 @@ mod tests {
         let start = Instant::now();
         let quarantine = Quarantine::new(start);
         let policy = QuarantinePolicy { after: 1, ..POLICY };
-        assert!(quarantine.note(Patient::new(1, 1), policy, start));
-        assert!(quarantine.holds(Patient::new(1, 1), start).is_some());
+        assert!(quarantine.note(QuarantineKey::new(1, 1), policy, start));
+        assert!(quarantine.holds(QuarantineKey::new(1, 1), start).is_some());
     }
 
     #[test]
@@ -219,18 +219,22 @@ mod tests {
         let policy = QuarantinePolicy { after: 1, ..POLICY };
         let users = (ENTRIES * 2) as u64;
         for user in 0..users {
-            let patient = Patient::new(user, 1);
+            let patient = QuarantineKey::new(user, 1);
             assert!(quarantine.note(patient, policy, start));
             assert!(quarantine.holds(patient, start).is_some(), "{user}");
         }
         let held = (0..users)
-            .filter(|&user| quarantine.holds(Patient::new(user, 1), start).is_some())
+            .filter(|&user| {
+                quarantine
+                    .holds(QuarantineKey::new(user, 1), start)
+                    .is_some()
+            })
             .count();
         assert!(held <= ENTRIES && held > ENTRIES / 2, "{held}");
         // When their periods are over, there is room again.
         let later = start + POLICY.period;
-        assert!(!quarantine.note(Patient::new(users, 1), POLICY, later));
-        assert_eq!(quarantine.rescues(Patient::new(users, 1), later), 1);
+        assert!(!quarantine.note(QuarantineKey::new(users, 1), POLICY, later));
+        assert_eq!(quarantine.rescues(QuarantineKey::new(users, 1), later), 1);
     }
 
     #[test]
@@ -243,8 +247,8 @@ mod tests {
                 let quarantine = quarantine.clone();
                 std::thread::spawn(move || {
                     for user in 0..1_000 {
-                        quarantine.note(Patient::new(user, 1), policy, start);
-                        quarantine.note(Patient::new(user, 1), policy, start);
+                        quarantine.note(QuarantineKey::new(user, 1), policy, start);
+                        quarantine.note(QuarantineKey::new(user, 1), policy, start);
                     }
                 })
             })
@@ -253,7 +257,11 @@ mod tests {
             thread.join().expect("a thread without a panic");
         }
         let free = (0..1_000)
-            .filter(|&user| quarantine.holds(Patient::new(user, 1), start).is_none())
+            .filter(|&user| {
+                quarantine
+                    .holds(QuarantineKey::new(user, 1), start)
+                    .is_none()
+            })
             .count();
         assert!(free <= 1_000 / 20, "{free} are free");
     }

@@ -29,13 +29,13 @@ pub struct Outcome<'a> {
     pub retries: &'a [Cause],
     /// The status the client saw; 0: it went away before.
     pub status: u16,
-    /// Octets of the request's body.
+    /// Bytes of the request's body.
     pub request_bytes: u64,
-    /// Octets of the response's body.
+    /// Bytes of the response's body.
     pub response_bytes: u64,
     /// From the start of the answering attempt to its response's head.
     pub upstream_time: Option<Duration>,
-    /// From the request's head to the response's last octet.
+    /// From the request's head to the response's last byte.
     pub total_time: Duration,
     /// When the request came.
     pub moment: Moment,

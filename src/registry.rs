@@ -9,7 +9,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::canary::{Mark, Withdrawal};
+use crate::canary::{Withdrawal, WithdrawalFlag};
 use crate::snapshot::withdrawn::Withdrawn;
 use file::KillFile;
 pub use record::Kill;
@@ -76,7 +76,7 @@ impl Registry {
     }
 
     /// The one mark of a flag's canaries in a service.
-    pub fn mark(&self, service: &str, flag: &str) -> Arc<Mark> {
+    pub fn mark(&self, service: &str, flag: &str) -> Arc<WithdrawalFlag> {
         let mut state = self.state();
         let state = &mut *state;
         state
@@ -221,7 +221,7 @@ impl State {
 
 /// The marks that snapshots hold, by service and flag.
 #[derive(Debug, Default)]
-struct Marks(HashMap<Box<str>, HashMap<Box<str>, Weak<Mark>>>);
+struct Marks(HashMap<Box<str>, HashMap<Box<str>, Weak<WithdrawalFlag>>>);
 
 impl Marks {
     fn get_or_make(
@@ -229,18 +229,18 @@ impl Marks {
         service: &str,
         flag: &str,
         standing: impl FnOnce() -> Option<Withdrawal>,
-    ) -> Arc<Mark> {
+    ) -> Arc<WithdrawalFlag> {
         let held = self.0.get(service).and_then(|marks| marks.get(flag));
         if let Some(mark) = held.and_then(Weak::upgrade) {
             return mark;
         }
-        let mark = Arc::new(Mark::new(standing()));
+        let mark = Arc::new(WithdrawalFlag::new(standing()));
         let of_service = self.0.entry(service.into()).or_default();
         of_service.insert(flag.into(), Arc::downgrade(&mark));
         mark
     }
 
-    fn all(&self) -> impl Iterator<Item = (&str, &str, Arc<Mark>)> {
+    fn all(&self) -> impl Iterator<Item = (&str, &str, Arc<WithdrawalFlag>)> {
         self.0.iter().flat_map(|(service, marks)| {
             marks
                 .iter()

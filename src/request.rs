@@ -18,7 +18,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::cluster::split_port;
 
-/// Read access to header fields. Names are given in lower case; values are the octets as sent.
+/// Read access to header fields. Names are given in lower case; values are the bytes as sent.
 pub trait HeaderLookup {
     /// The value of the first field of this name.
     fn first(&self, name: &str) -> Option<&[u8]>;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use crate::cluster::policy::UrlPolicy;
-use crate::cluster::{Alarm, Cluster, Placement, Unheard, UpstreamHost, UpstreamUrl};
+use crate::cluster::{Cluster, HealthListener, NoopListener, Placement, UpstreamHost, UpstreamUrl};
 use crate::snapshot::{NamedBy, STABLE, Snapshot};
 use dns::Dns;
 use screen::Screen;
@@ -27,13 +27,13 @@ use watch::NameWatch;
 const KEPT_UNUSED: Duration = Duration::from_secs(600);
 
 /// Every cluster of the process, and the tasks that keep their addresses fresh.
-pub struct ClusterDirectory {
+pub struct ClusterManager {
     clusters: HashMap<Key, Entry>,
     names: HashMap<(Box<str>, Records), NameWatch>,
     screen: Arc<Screen>,
     dns: Arc<Dns>,
     control: Handle,
-    alarm: Arc<dyn Alarm>,
+    alarm: Arc<dyn HealthListener>,
     last_id: u64,
     /// Called for every handle that is asked for, so that tests can have something happen while a snapshot is assembled.
     #[cfg(test)]
@@ -44,9 +44,9 @@ pub struct ClusterDirectory {
 #[cfg(test)]
 pub(crate) type Meanwhile = Box<dyn Fn(&UpstreamUrl) + Send>;
 
-impl std::fmt::Debug for ClusterDirectory {
+impl std::fmt::Debug for ClusterManager {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClusterDirectory")
+        f.debug_struct("ClusterManager")
             .field("clusters", &self.clusters)
             .field("names", &self.names)
             .finish_non_exhaustive()
@@ -71,7 +71,7 @@ enum Records {
     Services,
 }
 
-impl ClusterDirectory {
+impl ClusterManager {
     /// An empty directory that looks names up with `dns`, by tasks on the runtime `control`. `own` are the addresses
     /// that this gateway listens on: no cluster has them.
     pub fn new(dns: Dns, control: Handle, own: Box<[SocketAddr]>) -> Self {
@@ -81,7 +81,7 @@ impl ClusterDirectory {
             screen: Arc::new(Screen::new(own, UrlPolicy::nothing())),
             dns: Arc::new(dns),
             control,
-            alarm: Arc::new(Unheard),
+            alarm: Arc::new(NoopListener),
             last_id: 0,
             #[cfg(test)]
             meanwhile: None,
@@ -89,7 +89,7 @@ impl ClusterDirectory {
     }
 
     /// The same, with clusters that ring `alarm`.
-    pub fn ringing(mut self, alarm: Arc<dyn Alarm>) -> Self {
+    pub fn with_listener(mut self, alarm: Arc<dyn HealthListener>) -> Self {
         self.alarm = alarm;
         self
     }
@@ -154,7 +154,7 @@ impl ClusterDirectory {
     }
 }
 
-impl ClusterDirectory {
+impl ClusterManager {
     /// The handle for one deployment: the same one for the same URL.
     pub fn cluster(
         &mut self,

@@ -17,7 +17,7 @@ pub mod withdrawn;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::canary::{Mark, Withdrawal};
+use crate::canary::{Withdrawal, WithdrawalFlag};
 use crate::cluster::policy::UpstreamPolicy;
 use crate::cluster::{Cluster, UpstreamUrl};
 use crate::config::client_api::ClientApiConfig;
@@ -25,7 +25,7 @@ use crate::config::{Logging, ShutoffResponse, Traffic};
 use crate::decide::{Decision, VariantRef};
 use crate::digest::Digest;
 use crate::engine::Flag;
-use crate::engine::unleash::{FeatureSet, Vocabulary};
+use crate::engine::unleash::{ContextSchema, FeatureSet};
 use crate::flag::Glob;
 use crate::identity;
 use crate::meter::{DecisionMeter, DeploymentMeter, ServiceMeter};
@@ -50,7 +50,7 @@ pub struct Snapshot {
     /// What the flag servers said, in order of precedence.
     pub sources: Vec<FlagSource>,
     /// Which field a name means that flags look at.
-    pub vocabulary: Arc<Vocabulary>,
+    pub vocabulary: Arc<ContextSchema>,
     /// Who the user is.
     pub identity: identity::Rules,
     /// What clients are answered here; `None`: nothing is.
@@ -119,7 +119,7 @@ pub struct Deployment {
     /// Its addresses.
     pub cluster: Arc<Cluster>,
     /// Its flag's mark; `None`: it is stable, which nobody withdraws.
-    pub mark: Option<Arc<Mark>>,
+    pub mark: Option<Arc<WithdrawalFlag>>,
     /// Its figures.
     pub meter: Arc<DeploymentMeter>,
 }
@@ -217,7 +217,7 @@ impl Service {
 
 /// Where the handles come from that snapshots point to and that outlive them: the same deployment with the same URL
 /// gets the same cluster, so that a swap resets neither addresses nor connections.
-pub trait Clusters {
+pub trait ClusterProvider {
     /// The handle for one deployment. The addresses that it may have depend on who named it.
     fn cluster(
         &mut self,
@@ -228,7 +228,7 @@ pub trait Clusters {
     ) -> Arc<Cluster>;
 
     /// The one mark of a flag's canaries in a service.
-    fn mark(&mut self, service: &str, flag: &str) -> Arc<Mark>;
+    fn mark(&mut self, service: &str, flag: &str) -> Arc<WithdrawalFlag>;
 }
 
 /// Who named an upstream. The platform's own names may lead to any address but this gateway's own listeners and metadata

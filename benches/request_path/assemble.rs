@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use criterion::Criterion;
 use serin::snapshot::assemble::assemble;
-use serin::snapshot::offline::{Offline, Unread};
+use serin::snapshot::offline::{NoopMeters, Offline};
 
 use crate::yaml::{compile, text};
 
@@ -21,7 +21,14 @@ pub(crate) fn group() {
     });
     let config = compile(&text);
     criterion.bench_function("assemble/10,000 flags", |bencher| {
-        bencher.iter(|| assemble(black_box(&config), 1, &mut Offline::default(), &mut Unread));
+        bencher.iter(|| {
+            assemble(
+                black_box(&config),
+                1,
+                &mut Offline::default(),
+                &mut NoopMeters,
+            )
+        });
     });
     criterion.final_summary();
 }

@@ -18,7 +18,7 @@ use serin::engine::condition::{Condition, Constraint, Operator};
 use serin::engine::{CanaryUrl, Flag, Ring, Rollout, Stickiness, Variant, Variants};
 use serin::flag::Share;
 use serin::snapshot::assemble::assemble;
-use serin::snapshot::offline::{Offline, Unread};
+use serin::snapshot::offline::{NoopMeters, Offline};
 use serin::snapshot::{Service, Snapshot};
 
 use crate::yaml::{NOW, config};
@@ -203,7 +203,7 @@ fn snapshot() -> Snapshot {
         flags: flags.collect(),
         ..config(1, 0)
     };
-    assemble(&config, 1, &mut Offline::default(), &mut Unread)
+    assemble(&config, 1, &mut Offline::default(), &mut NoopMeters)
 }
 
 fn url(text: &str) -> UpstreamUrl {

@@ -9,7 +9,7 @@ use serin::dispatch::{Dispatch, dispatch};
 use serin::request::{HeaderList, RequestHead};
 use serin::snapshot::Snapshot;
 use serin::snapshot::assemble::assemble;
-use serin::snapshot::offline::{Offline, Unread};
+use serin::snapshot::offline::{NoopMeters, Offline};
 
 use crate::yaml::{NOW, config};
 
@@ -28,7 +28,12 @@ pub(crate) fn group() {
     .collect();
     let mut group = criterion.benchmark_group("dispatch");
     for routes in [10, 10_000] {
-        let snapshot = assemble(&config(routes, 10), 1, &mut Offline::default(), &mut Unread);
+        let snapshot = assemble(
+            &config(routes, 10),
+            1,
+            &mut Offline::default(),
+            &mut NoopMeters,
+        );
         let path = format!("/team{}/api{}/items/42", (routes - 1) % 100, routes - 1);
         let head = head(&path, &headers);
         assert!(is_forwarded(&snapshot, &head), "{path}");

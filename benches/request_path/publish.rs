@@ -8,7 +8,7 @@ use serde_json::json;
 use serin::engine::unleash::FeatureSet;
 use serin::publisher::Publisher;
 use serin::registry::Registry;
-use serin::resolver::ClusterDirectory;
+use serin::resolver::ClusterManager;
 use serin::resolver::dns::Dns;
 use serin::telemetry::metrics::MeterRegistry;
 use tokio::runtime::Builder;
@@ -33,7 +33,7 @@ pub(crate) fn group() {
     let publisher = {
         let _entered = runtime.enter();
         let dns = Dns::new(Some("127.0.0.1:9")).expect("a resolver");
-        let clusters = ClusterDirectory::new(dns, runtime.handle().clone(), Box::default());
+        let clusters = ClusterManager::new(dns, runtime.handle().clone(), Box::default());
         let stored = vec![(source.clone(), sets[0].clone())];
         let meters = MeterRegistry::default();
         let registry = Registry::in_memory();

@@ -12,7 +12,7 @@ use serin::cluster::policy::UrlPolicy;
 use serin::context::{Context, Moment};
 use serin::engine::Flag;
 use serin::engine::trace::Silent;
-use serin::engine::unleash::{Compiled, FeatureSet, Surroundings, Vocabulary, compile};
+use serin::engine::unleash::{CompileContext, Compiled, ContextSchema, FeatureSet, compile};
 use unleash_yggdrasil::{ClientFeatures, Context as TheirContext, EngineState};
 
 use crate::yaml::NOW;
@@ -39,7 +39,7 @@ pub(crate) fn group() {
 
 struct Stage {
     source: Arc<str>,
-    vocabulary: Vocabulary,
+    vocabulary: ContextSchema,
     policy: UrlPolicy,
 }
 
@@ -47,7 +47,7 @@ impl Stage {
     fn new() -> Self {
         Self {
             source: "unleash".into(),
-            vocabulary: Vocabulary::new(&["appVersion".into()]),
+            vocabulary: ContextSchema::new(&["appVersion".into()]),
             policy: UrlPolicy {
                 networks: vec!["127.0.0.0/8".parse().expect("a network")],
                 ..UrlPolicy::nothing()
@@ -56,7 +56,7 @@ impl Stage {
     }
 
     fn compile(&mut self, set: &FeatureSet, previous: Option<&Compiled>) -> Compiled {
-        let surroundings = Surroundings {
+        let surroundings = CompileContext {
             source: &self.source,
             vocabulary: &mut self.vocabulary,
             canary_urls: &self.policy,

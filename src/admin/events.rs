@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::problem::Problem;
 use crate::context::Moment;
-use crate::events::{Event, Heard, Listener, What};
+use crate::events::{Event, EventKind, Heard, Listener};
 use crate::snapshot::changes::{Changes, Rebucketed, Taking};
 
 /// A comment is sent this often when nothing happens, so that neither side takes the connection for dead.
@@ -96,7 +96,7 @@ fn message(name: &'static str, data: &Value) -> Message {
 fn described(event: &Event) -> (&'static str, Value) {
     let at = shown(event.at);
     match &event.what {
-        What::Published {
+        EventKind::Published {
             generation,
             digest,
             changes,
@@ -109,22 +109,22 @@ fn described(event: &Event) -> (&'static str, Value) {
                 "flags": ChangesView::from(&**changes),
             }),
         ),
-        What::Held { source, flags } => {
+        EventKind::Held { source, flags } => {
             let named = names(flags);
             let data =
                 json!({ "at": at, "source": &**source, "count": flags.len(), "flags": named });
             ("held", data)
         }
-        What::SourceTrouble { source, error } => {
+        EventKind::SourceTrouble { source, error } => {
             let data = json!({ "at": at, "source": &**source, "state": "trouble", "error": error });
             ("source", data)
         }
-        What::SourceRecovered { source } => {
+        EventKind::SourceRecovered { source } => {
             let data =
                 json!({ "at": at, "source": &**source, "state": "recovered", "error": null });
             ("source", data)
         }
-        What::Ordered {
+        EventKind::Ordered {
             service,
             flag,
             killed,
@@ -136,7 +136,7 @@ fn described(event: &Event) -> (&'static str, Value) {
             let data = json!({ "at": at, "service": service, "flag": flag, "state": state, "by": by, "reason": reason.as_deref() });
             ("canary", data)
         }
-        What::Endpoint {
+        EventKind::Endpoint {
             service,
             deployment,
             address,
@@ -149,8 +149,8 @@ fn described(event: &Event) -> (&'static str, Value) {
             });
             ("endpoint", data)
         }
-        What::Settled { by } => ("kills", json!({ "at": at, "state": "known", "by": by })),
-        What::Stopping => ("stopping", json!({ "at": at })),
+        EventKind::Settled { by } => ("kills", json!({ "at": at, "state": "known", "by": by })),
+        EventKind::Stopping => ("stopping", json!({ "at": at })),
     }
 }
 

@@ -15,7 +15,7 @@ use super::status::SHOWN;
 use super::{AdminState, Shared};
 use crate::config::value;
 use crate::context::Moment;
-use crate::publisher::kills::{KillFailure, KillReport, Order};
+use crate::publisher::kills::{KillAction, KillFailure, KillReport};
 use crate::registry::{Kill, Registry};
 use crate::snapshot::{Service, Snapshot};
 use crate::spelling::nearest;
@@ -73,7 +73,7 @@ pub(super) async fn kill(
     path: Names<(String, String)>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<OrderView>, Problem> {
-    order(state, caller, path, (Order::Kill, said(body)?)).await
+    order(state, caller, path, (KillAction::Kill, said(body)?)).await
 }
 
 /// Takes a kill back.
@@ -83,20 +83,20 @@ pub(super) async fn restore(
     path: Names<(String, String)>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<OrderView>, Problem> {
-    order(state, caller, path, (Order::Restore, said(body)?)).await
+    order(state, caller, path, (KillAction::Restore, said(body)?)).await
 }
 
 async fn order(
     State(state): Shared,
     Extension(caller): Extension<Caller>,
     Names((service, flag)): Names<(String, String)>,
-    (order, said): (Order, OrderDocument),
+    (order, said): (KillAction, OrderDocument),
 ) -> Result<Json<OrderView>, Problem> {
     value::flag_name(&flag).map_err(|hint| {
         let detail = format!("{flag:?} is no flag's name ({hint}); a kill is for all its variants");
         Problem::new(422, detail)
     })?;
-    if order == Order::Kill && !said.ahead {
+    if order == KillAction::Kill && !said.ahead {
         must_be_known(&state, &service, &flag)?;
     }
     let by = (caller.address, said.reason);

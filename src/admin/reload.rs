@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Shared;
 use super::config_check::DiagnosticView;
 use super::problem::Problem;
-use crate::publisher::reload::{Cause, ReloadFailure, ReloadReport};
+use crate::publisher::reload::{ReloadFailure, ReloadReport, ReloadTrigger};
 
 /// What is in force now.
 #[derive(Debug, Serialize)]
@@ -34,7 +34,7 @@ impl From<ReloadReport> for ReloadView {
 pub(super) async fn reload(State(state): Shared) -> Result<Json<ReloadView>, Problem> {
     let _place = state.bounds.order()?;
     let file = state.reloader.path().display().to_string();
-    match state.reloader.reload(Cause::Api).await {
+    match state.reloader.reload(ReloadTrigger::Api).await {
         Ok(report) => Ok(Json(report.into())),
         Err(ReloadFailure::Invalid(problems)) => {
             let problems: Vec<DiagnosticView> = problems.iter().map(DiagnosticView::from).collect();

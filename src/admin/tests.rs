@@ -13,14 +13,14 @@ use super::{AdminState, Listeners, openapi, serve};
 use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Findings, Severity, Span};
 use crate::engine::Flag;
-use crate::events::What;
+use crate::events::EventKind;
 use crate::publisher::kills::KillSwitch;
 use crate::publisher::reload::{Parts, Reloader};
 use crate::publisher::tests::fixture::config;
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::quarantine::Quarantine;
 use crate::registry::Registry;
-use crate::resolver::ClusterDirectory;
+use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
 use crate::source::unleash::FlagServers;
 use crate::telemetry::access_log::AccessLog;
@@ -102,7 +102,7 @@ impl Admin {
         let meters = MeterRegistry::default();
         let registry = Registry::open(&directory.path().join("state"));
         let first = Arc::new(config(stable, 1));
-        let clusters = ClusterDirectory::new(dns, Handle::current(), Box::default());
+        let clusters = ClusterManager::new(dns, Handle::current(), Box::default());
         let publisher = Publisher::start(
             first.clone(),
             Vec::new(),
@@ -312,7 +312,7 @@ async fn what_happens_is_told_as_it_happens() {
     assert!(told.contains("event: snapshot\n"), "{told}");
     let told = until("\"counts\":{\"added\":1,\"changed\":1,\"removed\":0}").await;
     assert!(told.contains("\"added\":[\"search.new\"]"), "{told}");
-    admin.publisher.events().tell(What::SourceTrouble {
+    admin.publisher.events().tell(EventKind::SourceTrouble {
         source: "unleash".into(),
         error: "no answer\nat all".to_owned(),
     });
@@ -322,7 +322,7 @@ async fn what_happens_is_told_as_it_happens() {
         false => until("no answer").await,
     };
     assert!(told.contains("\"error\":\"no answer\\nat all\""), "{told}");
-    admin.publisher.events().tell(What::Stopping);
+    admin.publisher.events().tell(EventKind::Stopping);
     until("event: stopping\n").await;
     // And that is the stream's end, told in HTTP's way.
     until("\r\n0\r\n\r\n").await;

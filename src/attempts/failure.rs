@@ -7,7 +7,7 @@ use crate::cluster::recovery::Triggers;
 /// How an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// No connection could be made: not one octet was sent.
+    /// No connection could be made: not one byte was sent.
     Connect,
     /// The upstream says that it has done nothing with the request (RFC 9113, section 8.7).
     Refused,

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 
-use super::{Attempts, Failure, Replay, Site};
+use super::{AttemptContext, Attempts, Failure, Replay};
 use crate::canary::{Cause, ReasonKind, Withdrawal};
 use crate::cluster::endpoint::AttemptEnd;
 use crate::cluster::recovery::{Statuses, Triggers};
@@ -39,8 +39,8 @@ impl Scene {
         }
     }
 
-    fn site(&self) -> Site<'_> {
-        Site {
+    fn site(&self) -> AttemptContext<'_> {
+        AttemptContext {
             service: &self.snapshot.services[0],
             quarantine: &self.quarantine,
             now: self.now,

@@ -46,9 +46,9 @@ impl Withdrawal {
 /// ever was or will be, so that setting it stops requests that were decided on long before, at their next attempt. Only
 /// the registry sets and lifts marks: no publication can lift one.
 #[derive(Debug, Default)]
-pub struct Mark(AtomicU8);
+pub struct WithdrawalFlag(AtomicU8);
 
-impl Mark {
+impl WithdrawalFlag {
     /// One that is set, or not.
     pub fn new(withdrawal: Option<Withdrawal>) -> Self {
         let mark = Self::default();
@@ -80,11 +80,11 @@ impl Mark {
 
 #[cfg(test)]
 mod tests {
-    use super::{Mark, Withdrawal};
+    use super::{Withdrawal, WithdrawalFlag};
 
     #[test]
     fn a_mark_says_what_was_set_last() {
-        let mark = Mark::default();
+        let mark = WithdrawalFlag::default();
         assert_eq!(mark.get(), None);
         let all = [
             Withdrawal::Killed,
@@ -94,7 +94,7 @@ mod tests {
         for set in all.map(Some).into_iter().chain([None]) {
             mark.set(set);
             assert_eq!(mark.get(), set);
-            assert_eq!(Mark::new(set).get(), set);
+            assert_eq!(WithdrawalFlag::new(set).get(), set);
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::admin::explain::ExplainDocument;
 use crate::clock;
 use crate::config::{self, Mode, render};
 use crate::snapshot::assemble::assemble;
-use crate::snapshot::offline::{Offline, Unread};
+use crate::snapshot::offline::{NoopMeters, Offline};
 use crate::source::{self, environment::ProcessEnvironment};
 
 #[derive(Debug, clap::Args)]
@@ -116,7 +116,7 @@ fn from_file(path: &Path, document: Value) -> anyhow::Result<Value> {
             )
         })?;
     let may_be_a_servers = document.get("flag").is_some() && !config.unleash.is_empty();
-    let snapshot = assemble(&config, 1, &mut Offline::default(), &mut Unread);
+    let snapshot = assemble(&config, 1, &mut Offline::default(), &mut NoopMeters);
     let document: ExplainDocument = serde_json::from_value(document)?;
     match document.explain(&snapshot, now, None) {
         Ok(explained) => Ok(serde_json::to_value(explained)?),

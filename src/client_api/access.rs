@@ -14,7 +14,7 @@ use crate::request::{HeaderLookup, RequestHead};
 
 /// How long a browser may remember that a page may ask.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("3600");
-/// How many octets of header names a page may ask leave for.
+/// How many bytes of header names a page may ask leave for.
 const MOST_NAMES: usize = 2048;
 
 /// Looks at the token, where the endpoint takes one.

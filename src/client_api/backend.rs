@@ -6,7 +6,7 @@ use semver::Version;
 use serde_json::{Value, json};
 
 use super::Asked;
-use super::catalogue::{Catalogue, Document, push_hex};
+use super::catalogue::{Document, FlagCatalog, push_hex};
 use super::document;
 use super::reply::{Reply, matches};
 use crate::engine::unleash::FeatureSet;
@@ -25,7 +25,7 @@ pub(super) fn wants_inline(headers: &dyn HeaderLookup) -> bool {
 }
 
 /// Answers with every flag.
-pub(super) fn features(asked: &Asked<'_>, catalogue: &Catalogue) -> Reply {
+pub(super) fn features(asked: &Asked<'_>, catalogue: &FlagCatalog) -> Reply {
     let document = document_of(asked.snapshot, catalogue, wants_inline(asked.head.headers));
     if matches(asked.if_none_match(), &document.etag) {
         return Reply::not_modified(&document.etag);
@@ -36,7 +36,7 @@ pub(super) fn features(asked: &Asked<'_>, catalogue: &Catalogue) -> Reply {
 /// The document, made once a snapshot by whoever needs it first.
 pub(super) fn document_of<'c>(
     snapshot: &Snapshot,
-    catalogue: &'c Catalogue,
+    catalogue: &'c FlagCatalog,
     inline: bool,
 ) -> &'c Document {
     let [with_segments, inlined] = &catalogue.documents;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use super::subject::Subject;
-use super::wording::Wording;
+use super::wording::FlagRendering;
 use crate::canary::ReasonKind;
 use crate::config::client_api::ClientApiConfig;
 use crate::context::{Context, Moment};
@@ -20,7 +20,7 @@ use crate::engine::trace::Silent;
 use crate::snapshot::Snapshot;
 
 /// A snapshot's flags as clients are told of them.
-pub(super) struct Catalogue {
+pub(super) struct FlagCatalog {
     /// Those that apps may see, by name.
     pub(super) entries: Vec<Entry>,
     /// `/api/client/features`: with segments at the top, and with segments inlined.
@@ -40,7 +40,7 @@ pub(super) struct Entry {
     pub(super) flag: Arc<Flag>,
     /// The service that it routes, and its place among that service's candidates.
     routes: Option<(usize, usize)>,
-    pub(super) wording: Wording,
+    pub(super) wording: FlagRendering,
 }
 
 /// What a flag says of a user, and does with the user.
@@ -54,7 +54,7 @@ pub(super) struct Verdict {
     pub(super) missing_id: bool,
 }
 
-impl Catalogue {
+impl FlagCatalog {
     /// Of a snapshot.
     pub(super) fn of(snapshot: &Snapshot, config: &ClientApiConfig) -> Self {
         let mut routing: HashMap<*const Flag, (usize, usize)> = HashMap::new();
@@ -71,7 +71,7 @@ impl Catalogue {
             entries: shown
                 .map(|flag| Entry {
                     routes: routing.get(&Arc::as_ptr(flag)).copied(),
-                    wording: Wording::of(flag),
+                    wording: FlagRendering::of(flag),
                     flag: flag.clone(),
                 })
                 .collect(),
@@ -210,11 +210,11 @@ pub(super) fn version(
     etag
 }
 
-/// Appends octets in hexadecimal.
-pub(super) fn push_hex<'a>(text: &mut String, octets: impl Iterator<Item = &'a u8>) {
-    for octet in octets {
+/// Appends bytes in hexadecimal.
+pub(super) fn push_hex<'a>(text: &mut String, bytes: impl Iterator<Item = &'a u8>) {
+    for byte in bytes {
         // Writing to a `String` cannot fail.
-        let _ = write!(text, "{octet:02x}");
+        let _ = write!(text, "{byte:02x}");
     }
 }
 

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::decide::{Decision, decide};
 use crate::dispatch::user_hash;
 use crate::identity::Anonymous;
-use crate::quarantine::Patient;
+use crate::quarantine::QuarantineKey;
 use crate::snapshot::{STABLE, Service};
 
 /// Answers for the request's own identity, and for nobody else's.
@@ -55,7 +55,7 @@ fn served(
 ) -> Option<&'static str> {
     let cluster = &service.deployments.get(decision.assigned)?.cluster;
     let is_spared = || {
-        let patient = Patient::new(user_hash(own)?, cluster.id);
+        let patient = QuarantineKey::new(user_hash(own)?, cluster.id);
         asked.quarantine.holds(patient, asked.now)
     };
     (decision.assigned == STABLE || is_spared().is_some()).then_some("stable")

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::context::Field;
 use crate::engine::condition::{Compare, Condition, Constraint, Test, TextSet, Texts};
-use crate::engine::unleash::Vocabulary;
+use crate::engine::unleash::ContextSchema;
 use crate::engine::{CanaryUrl, Flag, Ring, Rollout, Stickiness, Variants};
 use crate::flag::Share;
 
@@ -22,7 +22,7 @@ const MOST: usize = 64;
 type Ways = Vec<Vec<Value>>;
 
 /// The document of a local flag; `None`: it cannot be said.
-pub(super) fn of(flag: &Flag, vocabulary: &Vocabulary) -> Option<Value> {
+pub(super) fn of(flag: &Flag, vocabulary: &ContextSchema) -> Option<Value> {
     let mut strategies = Vec::new();
     for ring in &flag.rings {
         let sticky = sticky(ring.rollout.stickiness, vocabulary)?;
@@ -128,7 +128,7 @@ impl Said {
     }
 }
 
-fn sticky(stickiness: Stickiness, vocabulary: &Vocabulary) -> Option<&str> {
+fn sticky(stickiness: Stickiness, vocabulary: &ContextSchema) -> Option<&str> {
     match stickiness {
         Stickiness::Default => Some("default"),
         Stickiness::Field(field) => match field {

@@ -88,7 +88,7 @@ pub(super) fn verify(asked: &Asked<'_>) -> Result<(), Reply> {
         pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
     };
     let expires: Option<i64> = value("expires").and_then(|text| text.parse().ok());
-    let signature = value("signature").and_then(octets);
+    let signature = value("signature").and_then(bytes);
     let now = asked.moment.unix_ms.div_euclid(1000);
     if let (Some(expires), Some(signature)) = (expires, signature) {
         let path = format!("{}/ofrep/v1/events", asked.config.path);
@@ -118,7 +118,7 @@ fn signer(config: &ClientApiConfig, path: &str, expires: i64) -> Option<Hmac<Sha
     Some(signer)
 }
 
-fn octets(hex: &str) -> Option<Vec<u8>> {
+fn bytes(hex: &str) -> Option<Vec<u8>> {
     let pairs = hex.as_bytes().chunks(2);
     pairs
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())

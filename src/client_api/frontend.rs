@@ -5,25 +5,25 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::Asked;
-use super::catalogue::{Catalogue, version};
+use super::catalogue::{FlagCatalog, version};
 use super::reply::{Reply, matches};
 use super::subject::{Said, Subject};
 
 /// The body of `POST /api/frontend`.
 #[derive(Deserialize)]
-struct Question {
+struct FrontendRequest {
     context: Option<Map<String, Value>>,
     /// The only flags that are asked for; none named: every one.
     toggles: Option<Vec<String>>,
 }
 
 /// What was asked, whichever way.
-pub(super) struct Wish {
+pub(super) struct SuppliedContext {
     pub(super) said: Said,
     pub(super) only: Vec<String>,
 }
 
-impl Wish {
+impl SuppliedContext {
     /// Reads it off the query, or the body of a POST.
     pub(super) fn read(asked: &Asked<'_>, body: &[u8]) -> Result<Self, Reply> {
         if asked.head.method != "POST" {
@@ -32,7 +32,7 @@ impl Wish {
                 only: Vec::new(),
             });
         }
-        let question: Question = serde_json::from_slice(body).map_err(|_| {
+        let question: FrontendRequest = serde_json::from_slice(body).map_err(|_| {
             let why = "the body is not {\"context\": {…}}";
             Reply::error(StatusCode::BAD_REQUEST, why)
         })?;
@@ -46,7 +46,7 @@ impl Wish {
 /// Answers with the flags of a user: those that are on, or `all`.
 pub(super) fn answer(
     asked: &Asked<'_>,
-    catalogue: &Catalogue,
+    catalogue: &FlagCatalog,
     subject: &Subject<'_>,
     only: &[String],
     all: bool,

@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::Asked;
-use super::catalogue::{Catalogue, Entry, Verdict, version};
+use super::catalogue::{Entry, FlagCatalog, Verdict, version};
 use super::events;
 use super::reply::{Reply, matches};
 use super::subject::{Said, Subject};
@@ -67,7 +67,7 @@ pub(super) fn one(asked: &Asked<'_>, entry: &Entry, subject: &Subject<'_>) -> Re
 }
 
 /// Answers about every flag.
-pub(super) fn all(asked: &Asked<'_>, catalogue: &Catalogue, subject: &Subject<'_>) -> Reply {
+pub(super) fn all(asked: &Asked<'_>, catalogue: &FlagCatalog, subject: &Subject<'_>) -> Reply {
     let verdicts = catalogue.verdicts(asked.snapshot, subject, asked.moment);
     // With the stream's address, so that nobody keeps one that has run out.
     let stream = events::address(asked);

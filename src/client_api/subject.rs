@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use serde_json::{Map, Value};
 
 use crate::context::{Context, Field};
-use crate::engine::unleash::Vocabulary;
+use crate::engine::unleash::ContextSchema;
 use crate::request::{form_decoded, query_pairs};
 
 /// What a client says of the user.
@@ -96,7 +96,7 @@ impl Said {
 
 impl<'a> Subject<'a> {
     /// Of a request that says `own` of itself.
-    pub(super) fn new(own: Context<'a>, said: Said, vocabulary: &Vocabulary) -> Self {
+    pub(super) fn new(own: Context<'a>, said: Said, vocabulary: &ContextSchema) -> Self {
         let named = own.user_id.as_deref();
         let disagrees = match (named, said.user_id.as_deref()) {
             (Some(own), Some(said)) => own != said,
@@ -143,7 +143,7 @@ impl<'a> Subject<'a> {
 }
 
 /// Adds what the client says where nothing is known.
-fn fill(context: &mut Context<'_>, said: Said, vocabulary: &Vocabulary) {
+fn fill(context: &mut Context<'_>, said: Said, vocabulary: &ContextSchema) {
     let fill = |own: &mut Option<Cow<'_, str>>, said: Option<String>| {
         if own.as_deref().is_none_or(str::is_empty) {
             *own = said.map(Cow::Owned);

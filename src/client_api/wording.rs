@@ -9,7 +9,7 @@ use crate::engine::{Flag, Payload, Ring, Variant, Variants};
 use crate::flag::Share;
 
 /// The JSON of each of a flag's possible answers.
-pub(super) struct Wording {
+pub(super) struct FlagRendering {
     off: Answer,
     plain: Answer,
     variants: Vec<Answer>,
@@ -26,7 +26,7 @@ pub(super) struct Answer {
     pub(super) evaluation: Box<str>,
 }
 
-impl Wording {
+impl FlagRendering {
     pub(super) fn of(flag: &Flag) -> Self {
         let listed = |variants: &Variants| {
             let variants = variants.list().iter();

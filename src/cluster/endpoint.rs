@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 pub use super::check::{Check, Finding};
 use super::closings::Closings;
-use super::outlier::{Evidence, Fitness, Outlier, Verdict};
+use super::outlier::{Evidence, Outlier, OutlierState, Verdict};
 use super::phase::PhaseWord;
 pub use super::phase::{Ejection, EjectionRule};
 use super::policy::{HealthPolicy, UpstreamPolicy};
@@ -82,10 +82,10 @@ impl Endpoint {
             return Standing::Unhealthy;
         }
         match self.outlier.fitness(now) {
-            Fitness::Full => Standing::Healthy,
-            Fitness::Warming(share) => Standing::Warming(share),
-            Fitness::Trial => Standing::Trial,
-            Fitness::Ejected => Standing::Ejected,
+            OutlierState::Full => Standing::Healthy,
+            OutlierState::Warming(share) => Standing::Warming(share),
+            OutlierState::Trial => Standing::Trial,
+            OutlierState::Ejected => Standing::Ejected,
         }
     }
 

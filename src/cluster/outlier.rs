@@ -53,7 +53,7 @@ pub(super) struct Outlier {
 
 /// What an endpoint may be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fitness {
+pub(super) enum OutlierState {
     Full,
     /// This many thousandths of its share.
     Warming(u32),
@@ -95,18 +95,18 @@ impl Outlier {
         self.phase.load()
     }
 
-    pub(super) fn fitness(&self, now: Instant) -> Fitness {
+    pub(super) fn fitness(&self, now: Instant) -> OutlierState {
         match self.phase.load().into() {
-            Phase::Settled => Fitness::Full,
-            Phase::Ejected { until, .. } if self.millis(now) < until => Fitness::Ejected,
-            Phase::Ejected { .. } => Fitness::Trial,
+            Phase::Settled => OutlierState::Full,
+            Phase::Ejected { until, .. } if self.millis(now) < until => OutlierState::Ejected,
+            Phase::Ejected { .. } => OutlierState::Trial,
             Phase::Returned { since, .. } => {
                 let age = self.millis(now).saturating_sub(since);
                 let share = age * 1000 / SLOW_START.as_millis() as u64;
                 if share >= 1000 {
-                    Fitness::Full
+                    OutlierState::Full
                 } else {
-                    Fitness::Warming(share.max(FIRST_SHARE) as u32)
+                    OutlierState::Warming(share.max(FIRST_SHARE) as u32)
                 }
             }
         }

@@ -31,7 +31,7 @@ pub fn digest<'a>(root: &Node, sources: impl Iterator<Item = &'a str>) -> Digest
     Digest(hash.finalize().into())
 }
 
-// Every value begins with its kind and its length: no two trees give the same octets.
+// Every value begins with its kind and its length: no two trees give the same bytes.
 fn add(node: &Node, hash: &mut Sha256) {
     match &node.value {
         Value::Scalar(scalar) if scalar.is_nothing() => hash.update(b"n"),

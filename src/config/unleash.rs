@@ -107,7 +107,7 @@ impl fmt::Debug for Secret {
 
 /// How outages of flag servers are met: `server.ready_without_flags`, `snapshot_max_age`, `removal_guard`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outages {
+pub struct StalenessPolicy {
     /// After how long traffic may come although a source has never answered and nothing is stored; `None`: never.
     pub ready_without_flags: Option<Duration>,
     /// Stored flags that are older are loaded with a loud warning.
@@ -116,7 +116,7 @@ pub struct Outages {
     pub removal_guard: Duration,
 }
 
-impl Default for Outages {
+impl Default for StalenessPolicy {
     fn default() -> Self {
         Self {
             ready_without_flags: None,

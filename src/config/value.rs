@@ -58,7 +58,7 @@ pub fn size(text: &str) -> Result<u64, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let unit = SIZE_UNITS.iter().find(|(name, _)| *name == unit);
-    unit.and_then(|(_, octets)| number.parse::<u64>().ok()?.checked_mul(*octets))
+    unit.and_then(|(_, bytes)| number.parse::<u64>().ok()?.checked_mul(*bytes))
         .ok_or_else(|| "a size is a whole number and a unit, as in 64KiB, 10MiB or 1GiB".to_owned())
 }
 
@@ -66,9 +66,9 @@ pub fn size(text: &str) -> Result<u64, String> {
 pub fn written(size: u64) -> String {
     let unit = SIZE_UNITS
         .iter()
-        .find(|(_, octets)| size.is_multiple_of(*octets));
-    let (name, octets) = unit.unwrap_or(&("B", 1));
-    format!("{}{name}", size / octets)
+        .find(|(_, bytes)| size.is_multiple_of(*bytes));
+    let (name, bytes) = unit.unwrap_or(&("B", 1));
+    format!("{}{name}", size / bytes)
 }
 
 /// A variant's weight, in thousandths.
@@ -326,14 +326,14 @@ mod tests {
 
     #[test]
     fn sizes_are_whole_numbers_with_units() {
-        for (text, octets) in [
+        for (text, bytes) in [
             ("512B", 512),
             ("64KiB", 64 << 10),
             ("10MiB", 10 << 20),
             ("2GiB", 2 << 30),
         ] {
-            assert_eq!(size(text), Ok(octets), "{text}");
-            assert_eq!(written(octets), text);
+            assert_eq!(size(text), Ok(bytes), "{text}");
+            assert_eq!(written(bytes), text);
         }
         for text in [
             "",

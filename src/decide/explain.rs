@@ -6,7 +6,8 @@ use super::{Decision, Reason};
 use crate::canary::ReasonKind;
 use crate::engine::condition::Condition;
 use crate::engine::trace::{
-    Bucket, DependencyRecord, Draw, FlagRecord, Purpose, RingRecord, Seen, Step, Verdict,
+    Bucket, DependencyRecord, FlagRecord, Purpose, RingRecord, Seen, Step, VariantSelection,
+    Verdict,
 };
 use crate::engine::{CanaryUrl, Flag, Origin, Variants};
 use crate::flag::Share;
@@ -306,21 +307,27 @@ impl fmt::Display for Value<'_> {
     }
 }
 
-fn write_draw(f: &mut fmt::Formatter<'_>, variants: &Variants, draw: Draw<'_>) -> fmt::Result {
+fn write_draw(
+    f: &mut fmt::Formatter<'_>,
+    variants: &Variants,
+    draw: VariantSelection<'_>,
+) -> fmt::Result {
     let name = |variant: usize| {
         let variant = variants.list().get(variant);
         variant.map_or("", |variant| &*variant.name)
     };
     match draw {
-        Draw::Override(variant) => {
+        VariantSelection::Override(variant) => {
             writeln!(
                 f,
                 "  variant {:?}: an override names the user",
                 name(variant)
             )
         }
-        Draw::Only(variant) => writeln!(f, "  variant {:?}: the only one", name(variant)),
-        Draw::Ticket {
+        VariantSelection::Only(variant) => {
+            writeln!(f, "  variant {:?}: the only one", name(variant))
+        }
+        VariantSelection::Ticket {
             id,
             ticket,
             variant,
@@ -331,7 +338,9 @@ fn write_draw(f: &mut fmt::Formatter<'_>, variants: &Variants, draw: Draw<'_>) -
             variants.group(),
             variants.total_weight()
         ),
-        Draw::NoId => writeln!(f, "  no variant: there is no ID to choose by, so stable"),
+        VariantSelection::NoId => {
+            writeln!(f, "  no variant: there is no ID to choose by, so stable")
+        }
     }
 }
 

@@ -65,15 +65,15 @@ pub fn murmur3_32<'a>(seed: u32, parts: impl IntoIterator<Item = &'a [u8]>) -> u
 /// A hash under way.
 struct Murmur3 {
     hash: u32,
-    /// Octets so far; modulo 4 this is how many are pending.
+    /// Bytes so far; modulo 4 this is how many are pending.
     length: usize,
-    /// The octets that do not make up a block of four yet, first octet lowest.
+    /// The bytes that do not make up a block of four yet, first byte lowest.
     pending: u64,
 }
 
 impl Murmur3 {
-    fn write(&mut self, octets: &[u8]) {
-        let (blocks, rest) = octets.as_chunks::<4>();
+    fn write(&mut self, bytes: &[u8]) {
+        let (blocks, rest) = bytes.as_chunks::<4>();
         // Where parts do not end on a block's border, every later block is put together from two of the text's.
         let shift = 8 * (self.length % 4);
         for block in blocks {
@@ -81,14 +81,14 @@ impl Murmur3 {
             self.mix_pending();
         }
         let mut tail = 0;
-        for octet in rest.iter().rev() {
-            tail = tail << 8 | u64::from(*octet);
+        for byte in rest.iter().rev() {
+            tail = tail << 8 | u64::from(*byte);
         }
         self.pending |= tail << shift;
         if self.length % 4 + rest.len() >= 4 {
             self.mix_pending();
         }
-        self.length += octets.len();
+        self.length += bytes.len();
     }
 
     /// Takes in a whole block, and leaves what goes beyond it pending.

@@ -1,7 +1,7 @@
 //! Whether a flag is on for a user, by which ring, and with which variant. Pure, and without allocation.
 
 use super::bucket::{rollout_position, variant_ticket};
-use super::trace::{Bucket, Draw, Id, Purpose, Silent, Trace, Verdict};
+use super::trace::{Bucket, Id, Purpose, Silent, Trace, VariantSelection, Verdict};
 use super::{Dependency, Flag, Ring, Rollout, Stickiness, Variant, Variants};
 use crate::context::{Context, Field, Moment};
 use crate::flag::Share;
@@ -157,8 +157,8 @@ impl Flag {
         evaluation.variant = draw
             .variant()
             .map(|index| VariantRef { ring: owner, index });
-        evaluation.randomised |= matches!(draw, Draw::Ticket { .. });
-        evaluation.missing_id = matches!(draw, Draw::NoId);
+        evaluation.randomised |= matches!(draw, VariantSelection::Ticket { .. });
+        evaluation.missing_id = matches!(draw, VariantSelection::NoId);
         evaluation
     }
 }
@@ -229,28 +229,28 @@ impl Rollout {
 
 impl Variants {
     /// Chooses for a user: always the same, or not at all.
-    fn draw<'a>(&'a self, context: &'a Context<'_>, moment: Moment) -> Draw<'a> {
+    fn draw<'a>(&'a self, context: &'a Context<'_>, moment: Moment) -> VariantSelection<'a> {
         let mut overrides = self.overrides().iter();
         if let Some(named) =
             overrides.find(|named| named.condition.holds(context, moment, &mut Silent))
         {
-            return Draw::Override(named.variant);
+            return VariantSelection::Override(named.variant);
         }
         if let Some(only) = self.only() {
-            return Draw::Only(only);
+            return VariantSelection::Only(only);
         }
         let Some(id) = self.stickiness().id(context) else {
-            return Draw::NoId;
+            return VariantSelection::NoId;
         };
         let ticket = id.with_text(|id| variant_ticket(self.group(), id, self.total_weight()));
         match self.by_ticket(ticket) {
-            Some(variant) => Draw::Ticket {
+            Some(variant) => VariantSelection::Ticket {
                 id,
                 ticket,
                 variant,
             },
             // Tickets end with the total weight, so that every one belongs to a variant.
-            None => Draw::NoId,
+            None => VariantSelection::NoId,
         }
     }
 }

@@ -28,7 +28,7 @@ pub trait Trace<'a> {
     /// The ring is settled.
     fn verdict(&mut self, _verdict: Verdict<'a>) {}
     /// A variant was chosen among these, or could not be.
-    fn draw(&mut self, _variants: &'a Variants, _draw: Draw<'a>) {}
+    fn draw(&mut self, _variants: &'a Variants, _draw: VariantSelection<'a>) {}
     /// The flag is settled.
     fn settled(&mut self, _evaluation: Evaluation) {}
 }
@@ -116,7 +116,7 @@ pub struct Bucket<'a> {
 
 /// How a variant was chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Draw<'a> {
+pub enum VariantSelection<'a> {
     /// An override gives the user this one.
     Override(usize),
     /// Only this one can be had.
@@ -141,7 +141,7 @@ impl Verdict<'_> {
     }
 }
 
-impl Draw<'_> {
+impl VariantSelection<'_> {
     /// The variant chosen.
     pub fn variant(self) -> Option<usize> {
         match self {
@@ -179,7 +179,7 @@ pub struct FlagRecord<'a> {
     /// The rings that were asked, in order.
     pub rings: Vec<RingRecord<'a>>,
     /// How the variant was chosen, if the user is on and there are variants.
-    pub draw: Option<(&'a Variants, Draw<'a>)>,
+    pub draw: Option<(&'a Variants, VariantSelection<'a>)>,
     /// What came of it.
     pub evaluation: Evaluation,
 }
@@ -323,7 +323,7 @@ impl<'a> Trace<'a> for Recorder<'a> {
         }
     }
 
-    fn draw(&mut self, variants: &'a Variants, draw: Draw<'a>) {
+    fn draw(&mut self, variants: &'a Variants, draw: VariantSelection<'a>) {
         if let Some(flag) = self.asked.last_mut() {
             flag.draw = Some((variants, draw));
         }

@@ -29,15 +29,15 @@ use feature::{Entry, FlagCompiler};
 use segment::Segments;
 
 pub use set::{DocumentError, FeatureSet};
-pub use vocabulary::Vocabulary;
+pub use vocabulary::ContextSchema;
 
 /// What flags are compiled for, beside what the server says.
 #[derive(Debug)]
-pub struct Surroundings<'a> {
+pub struct CompileContext<'a> {
     /// The source's name.
     pub source: &'a Arc<str>,
     /// Which names are which fields; those that only flags mention are added.
-    pub vocabulary: &'a mut Vocabulary,
+    pub vocabulary: &'a mut ContextSchema,
     /// Which upstreams payloads may name.
     pub canary_urls: &'a UrlPolicy,
     /// The context's `appName`, the same for every request.
@@ -77,7 +77,7 @@ struct Basis {
 /// [`Flag`].
 pub fn compile(
     set: &FeatureSet,
-    mut surroundings: Surroundings<'_>,
+    mut surroundings: CompileContext<'_>,
     previous: Option<&Compiled>,
 ) -> Compiled {
     let previous = previous.filter(|previous| previous.basis.holds_for(&mut surroundings));
@@ -132,7 +132,7 @@ impl Compiled {
 }
 
 impl Basis {
-    fn of(surroundings: &Surroundings<'_>) -> Self {
+    fn of(surroundings: &CompileContext<'_>) -> Self {
         Self {
             source: surroundings.source.clone(),
             canary_urls: Some(surroundings.canary_urls.clone()),
@@ -145,7 +145,7 @@ impl Basis {
 
     /// Whether what was compiled on this basis would be compiled the same now: every name must still lead to the
     /// same slot, which is seen to by mentioning them in the same order.
-    fn holds_for(&self, surroundings: &mut Surroundings<'_>) -> bool {
+    fn holds_for(&self, surroundings: &mut CompileContext<'_>) -> bool {
         let mut names = self.names.iter().enumerate();
         *self.source == **surroundings.source
             && self.canary_urls.as_ref() == Some(surroundings.canary_urls)

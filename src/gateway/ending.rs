@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::publisher::reload::{Cause, Reloader};
+use crate::publisher::reload::{ReloadTrigger, Reloader};
 
 /// What tells the gateway to end.
 pub(super) enum Ending {
@@ -70,7 +70,7 @@ impl Signals {
                 _ = self.hangup.recv() => {
                     let reloader = reloader.clone();
                     // How it went is logged, counted and shown by the reloader itself.
-                    tokio::spawn(async move { reloader.reload(Cause::Signal).await.is_ok() });
+                    tokio::spawn(async move { reloader.reload(ReloadTrigger::Signal).await.is_ok() });
                 }
             }
         }

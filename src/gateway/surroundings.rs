@@ -12,12 +12,12 @@ use super::{Embedding, StartError};
 use crate::capacity::OpenFiles;
 use crate::clock;
 use crate::config::{self, Config, Mode};
-use crate::health::{self, Bell};
+use crate::health::{self, HealthNotify};
 use crate::publisher::order::OrderKeeper;
 use crate::publisher::reload::{Compile, Parts};
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::registry::Registry;
-use crate::resolver::ClusterDirectory;
+use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
 use crate::source::Sources;
 use crate::source::environment::ProcessEnvironment;
@@ -29,7 +29,7 @@ use crate::telemetry::metrics::{ConnectionFigures, MeterRegistry, Metrics};
 use crate::telemetry::service_manager::ServiceManager;
 
 /// What a gateway finds around it: a process that is its own, or a program that it is part of.
-pub(super) struct Surroundings {
+pub(super) struct Platform {
     compile: Arc<Compile>,
     log: Option<LogControl>,
     pub(super) service_manager: Option<ServiceManager>,
@@ -40,7 +40,7 @@ pub(super) struct Surroundings {
     pub(super) stop: Option<oneshot::Receiver<()>>,
 }
 
-impl Surroundings {
+impl Platform {
     /// Completes the configuration by what is found.
     pub(super) fn new(embedding: Option<Embedding>, config: &mut Config) -> io::Result<Self> {
         Ok(match embedding {
@@ -88,8 +88,8 @@ impl Surroundings {
         control: &Handle,
     ) -> Result<PublisherHandle, StartError> {
         let dns = Dns::new(std::env::var("SERIN_DNS").ok().as_deref())?;
-        let bell = Arc::new(Bell::default());
-        let clusters = ClusterDirectory::new(dns, control.clone(), own).ringing(bell.clone());
+        let bell = Arc::new(HealthNotify::default());
+        let clusters = ClusterManager::new(dns, control.clone(), own).with_listener(bell.clone());
         let order = if self.remembers {
             OrderKeeper::open(&config.process.state_dir, control)
         } else {

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::Bell;
+use super::HealthNotify;
 use crate::cluster::endpoint::{Ejection, Endpoint, Standing};
 use crate::cluster::{Cluster, Role};
-use crate::events::{Events, What as Told};
+use crate::events::{EventKind, Events};
 use crate::snapshot::Snapshot;
 use crate::snapshot::store::SnapshotStore;
 
@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) async fn keep(
     store: Arc<SnapshotStore>,
     mut generation: watch::Receiver<u64>,
-    bell: Arc<Bell>,
+    bell: Arc<HealthNotify>,
     events: Events,
 ) {
     let mut journal = Journal::default();
@@ -90,11 +90,11 @@ enum Need {
 struct Event {
     service: Box<str>,
     deployment: Box<str>,
-    what: What,
+    what: News,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum What {
+enum News {
     Ejected {
         endpoint: SocketAddr,
         ejection: Ejection,
@@ -135,7 +135,7 @@ impl Journal {
             }
             let before = self.in_need.get(&cluster.id).copied();
             if need != before {
-                look.note(cluster, need.map_or(What::InNeedNoMore, What::InNeed));
+                look.note(cluster, need.map_or(News::InNeedNoMore, News::InNeed));
             }
         }
         (self.endpoints, self.in_need) = (endpoints, in_need);
@@ -154,7 +154,7 @@ fn need(role: Role, (well, on_trial): (usize, usize), count: usize) -> Option<Ne
 }
 
 impl Look {
-    fn note(&mut self, cluster: &Cluster, what: What) {
+    fn note(&mut self, cluster: &Cluster, what: News) {
         self.events.push(Event {
             service: cluster.service.clone(),
             deployment: cluster.deployment.clone(),
@@ -171,7 +171,7 @@ impl Look {
             (Standing::Ejected, Some((ejection, left))) => {
                 self.again = Some(self.again.map_or(left, |again| again.min(left)));
                 if before != Seen::Ejected(ejection.times) {
-                    let what = What::Ejected {
+                    let what = News::Ejected {
                         endpoint: address,
                         ejection,
                         left,
@@ -185,14 +185,14 @@ impl Look {
         };
         if seen != before {
             let what = match seen {
-                Seen::Unhealthy => What::Unhealthy {
+                Seen::Unhealthy => News::Unhealthy {
                     endpoint: address,
                     check: endpoint
                         .last_check()
                         .map_or_else(Box::default, |check| check.finding.said.clone()),
                 },
-                Seen::Trial => What::Trial(address),
-                Seen::Well | Seen::Ejected(_) => What::Back(address),
+                Seen::Trial => News::Trial(address),
+                Seen::Well | Seen::Ejected(_) => News::Back(address),
             };
             self.note(cluster, what);
         }
@@ -202,9 +202,9 @@ impl Look {
 
 impl Event {
     /// What others hear of it.
-    fn told(&self) -> Option<Told> {
+    fn told(&self) -> Option<EventKind> {
         let (address, state, why) = match &self.what {
-            What::Ejected {
+            News::Ejected {
                 endpoint, ejection, ..
             } => {
                 let (rule, failure) = (ejection.rule.as_str(), ejection.failure.as_str());
@@ -214,14 +214,14 @@ impl Event {
                     Some(format!("{rule}, last {failure}")),
                 )
             }
-            What::Trial(endpoint) => (*endpoint, "trial", None),
-            What::Unhealthy { endpoint, check } => {
+            News::Trial(endpoint) => (*endpoint, "trial", None),
+            News::Unhealthy { endpoint, check } => {
                 (*endpoint, "unhealthy", Some(check.to_string()))
             }
-            What::Back(endpoint) => (*endpoint, "back", None),
-            What::InNeed(_) | What::InNeedNoMore => return None,
+            News::Back(endpoint) => (*endpoint, "back", None),
+            News::InNeed(_) | News::InNeedNoMore => return None,
         };
-        Some(Told::Endpoint {
+        Some(EventKind::Endpoint {
             service: self.service.clone(),
             deployment: self.deployment.clone(),
             address,
@@ -233,7 +233,7 @@ impl Event {
     fn log(&self) {
         let (service, deployment) = (&*self.service, &*self.deployment);
         match &self.what {
-            What::Ejected {
+            News::Ejected {
                 endpoint,
                 ejection,
                 left,
@@ -242,26 +242,26 @@ impl Event {
                 failure = ejection.failure.as_str(), times = ejection.times, seconds = left.as_secs_f64(),
                 "endpoint ejected: it failed too often"
             ),
-            What::Trial(endpoint) => tracing::info!(
+            News::Trial(endpoint) => tracing::info!(
                 service, deployment, %endpoint, "the endpoint's ejection is over: a few requests try it"
             ),
-            What::Unhealthy { endpoint, check } => tracing::warn!(
+            News::Unhealthy { endpoint, check } => tracing::warn!(
                 service, deployment, %endpoint, %check, "endpoint unhealthy: its checks fail"
             ),
-            What::Back(endpoint) => {
+            News::Back(endpoint) => {
                 tracing::info!(service, deployment, %endpoint, "endpoint is back");
             }
-            What::InNeed(Need::Down) => tracing::warn!(
+            News::InNeed(Need::Down) => tracing::warn!(
                 service,
                 deployment,
                 "the canary has no healthy endpoint: stable serves its users"
             ),
-            What::InNeed(Need::Panic) => tracing::warn!(
+            News::InNeed(Need::Panic) => tracing::warn!(
                 service,
                 deployment,
                 "fewer than half of the endpoints are healthy: all are used"
             ),
-            What::InNeedNoMore => {
+            News::InNeedNoMore => {
                 tracing::info!(service, deployment, "the deployment is healthy again");
             }
         }

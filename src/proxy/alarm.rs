@@ -23,12 +23,12 @@ struct Sleepers {
 
 /// Comes to its end at the first sweep behind its moment. Must stay on its worker's thread.
 #[derive(Debug)]
-pub struct Alarm {
+pub struct HealthListener {
     at: Instant,
     place: Option<usize>,
 }
 
-impl Alarm {
+impl HealthListener {
     /// Waits until a moment.
     pub fn at(moment: Instant) -> Self {
         Self {
@@ -38,7 +38,7 @@ impl Alarm {
     }
 }
 
-impl Future for Alarm {
+impl Future for HealthListener {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -61,7 +61,7 @@ impl Future for Alarm {
     }
 }
 
-impl Drop for Alarm {
+impl Drop for HealthListener {
     fn drop(&mut self) {
         if let Some(place) = self.place {
             SLEEPERS.with_borrow_mut(|sleepers| {
@@ -105,14 +105,14 @@ mod tests {
 
     use futures_util::FutureExt as _;
 
-    use super::{Alarm, SLEEPERS, ring};
+    use super::{HealthListener, SLEEPERS, ring};
 
     #[tokio::test(flavor = "current_thread")]
     async fn an_alarm_wakes_at_its_moment_and_not_before() {
         let now = Instant::now();
-        assert!(Alarm::at(now).now_or_never().is_some());
-        let mut soon = Box::pin(Alarm::at(now + Duration::from_millis(20)));
-        let mut late = Box::pin(Alarm::at(now + Duration::from_secs(3600)));
+        assert!(HealthListener::at(now).now_or_never().is_some());
+        let mut soon = Box::pin(HealthListener::at(now + Duration::from_millis(20)));
+        let mut late = Box::pin(HealthListener::at(now + Duration::from_secs(3600)));
         assert!(futures_util::poll!(&mut soon).is_pending());
         assert!(futures_util::poll!(&mut late).is_pending());
         ring(now);
@@ -131,7 +131,7 @@ mod tests {
         drop((soon, late));
         // Places are used again.
         let places = SLEEPERS.with_borrow(|sleepers| sleepers.entries.len());
-        let again = Alarm::at(now + Duration::from_secs(3600));
+        let again = HealthListener::at(now + Duration::from_secs(3600));
         assert!(again.now_or_never().is_none());
         assert_eq!(
             SLEEPERS.with_borrow(|sleepers| sleepers.entries.len()),

@@ -1,7 +1,7 @@
 //! One client's connection: what it is busy with, until when that may take, and the stream that pingora reads from
 //! and writes to.
 //!
-//! Between requests a connection *rests* (`server.timeouts.idle`); from a head's first octet until its last it sends a
+//! Between requests a connection *rests* (`server.timeouts.idle`); from a head's first byte until its last it sends a
 //! *head* (`header_read`); then it is *busy* until the response has ended, and only while it takes nothing of what is
 //! written is there a deadline (`write`). All of that is bookkeeping in one [`Wait`]: no timer is set.
 
@@ -55,8 +55,8 @@ pub struct ClientConnection {
     store: Arc<SnapshotStore>,
     wait: Wait,
     phase: AtomicU8,
-    /// Octets of the current head so far.
-    head_octets: AtomicUsize,
+    /// Bytes of the current head so far.
+    head_bytes: AtomicUsize,
     /// The length of the current request's body, or [`CHUNKED`].
     body_length: AtomicU64,
     /// Whether the current request's body cannot be read.
@@ -108,7 +108,7 @@ impl ClientConnection {
             store: store.clone(),
             wait,
             phase: AtomicU8::new(RESTS),
-            head_octets: AtomicUsize::new(0),
+            head_bytes: AtomicUsize::new(0),
             body_length: AtomicU64::new(0),
             malformed: AtomicBool::new(false),
             tunnel: AtomicBool::new(false),
@@ -165,7 +165,7 @@ impl ClientConnection {
 
     /// How many bytes of the current head have been handed on.
     pub fn head_length(&self) -> usize {
-        self.head_octets.load(Ordering::Relaxed)
+        self.head_bytes.load(Ordering::Relaxed)
     }
 
     /// What a client is answered whose request's body cannot be read.
@@ -253,14 +253,14 @@ impl ClientConnection {
         }
     }
 
-    /// Whether no more of a head is to be read: more octets have come than it may have, and it is not over yet. One
+    /// Whether no more of a head is to be read: more bytes have come than it may have, and it is not over yet. One
     /// that is, is measured when it has been parsed.
     pub(super) fn refuses_more(&self) -> bool {
         if self.phase.load(Ordering::Relaxed) != SENDS_HEAD {
             return false;
         }
         let most = self.store.peek().traffic.request.header_bytes;
-        let refuses = self.head_octets.load(Ordering::Relaxed) > most;
+        let refuses = self.head_bytes.load(Ordering::Relaxed) > most;
         if refuses {
             self.refused.store(true, Ordering::Relaxed);
         }
@@ -302,22 +302,22 @@ impl ClientConnection {
         self.malformed.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that octets have come.
-    pub(super) fn has_read(&self, octets: usize) {
+    /// Notes that bytes have come.
+    pub(super) fn has_read(&self, bytes: usize) {
         match self.phase.load(Ordering::Relaxed) {
             RESTS => {
-                self.head_octets.store(octets, Ordering::Relaxed);
+                self.head_bytes.store(bytes, Ordering::Relaxed);
                 self.hurried.store(false, Ordering::Relaxed);
                 self.phase.store(SENDS_HEAD, Ordering::Relaxed);
             }
             SENDS_HEAD => {
-                self.head_octets.fetch_add(octets, Ordering::Relaxed);
+                self.head_bytes.fetch_add(bytes, Ordering::Relaxed);
             }
             _ => self.fulfil(),
         }
     }
 
-    /// Notes that more octets are waited for. The first wait within a head sets its deadline: most heads come in one
+    /// Notes that more bytes are waited for. The first wait within a head sets its deadline: most heads come in one
     /// piece, and need none.
     pub(super) fn waits_to_read(&self) {
         let in_head = self.phase.load(Ordering::Relaxed) == SENDS_HEAD;
@@ -326,9 +326,9 @@ impl ClientConnection {
         }
     }
 
-    /// Notes that octets that had come are going to come again.
-    pub(super) fn has_put_back(&self, octets: usize) {
-        self.head_octets.fetch_sub(octets, Ordering::Relaxed);
+    /// Notes that bytes that had come are going to come again.
+    pub(super) fn has_put_back(&self, bytes: usize) {
+        self.head_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Notes whether the client takes what is written.

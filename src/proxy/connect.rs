@@ -21,7 +21,7 @@ use pingora::protocols::raw_connect::ProxyDigest;
 use rustc_hash::FxHashMap;
 use tokio::net::TcpStream;
 
-use super::alarm::Alarm;
+use super::alarm::HealthListener;
 use super::deadlines::SWEEP_INTERVAL;
 use crate::capacity::{Bound, OpenUpstream, Waiting};
 use crate::meter::ServiceMeter;
@@ -162,7 +162,7 @@ impl Connector {
             match self.enter() {
                 Ok(counted) => return Ok(counted),
                 Err(bound) if now >= until => return Err(self.refuse(bound)),
-                Err(_) => Alarm::at((now + SWEEP_INTERVAL / 2).min(until)).await,
+                Err(_) => HealthListener::at((now + SWEEP_INTERVAL / 2).min(until)).await,
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Deadlines of sockets: for a response to begin, for a client to send its next request and to take what is sent.
 //!
 //! pingora's read timeout runs on every read, so one that is right for a response's head would also cut a stream of
-//! events that is silent for a while, and one for a request's head never ends for a client that sends an octet now and
+//! events that is silent for a while, and one for a request's head never ends for a client that sends an byte now and
 //! then. Instead, whoever waits is entered here, and when its time is over its socket is shut down, which ends
 //! pingora's read or write at once. Nothing is spawned and no timer is set per request: one sweep a worker looks
 //! through those that wait, and it does not even look before the first deadline.

@@ -10,7 +10,7 @@ use super::idle::Upstream;
 use super::queue::Admitted;
 use super::uploads::Upload;
 use crate::attempts::pool::Pool;
-use crate::attempts::{Attempts, Site};
+use crate::attempts::{AttemptContext, Attempts};
 use crate::context::Moment;
 use crate::dispatch::Plan;
 use crate::quarantine::Quarantine;
@@ -136,9 +136,9 @@ impl Exchange {
         &'a mut self,
         quarantine: &'a Quarantine,
         now: Instant,
-    ) -> Option<(&'a mut Attempts, Site<'a>)> {
+    ) -> Option<(&'a mut Attempts, AttemptContext<'a>)> {
         let passage = self.passage.as_mut()?;
-        let site = Site {
+        let site = AttemptContext {
             service: &self.snapshot.services[passage.plan.service],
             quarantine,
             now,

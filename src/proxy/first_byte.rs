@@ -22,7 +22,7 @@ use pingora::http::RequestHeader;
 use pingora::prelude::{Error, Session};
 use pingora::protocols::http::v2::server::HttpSession;
 
-use super::alarm::Alarm;
+use super::alarm::HealthListener;
 use super::client::ClientConnection;
 use super::exchange::Exchange;
 use super::head::{Fields, Target, edit, head};
@@ -96,7 +96,7 @@ pub(super) async fn over_http2(
             let end = tokio::select! {
                 biased;
                 begun = begin(session) => Some(begun.err().unwrap_or(End::Begun)),
-                () = Alarm::at(since + limit) => too_late,
+                () = HealthListener::at(since + limit) => too_late,
             };
             match end {
                 Some(end) => end,

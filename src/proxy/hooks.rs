@@ -29,7 +29,7 @@ use super::recovery::{self, is_interim};
 use super::reply;
 use super::waiting::{self, Connection};
 use super::{first_byte, http10};
-use crate::attempts::Site;
+use crate::attempts::AttemptContext;
 use crate::attempts::pool::Pool;
 use crate::canary::Cause;
 use crate::client_api::ClientApi;
@@ -133,7 +133,7 @@ impl ProxyHttp for Proxy {
         }
         let random = rand::rng().next_u64();
         let now = Instant::now();
-        let site = Site {
+        let site = AttemptContext {
             service,
             quarantine: &self.quarantine,
             now,

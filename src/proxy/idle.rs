@@ -78,7 +78,7 @@ pub struct Upstream {
 
 impl Upstream {
     /// Notes that a request has got a connection, a new one or one that rested. Fails, to be asked for another one, if
-    /// that has just been shut down, or is about to be: not an octet of the request has been sent by then.
+    /// that has just been shut down, or is about to be: not an byte of the request has been sent by then.
     pub fn taken(
         socket: RawFd,
         digest: Option<&Digest>,

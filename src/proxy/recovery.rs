@@ -5,7 +5,7 @@
 //! answer, before anything of it has gone to the client:
 //!
 //! * Returning an error there ends both halves of the exchange. What the upstream sends is dropped unread, an HTTP/1.1
-//!   connection is closed rather than pooled (its next octets are the dropped answer's), an HTTP/2 stream is reset and
+//!   connection is closed rather than pooled (its next bytes are the dropped answer's), an HTTP/2 stream is reset and
 //!   its connection lives on.
 //! * `error_while_proxy` is asked for every such end, in place of pingora's own policy, and answers from [`Attempts`]
 //!   alone. pingora then asks `upstream_peer` for the next attempt, with the request's head as the client sent it, and

@@ -200,8 +200,8 @@ mod tests {
         if answered {
             upload.answered();
         }
-        if let Some(octets) = answer {
-            far.write_all(octets).expect("the answer is taken");
+        if let Some(bytes) = answer {
+            far.write_all(bytes).expect("the answer is taken");
             let mut seen = [0];
             while near.peek(&mut seen).is_err() {
                 std::thread::sleep(Duration::from_millis(1));
@@ -213,10 +213,10 @@ mod tests {
             let error = (&near).write(&[0]).map_err(|error| error.kind());
             error == Err(std::io::ErrorKind::BrokenPipe)
         });
-        if let Some(octets) = answer {
-            let mut read = vec![0; octets.len()];
+        if let Some(bytes) = answer {
+            let mut read = vec![0; bytes.len()];
             (&near).read_exact(&mut read).expect("the answer");
-            assert_eq!(read, octets);
+            assert_eq!(read, bytes);
         }
         ended
     }

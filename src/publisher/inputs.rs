@@ -9,7 +9,7 @@ use super::{Change, FlagUpdate};
 use crate::cluster::UpstreamUrl;
 use crate::config::Config;
 use crate::engine::unleash::FeatureSet;
-use crate::events::What;
+use crate::events::EventKind;
 use crate::snapshot::assemble::{Content, Routing, StableUrl};
 use crate::snapshot::seniority::Seniority;
 use crate::snapshot::{NamedBy, Snapshot};
@@ -41,7 +41,7 @@ impl Inputs {
     }
 
     /// Takes a change in. Answers what is to be told once it is in force.
-    pub(super) fn take(&mut self, change: &Change) -> Option<What> {
+    pub(super) fn take(&mut self, change: &Change) -> Option<EventKind> {
         match change {
             Change::Config(config) => {
                 self.reconfigure(Config::clone(config));
@@ -50,7 +50,7 @@ impl Inputs {
             Change::Flags(update) => {
                 let source = update.source.clone();
                 let flags = self.sources.take(&self.config, update.clone())?;
-                Some(What::Held { source, flags })
+                Some(EventKind::Held { source, flags })
             }
             Change::Withdrawn => None,
         }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{PublishError, Published, PublisherHandle, Stopped};
 use crate::clock;
-use crate::events::What;
+use crate::events::EventKind;
 use crate::registry::{Kill, Registry};
 use crate::snapshot::Snapshot;
 
@@ -83,7 +83,7 @@ impl From<PublishError> for KillFailure {
 
 /// An order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum KillAction {
     /// No user is sent there any more.
     Kill,
     /// Users are sent there again.
@@ -112,7 +112,7 @@ impl KillSwitch {
     /// When there is no such service, or too many kills of names that nobody has; and when the process ends.
     pub async fn order(
         &self,
-        order: Order,
+        order: KillAction,
         service: &str,
         flag: &str,
         (by, reason): (IpAddr, Option<String>),
@@ -120,16 +120,16 @@ impl KillSwitch {
         let canaries = self.judge(order, service, flag)?;
         let by = by.to_canonical().to_string();
         let (kill, changed) = match order {
-            Order::Kill => {
+            KillAction::Kill => {
                 let kill = Kill::new(clock::now(), by.clone(), reason.clone());
                 let (held, is_new) = self.registry.kill(service, flag, kill);
                 (Some(held), is_new)
             }
-            Order::Restore => (None, self.registry.restore(service, flag)),
+            KillAction::Restore => (None, self.registry.restore(service, flag)),
         };
         if changed {
             tracing::warn!(service, canary = flag, by, reason, canaries, "{order}");
-            self.publisher.events().tell(What::Ordered {
+            self.publisher.events().tell(EventKind::Ordered {
                 service: service.into(),
                 flag: flag.into(),
                 killed: kill.is_some(),
@@ -156,7 +156,9 @@ impl KillSwitch {
         let changed = self.registry.restore_unknown();
         if changed {
             tracing::warn!(by, "every canary of unknown standing was restored");
-            self.publisher.events().tell(What::Settled { by: Some(by) });
+            self.publisher
+                .events()
+                .tell(EventKind::Settled { by: Some(by) });
         }
         let (stored, generation) = self.put_in_force().await?;
         Ok(SettleReport {
@@ -175,7 +177,9 @@ impl KillSwitch {
             look.tick().await;
             if self.registry.reread().await {
                 tracing::warn!("the kills can all be read now, and hold");
-                self.publisher.events().tell(What::Settled { by: None });
+                self.publisher
+                    .events()
+                    .tell(EventKind::Settled { by: None });
                 // An error is told, and an attempt of its own follows every order.
                 let _ = self.put_in_force().await;
             } else if complained.elapsed() >= COMPLAIN {
@@ -191,12 +195,12 @@ impl KillSwitch {
     }
 
     /// How many canaries an order is about, if it can be carried out.
-    fn judge(&self, order: Order, service: &str, flag: &str) -> Result<usize, KillFailure> {
+    fn judge(&self, order: KillAction, service: &str, flag: &str) -> Result<usize, KillFailure> {
         let snapshot = self.publisher.store().load();
         let Some((_, found)) = snapshot.service(service) else {
             return Err(KillFailure::NoService(service.to_owned()));
         };
-        if order == Order::Kill && !has_flag(&snapshot, flag) {
+        if order == KillAction::Kill && !has_flag(&snapshot, flag) {
             let ahead = self.ahead(&snapshot);
             let is_known = ahead
                 .iter()
@@ -224,7 +228,7 @@ fn has_flag(snapshot: &Snapshot, flag: &str) -> bool {
         .is_ok()
 }
 
-impl fmt::Display for Order {
+impl fmt::Display for KillAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Kill => "a canary was killed",

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::Receiver;
 use super::{PublishError, PublisherHandle};
 use crate::clock;
 use crate::config::diagnostic::{Findings, Severity};
-use crate::config::unleash::{Outages, UnleashConfig};
+use crate::config::unleash::{StalenessPolicy, UnleashConfig};
 use crate::config::{Config, Process};
 use crate::source::file::{FileEvent, FileNews, read};
 use crate::source::unleash::FlagServers;
@@ -21,7 +21,7 @@ use crate::source::{SourceStatus, Stage};
 use crate::telemetry::log::LogControl;
 use crate::telemetry::metrics::ReloadCounters;
 use crate::telemetry::service_manager::ServiceManager;
-pub use report::{Cause, LastReload, ReloadFailure, ReloadReport};
+pub use report::{LastReload, ReloadFailure, ReloadReport, ReloadTrigger};
 use restart::restart_needed;
 
 /// How a text becomes a configuration: [`crate::config`]'s compiler in this process's environment, or a test's.
@@ -53,7 +53,7 @@ struct Turn {
     /// The content whose errors were logged last.
     complained: Option<[u8; 32]>,
     /// The flag servers of what is in force.
-    follows: (Vec<UnleashConfig>, Outages),
+    follows: (Vec<UnleashConfig>, StalenessPolicy),
 }
 
 #[derive(Debug)]
@@ -114,7 +114,7 @@ impl Reloader {
     }
 
     /// Reads the file and puts what it says in force, even if it has not changed.
-    pub async fn reload(&self, cause: Cause) -> Result<ReloadReport, ReloadFailure> {
+    pub async fn reload(&self, cause: ReloadTrigger) -> Result<ReloadReport, ReloadFailure> {
         let mut turn = self.turn.lock().await;
         self.announce();
         let path = self.path.clone();
@@ -147,11 +147,14 @@ impl Reloader {
                     }
                     self.announce();
                     let result = self.put_in_force(text, at, &mut turn).await;
-                    self.note(Cause::Changed, &result);
+                    self.note(ReloadTrigger::Changed, &result);
                 }
                 FileEvent::Trouble(error) => {
                     tracing::error!(file = %self.path.display(), error, "the file cannot be read; what runs stays");
-                    self.note(Cause::Changed, &Err(ReloadFailure::Unreadable(error)));
+                    self.note(
+                        ReloadTrigger::Changed,
+                        &Err(ReloadFailure::Unreadable(error)),
+                    );
                 }
             }
         }
@@ -287,7 +290,7 @@ impl Reloader {
         }
     }
 
-    fn note(&self, cause: Cause, result: &Result<ReloadReport, ReloadFailure>) {
+    fn note(&self, cause: ReloadTrigger, result: &Result<ReloadReport, ReloadFailure>) {
         match result {
             Ok(report) => {
                 self.counters.ok.inc();

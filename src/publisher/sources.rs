@@ -8,7 +8,7 @@ use super::FlagUpdate;
 use crate::config::Config;
 use crate::digest::Digest;
 use crate::engine::Flag;
-use crate::engine::unleash::{self, Compiled, FeatureSet, Surroundings, Vocabulary};
+use crate::engine::unleash::{self, CompileContext, Compiled, ContextSchema, FeatureSet};
 use crate::snapshot::FlagSource;
 use crate::snapshot::assemble::{CompiledSource, property_names};
 
@@ -16,7 +16,7 @@ use crate::snapshot::assemble::{CompiledSource, property_names};
 #[derive(Clone, Debug)]
 pub(super) struct Sources {
     list: Vec<Source>,
-    vocabulary: Arc<Vocabulary>,
+    vocabulary: Arc<ContextSchema>,
     hostname: String,
 }
 
@@ -41,7 +41,7 @@ impl Sources {
     pub(super) fn new(config: &Config) -> Self {
         let mut sources = Self {
             list: Vec::new(),
-            vocabulary: Arc::new(Vocabulary::new(&property_names(config))),
+            vocabulary: Arc::new(ContextSchema::new(&property_names(config))),
             hostname: hostname(),
         };
         sources.list = servers(config)
@@ -51,7 +51,7 @@ impl Sources {
     }
 
     /// The names that flags may look at.
-    pub(super) fn vocabulary(&self) -> &Arc<Vocabulary> {
+    pub(super) fn vocabulary(&self) -> &Arc<ContextSchema> {
         &self.vocabulary
     }
 
@@ -83,7 +83,7 @@ impl Sources {
     pub(super) fn reconfigure(&mut self, before: &Config, after: &Config) {
         let vocabulary = property_names(before) != property_names(after);
         if vocabulary {
-            self.vocabulary = Arc::new(Vocabulary::new(&property_names(after)));
+            self.vocabulary = Arc::new(ContextSchema::new(&property_names(after)));
         }
         let stale = vocabulary || before.canary_urls != after.canary_urls;
         let mut old = std::mem::take(&mut self.list);
@@ -115,7 +115,7 @@ impl Sources {
     fn compile(&mut self, config: &Config, index: usize, set: Arc<FeatureSet>, digest: Digest) {
         let source = &mut self.list[index];
         let mut vocabulary = (*self.vocabulary).clone();
-        let surroundings = Surroundings {
+        let surroundings = CompileContext {
             source: &source.name,
             vocabulary: &mut vocabulary,
             canary_urls: &config.canary_urls,

@@ -9,14 +9,14 @@ use tokio::runtime::Handle;
 use super::{Publisher, PublisherHandle};
 use crate::config::AccessPolicy;
 use crate::registry::Registry;
-use crate::resolver::ClusterDirectory;
+use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
 use crate::telemetry::metrics::MeterRegistry;
 use fixture::config;
 
 fn start() -> PublisherHandle {
     let dns = Dns::new(Some("127.0.0.1:9")).unwrap();
-    let clusters = ClusterDirectory::new(dns, Handle::current(), Box::default());
+    let clusters = ClusterManager::new(dns, Handle::current(), Box::default());
     let first = config("http://127.0.0.1:81", 1);
     Publisher::start(
         Arc::new(first),

@@ -8,23 +8,23 @@ use tokio::sync::watch;
 use super::inputs::Inputs;
 use super::order::OrderKeeper;
 use super::{Change, Published};
-use crate::canary::Mark;
+use crate::canary::WithdrawalFlag;
 use crate::clock;
 use crate::cluster::{Cluster, UpstreamUrl};
 use crate::config::Config;
 use crate::digest::Digest;
 use crate::engine::unleash::FeatureSet;
-use crate::events::{Events, What};
+use crate::events::{EventKind, Events};
 use crate::registry::Registry;
-use crate::resolver::ClusterDirectory;
+use crate::resolver::ClusterManager;
 use crate::snapshot::changes::Changes;
 use crate::snapshot::store::SnapshotStore;
 use crate::snapshot::withdrawn::Withdrawn;
-use crate::snapshot::{Clusters, NamedBy, Snapshot};
+use crate::snapshot::{ClusterProvider, NamedBy, Snapshot};
 use crate::telemetry::metrics::MeterRegistry;
 
 /// What snapshots are made of, and with.
-pub(super) struct Workshop {
+pub(super) struct SnapshotBuilder {
     runs: Running,
     /// Which canary flags ran first.
     order: OrderKeeper,
@@ -48,11 +48,11 @@ struct Running {
 
 /// What snapshots point to and what outlives them.
 struct Handles {
-    clusters: ClusterDirectory,
+    clusters: ClusterManager,
     registry: Registry,
 }
 
-impl Clusters for Handles {
+impl ClusterProvider for Handles {
     fn cluster(
         &mut self,
         service: &str,
@@ -63,17 +63,17 @@ impl Clusters for Handles {
         self.clusters.cluster(service, deployment, url, named_by)
     }
 
-    fn mark(&mut self, service: &str, flag: &str) -> Arc<Mark> {
+    fn mark(&mut self, service: &str, flag: &str) -> Arc<WithdrawalFlag> {
         self.registry.mark(service, flag)
     }
 }
 
-impl Workshop {
+impl SnapshotBuilder {
     /// Makes the first snapshot.
     pub(super) fn open(
         config: Arc<Config>,
         stored: Vec<(Arc<str>, FeatureSet)>,
-        clusters: ClusterDirectory,
+        clusters: ClusterManager,
         mut meters: MeterRegistry,
         registry: Registry,
         mut order: OrderKeeper,
@@ -118,13 +118,13 @@ impl Workshop {
     /// Takes changes in, and publishes what they come to.
     pub(super) fn take_in(&mut self, changes: &[Change]) -> Published {
         let mut inputs = self.runs.inputs.clone();
-        let told: Vec<What> = changes
+        let told: Vec<EventKind> = changes
             .iter()
             .filter_map(|change| inputs.take(change))
             .collect();
         let published = self.publish(inputs);
         for what in told {
-            if let What::Held { source, flags } = &what
+            if let EventKind::Held { source, flags } = &what
                 && !flags.is_empty()
             {
                 let flags = flags.len();
@@ -212,7 +212,7 @@ impl Workshop {
 
     fn announce(&self, published: &Published) {
         if published.is_new {
-            self.events.tell(What::Published {
+            self.events.tell(EventKind::Published {
                 generation: published.generation,
                 digest: published.digest,
                 changes: published.changes.clone(),

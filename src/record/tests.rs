@@ -1,4 +1,4 @@
-//! The whole way of a request without a proxy's session: octets in, route, decision, header edits, octets out, record.
+//! The whole way of a request without a proxy's session: bytes in, route, decision, header edits, bytes out, record.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -92,12 +92,12 @@ impl HeaderSink for Written {
 
 impl Written {
     fn after(&self, first_line: &str) -> String {
-        let mut octets = format!("{first_line}\r\n").into_bytes();
+        let mut bytes = format!("{first_line}\r\n").into_bytes();
         for (name, value) in &self.0 {
-            octets.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
+            bytes.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
         }
-        octets.extend(b"\r\n");
-        String::from_utf8(octets).expect("text")
+        bytes.extend(b"\r\n");
+        String::from_utf8(bytes).expect("text")
     }
 }
 
@@ -109,10 +109,10 @@ struct Exchange {
 }
 
 /// Takes one request to its end: `failed` is why the assigned deployment could not be had, so that stable answers.
-fn exchange(snapshot: &Arc<Snapshot>, octets: &str, failed: Option<Cause>) -> Exchange {
+fn exchange(snapshot: &Arc<Snapshot>, bytes: &str, failed: Option<Cause>) -> Exchange {
     let mut slots = [httparse::EMPTY_HEADER; 32];
     let mut parsed = httparse::Request::new(&mut slots);
-    let status = parsed.parse(octets.as_bytes()).expect("a request");
+    let status = parsed.parse(bytes.as_bytes()).expect("a request");
     assert!(status.is_complete());
     let fields = RawFields::of(parsed.headers);
     let target = parsed.path.expect("a target");

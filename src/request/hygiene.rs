@@ -116,7 +116,7 @@ fn check_host(head: &RequestHead<'_>, required: bool) -> Result<(), Unclean> {
     Ok(())
 }
 
-/// The octets of a host that is a name or an IPv4 address (RFC 3986, section 3.2.2).
+/// The bytes of a host that is a name or an IPv4 address (RFC 3986, section 3.2.2).
 const IN_NAME: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;

@@ -5,19 +5,19 @@ use http::StatusCode;
 use super::RequestHead;
 
 /// What HTTP/1.1 writes around method and target in a request line, and to end the head.
-const REQUEST_LINE_OCTETS: usize = "  HTTP/1.1\r\n\r\n".len();
+const REQUEST_LINE_BYTES: usize = "  HTTP/1.1\r\n\r\n".len();
 
 /// What HTTP/1.1 writes around a field's name and value.
-const FIELD_OCTETS: usize = ": \r\n".len();
+const FIELD_BYTES: usize = ": \r\n".len();
 
 /// How large a request may be, whatever the protocol: its head is measured as HTTP/1.1 would write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestLimits {
-    /// Octets of the head.
+    /// Bytes of the head.
     pub header_bytes: usize,
     /// Header fields.
     pub headers: usize,
-    /// Octets of the body; `None`: as many as it likes.
+    /// Bytes of the body; `None`: as many as it likes.
     pub body_bytes: Option<u64>,
 }
 
@@ -26,15 +26,15 @@ pub struct RequestLimits {
 pub struct FieldSizes {
     /// How many.
     pub count: usize,
-    /// Octets as HTTP/1.1 would write them.
-    pub octets: usize,
+    /// Bytes as HTTP/1.1 would write them.
+    pub bytes: usize,
 }
 
 impl FieldSizes {
     /// Adds a field.
     pub fn add(&mut self, name: &[u8], value: &[u8]) {
         self.count += 1;
-        self.octets += name.len() + value.len() + FIELD_OCTETS;
+        self.bytes += name.len() + value.len() + FIELD_BYTES;
     }
 }
 
@@ -67,8 +67,8 @@ impl RequestLimits {
     pub fn check(&self, head: &RequestHead<'_>) -> Result<(), TooLarge> {
         let fields = head.headers.sizes();
         let query = head.query.map_or(0, |query| 1 + query.len());
-        let line = head.method.len() + head.path.len() + query + REQUEST_LINE_OCTETS;
-        if line + fields.octets > self.header_bytes {
+        let line = head.method.len() + head.path.len() + query + REQUEST_LINE_BYTES;
+        if line + fields.bytes > self.header_bytes {
             return Err(TooLarge::Head);
         }
         if fields.count > self.headers {
@@ -85,7 +85,7 @@ impl RequestLimits {
         }
     }
 
-    /// Holds a body to the limit of which `read` octets have come so far.
+    /// Holds a body to the limit of which `read` bytes have come so far.
     pub fn check_body(&self, read: u64) -> Result<(), TooLarge> {
         match self.body_bytes {
             Some(most) if read > most => Err(TooLarge::Body),

@@ -9,7 +9,7 @@ use hickory_proto::rr::{RData, Record, RecordType};
 use tokio::net::UdpSocket;
 use tokio::runtime::Handle;
 
-use super::ClusterDirectory;
+use super::ClusterManager;
 use super::dns::{Dns, DnsSetupError};
 use crate::cluster::policy::UrlPolicy;
 use crate::cluster::{AddressRefusal, Cluster};
@@ -75,10 +75,10 @@ impl Server {
         *self.asked.lock().unwrap()
     }
 
-    fn directory(&self) -> ClusterDirectory {
+    fn directory(&self) -> ClusterManager {
         let dns = Dns::new(Some(&self.address.to_string())).unwrap();
         let own = Box::new([OWN]);
-        let mut directory = ClusterDirectory::new(dns, Handle::current(), own);
+        let mut directory = ClusterManager::new(dns, Handle::current(), own);
         directory.set_policy(&loopback());
         directory
     }
@@ -137,7 +137,7 @@ async fn until(what: &str, fact: impl Fn() -> bool) {
     }
 }
 
-fn cluster(directory: &mut ClusterDirectory, deployment: &str, url: &str) -> Arc<Cluster> {
+fn cluster(directory: &mut ClusterManager, deployment: &str, url: &str) -> Arc<Cluster> {
     let named_by = match deployment {
         "stable" => NamedBy::Platform,
         _ => NamedBy::Flag,
@@ -252,7 +252,7 @@ async fn nobody_gets_a_metadata_address() {
 
 #[tokio::test]
 async fn localhost_needs_no_server() {
-    let mut directory = ClusterDirectory::new(
+    let mut directory = ClusterManager::new(
         Dns::new(Some("127.0.0.1:9")).unwrap(),
         Handle::current(),
         Box::default(),

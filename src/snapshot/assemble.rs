@@ -16,13 +16,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::claims::Claims;
 use super::seniority::Seniority;
-use super::{Candidate, Clusters, FlagSource, Service, Snapshot};
+use super::{Candidate, ClusterProvider, FlagSource, Service, Snapshot};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::unleash::UnleashConfig;
 use crate::config::{Config, ServiceConfig};
 use crate::digest::Digest;
 use crate::engine::Flag;
-use crate::engine::unleash::Vocabulary;
+use crate::engine::unleash::ContextSchema;
 use crate::meter::Meters;
 use crate::route::Route;
 use crate::route::router::Router;
@@ -38,14 +38,14 @@ const WARNINGS: usize = 100;
 pub fn assemble(
     config: &Config,
     generation: u64,
-    clusters: &mut dyn Clusters,
+    clusters: &mut dyn ClusterProvider,
     meters: &mut dyn Meters,
 ) -> Snapshot {
     let content = Content {
         config,
         routing: Routing::of(config),
         sources: config.unleash.iter().map(CompiledSource::unheard).collect(),
-        vocabulary: Arc::new(Vocabulary::new(&property_names(config))),
+        vocabulary: Arc::new(ContextSchema::new(&property_names(config))),
         last_known: &HashMap::new(),
         seniority: &Seniority::default(),
         earlier: None,
@@ -63,7 +63,7 @@ pub struct Content<'a> {
     /// What its flag servers said, in order of precedence.
     pub sources: Vec<CompiledSource<'a>>,
     /// Which field a name means that flags look at.
-    pub vocabulary: Arc<Vocabulary>,
+    pub vocabulary: Arc<ContextSchema>,
     /// Where services' stable deployments were when something last said so.
     pub last_known: &'a HashMap<Arc<str>, StableUrl>,
     /// Which canary flags ran first.
@@ -130,7 +130,7 @@ impl Content<'_> {
     pub fn assemble(
         self,
         generation: u64,
-        clusters: &mut dyn Clusters,
+        clusters: &mut dyn ClusterProvider,
         meters: &mut dyn Meters,
     ) -> Snapshot {
         let (flags, shadowed) = precedence::merge(&self.ranked());
@@ -204,7 +204,7 @@ impl Content<'_> {
         &self,
         all: &[Arc<Flag>],
         warnings: &mut Vec<String>,
-        clusters: &mut dyn Clusters,
+        clusters: &mut dyn ClusterProvider,
         meters: &mut dyn Meters,
     ) -> Vec<Service> {
         let configs = &self.config.services;

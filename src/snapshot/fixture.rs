@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::Snapshot;
 use super::assemble::assemble;
-use super::offline::{Offline, Unread};
+use super::offline::{NoopMeters, Offline};
 use crate::cluster::UpstreamUrl;
 use crate::cluster::policy::{UpstreamPolicy, UrlPolicy};
-use crate::config::unleash::Outages;
+use crate::config::unleash::StalenessPolicy;
 use crate::config::{
     AccessPolicy, AdminConfig, Config, Level, LogFormat, Logging, Process, ServiceConfig, Traffic,
     UserIdPolicy,
@@ -101,7 +101,7 @@ pub(crate) fn config(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Config {
         identity: identity::Rules::default(),
         canary_urls: UrlPolicy::nothing(),
         unleash: Vec::new(),
-        outages: Outages::default(),
+        outages: StalenessPolicy::default(),
         client_api: None,
         logging: Logging {
             level: Level::Info,
@@ -131,5 +131,5 @@ pub(crate) fn snapshot(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Snapsh
 
 /// The snapshot of a configuration.
 pub(crate) fn assembled(config: &Config) -> Snapshot {
-    assemble(config, 1, &mut Offline::default(), &mut Unread)
+    assemble(config, 1, &mut Offline::default(), &mut NoopMeters)
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Clusters, NamedBy};
-use crate::canary::Mark;
-use crate::cluster::{Cluster, Unheard, UpstreamUrl};
+use super::{ClusterProvider, NamedBy};
+use crate::canary::WithdrawalFlag;
+use crate::cluster::{Cluster, NoopListener, UpstreamUrl};
 use crate::meter::{DecisionMeter, DeploymentMeter, Meters, ServiceMeter};
 
 /// Gives every name a handle of its own, which nobody resolves and nobody reads.
@@ -13,7 +13,7 @@ pub struct Offline {
     clusters: u64,
 }
 
-impl Clusters for Offline {
+impl ClusterProvider for Offline {
     fn cluster(
         &mut self,
         service: &str,
@@ -23,19 +23,19 @@ impl Clusters for Offline {
     ) -> Arc<Cluster> {
         self.clusters += 1;
         let names = (service, deployment);
-        Cluster::new(self.clusters, names, url.clone(), Arc::new(Unheard))
+        Cluster::new(self.clusters, names, url.clone(), Arc::new(NoopListener))
     }
 
-    fn mark(&mut self, _: &str, _: &str) -> Arc<Mark> {
+    fn mark(&mut self, _: &str, _: &str) -> Arc<WithdrawalFlag> {
         Arc::default()
     }
 }
 
 /// Meters beside [`Offline`]: the two are handed to assembly as two exclusive borrows.
 #[derive(Debug, Default)]
-pub struct Unread;
+pub struct NoopMeters;
 
-impl Meters for Unread {
+impl Meters for NoopMeters {
     fn service(&mut self, _: &str) -> Arc<ServiceMeter> {
         Arc::default()
     }

@@ -15,7 +15,7 @@ const SHOWN: usize = 60;
 
 /// Where a flag stands.
 #[derive(Debug)]
-pub struct Standing<'a> {
+pub struct FlagStanding<'a> {
     /// The flag.
     pub flag: &'a Flag,
     /// The service that it belongs to, and the entry of its `canaries` that matches; an error says why nobody has it.
@@ -59,14 +59,14 @@ impl Place<'_> {
 
 impl Snapshot {
     /// Where a flag stands; `None`: there is no such flag.
-    pub fn standing(&self, flag: &str) -> Option<Standing<'_>> {
+    pub fn standing(&self, flag: &str) -> Option<FlagStanding<'_>> {
         let flag = self.flag(flag)?;
         Some(self.stands(&self.claims(), flag))
     }
 
     /// Where every flag stands that looks like a canary: one that a service's `canaries` match, or that carries an
     /// upstream's URL, or nearly one.
-    pub fn standings(&self) -> Vec<Standing<'_>> {
+    pub fn standings(&self) -> Vec<FlagStanding<'_>> {
         let claims = self.claims();
         let flags = self.flags.iter();
         let looks = flags.filter(|flag| {
@@ -81,7 +81,7 @@ impl Snapshot {
         Claims::new(services.map(|service| (&*service.name, &*service.canaries)))
     }
 
-    fn stands<'a>(&'a self, claims: &Claims<'a>, flag: &'a Arc<Flag>) -> Standing<'a> {
+    fn stands<'a>(&'a self, claims: &Claims<'a>, flag: &'a Arc<Flag>) -> FlagStanding<'a> {
         let claim = match claims.of(flag) {
             Ok(Some(entry)) => Ok((&self.services[entry.service], entry.glob.as_str())),
             Ok(None) => Err(unclaimed(claims, &flag.name)),
@@ -91,7 +91,7 @@ impl Snapshot {
             .as_ref()
             .ok()
             .and_then(|(service, _)| place(service, flag));
-        Standing {
+        FlagStanding {
             lacks: lacks(flag, place.is_some()),
             reach: Reach::of(flag),
             claim,
@@ -172,7 +172,7 @@ fn leads_nowhere(variant: &Variant, is_canary: bool) -> Option<String> {
     }
 }
 
-impl fmt::Display for Standing<'_> {
+impl fmt::Display for FlagStanding<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let flag = self.flag;
         let source: &str = match &flag.origin {

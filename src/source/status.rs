@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::FILE;
-use crate::events::{Events, What};
+use crate::events::{EventKind, Events};
 use crate::meter::Counter;
 
 /// Every source: the file, and flag servers, which come and go with the configuration. Clones are the same list.
@@ -182,7 +182,7 @@ impl SourceStatus {
         *place = Some(error.clone());
         if is_news {
             let source = (&*self.name).into();
-            self.events.tell(What::SourceTrouble { source, error });
+            self.events.tell(EventKind::SourceTrouble { source, error });
         }
         is_news
     }
@@ -194,7 +194,7 @@ impl SourceStatus {
         let is_news = place.and_then(Option::take).is_some();
         if is_news && inner.trouble.iter().all(Option::is_none) {
             let source = (&*self.name).into();
-            self.events.tell(What::SourceRecovered { source });
+            self.events.tell(EventKind::SourceRecovered { source });
         }
         is_news
     }
@@ -233,7 +233,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{SourceStatus, Sources, Stage};
-    use crate::events::{Events, Heard, What};
+    use crate::events::{EventKind, Events, Heard};
 
     #[test]
     fn what_was_stored_is_as_old_as_it_is() {
@@ -272,11 +272,11 @@ mod tests {
         status.recover(Stage::Reading);
         status.recover(Stage::Storing);
         let source: Arc<str> = "eu".into();
-        let trouble = |error: &str| What::SourceTrouble {
+        let trouble = |error: &str| EventKind::SourceTrouble {
             source: source.clone(),
             error: error.to_owned(),
         };
-        let recovered = What::SourceRecovered {
+        let recovered = EventKind::SourceRecovered {
             source: source.clone(),
         };
         for expected in [trouble("gone"), trouble("disk full"), recovered] {

@@ -30,7 +30,7 @@ use tokio::task::AbortHandle;
 use super::{SourceStatus, Sources, Stage};
 use crate::clock;
 use crate::config::Config;
-use crate::config::unleash::{Outages, UnleashConfig};
+use crate::config::unleash::{StalenessPolicy, UnleashConfig};
 use crate::engine::unleash::FeatureSet;
 use crate::publisher::PublisherHandle;
 use client::Client;
@@ -51,7 +51,7 @@ const QUEUE: usize = 64;
 /// Every flag server that is followed.
 pub struct FlagServers {
     parts: Parts,
-    outages: watch::Sender<Outages>,
+    outages: watch::Sender<StalenessPolicy>,
     running: Mutex<Vec<Running>>,
     started: Instant,
 }
@@ -111,7 +111,7 @@ impl FlagServers {
         };
         Arc::new(Self {
             parts,
-            outages: watch::Sender::new(Outages::default()),
+            outages: watch::Sender::new(StalenessPolicy::default()),
             running: Mutex::default(),
             started: Instant::now(),
         })
@@ -131,7 +131,7 @@ impl FlagServers {
 
     /// Follows these servers, whose configuration is in force. One whose configuration is another now keeps its flags
     /// until it answers.
-    pub async fn follow(&self, servers: &[UnleashConfig], outages: Outages) {
+    pub async fn follow(&self, servers: &[UnleashConfig], outages: StalenessPolicy) {
         self.outages.send_replace(outages);
         let mut late = Vec::new();
         for server in servers {

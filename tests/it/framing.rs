@@ -1,4 +1,4 @@
-//! Octets that two servers could read in two ways: where a request ends, and what it is.
+//! Bytes that two servers could read in two ways: where a request ends, and what it is.
 
 mod answers;
 mod frames;
@@ -22,7 +22,7 @@ async fn start() -> (Origin, Gateway) {
 #[tokio::test]
 async fn what_stands_behind_a_chunked_body_is_no_request() {
     let (origin, gateway) = start().await;
-    // Whoever ends lines at a bare LF reads a chunk of two octets here, then one that holds the second request.
+    // Whoever ends lines at a bare LF reads a chunk of two bytes here, then one that holds the second request.
     let request = "POST /funky HTTP/1.1\r\nHost: a.example.com\r\nTransfer-Encoding: chunked\r\n\r\n\
         2;\nxx\r\n3d\r\n0\r\n\r\n\
         GET /smuggled HTTP/1.1\r\nHost: a.example.com\r\n\r\n";

@@ -49,7 +49,7 @@ fn assert_about(expected_ms: u64, begun: Instant) {
 #[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {
     let (origin, gateway) = start("limits: { header_bytes: 2KiB, headers: 10 }").await;
-    let filler = |octets: usize| "x".repeat(octets);
+    let filler = |bytes: usize| "x".repeat(bytes);
     let many = |count: usize| {
         (0..count).fold(get("/many"), |call, n| {
             call.header("x-many", &n.to_string())
@@ -185,7 +185,7 @@ async fn a_request_that_takes_its_time_is_not_idle() {
     two.assert_from("origin");
 }
 
-/// Writes an octet now and then, and reads until the gateway closes.
+/// Writes an byte now and then, and reads until the gateway closes.
 async fn dribble(address: SocketAddr, first: &str) -> String {
     let (mut reader, mut writer) = TcpStream::connect(address).await.unwrap().into_split();
     writer.write_all(first.as_bytes()).await.unwrap();

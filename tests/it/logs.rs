@@ -100,8 +100,8 @@ async fn users_appear_as_the_file_says() {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("any key");
     mac.update("ümläut-1".as_bytes());
     let mut hash = String::new();
-    for octet in mac.finalize().into_bytes() {
-        write!(hash, "{octet:02x}").expect("a string");
+    for byte in mac.finalize().into_bytes() {
+        write!(hash, "{byte:02x}").expect("a string");
     }
     for (policy, expected) in [
         ("user_id: plain".to_owned(), json!("ümläut-1")),
@@ -290,7 +290,7 @@ async fn nothing_that_a_client_sends_makes_a_second_line() {
     for line in &lines {
         let object = line.as_object().expect("an object");
         let text = line.to_string();
-        assert!(text.len() < 10_000, "{} octets", text.len());
+        assert!(text.len() < 10_000, "{} bytes", text.len());
         assert!(
             object
                 .values()

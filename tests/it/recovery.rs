@@ -215,7 +215,7 @@ async fn interim_answers_pass_and_settle_nothing() {
 }
 
 #[tokio::test]
-async fn a_body_without_octets_is_replayed_with_its_end() {
+async fn a_body_without_bytes_is_replayed_with_its_end() {
     let stable = Origin::start("stable").await;
     let canary = Origin::start("canary").await;
     canary.answer(|_| Reply::status(500));

@@ -129,11 +129,11 @@ async fn a_request_that_reached_the_canary_is_not_sent_again() {
 #[tokio::test]
 async fn a_broken_response_never_looks_whole() {
     let stable = Origin::start("stable").await;
-    for octets in [
+    for bytes in [
         &b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"[..],
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
     ] {
-        let canary = Blunt::start(octets).await;
+        let canary = Blunt::start(bytes).await;
         let config = CONFIG.replace("@canary", &canary.url());
         let gateway = Gateway::start(fill(&config, [&stable])).await;
         let mut connection = gateway.connect().await;

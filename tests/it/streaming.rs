@@ -62,19 +62,19 @@ fn measured(gateway: &Gateway) -> u64 {
     gateway.memory().resident
 }
 
-async fn pour(stream: &mut TcpStream, mut octets: u64) {
+async fn pour(stream: &mut TcpStream, mut bytes: u64) {
     let chunk = vec![b'x'; MIB as usize];
-    while octets > 0 {
-        let next = octets.min(MIB);
+    while bytes > 0 {
+        let next = bytes.min(MIB);
         let written = stream.write_all(&chunk[..next as usize]).await;
-        written.expect("the octets are taken");
-        octets -= next;
+        written.expect("the bytes are taken");
+        bytes -= next;
     }
 }
 
-async fn swallow(stream: &mut TcpStream, octets: u64) -> u64 {
+async fn swallow(stream: &mut TcpStream, bytes: u64) -> u64 {
     let (mut buffer, mut count) = (vec![0; MIB as usize], 0);
-    while count < octets {
+    while count < bytes {
         match stream.read(&mut buffer).await {
             Ok(read @ 1..) => count += read as u64,
             _ => break,
@@ -171,7 +171,7 @@ async fn events_pass_one_by_one() {
     gateway.terminate().await;
 }
 
-/// How a request was seen to end, by its origin: how many octets of it came after its head.
+/// How a request was seen to end, by its origin: how many bytes of it came after its head.
 fn ending() -> (mpsc::UnboundedSender<u64>, mpsc::UnboundedReceiver<u64>) {
     mpsc::unbounded_channel()
 }
@@ -257,10 +257,10 @@ async fn stalled(count: &AtomicU64) -> u64 {
     .await
 }
 
-/// Pours octets, and counts them as they are taken.
-async fn pour_counted(stream: &mut TcpStream, octets: u64, count: &AtomicU64) {
+/// Pours bytes, and counts them as they are taken.
+async fn pour_counted(stream: &mut TcpStream, bytes: u64, count: &AtomicU64) {
     let chunk = vec![b'x'; 64 * 1024];
-    while count.load(Ordering::SeqCst) < octets {
+    while count.load(Ordering::SeqCst) < bytes {
         match stream.write(&chunk).await {
             Ok(written) => count.fetch_add(written as u64, Ordering::SeqCst),
             Err(_) => return,
@@ -268,12 +268,11 @@ async fn pour_counted(stream: &mut TcpStream, octets: u64, count: &AtomicU64) {
     }
 }
 
-/// Uploads so many octets, counting those that were taken; returns the answer's head.
-async fn upload(mut client: TcpStream, octets: u64, count: Arc<AtomicU64>) -> String {
-    let head =
-        format!("POST / HTTP/1.1\r\nHost: a.example.com\r\nContent-Length: {octets}\r\n\r\n");
+/// Uploads so many bytes, counting those that were taken; returns the answer's head.
+async fn upload(mut client: TcpStream, bytes: u64, count: Arc<AtomicU64>) -> String {
+    let head = format!("POST / HTTP/1.1\r\nHost: a.example.com\r\nContent-Length: {bytes}\r\n\r\n");
     client.write_all(head.as_bytes()).await.expect("it is sent");
-    pour_counted(&mut client, octets, &count).await;
+    pour_counted(&mut client, bytes, &count).await;
     read_head(&mut client).await
 }
 
@@ -316,7 +315,7 @@ async fn whoever_reads_slowly_slows_the_writer_down() {
     let held = stalled(&written).await;
     assert!(
         held < SIZE / 2,
-        "{held} octets were taken for a client that does not read"
+        "{held} bytes were taken for a client that does not read"
     );
     assert_modest(&gateway, resident, "a slow reader");
     read_head(&mut client).await;
@@ -329,7 +328,7 @@ async fn whoever_reads_slowly_slows_the_writer_down() {
     let held = stalled(&sent).await;
     assert!(
         held < SIZE / 2,
-        "{held} octets were taken for an origin that does not read"
+        "{held} bytes were taken for an origin that does not read"
     );
     assert_modest(&gateway, resident, "a slow origin");
     go_on.add_permits(1);
@@ -435,7 +434,7 @@ async fn an_origin_may_refuse_before_the_body_comes() {
             Content-Length: 1000000\r\n\r\n",
         )
         .await;
-    // Without having seen one octet of the body, nor asked for it.
+    // Without having seen one byte of the body, nor asked for it.
     let answer = client.read_until(b"no\n").await;
     let answer = String::from_utf8_lossy(&answer);
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");

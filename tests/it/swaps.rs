@@ -132,9 +132,9 @@ async fn a_thousand_swaps_under_load() {
         SWAPS + 1,
         "swaps that were really made"
     );
-    assert!(late <= early + 16 * MIB, "from {early} to {late} octets");
+    assert!(late <= early + 16 * MIB, "from {early} to {late} bytes");
     eprintln!(
-        "{SWAPS} swaps in {took:?}, {} requests, {early} -> {late} octets",
+        "{SWAPS} swaps in {took:?}, {} requests, {early} -> {late} bytes",
         answers.len()
     );
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::engine::Origin;
 use crate::snapshot::Snapshot;
-use crate::snapshot::standing::Standing;
+use crate::snapshot::standing::FlagStanding;
 use crate::source::FILE;
 use crate::spelling::nearest;
 
@@ -68,8 +68,8 @@ impl FlagExplanationView {
     }
 }
 
-impl From<&Standing<'_>> for StandingView {
-    fn from(standing: &Standing<'_>) -> Self {
+impl From<&FlagStanding<'_>> for StandingView {
+    fn from(standing: &FlagStanding<'_>) -> Self {
         let flag = standing.flag;
         let (claim, place) = (standing.claim.as_ref(), standing.place.as_ref());
         let before = place.map_or(&[] as &[&str], |place| place.before.as_slice());

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::attempts::{Attempts, Site};
+use crate::attempts::{AttemptContext, Attempts};
 use crate::canary::Cause;
 use crate::decide::Reason;
 use crate::decide::explain::Explanation;
@@ -15,7 +15,7 @@ use crate::engine::trace::{
     Bucket, DependencyRecord, FlagRecord, Purpose, RingRecord, Seen, Step, Verdict,
 };
 use crate::flag::Share;
-use crate::quarantine::{Patient, Quarantine};
+use crate::quarantine::{Quarantine, QuarantineKey};
 use crate::route::Action;
 use crate::snapshot::{DeploymentIndex, Service, Snapshot};
 use crate::source::FILE;
@@ -140,7 +140,7 @@ impl NowView {
             return Self::nobody(Cause::Shutoff);
         }
         let Circumstances { quarantine, now } = meets;
-        let site = Site {
+        let site = AttemptContext {
             service: explanation.service,
             quarantine,
             now,
@@ -155,7 +155,7 @@ impl NowView {
         let cluster = &site.service.deployments[assigned].cluster;
         let held = user
             .filter(|_| attempts.cause() == Some(Cause::Quarantined))
-            .and_then(|user| quarantine.holds(Patient::new(user, cluster.id), now));
+            .and_then(|user| quarantine.holds(QuarantineKey::new(user, cluster.id), now));
         Self {
             served: Some(deployment(site.service, attempts.deployment())),
             cause: attempts.cause().map(Cause::as_str),

@@ -7,7 +7,7 @@ use crate::config::{self, Config, Mode};
 use crate::context::{Context, Moment};
 use crate::engine::evaluate::Evaluation;
 use crate::engine::trace::Silent;
-use crate::engine::unleash::{FeatureSet, Surroundings, Vocabulary, compile};
+use crate::engine::unleash::{CompileContext, ContextSchema, FeatureSet, compile};
 use crate::engine::{Flag, Variant};
 use crate::snapshot::assemble::property_names;
 use crate::source::environment::NoEnvironment;
@@ -33,15 +33,15 @@ segments:
     config::compile(&text, &NoEnvironment, Mode::Check, NOW).expect("a valid file")
 }
 
-fn document(flag: &Flag, vocabulary: &Vocabulary) -> Option<Value> {
+fn document(flag: &Flag, vocabulary: &ContextSchema) -> Option<Value> {
     super::of(flag, vocabulary)
 }
 
 /// The flag that Unleash's SDKs would make of a document.
-fn read_back(document: &Value, vocabulary: &mut Vocabulary) -> Arc<Flag> {
+fn read_back(document: &Value, vocabulary: &mut ContextSchema) -> Arc<Flag> {
     let body = json!({ "version": 2, "features": [document] }).to_string();
     let set = FeatureSet::parse(body.as_bytes()).expect("a document");
-    let surroundings = Surroundings {
+    let surroundings = CompileContext {
         source: &"unleash".into(),
         vocabulary,
         canary_urls: &UrlPolicy {
@@ -111,7 +111,7 @@ flags:
   m.match: { url: 'http://127.0.0.1:2', rings: [{ name: m, when: { userId: { matches: '7$' } } }] }
 ",
     );
-    let mut vocabulary = Vocabulary::new(&property_names(&config));
+    let mut vocabulary = ContextSchema::new(&property_names(&config));
     assert_eq!(config.flags.len(), 13);
     let mut on = 0;
     for flag in &config.flags {
@@ -139,7 +139,7 @@ flags:
   b.case: { url: 'http://127.0.0.1:2', rings: [{ name: c, when: { plan: { in: [pro], ignore_case: true } } }] }
 ",
     );
-    let vocabulary = Vocabulary::new(&property_names(&config));
+    let vocabulary = ContextSchema::new(&property_names(&config));
     for flag in &config.flags {
         assert_eq!(document(flag, &vocabulary), None, "{}", flag.name);
     }

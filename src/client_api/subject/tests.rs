@@ -4,11 +4,11 @@ use serde_json::json;
 
 use super::{Said, Subject};
 use crate::context::Context;
-use crate::engine::unleash::Vocabulary;
+use crate::engine::unleash::ContextSchema;
 
-fn vocabulary() -> Vocabulary {
+fn vocabulary() -> ContextSchema {
     let configured: [Arc<str>; 1] = ["email".into()];
-    let mut vocabulary = Vocabulary::new(&configured);
+    let mut vocabulary = ContextSchema::new(&configured);
     vocabulary.field("plan");
     vocabulary
 }

@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use super::Wording;
+use super::FlagRendering;
 use crate::client_api::catalogue::Verdict;
 use crate::engine::evaluate::VariantRef;
 use crate::engine::{CanaryUrl, Flag, Payload, Stickiness, Variant, Variants};
@@ -31,7 +31,7 @@ fn told_of(
         variants: Variants::new(vec![variant], "group".into(), Stickiness::Default),
         ..Flag::new("flag")
     };
-    let wording = Wording::of(&flag);
+    let wording = FlagRendering::of(&flag);
     let answer = wording.answer(&Verdict {
         on: true,
         variant: Some(VariantRef {

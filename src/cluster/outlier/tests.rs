@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::canary::Cause;
 use crate::cluster::endpoint::{AttemptEnd, EjectionRule, EndpointUse, Finding, Standing};
 use crate::cluster::policy::{HealthPolicy, Probe, UpstreamPolicy};
-use crate::cluster::{Alarm, Choice, Cluster, NoEndpoint};
+use crate::cluster::{Choice, Cluster, HealthListener, NoEndpoint};
 use crate::flag::Share;
 
 const OK: AttemptEnd = AttemptEnd::Answered(200);
@@ -18,7 +18,7 @@ const REFUSED: AttemptEnd = AttemptEnd::Failed(Cause::Connect);
 #[derive(Default)]
 struct Rings(AtomicU32);
 
-impl Alarm for Rings {
+impl HealthListener for Rings {
     fn ring(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }

@@ -136,7 +136,7 @@ static LIMITS: Shape = map(&[
 static TIMEOUTS: Shape = map(&[
     key(
         "header_read",
-        "From a request's first octet to the end of its head, else 408; default 10s.",
+        "From a request's first byte to the end of its head, else 408; default 10s.",
         &DURATION,
     ),
     key(

@@ -7,7 +7,7 @@ use http::HeaderValue;
 
 use crate::config::node::{Node, Value};
 use crate::config::reader::Reader;
-use crate::config::unleash::{Outages, Secret, ServerUrl, Streaming, UnleashConfig};
+use crate::config::unleash::{Secret, ServerUrl, StalenessPolicy, Streaming, UnleashConfig};
 use crate::config::value;
 
 /// What a source is called without a name of its own.
@@ -51,11 +51,11 @@ pub fn is_configured(root: &Node) -> bool {
 }
 
 /// What `server` says of outages.
-pub fn outages(reader: &mut Reader, root: &Node) -> Outages {
+pub fn outages(reader: &mut Reader, root: &Node) -> StalenessPolicy {
     let server = root.get("server");
     let key = |name: &str| server.and_then(|server| server.get(name));
-    let default = Outages::default();
-    Outages {
+    let default = StalenessPolicy::default();
+    StalenessPolicy {
         ready_without_flags: key("ready_without_flags").and_then(|node| {
             reader
                 .read(node, "a duration or `never`", None, |text| match text {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{Given, NOW, check_with, config, with};
-use crate::config::unleash::{Outages, Streaming};
+use crate::config::unleash::{StalenessPolicy, Streaming};
 use crate::config::{Mode, compile};
 
 #[test]
@@ -22,7 +22,7 @@ fn one_server_needs_a_url_and_a_token() {
         (server.poll, server.streaming),
         (Duration::from_secs(15), Streaming::Auto)
     );
-    assert_eq!(config.outages, Outages::default());
+    assert_eq!(config.outages, StalenessPolicy::default());
     assert!(!format!("{config:?}").contains("production"), "{config:?}");
 }
 
@@ -42,7 +42,7 @@ unleash:
     assert!(eu.url.is_https() && &*eu.app_name == "edge" && eu.streaming == Streaming::Never);
     assert_eq!(eu.poll, Duration::from_millis(250));
     assert_eq!(both.unleash[1].streaming, Streaming::Always);
-    let outages = Outages {
+    let outages = StalenessPolicy {
         ready_without_flags: Some(Duration::from_secs(30)),
         snapshot_max_age: Duration::from_secs(24 * 3600),
         removal_guard: Duration::ZERO,

@@ -5,11 +5,11 @@ use serde_json::json;
 use crate::cluster::policy::UrlPolicy;
 use crate::context::{Context, Moment};
 use crate::decide::explain;
-use crate::engine::unleash::{FeatureSet, Surroundings, Vocabulary, compile};
+use crate::engine::unleash::{CompileContext, ContextSchema, FeatureSet, compile};
 use crate::snapshot::Snapshot;
 use crate::snapshot::assemble::assemble;
 use crate::snapshot::fixture::{config, service};
-use crate::snapshot::offline::{Offline, Unread};
+use crate::snapshot::offline::{NoopMeters, Offline};
 
 /// The flags of an Unleash server, on a service that has them all as canaries.
 fn snapshot(document: &serde_json::Value) -> Snapshot {
@@ -18,9 +18,9 @@ fn snapshot(document: &serde_json::Value) -> Snapshot {
         networks: vec!["127.0.0.0/8".parse().expect("a network")],
         ..UrlPolicy::nothing()
     };
-    let surroundings = Surroundings {
+    let surroundings = CompileContext {
         source: &"unleash".into(),
-        vocabulary: &mut Vocabulary::new(&[]),
+        vocabulary: &mut ContextSchema::new(&[]),
         canary_urls: &policy,
         app_name: "serin",
         environment: Some("production"),
@@ -28,7 +28,7 @@ fn snapshot(document: &serde_json::Value) -> Snapshot {
     };
     let mut config = config(vec![service("search", &["search.*"])], Vec::new());
     config.flags = compile(&set, surroundings, None).flags;
-    assemble(&config, 1, &mut Offline::default(), &mut Unread)
+    assemble(&config, 1, &mut Offline::default(), &mut NoopMeters)
 }
 
 #[test]

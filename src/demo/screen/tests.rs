@@ -6,7 +6,7 @@ use super::{Scene, Style, Tally, View, grouped};
 use crate::config::diagnostic::{Diagnostic, Severity, Span};
 use crate::context::Moment;
 use crate::demo::figures::tests::reading;
-use crate::publisher::reload::{Cause, LastReload, ReloadFailure};
+use crate::publisher::reload::{LastReload, ReloadFailure, ReloadTrigger};
 
 fn scene(colour: bool) -> Scene {
     Scene {
@@ -48,7 +48,7 @@ fn drawn(colour: bool, invalid: bool) -> (Vec<String>, String, Vec<String>) {
     let problems = vec![problem(3), problem(4), problem(5)];
     let last_reload = LastReload {
         at: Moment { unix_ms: 1_000 },
-        cause: Some(Cause::Changed),
+        cause: Some(ReloadTrigger::Changed),
         result: if invalid {
             Err(ReloadFailure::Invalid(problems.into()))
         } else {

@@ -26,8 +26,8 @@ fn the_hash_is_murmur3_wherever_the_text_is_cut() {
                 assert_eq!(murmur3_32(seed, [head, b"", tail]), expected);
             }
         }
-        let octets = text.as_bytes().chunks(1);
-        assert_eq!(murmur3_32(seed, octets), reference(seed, text));
+        let bytes = text.as_bytes().chunks(1);
+        assert_eq!(murmur3_32(seed, bytes), reference(seed, text));
     }
 }
 

@@ -169,16 +169,16 @@ fn time_order(time: Timestamp, border: Moment) -> Ordering {
 fn timestamp(text: &str) -> Option<Timestamp> {
     const SHAPE: &[u8] = b"0000-00-00T00:00:00";
     let (head, tail) = text.as_bytes().split_at_checked(SHAPE.len())?;
-    let fits = head.iter().zip(SHAPE).all(|(octet, shape)| match shape {
-        b'0' => octet.is_ascii_digit(),
-        b'T' => matches!(octet, b'T' | b't'),
-        _ => octet == shape,
+    let fits = head.iter().zip(SHAPE).all(|(byte, shape)| match shape {
+        b'0' => byte.is_ascii_digit(),
+        b'T' => matches!(byte, b'T' | b't'),
+        _ => byte == shape,
     });
     let tail_fits = !tail.is_empty()
         && tail.len() <= "+00:00".len() + ".123456789".len()
         && tail
             .iter()
-            .all(|octet| octet.is_ascii_digit() || b".:+-Zz".contains(octet));
+            .all(|byte| byte.is_ascii_digit() || b".:+-Zz".contains(byte));
     (fits && tail_fits).then(|| text.parse().ok()).flatten()
 }
 

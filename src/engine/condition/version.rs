@@ -51,11 +51,11 @@ fn is_identifier(part: &str) -> bool {
     !part.is_empty()
         && part
             .bytes()
-            .all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 fn is_number(part: &str) -> bool {
-    part.bytes().all(|octet| octet.is_ascii_digit())
+    part.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn leads_with_zero(part: &str) -> bool {
@@ -64,8 +64,8 @@ fn leads_with_zero(part: &str) -> bool {
 
 /// The number that a text begins with, and what comes after it.
 fn leading_number(text: &str) -> Option<(u64, &str)> {
-    let octets = text.bytes();
-    let length = octets.take_while(|octet| octet.is_ascii_digit()).count();
+    let bytes = text.bytes();
+    let length = bytes.take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, rest) = text.split_at_checked(length)?;
     if leads_with_zero(digits) {
         return None;

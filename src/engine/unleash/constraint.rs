@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Surroundings;
+use super::CompileContext;
 use super::document::{ConstraintDocument, Item};
 use super::rule::{ends_well, ordered, quoted};
 use crate::context::Field;
@@ -71,7 +71,7 @@ enum Outcome {
     Never(String),
 }
 
-impl Surroundings<'_> {
+impl CompileContext<'_> {
     /// What a context name stands for.
     pub(super) fn subject(&mut self, name: &str) -> Result<Subject, Broken> {
         match name {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::Surroundings;
+use super::CompileContext;
 use super::constraint::Broken;
 use super::dependency::unlinked;
 use super::document::{FeatureDocument, Item, why};
@@ -32,7 +32,7 @@ impl Entry {
 
 /// Compiles one flag.
 pub(super) struct FlagCompiler<'c, 's> {
-    pub(super) surroundings: &'c mut Surroundings<'s>,
+    pub(super) surroundings: &'c mut CompileContext<'s>,
     pub(super) segments: &'c Segments,
     pub(super) name: Arc<str>,
     /// What is odd or broken.
@@ -45,7 +45,7 @@ pub(super) struct FlagCompiler<'c, 's> {
 
 impl<'c, 's> FlagCompiler<'c, 's> {
     pub(super) fn new(
-        surroundings: &'c mut Surroundings<'s>,
+        surroundings: &'c mut CompileContext<'s>,
         segments: &'c Segments,
         name: Arc<str>,
     ) -> Self {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::Surroundings;
+use super::CompileContext;
 use super::constraint::{Broken, all};
 use super::document::{Item, SegmentDocument, why};
 use crate::engine::Segment;
@@ -24,7 +24,7 @@ impl Segments {
     /// Compiles segments; those that are the same as earlier stay the same.
     pub(super) fn compile(
         texts: &BTreeMap<i64, Arc<str>>,
-        surroundings: &mut Surroundings<'_>,
+        surroundings: &mut CompileContext<'_>,
         previous: Option<&Self>,
     ) -> Self {
         let earlier = |id: &i64, text: &Arc<str>| {
@@ -63,7 +63,7 @@ impl Segments {
     }
 }
 
-fn segment_of(id: i64, text: &Arc<str>, surroundings: &mut Surroundings<'_>) -> CompiledSegment {
+fn segment_of(id: i64, text: &Arc<str>, surroundings: &mut CompileContext<'_>) -> CompiledSegment {
     let document: Result<SegmentDocument<'_>, _> = serde_json::from_str(text);
     let named = document.as_ref().ok().and_then(|document| {
         let name = document.name.as_ref().and_then(Item::get)?;

@@ -9,7 +9,7 @@ mod specification;
 
 use std::sync::Arc;
 
-use super::{Compiled, FeatureSet, Surroundings, Vocabulary, compile};
+use super::{CompileContext, Compiled, ContextSchema, FeatureSet, compile};
 use crate::cluster::policy::UrlPolicy;
 use crate::context::{Context, Moment};
 use crate::engine::Flag;
@@ -23,7 +23,7 @@ const NOW: Moment = Moment {
 
 /// What flags are compiled for in these tests.
 struct Stage {
-    vocabulary: Vocabulary,
+    vocabulary: ContextSchema,
     source: Arc<str>,
     policy: UrlPolicy,
     app_name: String,
@@ -33,7 +33,7 @@ struct Stage {
 impl Stage {
     fn new() -> Self {
         Self {
-            vocabulary: Vocabulary::new(&["appVersion".into()]),
+            vocabulary: ContextSchema::new(&["appVersion".into()]),
             source: "unleash".into(),
             policy: UrlPolicy {
                 networks: vec!["127.0.0.0/8".parse().expect("a network")],
@@ -45,7 +45,7 @@ impl Stage {
     }
 
     fn compile(&mut self, set: &FeatureSet, previous: Option<&Compiled>) -> Compiled {
-        let surroundings = Surroundings {
+        let surroundings = CompileContext {
             source: &self.source,
             vocabulary: &mut self.vocabulary,
             canary_urls: &self.policy,

@@ -17,13 +17,13 @@ const BUILT_IN: [(&str, Field); 4] = [
 /// Which field a context name is. The slots of `identity.properties` come first; names that only flags mention get
 /// the slots behind them. Requests never fill those, but the contexts that client apps send can.
 #[derive(Clone, Debug)]
-pub struct Vocabulary {
+pub struct ContextSchema {
     built_in: [(Arc<str>, Field); BUILT_IN.len()],
     properties: Vec<Arc<str>>,
     slots: FxHashMap<Arc<str>, Slot>,
 }
 
-impl Vocabulary {
+impl ContextSchema {
     /// The vocabulary of `identity.properties`, in their order.
     pub fn new(properties: &[Arc<str>]) -> Self {
         let mut vocabulary = Self {
@@ -79,12 +79,12 @@ impl Vocabulary {
 
 #[cfg(test)]
 mod tests {
-    use super::Vocabulary;
+    use super::ContextSchema;
     use crate::context::{Field, Slot};
 
     #[test]
     fn configured_properties_keep_their_slots() {
-        let mut vocabulary = Vocabulary::new(&["appVersion".into(), "email".into()]);
+        let mut vocabulary = ContextSchema::new(&["appVersion".into(), "email".into()]);
         assert_eq!(vocabulary.field("userId"), Some(Field::UserId));
         assert_eq!(vocabulary.field("currentTime"), Some(Field::Now));
         assert_eq!(vocabulary.lookup("plan"), None);
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn there_are_as_many_slots_as_numbers_for_them() {
-        let mut vocabulary = Vocabulary::new(&[]);
+        let mut vocabulary = ContextSchema::new(&[]);
         for number in 0..=u16::MAX {
             assert!(vocabulary.field(&number.to_string()).is_some());
         }

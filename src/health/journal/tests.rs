@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::{Journal, Need, Told, What};
+use super::{EventKind, Journal, Need, News};
 use crate::canary::Cause;
 use crate::cluster::endpoint::{AttemptEnd, Finding};
 use crate::cluster::policy::{HealthPolicy, Probe, UpstreamPolicy};
@@ -29,7 +29,7 @@ fn end(cluster: &Cluster, end: AttemptEnd, times: u32, now: Instant) {
     }
 }
 
-fn told(journal: &mut Journal, snapshot: &Snapshot, now: Instant) -> Vec<What> {
+fn told(journal: &mut Journal, snapshot: &Snapshot, now: Instant) -> Vec<News> {
     let look = journal.look(snapshot, now);
     for event in &look.events {
         assert_eq!(
@@ -55,23 +55,23 @@ fn an_ejection_is_told_from_beginning_to_end() {
         panic!("{look:?}");
     };
     assert!(
-        matches!(&ejected.what, What::Ejected { ejection, .. } if ejection.failure == Cause::Timeout)
+        matches!(&ejected.what, News::Ejected { ejection, .. } if ejection.failure == Cause::Timeout)
     );
-    assert_eq!(down.what, What::InNeed(Need::Down));
+    assert_eq!(down.what, News::InNeed(Need::Down));
     // Listeners hear of endpoints.
     assert!(matches!(
         ejected.told(),
-        Some(Told::Endpoint { state: "ejected", why: Some(_), address, .. }) if address == endpoint
+        Some(EventKind::Endpoint { state: "ejected", why: Some(_), address, .. }) if address == endpoint
     ));
     assert_eq!(down.told(), None);
     assert_eq!(told(&mut journal, &snapshot, start), [], "once");
 
     let mut now = start + Duration::from_secs(30);
-    assert_eq!(told(&mut journal, &snapshot, now), [What::Trial(endpoint)]);
+    assert_eq!(told(&mut journal, &snapshot, now), [News::Trial(endpoint)]);
     end(cluster, AttemptEnd::Answered(500), 1, now);
     assert!(matches!(
         &told(&mut journal, &snapshot, now)[..],
-        [What::Ejected { ejection, .. }] if ejection.times == 2
+        [News::Ejected { ejection, .. }] if ejection.times == 2
     ));
     now += Duration::from_secs(60);
     for _ in 0..3 {
@@ -80,7 +80,7 @@ fn an_ejection_is_told_from_beginning_to_end() {
     }
     assert_eq!(
         told(&mut journal, &snapshot, now),
-        [What::Back(endpoint), What::InNeedNoMore]
+        [News::Back(endpoint), News::InNeedNoMore]
     );
 }
 
@@ -103,17 +103,17 @@ fn a_failing_check_is_told_with_what_it_found() {
         took: Duration::ZERO,
     };
     endpoint.take_check(finding, &policy, now);
-    let unhealthy = What::Unhealthy {
+    let unhealthy = News::Unhealthy {
         endpoint: endpoint.address,
         check: "status 503".into(),
     };
     assert_eq!(
         told(&mut journal, &snapshot, now),
-        [unhealthy, What::InNeed(Need::Down)]
+        [unhealthy, News::InNeed(Need::Down)]
     );
     endpoint.forget_checks();
     assert_eq!(
         told(&mut journal, &snapshot, now),
-        [What::Back(endpoint.address), What::InNeedNoMore]
+        [News::Back(endpoint.address), News::InNeedNoMore]
     );
 }

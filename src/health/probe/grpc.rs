@@ -5,7 +5,7 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 
-/// No flag, no octets: the empty message asks about the server as a whole.
+/// No flag, no bytes: the empty message asks about the server as a whole.
 const EMPTY_MESSAGE: [u8; 5] = [0; 5];
 /// Larger than any answer of the health service.
 const MOST: usize = 1024;
@@ -61,7 +61,7 @@ fn refused(headers: &HeaderMap) -> Result<(), NotServing> {
     }
 }
 
-/// The status of a `HealthCheckResponse` in one uncompressed frame: field 1, a number of one octet.
+/// The status of a `HealthCheckResponse` in one uncompressed frame: field 1, a number of one byte.
 fn serving_status(frame: &[u8]) -> Option<u64> {
     let (head, message) = frame.split_at_checked(EMPTY_MESSAGE.len())?;
     let length = u32::from_be_bytes(head.get(1..)?.try_into().ok()?);

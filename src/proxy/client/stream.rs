@@ -148,7 +148,7 @@ impl AsyncRead for ClientStream {
         std::task::ready!(polled)?;
         match buffer.filled().len() - before {
             0 => {}
-            octets => self.connection.has_read(octets),
+            bytes => self.connection.has_read(bytes),
         }
         Poll::Ready(Ok(()))
     }
@@ -158,17 +158,17 @@ impl AsyncWrite for ClientStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        octets: &[u8],
+        bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_write_by(cx, |socket| socket.try_write(octets))
+        self.poll_write_by(cx, |socket| socket.try_write(bytes))
     }
 
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        octets: &[io::IoSlice<'_>],
+        bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_write_by(cx, |socket| socket.try_write_vectored(octets))
+        self.poll_write_by(cx, |socket| socket.try_write_vectored(bytes))
     }
 
     fn is_write_vectored(&self) -> bool {

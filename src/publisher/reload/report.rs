@@ -9,7 +9,7 @@ use crate::publisher::Stopped;
 
 /// Why the file is read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum ReloadTrigger {
     /// It changed.
     Changed,
     /// SIGHUP.
@@ -18,7 +18,7 @@ pub enum Cause {
     Api,
 }
 
-impl Cause {
+impl ReloadTrigger {
     /// The name that logs and the API carry.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -65,7 +65,7 @@ pub struct LastReload {
     /// When.
     pub at: Moment,
     /// Why; `None`: the start.
-    pub cause: Option<Cause>,
+    pub cause: Option<ReloadTrigger>,
     /// How it ended.
     pub result: Result<(), ReloadFailure>,
 }

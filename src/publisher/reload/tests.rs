@@ -4,13 +4,13 @@ use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::{Cause, Parts, ReloadFailure, Reloader};
+use super::{Parts, ReloadFailure, ReloadTrigger, Reloader};
 use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Findings, Severity, Span};
 use crate::publisher::Publisher;
 use crate::publisher::tests::fixture::config;
 use crate::registry::Registry;
-use crate::resolver::ClusterDirectory;
+use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
 use crate::source::SourceStatus;
 use crate::source::file::{FileEvent, FileNews, FileSource};
@@ -53,7 +53,7 @@ impl Running {
         std::fs::write(&path, "1").unwrap();
         let first = Arc::new(compile("1").unwrap());
         let dns = Dns::new(Some("127.0.0.1:9")).unwrap();
-        let clusters = ClusterDirectory::new(dns, Handle::current(), Box::default());
+        let clusters = ClusterManager::new(dns, Handle::current(), Box::default());
         let meters = MeterRegistry::default();
         let publisher = Publisher::start(
             first.clone(),
@@ -100,31 +100,46 @@ impl Running {
 async fn a_valid_file_is_put_in_force() {
     let running = Running::start();
     running.write("2");
-    let report = running.reloader.reload(Cause::Api).await.unwrap();
+    let report = running.reloader.reload(ReloadTrigger::Api).await.unwrap();
     assert!(report.is_new && report.generation == 2);
     // Again, and nothing changes; that is a success all the same.
-    let report = running.reloader.reload(Cause::Signal).await.unwrap();
+    let report = running
+        .reloader
+        .reload(ReloadTrigger::Signal)
+        .await
+        .unwrap();
     assert!(!report.is_new && report.generation == 2);
     assert_eq!(running.counts(), (2, 0));
     let last = running.reloader.last();
-    assert_eq!((last.cause, last.result), (Some(Cause::Signal), Ok(())));
+    assert_eq!(
+        (last.cause, last.result),
+        (Some(ReloadTrigger::Signal), Ok(()))
+    );
 }
 
 #[tokio::test]
 async fn an_invalid_or_missing_file_changes_nothing() {
     let running = Running::start();
     running.write("nonsense");
-    let failure = running.reloader.reload(Cause::Api).await.unwrap_err();
+    let failure = running
+        .reloader
+        .reload(ReloadTrigger::Api)
+        .await
+        .unwrap_err();
     assert!(matches!(&failure, ReloadFailure::Invalid(problems) if problems.len() == 1));
     assert_eq!(running.reloader.last().result, Err(failure));
     assert_eq!(running.source.last_error().as_deref(), Some("not a number"));
     std::fs::remove_file(running.reloader.path()).unwrap();
-    let failure = running.reloader.reload(Cause::Api).await.unwrap_err();
+    let failure = running
+        .reloader
+        .reload(ReloadTrigger::Api)
+        .await
+        .unwrap_err();
     assert!(matches!(failure, ReloadFailure::Unreadable(_)));
     assert_eq!(running.publisher.store().load().generation, 1);
     assert_eq!(running.counts(), (0, 2));
     running.write("1");
-    running.reloader.reload(Cause::Api).await.unwrap();
+    running.reloader.reload(ReloadTrigger::Api).await.unwrap();
     assert_eq!(running.source.last_error(), None);
 }
 
@@ -132,13 +147,13 @@ async fn an_invalid_or_missing_file_changes_nothing() {
 async fn what_takes_a_restart_is_said_and_the_rest_applied() {
     let running = Running::start();
     running.write("2 9901");
-    let report = running.reloader.reload(Cause::Api).await.unwrap();
+    let report = running.reloader.reload(ReloadTrigger::Api).await.unwrap();
     let change = "admin.address: runs with 127.0.0.1:9900, the file says 127.0.0.1:9901";
     assert_eq!(report.restart_needed, [change]);
     assert_eq!(running.reloader.restart_needed(), [change]);
     assert_eq!(running.publisher.store().load().generation, 2);
     running.write("3");
-    let report = running.reloader.reload(Cause::Api).await.unwrap();
+    let report = running.reloader.reload(ReloadTrigger::Api).await.unwrap();
     assert_eq!(report.restart_needed, Vec::<String>::new());
 }
 
@@ -159,7 +174,7 @@ async fn a_followed_file_is_reloaded_once_for_each_change() {
     while running.counts() != (2, 0) {
         tokio::task::yield_now().await;
     }
-    assert_eq!(running.reloader.last().cause, Some(Cause::Changed));
+    assert_eq!(running.reloader.last().cause, Some(ReloadTrigger::Changed));
 }
 
 #[tokio::test]
@@ -167,7 +182,7 @@ async fn who_was_slower_reloads_nothing() {
     let running = Running::start();
     let early = Instant::now();
     running.write("2");
-    running.reloader.reload(Cause::Api).await.unwrap();
+    running.reloader.reload(ReloadTrigger::Api).await.unwrap();
     let (sender, events) = mpsc::channel(4);
     // What was found before the reload is old; what is in force already is no news.
     for (at, text) in [(early, "7"), (Instant::now(), "2"), (Instant::now(), "3")] {

@@ -9,11 +9,11 @@ use super::flags::{assigned, by_nobody, feature, first_with, say, set, with_serv
 use crate::canary::{ReasonKind, Withdrawal};
 use crate::config::Config;
 use crate::context::Moment;
-use crate::publisher::kills::{KillSwitch, Order};
+use crate::publisher::kills::{KillAction, KillSwitch};
 use crate::publisher::{PublishError, Publisher, PublisherHandle};
 use crate::registry::{Kill, Registry};
 use crate::resolver::dns::Dns;
-use crate::resolver::{ClusterDirectory, Meanwhile};
+use crate::resolver::{ClusterManager, Meanwhile};
 use crate::telemetry::metrics::MeterRegistry;
 
 /// The port of canaries that something happens at.
@@ -21,7 +21,7 @@ const ODD: u16 = 9666;
 
 fn start(first: &Arc<Config>, registry: &Registry, meanwhile: Meanwhile) -> PublisherHandle {
     let dns = Dns::new(Some("127.0.0.1:9")).unwrap();
-    let mut clusters = ClusterDirectory::new(dns, Handle::current(), Box::default());
+    let mut clusters = ClusterManager::new(dns, Handle::current(), Box::default());
     clusters.meanwhile = Some(meanwhile);
     Publisher::start(
         first.clone(),
@@ -63,9 +63,9 @@ async fn what_no_snapshot_can_be_made_of_is_no_end_and_leaves_nothing_behind() {
     assert_eq!((published.generation, published.is_new), (3, true));
     let kills = KillSwitch::new(registry, publisher.clone());
     let order = |order| kills.order(order, "search", "search.a", (by_nobody(), None));
-    let report = order(Order::Kill).await.unwrap();
+    let report = order(KillAction::Kill).await.unwrap();
     assert_eq!((report.generation, report.canaries), (4, 1));
-    order(Order::Restore).await.unwrap();
+    order(KillAction::Restore).await.unwrap();
     publisher
         .publish(with_servers(&["one", "two"], 2))
         .await
@@ -148,9 +148,9 @@ async fn a_canary_that_was_restored_while_its_flag_was_gone_is_back_with_it() {
     say(&publisher, "unleash", &[feature("a", 100, 9001)]).await;
     // A request under way holds the snapshot, and with it the canary's mark.
     let _pinned = publisher.store().load();
-    order(Order::Kill).await.unwrap();
+    order(KillAction::Kill).await.unwrap();
     say(&publisher, "unleash", &[]).await;
-    order(Order::Restore).await.unwrap();
+    order(KillAction::Restore).await.unwrap();
     say(&publisher, "unleash", &[feature("a", 100, 9001)]).await;
     let snapshot = publisher.store().load();
     let canary = ("search.a".to_owned(), ReasonKind::Strategy);

@@ -12,11 +12,11 @@ use crate::config::Config;
 use crate::context::{Context, Moment};
 use crate::decide::decide;
 use crate::engine::unleash::FeatureSet;
-use crate::events::{Heard, Listener, What};
-use crate::publisher::kills::{KillSwitch, Order};
+use crate::events::{EventKind, Heard, Listener};
+use crate::publisher::kills::{KillAction, KillSwitch};
 use crate::publisher::{Published, Publisher, PublisherHandle};
 use crate::registry::Registry;
-use crate::resolver::ClusterDirectory;
+use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::MeterRegistry;
@@ -59,7 +59,7 @@ pub(super) fn first_with(names: &[&str], content: u8) -> Arc<Config> {
 
 fn start(first: &Arc<Config>, stored: Vec<(Arc<str>, FeatureSet)>) -> PublisherHandle {
     let dns = Dns::new(Some("127.0.0.1:9")).unwrap();
-    let clusters = ClusterDirectory::new(dns, Handle::current(), Box::default());
+    let clusters = ClusterManager::new(dns, Handle::current(), Box::default());
     Publisher::start(
         first.clone(),
         stored,
@@ -101,7 +101,7 @@ fn names(names: &[Arc<str>]) -> Vec<&str> {
     names.iter().map(|name| &**name).collect()
 }
 
-async fn heard(listener: &mut Listener) -> What {
+async fn heard(listener: &mut Listener) -> EventKind {
     match listener.next().await {
         Some(Heard::Event(event)) => Arc::unwrap_or_clone(event).what,
         other => panic!("{other:?}"),
@@ -131,7 +131,7 @@ async fn a_canary_appears_and_goes_as_its_server_says() {
         snapshot.sources[0].set.as_ref().map(|set| set.len()),
         Some(1)
     );
-    let What::Published {
+    let EventKind::Published {
         generation,
         changes,
         ..
@@ -281,7 +281,7 @@ async fn held_flags_are_told_once() {
         hold(held).await.unwrap();
     }
     for expected in [&["search.a"][..], &[]] {
-        let What::Held { source, flags } = heard(&mut events).await else {
+        let EventKind::Held { source, flags } = heard(&mut events).await else {
             panic!("something else");
         };
         assert_eq!((&*source, names(&flags)), ("unleash", expected.to_vec()));
@@ -378,7 +378,7 @@ async fn a_killed_canary_stays_killed_whatever_flags_come() {
     let first = first_with(&["unleash"], 1);
     let registry = Registry::in_memory();
     let dns = Dns::new(Some("127.0.0.1:9")).unwrap();
-    let clusters = ClusterDirectory::new(dns, Handle::current(), Box::default());
+    let clusters = ClusterManager::new(dns, Handle::current(), Box::default());
     let meters = MeterRegistry::default();
     let control = Handle::current();
     let publisher = Publisher::start(
@@ -393,12 +393,12 @@ async fn a_killed_canary_stays_killed_whatever_flags_come() {
     let mut events = publisher.events().listen();
     let by = by_nobody();
     kills
-        .order(Order::Kill, "search", "search.new", (by, None))
+        .order(KillAction::Kill, "search", "search.new", (by, None))
         .await
         .unwrap();
     assert!(matches!(
         heard(&mut events).await,
-        What::Ordered { killed: true, .. }
+        EventKind::Ordered { killed: true, .. }
     ));
     let killed = ("stable".to_owned(), ReasonKind::Killed);
     for percent in [100, 99, 100] {
@@ -420,7 +420,7 @@ async fn a_killed_canary_stays_killed_whatever_flags_come() {
     .await;
     assert!(!again.is_new, "a kill alone makes nothing new");
     kills
-        .order(Order::Restore, "search", "search.new", (by, None))
+        .order(KillAction::Restore, "search", "search.new", (by, None))
         .await
         .unwrap();
     let restored = ("search.new".to_owned(), ReasonKind::Strategy);

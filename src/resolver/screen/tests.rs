@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::Screen;
 use crate::cluster::policy::UrlPolicy;
-use crate::cluster::{AddressRefusal, Cluster, Placement, Unheard};
+use crate::cluster::{AddressRefusal, Cluster, NoopListener, Placement};
 use crate::snapshot::NamedBy;
 
 fn policy(networks: &[&str]) -> UrlPolicy {
@@ -17,7 +17,7 @@ fn policy(networks: &[&str]) -> UrlPolicy {
 fn refusal(screen: &Screen, named_by: NamedBy, address: &str) -> Option<AddressRefusal> {
     let url = "http://name.test".parse().unwrap();
     let names = ("search", "search.x");
-    let cluster = Cluster::new(1, names, url, Arc::new(Unheard));
+    let cluster = Cluster::new(1, names, url, Arc::new(NoopListener));
     let address: SocketAddr = address.parse().unwrap();
     screen.place(&cluster, named_by, vec![Placement::from(address)]);
     let refused = cluster.refused();

@@ -7,20 +7,21 @@ use rustc_hash::FxHashMap;
 use super::names::{baggage, header};
 use super::recorded;
 use super::stable::StableUrl;
-use crate::canary::Mark;
+use crate::canary::WithdrawalFlag;
 use crate::cluster::UpstreamUrl;
 use crate::config::ServiceConfig;
 use crate::engine::{CanaryUrl, Dependency, Flag, Origin, Ring, STABLE as STABLE_NAME, Variants};
 use crate::flag::Share;
 use crate::meter::Meters;
 use crate::snapshot::{
-    Candidate, Clusters, Deployment, DeploymentIndex, NamedBy, STABLE, Service, Shutoff, Target,
+    Candidate, ClusterProvider, Deployment, DeploymentIndex, NamedBy, STABLE, Service, Shutoff,
+    Target,
 };
 
 /// One service under assembly.
 pub(super) struct Assembly<'a> {
     service: &'a ServiceConfig,
-    clusters: &'a mut dyn Clusters,
+    clusters: &'a mut dyn ClusterProvider,
     meters: &'a mut dyn Meters,
     deployments: Vec<Deployment>,
 }
@@ -53,7 +54,7 @@ impl<'a> Assembly<'a> {
     pub(super) fn new(
         service: &'a ServiceConfig,
         stable: &StableUrl,
-        clusters: &'a mut dyn Clusters,
+        clusters: &'a mut dyn ClusterProvider,
         meters: &'a mut dyn Meters,
     ) -> Self {
         let mut assembly = Self {
@@ -130,7 +131,7 @@ impl<'a> Assembly<'a> {
         name: &str,
         url: &UpstreamUrl,
         named_by: NamedBy,
-        mark: Option<&Arc<Mark>>,
+        mark: Option<&Arc<WithdrawalFlag>>,
     ) -> DeploymentIndex {
         let service = &*self.service.name;
         self.deployments.push(Deployment {
@@ -150,7 +151,7 @@ impl<'a> Assembly<'a> {
     fn canaries<'f>(
         &mut self,
         flag: &'f Flag,
-        mark: &Arc<Mark>,
+        mark: &Arc<WithdrawalFlag>,
         name_is_free: bool,
     ) -> Canaries<'f> {
         let mut distinct: Vec<(&str, &CanaryUrl)> = Vec::new();

@@ -6,13 +6,13 @@ use super::{CompiledSource, Content, Routing, StableUrl};
 use crate::config::Config;
 use crate::context::{Field, Slot};
 use crate::digest::Digest;
-use crate::engine::unleash::Vocabulary;
+use crate::engine::unleash::ContextSchema;
 use crate::engine::{CanaryUrl, Flag, Stickiness, Variant, Variants};
 use crate::flag::Glob;
 use crate::snapshot::fixture::{
     assembled, canary, config, everyone, flag, ring, service, snapshot, url, variants,
 };
-use crate::snapshot::offline::{Offline, Unread};
+use crate::snapshot::offline::{NoopMeters, Offline};
 use crate::snapshot::seniority::Seniority;
 use crate::snapshot::{Candidate, FlagSource, NamedBy, STABLE, Service, Snapshot};
 
@@ -389,12 +389,12 @@ fn served(
         config,
         routing: Routing::of(config),
         sources: sources.collect(),
-        vocabulary: Arc::new(Vocabulary::new(&[])),
+        vocabulary: Arc::new(ContextSchema::new(&[])),
         last_known,
         seniority: &Seniority::default(),
         earlier: None,
     };
-    content.assemble(1, &mut Offline::default(), &mut Unread)
+    content.assemble(1, &mut Offline::default(), &mut NoopMeters)
 }
 
 fn stable_url(snapshot: &Snapshot) -> String {
@@ -566,12 +566,12 @@ fn a_flag_that_is_the_same_is_taken_over_wherever_it_stands_now() {
         config: &config,
         routing: Routing::of(&config),
         sources: Vec::new(),
-        vocabulary: Arc::new(Vocabulary::new(&[])),
+        vocabulary: Arc::new(ContextSchema::new(&[])),
         last_known: &HashMap::new(),
         seniority: &Seniority::default(),
         earlier: Some(&before),
     };
-    let after = content.assemble(2, &mut Offline::default(), &mut Unread);
+    let after = content.assemble(2, &mut Offline::default(), &mut NoopMeters);
     let fresh = assembled(&config);
     let shape = |snapshot: &Snapshot| {
         let service = &snapshot.services[0];

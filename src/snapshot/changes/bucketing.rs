@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::context::Field;
-use crate::engine::unleash::Vocabulary;
+use crate::engine::unleash::ContextSchema;
 use crate::engine::{Flag, Ring, Rollout, Stickiness, Variants};
 use crate::flag::Share;
 
@@ -17,7 +17,7 @@ pub(super) struct Moved {
 }
 
 /// A flag and the names of the fields that it may be sticky to.
-type Named<'a> = (&'a Flag, &'a Vocabulary);
+type Named<'a> = (&'a Flag, &'a ContextSchema);
 
 /// Compares one flag with what became of it. A flag that was off, or is off now, moves nobody silently; nor does one
 /// whose percentage only grows.
@@ -94,7 +94,7 @@ fn place(rings: &[Ring], ring: &Ring) -> Option<usize> {
     rings.iter().position(|other| std::ptr::eq(other, ring))
 }
 
-fn rollout(one: (&Rollout, &Vocabulary), other: (&Rollout, &Vocabulary)) -> Vec<String> {
+fn rollout(one: (&Rollout, &ContextSchema), other: (&Rollout, &ContextSchema)) -> Vec<String> {
     let (before, after) = (one.0, other.0);
     let mut why = Vec::new();
     if after.share < before.share {
@@ -138,7 +138,7 @@ fn drawn((before, one): (&Ring, Named<'_>), (after, other): (&Ring, Named<'_>)) 
     }
 }
 
-fn variants(one: (&Variants, &Vocabulary), other: (&Variants, &Vocabulary)) -> Vec<String> {
+fn variants(one: (&Variants, &ContextSchema), other: (&Variants, &ContextSchema)) -> Vec<String> {
     let (before, after) = (one.0, other.0);
     let mut why = Vec::new();
     if !possible(before).eq(possible(after)) {
@@ -186,15 +186,15 @@ fn listed(variants: &Variants) -> String {
 }
 
 fn stickiness(
-    (before, old): (Stickiness, &Vocabulary),
-    (after, new): (Stickiness, &Vocabulary),
+    (before, old): (Stickiness, &ContextSchema),
+    (after, new): (Stickiness, &ContextSchema),
 ) -> Option<String> {
     let (before, after) = (sticky_to(before, old), sticky_to(after, new));
     (before != after).then(|| format!("it is sticky to {after}, was to {before}"))
 }
 
 /// Slots may stand for other properties in another snapshot; names do not.
-fn sticky_to(stickiness: Stickiness, vocabulary: &Vocabulary) -> String {
+fn sticky_to(stickiness: Stickiness, vocabulary: &ContextSchema) -> String {
     match stickiness {
         Stickiness::Default => "default".to_owned(),
         Stickiness::Field(Field::UserId) => "userId".to_owned(),

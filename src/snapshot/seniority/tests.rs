@@ -4,10 +4,10 @@ use std::sync::Arc;
 use super::Seniority;
 use crate::config::Config;
 use crate::engine::Flag;
-use crate::engine::unleash::{FeatureSet, Vocabulary};
+use crate::engine::unleash::{ContextSchema, FeatureSet};
 use crate::snapshot::assemble::{CompiledSource, Content, Routing};
 use crate::snapshot::fixture::{self, everyone, ring, service};
-use crate::snapshot::offline::{Offline, Unread};
+use crate::snapshot::offline::{NoopMeters, Offline};
 use crate::snapshot::{FlagSource, Snapshot};
 
 /// A flag that is on for everybody.
@@ -46,12 +46,12 @@ fn assembled(config: &Config, seniority: &Seniority, unheard: bool) -> Snapshot 
         } else {
             Vec::new()
         },
-        vocabulary: Arc::new(Vocabulary::new(&[])),
+        vocabulary: Arc::new(ContextSchema::new(&[])),
         last_known: &HashMap::new(),
         seniority,
         earlier: None,
     };
-    content.assemble(1, &mut Offline::default(), &mut Unread)
+    content.assemble(1, &mut Offline::default(), &mut NoopMeters)
 }
 
 fn order(snapshot: &Snapshot) -> Vec<String> {

@@ -28,7 +28,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Until a response begins, and until a small body is whole.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What a body may take longer for: a large one is given time, one that drips is not.
-const PER_OCTET: Duration = Duration::from_micros(4);
+const PER_BYTE: Duration = Duration::from_micros(4);
 /// The largest answer that is read.
 pub(super) const MAX_BYTES: usize = 64 << 20;
 
@@ -235,7 +235,7 @@ async fn whole(mut body: Incoming) -> Result<Bytes, FetchError> {
     let begun = Instant::now();
     let mut read = BytesMut::new();
     loop {
-        let allowance = PER_OCTET.saturating_mul(u32::try_from(read.len()).unwrap_or(u32::MAX));
+        let allowance = PER_BYTE.saturating_mul(u32::try_from(read.len()).unwrap_or(u32::MAX));
         let frame = match timeout_at(begun + PATIENCE + allowance, body.frame()).await {
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(error))) => {

@@ -15,7 +15,7 @@ use super::client::{Client, FetchError, Fetched};
 use super::guard::Guard;
 use super::keeper::Keeper;
 use super::{RefreshError, Refreshed};
-use crate::config::unleash::{Outages, UnleashConfig};
+use crate::config::unleash::{StalenessPolicy, UnleashConfig};
 use crate::engine::unleash::FeatureSet;
 use crate::publisher::{PublisherHandle, Stopped};
 use crate::source::{SourceStatus, Stage};
@@ -43,7 +43,7 @@ pub(super) struct Follower {
     pub(super) status: Arc<SourceStatus>,
     pub(super) publisher: PublisherHandle,
     pub(super) keeper: Keeper,
-    pub(super) outages: watch::Receiver<Outages>,
+    pub(super) outages: watch::Receiver<StalenessPolicy>,
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) pace: Pace,
     pub(super) said: Said,

@@ -11,12 +11,12 @@ pub(super) struct Event {
 
 /// An event, or a line that may become one, is larger than anybody means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an event is larger than {most} octets")]
+#[error("an event is larger than {most} bytes")]
 pub(super) struct TooLarge {
     most: usize,
 }
 
-/// Takes octets in whatever pieces they come.
+/// Takes bytes in whatever pieces they come.
 #[derive(Debug)]
 pub(super) struct Parser {
     most: usize,
@@ -30,7 +30,7 @@ pub(super) struct Parser {
 }
 
 impl Parser {
-    /// Refuses events of more than `most` octets.
+    /// Refuses events of more than `most` bytes.
     pub(super) fn new(most: usize) -> Self {
         Self {
             most,
@@ -43,20 +43,17 @@ impl Parser {
         }
     }
 
-    /// The events that these octets complete.
-    pub(super) fn feed(&mut self, mut octets: &[u8]) -> Result<Vec<Event>, TooLarge> {
+    /// The events that these bytes complete.
+    pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Result<Vec<Event>, TooLarge> {
         let mut events = Vec::new();
-        if std::mem::take(&mut self.after_cr) && octets.first() == Some(&b'\n') {
-            octets = &octets[1..];
+        if std::mem::take(&mut self.after_cr) && bytes.first() == Some(&b'\n') {
+            bytes = &bytes[1..];
         }
-        while let Some(end) = octets
-            .iter()
-            .position(|octet| matches!(octet, b'\r' | b'\n'))
-        {
-            let (line, rest) = octets.split_at(end);
+        while let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n')) {
+            let (line, rest) = bytes.split_at(end);
             self.line.extend_from_slice(line);
             events.extend(self.end_line());
-            octets = match rest {
+            bytes = match rest {
                 [b'\r', b'\n', rest @ ..] => rest,
                 [b'\r'] => {
                     self.after_cr = true;
@@ -66,7 +63,7 @@ impl Parser {
                 [] => &[],
             };
         }
-        self.line.extend_from_slice(octets);
+        self.line.extend_from_slice(bytes);
         if self.line.len() + self.data.len() > self.most {
             return Err(TooLarge { most: self.most });
         }
@@ -82,7 +79,7 @@ impl Parser {
         if line.is_empty() {
             return self.end_event();
         }
-        let colon = line.iter().position(|octet| *octet == b':');
+        let colon = line.iter().position(|byte| *byte == b':');
         let (field, value) = line.split_at(colon.unwrap_or(line.len()));
         let value = value.strip_prefix(b":").unwrap_or(value);
         let value = value.strip_prefix(b" ").unwrap_or(value);
@@ -125,7 +122,7 @@ mod tests {
         }
     }
 
-    /// Fed whole, and octet by octet: the same.
+    /// Fed whole, and byte by byte: the same.
     fn parse(text: &str) -> Vec<Event> {
         let whole = Parser::new(1000).feed(text.as_bytes()).expect("small");
         let mut parser = Parser::new(1000);

@@ -108,8 +108,8 @@ pub(super) fn read(folder: &Path, source: &str) -> Found {
 }
 
 fn read_one(path: &Path, source: &str) -> Result<Option<Stored>, ReadError> {
-    let octets = match read_bounded(path) {
-        Ok(octets) => octets,
+    let bytes = match read_bounded(path) {
+        Ok(bytes) => bytes,
         Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
         Err(cause) => {
             return Err(ReadError::Unreadable {
@@ -118,7 +118,7 @@ fn read_one(path: &Path, source: &str) -> Result<Option<Stored>, ReadError> {
             });
         }
     };
-    decode(&octets, source).map(Some).map_err(|what| {
+    decode(&bytes, source).map(Some).map_err(|what| {
         let aside = durable::with_suffix(path, ".damaged");
         if let Err(error) = fs::rename(path, &aside) {
             tracing::warn!(file = %path.display(), %error, "a damaged file cannot be set aside");
@@ -147,11 +147,11 @@ pub(super) fn write(folder: &Path, stored: &Stored) -> io::Result<()> {
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     File::open(path)?
         .take(MAX_BYTES + 1)
-        .read_to_end(&mut octets)?;
-    Ok(octets)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn encode(stored: &Stored) -> Vec<u8> {
@@ -167,11 +167,11 @@ fn encode(stored: &Stored) -> Vec<u8> {
 }
 
 /// Reads a file's content; an error says what is wrong with it.
-fn decode(octets: &[u8], source: &str) -> Result<Stored, &'static str> {
-    if octets.len() as u64 > MAX_BYTES {
+fn decode(bytes: &[u8], source: &str) -> Result<Stored, &'static str> {
+    if bytes.len() as u64 > MAX_BYTES {
         return Err("it is too large");
     }
-    let text = std::str::from_utf8(octets).map_err(|_| "it is not a text")?;
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not a text")?;
     let line = text.strip_prefix(MAGIC).ok_or("it begins otherwise")?;
     let (sum, content) = line.split_once('\n').ok_or("it is cut off")?;
     if sum != checksum(content.as_bytes()) {
@@ -194,8 +194,8 @@ fn decode(octets: &[u8], source: &str) -> Result<Stored, &'static str> {
     })
 }
 
-fn checksum(octets: &[u8]) -> String {
-    crate::digest::Digest(Sha256::digest(octets).into()).to_string()
+fn checksum(bytes: &[u8]) -> String {
+    crate::digest::Digest(Sha256::digest(bytes).into()).to_string()
 }
 
 #[cfg(test)]

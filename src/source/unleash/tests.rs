@@ -10,7 +10,7 @@ use crate::config::unleash::{ServerUrl, Streaming};
 use crate::publisher::Publisher;
 use crate::publisher::tests::fixture;
 use crate::registry::Registry;
-use crate::resolver::ClusterDirectory;
+use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
 use crate::source::Sources;
 use crate::telemetry::metrics::MeterRegistry;
@@ -61,7 +61,7 @@ async fn flags_are_followed_on_when_a_snapshot_cannot_be_made_of_them() {
     let said = Arc::new(Mutex::new(answer(9001)));
     let config = config(server(said.clone()).await);
     let dns = Dns::new(Some("127.0.0.1:9")).unwrap();
-    let mut clusters = ClusterDirectory::new(dns, Handle::current(), Box::default());
+    let mut clusters = ClusterManager::new(dns, Handle::current(), Box::default());
     clusters.meanwhile = Some(Box::new(|url| assert_ne!(url.port(), 9666, "an odd port")));
     let publisher = Publisher::start(
         Arc::new(config.clone()),

@@ -15,7 +15,7 @@ use crate::publisher::tests::fixture;
 use crate::record::Outcome;
 use crate::snapshot::Snapshot;
 use crate::snapshot::assemble::assemble;
-use crate::snapshot::offline::{Offline, Unread};
+use crate::snapshot::offline::{NoopMeters, Offline};
 
 /// An output that the test can look at.
 #[derive(Clone, Default)]
@@ -45,7 +45,12 @@ fn snapshot(access: AccessPolicy, user_id: UserIdPolicy) -> Arc<Snapshot> {
     let mut config = fixture::config("http://127.0.0.1:81", 1);
     config.logging.access = access;
     config.logging.user_id = user_id;
-    Arc::new(assemble(&config, 7, &mut Offline::default(), &mut Unread))
+    Arc::new(assemble(
+        &config,
+        7,
+        &mut Offline::default(),
+        &mut NoopMeters,
+    ))
 }
 
 fn outcome(snapshot: &Arc<Snapshot>) -> Outcome<'_> {

@@ -10,13 +10,13 @@ use crate::meter::AttemptOutcome;
 use crate::publisher::tests::fixture::config;
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::registry::Registry;
-use crate::resolver::ClusterDirectory;
+use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
 use crate::telemetry::access_log::AccessLog;
 
 fn metrics() -> (Metrics, PublisherHandle) {
     let meters = MeterRegistry::default();
-    let clusters = ClusterDirectory::new(
+    let clusters = ClusterManager::new(
         Dns::new(Some("127.0.0.1:9")).unwrap(),
         Handle::current(),
         Box::default(),

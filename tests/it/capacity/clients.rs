@@ -102,20 +102,20 @@ impl Flood {
         streams: u32,
         body: &[u8],
     ) -> Self {
-        let mut octets = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-        octets.extend(frame(4, 0, 0, b""));
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        bytes.extend(frame(4, 0, 0, b""));
         // POST, http, then path and authority as they are.
         let head = b"\x83\x86\x04\x05/held\x01\x01a";
         for stream in (1..).step_by(2).take(streams as usize) {
-            octets.extend(frame(1, 4, stream, head));
+            bytes.extend(frame(1, 4, stream, head));
             if !body.is_empty() {
-                octets.extend(frame(0, 0, stream, body));
+                bytes.extend(frame(0, 0, stream, body));
             }
         }
         let mut clients = Vec::new();
         for _ in 0..connections {
             let mut socket = connect(client, address).await;
-            in_time("flooding", socket.write_all(&octets))
+            in_time("flooding", socket.write_all(&bytes))
                 .await
                 .expect("it is taken");
             let reading = tokio::spawn(async move {

@@ -126,7 +126,7 @@ async fn answer(mut stream: TcpStream) {
     let mut head = Vec::new();
     loop {
         match stream.read_u8().await {
-            Ok(octet) => head.push(octet),
+            Ok(byte) => head.push(byte),
             Err(_) => return,
         }
         if head.ends_with(b"\r\n\r\n") {

@@ -18,7 +18,7 @@ use serin::publisher::{Publisher, PublisherHandle};
 use serin::quarantine::Quarantine;
 use serin::registry::Registry;
 use serin::request::{HeaderList, RequestHead};
-use serin::resolver::ClusterDirectory;
+use serin::resolver::ClusterManager;
 use serin::resolver::dns::Dns;
 use serin::snapshot::Snapshot;
 use serin::source::environment::NoEnvironment;
@@ -168,7 +168,7 @@ async fn sampled(gateway: &Gateway, round: usize) -> (usize, usize) {
 async fn publisher(first: Config, set: FeatureSet) -> PublisherHandle {
     let control = Handle::current();
     let dns = Dns::new(None).expect("a resolver");
-    let clusters = ClusterDirectory::new(dns, control.clone(), Box::default());
+    let clusters = ClusterManager::new(dns, control.clone(), Box::default());
     let stored = vec![("unleash".into(), set)];
     let registry = Registry::in_memory();
     let meters = MeterRegistry::default();

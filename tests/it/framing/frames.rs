@@ -118,8 +118,8 @@ impl Frames {
     }
 
     /// The other side may have ended the connection meanwhile, which is seen when its answer is read.
-    async fn write(&mut self, octets: &[u8]) {
-        let _ = in_time("writing", self.0.write_all(octets)).await;
+    async fn write(&mut self, bytes: &[u8]) {
+        let _ = in_time("writing", self.0.write_all(bytes)).await;
     }
 }
 

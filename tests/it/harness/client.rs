@@ -300,7 +300,7 @@ pub(crate) async fn send(address: SocketAddr, call: Call) -> Answer {
     Connection::open(address).await.send(call).await
 }
 
-/// A connection on which the test says every octet itself.
+/// A connection on which the test says every byte itself.
 pub(crate) struct Raw(TcpStream);
 
 impl Raw {
@@ -314,16 +314,16 @@ impl Raw {
         Self(stream)
     }
 
-    /// Sends octets, if they are taken.
-    pub(crate) async fn try_write(&mut self, octets: &[u8]) {
-        let _ = in_time("writing", self.0.write_all(octets)).await;
+    /// Sends bytes, if they are taken.
+    pub(crate) async fn try_write(&mut self, bytes: &[u8]) {
+        let _ = in_time("writing", self.0.write_all(bytes)).await;
     }
 
-    /// Sends octets.
-    pub(crate) async fn write(&mut self, octets: &[u8]) {
-        in_time("writing", self.0.write_all(octets))
+    /// Sends bytes.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
+        in_time("writing", self.0.write_all(bytes))
             .await
-            .expect("the octets are taken");
+            .expect("the bytes are taken");
     }
 
     /// Reads until what has come ends with `end`.
@@ -332,7 +332,7 @@ impl Raw {
         in_time("reading", async {
             while !seen.ends_with(end) {
                 match self.0.read_u8().await {
-                    Ok(octet) => seen.push(octet),
+                    Ok(byte) => seen.push(byte),
                     Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&seen)),
                 }
             }
@@ -363,14 +363,14 @@ impl Raw {
     }
 }
 
-/// Sends octets over a connection of their own and reads until the other side closes.
-pub(crate) async fn raw(address: SocketAddr, octets: &[u8]) -> RawAnswer {
+/// Sends bytes over a connection of their own and reads until the other side closes.
+pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> RawAnswer {
     let mut connection = Raw::open(address).await;
-    connection.write(octets).await;
+    connection.write(bytes).await;
     RawAnswer(connection.read_to_end().await)
 }
 
-/// A response as octets.
+/// A response as bytes.
 #[derive(Debug)]
 pub(crate) struct RawAnswer(pub(crate) Vec<u8>);
 

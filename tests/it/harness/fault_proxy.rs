@@ -23,7 +23,7 @@ pub(crate) enum Fault {
     Freeze,
     /// The server's answer, to the middle of its body; then the connection is closed.
     Truncate,
-    /// The server's answer, an octet in a hundred milliseconds.
+    /// The server's answer, an byte in a hundred milliseconds.
     Drip,
     /// This answer of 200, whatever was asked.
     Answer(&'static str, Bytes),
@@ -201,8 +201,8 @@ impl State {
                     .await;
             }
             Fault::Drip => {
-                for octet in self.answer(&request).await {
-                    if client.write_all(&[octet]).await.is_err() {
+                for byte in self.answer(&request).await {
+                    if client.write_all(&[byte]).await.is_err() {
                         break;
                     }
                     tokio::time::sleep(Duration::from_millis(100)).await;

@@ -50,7 +50,7 @@ pub(crate) enum Fault {
     Endless,
     /// Requests are taken and never answered.
     Silent,
-    /// An octet comes now and then.
+    /// An byte comes now and then.
     Drip,
 }
 

@@ -367,14 +367,14 @@ impl Gateway {
         H2Connection::connect(self.address()).await
     }
 
-    /// A connection on which the test says every octet.
+    /// A connection on which the test says every byte.
     pub(crate) async fn open_raw(&self) -> Raw {
         Raw::open(self.address()).await
     }
 
-    /// Sends octets, reads until the gateway closes. Say `Connection: close` in them.
-    pub(crate) async fn raw(&self, octets: impl AsRef<[u8]>) -> RawAnswer {
-        client::raw(self.address(), octets.as_ref()).await
+    /// Sends bytes, reads until the gateway closes. Say `Connection: close` in them.
+    pub(crate) async fn raw(&self, bytes: impl AsRef<[u8]>) -> RawAnswer {
+        client::raw(self.address(), bytes.as_ref()).await
     }
 
     /// GET on the admin listener.

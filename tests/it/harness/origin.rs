@@ -428,7 +428,7 @@ async fn echo(upgraded: hyper::upgrade::OnUpgrade) {
     }
 }
 
-/// A server that takes one connection after the other, reads a request's head, says the given octets, and closes:
+/// A server that takes one connection after the other, reads a request's head, says the given bytes, and closes:
 /// for answers that no well-behaved server gives.
 pub(crate) struct Blunt {
     address: SocketAddr,
@@ -438,7 +438,7 @@ pub(crate) struct Blunt {
 
 impl Blunt {
     /// Starts one.
-    pub(crate) async fn start(octets: &'static [u8]) -> Self {
+    pub(crate) async fn start(bytes: &'static [u8]) -> Self {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .expect("a free port");
@@ -451,7 +451,7 @@ impl Blunt {
                 let mut head = Vec::new();
                 while !head.ends_with(b"\r\n\r\n") {
                     match stream.read_u8().await {
-                        Ok(octet) => head.push(octet),
+                        Ok(byte) => head.push(byte),
                         Err(_) => break,
                     }
                 }
@@ -459,7 +459,7 @@ impl Blunt {
                     count.fetch_add(1, Ordering::SeqCst);
                 }
                 // The gateway may have gone away meanwhile; that is its right.
-                let _ = stream.write_all(octets).await;
+                let _ = stream.write_all(bytes).await;
             }
         };
         Self {

@@ -90,7 +90,7 @@ async fn an_h2c_origin_speaks_http2() {
 }
 
 #[tokio::test]
-async fn raw_octets_go_and_come() {
+async fn raw_bytes_go_and_come() {
     let origin = Origin::start("one").await;
     let request = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
     let mut connection = Raw::open(origin.address()).await;
@@ -202,9 +202,9 @@ async fn ask(dns: &Dns, name: &str, of: RecordType) -> Option<Message> {
         .expect("a socket");
     let mut request = Message::new(7, MessageType::Query, OpCode::Query);
     request.add_query(Query::query(Name::from_ascii(name).expect("a name"), of));
-    let octets = request.to_vec().expect("a message");
+    let bytes = request.to_vec().expect("a message");
     socket
-        .send_to(&octets, dns.address())
+        .send_to(&bytes, dns.address())
         .await
         .expect("it is sent");
     let mut buffer = [0; 4096];

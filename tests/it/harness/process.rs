@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 use super::Gateway;
 
-/// Of memory, in octets.
+/// Of memory, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Memory {
     /// What it holds now.

@@ -1,4 +1,4 @@
-//! An origin whose connections the test handles octet by octet: for bodies that never end, and for answers that
+//! An origin whose connections the test handles byte by byte: for bodies that never end, and for answers that
 //! no server library gives.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,9 +16,9 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
-    /// Sends octets. Whether they were taken.
-    pub(crate) async fn say(&mut self, octets: impl AsRef<[u8]>) -> bool {
-        self.stream.write_all(octets.as_ref()).await.is_ok()
+    /// Sends bytes. Whether they were taken.
+    pub(crate) async fn say(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).await.is_ok()
     }
 
     /// Reads the next request's head over the same connection; `None`: there is none.
@@ -27,7 +27,7 @@ impl Visit {
         Some(self)
     }
 
-    /// Waits until the other side has closed or cut the connection; says how many octets came before.
+    /// Waits until the other side has closed or cut the connection; says how many bytes came before.
     pub(crate) async fn ended(&mut self) -> u64 {
         let (mut buffer, mut count) = (vec![0; 64 * 1024], 0);
         while let Ok(read @ 1..) = self.stream.read(&mut buffer).await {

@@ -108,12 +108,12 @@ async fn a_damaged_file_is_set_aside_and_said() {
         if !path.to_string_lossy().contains(".snapshot") {
             continue;
         }
-        let mut octets = fs::read(&path).expect("a file");
+        let mut bytes = fs::read(&path).expect("a file");
         let mode = fs::metadata(&path).expect("a file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{}", path.display());
-        let middle = octets.len() / 2;
-        octets[middle] ^= 0x20;
-        fs::write(&path, octets).expect("it is written");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x20;
+        fs::write(&path, bytes).expect("it is written");
         damaged += 1;
     }
     assert!(damaged > 0, "{:?}", files(stage.state.path()));
@@ -178,8 +178,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn contains(octets: &[u8], text: &str) -> bool {
-    octets
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes
         .windows(text.len())
         .any(|window| window == text.as_bytes())
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Compiled, FeatureSet, Stage, Vocabulary, ask, document, feature, find, set};
+use super::{Compiled, ContextSchema, FeatureSet, Stage, ask, document, feature, find, set};
 
 const FLAGS: usize = 1_000;
 
@@ -115,7 +115,7 @@ fn other_surroundings_compile_everything_anew() {
         |stage| stage.environment = None,
         |stage| stage.policy.networks.clear(),
         |stage| stage.source = "another".into(),
-        |stage| stage.vocabulary = Vocabulary::new(&["email".into(), "plan".into()]),
+        |stage| stage.vocabulary = ContextSchema::new(&["email".into(), "plan".into()]),
     ];
     for change in changes {
         let mut stage = Stage::new();
@@ -129,7 +129,7 @@ fn other_surroundings_compile_everything_anew() {
     // The same properties lead to the same slots.
     let mut stage = Stage::new();
     let first = stage.compile(&set, None);
-    stage.vocabulary = Vocabulary::new(&["appVersion".into()]);
+    stage.vocabulary = ContextSchema::new(&["appVersion".into()]);
     assert_eq!(renewed(&first, &stage.compile(&set, Some(&first))), [""; 0]);
 }
 

@@ -23,7 +23,7 @@ use unleash_yggdrasil::{ClientFeatures, Context as TheirContext, EngineState, Ex
 use super::{Compiled, Stage, set};
 use crate::context::{Context, Moment};
 use crate::engine::tests::Dice;
-use crate::engine::trace::{Draw, Purpose, Trace, Verdict};
+use crate::engine::trace::{Purpose, Trace, VariantSelection, Verdict};
 use crate::engine::{Flag, Ring, Stickiness, Variants};
 use generate::{User, spoil, user};
 
@@ -207,8 +207,8 @@ impl<'a> Trace<'a> for Lots {
         self.rollout |= verdict == Verdict::NoId && self.asked == Some(Stickiness::Default);
     }
 
-    fn draw(&mut self, _variants: &'a Variants, draw: Draw<'a>) {
-        self.variant |= draw == Draw::NoId;
+    fn draw(&mut self, _variants: &'a Variants, draw: VariantSelection<'a>) {
+        self.variant |= draw == VariantSelection::NoId;
     }
 
     fn depended(&mut self, met: bool) {

@@ -31,7 +31,7 @@ fn swallow(stage: &mut Stage, text: &[u8]) -> bool {
 }
 
 #[test]
-fn random_octets_are_refused() {
+fn random_bytes_are_refused() {
     let mut dice = Dice(1);
     let mut stage = Stage::new();
     for _ in 0..ROUNDS {
@@ -69,11 +69,9 @@ fn mutate(dice: &mut Dice, text: &mut Vec<u8>) {
             let words: [&[u8]; 6] = [b"null", b"-1", b"1e999", b"[]", b"\"\\u0000\"", b"{}"];
             let word = words[dice.roll(words.len())];
             // In place of a value.
-            let start = text[..place].iter().rposition(|octet| *octet == b':');
+            let start = text[..place].iter().rposition(|byte| *byte == b':');
             let start = start.map_or(place, |colon| colon + 1);
-            let end = text[start..]
-                .iter()
-                .position(|octet| b",}]".contains(octet));
+            let end = text[start..].iter().position(|byte| b",}]".contains(byte));
             let end = end.map_or(text.len(), |length| start + length);
             text.splice(start..end, word.iter().copied());
         }

@@ -119,7 +119,7 @@ impl Follower {
             let patience = self.outages.borrow().removal_guard;
             let due = self.said.guard.due(patience).map(Instant::from_std);
             let silence = heard + if is_live { SILENCE } else { HYDRATION };
-            let octets = tokio::select! {
+            let bytes = tokio::select! {
                 frame = body.frame() => match frame {
                     None => break "the server ended it".to_owned(),
                     Some(Err(error)) => break error.to_string(),
@@ -143,7 +143,7 @@ impl Follower {
                     continue;
                 }
             };
-            let events = match parser.feed(&octets) {
+            let events = match parser.feed(&bytes) {
                 Ok(events) => events,
                 Err(error) => break error.to_string(),
             };

@@ -73,19 +73,19 @@ fn what_is_written_is_read() {
 }
 
 #[test]
-fn any_octet_that_is_another_makes_it_nothing() {
+fn any_byte_that_is_another_makes_it_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let whole = encode(&stored(7));
     let file = path(folder.path(), "unleash");
     for at in 0..whole.len() {
         for flip in [0x01, 0x20, 0x80, 0xff] {
-            let mut octets = whole.clone();
-            octets[at] ^= flip;
-            fs::write(&file, &octets).expect("a file");
+            let mut bytes = whole.clone();
+            bytes[at] ^= flip;
+            fs::write(&file, &bytes).expect("a file");
             let found = read(folder.path(), "unleash");
             assert!(
                 matches!(found, Err(ReadError::Damaged { .. })),
-                "octet {at} ^ {flip}"
+                "byte {at} ^ {flip}"
             );
             assert_eq!(files(folder.path()), ["flags-unleash.snapshot.damaged"]);
         }

@@ -34,8 +34,8 @@ pub(super) async fn serve(stream: TcpStream, ledger: Ledger, temper: Temper) {
             }
         };
         let first = ledger.enter_request(&target, body);
-        let octets = answer(&target, first, temper);
-        if write.write_all(octets.as_bytes()).await.is_err() {
+        let bytes = answer(&target, first, temper);
+        if write.write_all(bytes.as_bytes()).await.is_err() {
             return;
         }
         if Kind::of(&target) == Kind::UntilClose && !is_put_off(&target, first) {
@@ -63,7 +63,7 @@ fn answer(target: &str, first: bool, temper: Temper) -> String {
     let length = target.len();
     let whole = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{target}");
     match Kind::of(target) {
-        // The body that HEAD's answer has is part of the one octet sequence that follows the head.
+        // The body that HEAD's answer has is part of the one byte sequence that follows the head.
         Kind::Length | Kind::HeadWithBody => whole,
         Kind::Chunked => format!(
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n{target}\r\n0\r\n\r\n"
@@ -85,7 +85,7 @@ async fn request(read: &mut BufReader<OwnedReadHalf>) -> Result<(String, Vec<u8>
     let line = match line(read).await {
         Some(line) if line.is_empty() => return Err(Fault::End),
         Some(line) => line,
-        None => return Err(Fault::Stray("octets that are no text".to_owned())),
+        None => return Err(Fault::Stray("bytes that are no text".to_owned())),
     };
     let target = target(&line).ok_or_else(|| Fault::Stray(line.clone()))?;
     let cut = || Fault::Cut(target.clone());
