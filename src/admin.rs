@@ -33,10 +33,10 @@ use tokio::net::TcpListener;
 
 use crate::events::Events;
 use crate::forward::via::Via;
+use crate::host::HostPattern;
 use crate::publisher::kills::KillSwitch;
 use crate::publisher::reload::{Compile, Reloader};
 use crate::quarantine::Quarantine;
-use crate::route::HostPattern;
 use crate::telemetry::metrics::Metrics;
 use bounds::Bounds;
 use connections::Limits;

@@ -27,7 +27,7 @@ use endpoint::{EndpointUse, Standing};
 pub use members::{Members, Placement};
 pub use outlier::SLOW_START;
 use policy::{OutlierPolicy, UpstreamPolicy};
-pub use url::{Scheme, UpstreamHost, UpstreamUrl, UpstreamUrlError, split_port};
+pub use url::{Scheme, UpstreamHost, UpstreamUrl, UpstreamUrlError};
 
 /// How an endpoint is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]

@@ -127,6 +127,17 @@ pub struct Decision {
     pub randomised: bool,
 }
 
+impl Decision {
+    /// Counts it among the decisions of its service.
+    pub fn count(&self, service: &Service) {
+        let meter = match self.candidate {
+            Some(candidate) => &service.target(candidate, self.variant).meter,
+            None => &service.meter.decisions,
+        };
+        meter[self.reason.kind().index()].inc();
+    }
+}
+
 /// Why a deployment was assigned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {

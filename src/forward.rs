@@ -15,8 +15,9 @@ use smallvec::SmallVec;
 use crate::canary::Cause;
 use crate::dispatch::Plan;
 use crate::edit::Edit;
+use crate::hygiene;
 use crate::identity::{AnonymousCookie, SameSite, SecureCookie};
-use crate::request::{RequestHead, hygiene, without_blanks};
+use crate::request::{RequestHead, without_blanks};
 use crate::snapshot::{DeploymentIndex, Service, Snapshot};
 
 /// Edits of a request, without memory taken for the usual number.

@@ -9,8 +9,8 @@ use http::HeaderName;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use crate::cluster::split_port;
 use crate::context::Context;
+use crate::host::split_port;
 use crate::request::{RequestHead, form_decoded, without_blanks};
 
 /// Whose word counts.

@@ -10,7 +10,7 @@
 //! * F2 [`snapshot`], [`attempts`], [`decide`], [`dispatch`], [`forward`], [`record`]: one immutable whole, and the pure functions over it.
 //! * F1 [`engine`], [`config`]: untrusted documents, checked and compiled.
 //! * F0 [`canary`], [`capacity`], [`cluster`], [`context`], [`digest`],
-//!   [`edit`], [`flag`], [`identity`], [`meter`], [`quarantine`], [`request`], [`route`],
+//!   [`edit`], [`flag`], [`host`], [`hygiene`], [`identity`], [`meter`], [`quarantine`], [`request`], [`route`],
 //!   [`spelling`]: vocabulary and pure matching.
 
 pub mod canary;
@@ -20,6 +20,8 @@ pub mod context;
 pub mod digest;
 pub mod edit;
 pub mod flag;
+pub mod host;
+pub mod hygiene;
 pub mod identity;
 pub mod meter;
 pub mod quarantine;

@@ -3,12 +3,14 @@
 //! Nothing here is looked up, formatted or allocated when a request is counted; `telemetry` walks the meters
 //! when somebody asks for the figures.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+pub mod load;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::canary::{Cause, ReasonKind};
-use crate::capacity::Load;
+use load::Load;
 
 /// A count that only grows.
 #[derive(Debug, Default)]
@@ -268,30 +270,8 @@ pub struct ServiceMeter {
     pub retries: [Counter; Cause::ALL.len()],
     /// Retries that the budget did not allow.
     pub retries_refused: Counter,
-    /// Retries that are under way.
-    retrying: AtomicU32,
     /// How much it has to do now.
     pub load: Load,
-}
-
-/// A retry that is under way, until dropped.
-#[derive(Debug)]
-pub struct Retrying(Arc<ServiceMeter>);
-
-impl Retrying {
-    /// Begins one more, unless as many as `allowed` are under way.
-    pub fn begin(meter: &Arc<ServiceMeter>, allowed: u32) -> Option<Self> {
-        // Taken at once by whoever comes out of it, so that the bound is never exceeded.
-        let retry = Self(meter.clone());
-        let before = meter.retrying.fetch_add(1, Ordering::Relaxed);
-        (before < allowed).then_some(retry)
-    }
-}
-
-impl Drop for Retrying {
-    fn drop(&mut self) {
-        self.0.retrying.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// Where meters come from when a snapshot is assembled: the same names get the same meter, whatever the snapshot.

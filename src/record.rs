@@ -70,7 +70,7 @@ impl Outcome<'_> {
             durations.observe(self.total_time, None);
             return;
         };
-        service.count_decision(&decision);
+        decision.count(service);
         for cause in self.retries {
             service.meter.retries[cause.index()].inc();
         }

@@ -2,7 +2,6 @@
 
 pub mod field;
 pub mod framing;
-pub mod hygiene;
 pub mod limits;
 pub mod pace;
 pub mod path;
@@ -16,7 +15,7 @@ use memchr::memchr_iter;
 use limits::FieldSizes;
 use percent_encoding::percent_decode_str;
 
-use crate::cluster::split_port;
+use crate::host::split_port;
 
 /// Read access to header fields. Names are given in lower case; values are the bytes as sent.
 pub trait HeaderLookup {

@@ -3,7 +3,6 @@
 pub mod nearest;
 pub mod router;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,47 +10,13 @@ use http::{HeaderName, Method, StatusCode};
 use regex::Regex;
 
 use crate::edit::Edit;
+use crate::host::HostPattern;
 
 /// The position of a route in its file.
 pub type RouteIndex = usize;
 
 /// The position of a service in its file.
 pub type ServiceIndex = usize;
-
-/// A host that a route takes, in lower case.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum HostPattern {
-    /// This host.
-    Exact(Box<str>),
-    /// `*.suffix`: one or more labels before `.suffix`. Holds the suffix without its dot.
-    Wildcard(Box<str>),
-}
-
-impl HostPattern {
-    /// Whether a host is one that is meant, whatever the case of its letters.
-    pub fn takes(&self, host: &str) -> bool {
-        match self {
-            Self::Exact(name) => name.eq_ignore_ascii_case(host),
-            Self::Wildcard(suffix) => {
-                let (labels, end) = host
-                    .len()
-                    .checked_sub(suffix.len())
-                    .and_then(|at| host.split_at_checked(at))
-                    .unwrap_or_default();
-                end.eq_ignore_ascii_case(suffix) && labels.len() > 1 && labels.ends_with('.')
-            }
-        }
-    }
-}
-
-impl fmt::Display for HostPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exact(name) => f.write_str(name),
-            Self::Wildcard(suffix) => write!(f, "*.{suffix}"),
-        }
-    }
-}
 
 /// A path that a route takes, as [`crate::request::path::NormalPath`] has it.
 #[derive(Clone, Debug)]
@@ -175,17 +140,4 @@ pub struct Route {
     pub action: Action,
     /// Applied to every response that passes this route.
     pub response_edits: Vec<Edit>,
-}
-
-impl HostPattern {
-    /// Whether the pattern covers a host in lower case.
-    pub fn matches(&self, host: &str) -> bool {
-        match self {
-            Self::Exact(name) => **name == *host,
-            Self::Wildcard(suffix) => host
-                .strip_suffix(&**suffix)
-                .and_then(|labels| labels.strip_suffix('.'))
-                .is_some_and(|labels| !labels.is_empty()),
-        }
-    }
 }

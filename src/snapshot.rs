@@ -7,6 +7,7 @@ pub mod claims;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod offline;
+mod recorded;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod seniority;
@@ -22,9 +23,9 @@ use crate::cluster::policy::UpstreamPolicy;
 use crate::cluster::{Cluster, UpstreamUrl};
 use crate::config::client_api::ClientApiConfig;
 use crate::config::{Logging, ShutoffResponse, Traffic};
-use crate::decide::{Decision, VariantRef};
 use crate::digest::Digest;
 use crate::engine::Flag;
+use crate::engine::evaluate::VariantRef;
 use crate::engine::unleash::{ContextSchema, FeatureSet};
 use crate::flag::Glob;
 use crate::identity;
@@ -203,15 +204,6 @@ impl Service {
                 index,
             }) => &candidate.ring_variants[ring][index],
         }
-    }
-
-    /// Counts one decision for this service.
-    pub fn count_decision(&self, decision: &Decision) {
-        let meter = match decision.candidate {
-            Some(candidate) => &self.target(candidate, decision.variant).meter,
-            None => &self.meter.decisions,
-        };
-        meter[decision.reason.kind().index()].inc();
     }
 }
 

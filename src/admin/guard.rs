@@ -11,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use super::Shared;
 use super::connections::Caller;
 use super::problem::Problem;
-use crate::cluster::split_port;
-use crate::route::HostPattern;
+use crate::host::HostPattern;
+use crate::host::split_port;
 
 /// What answers everybody and needs no token: what probes and scrapers ask for.
 const OPEN: [&str; 3] = ["/livez", "/readyz", "/metrics"];

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::endpoint::{Endpoint, Standing};
-use super::members::{Members, Survey};
+use super::members::{Members, Survey, mix};
 use super::{Balance, Choice, Role};
 
 impl Members {
@@ -206,14 +206,6 @@ fn halves(random: u64) -> (u32, u32) {
 /// Turns laid over 32 bits so that any few in a row are spread evenly: multiples of the golden ratio.
 fn evenly(turn: u64) -> u32 {
     (turn as u32).wrapping_mul(0x9e37_79b9)
-}
-
-/// Spreads what is close together over all 64 bits (the finaliser of SplitMix64: Steele, Lea, Flood 2014).
-pub(super) fn mix(number: u64) -> u64 {
-    let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::recovery::{RescuePolicy, RetryPolicy};
 use super::{Balance, UpstreamHost, UpstreamUrl};
 use crate::capacity::LoadPolicy;
 use crate::flag::Share;
-use crate::route::HostPattern;
+use crate::host::HostPattern;
 
 /// How a service's upstreams are spoken to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use crate::host::split_port;
+
 /// How an upstream is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
@@ -183,16 +185,6 @@ impl FromStr for UpstreamUrl {
             host,
             port: (!is_srv).then_some(port),
         })
-    }
-}
-
-/// Splits `host:port`, `[v6]:port` or a bare host.
-pub fn split_port(authority: &str) -> (&str, Option<&str>) {
-    match authority.bytes().rposition(|byte| byte == b':') {
-        Some(at) if !authority[at..].contains(']') && !authority[..at].ends_with(':') => {
-            (&authority[..at], Some(&authority[at + 1..]))
-        }
-        _ => (authority, None),
     }
 }
 

@@ -15,7 +15,7 @@ use super::value;
 use crate::cluster::UpstreamUrl;
 use crate::context::Moment;
 use crate::flag::Share;
-use crate::route::HostPattern;
+use crate::host::HostPattern;
 
 /// Reads nodes and collects every problem.
 #[derive(Debug)]

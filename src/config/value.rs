@@ -10,7 +10,7 @@ use regex::{Regex, RegexBuilder};
 use crate::cluster::UpstreamUrl;
 use crate::context::Moment;
 use crate::flag::{Share, ShareError};
-use crate::route::HostPattern;
+use crate::host::HostPattern;
 
 /// A day in milliseconds; a moment's calendar knows no leap seconds.
 const DAY_MS: i64 = 24 * 3600 * 1000;
@@ -294,7 +294,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{duration, end_of_day, host, size, weight, whole_regex, written};
-    use crate::route::HostPattern;
+    use crate::host::HostPattern;
 
     #[test]
     fn durations_are_whole_numbers_with_units() {

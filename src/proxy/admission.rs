@@ -12,7 +12,8 @@ use super::hooks::Proxy;
 use super::queue::Admitted;
 use super::reply;
 use crate::canary::Cause;
-use crate::capacity::{Bound, Room, Shares};
+use crate::capacity::Shares;
+use crate::meter::load::{Bound, Room};
 use crate::snapshot::Service;
 
 impl Proxy {

@@ -23,8 +23,8 @@ use tokio::net::TcpStream;
 
 use super::alarm::HealthListener;
 use super::deadlines::SWEEP_INTERVAL;
-use crate::capacity::{Bound, OpenUpstream, Waiting};
 use crate::meter::ServiceMeter;
+use crate::meter::load::{Bound, OpenUpstream, Waiting};
 use crate::telemetry::metrics::ConnectionFigures;
 
 /// How long, at most, an attempt waits for connections at rest to give way: several sweeps of every worker.

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
-use crate::capacity::{Admission, Bound, LoadPolicy, Room, Waiting};
+use crate::capacity::LoadPolicy;
 use crate::meter::ServiceMeter;
+use crate::meter::load::{Admission, Bound, Room, Waiting};
 
 thread_local! {
     static QUEUE: RefCell<VecDeque<Place>> = RefCell::default();

@@ -8,7 +8,8 @@ use std::borrow::Cow;
 
 use rustc_hash::FxHashMap;
 
-use super::{HeaderMatch, HostPattern, PathPattern, QueryMatch, Route, RouteIndex, ValuePattern};
+use super::{HeaderMatch, PathPattern, QueryMatch, Route, RouteIndex, ValuePattern};
+use crate::host::HostPattern;
 use crate::request::path::NormalPath;
 use crate::request::{RequestHead, form_decoded};
 

@@ -4,7 +4,6 @@
 mod names;
 mod ownership;
 mod precedence;
-pub(super) mod recorded;
 mod service;
 mod stable;
 
@@ -16,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::claims::Claims;
 use super::seniority::Seniority;
-use super::{Candidate, ClusterProvider, FlagSource, Service, Snapshot};
+use super::{Candidate, ClusterProvider, FlagSource, Service, Snapshot, recorded};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::unleash::UnleashConfig;
 use crate::config::{Config, ServiceConfig};

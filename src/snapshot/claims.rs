@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::assemble::recorded::{self, Stated};
+use super::recorded::{self, Stated};
 use crate::engine::Flag;
 use crate::flag::Glob;
 use crate::route::ServiceIndex;

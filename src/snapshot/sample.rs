@@ -8,9 +8,10 @@ use super::Snapshot;
 use super::fixture::{assembled, canary, config, everyone, flag, ring, service, url, when};
 use crate::context::Field;
 use crate::edit::Edit;
+use crate::host::HostPattern;
 use crate::identity::{Anonymous, Place, Rules, Source, Trust};
 use crate::route::{
-    Action, Forward, HostPattern, PathPattern, Redirect, Respond, Route, RouteMatch, RouteTimeout,
+    Action, Forward, PathPattern, Redirect, Respond, Route, RouteMatch, RouteTimeout,
 };
 
 /// Service `search`: stable at port 9001; `search.a` at port 9002, on for user `ann`; `search.b` at port 9003, on for

@@ -4,9 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::assemble::recorded;
 use super::claims::{Claims, Entry};
-use super::{Candidate, Service, Snapshot};
+use super::{Candidate, Service, Snapshot, recorded};
 use crate::engine::reach::Reach;
 use crate::engine::{CanaryUrl, Flag, Origin, STABLE, Variant};
 

@@ -5,7 +5,7 @@ use axum::extract::Request;
 
 use super::refusal;
 use crate::admin::connections::Caller;
-use crate::route::HostPattern;
+use crate::host::HostPattern;
 
 fn caller(address: &str, reached: &str) -> Caller {
     let ip = |text: &str| -> IpAddr { text.parse().unwrap() };

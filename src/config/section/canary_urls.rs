@@ -9,7 +9,7 @@ use crate::cluster::policy::UrlPolicy;
 use crate::config::node::Node;
 use crate::config::reader::Reader;
 use crate::config::value;
-use crate::route::HostPattern;
+use crate::host::HostPattern;
 
 /// Loopback and private networks (RFC 1918, RFC 4193).
 const NETWORKS: [&str; 6] = [

@@ -11,10 +11,9 @@ use crate::config::diagnostic::Span;
 use crate::config::node::{Entry, Node, Value};
 use crate::config::reader::Reader;
 use crate::config::section::headers::{self, Side};
+use crate::host::HostPattern;
 use crate::request::path::{pattern, sendable};
-use crate::route::{
-    HeaderMatch, HostPattern, PathPattern, QueryMatch, Route, RouteMatch, ValuePattern,
-};
+use crate::route::{HeaderMatch, PathPattern, QueryMatch, Route, RouteMatch, ValuePattern};
 
 /// The keys that say which requests a route takes.
 const MATCH_KEYS: [&str; 5] = ["hosts", "path", "methods", "headers", "query"];

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::{check_with, config, with};
 use crate::config::{AccessPolicy, AdminConfig, Level, LogFormat, Traffic, UserIdPolicy};
 use crate::flag::Share;
+use crate::host::HostPattern;
 use crate::request::limits::RequestLimits;
 use crate::request::pace::BodyRate;
-use crate::route::HostPattern;
 
 #[test]
 fn the_process_is_compiled() {

@@ -4,11 +4,11 @@ use http::{HeaderName, Method, StatusCode};
 use regex::Regex;
 
 use super::Router;
+use crate::host::HostPattern;
 use crate::request::path::NormalPath;
 use crate::request::{HeaderList, RequestHead};
 use crate::route::{
-    Action, HeaderMatch, HostPattern, PathPattern, QueryMatch, Respond, Route, RouteMatch,
-    ValuePattern,
+    Action, HeaderMatch, PathPattern, QueryMatch, Respond, Route, RouteMatch, ValuePattern,
 };
 
 fn route(hosts: &[&str], path: PathPattern) -> Route {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::recorded;
 use crate::engine::Flag;
 use crate::snapshot::claims::Claims;
+use crate::snapshot::recorded;
 use crate::snapshot::seniority::Seniority;
 
 /// The flags of every service that record an upstream for it.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::names::{baggage, header};
-use super::recorded;
 use super::stable::StableUrl;
 use crate::canary::WithdrawalFlag;
 use crate::cluster::UpstreamUrl;
@@ -15,7 +14,7 @@ use crate::flag::Share;
 use crate::meter::Meters;
 use crate::snapshot::{
     Candidate, ClusterProvider, Deployment, DeploymentIndex, NamedBy, STABLE, Service, Shutoff,
-    Target,
+    Target, recorded,
 };
 
 /// One service under assembly.

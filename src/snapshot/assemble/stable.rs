@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::recorded;
 use crate::cluster::UpstreamUrl;
 use crate::config::ServiceConfig;
 use crate::engine::Flag;
-use crate::snapshot::NamedBy;
+use crate::snapshot::{NamedBy, recorded};
 
 /// Where a service's stable deployment is, and who says so.
 #[derive(Clone, Debug, PartialEq, Eq)]

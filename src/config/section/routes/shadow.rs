@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::route::{HostPattern, PathPattern, RouteMatch, ValuePattern};
+use crate::host::HostPattern;
+use crate::route::{PathPattern, RouteMatch, ValuePattern};
 
 /// What earlier routes match, each with its number and its line: several may stand in one line.
 #[derive(Debug, Default)]

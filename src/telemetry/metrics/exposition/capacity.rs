@@ -6,7 +6,7 @@ use prometheus_client::encoding::NoLabelSet;
 
 use super::{Page, write_counter, write_gauge};
 use crate::capacity::clients::Excess;
-use crate::capacity::{Bound, Load};
+use crate::meter::load::{Bound, Load};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::registry::Families;
 

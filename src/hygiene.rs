@@ -2,9 +2,9 @@
 
 use http::HeaderName;
 
-use super::{HeaderLookup, RequestHead};
-use crate::cluster::split_port;
+use crate::host::split_port;
 use crate::identity::{Place, Rules, Source, Trust};
+use crate::request::{HeaderLookup, RequestHead};
 
 /// Why a request is refused with 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
