@@ -31,12 +31,13 @@ use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
 
-use crate::events::Events;
 use crate::forward::via::Via;
 use crate::host::HostPattern;
+use crate::publisher::PublisherHandle;
 use crate::publisher::kills::KillSwitch;
-use crate::publisher::reload::{Compile, Reloader};
 use crate::quarantine::Quarantine;
+use crate::reload::{Compile, Reloader};
+use crate::source::unleash::FlagServers;
 use crate::telemetry::metrics::Metrics;
 use bounds::Bounds;
 use connections::Limits;
@@ -50,11 +51,13 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 pub struct AdminState {
     /// Every figure, and with them the running snapshot and the sources.
     pub metrics: Metrics,
-    /// What happens.
-    pub events: Events,
-    /// Who reloads the file.
+    /// Publishes snapshots.
+    pub publisher: PublisherHandle,
+    /// Reloads the file.
     pub reloader: Arc<Reloader>,
-    /// Who kills canaries.
+    /// The flag servers that are followed.
+    pub flag_servers: Arc<FlagServers>,
+    /// Kills canaries.
     pub kills: KillSwitch,
     /// Which users are spared which canary.
     pub quarantine: Arc<Quarantine>,

@@ -1,5 +1,6 @@
 //! The composition root: builds the process from a configuration, runs it, drains it.
 
+mod admin;
 mod capacity;
 mod ending;
 mod surroundings;
@@ -13,27 +14,25 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::admin::AdminState;
 use crate::admin::bounds::Bounds;
 use crate::admin::readyz::Readiness;
-use crate::admin::{self, AdminState};
-use crate::clock;
-use crate::config::{self, AdminConfig, Config, Mode};
+use crate::config::Config;
 use crate::events::EventKind;
 use crate::forward::via::Via;
-use crate::host::HostPattern;
 use crate::proxy::hooks::Proxy;
 use crate::proxy::listener;
 use crate::proxy::workers::{Gate, Workers};
 use crate::publisher::PublisherHandle;
 use crate::publisher::kills::KillSwitch;
-use crate::publisher::reload::{Compile, Reloader};
 use crate::quarantine::Quarantine;
+use crate::reload::{Compile, Reloader};
 use crate::resolver::dns::DnsSetupError;
-use crate::source::environment::NoEnvironment;
 use crate::source::file::FileSource;
 use crate::source::unleash::{self, FlagServers, Loaded};
 use crate::telemetry::metrics::{MeterRegistry, Metrics};
 use crate::telemetry::service_manager::ServiceManager;
+use admin::{AdminServer, AdminSockets};
 use ending::Ending;
 use surroundings::Platform;
 
@@ -87,27 +86,17 @@ pub enum StartError {
 pub struct Gateway {
     control: Runtime,
     workers: Workers,
+    publisher: PublisherHandle,
     reloader: Arc<Reloader>,
+    flag_servers: Arc<FlagServers>,
     readiness: Arc<Readiness>,
-    admin: Admin,
+    admin: AdminServer,
     ending: Ending,
     service_manager: Option<ServiceManager>,
     metrics: Metrics,
     listeners: Vec<SocketAddr>,
     // Follows the file for as long as it is held.
     _file: FileSource,
-}
-
-struct AdminSockets {
-    api: Vec<TcpListener>,
-    probes: Vec<TcpListener>,
-}
-
-struct Admin {
-    /// Where the API is, in the configuration's order.
-    addresses: Vec<SocketAddr>,
-    stop: oneshot::Sender<()>,
-    ended: oneshot::Receiver<()>,
 }
 
 impl Gateway {
@@ -139,28 +128,35 @@ impl Gateway {
         let metrics = surroundings.metrics(meters, &publisher, capacity::raise());
         tokio::spawn(capacity::warn(metrics.clone(), publisher.generation()));
         let flag_servers = follow_servers(&config, loaded, &publisher, &metrics);
-        let parts = surroundings.parts(&path, &publisher, &metrics, flag_servers);
-        let reloader = Arc::new(Reloader::new(parts, &text, &config));
+        let setup = surroundings.reloader_setup(&path, &publisher, &metrics, flag_servers.clone());
+        let reloader = Arc::new(Reloader::new(setup, &text, &config));
         let file = follow(&path, &text, &metrics, &reloader)?;
         let readiness = Arc::new(Readiness::default());
         let listeners = addresses(&sockets)?;
         let via = Via::new(rand::random());
         let told = (&quarantine, &publisher.generation(), via);
         let workers = start_workers(process.threads, sockets, &metrics, told)?;
-        let shared = Shared {
-            metrics: &metrics,
-            reloader: &reloader,
+        let state = AdminState {
+            metrics: metrics.clone(),
+            publisher: publisher.clone(),
+            reloader: reloader.clone(),
+            flag_servers: flag_servers.clone(),
             kills,
             quarantine,
-            readiness: &readiness,
+            check: admin::check(),
+            readiness: readiness.clone(),
             via,
+            started,
+            hosts: process.admin.hosts,
+            bounds: Bounds::default(),
         };
-        let hosts = process.admin.hosts;
-        let admin = serve_admin(admin_sockets, shared, hosts, started)?;
+        let admin = AdminServer::start(admin_sockets, state)?;
         tell("listener", &listeners);
         Ok(Self {
             workers,
+            publisher,
             reloader,
+            flag_servers,
             readiness,
             admin,
             ending: Ending::new(surroundings.stop)?,
@@ -187,7 +183,7 @@ impl Gateway {
         &self.metrics
     }
 
-    /// Who reloads its file.
+    /// Reloads its file.
     pub fn reloader(&self) -> &Arc<Reloader> {
         &self.reloader
     }
@@ -197,7 +193,9 @@ impl Gateway {
         let Self {
             control,
             workers,
+            publisher,
             reloader,
+            flag_servers,
             readiness,
             admin,
             mut ending,
@@ -228,11 +226,9 @@ impl Gateway {
                     "the grace period is over; connections were cut"
                 );
             }
-            reloader.publisher().events().tell(EventKind::Stopping);
-            reloader.flag_servers().finish(LAST_WORDS).await;
-            // Fails only when the admin API has ended already.
-            let _ = admin.stop.send(());
-            let _ = tokio::time::timeout(LAST_WORDS, admin.ended).await;
+            publisher.events().tell(EventKind::Stopping);
+            flag_servers.finish(LAST_WORDS).await;
+            admin.finish(LAST_WORDS).await;
         });
         metrics.access_log.flush(LAST_WORDS);
         tracing::info!("stopped");
@@ -252,15 +248,6 @@ fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {
     let bind =
         |&address| listener::bind(address).map_err(|cause| StartError::Bind { address, cause });
     addresses.iter().map(bind).collect()
-}
-
-impl AdminSockets {
-    fn bind(admin: &AdminConfig) -> Result<Self, StartError> {
-        Ok(Self {
-            api: bind_all(&admin.addresses)?,
-            probes: bind_all(&admin.probes)?,
-        })
-    }
 }
 
 /// Where sockets are bound.
@@ -341,59 +328,4 @@ fn follow_servers(
         control: Handle::current(),
     };
     Arc::new(FlagServers::start(parts, config, loaded))
-}
-
-/// What the admin API shares with the rest.
-struct Shared<'a> {
-    metrics: &'a Metrics,
-    reloader: &'a Arc<Reloader>,
-    kills: KillSwitch,
-    quarantine: Arc<Quarantine>,
-    readiness: &'a Arc<Readiness>,
-    via: Via,
-}
-
-fn serve_admin(
-    sockets: AdminSockets,
-    shared: Shared<'_>,
-    hosts: Vec<HostPattern>,
-    started: Instant,
-) -> io::Result<Admin> {
-    let (api, probes) = (addresses(&sockets.api)?, addresses(&sockets.probes)?);
-    let asynchronous = |sockets: Vec<TcpListener>| {
-        let sockets = sockets.into_iter().map(tokio::net::TcpListener::from_std);
-        sockets.collect::<io::Result<Vec<_>>>()
-    };
-    let listeners = admin::Listeners {
-        api: asynchronous(sockets.api)?,
-        probes: asynchronous(sockets.probes)?,
-    };
-    let state = AdminState {
-        metrics: shared.metrics.clone(),
-        events: shared.reloader.publisher().events().clone(),
-        reloader: shared.reloader.clone(),
-        kills: shared.kills,
-        quarantine: shared.quarantine,
-        check: Arc::new(|text| config::compile(text, &NoEnvironment, Mode::Check, clock::now())),
-        readiness: shared.readiness.clone(),
-        via: shared.via,
-        started,
-        hosts,
-        bounds: Bounds::default(),
-    };
-    let (stop, stopped) = oneshot::channel();
-    let (done, ended) = oneshot::channel();
-    tokio::spawn(async move {
-        let stopped = async { stopped.await.unwrap_or_default() };
-        admin::serve(listeners, state, stopped).await;
-        // Nobody waits for it when the process ends in another way.
-        let _ = done.send(());
-    });
-    tell("admin", &api);
-    tell("probes", &probes);
-    Ok(Admin {
-        addresses: api,
-        stop,
-        ended,
-    })
 }

@@ -5,8 +5,10 @@
 //! * F6 `cli`, [`demo`], [`gateway`]: arguments to exit code; everything in one command to try; the composition root.
 //! * F5 [`admin`]: HTTP API, probes and metrics; views of the floors below.
 //! * F4 [`proxy`]: the pingora adapter; its hooks only adapt, they decide nothing.
-//! * F3 [`clock`], [`durable`], [`events`], [`source`], [`resolver`], [`publisher`], [`registry`], [`health`], [`telemetry`], [`client_api`]: files,
-//!   DNS, health checks, kills, the one writer of snapshots, what is told, what clients ask.
+//! * F3 [`clock`], [`durable`], [`events`], [`telemetry`], [`registry`], [`resolver`], [`health`], then [`publisher`], then
+//!   [`source`], then [`reload`] and [`client_api`]: the calendar, files, metrics and logs, kills, DNS, health checks; the
+//!   one writer of snapshots; files and flag servers; the control plane, and what clients ask. Each of these groups
+//!   imports the ones before it only.
 //! * F2 [`snapshot`], [`attempts`], [`decide`], [`dispatch`], [`forward`], [`record`]: one immutable whole, and the pure functions over it.
 //! * F1 [`engine`], [`config`]: untrusted documents, checked and compiled.
 //! * F0 [`canary`], [`capacity`], [`cluster`], [`context`], [`digest`],
@@ -46,6 +48,7 @@ pub mod events;
 pub mod health;
 pub mod publisher;
 pub mod registry;
+pub mod reload;
 pub mod resolver;
 pub mod source;
 pub mod telemetry;

@@ -3,7 +3,6 @@
 mod inputs;
 pub mod kills;
 pub mod order;
-pub mod reload;
 mod sources;
 mod workshop;
 

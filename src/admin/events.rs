@@ -62,7 +62,7 @@ pub(super) async fn events(
 ) -> Result<Sse<impl Stream<Item = Result<Message, Infallible>>>, Problem> {
     let place = state.bounds.event_stream()?;
     // Listens first and looks then, so that nothing falls between the two.
-    let listener = state.events.listen();
+    let listener = state.publisher.events().listen();
     let running = state.metrics.store.load();
     let connected =
         json!({ "generation": running.generation, "digest": running.digest.to_string() });

@@ -51,7 +51,7 @@ impl Readiness {
 
 /// Says `ready`, or 503 and what is missing.
 pub(super) async fn readyz(State(state): Shared) -> Result<&'static str, Problem> {
-    let mut others = state.reloader.flag_servers().missing();
+    let mut others = state.flag_servers.missing();
     others.extend(state.kills.registry().doubts());
     let missing = state.readiness.missing(&state.metrics.store.peek(), others);
     if missing.is_empty() {

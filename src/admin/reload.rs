@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Shared;
 use super::config_check::DiagnosticView;
 use super::problem::Problem;
-use crate::publisher::reload::{ReloadFailure, ReloadReport, ReloadTrigger};
+use crate::reload::{ReloadFailure, ReloadReport, ReloadTrigger};
 
 /// What is in force now.
 #[derive(Debug, Serialize)]

@@ -53,7 +53,7 @@ pub(super) async fn refresh(
     Names(name): Names<String>,
 ) -> Result<Json<RefreshView>, Problem> {
     let _place = state.bounds.order()?;
-    view(state.reloader.flag_servers().refresh(&name).await, name)
+    view(state.flag_servers.refresh(&name).await, name)
 }
 
 /// Lets go what is held.
@@ -62,7 +62,7 @@ pub(super) async fn accept(
     Names(name): Names<String>,
 ) -> Result<Json<RefreshView>, Problem> {
     let _place = state.bounds.order()?;
-    view(state.reloader.flag_servers().accept(&name).await, name)
+    view(state.flag_servers.accept(&name).await, name)
 }
 
 fn view(

@@ -12,7 +12,7 @@ use super::kills::in_words;
 use super::{AdminState, Shared};
 use crate::clock;
 use crate::publisher::kills::KillSwitch;
-use crate::publisher::reload::{LastReload, ReloadFailure};
+use crate::reload::{LastReload, ReloadFailure};
 use crate::snapshot::Snapshot;
 use crate::snapshot::capacity::shortfalls;
 use crate::source::{ServerFacts, SourceStatus};
@@ -117,7 +117,7 @@ impl StatusView {
             warnings: warnings(&snapshot, &state.kills)
                 .into_iter()
                 .chain(shortfalls(&snapshot, state.metrics.connections.files))
-                .chain(state.reloader.publisher().order_trouble())
+                .chain(state.publisher.order_trouble())
                 .collect(),
         }
     }

@@ -15,11 +15,11 @@ use crate::config::diagnostic::{Diagnostic, Findings, Severity, Span};
 use crate::engine::Flag;
 use crate::events::EventKind;
 use crate::publisher::kills::KillSwitch;
-use crate::publisher::reload::{Parts, Reloader};
 use crate::publisher::tests::fixture::config;
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::quarantine::Quarantine;
 use crate::registry::Registry;
+use crate::reload::{Reloader, ReloaderSetup};
 use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
 use crate::source::unleash::FlagServers;
@@ -116,7 +116,7 @@ impl Admin {
             publisher.store().clone(),
             AccessLog::start(std::io::sink()).unwrap(),
         );
-        let parts = Parts {
+        let setup = ReloaderSetup {
             path,
             compile: Arc::new(compile),
             publisher: publisher.clone(),
@@ -130,8 +130,9 @@ impl Admin {
         let (listeners, address, probes) = listeners().await;
         let state = AdminState {
             metrics,
-            events: publisher.events().clone(),
-            reloader: Arc::new(Reloader::new(parts, "", &first)),
+            publisher: publisher.clone(),
+            flag_servers: setup.flag_servers.clone(),
+            reloader: Arc::new(Reloader::new(setup, "", &first)),
             kills: KillSwitch::new(registry, publisher.clone()),
             quarantine: Arc::new(Quarantine::new(Instant::now())),
             check: Arc::new(compile),

@@ -12,7 +12,7 @@ use super::style::Style;
 use super::users::Tally;
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::context::Moment;
-use crate::publisher::reload::{LastReload, ReloadFailure};
+use crate::reload::{LastReload, ReloadFailure};
 
 /// How wide a bar is at most.
 const BAR: usize = 8;

@@ -16,7 +16,7 @@ use super::terminal::Terminal;
 use super::users::Tally;
 use crate::clock;
 use crate::gateway::Gateway;
-use crate::publisher::reload::{LastReload, Reloader};
+use crate::reload::{LastReload, Reloader};
 
 /// How often figures are read, and the view is redrawn.
 const TICK: Duration = Duration::from_millis(250);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::publisher::reload::{ReloadTrigger, Reloader};
+use crate::reload::{ReloadTrigger, Reloader};
 
 /// What tells the gateway to end.
 pub(super) enum Ending {

@@ -14,9 +14,9 @@ use crate::clock;
 use crate::config::{self, Config, Mode};
 use crate::health::{self, HealthNotify};
 use crate::publisher::order::OrderKeeper;
-use crate::publisher::reload::{Compile, Parts};
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::registry::Registry;
+use crate::reload::{Compile, ReloaderSetup};
 use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
 use crate::source::Sources;
@@ -124,15 +124,15 @@ impl Platform {
         }
     }
 
-    /// What reloads take.
-    pub(super) fn parts(
+    /// What the reloader works with.
+    pub(super) fn reloader_setup(
         &self,
         path: &Path,
         publisher: &PublisherHandle,
         metrics: &Metrics,
         flag_servers: Arc<FlagServers>,
-    ) -> Parts {
-        Parts {
+    ) -> ReloaderSetup {
+        ReloaderSetup {
             path: path.to_owned(),
             compile: self.compile.clone(),
             publisher: publisher.clone(),

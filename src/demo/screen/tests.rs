@@ -6,7 +6,7 @@ use super::{Scene, Style, Tally, View, grouped};
 use crate::config::diagnostic::{Diagnostic, Severity, Span};
 use crate::context::Moment;
 use crate::demo::figures::tests::reading;
-use crate::publisher::reload::{LastReload, ReloadFailure, ReloadTrigger};
+use crate::reload::{LastReload, ReloadFailure, ReloadTrigger};
 
 fn scene(colour: bool) -> Scene {
     Scene {

@@ -1,4 +1,6 @@
-//! The way of `routes.yaml` into the running snapshot, whoever asks for it.
+//! The control plane: reads `routes.yaml`, compiles it and has it published, starts and stops the following of flag
+//! servers, sets the log level, and tells the service manager. It remembers how the last reload ended and what in the file
+//! takes a restart.
 
 mod report;
 mod restart;
@@ -10,11 +12,11 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::Receiver;
 
-use super::{PublishError, PublisherHandle};
 use crate::clock;
 use crate::config::diagnostic::{Findings, Severity};
 use crate::config::unleash::{StalenessPolicy, UnleashConfig};
 use crate::config::{Config, Process};
+use crate::publisher::{PublishError, PublisherHandle};
 use crate::source::file::{FileEvent, FileNews, read};
 use crate::source::unleash::FlagServers;
 use crate::source::{SourceStatus, Stage};
@@ -27,7 +29,7 @@ use restart::restart_needed;
 /// How a text becomes a configuration: [`crate::config`]'s compiler in this process's environment, or a test's.
 pub type Compile = dyn Fn(&str) -> Result<Config, Findings> + Send + Sync;
 
-/// Who reloads: one at a time, and everybody by the same way.
+/// Reloads the file: one reload at a time, whether the file changed, a signal came or the API was called.
 pub struct Reloader {
     path: PathBuf,
     compile: Arc<Compile>,
@@ -39,13 +41,13 @@ pub struct Reloader {
     counters: Arc<ReloadCounters>,
     /// What the process was started with.
     started_with: Process,
-    turn: tokio::sync::Mutex<Turn>,
+    history: tokio::sync::Mutex<History>,
     state: Mutex<State>,
 }
 
-/// What the one who reloads knows of the reloads before.
+/// What a reload needs to know of the reloads before it. The lock around it makes them wait for each other.
 #[derive(Debug)]
-struct Turn {
+struct History {
     /// The content that was judged last.
     judged: [u8; 32],
     /// When it began to be read, at the earliest.
@@ -63,18 +65,18 @@ struct State {
 }
 
 /// What a [`Reloader`] works with.
-pub struct Parts {
+pub struct ReloaderSetup {
     /// The file.
     pub path: PathBuf,
     /// How a text becomes a configuration.
     pub compile: Arc<Compile>,
-    /// Who publishes it.
+    /// Publishes the configuration.
     pub publisher: PublisherHandle,
     /// The log, whose level and format may change; `None` leaves it alone.
     pub log: Option<LogControl>,
-    /// Whoever started this process and wants to know of reloads.
+    /// The service manager that started this process, if it wants to know of reloads.
     pub service_manager: Option<ServiceManager>,
-    /// Who follows the flag servers that it names.
+    /// The flag servers that the file names.
     pub flag_servers: Arc<FlagServers>,
     /// How the file is doing.
     pub source: Arc<SourceStatus>,
@@ -84,23 +86,23 @@ pub struct Parts {
 
 impl Reloader {
     /// After a start with the content `text`, compiled to `first`.
-    pub fn new(parts: Parts, text: &str, first: &Config) -> Self {
+    pub fn new(setup: ReloaderSetup, text: &str, first: &Config) -> Self {
         let last = LastReload {
             at: clock::now(),
             cause: None,
             result: Ok(()),
         };
         Self {
-            path: parts.path,
-            compile: parts.compile,
-            publisher: parts.publisher,
-            log: parts.log,
-            service_manager: parts.service_manager,
-            flag_servers: parts.flag_servers,
-            source: parts.source,
-            counters: parts.counters,
+            path: setup.path,
+            compile: setup.compile,
+            publisher: setup.publisher,
+            log: setup.log,
+            service_manager: setup.service_manager,
+            flag_servers: setup.flag_servers,
+            source: setup.source,
+            counters: setup.counters,
             started_with: first.process.clone(),
-            turn: tokio::sync::Mutex::new(Turn {
+            history: tokio::sync::Mutex::new(History {
                 judged: hash(text),
                 read_at: Instant::now(),
                 complained: None,
@@ -115,7 +117,7 @@ impl Reloader {
 
     /// Reads the file and puts what it says in force, even if it has not changed.
     pub async fn reload(&self, cause: ReloadTrigger) -> Result<ReloadReport, ReloadFailure> {
-        let mut turn = self.turn.lock().await;
+        let mut history = self.history.lock().await;
         self.announce();
         let path = self.path.clone();
         let read_at = Instant::now();
@@ -123,7 +125,7 @@ impl Reloader {
         let result = match text.await.unwrap_or_else(|panic| Err(panic.to_string())) {
             Ok(text) => {
                 self.source.recover(Stage::Reading);
-                self.put_in_force(text, read_at, &mut turn).await
+                self.put_in_force(text, read_at, &mut history).await
             }
             Err(error) => {
                 self.source.fail(Stage::Reading, error.clone());
@@ -140,13 +142,13 @@ impl Reloader {
         while let Some(FileNews { at, event }) = events.recv().await {
             match event {
                 FileEvent::Changed(text) => {
-                    let mut turn = self.turn.lock().await;
-                    // Somebody else was faster, or has read the file since.
-                    if turn.judged == hash(&text) || at < turn.read_at {
+                    let mut history = self.history.lock().await;
+                    // A signal or the API had the file reloaded meanwhile.
+                    if history.judged == hash(&text) || at < history.read_at {
                         continue;
                     }
                     self.announce();
-                    let result = self.put_in_force(text, at, &mut turn).await;
+                    let result = self.put_in_force(text, at, &mut history).await;
                     self.note(ReloadTrigger::Changed, &result);
                 }
                 FileEvent::Trouble(error) => {
@@ -173,19 +175,9 @@ impl Reloader {
         manager.ready(&status);
     }
 
-    /// Who publishes what is reloaded.
-    pub fn publisher(&self) -> &PublisherHandle {
-        &self.publisher
-    }
-
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Who follows the flag servers that the file names.
-    pub fn flag_servers(&self) -> &FlagServers {
-        &self.flag_servers
     }
 
     /// How the last reload ended.
@@ -208,16 +200,16 @@ impl Reloader {
         &self,
         text: String,
         read_at: Instant,
-        turn: &mut Turn,
+        history: &mut History,
     ) -> Result<ReloadReport, ReloadFailure> {
-        turn.judged = hash(&text);
-        turn.read_at = read_at;
+        history.judged = hash(&text);
+        history.read_at = read_at;
         let compile = self.compile.clone();
         let compiled = tokio::task::spawn_blocking(move || compile(&text));
         let config = match compiled.await {
             Ok(Ok(config)) => config,
             Ok(Err(problems)) => {
-                self.complain(&problems, turn);
+                self.complain(&problems, history);
                 return Err(ReloadFailure::Invalid(problems));
             }
             Err(panic) => {
@@ -234,7 +226,7 @@ impl Reloader {
             Err(PublishError::Stopped(stopped)) => return Err(stopped.into()),
             Err(PublishError::Failed(why)) => {
                 // What runs stays, and so do its flag servers.
-                let (servers, outages) = &turn.follows;
+                let (servers, outages) = &history.follows;
                 self.flag_servers.follow(servers, *outages).await;
                 let failure = ReloadFailure::Failed(why);
                 self.source.fail(Stage::Content, failure.to_string());
@@ -243,13 +235,13 @@ impl Reloader {
             }
         };
         self.flag_servers.follow(&servers, outages).await;
-        turn.follows = (servers, outages);
+        history.follows = (servers, outages);
         if let Some(log) = &self.log {
             log.apply(&logging);
         }
         self.source.recover(Stage::Content);
         self.source.confirm();
-        turn.complained = None;
+        history.complained = None;
         let restart_needed = restart_needed(&self.started_with, &process);
         for change in &restart_needed {
             tracing::warn!("takes a restart: {change}");
@@ -263,13 +255,13 @@ impl Reloader {
         })
     }
 
-    fn complain(&self, problems: &Findings, turn: &mut Turn) {
+    fn complain(&self, problems: &Findings, history: &mut History) {
         let errors = problems
             .iter()
             .filter(|problem| problem.severity == Severity::Error);
         let first = errors.clone().next().map_or("", |error| &error.message);
         self.source.fail(Stage::Content, first.to_owned());
-        let told = turn.complained.replace(turn.judged) == Some(turn.judged);
+        let told = history.complained.replace(history.judged) == Some(history.judged);
         tracing::error!(
             file = %self.path.display(),
             errors = problems.errors(),

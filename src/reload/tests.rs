@@ -4,7 +4,7 @@ use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::{Parts, ReloadFailure, ReloadTrigger, Reloader};
+use super::{ReloadFailure, ReloadTrigger, Reloader, ReloaderSetup};
 use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Findings, Severity, Span};
 use crate::publisher::Publisher;
@@ -65,7 +65,7 @@ impl Running {
         );
         let source = Arc::new(SourceStatus::new("file"));
         let counters = Arc::new(ReloadCounters::default());
-        let parts = Parts {
+        let setup = ReloaderSetup {
             path,
             compile: Arc::new(compile),
             publisher: publisher.clone(),
@@ -75,7 +75,7 @@ impl Running {
             source: source.clone(),
             counters: counters.clone(),
         };
-        let reloader = Arc::new(Reloader::new(parts, "1", &first));
+        let reloader = Arc::new(Reloader::new(setup, "1", &first));
         Self {
             directory,
             reloader,

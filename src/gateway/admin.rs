@@ -1,0 +1,81 @@
+//! The admin listeners of a gateway: bound before anything else starts, served until it has drained.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::{StartError, addresses, bind_all, tell};
+use crate::admin::{self, AdminState};
+use crate::clock;
+use crate::config::{self, AdminConfig, Mode};
+use crate::reload::Compile;
+use crate::source::environment::NoEnvironment;
+
+/// Bound sockets.
+pub(super) struct AdminSockets {
+    pub(super) api: Vec<TcpListener>,
+    pub(super) probes: Vec<TcpListener>,
+}
+
+/// An admin API that is served.
+pub(super) struct AdminServer {
+    /// Where the API is, in the configuration's order.
+    pub(super) addresses: Vec<SocketAddr>,
+    stop: oneshot::Sender<()>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl AdminSockets {
+    pub(super) fn bind(admin: &AdminConfig) -> Result<Self, StartError> {
+        Ok(Self {
+            api: bind_all(&admin.addresses)?,
+            probes: bind_all(&admin.probes)?,
+        })
+    }
+}
+
+impl AdminServer {
+    /// Serves the API by a task on the runtime that this is called on.
+    pub(super) fn start(sockets: AdminSockets, state: AdminState) -> io::Result<Self> {
+        let (api, probes) = (addresses(&sockets.api)?, addresses(&sockets.probes)?);
+        let listeners = admin::Listeners {
+            api: asynchronous(sockets.api)?,
+            probes: asynchronous(sockets.probes)?,
+        };
+        let (stop, stopped) = oneshot::channel();
+        let (done, ended) = oneshot::channel();
+        tokio::spawn(async move {
+            let stopped = async { stopped.await.unwrap_or_default() };
+            admin::serve(listeners, state, stopped).await;
+            // Fails when the process ends in another way, without `finish`.
+            let _ = done.send(());
+        });
+        tell("admin", &api);
+        tell("probes", &probes);
+        Ok(Self {
+            addresses: api,
+            stop,
+            ended,
+        })
+    }
+
+    /// Takes no more requests, and waits for those under way to end, as long as `patience` lasts.
+    pub(super) async fn finish(self, patience: Duration) {
+        // Fails only when the API has ended already.
+        let _ = self.stop.send(());
+        let _ = tokio::time::timeout(patience, self.ended).await;
+    }
+}
+
+/// Compiles texts that are sent to be checked, without this process's variables and files.
+pub(super) fn check() -> Arc<Compile> {
+    Arc::new(|text| config::compile(text, &NoEnvironment, Mode::Check, clock::now()))
+}
+
+fn asynchronous(sockets: Vec<TcpListener>) -> io::Result<Vec<tokio::net::TcpListener>> {
+    let sockets = sockets.into_iter().map(tokio::net::TcpListener::from_std);
+    sockets.collect()
+}
