@@ -4,7 +4,7 @@ pub mod explain;
 
 use crate::canary::ReasonKind;
 use crate::context::{Context, Moment};
-use crate::engine::Origin;
+use crate::engine::AudienceKind;
 use crate::engine::evaluate::Evaluation;
 use crate::engine::trace::{Recorder, Silent, Trace};
 use crate::snapshot::{DeploymentIndex, STABLE, Service};
@@ -96,12 +96,10 @@ fn by_flag(service: &Service, candidate: usize, evaluation: Evaluation) -> Decis
             randomised: evaluation.randomised,
         };
     }
-    let reason = match (evaluation.ring, &service.candidates[candidate].flag.origin) {
-        (Some(ring), Origin::Local) if !evaluation.missing_id => Reason::Ring(ring),
-        (Some(strategy), Origin::Unleash(_)) if !evaluation.missing_id => {
-            Reason::Strategy(strategy)
-        }
-        _ => Reason::Plain(ReasonKind::NoIdentity),
+    let origin = &service.candidates[candidate].flag.origin;
+    let reason = match (evaluation.missing_id, evaluation.ring) {
+        (false, Some(ring)) => Reason::Audience(origin.audience(), ring),
+        (true, _) | (false, None) => Reason::Plain(ReasonKind::NoIdentity),
     };
     Decision {
         assigned: service.target(candidate, evaluation.variant).deployment,
@@ -141,10 +139,8 @@ impl Decision {
 /// Why a deployment was assigned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The ring at this position of the deciding flag holds.
-    Ring(usize),
-    /// The strategy at this position of the deciding flag holds.
-    Strategy(usize),
+    /// The ring at this position of the deciding flag holds, in the words of the flag's source.
+    Audience(AudienceKind, usize),
     /// Any of the others, which need no particulars.
     Plain(ReasonKind),
 }
@@ -153,8 +149,7 @@ impl Reason {
     /// Without the particulars.
     pub fn kind(self) -> ReasonKind {
         match self {
-            Self::Ring(_) => ReasonKind::Ring,
-            Self::Strategy(_) => ReasonKind::Strategy,
+            Self::Audience(kind, _) => kind.reason(),
             Self::Plain(kind) => kind,
         }
     }

@@ -5,6 +5,7 @@
 pub mod bucket;
 pub mod condition;
 pub mod evaluate;
+pub mod origin;
 pub mod reach;
 pub mod trace;
 pub mod unleash;
@@ -15,6 +16,8 @@ use crate::cluster::UpstreamUrl;
 use crate::context::{Field, Moment};
 use crate::flag::Share;
 use condition::Condition;
+
+pub use origin::{AudienceKind, Origin, UnleashDocument};
 
 /// A flag, ready to be evaluated.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,15 +88,6 @@ impl Flag {
 
 /// A variant of this name is the stable deployment, whatever URL it carries.
 pub const STABLE: &str = "stable";
-
-/// Who keeps a flag.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// `routes.yaml`.
-    Local,
-    /// The Unleash server of this name.
-    Unleash(Arc<str>),
-}
 
 /// Another flag that must stand as is wanted for a flag to be on (Unleash's parent dependency).
 #[derive(Clone, Debug, PartialEq)]

@@ -10,7 +10,7 @@ use super::catalogue::{Document, FlagCatalog, push_hex};
 use super::document;
 use super::reply::{Reply, matches};
 use crate::engine::unleash::FeatureSet;
-use crate::engine::{Flag, Origin};
+use crate::engine::{Flag, UnleashDocument};
 use crate::request::HeaderLookup;
 use crate::snapshot::Snapshot;
 
@@ -84,10 +84,14 @@ fn write(snapshot: &Snapshot, inline: bool) -> Document {
 /// One flag's document; `None`: it cannot be said in Unleash's words.
 fn text_of<'s>(snapshot: &'s Snapshot, flag: &Flag, inline: bool) -> Option<Cow<'s, str>> {
     let is_off = is_withdrawn(snapshot, flag);
-    let Origin::Unleash(source) = &flag.origin else {
-        let mut document = document::of(flag, &snapshot.vocabulary)?;
-        switch_off(&mut document, is_off);
-        return Some(Cow::Owned(document.to_string()));
+    let source = match flag.origin.unleash_document() {
+        UnleashDocument::AsSent(source) => source,
+        UnleashDocument::Written => {
+            let mut document = document::of(flag, &snapshot.vocabulary)?;
+            switch_off(&mut document, is_off);
+            return Some(Cow::Owned(document.to_string()));
+        }
+        UnleashDocument::Withheld => return None,
     };
     let mut sources = snapshot.sources.iter().enumerate();
     let (place, source) = sources.find(|(_, candidate)| candidate.name == *source)?;
@@ -157,3 +161,6 @@ fn constraints_of(set: &FeatureSet, number: i64) -> Vec<Value> {
         None => vec![document::nobody()],
     }
 }
+
+#[cfg(test)]
+mod tests;

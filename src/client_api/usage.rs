@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::reply::Reply;
-use crate::engine::{Flag, Origin};
+use crate::engine::Flag;
 use crate::snapshot::Snapshot;
 use crate::source::unleash::{ClientUses, Reported};
 
@@ -48,7 +48,7 @@ pub(super) fn report(snapshot: &Snapshot, uses: &ClientUses, body: &[u8]) -> Rep
     let toggles = report.bucket.and_then(|bucket| bucket.toggles);
     for (name, counts) in toggles.unwrap_or_default() {
         if let Some(flag) = find(snapshot, &name)
-            && let Origin::Unleash(source) = &flag.origin
+            && let Some(source) = flag.origin.unleash_server()
         {
             uses.add(source, &flag.name, counts.of(flag));
         }

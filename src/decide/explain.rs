@@ -9,7 +9,7 @@ use crate::engine::trace::{
     Bucket, DependencyRecord, FlagRecord, Purpose, RingRecord, Seen, Step, VariantSelection,
     Verdict,
 };
-use crate::engine::{CanaryUrl, Flag, Origin, Variants};
+use crate::engine::{CanaryUrl, Flag, Variants};
 use crate::flag::Share;
 use crate::snapshot::{DeploymentIndex, Service};
 
@@ -92,13 +92,9 @@ impl fmt::Display for Because<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(explanation) = self;
         match (explanation.decision.reason, explanation.deciding_flag()) {
-            (Reason::Ring(index), Some(record)) => {
+            (Reason::Audience(kind, index), Some(record)) => {
                 let ring = record.flag.rings.get(index).map_or("", |ring| &ring.name);
-                write!(f, "ring {ring:?} of {}", record.flag.name)
-            }
-            (Reason::Strategy(index), Some(record)) => {
-                let ring = record.flag.rings.get(index).map_or("", |ring| &ring.name);
-                write!(f, "strategy {ring:?} of {}", record.flag.name)
+                write!(f, "{} {ring:?} of {}", kind.as_str(), record.flag.name)
             }
             (Reason::Plain(ReasonKind::NoIdentity), Some(record)) => write!(
                 f,
@@ -177,7 +173,12 @@ fn write_dependency(f: &mut fmt::Formatter<'_>, record: &DependencyRecord<'_>) -
         ", it is off"
     })?;
     if let Some(ring) = evaluation.ring.and_then(|ring| parent.flag.rings.get(ring)) {
-        write!(f, " by {} {:?}", kind(parent.flag), ring.name)?;
+        write!(
+            f,
+            " by {} {:?}",
+            parent.flag.origin.audience().as_str(),
+            ring.name
+        )?;
     }
     if let Some(variant) = evaluation.variant.and_then(|at| parent.flag.variant(at)) {
         write!(f, " with {:?}", variant.name)?;
@@ -185,16 +186,8 @@ fn write_dependency(f: &mut fmt::Formatter<'_>, record: &DependencyRecord<'_>) -
     writeln!(f)
 }
 
-/// What the audiences of a flag are called where it is kept.
-fn kind(flag: &Flag) -> &'static str {
-    match flag.origin {
-        Origin::Local => "ring",
-        Origin::Unleash(_) => "strategy",
-    }
-}
-
 fn write_ring(f: &mut fmt::Formatter<'_>, flag: &Flag, record: &RingRecord<'_>) -> fmt::Result {
-    let (kind, name) = (kind(flag), &record.ring.name);
+    let (kind, name) = (flag.origin.audience().as_str(), &record.ring.name);
     let holds = yes(record.verdict.holds());
     match record.purpose {
         Purpose::Decide => writeln!(f, "  {kind} {name:?}: {holds}")?,

@@ -4,7 +4,7 @@ use super::{Decision, Reason, VariantRef, decide, explain};
 use crate::canary::ReasonKind;
 use crate::context::{Context, Field, Moment, Slot};
 use crate::engine::condition::Condition;
-use crate::engine::{CanaryUrl, Flag, Segment, Stickiness, Variants};
+use crate::engine::{AudienceKind, CanaryUrl, Flag, Origin, Segment, Stickiness, Variants};
 use crate::snapshot::fixture::{everyone, flag, ring, service, snapshot, variants, when};
 use crate::snapshot::{STABLE, Service, Snapshot};
 
@@ -48,12 +48,15 @@ fn the_first_flag_that_is_on_decides() {
     let service = &snapshot.services[0];
     let first = decide(service, &user("u1"), NOW);
     assert_eq!(named(service, &first), "search.a");
-    assert_eq!((first.candidate, first.reason), (Some(0), Reason::Ring(0)));
+    assert_eq!(
+        (first.candidate, first.reason),
+        (Some(0), Reason::Audience(AudienceKind::Ring, 0))
+    );
     let second = decide(service, &user("u2"), NOW);
     assert_eq!(named(service, &second), "search.b");
     assert_eq!(
         (second.candidate, second.reason),
-        (Some(1), Reason::Ring(1))
+        (Some(1), Reason::Audience(AudienceKind::Ring, 1))
     );
     assert!(!second.randomised);
 }
@@ -97,7 +100,7 @@ fn a_variant_whose_url_is_refused_is_stable_under_its_flag_and_ends_the_search()
     let service = &snapshot.services[0];
     let decision = decide(service, &user("u1"), NOW);
     assert_eq!((decision.assigned, decision.candidate), (STABLE, Some(0)));
-    assert_eq!(decision.reason, Reason::Ring(0));
+    assert_eq!(decision.reason, Reason::Audience(AudienceKind::Ring, 0));
     let other = decide(service, &user("u2"), NOW);
     assert_eq!(named(service, &other), "search.later");
     let one = user("u1");
@@ -392,4 +395,28 @@ fn flags_further_down_that_would_be_on_are_named() {
             .to_string()
             .ends_with("flag search.c: would be on (search.c), preempted by search.a\n")
     );
+}
+
+#[test]
+fn the_reason_is_in_the_words_of_the_flags_source() {
+    for (origin, reason) in [
+        (Origin::Local, ReasonKind::Ring),
+        (Origin::Unleash("unleash".into()), ReasonKind::Strategy),
+        (Origin::LaunchDarkly("ld".into()), ReasonKind::Rule),
+    ] {
+        let half = ring("half", everyone(), "50%");
+        let flag = Flag {
+            origin,
+            ..flag("search.a", vec![half, ring("rest", everyone(), "100%")])
+        };
+        let snapshot = search(vec![flag]);
+        let service = &snapshot.services[0];
+        let named = decide(service, &user("u1"), NOW);
+        assert_eq!(named.reason.kind(), reason);
+        assert_eq!(named.candidate, Some(0));
+        let text = explain(service, &user("u1"), NOW).to_string();
+        let word = reason.as_str();
+        assert!(text.contains(&format!("reason: {word} \"")), "{text}");
+        assert!(text.contains(&format!("\n  {word} \"half\": ")), "{text}");
+    }
 }

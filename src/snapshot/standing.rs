@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::claims::{Claims, Entry};
 use super::{Candidate, Service, Snapshot, recorded};
 use crate::engine::reach::Reach;
-use crate::engine::{CanaryUrl, Flag, Origin, STABLE, Variant};
+use crate::engine::{CanaryUrl, Flag, STABLE, Variant};
 
 /// Characters shown of a payload.
 const SHOWN: usize = 60;
@@ -132,12 +132,7 @@ fn lacks(flag: &Flag, is_canary: bool) -> Vec<String> {
     }
     let mut variants = flag.every_variant().peekable();
     if variants.peek().is_none() && flag.url.is_none() {
-        lacks.push(match flag.origin {
-            Origin::Local => "it has no `url`, and no `variants` with one".to_owned(),
-            Origin::Unleash(_) => {
-                "it has no variants, so no payload says where its users go".to_owned()
-            }
-        });
+        lacks.push(flag.origin.lacks_upstream().to_owned());
     }
     for variant in variants.filter(|variant| *variant.name != *STABLE) {
         let Some(why) = leads_nowhere(variant, is_canary) else {
@@ -174,10 +169,7 @@ fn leads_nowhere(variant: &Variant, is_canary: bool) -> Option<String> {
 impl fmt::Display for FlagStanding<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let flag = self.flag;
-        let source: &str = match &flag.origin {
-            Origin::Local => "routes.yaml",
-            Origin::Unleash(name) => name,
-        };
+        let source = flag.origin.server().map_or("routes.yaml", |name| name);
         let state = match (flag.enabled, flag.can_be_on()) {
             (false, _) => "disabled",
             (true, false) => "on for nobody",

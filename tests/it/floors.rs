@@ -1,6 +1,7 @@
 //! The house's rules, read off the sources: which floor may name which, and the words that a floor does not know.
 
 mod source;
+mod vendors;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use crate::engine::Origin;
 use crate::snapshot::Snapshot;
 use crate::snapshot::standing::FlagStanding;
 use crate::source::FILE;
@@ -75,10 +74,10 @@ impl From<&FlagStanding<'_>> for StandingView {
         let before = place.map_or(&[] as &[&str], |place| place.before.as_slice());
         Self {
             flag: flag.name.to_string(),
-            source: match &flag.origin {
-                Origin::Local => FILE.to_owned(),
-                Origin::Unleash(name) => name.to_string(),
-            },
+            source: flag
+                .origin
+                .server()
+                .map_or_else(|| FILE.to_owned(), ToString::to_string),
             enabled: flag.enabled,
             canary: place.is_some(),
             service: claim.ok().map(|(service, _)| service.name.to_string()),

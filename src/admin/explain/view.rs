@@ -9,7 +9,6 @@ use crate::canary::Cause;
 use crate::decide::Reason;
 use crate::decide::explain::Explanation;
 use crate::dispatch::Explained;
-use crate::engine::Origin;
 use crate::engine::condition::Condition;
 use crate::engine::trace::{
     Bucket, DependencyRecord, FlagRecord, Purpose, RingRecord, Seen, Step, Verdict,
@@ -226,9 +225,7 @@ impl DecisionView {
         let decision = &explanation.decision;
         let deciding = explanation.deciding_flag();
         let ring = match decision.reason {
-            Reason::Ring(index) | Reason::Strategy(index) => {
-                deciding.and_then(|record| record.flag.rings.get(index))
-            }
+            Reason::Audience(_, index) => deciding.and_then(|record| record.flag.rings.get(index)),
             Reason::Plain(_) => None,
         };
         let preempted = explanation.preempted.iter().map(|later| PreemptedView {
@@ -269,10 +266,11 @@ impl From<&FlagRecord<'_>> for FlagView {
     fn from(record: &FlagRecord<'_>) -> Self {
         Self {
             flag: record.flag.name.to_string(),
-            source: match &record.flag.origin {
-                Origin::Local => FILE.to_owned(),
-                Origin::Unleash(name) => name.to_string(),
-            },
+            source: record
+                .flag
+                .origin
+                .server()
+                .map_or_else(|| FILE.to_owned(), ToString::to_string),
             enabled: record.flag.enabled,
             on: record.evaluation.on,
             variant: variant(record),

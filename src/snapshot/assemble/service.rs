@@ -9,7 +9,7 @@ use super::stable::StableUrl;
 use crate::canary::WithdrawalFlag;
 use crate::cluster::UpstreamUrl;
 use crate::config::ServiceConfig;
-use crate::engine::{CanaryUrl, Dependency, Flag, Origin, Ring, STABLE as STABLE_NAME, Variants};
+use crate::engine::{CanaryUrl, Dependency, Flag, Ring, STABLE as STABLE_NAME, Variants};
 use crate::flag::Share;
 use crate::meter::Meters;
 use crate::snapshot::{
@@ -245,9 +245,9 @@ impl<'a> Assembly<'a> {
 
 /// Who says where a flag's canaries are.
 fn named_by(flag: &Flag) -> NamedBy {
-    match flag.origin {
-        Origin::Local => NamedBy::Platform,
-        Origin::Unleash(_) => NamedBy::Flag,
+    match flag.origin.server() {
+        None => NamedBy::Platform,
+        Some(_) => NamedBy::Flag,
     }
 }
 

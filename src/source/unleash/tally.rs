@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 
 use crate::canary::ReasonKind;
 use crate::context::Moment;
-use crate::engine::{Flag, Origin};
+use crate::engine::Flag;
 use crate::meter::{BUCKETS, Counter, DecisionMeter, DeploymentMeter, Histogram, ServiceMeter};
 use crate::snapshot::{Candidate, Service, Snapshot};
 
@@ -155,7 +155,7 @@ impl Tally {
     }
 
     fn is_ours(&self, flag: &Flag) -> bool {
-        matches!(&flag.origin, Origin::Unleash(source) if *source == self.source)
+        flag.origin.unleash_server() == Some(&self.source)
     }
 
     fn read_decisions(&mut self, service: &Service, bucket: &mut Bucket) {

@@ -10,6 +10,7 @@ use crate::canary::{Cause, ReasonKind};
 use crate::config::{AccessPolicy, UserIdPolicy};
 use crate::context::Moment;
 use crate::decide::{Decision, Reason, VariantRef};
+use crate::engine::AudienceKind;
 use crate::flag::Share;
 use crate::publisher::tests::fixture;
 use crate::record::Outcome;
@@ -65,7 +66,7 @@ fn outcome(snapshot: &Arc<Snapshot>) -> Outcome<'_> {
                 ring: None,
                 index: 1,
             }),
-            reason: Reason::Ring(0),
+            reason: Reason::Audience(AudienceKind::Ring, 0),
             randomised: true,
         }),
         served: Some(1),
@@ -224,7 +225,10 @@ fn sampling_keeps_its_share_and_everything_that_went_wrong() {
         ..outcome(&off)
     };
     assert!(!wanted(&failed));
-    assert_eq!(Reason::Ring(0).kind(), ReasonKind::Ring);
+    assert_eq!(
+        Reason::Audience(AudienceKind::Ring, 0).kind(),
+        ReasonKind::Ring
+    );
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub(super) fn read_all(folder: &str) -> Vec<Source> {
 }
 
 impl Source {
-    fn new(path: String, text: String) -> Self {
+    pub(super) fn new(path: String, text: String) -> Self {
         let code = without_comments_and_literals(&text);
         let shipped = if is_test_path(&path) {
             blank(&code)
@@ -91,6 +91,11 @@ impl Source {
     /// Whether it is nothing but tests.
     pub(super) fn is_test(&self) -> bool {
         self.shipped.trim().is_empty()
+    }
+
+    /// The shipped code: comments, literals and tests are blank.
+    pub(super) fn shipped(&self) -> &str {
+        &self.shipped
     }
 
     /// How many lines there are that are no tests.

@@ -1,0 +1,139 @@
+//! Where a flag is kept, and everything that depends on it.
+//!
+//! Nothing outside of this file tells one kind of source from another: callers ask an [`Origin`] what they want to know.
+//! So a further source is a variant here, and every question below must be answered for it before the crate compiles.
+
+use std::sync::Arc;
+
+use crate::canary::ReasonKind;
+
+/// The source that keeps a flag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// `routes.yaml`.
+    Local,
+    /// The Unleash server of this name.
+    Unleash(Arc<str>),
+    /// The LaunchDarkly environment of this name.
+    LaunchDarkly(Arc<str>),
+}
+
+/// What a source calls the audiences of a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AudienceKind {
+    /// A local flag's.
+    Ring,
+    /// An Unleash flag's.
+    Strategy,
+    /// A LaunchDarkly flag's.
+    Rule,
+}
+
+/// How a flag is put to Unleash's SDKs, which evaluate flags themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnleashDocument<'a> {
+    /// Written in Unleash's words from the compiled flag.
+    Written,
+    /// The text that this Unleash server sent.
+    AsSent(&'a Arc<str>),
+    /// Not at all: Unleash's SDKs would bucket its users in another way than its source does.
+    Withheld,
+}
+
+impl Origin {
+    /// The flag server's name; `None`: the flag stands in `routes.yaml`.
+    pub fn server(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Local => None,
+            Self::Unleash(name) | Self::LaunchDarkly(name) => Some(name),
+        }
+    }
+
+    /// The Unleash server that expects to hear how the flag is used; `None`: no Unleash server knows the flag.
+    pub fn unleash_server(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Unleash(name) => Some(name),
+            Self::Local | Self::LaunchDarkly(_) => None,
+        }
+    }
+
+    /// What the flag's audiences are called.
+    pub fn audience(&self) -> AudienceKind {
+        match self {
+            Self::Local => AudienceKind::Ring,
+            Self::Unleash(_) => AudienceKind::Strategy,
+            Self::LaunchDarkly(_) => AudienceKind::Rule,
+        }
+    }
+
+    /// How the flag is put to Unleash's SDKs.
+    pub fn unleash_document(&self) -> UnleashDocument<'_> {
+        match self {
+            Self::Local => UnleashDocument::Written,
+            Self::Unleash(server) => UnleashDocument::AsSent(server),
+            Self::LaunchDarkly(_) => UnleashDocument::Withheld,
+        }
+    }
+
+    /// What a flag lacks that names no upstream at all, in words.
+    pub fn lacks_upstream(&self) -> &'static str {
+        match self {
+            Self::Local => "it has no `url`, and no `variants` with one",
+            Self::Unleash(_) => "it has no variants, so no payload says where its users go",
+            Self::LaunchDarkly(_) => "it has no variation whose value says where its users go",
+        }
+    }
+}
+
+impl AudienceKind {
+    /// The word for people.
+    pub fn as_str(self) -> &'static str {
+        self.reason().as_str()
+    }
+
+    /// The reason of a decision that such an audience made.
+    pub fn reason(self) -> ReasonKind {
+        match self {
+            Self::Ring => ReasonKind::Ring,
+            Self::Strategy => ReasonKind::Strategy,
+            Self::Rule => ReasonKind::Rule,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Origin, UnleashDocument};
+
+    #[test]
+    fn every_source_answers_for_its_own_flags() {
+        let (unleash, launchdarkly) = ("unleash".into(), "launchdarkly".into());
+        let origins = [
+            Origin::Local,
+            Origin::Unleash(unleash),
+            Origin::LaunchDarkly(launchdarkly),
+        ];
+        let answers = origins.each_ref().map(|origin| {
+            let server = origin.server().map(|name| &**name);
+            let reports_to = origin.unleash_server().map(|name| &**name);
+            (server, reports_to, origin.audience().as_str())
+        });
+        assert_eq!(
+            answers,
+            [
+                (None, None, "ring"),
+                (Some("unleash"), Some("unleash"), "strategy"),
+                (Some("launchdarkly"), None, "rule"),
+            ]
+        );
+        let documents = origins.each_ref().map(Origin::unleash_document);
+        assert_eq!(
+            documents,
+            [
+                UnleashDocument::Written,
+                UnleashDocument::AsSent(&"unleash".into()),
+                UnleashDocument::Withheld,
+            ]
+        );
+    }
+}
