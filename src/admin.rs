@@ -33,10 +33,12 @@ use tokio::net::TcpListener;
 
 use crate::forward::via::Via;
 use crate::host::HostPattern;
+use crate::proxy::metrics::ConnectionFigures;
 use crate::publisher::PublisherHandle;
 use crate::publisher::kills::KillSwitch;
 use crate::quarantine::Quarantine;
 use crate::reload::{Compile, Reloader};
+use crate::source::Sources;
 use crate::source::unleash::FlagServers;
 use crate::telemetry::metrics::Metrics;
 use bounds::Bounds;
@@ -49,8 +51,12 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// What the endpoints look at.
 pub struct AdminState {
-    /// Every figure, and with them the running snapshot and the sources.
+    /// Every figure, for Prometheus.
     pub metrics: Metrics,
+    /// Where configuration and flags come from.
+    pub sources: Sources,
+    /// How many connections there are.
+    pub connections: Arc<ConnectionFigures>,
     /// Publishes snapshots.
     pub publisher: PublisherHandle,
     /// Reloads the file.

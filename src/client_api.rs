@@ -10,9 +10,9 @@ mod decisions;
 mod document;
 mod endpoint;
 mod events;
-mod figures;
 mod frontend;
 mod limiter;
+mod metrics;
 mod ofrep;
 mod reply;
 mod subject;
@@ -35,9 +35,9 @@ use crate::source::unleash::ClientUses;
 use catalogue::FlagCatalog;
 pub use endpoint::Endpoint;
 pub use events::{KEEP_ALIVE, Stream};
-pub use figures::Figures;
 use frontend::SuppliedContext;
 use limiter::Limiter;
+pub use metrics::ApiMetrics;
 pub use reply::Reply;
 use subject::{Said, Subject};
 
@@ -49,7 +49,7 @@ const PATIENCE: u64 = 30;
 /// What outlives snapshots.
 pub struct ClientApi {
     /// What is counted.
-    pub figures: Figures,
+    pub metrics: ApiMetrics,
     limiter: Limiter,
     uses: Arc<ClientUses>,
     streams: Arc<Semaphore>,
@@ -97,7 +97,7 @@ impl ClientApi {
     /// Of a gateway that has not been asked anything. Clients' reports go to `uses`.
     pub fn new(uses: Arc<ClientUses>, now: Instant) -> Self {
         Self {
-            figures: Figures::default(),
+            metrics: ApiMetrics::default(),
             limiter: Limiter::new(now),
             uses,
             streams: Arc::new(Semaphore::new(STREAMS)),
@@ -262,7 +262,7 @@ impl ClientApi {
         let own = asked.snapshot.identity.identify(asked.head);
         let subject = Subject::new(own, said, &asked.snapshot.vocabulary);
         if subject.disagrees {
-            self.figures.disagreements.inc();
+            self.metrics.disagreements.inc();
         }
         subject
     }

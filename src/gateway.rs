@@ -3,6 +3,7 @@
 mod admin;
 mod capacity;
 mod ending;
+mod handles;
 mod surroundings;
 
 use std::io;
@@ -28,12 +29,15 @@ use crate::publisher::kills::KillSwitch;
 use crate::quarantine::Quarantine;
 use crate::reload::{Compile, Reloader};
 use crate::resolver::dns::DnsSetupError;
+use crate::snapshot::store::SnapshotStore;
 use crate::source::file::FileSource;
 use crate::source::unleash::{self, FlagServers, Loaded};
-use crate::telemetry::metrics::{MeterRegistry, Metrics};
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::MeterRegistry;
 use crate::telemetry::service_manager::ServiceManager;
 use admin::{AdminServer, AdminSockets};
 use ending::Ending;
+use handles::Handles;
 use surroundings::Platform;
 
 /// Threads for everything but traffic: admin, DNS, reloads.
@@ -93,7 +97,7 @@ pub struct Gateway {
     admin: AdminServer,
     ending: Ending,
     service_manager: Option<ServiceManager>,
-    metrics: Metrics,
+    access_log: AccessLog,
     listeners: Vec<SocketAddr>,
     // Follows the file for as long as it is held.
     _file: FileSource,
@@ -125,19 +129,23 @@ impl Gateway {
         let kills = KillSwitch::new(surroundings.registry.clone(), publisher.clone());
         control.spawn(kills.clone().await_mending());
         let quarantine = Arc::new(Quarantine::new(started));
-        let metrics = surroundings.metrics(meters, &publisher, capacity::raise());
-        tokio::spawn(capacity::warn(metrics.clone(), publisher.generation()));
-        let flag_servers = follow_servers(&config, loaded, &publisher, &metrics);
-        let setup = surroundings.reloader_setup(&path, &publisher, &metrics, flag_servers.clone());
+        let (registry, access_log) = (&surroundings.registry, &surroundings.access_log);
+        let handles = Handles::new(meters, &publisher, registry, access_log, capacity::raise());
+        let (store, connections) = (handles.store.clone(), handles.connections.clone());
+        tokio::spawn(capacity::warn(store, connections, publisher.generation()));
+        let flag_servers = follow_servers(&config, loaded, &publisher, &handles);
+        let setup = surroundings.reloader_setup(&path, &publisher, &handles, flag_servers.clone());
         let reloader = Arc::new(Reloader::new(setup, &text, &config));
-        let file = follow(&path, &text, &metrics, &reloader)?;
+        let file = follow(&path, &text, &handles, &reloader)?;
         let readiness = Arc::new(Readiness::default());
         let listeners = addresses(&sockets)?;
         let via = Via::new(rand::random());
         let told = (&quarantine, &publisher.generation(), via);
-        let workers = start_workers(process.threads, sockets, &metrics, told)?;
+        let workers = start_workers(process.threads, sockets, &handles, told)?;
         let state = AdminState {
-            metrics: metrics.clone(),
+            metrics: handles.metrics(),
+            sources: handles.sources.clone(),
+            connections: handles.connections.clone(),
             publisher: publisher.clone(),
             reloader: reloader.clone(),
             flag_servers: flag_servers.clone(),
@@ -161,7 +169,7 @@ impl Gateway {
             admin,
             ending: Ending::new(surroundings.stop)?,
             service_manager: surroundings.service_manager,
-            metrics,
+            access_log: handles.access_log,
             listeners,
             _file: file,
             control,
@@ -178,9 +186,9 @@ impl Gateway {
         &self.admin.addresses
     }
 
-    /// Its figures, and with them what it runs; they stay when it has ended.
-    pub fn metrics(&self) -> &Metrics {
-        &self.metrics
+    /// What it runs. The last snapshot, and its meters, stay when the gateway has ended.
+    pub fn store(&self) -> &Arc<SnapshotStore> {
+        self.publisher.store()
     }
 
     /// Reloads its file.
@@ -200,7 +208,7 @@ impl Gateway {
             admin,
             mut ending,
             service_manager,
-            metrics,
+            access_log,
             _file,
             ..
         } = self;
@@ -230,7 +238,7 @@ impl Gateway {
             flag_servers.finish(LAST_WORDS).await;
             admin.finish(LAST_WORDS).await;
         });
-        metrics.access_log.flush(LAST_WORDS);
+        access_log.flush(LAST_WORDS);
         tracing::info!("stopped");
         control.shutdown_timeout(LAST_WORDS);
     }
@@ -283,16 +291,16 @@ fn worker_count(threads: usize) -> usize {
 fn start_workers(
     threads: usize,
     sockets: Vec<TcpListener>,
-    metrics: &Metrics,
+    handles: &Handles,
     (quarantine, generation, via): (&Arc<Quarantine>, &watch::Receiver<u64>, Via),
 ) -> io::Result<Workers> {
-    let gate = Gate::new(metrics.store.clone(), metrics.connections.clone());
+    let gate = Gate::new(handles.store.clone(), handles.connections.clone());
     Workers::start(worker_count(threads), sockets, gate, |closing| Proxy {
-        store: metrics.store.clone(),
-        access_log: metrics.access_log.clone(),
-        active: metrics.active.clone(),
-        connections: metrics.connections.clone(),
-        client_api: metrics.client_api.clone(),
+        store: handles.store.clone(),
+        access_log: handles.access_log.clone(),
+        active: handles.active.clone(),
+        connections: handles.connections.clone(),
+        client_api: handles.client_api.clone(),
         generation: generation.clone(),
         closing,
         quarantine: quarantine.clone(),
@@ -303,11 +311,11 @@ fn start_workers(
 fn follow(
     path: &Path,
     text: &str,
-    metrics: &Metrics,
+    handles: &Handles,
     reloader: &Arc<Reloader>,
 ) -> io::Result<FileSource> {
     let (events, inbox) = mpsc::channel(1);
-    let file = FileSource::start(path, text, metrics.sources.file().clone(), events)?;
+    let file = FileSource::start(path, text, handles.sources.file().clone(), events)?;
     let reloader = reloader.clone();
     tokio::spawn(async move { reloader.follow(inbox).await });
     Ok(file)
@@ -318,13 +326,13 @@ fn follow_servers(
     config: &Config,
     loaded: Loaded,
     publisher: &PublisherHandle,
-    metrics: &Metrics,
+    handles: &Handles,
 ) -> Arc<FlagServers> {
     let parts = unleash::Parts {
         publisher: publisher.clone(),
-        sources: metrics.sources.clone(),
+        sources: handles.sources.clone(),
         state_dir: config.process.state_dir.clone(),
-        client_uses: metrics.client_api.uses().clone(),
+        client_uses: handles.client_api.uses().clone(),
         control: Handle::current(),
     };
     Arc::new(FlagServers::start(parts, config, loaded))

@@ -4,6 +4,7 @@
 
 mod checks;
 mod journal;
+pub mod metrics;
 mod probe;
 
 use std::fmt;

@@ -19,6 +19,7 @@ mod http10;
 pub mod idle;
 mod intake;
 pub mod listener;
+pub mod metrics;
 mod outcome;
 mod outgoing;
 mod passing;

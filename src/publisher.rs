@@ -2,6 +2,7 @@
 
 mod inputs;
 pub mod kills;
+pub mod metrics;
 pub mod order;
 mod sources;
 mod workshop;

@@ -2,6 +2,7 @@
 
 mod document;
 mod file;
+pub mod metrics;
 mod record;
 
 use std::collections::HashMap;

@@ -2,6 +2,7 @@
 //! servers, sets the log level, and tells the service manager. It remembers how the last reload ended and what in the file
 //! takes a restart.
 
+pub mod metrics;
 mod report;
 mod restart;
 
@@ -21,8 +22,8 @@ use crate::source::file::{FileEvent, FileNews, read};
 use crate::source::unleash::FlagServers;
 use crate::source::{SourceStatus, Stage};
 use crate::telemetry::log::LogControl;
-use crate::telemetry::metrics::ReloadCounters;
 use crate::telemetry::service_manager::ServiceManager;
+use metrics::ReloadMetrics;
 pub use report::{LastReload, ReloadFailure, ReloadReport, ReloadTrigger};
 use restart::restart_needed;
 
@@ -38,7 +39,7 @@ pub struct Reloader {
     service_manager: Option<ServiceManager>,
     flag_servers: Arc<FlagServers>,
     source: Arc<SourceStatus>,
-    counters: Arc<ReloadCounters>,
+    counters: Arc<ReloadMetrics>,
     /// What the process was started with.
     started_with: Process,
     history: tokio::sync::Mutex<History>,
@@ -81,7 +82,7 @@ pub struct ReloaderSetup {
     /// How the file is doing.
     pub source: Arc<SourceStatus>,
     /// How often it was reloaded.
-    pub counters: Arc<ReloadCounters>,
+    pub counters: Arc<ReloadMetrics>,
 }
 
 impl Reloader {

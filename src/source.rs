@@ -2,6 +2,7 @@
 
 pub mod environment;
 pub mod file;
+mod metrics;
 mod status;
 pub mod unleash;
 

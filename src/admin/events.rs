@@ -63,7 +63,7 @@ pub(super) async fn events(
     let place = state.bounds.event_stream()?;
     // Listens first and looks then, so that nothing falls between the two.
     let listener = state.publisher.events().listen();
-    let running = state.metrics.store.load();
+    let running = state.publisher.store().load();
     let connected =
         json!({ "generation": running.generation, "digest": running.digest.to_string() });
     let first = stream::iter([message("connected", &connected)]);

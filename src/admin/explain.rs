@@ -82,7 +82,7 @@ pub(super) struct AnswerView {
 
 impl AnswerView {
     fn new(explained: Explained, state: &AdminState) -> Self {
-        let snapshot = state.metrics.store.peek();
+        let snapshot = state.publisher.store().peek();
         let service = match &explained {
             Explained::Request(view) => view.service(),
             Explained::Flag(_) => None,
@@ -107,7 +107,7 @@ pub(super) async fn explain(
         now: Instant::now(),
     };
     asked
-        .explain(&state.metrics.store.load(), clock::now(), Some(meets))
+        .explain(&state.publisher.store().load(), clock::now(), Some(meets))
         .map(|explained| Json(AnswerView::new(explained, &state)))
         .map_err(|why| match asked.flag {
             Some(_) => Problem::new(404, why),

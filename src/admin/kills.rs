@@ -125,7 +125,7 @@ fn said(body: Result<Bytes, BytesRejection>) -> Result<OrderDocument, Problem> {
 
 /// A name that no flag has is more likely mistyped than meant: users would stay on the canary that was to be killed.
 fn must_be_known(state: &AdminState, service: &str, flag: &str) -> Result<(), Problem> {
-    let snapshot = state.metrics.store.load();
+    let snapshot = state.publisher.store().load();
     let is_killed = || {
         let killed = state.kills.registry().of_service(service);
         killed.iter().any(|(name, _)| name == flag)

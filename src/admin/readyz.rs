@@ -53,7 +53,9 @@ impl Readiness {
 pub(super) async fn readyz(State(state): Shared) -> Result<&'static str, Problem> {
     let mut others = state.flag_servers.missing();
     others.extend(state.kills.registry().doubts());
-    let missing = state.readiness.missing(&state.metrics.store.peek(), others);
+    let missing = state
+        .readiness
+        .missing(&state.publisher.store().peek(), others);
     if missing.is_empty() {
         return Ok("ready\n");
     }

@@ -87,7 +87,7 @@ struct RequestsView {
 
 /// Shows every service.
 pub(super) async fn services(State(state): Shared) -> Json<ServicesView> {
-    let snapshot = state.metrics.store.load();
+    let snapshot = state.publisher.store().load();
     Json(ServicesView {
         generation: snapshot.generation,
         services: snapshot
@@ -103,7 +103,7 @@ pub(super) async fn service(
     State(state): Shared,
     Names(name): Names<String>,
 ) -> Result<Json<ServiceView>, Problem> {
-    let snapshot = state.metrics.store.load();
+    let snapshot = state.publisher.store().load();
     match snapshot.service(&name) {
         Some((_, service)) => Ok(Json(ServiceView::new(service, state.kills.registry()))),
         None => Err(Problem::new(404, format!("there is no service {name:?}"))),

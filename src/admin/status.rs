@@ -11,12 +11,12 @@ use super::explain::StandingView;
 use super::kills::in_words;
 use super::{AdminState, Shared};
 use crate::clock;
+use crate::proxy::metrics::ConnectionFigures;
 use crate::publisher::kills::KillSwitch;
 use crate::reload::{LastReload, ReloadFailure};
 use crate::snapshot::Snapshot;
 use crate::snapshot::capacity::shortfalls;
 use crate::source::{ServerFacts, SourceStatus};
-use crate::telemetry::metrics::ConnectionFigures;
 
 /// How many names a warning has; the others are counted.
 pub(super) const SHOWN: usize = 10;
@@ -96,8 +96,8 @@ pub(super) async fn status(State(state): Shared) -> Json<StatusView> {
 
 impl StatusView {
     fn of(state: &AdminState) -> Self {
-        let snapshot = state.metrics.store.peek();
-        let sources = state.metrics.sources.all();
+        let snapshot = state.publisher.store().peek();
+        let sources = state.sources.all();
         let standings = snapshot.standings();
         let listed = standings.iter().take(LISTED);
         Self {
@@ -112,11 +112,11 @@ impl StatusView {
                 .map(|source| SourceView::from(&**source))
                 .collect(),
             last_reload: ReloadView::from(&state.reloader.last()),
-            capacity: CapacityView::of(&state.metrics.connections, &snapshot),
+            capacity: CapacityView::of(&state.connections, &snapshot),
             restart_needed: state.reloader.restart_needed(),
             warnings: warnings(&snapshot, &state.kills)
                 .into_iter()
-                .chain(shortfalls(&snapshot, state.metrics.connections.files))
+                .chain(shortfalls(&snapshot, state.connections.files))
                 .chain(state.publisher.order_trouble())
                 .collect(),
         }

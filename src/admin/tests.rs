@@ -19,11 +19,12 @@ use crate::publisher::tests::fixture::config;
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::quarantine::Quarantine;
 use crate::registry::Registry;
+use crate::reload::metrics::ReloadMetrics;
 use crate::reload::{Reloader, ReloaderSetup};
 use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
+use crate::source::Sources;
 use crate::source::unleash::FlagServers;
-use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{MeterRegistry, Metrics};
 
 /// "good" is a configuration, and nothing else is.
@@ -111,11 +112,8 @@ impl Admin {
             registry.clone(),
             &Handle::current(),
         );
-        let metrics = Metrics::new(
-            meters,
-            publisher.store().clone(),
-            AccessLog::start(std::io::sink()).unwrap(),
-        );
+        let sources = Sources::default();
+        let reloads: Arc<ReloadMetrics> = Arc::default();
         let setup = ReloaderSetup {
             path,
             compile: Arc::new(compile),
@@ -123,13 +121,15 @@ impl Admin {
             log: None,
             service_manager: None,
             flag_servers: FlagServers::none(publisher.clone()),
-            source: metrics.sources.file().clone(),
-            counters: metrics.reloads.clone(),
+            source: sources.file().clone(),
+            counters: reloads.clone(),
         };
         let readiness = Arc::new(Readiness::default());
         let (listeners, address, probes) = listeners().await;
         let state = AdminState {
-            metrics,
+            metrics: Metrics::default().with(meters).with(reloads),
+            sources,
+            connections: Arc::default(),
             publisher: publisher.clone(),
             flag_servers: setup.flag_servers.clone(),
             reloader: Arc::new(Reloader::new(setup, "", &first)),

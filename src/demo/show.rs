@@ -80,7 +80,7 @@ impl Show {
         tally: Arc<Tally>,
         length: Option<Duration>,
     ) -> Self {
-        let mut ledger = Ledger::new(gateway.metrics().store.clone());
+        let mut ledger = Ledger::new(gateway.store().clone());
         let started = Instant::now();
         let mut window = Window::default();
         window.push(ledger.read(started));

@@ -1,11 +1,15 @@
-//! How many files the process may open: raised as far as the system allows, and told where it does not suffice.
+//! How many files the process may open: the gateway raises the bound as far as the system allows, and warns where
+//! that does not suffice.
+
+use std::sync::Arc;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::watch;
 
 use crate::capacity::OpenFiles;
+use crate::proxy::metrics::ConnectionFigures;
 use crate::snapshot::capacity::shortfalls;
-use crate::telemetry::metrics::Metrics;
+use crate::snapshot::store::SnapshotStore;
 
 /// Raises the soft bound on open files to the hard one. What was found stays where that is refused.
 pub(super) fn raise() -> OpenFiles {
@@ -20,16 +24,20 @@ pub(super) fn raise() -> OpenFiles {
     }
 }
 
-/// Tells how the files are shared out, and then of every snapshot that asks for more than there is.
-pub(super) async fn warn(metrics: Metrics, mut generation: watch::Receiver<u64>) {
-    let files = metrics.connections.files;
+/// Logs how the files are shared out, and then warns of every snapshot that asks for more than there are.
+pub(super) async fn warn(
+    store: Arc<SnapshotStore>,
+    connections: Arc<ConnectionFigures>,
+    mut generation: watch::Receiver<u64>,
+) {
+    let files = connections.files;
     let mut told = Vec::new();
     let mut shared_out = None;
     loop {
         generation.mark_unchanged();
         {
-            let snapshot = metrics.store.peek();
-            let shares = metrics.connections.shares(snapshot.traffic.connections);
+            let snapshot = store.peek();
+            let shares = connections.shares(snapshot.traffic.connections);
             if shared_out.replace(shares) != Some(shares) {
                 tracing::info!(
                     found = files.found,

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::handles::Handles;
 use super::{Embedding, StartError};
-use crate::capacity::OpenFiles;
 use crate::clock;
 use crate::config::{self, Config, Mode};
 use crate::health::{self, HealthNotify};
@@ -19,13 +19,12 @@ use crate::registry::Registry;
 use crate::reload::{Compile, ReloaderSetup};
 use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
-use crate::source::Sources;
 use crate::source::environment::ProcessEnvironment;
 use crate::source::unleash::{FlagServers, Loaded};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::access_log::key::OwnKey;
 use crate::telemetry::log::LogControl;
-use crate::telemetry::metrics::{ConnectionFigures, MeterRegistry, Metrics};
+use crate::telemetry::metrics::MeterRegistry;
 use crate::telemetry::service_manager::ServiceManager;
 
 /// What a gateway finds around it: a process that is its own, or a program that it is part of.
@@ -109,27 +108,12 @@ impl Platform {
         Ok(publisher)
     }
 
-    /// Figures, and sources whose trouble is told.
-    pub(super) fn metrics(
-        &self,
-        meters: MeterRegistry,
-        publisher: &PublisherHandle,
-        files: OpenFiles,
-    ) -> Metrics {
-        Metrics {
-            connections: Arc::new(ConnectionFigures::within(files)),
-            sources: Sources::telling(publisher.events()),
-            kills: self.registry.clone(),
-            ..Metrics::new(meters, publisher.store().clone(), self.access_log.clone())
-        }
-    }
-
     /// What the reloader works with.
     pub(super) fn reloader_setup(
         &self,
         path: &Path,
         publisher: &PublisherHandle,
-        metrics: &Metrics,
+        handles: &Handles,
         flag_servers: Arc<FlagServers>,
     ) -> ReloaderSetup {
         ReloaderSetup {
@@ -139,8 +123,8 @@ impl Platform {
             log: self.log.clone(),
             service_manager: self.service_manager,
             flag_servers,
-            source: metrics.sources.file().clone(),
-            counters: metrics.reloads.clone(),
+            source: handles.sources.file().clone(),
+            counters: handles.reloads.clone(),
         }
     }
 }

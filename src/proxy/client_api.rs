@@ -34,7 +34,7 @@ impl Proxy {
             Some((endpoint, Step::Answer(reply))) => (endpoint, reply),
             Some((endpoint, Step::Stream(stream, reply))) => {
                 self.client_api
-                    .figures
+                    .metrics
                     .count(endpoint, reply.status.as_u16());
                 return self.stream(session, exchange, stream, reply).await;
             }
@@ -45,7 +45,7 @@ impl Proxy {
             }
         };
         self.client_api
-            .figures
+            .metrics
             .count(endpoint, reply.status.as_u16());
         if reply.status == StatusCode::PAYLOAD_TOO_LARGE {
             // The rest of it is not worth reading.

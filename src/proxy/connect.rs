@@ -25,7 +25,7 @@ use super::alarm::HealthListener;
 use super::deadlines::SWEEP_INTERVAL;
 use crate::meter::ServiceMeter;
 use crate::meter::load::{Bound, OpenUpstream, Waiting};
-use crate::telemetry::metrics::ConnectionFigures;
+use crate::proxy::metrics::ConnectionFigures;
 
 /// How long, at most, an attempt waits for connections at rest to give way: several sweeps of every worker.
 const PATIENCE: Duration = Duration::from_millis(200);

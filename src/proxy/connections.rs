@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-use crate::telemetry::metrics::ConnectionFigures;
+use crate::proxy::metrics::ConnectionFigures;
 
 /// The clients' connections that are open, of one worker.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 
 use super::passing::{Awaited, Passing, Verdict};
 use super::{alarm, idle, queue, uploads};
-use crate::telemetry::metrics::ConnectionFigures;
+use crate::proxy::metrics::ConnectionFigures;
 
 /// How late, at most, a deadline is noticed.
 pub const SWEEP_INTERVAL: Duration = Duration::from_millis(20);

@@ -13,11 +13,11 @@ use crate::attempts::pool::Pool;
 use crate::attempts::{AttemptContext, Attempts};
 use crate::context::Moment;
 use crate::dispatch::Plan;
+use crate::meter::Gauge;
 use crate::quarantine::Quarantine;
 use crate::request::pace::Pace;
 use crate::route::{Action, Forward, RouteIndex};
 use crate::snapshot::Snapshot;
-use crate::telemetry::metrics::Gauge;
 
 /// One request and its response.
 pub struct Exchange {

@@ -29,9 +29,10 @@ use super::head::{Fields, Target, edit, head};
 use crate::clock;
 use crate::cluster::Scheme;
 use crate::dispatch::{Dispatch, dispatch};
+use crate::meter::Gauge;
+use crate::proxy::metrics::ConnectionFigures;
 use crate::request::field;
 use crate::snapshot::Snapshot;
-use crate::telemetry::metrics::{ConnectionFigures, Gauge};
 
 /// How long an RPC stream waits for its first message, which most have on its way: those have a connection of their own,
 /// that can be cut off when the answer is late.

@@ -22,8 +22,8 @@ use super::client::{ClientConnection, ClientStream, OpenStream};
 use super::hooks::Proxy;
 use super::{first_byte, refusal};
 use crate::capacity::clients::{ClientConnections, Excess};
+use crate::proxy::metrics::ConnectionFigures;
 use crate::snapshot::store::SnapshotStore;
-use crate::telemetry::metrics::ConnectionFigures;
 
 /// What every HTTP/2 connection begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -38,10 +38,11 @@ use crate::cluster::Scheme;
 use crate::dispatch::Dispatch;
 use crate::edit::HeaderSink;
 use crate::forward::{self, Served, hop::hop_fields, via::Via};
+use crate::meter::Gauge;
+use crate::proxy::metrics::ConnectionFigures;
 use crate::quarantine::Quarantine;
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::metrics::{ConnectionFigures, Gauge};
 
 /// The proxy that a worker's pingora calls.
 pub struct Proxy {

@@ -17,8 +17,8 @@ use super::front_door::FrontDoor;
 use super::hooks::Proxy;
 use super::refusal::Doorman;
 use crate::capacity::clients::{ClientConnections, Clients};
+use crate::proxy::metrics::ConnectionFigures;
 use crate::snapshot::store::SnapshotStore;
-use crate::telemetry::metrics::ConnectionFigures;
 
 /// How long accepting pauses after an error, such as the process being out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

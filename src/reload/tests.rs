@@ -4,7 +4,7 @@ use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::{ReloadFailure, ReloadTrigger, Reloader, ReloaderSetup};
+use super::{ReloadFailure, ReloadMetrics, ReloadTrigger, Reloader, ReloaderSetup};
 use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Findings, Severity, Span};
 use crate::publisher::Publisher;
@@ -15,7 +15,7 @@ use crate::resolver::dns::Dns;
 use crate::source::SourceStatus;
 use crate::source::file::{FileEvent, FileNews, FileSource};
 use crate::source::unleash::FlagServers;
-use crate::telemetry::metrics::{MeterRegistry, ReloadCounters};
+use crate::telemetry::metrics::MeterRegistry;
 
 /// A language of its own: a number is a digest, `port N` moves the admin listener, all else is an error.
 fn compile(text: &str) -> Result<Config, Findings> {
@@ -43,7 +43,7 @@ struct Running {
     reloader: Arc<Reloader>,
     publisher: crate::publisher::PublisherHandle,
     source: Arc<SourceStatus>,
-    counters: Arc<ReloadCounters>,
+    counters: Arc<ReloadMetrics>,
 }
 
 impl Running {
@@ -64,7 +64,7 @@ impl Running {
             &Handle::current(),
         );
         let source = Arc::new(SourceStatus::new("file"));
-        let counters = Arc::new(ReloadCounters::default());
+        let counters = Arc::new(ReloadMetrics::default());
         let setup = ReloaderSetup {
             path,
             compile: Arc::new(compile),

@@ -5,6 +5,7 @@
 
 mod entry;
 pub mod key;
+mod metrics;
 
 use std::cell::Cell;
 use std::io::Write;

@@ -1,114 +1,39 @@
-//! Everything that is counted, for Prometheus.
+//! Figures for Prometheus.
 //!
-//! Requests are counted in plain atomics ([`crate::meter`]); they are walked here when somebody asks.
+//! This module knows no part of the gateway: each part writes its own figures by a [`Collector`], in a file `metrics.rs`
+//! of its own, and the composition root registers it. Requests are counted in plain atomics ([`crate::meter`]); the
+//! collector of [`MeterRegistry`] walks them when Prometheus asks.
 
-mod exposition;
+mod meters;
+mod page;
 mod process;
-mod registry;
 
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Instant;
 
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
-use crate::capacity::clients::Excess;
-use crate::capacity::{OpenFiles, Shares};
-use crate::client_api::ClientApi;
-use crate::meter::Counter;
-use crate::registry::Registry as Kills;
-use crate::snapshot::store::SnapshotStore;
-use crate::source::Sources;
-use crate::telemetry::access_log::AccessLog;
-pub use registry::MeterRegistry;
+pub use meters::MeterRegistry;
+pub use page::{Counters, Gauges, Histograms, Page};
+pub use process::Process;
 
-/// A number that goes up and down.
-#[derive(Debug, Default)]
-pub struct Gauge(AtomicI64);
+/// A part of the gateway that has figures.
+pub trait Collector: Send + Sync {
+    /// Writes them onto the page.
+    fn collect(&self, page: &mut Page<'_>) -> fmt::Result;
+}
 
-impl Gauge {
-    /// One more.
-    pub fn inc(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// One less.
-    pub fn dec(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// The number now.
-    pub fn get(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
+impl<T: Collector + ?Sized> Collector for Arc<T> {
+    fn collect(&self, page: &mut Page<'_>) -> fmt::Result {
+        (**self).collect(page)
     }
 }
 
-/// Connections of clients and to upstreams.
-#[derive(Debug, Default)]
-pub struct ConnectionFigures {
-    /// Clients' connections that are open.
-    pub open: Gauge,
-    /// Those that were turned away because there were too many.
-    pub refused: Counter,
-    /// What was refused because its client had too much open, by [`Excess::index`].
-    pub excess: [Counter; Excess::ALL.len()],
-    /// How many files the process may open.
-    pub files: OpenFiles,
-    /// Connections to upstreams that are open, those at rest included.
-    pub upstream: Gauge,
-    /// Attempts that wait for a connection to an upstream until one at rest has given way.
-    pub upstream_wanted: Gauge,
-    /// Requests whose body has not begun, and for which no upstream is asked before.
-    pub awaiting_body: Gauge,
-}
-
-impl ConnectionFigures {
-    /// Of a process that may open so many files.
-    pub fn within(files: OpenFiles) -> Self {
-        Self {
-            files,
-            ..Self::default()
-        }
-    }
-
-    /// How the files are shared out, if the configuration wants so many connections of clients.
-    pub fn shares(&self, wanted: Option<usize>) -> Shares {
-        Shares::of(self.files.limit, wanted)
-    }
-}
-
-/// How often `routes.yaml` was reloaded.
-#[derive(Debug, Default)]
-pub struct ReloadCounters {
-    /// Well.
-    pub ok: Counter,
-    /// In vain: the file could not be read or used.
-    pub invalid: Counter,
-}
-
-/// Where the figures come from.
-#[derive(Clone, Debug)]
-pub struct Metrics {
-    /// What is counted per service, deployment and flag.
-    pub meters: MeterRegistry,
-    /// What runs.
-    pub store: Arc<SnapshotStore>,
-    /// Requests that are being served: counted up and down by the proxy.
-    pub active: Arc<Gauge>,
-    /// Connections: counted by the proxy, too.
-    pub connections: Arc<ConnectionFigures>,
-    /// What clients are answered here, and how often.
-    pub client_api: Arc<ClientApi>,
-    /// How the file's reloads went.
-    pub reloads: Arc<ReloadCounters>,
-    /// Where configuration and flags come from.
-    pub sources: Sources,
-    /// Which lines it lost.
-    pub access_log: AccessLog,
-    /// Which canaries are killed.
-    pub kills: Kills,
-}
+/// Every collector of the process, in the order of their figures on the page.
+#[derive(Clone, Default)]
+pub struct Metrics(Vec<Arc<dyn Collector>>);
 
 /// How the figures are written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,32 +73,38 @@ impl Format {
 }
 
 impl Metrics {
-    /// Of a process that has counted nothing yet, whose only source so far is the file.
-    pub fn new(meters: MeterRegistry, store: Arc<SnapshotStore>, access_log: AccessLog) -> Self {
-        let uses = Arc::default();
-        Self {
-            client_api: Arc::new(ClientApi::new(uses, Instant::now())),
-            meters,
-            store,
-            active: Arc::default(),
-            connections: Arc::default(),
-            reloads: Arc::default(),
-            sources: Sources::default(),
-            access_log,
-            kills: Kills::in_memory(),
-        }
+    /// Adds a part's figures at the end of the page.
+    #[must_use]
+    pub fn with(mut self, collector: impl Collector + 'static) -> Self {
+        self.0.push(Arc::new(collector));
+        self
     }
 
     /// Writes every figure down.
-    pub fn render(&self, format: Format) -> Result<String, std::fmt::Error> {
+    pub fn render(&self, format: Format) -> Result<String, fmt::Error> {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(exposition::Exposition(self.clone())));
+        registry.register_collector(Box::new(self.clone()));
         let mut text = String::new();
         encode(&mut text, &registry)?;
         Ok(match format {
             Format::OpenMetrics => text,
-            Format::Classic => exposition::classic(&text),
+            Format::Classic => page::classic(&text),
         })
+    }
+}
+
+impl prometheus_client::collector::Collector for Metrics {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page(encoder);
+        self.0
+            .iter()
+            .try_for_each(|collector| collector.collect(&mut page))
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Metrics").field(&self.0.len()).finish()
     }
 }
 

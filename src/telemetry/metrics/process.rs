@@ -1,23 +1,73 @@
-//! The process's own figures, from `/proc`. What cannot be read there is left out.
+//! The process's own figures, from `/proc`. The page leaves out those that cannot be read there.
+
+use std::fmt;
+
+use super::{Collector, Page};
 
 /// Clock ticks a second in `/proc`: 100 on every Linux, whatever the kernel's own rate (proc(5), `USER_HZ`).
 const TICKS: f64 = 100.0;
 
-/// What Prometheus' client libraries agree to tell of a process.
+/// The figures of a process that all of Prometheus' client libraries show.
+#[derive(Clone, Copy, Debug)]
+pub struct Process;
+
+/// Those figures at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct ProcessFigures {
-    pub(super) cpu_seconds: Option<f64>,
-    pub(super) start_seconds: Option<f64>,
-    pub(super) resident_bytes: Option<u64>,
-    pub(super) virtual_bytes: Option<u64>,
-    pub(super) threads: Option<u64>,
-    pub(super) open_fds: Option<u64>,
-    pub(super) max_fds: Option<u64>,
+struct ProcessFigures {
+    cpu_seconds: Option<f64>,
+    start_seconds: Option<f64>,
+    resident_bytes: Option<u64>,
+    virtual_bytes: Option<u64>,
+    threads: Option<u64>,
+    open_fds: Option<u64>,
+    max_fds: Option<u64>,
+}
+
+impl Collector for Process {
+    fn collect(&self, page: &mut Page<'_>) -> fmt::Result {
+        let figures = ProcessFigures::read();
+        if let Some(seconds) = figures.cpu_seconds {
+            page.counter("process_cpu_seconds", "User and system time", &seconds)?;
+        }
+        if let Some(seconds) = figures.start_seconds {
+            let help = "When the process began";
+            page.gauge("process_start_time_seconds", help, &seconds)?;
+        }
+        let gauges = [
+            (
+                "process_resident_memory_bytes",
+                "Memory in use",
+                figures.resident_bytes,
+            ),
+            (
+                "process_virtual_memory_bytes",
+                "Address space in use",
+                figures.virtual_bytes,
+            ),
+            ("process_threads", "Threads", figures.threads),
+            (
+                "process_open_fds",
+                "Open file descriptors",
+                figures.open_fds,
+            ),
+            (
+                "process_max_fds",
+                "The most file descriptors that may be open",
+                figures.max_fds,
+            ),
+        ];
+        for (name, help, figure) in gauges {
+            if let Some(figure) = figure {
+                page.gauge(name, help, &figure)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl ProcessFigures {
     /// As they are now.
-    pub(super) fn read() -> Self {
+    fn read() -> Self {
         let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let mut figures = Self::default();
         figures.take_stat(&text("/proc/self/stat"), &text("/proc/stat"));

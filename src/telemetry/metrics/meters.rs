@@ -1,31 +1,37 @@
-//! The meters that snapshots point to, by name.
+//! The meters that snapshots point to, by name, and how they are shown.
+
+mod durations;
+mod load;
+mod requests;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::{Collector, Page};
 use crate::meter::{DecisionMeter, DeploymentMeter, Meters, ServiceMeter};
 
-/// How long a meter that no snapshot points to is still shown.
+/// How long a meter is still shown after the last snapshot that pointed to it has gone.
 const SHOWN_UNUSED: Duration = Duration::from_secs(3600);
 
-/// Every meter of the process; clones are the same registry.
+/// Every meter of the process. Clones share the same meters.
 #[derive(Clone, Debug, Default)]
 pub struct MeterRegistry(Arc<Mutex<Families>>);
 
-/// In the order in which they are shown.
+/// Ordered by name, as the page shows them.
 #[derive(Debug, Default)]
-pub(super) struct Families {
-    pub(super) services: Family<String, ServiceMeter>,
+struct Families {
+    services: Family<String, ServiceMeter>,
     /// By service and deployment.
-    pub(super) deployments: Family<(String, String), DeploymentMeter>,
+    deployments: Family<(String, String), DeploymentMeter>,
     /// By service, flag and variant.
-    pub(super) decisions: Family<(String, String, String), DecisionMeter>,
+    decisions: Family<(String, String, String), DecisionMeter>,
 }
 
 /// Meters of one kind.
 #[derive(Debug)]
-pub(super) struct Family<K, M>(BTreeMap<K, Slot<M>>);
+struct Family<K, M>(BTreeMap<K, Slot<M>>);
 
 #[derive(Debug)]
 struct Slot<M> {
@@ -34,7 +40,7 @@ struct Slot<M> {
 }
 
 impl MeterRegistry {
-    /// Drops what no snapshot has pointed to for an hour.
+    /// Drops the meters that no snapshot has pointed to for an hour.
     pub fn sweep(&self, now: Instant) {
         let mut families = self.lock();
         families.services.sweep(now);
@@ -42,8 +48,20 @@ impl MeterRegistry {
         families.decisions.sweep(now);
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Families> {
+    fn lock(&self) -> MutexGuard<'_, Families> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Collector for MeterRegistry {
+    fn collect(&self, page: &mut Page<'_>) -> fmt::Result {
+        let families = self.lock();
+        requests::requests(&families, page)?;
+        durations::requests(&families, page)?;
+        durations::attempts(&families, page)?;
+        requests::rescues_and_retries(&families, page)?;
+        requests::decisions(&families, page)?;
+        load::load(&families, page)
     }
 }
 
@@ -75,7 +93,7 @@ impl<K: Ord, M: Default> Family<K, M> {
 
     fn sweep(&mut self, now: Instant) {
         self.0.retain(|_, slot| {
-            // Nobody but this registry, locked here, could make a second handle of a meter that it alone holds.
+            // Where this registry has the only handle, no second one can appear while its lock is held.
             if Arc::strong_count(&slot.meter) > 1 {
                 slot.unused_since = None;
                 return true;
@@ -85,7 +103,7 @@ impl<K: Ord, M: Default> Family<K, M> {
         });
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &M)> {
+    fn iter(&self) -> impl Iterator<Item = (&K, &M)> {
         self.0.iter().map(|(key, slot)| (key, &*slot.meter))
     }
 }

@@ -1,0 +1,81 @@
+//! What several parts of a gateway share, and how the collectors of all parts make the metrics page.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::capacity::OpenFiles;
+use crate::client_api::ClientApi;
+use crate::health::metrics::HealthMetrics;
+use crate::meter::Gauge;
+use crate::proxy::metrics::{ConnectionFigures, ConnectionMetrics, RequestMetrics};
+use crate::publisher::PublisherHandle;
+use crate::publisher::metrics::{FlagMetrics, SnapshotMetrics};
+use crate::registry::Registry;
+use crate::registry::metrics::KillMetrics;
+use crate::reload::metrics::ReloadMetrics;
+use crate::snapshot::store::SnapshotStore;
+use crate::source::Sources;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::{MeterRegistry, Metrics, Process};
+
+/// Handles that several parts of a gateway share: one part counts, another reads.
+pub(super) struct Handles {
+    pub(super) meters: MeterRegistry,
+    pub(super) store: Arc<SnapshotStore>,
+    pub(super) registry: Registry,
+    pub(super) access_log: AccessLog,
+    pub(super) sources: Sources,
+    pub(super) reloads: Arc<ReloadMetrics>,
+    pub(super) active: Arc<Gauge>,
+    pub(super) connections: Arc<ConnectionFigures>,
+    pub(super) client_api: Arc<ClientApi>,
+}
+
+impl Handles {
+    /// The handles of a gateway that has counted nothing yet, and whose only source so far is the file.
+    pub(super) fn new(
+        meters: MeterRegistry,
+        publisher: &PublisherHandle,
+        registry: &Registry,
+        access_log: &AccessLog,
+        files: OpenFiles,
+    ) -> Self {
+        Self {
+            meters,
+            store: publisher.store().clone(),
+            registry: registry.clone(),
+            access_log: access_log.clone(),
+            sources: Sources::telling(publisher.events()),
+            reloads: Arc::default(),
+            active: Arc::default(),
+            connections: Arc::new(ConnectionFigures::within(files)),
+            client_api: Arc::new(ClientApi::new(Arc::default(), Instant::now())),
+        }
+    }
+
+    /// The metrics page: one line for each collector, in the page's order.
+    pub(super) fn metrics(&self) -> Metrics {
+        Metrics::default()
+            .with(self.meters.clone())
+            .with(SnapshotMetrics(self.store.clone()))
+            .with(HealthMetrics(self.store.clone()))
+            .with(KillMetrics {
+                registry: self.registry.clone(),
+                store: self.store.clone(),
+            })
+            .with(FlagMetrics(self.store.clone()))
+            .with(RequestMetrics(self.active.clone()))
+            .with(self.sources.clone())
+            .with(self.reloads.clone())
+            .with(self.access_log.clone())
+            .with(ConnectionMetrics {
+                figures: self.connections.clone(),
+                store: self.store.clone(),
+            })
+            .with(self.client_api.clone())
+            .with(Process)
+    }
+}
+
+#[cfg(test)]
+mod tests;

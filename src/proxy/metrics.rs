@@ -1,0 +1,107 @@
+//! What the proxy counts of requests and connections.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::capacity::clients::Excess;
+use crate::capacity::{OpenFiles, Shares};
+use crate::meter::{Counter, Gauge};
+use crate::snapshot::store::SnapshotStore;
+use crate::telemetry::metrics::{Collector, Page};
+
+/// Connections of clients and to upstreams.
+#[derive(Debug, Default)]
+pub struct ConnectionFigures {
+    /// Clients' connections that are open.
+    pub open: Gauge,
+    /// Clients' connections that were turned away because there were too many.
+    pub refused: Counter,
+    /// Connections and requests that were refused because their client had too many, by [`Excess::index`].
+    pub excess: [Counter; Excess::ALL.len()],
+    /// How many files the process may open.
+    pub files: OpenFiles,
+    /// Connections to upstreams that are open, those at rest included.
+    pub upstream: Gauge,
+    /// Attempts that wait for a connection to an upstream until one at rest has given way.
+    pub upstream_wanted: Gauge,
+    /// Requests whose body has not begun, and for which no upstream is asked before.
+    pub awaiting_body: Gauge,
+}
+
+impl ConnectionFigures {
+    /// The figures of a process that may open `files`.
+    pub fn within(files: OpenFiles) -> Self {
+        Self {
+            files,
+            ..Self::default()
+        }
+    }
+
+    /// How the files are shared out, if the configuration wants so many connections of clients.
+    pub fn shares(&self, wanted: Option<usize>) -> Shares {
+        Shares::of(self.files.limit, wanted)
+    }
+}
+
+/// The requests that are being served.
+#[derive(Debug)]
+pub struct RequestMetrics(pub Arc<Gauge>);
+
+impl Collector for RequestMetrics {
+    fn collect(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.gauge(
+            "serin_active_requests",
+            "Requests that are being served",
+            &self.0.get(),
+        )
+    }
+}
+
+/// The connections that are open, and how many may be.
+#[derive(Debug)]
+pub struct ConnectionMetrics {
+    /// The counts.
+    pub figures: Arc<ConnectionFigures>,
+    /// The running snapshot, whose configuration sets the bound.
+    pub store: Arc<SnapshotStore>,
+}
+
+impl Collector for ConnectionMetrics {
+    fn collect(&self, page: &mut Page<'_>) -> fmt::Result {
+        let figures = &self.figures;
+        let shares = figures.shares(self.store.peek().traffic.connections);
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        page.gauge(
+            "serin_connections",
+            "Clients' connections that are open",
+            &figures.open.get(),
+        )?;
+        page.gauge(
+            "serin_connections_max",
+            "How many connections clients may have open",
+            &number(shares.clients),
+        )?;
+        page.counter(
+            "serin_connections_refused",
+            "Clients' connections that were turned away because there were too many",
+            &figures.refused.get(),
+        )?;
+        let mut family = page.counters(
+            "serin_client_refusals",
+            "Connections and requests that were refused because their client had too many",
+        )?;
+        for (excess, count) in Excess::ALL.into_iter().zip(&figures.excess) {
+            family.write_nonzero([("limit", excess.as_str())], count)?;
+        }
+        page.gauge(
+            "serin_upstream_connections_max",
+            "How many connections there may be to all upstreams together",
+            &number(shares.upstreams),
+        )?;
+        page.gauge(
+            "serin_requests_awaiting_body",
+            "Requests whose body has not begun, and for which no upstream is asked before",
+            &figures.awaiting_body.get(),
+        )
+    }
+}

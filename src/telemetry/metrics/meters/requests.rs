@@ -1,0 +1,105 @@
+//! What was assigned and what served, how often a rescue or retry was needed, and why decisions fell as they did.
+
+use std::fmt::Result;
+
+use super::Families;
+use crate::canary::{Cause, ReasonKind};
+use crate::telemetry::metrics::Page;
+
+/// Writes how many requests each deployment was assigned, what served them, and with which status.
+pub(super) fn requests(families: &Families, page: &mut Page<'_>) -> Result {
+    let mut family = page.counters(
+        "serin_requests",
+        "Requests, by what was assigned and what served",
+    )?;
+    for ((service, deployment), meter) in families.deployments.iter() {
+        // No deployment, not even stable, served a request that no route took.
+        let by_itself = meter
+            .served
+            .counts()
+            .map(|count| (deployment.as_str(), count));
+        let by_stable = meter
+            .served_by_stable
+            .counts()
+            .map(|count| ("stable", count));
+        let by_none = meter.unserved.counts().map(|count| ("-", count));
+        for (served, (code, count)) in by_itself.chain(by_stable).chain(by_none) {
+            let labels = [
+                ("service", service.as_str()),
+                ("assigned", deployment),
+                ("served", served),
+                ("code", &code.to_string()),
+            ];
+            family.write(labels, count)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes how often stable stood in for a canary, and how often an attempt was repeated.
+pub(super) fn rescues_and_retries(families: &Families, page: &mut Page<'_>) -> Result {
+    let mut family = page.counters(
+        "serin_rescues",
+        "Requests that stable served in place of their assigned canary",
+    )?;
+    for ((service, from), meter) in families.deployments.iter() {
+        for (cause, count) in Cause::ALL.iter().zip(&meter.rescues) {
+            let labels = [
+                ("service", service.as_str()),
+                ("from", from),
+                ("cause", cause.as_str()),
+            ];
+            family.write_nonzero(labels, count)?;
+        }
+    }
+    let mut family = page.counters("serin_retries", "Further attempts on the same deployment")?;
+    for (service, meter) in families.services.iter() {
+        for (cause, count) in Cause::ALL.iter().zip(&meter.retries) {
+            let labels = [("service", service.as_str()), ("cause", cause.as_str())];
+            family.write_nonzero(labels, count)?;
+        }
+    }
+    let mut family = page.counters(
+        "serin_retries_refused",
+        "Retries that the service's budget did not allow",
+    )?;
+    for (service, meter) in families.services.iter() {
+        family.write_nonzero([("service", service.as_str())], &meter.retries_refused)?;
+    }
+    let mut family = page.counters(
+        "serin_broken_responses",
+        "Responses that had begun, and broke on the upstream's side",
+    )?;
+    for ((service, served), meter) in families.deployments.iter() {
+        let labels = [("service", service.as_str()), ("served", served)];
+        family.write_nonzero(labels, &meter.broken)?;
+    }
+    Ok(())
+}
+
+/// Writes how often each reason decided, by flag and variant.
+pub(super) fn decisions(families: &Families, page: &mut Page<'_>) -> Result {
+    let mut family = page.counters("serin_decisions", "Decisions, by flag, variant and reason")?;
+    let of_flags = families.decisions.iter();
+    let of_flags = of_flags.map(|((service, flag, variant), meter)| {
+        (service.as_str(), flag.as_str(), variant.as_str(), meter)
+    });
+    let of_none = families.services.iter();
+    let of_none = of_none.map(|(service, meter)| (service.as_str(), "", "", &meter.decisions));
+    for (service, flag, variant, meter) in of_flags.chain(of_none) {
+        for (reason, count) in ReasonKind::ALL.iter().zip(meter) {
+            let labels = [
+                ("service", service),
+                ("flag", or_dash(flag)),
+                ("variant", or_dash(variant)),
+                ("reason", reason.as_str()),
+            ];
+            family.write_nonzero(labels, count)?;
+        }
+    }
+    Ok(())
+}
+
+fn or_dash(name: &str) -> &str {
+    if name.is_empty() { "-" } else { name }
+}
