@@ -4,6 +4,7 @@ pub mod client_api;
 pub mod compile;
 pub mod diagnostic;
 pub mod fingerprint;
+pub mod flag_server;
 pub mod interpolate;
 pub mod keys;
 pub mod lookalikes;
@@ -13,6 +14,7 @@ pub mod reader;
 pub mod render;
 pub mod schema;
 pub mod section;
+pub mod source;
 pub mod structure;
 pub mod unleash;
 pub mod value;
@@ -39,7 +41,9 @@ use crate::route::Route;
 use client_api::ClientApiConfig;
 pub use compile::compile;
 use diagnostic::Findings;
-use unleash::{StalenessPolicy, UnleashConfig};
+use flag_server::StalenessPolicy;
+use source::SourceConfig;
+use unleash::UnleashConfig;
 
 /// A file, compiled: what the publisher makes snapshots from, and what the process is started with.
 #[derive(Clone, Debug)]
@@ -72,6 +76,13 @@ pub struct Config {
     pub digest: Digest,
     /// What is odd, but no error.
     pub warnings: Findings,
+}
+
+impl Config {
+    /// Every flag server, in order of precedence.
+    pub fn sources(&self) -> impl Iterator<Item = SourceConfig> + '_ {
+        self.unleash.iter().cloned().map(SourceConfig::Unleash)
+    }
 }
 
 /// One entry of `services`.

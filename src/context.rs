@@ -1,5 +1,7 @@
 //! What is known of the user when flags are evaluated.
 
+pub mod schema;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};

@@ -3,10 +3,12 @@
 //! One form serves every source: a local flag's ring is a [`Ring`], and so is an Unleash strategy.
 
 pub mod bucket;
+pub mod compile_context;
 pub mod condition;
 pub mod evaluate;
 pub mod origin;
 pub mod reach;
+pub mod source;
 pub mod trace;
 pub mod unleash;
 

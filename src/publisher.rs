@@ -1,11 +1,11 @@
-//! The only writer of snapshots: everybody else sends it an update.
+//! The only writer of snapshots: all other parts send it updates.
 
+mod builder;
+mod flag_sources;
 mod inputs;
 pub mod kills;
 pub mod metrics;
 pub mod order;
-mod sources;
-mod workshop;
 
 use std::any::Any;
 use std::ops::Range;
@@ -18,49 +18,49 @@ use tokio::time::MissedTickBehavior;
 
 use crate::config::Config;
 use crate::digest::Digest;
-use crate::engine::unleash::FeatureSet;
+use crate::engine::source::SourceSet;
 use crate::events::Events;
 use crate::registry::Registry;
 use crate::resolver::ClusterManager;
 use crate::snapshot::changes::Changes;
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::metrics::MeterRegistry;
+use builder::SnapshotBuilder;
 use order::{OrderKeeper, Trouble};
-use workshop::SnapshotBuilder;
 
 /// How often clusters and meters are looked through for those that no snapshot points to.
 const SWEEP: Duration = Duration::from_secs(60);
-/// Updates that may wait. Whoever sends one waits for its snapshot, so that none waits behind many of another's.
+/// Updates that may wait. Each sender waits for its snapshot, so that none waits behind many of another's.
 const QUEUE: usize = 16;
 
-/// Something that the next snapshot is to hold, and who waits until requests are decided on it.
+/// Something that the next snapshot is to hold, and where to say that requests are decided on it.
 #[derive(Debug)]
 struct Update {
     change: Change,
-    done: oneshot::Sender<Answer>,
+    done: oneshot::Sender<PublishResult>,
 }
 
-/// What an update has come to.
-type Answer = Result<Published, PublishError>;
+/// How an update ended.
+type PublishResult = Result<Published, PublishError>;
 
 /// Something that the next snapshot is to hold.
 #[derive(Debug)]
 enum Change {
     /// Another configuration.
     Config(Arc<Config>),
-    /// What a flag server says now.
+    /// A flag server says something else.
     Flags(FlagUpdate),
-    /// What the registry says is withdrawn has changed.
+    /// The registry says something else of which canaries are withdrawn.
     Withdrawn,
 }
 
-/// What a flag server says now.
+/// The flags that a server has now.
 #[derive(Clone, Debug)]
 pub struct FlagUpdate {
     /// The source's name.
     pub source: Arc<str>,
-    /// Every flag of it, those among them that are held.
-    pub set: FeatureSet,
+    /// Every flag of it, the held ones included.
+    pub set: SourceSet,
     /// Flags that its answer lacks and that are kept until that is certain.
     pub held: Vec<Arc<str>>,
 }
@@ -95,7 +95,7 @@ pub enum PublishError {
 #[error("the gateway is stopping")]
 pub struct Stopped;
 
-/// What everybody else knows of the publisher.
+/// What all other parts know of the publisher.
 #[derive(Clone, Debug)]
 pub struct PublisherHandle {
     updates: mpsc::Sender<Update>,
@@ -105,9 +105,9 @@ pub struct PublisherHandle {
     events: Events,
 }
 
-/// The task that makes snapshots. The work itself is done on threads where it keeps nobody waiting.
+/// The task that makes snapshots. The work itself is done on threads where nothing else waits for it.
 pub struct Publisher {
-    workshop: Arc<Mutex<SnapshotBuilder>>,
+    builder: Arc<Mutex<SnapshotBuilder>>,
 }
 
 impl Publisher {
@@ -115,7 +115,7 @@ impl Publisher {
     /// `control` all the others.
     pub fn start(
         first: Arc<Config>,
-        stored: Vec<(Arc<str>, FeatureSet)>,
+        stored: Vec<(Arc<str>, SourceSet)>,
         clusters: ClusterManager,
         meters: MeterRegistry,
         registry: Registry,
@@ -128,7 +128,7 @@ impl Publisher {
     /// The same with what is known of which canary flags ran first.
     pub fn start_with(
         first: Arc<Config>,
-        stored: Vec<(Arc<str>, FeatureSet)>,
+        stored: Vec<(Arc<str>, SourceSet)>,
         clusters: ClusterManager,
         meters: MeterRegistry,
         registry: Registry,
@@ -136,22 +136,21 @@ impl Publisher {
         control: &Handle,
     ) -> PublisherHandle {
         let events = Events::default();
-        let (told, trouble) = (events.clone(), order.trouble());
-        let workshop =
-            SnapshotBuilder::open(first, stored, clusters, meters, registry, order, told);
+        let (own, trouble) = (events.clone(), order.trouble());
+        let builder = SnapshotBuilder::open(first, stored, clusters, meters, registry, order, own);
         PublisherHandle {
-            store: workshop.store().clone(),
-            generation: workshop.generation(),
-            updates: Self::spawn(workshop, control),
+            store: builder.store().clone(),
+            generation: builder.generation(),
+            updates: Self::spawn(builder, control),
             order_trouble: trouble,
             events,
         }
     }
 
-    fn spawn(workshop: SnapshotBuilder, control: &Handle) -> mpsc::Sender<Update> {
+    fn spawn(builder: SnapshotBuilder, control: &Handle) -> mpsc::Sender<Update> {
         let (updates, inbox) = mpsc::channel(QUEUE);
         let publisher = Self {
-            workshop: Arc::new(Mutex::new(workshop)),
+            builder: Arc::new(Mutex::new(builder)),
         };
         control.spawn(publisher.run(inbox));
         updates
@@ -163,22 +162,22 @@ impl Publisher {
         let mut waiting = Vec::new();
         loop {
             tokio::select! {
-                // All that wait are taken at once, in their order, and make one snapshot.
+                // All updates that wait make one snapshot, in their order.
                 count = inbox.recv_many(&mut waiting, QUEUE) => {
                     if count == 0 {
                         return;
                     }
-                    self.take_in(std::mem::take(&mut waiting)).await;
+                    self.publish_all(std::mem::take(&mut waiting)).await;
                 }
-                // How it went is told.
-                _ = sweep.tick() => drop(self.work(|workshop| workshop.sweep(Instant::now())).await),
+                // A failure is logged there.
+                _ = sweep.tick() => drop(self.work(|builder| builder.sweep(Instant::now())).await),
             }
         }
     }
 
     /// Publishes updates as one snapshot, and answers them. Where that cannot be done, each is tried alone: one that
     /// no snapshot can be made of must not keep a kill, or another source's flags, from being put in force.
-    async fn take_in(&self, updates: Vec<Update>) {
+    async fn publish_all(&self, updates: Vec<Update>) {
         let parts = updates
             .into_iter()
             .map(|update| (update.change, update.done));
@@ -187,30 +186,30 @@ impl Publisher {
         let together = self.publish(&changes, 0..changes.len()).await;
         let alone = together.is_err() && changes.len() > 1;
         for (index, done) in waiting.into_iter().enumerate() {
-            let answer = match alone {
+            let result = match alone {
                 true => self.publish(&changes, index..index + 1).await,
                 false => together.clone(),
             };
-            // Nobody waits for the answer if whoever asked has gone.
-            let _ = done.send(answer);
+            // Fails when the sender has given up waiting.
+            let _ = done.send(result);
         }
     }
 
-    async fn publish(&self, changes: &Arc<[Change]>, part: Range<usize>) -> Answer {
+    async fn publish(&self, changes: &Arc<[Change]>, part: Range<usize>) -> PublishResult {
         let changes = changes.clone();
-        let take_in = move |workshop: &mut SnapshotBuilder| {
-            workshop.take_in(changes.get(part).unwrap_or_default())
+        let apply = move |builder: &mut SnapshotBuilder| {
+            builder.apply(changes.get(part).unwrap_or_default())
         };
-        self.work(take_in).await
+        self.work(apply).await
     }
 
     async fn work<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut SnapshotBuilder) -> T + Send + 'static,
     ) -> Result<T, PublishError> {
-        let workshop = self.workshop.clone();
+        let builder = self.builder.clone();
         let done = tokio::task::spawn_blocking(move || {
-            work(&mut workshop.lock().unwrap_or_else(PoisonError::into_inner))
+            work(&mut builder.lock().unwrap_or_else(PoisonError::into_inner))
         });
         done.await.map_err(|error| match error.try_into_panic() {
             Ok(panic) => {
@@ -245,18 +244,18 @@ impl PublisherHandle {
         self.send(Change::Config(Arc::new(config))).await
     }
 
-    /// Publishes what a flag server says now, and returns when requests are decided on it. `held` are the flags of
-    /// `set` that its answer lacks. Of a source that is not configured any more, nothing is taken.
+    /// Publishes the flags that a server has now, and returns when requests are decided on them. `held` are the flags of
+    /// `set` that its answer lacks. Flags of a source that is not configured any more are dropped.
     ///
     /// # Errors
     /// When no snapshot can be made of them, or the process ends.
     pub async fn publish_flags(
         &self,
         source: &Arc<str>,
-        set: FeatureSet,
+        set: impl Into<SourceSet>,
         held: Vec<Arc<str>>,
     ) -> Result<Published, PublishError> {
-        let source = source.clone();
+        let (source, set) = (source.clone(), set.into());
         self.send(Change::Flags(FlagUpdate { source, set, held }))
             .await
     }
@@ -269,7 +268,7 @@ impl PublisherHandle {
         self.send(Change::Withdrawn).await
     }
 
-    async fn send(&self, change: Change) -> Answer {
+    async fn send(&self, change: Change) -> PublishResult {
         let (done, published) = oneshot::channel();
         let update = Update { change, done };
         self.updates.send(update).await.map_err(|_| Stopped)?;
@@ -286,12 +285,12 @@ impl PublisherHandle {
         self.order_trouble.get()
     }
 
-    /// Tells of every new generation.
+    /// Changes with every new generation.
     pub fn generation(&self) -> watch::Receiver<u64> {
         self.generation.clone()
     }
 
-    /// Tells what happens, new snapshots and whatever others tell.
+    /// Where new snapshots are reported, and what other parts report.
     pub fn events(&self) -> &Events {
         &self.events
     }

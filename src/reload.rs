@@ -15,7 +15,8 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::clock;
 use crate::config::diagnostic::{Findings, Severity};
-use crate::config::unleash::{StalenessPolicy, UnleashConfig};
+use crate::config::flag_server::StalenessPolicy;
+use crate::config::unleash::UnleashConfig;
 use crate::config::{Config, Process};
 use crate::publisher::{PublishError, PublisherHandle};
 use crate::source::file::{FileEvent, FileNews, read};

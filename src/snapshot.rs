@@ -23,10 +23,11 @@ use crate::cluster::policy::UpstreamPolicy;
 use crate::cluster::{Cluster, UpstreamUrl};
 use crate::config::client_api::ClientApiConfig;
 use crate::config::{Logging, ShutoffResponse, Traffic};
+use crate::context::schema::ContextSchema;
 use crate::digest::Digest;
 use crate::engine::Flag;
 use crate::engine::evaluate::VariantRef;
-use crate::engine::unleash::{ContextSchema, FeatureSet};
+use crate::engine::source::SourceSet;
 use crate::flag::Glob;
 use crate::identity;
 use crate::meter::{DecisionMeter, DeploymentMeter, ServiceMeter};
@@ -76,7 +77,7 @@ pub struct FlagSource {
     /// The server's name in the configuration.
     pub name: Arc<str>,
     /// Its flags as it sent them; `None`: it has never answered, and nothing is stored.
-    pub set: Option<Arc<FeatureSet>>,
+    pub set: Option<Arc<SourceSet>>,
 }
 
 /// What a caller wants ("search").

@@ -34,7 +34,7 @@ pub(crate) fn group() {
         let _entered = runtime.enter();
         let dns = Dns::new(Some("127.0.0.1:9")).expect("a resolver");
         let clusters = ClusterManager::new(dns, runtime.handle().clone(), Box::default());
-        let stored = vec![(source.clone(), sets[0].clone())];
+        let stored = vec![(source.clone(), sets[0].clone().into())];
         let meters = MeterRegistry::default();
         let registry = Registry::in_memory();
         Publisher::start(

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use criterion::Criterion;
 use serde_json::{Value, json};
 use serin::cluster::policy::UrlPolicy;
+use serin::context::schema::ContextSchema;
 use serin::context::{Context, Moment};
 use serin::engine::Flag;
+use serin::engine::compile_context::CompileContext;
 use serin::engine::trace::Silent;
-use serin::engine::unleash::{CompileContext, Compiled, ContextSchema, FeatureSet, compile};
+use serin::engine::unleash::{Compiled, FeatureSet, compile};
 use unleash_yggdrasil::{ClientFeatures, Context as TheirContext, EngineState};
 
 use crate::yaml::NOW;

@@ -65,7 +65,7 @@ fn write(snapshot: &Snapshot, inline: bool) -> Document {
     etag.push_str(if inline { ":inline\"" } else { ":segments\"" });
     let mut body = format!("{{\"version\":2,\"features\":[{features}]");
     if !inline {
-        let set = first.and_then(|first| first.set.as_ref());
+        let set = first.and_then(|first| first.set.as_deref()?.as_unleash());
         let segments = set.into_iter().flat_map(|set| set.segments().values());
         let segments: Vec<&str> = segments.map(|segment| &**segment).collect();
         body.push_str(",\"segments\":[");
@@ -95,7 +95,7 @@ fn text_of<'s>(snapshot: &'s Snapshot, flag: &Flag, inline: bool) -> Option<Cow<
     };
     let mut sources = snapshot.sources.iter().enumerate();
     let (place, source) = sources.find(|(_, candidate)| candidate.name == *source)?;
-    let set = source.set.as_deref()?;
+    let set = source.set.as_deref()?.as_unleash()?;
     let text = set.feature(&flag.name)?;
     let inline = (inline || place > 0) && text.contains("\"segments\"");
     if !inline && !is_off {

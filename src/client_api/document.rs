@@ -10,8 +10,8 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use crate::context::Field;
+use crate::context::schema::ContextSchema;
 use crate::engine::condition::{Compare, Condition, Constraint, Test, TextSet, Texts};
-use crate::engine::unleash::ContextSchema;
 use crate::engine::{CanaryUrl, Flag, Ring, Rollout, Stickiness, Variants};
 use crate::flag::Share;
 

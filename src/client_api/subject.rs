@@ -16,8 +16,8 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Value};
 
+use crate::context::schema::ContextSchema;
 use crate::context::{Context, Field};
-use crate::engine::unleash::ContextSchema;
 use crate::request::{form_decoded, query_pairs};
 
 /// What a client says of the user.

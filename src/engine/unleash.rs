@@ -18,35 +18,17 @@ mod segment;
 mod set;
 mod strategy;
 mod variant;
-mod vocabulary;
 
 use std::sync::Arc;
 
 use super::Flag;
+use super::compile_context::CompileContext;
 use crate::cluster::policy::UrlPolicy;
 use crate::context::Field;
 use feature::{Entry, FlagCompiler};
 use segment::Segments;
 
 pub use set::{DocumentError, FeatureSet};
-pub use vocabulary::ContextSchema;
-
-/// What flags are compiled for, beside what the server says.
-#[derive(Debug)]
-pub struct CompileContext<'a> {
-    /// The source's name.
-    pub source: &'a Arc<str>,
-    /// Which names are which fields; those that only flags mention are added.
-    pub vocabulary: &'a mut ContextSchema,
-    /// Which upstreams payloads may name.
-    pub canary_urls: &'a UrlPolicy,
-    /// The context's `appName`, the same for every request.
-    pub app_name: &'a str,
-    /// The context's `environment`, the same for every request.
-    pub environment: Option<&'a str>,
-    /// This machine's name, for the strategy `applicationHostname`.
-    pub hostname: &'a str,
-}
 
 /// A set, compiled, with what is needed to compile the next one incrementally.
 #[derive(Debug, Default)]

@@ -1,14 +1,14 @@
-//! What snapshots are made of. A copy takes the changes in, and becomes what holds once a snapshot has been made of it:
-//! what no snapshot can be made of leaves nothing behind.
+//! What snapshots are made of. Changes are made to a copy, which replaces the original once a snapshot has been made of it:
+//! a change that no snapshot can be made of leaves nothing behind.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::sources::Sources;
+use super::flag_sources::FlagSources;
 use super::{Change, FlagUpdate};
 use crate::cluster::UpstreamUrl;
 use crate::config::Config;
-use crate::engine::unleash::FeatureSet;
+use crate::engine::source::SourceSet;
 use crate::events::EventKind;
 use crate::snapshot::assemble::{Content, Routing, StableUrl};
 use crate::snapshot::seniority::Seniority;
@@ -19,18 +19,18 @@ use crate::snapshot::{NamedBy, Snapshot};
 pub(super) struct Inputs {
     pub(super) config: Arc<Config>,
     routing: Routing,
-    sources: Sources,
-    /// Where stable deployments are, or were when something last said so.
+    sources: FlagSources,
+    /// Where stable deployments are, or were when the configuration or a flag last said so.
     last_known: HashMap<Arc<str>, StableUrl>,
 }
 
 impl Inputs {
     /// A configuration, and what is stored of its flag servers.
-    pub(super) fn new(config: Arc<Config>, stored: Vec<(Arc<str>, FeatureSet)>) -> Self {
-        let mut sources = Sources::new(&config);
+    pub(super) fn new(config: Arc<Config>, stored: Vec<(Arc<str>, SourceSet)>) -> Self {
+        let mut sources = FlagSources::new(&config);
         for (source, set) in stored {
             let held = Vec::new();
-            sources.take(&config, FlagUpdate { source, set, held });
+            sources.apply(&config, FlagUpdate { source, set, held });
         }
         Self {
             routing: Routing::of(&config),
@@ -40,8 +40,8 @@ impl Inputs {
         }
     }
 
-    /// Takes a change in. Answers what is to be told once it is in force.
-    pub(super) fn take(&mut self, change: &Change) -> Option<EventKind> {
+    /// Makes a change. Returns the event to report once it is in force.
+    pub(super) fn apply(&mut self, change: &Change) -> Option<EventKind> {
         match change {
             Change::Config(config) => {
                 self.reconfigure(Config::clone(config));
@@ -49,7 +49,7 @@ impl Inputs {
             }
             Change::Flags(update) => {
                 let source = update.source.clone();
-                let flags = self.sources.take(&self.config, update.clone())?;
+                let flags = self.sources.apply(&self.config, update.clone())?;
                 Some(EventKind::Held { source, flags })
             }
             Change::Withdrawn => None,
@@ -86,7 +86,7 @@ impl Inputs {
             config: &self.config,
             routing: self.routing.clone(),
             sources: self.sources.compiled(),
-            vocabulary: self.sources.vocabulary().clone(),
+            vocabulary: self.sources.schema().clone(),
             last_known: &self.last_known,
             seniority,
             earlier,

@@ -17,11 +17,10 @@ use super::claims::Claims;
 use super::seniority::Seniority;
 use super::{Candidate, ClusterProvider, FlagSource, Service, Snapshot, recorded};
 use crate::config::diagnostic::Diagnostic;
-use crate::config::unleash::UnleashConfig;
 use crate::config::{Config, ServiceConfig};
+use crate::context::schema::ContextSchema;
 use crate::digest::Digest;
 use crate::engine::Flag;
-use crate::engine::unleash::ContextSchema;
 use crate::meter::Meters;
 use crate::route::Route;
 use crate::route::router::Router;
@@ -43,7 +42,10 @@ pub fn assemble(
     let content = Content {
         config,
         routing: Routing::of(config),
-        sources: config.unleash.iter().map(CompiledSource::unheard).collect(),
+        sources: config
+            .sources()
+            .map(|source| CompiledSource::unheard(source.name()))
+            .collect(),
         vocabulary: Arc::new(ContextSchema::new(&property_names(config))),
         last_known: &HashMap::new(),
         seniority: &Seniority::default(),
@@ -105,10 +107,10 @@ pub struct CompiledSource<'a> {
 
 impl CompiledSource<'_> {
     /// That of a server that has never answered.
-    fn unheard(server: &UnleashConfig) -> Self {
+    fn unheard(name: &Arc<str>) -> Self {
         Self {
             source: FlagSource {
-                name: server.name.clone(),
+                name: name.clone(),
                 set: None,
             },
             digest: None,

@@ -8,7 +8,7 @@ use super::assemble::assemble;
 use super::offline::{NoopMeters, Offline};
 use crate::cluster::UpstreamUrl;
 use crate::cluster::policy::{UpstreamPolicy, UrlPolicy};
-use crate::config::unleash::StalenessPolicy;
+use crate::config::flag_server::StalenessPolicy;
 use crate::config::{
     AccessPolicy, AdminConfig, Config, Level, LogFormat, Logging, Process, ServiceConfig, Traffic,
     UserIdPolicy,

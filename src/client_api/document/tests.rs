@@ -4,10 +4,12 @@ use serde_json::{Value, json};
 
 use crate::cluster::policy::UrlPolicy;
 use crate::config::{self, Config, Mode};
+use crate::context::schema::ContextSchema;
 use crate::context::{Context, Moment};
+use crate::engine::compile_context::CompileContext;
 use crate::engine::evaluate::Evaluation;
 use crate::engine::trace::Silent;
-use crate::engine::unleash::{CompileContext, ContextSchema, FeatureSet, compile};
+use crate::engine::unleash::{FeatureSet, compile};
 use crate::engine::{Flag, Variant};
 use crate::snapshot::assemble::property_names;
 use crate::source::environment::NoEnvironment;

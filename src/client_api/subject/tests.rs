@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Said, Subject};
 use crate::context::Context;
-use crate::engine::unleash::ContextSchema;
+use crate::context::schema::ContextSchema;
 
 fn vocabulary() -> ContextSchema {
     let configured: [Arc<str>; 1] = ["email".into()];

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use crate::config::flag_server::{Secret, ServerUrl, StalenessPolicy, Streaming};
 use crate::config::node::{Node, Value};
 use crate::config::reader::Reader;
-use crate::config::unleash::{Secret, ServerUrl, StalenessPolicy, Streaming, UnleashConfig};
+use crate::config::unleash::UnleashConfig;
 use crate::config::value;
 
 /// What a source is called without a name of its own.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{Given, NOW, check_with, config, with};
-use crate::config::unleash::{StalenessPolicy, Streaming};
+use crate::config::flag_server::{StalenessPolicy, Streaming};
 use crate::config::{Mode, compile};
 
 #[test]

@@ -3,9 +3,11 @@
 use serde_json::json;
 
 use crate::cluster::policy::UrlPolicy;
+use crate::context::schema::ContextSchema;
 use crate::context::{Context, Moment};
 use crate::decide::explain;
-use crate::engine::unleash::{CompileContext, ContextSchema, FeatureSet, compile};
+use crate::engine::compile_context::CompileContext;
+use crate::engine::unleash::{FeatureSet, compile};
 use crate::snapshot::Snapshot;
 use crate::snapshot::assemble::assemble;
 use crate::snapshot::fixture::{config, service};

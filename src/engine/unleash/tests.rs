@@ -9,8 +9,9 @@ mod specification;
 
 use std::sync::Arc;
 
-use super::{CompileContext, Compiled, ContextSchema, FeatureSet, compile};
+use super::{CompileContext, Compiled, FeatureSet, compile};
 use crate::cluster::policy::UrlPolicy;
+use crate::context::schema::ContextSchema;
 use crate::context::{Context, Moment};
 use crate::engine::Flag;
 use crate::engine::evaluate::Evaluation;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::config::unleash::{Secret, ServerUrl, Streaming, UnleashConfig};
+use crate::config::flag_server::{Secret, ServerUrl, Streaming};
+use crate::config::unleash::UnleashConfig;
 use crate::config::{AccessPolicy, Config, UserIdPolicy};
 use crate::context::Moment;
 use crate::digest::Digest;

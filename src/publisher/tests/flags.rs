@@ -11,6 +11,7 @@ use crate::canary::ReasonKind;
 use crate::config::Config;
 use crate::context::{Context, Moment};
 use crate::decide::decide;
+use crate::engine::source::SourceSet;
 use crate::engine::unleash::FeatureSet;
 use crate::events::{EventKind, Heard, Listener};
 use crate::publisher::kills::{KillAction, KillSwitch};
@@ -57,7 +58,7 @@ pub(super) fn first_with(names: &[&str], content: u8) -> Arc<Config> {
     Arc::new(with_servers(names, content))
 }
 
-fn start(first: &Arc<Config>, stored: Vec<(Arc<str>, FeatureSet)>) -> PublisherHandle {
+fn start(first: &Arc<Config>, stored: Vec<(Arc<str>, SourceSet)>) -> PublisherHandle {
     let dns = Dns::new(Some("127.0.0.1:9")).unwrap();
     let clusters = ClusterManager::new(dns, Handle::current(), Box::default());
     Publisher::start(
@@ -153,7 +154,7 @@ async fn a_canary_appears_and_goes_as_its_server_says() {
 async fn what_was_stored_is_in_the_first_snapshot() {
     let stored = set(&[feature("new", 100, 9001)]);
     let first = first_with(&["unleash"], 1);
-    let publisher = start(&first, vec![("unleash".into(), stored.clone())]);
+    let publisher = start(&first, vec![("unleash".into(), stored.clone().into())]);
     let snapshot = publisher.store().load();
     assert_eq!(
         (snapshot.generation, assigned(&snapshot).1),
@@ -169,7 +170,7 @@ async fn what_was_stored_is_in_the_first_snapshot() {
     let published = say(&publisher, "unleash", &[same]).await;
     assert_eq!((published.generation, published.is_new), (1, false));
     // Flags of a source that is not configured are nobody's.
-    let other = start(&first, vec![("elsewhere".into(), stored)]);
+    let other = start(&first, vec![("elsewhere".into(), stored.into())]);
     assert_eq!(assigned(&other.store().load()).1, ReasonKind::NoFlags);
 }
 
@@ -180,13 +181,19 @@ async fn equal_gateways_have_equal_digests_however_they_came_to_be() {
     let straight = start(&first, Vec::new());
     say(&straight, "a", &[one.clone(), two.clone()]).await;
     say(&straight, "b", std::slice::from_ref(&two)).await;
-    let roundabout = start(&first, vec![("b".into(), set(std::slice::from_ref(&two)))]);
+    let roundabout = start(
+        &first,
+        vec![("b".into(), set(std::slice::from_ref(&two)).into())],
+    );
     say(&roundabout, "a", std::slice::from_ref(&one)).await;
     say(&roundabout, "a", &[two.clone(), one.clone()]).await;
     let digest = |publisher: &PublisherHandle| publisher.store().load().digest;
     assert_eq!(digest(&straight), digest(&roundabout));
     // Where another flag ran first, users are sent elsewhere.
-    let late = start(&first, vec![("b".into(), set(std::slice::from_ref(&two)))]);
+    let late = start(
+        &first,
+        vec![("b".into(), set(std::slice::from_ref(&two)).into())],
+    );
     say(&late, "a", &[]).await;
     say(&late, "a", &[two, one.clone()]).await;
     assert_ne!(digest(&straight), digest(&late));

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use super::service::may_hash_session;
 use super::{CompiledSource, Content, Routing, StableUrl};
 use crate::config::Config;
+use crate::context::schema::ContextSchema;
 use crate::context::{Field, Slot};
 use crate::digest::Digest;
-use crate::engine::unleash::ContextSchema;
+use crate::engine::source::{SourceKind, SourceSet};
 use crate::engine::{CanaryUrl, Flag, Stickiness, Variant, Variants};
 use crate::flag::Glob;
 use crate::snapshot::fixture::{
@@ -379,7 +380,7 @@ fn served(
     let sources = sources.iter().map(|(name, flags)| CompiledSource {
         source: FlagSource {
             name: (*name).into(),
-            set: flags.map(|_| Arc::default()),
+            set: flags.map(|_| Arc::new(SourceSet::empty(SourceKind::Unleash))),
         },
         digest: flags.map(|_| Digest([1; 32])),
         flags: flags.unwrap_or_default(),

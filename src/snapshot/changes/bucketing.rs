@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::context::Field;
-use crate::engine::unleash::ContextSchema;
+use crate::context::schema::ContextSchema;
 use crate::engine::{Flag, Ring, Rollout, Stickiness, Variants};
 use crate::flag::Share;
 

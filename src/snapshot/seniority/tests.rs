@@ -3,8 +3,9 @@ use std::sync::Arc;
 
 use super::Seniority;
 use crate::config::Config;
+use crate::context::schema::ContextSchema;
 use crate::engine::Flag;
-use crate::engine::unleash::{ContextSchema, FeatureSet};
+use crate::engine::source::SourceSet;
 use crate::snapshot::assemble::{CompiledSource, Content, Routing};
 use crate::snapshot::fixture::{self, everyone, ring, service};
 use crate::snapshot::offline::{NoopMeters, Offline};
@@ -29,7 +30,7 @@ fn config(flags: Vec<Flag>) -> Config {
 
 /// What comes of these flags and this record; `unheard`: beside a flag server that has never answered.
 fn assembled(config: &Config, seniority: &Seniority, unheard: bool) -> Snapshot {
-    let source = |set: Option<FeatureSet>| CompiledSource {
+    let source = |set: Option<SourceSet>| CompiledSource {
         source: FlagSource {
             name: "unleash".into(),
             set: set.map(Arc::new),

@@ -19,7 +19,8 @@ use rustls::crypto::ring;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Identity;
-use crate::config::unleash::{ServerUrl, UnleashConfig};
+use crate::config::flag_server::ServerUrl;
+use crate::config::unleash::UnleashConfig;
 
 /// The version of the client specification that is spoken: segments stand at the top, strategies hold their IDs.
 pub(super) const SPEC: &str = "5.2.0";

@@ -1,5 +1,7 @@
 //! Who asks: what Unleash knows this process by.
 
+use crate::machine;
+
 /// What this process, and its use of one server, are called there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
@@ -26,10 +28,7 @@ impl Identity {
 
 /// The machine's name, which a pod has too, and the process's number.
 fn instance() -> Box<str> {
-    let host = rustix::system::uname();
-    let host: String = host
-        .nodename()
-        .to_string_lossy()
+    let host: String = machine::name()
         .chars()
         .filter(|c| c.is_ascii_graphic())
         .collect();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::stored::{self, Found, ReadError, Stored};
 use crate::config::Config;
+use crate::engine::source::SourceSet;
 use crate::engine::unleash::FeatureSet;
 
 /// What was stored of one source.
@@ -43,10 +44,10 @@ impl Loaded {
     }
 
     /// The flags, for the first snapshot.
-    pub fn sets(&self) -> Vec<(Arc<str>, FeatureSet)> {
+    pub fn sets(&self) -> Vec<(Arc<str>, SourceSet)> {
         let known = self.0.iter().filter_map(|(name, read)| {
             let stored = read.stored.as_ref()?;
-            Some((name.clone(), FeatureSet::clone(&stored.set)))
+            Some((name.clone(), FeatureSet::clone(&stored.set).into()))
         });
         known.collect()
     }

@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 
 use super::{FlagServers, Loaded, Parts, RefreshError};
 use crate::config::Config;
-use crate::config::unleash::{ServerUrl, Streaming};
+use crate::config::flag_server::{ServerUrl, Streaming};
 use crate::publisher::Publisher;
 use crate::publisher::tests::fixture;
 use crate::registry::Registry;

@@ -193,7 +193,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{parts, registration, report};
-    use crate::config::unleash::{Secret, ServerUrl, Streaming, UnleashConfig};
+    use crate::config::flag_server::{Secret, ServerUrl, Streaming};
+    use crate::config::unleash::UnleashConfig;
     use crate::context::Moment;
     use crate::source::unleash::identity::Identity;
     use crate::source::unleash::tally::{Bucket, Impact, Uses};

@@ -169,7 +169,7 @@ async fn publisher(first: Config, set: FeatureSet) -> PublisherHandle {
     let control = Handle::current();
     let dns = Dns::new(None).expect("a resolver");
     let clusters = ClusterManager::new(dns, control.clone(), Box::default());
-    let stored = vec![("unleash".into(), set)];
+    let stored = vec![("unleash".into(), set.into())];
     let registry = Registry::in_memory();
     let meters = MeterRegistry::default();
     Publisher::start(

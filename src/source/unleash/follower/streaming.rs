@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until};
 
 use super::Follower;
-use crate::config::unleash::Streaming;
+use crate::config::flag_server::Streaming;
 use crate::publisher::Stopped;
 use crate::source::unleash::backoff::{Backoff, LONGEST};
 use crate::source::unleash::client::{FetchError, MAX_BYTES, Opened};

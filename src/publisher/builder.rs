@@ -1,4 +1,4 @@
-//! Where snapshots are made: what the latest one is made of, and what outlives them all.
+//! Makes snapshots, one after the other: holds what the running one is made of, and what outlives them all.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use crate::clock;
 use crate::cluster::{Cluster, UpstreamUrl};
 use crate::config::Config;
 use crate::digest::Digest;
-use crate::engine::unleash::FeatureSet;
+use crate::engine::source::SourceSet;
 use crate::events::{EventKind, Events};
 use crate::registry::Registry;
 use crate::resolver::ClusterManager;
@@ -25,7 +25,7 @@ use crate::telemetry::metrics::MeterRegistry;
 
 /// What snapshots are made of, and with.
 pub(super) struct SnapshotBuilder {
-    runs: Running,
+    basis: Basis,
     /// Which canary flags ran first.
     order: OrderKeeper,
     handles: Handles,
@@ -39,7 +39,7 @@ pub(super) struct SnapshotBuilder {
 }
 
 /// What the running snapshot is made of.
-struct Running {
+struct Basis {
     inputs: Inputs,
     /// The hash of the configuration and of every source's content.
     content: Digest,
@@ -72,7 +72,7 @@ impl SnapshotBuilder {
     /// Makes the first snapshot.
     pub(super) fn open(
         config: Arc<Config>,
-        stored: Vec<(Arc<str>, FeatureSet)>,
+        stored: Vec<(Arc<str>, SourceSet)>,
         clusters: ClusterManager,
         mut meters: MeterRegistry,
         registry: Registry,
@@ -89,10 +89,10 @@ impl SnapshotBuilder {
         let withdrawn = handles.registry.withdrawn();
         first.withdraw(&withdrawn);
         order.learn(&mut first);
-        tell(&first, None);
+        log(&first, None);
         inputs.learn(&first);
         Self {
-            runs: Running {
+            basis: Basis {
                 inputs,
                 content,
                 withdrawn,
@@ -115,15 +115,15 @@ impl SnapshotBuilder {
         self.generation.subscribe()
     }
 
-    /// Takes changes in, and publishes what they come to.
-    pub(super) fn take_in(&mut self, changes: &[Change]) -> Published {
-        let mut inputs = self.runs.inputs.clone();
-        let told: Vec<EventKind> = changes
+    /// Makes these changes to what the running snapshot is made of, and publishes the next one.
+    pub(super) fn apply(&mut self, changes: &[Change]) -> Published {
+        let mut inputs = self.basis.inputs.clone();
+        let reported: Vec<EventKind> = changes
             .iter()
-            .filter_map(|change| inputs.take(change))
+            .filter_map(|change| inputs.apply(change))
             .collect();
         let published = self.publish(inputs);
-        for what in told {
+        for what in reported {
             if let EventKind::Held { source, flags } = &what
                 && !flags.is_empty()
             {
@@ -136,7 +136,7 @@ impl SnapshotBuilder {
         published
     }
 
-    /// Drops what nobody needs any more.
+    /// Drops what no snapshot needs any more.
     pub(super) fn sweep(&mut self, now: Instant) {
         self.retire(None);
         self.handles.clusters.sweep(now);
@@ -147,15 +147,15 @@ impl SnapshotBuilder {
     fn publish(&mut self, mut inputs: Inputs) -> Published {
         let running = self.store.load();
         let config = &inputs.config;
-        let same_config = self.runs.inputs.config.digest == config.digest;
+        let same_config = self.basis.inputs.config.digest == config.digest;
         let earlier = same_config.then_some(&*running);
         let digest = inputs.content(self.order.known(), None).digest();
-        let unchanged = digest == self.runs.content
-            && self.handles.registry.withdrawn() == self.runs.withdrawn
+        let unchanged = digest == self.basis.content
+            && self.handles.registry.withdrawn() == self.basis.withdrawn
             && running.logging == config.logging
             && running.traffic == config.traffic;
         if unchanged {
-            self.runs.inputs = inputs;
+            self.basis.inputs = inputs;
             return Published {
                 generation: running.generation,
                 digest: running.digest,
@@ -176,12 +176,12 @@ impl SnapshotBuilder {
         next.taking = changes.warned_of_taking(&running, now);
         inputs.learn(&next);
         self.order.learn(&mut next);
-        let runs = Running {
+        let basis = Basis {
             inputs,
             content: digest,
             withdrawn,
         };
-        self.swap(running, next, runs, changes)
+        self.swap(running, next, basis, changes)
     }
 
     /// Puts a snapshot in force. What it is made of is noted here, and not before: what came to nothing is no change
@@ -190,16 +190,16 @@ impl SnapshotBuilder {
         &mut self,
         running: Arc<Snapshot>,
         next: Snapshot,
-        runs: Running,
+        basis: Basis,
         changes: Arc<Changes>,
     ) -> Published {
         let (generation, digest) = (next.generation, next.digest);
-        tell(&next, Some((&running, &changes)));
+        log(&next, Some((&running, &changes)));
         // Before any request is decided on it.
-        let policy = &runs.inputs.config.canary_urls;
+        let policy = &basis.inputs.config.canary_urls;
         self.handles.clusters.set_policy(policy);
         self.store.swap(Arc::new(next));
-        self.runs = runs;
+        self.basis = basis;
         self.generation.send_replace(generation);
         self.retire(Some(running));
         Published {
@@ -227,8 +227,8 @@ impl SnapshotBuilder {
     }
 }
 
-/// What matters, in the log: one line, and what is odd since.
-fn tell(next: &Snapshot, before: Option<(&Snapshot, &Changes)>) {
+/// Logs one line about a snapshot, and every warning that the one before did not have.
+fn log(next: &Snapshot, before: Option<(&Snapshot, &Changes)>) {
     let digest = next.digest.to_string();
     let changed = |count: fn(&Changes) -> usize| before.map(|(_, changes)| count(changes));
     tracing::info!(

@@ -1,12 +1,12 @@
-//! Which field of the context a name of Unleash's is.
+//! Which field of the context a name is.
 
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::context::{Field, Slot};
+use super::{Field, Slot};
 
-/// Unleash's names for what every context has.
+/// The names of what every context has, as Unleash writes them.
 const BUILT_IN: [(&str, Field); 4] = [
     ("userId", Field::UserId),
     ("sessionId", Field::SessionId),
@@ -24,17 +24,17 @@ pub struct ContextSchema {
 }
 
 impl ContextSchema {
-    /// The vocabulary of `identity.properties`, in their order.
+    /// The schema of `identity.properties`, in their order.
     pub fn new(properties: &[Arc<str>]) -> Self {
-        let mut vocabulary = Self {
+        let mut schema = Self {
             built_in: BUILT_IN.map(|(name, field)| (name.into(), field)),
             properties: Vec::new(),
             slots: FxHashMap::default(),
         };
         for name in properties {
-            vocabulary.add(name);
+            schema.add(name);
         }
-        vocabulary
+        schema
     }
 
     /// The field of this name; a property that is new gets a slot. `None` when there are no more slots.
@@ -53,7 +53,7 @@ impl ContextSchema {
     }
 
     /// The field, with its name to share.
-    pub(super) fn entry(&mut self, name: &str) -> Option<(Arc<str>, Field)> {
+    pub fn entry(&mut self, name: &str) -> Option<(Arc<str>, Field)> {
         self.known(name).or_else(|| {
             let name: Arc<str> = name.into();
             let field = self.add(&name)?;
@@ -84,28 +84,28 @@ mod tests {
 
     #[test]
     fn configured_properties_keep_their_slots() {
-        let mut vocabulary = ContextSchema::new(&["appVersion".into(), "email".into()]);
-        assert_eq!(vocabulary.field("userId"), Some(Field::UserId));
-        assert_eq!(vocabulary.field("currentTime"), Some(Field::Now));
-        assert_eq!(vocabulary.lookup("plan"), None);
+        let mut schema = ContextSchema::new(&["appVersion".into(), "email".into()]);
+        assert_eq!(schema.field("userId"), Some(Field::UserId));
+        assert_eq!(schema.field("currentTime"), Some(Field::Now));
+        assert_eq!(schema.lookup("plan"), None);
         let slot = |number| Some(Field::Property(Slot(number)));
-        assert_eq!(vocabulary.field("plan"), slot(2));
-        assert_eq!(vocabulary.field("email"), slot(1));
-        assert_eq!(vocabulary.field("plan"), slot(2));
-        assert_eq!(vocabulary.lookup("plan"), slot(2));
+        assert_eq!(schema.field("plan"), slot(2));
+        assert_eq!(schema.field("email"), slot(1));
+        assert_eq!(schema.field("plan"), slot(2));
+        assert_eq!(schema.lookup("plan"), slot(2));
         assert_eq!(
-            vocabulary.names(),
+            schema.names(),
             ["appVersion".into(), "email".into(), "plan".into()]
         );
     }
 
     #[test]
     fn there_are_as_many_slots_as_numbers_for_them() {
-        let mut vocabulary = ContextSchema::new(&[]);
+        let mut schema = ContextSchema::new(&[]);
         for number in 0..=u16::MAX {
-            assert!(vocabulary.field(&number.to_string()).is_some());
+            assert!(schema.field(&number.to_string()).is_some());
         }
-        assert_eq!(vocabulary.field("one more"), None);
-        assert_eq!(vocabulary.field("7"), Some(Field::Property(Slot(7))));
+        assert_eq!(schema.field("one more"), None);
+        assert_eq!(schema.field("7"), Some(Field::Property(Slot(7))));
     }
 }
