@@ -1,9 +1,9 @@
 //! What is counted on the request path: plain atomics that snapshots point to and that outlive them.
 //!
-//! Nothing here is looked up, formatted or allocated when a request is counted; `telemetry` walks the meters
-//! when somebody asks for the figures.
+//! Counting a request looks nothing up, formats and allocates nothing. What shows figures reads them through [`view`].
 
 pub mod load;
+pub mod view;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -270,13 +270,6 @@ pub struct DeploymentMeter {
     pub rescues: [Counter; Cause::ALL.len()],
     /// Answers of it that had begun and broke.
     pub broken: Counter,
-}
-
-impl DeploymentMeter {
-    /// How long all requests took that were assigned to it and that some deployment answered.
-    pub fn all_durations(&self) -> impl Iterator<Item = &Durations> {
-        std::iter::once(&self.durations).chain(self.durations_by_stable.get())
-    }
 }
 
 /// Decisions for one variant of one flag (or for none), by [`ReasonKind::index`].

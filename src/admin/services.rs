@@ -14,7 +14,7 @@ use super::path::Names;
 use super::problem::Problem;
 use crate::canary::Withdrawal;
 use crate::cluster::UpstreamUrl;
-use crate::meter::{CodeCounters, DeploymentMeter, Histogram};
+use crate::meter::view::{AssignedRequests, ServedRequests, mean_seconds, share};
 use crate::registry::Registry;
 use crate::snapshot::{Candidate, Deployment, DeploymentIndex, STABLE, Service, Target};
 use endpoints::EndpointView;
@@ -185,51 +185,25 @@ fn assignments(candidate: &Candidate, index: DeploymentIndex) -> Vec<AssignmentV
 impl RequestsView {
     fn new(service: &Service, index: DeploymentIndex, deployment: &Deployment) -> Self {
         let meter = &deployment.meter;
-        let rescued = |of: &DeploymentMeter| count(&of.served_by_stable, 0);
-        let (served, errors) = served(service, index, deployment);
-        let deployments = || service.deployments.iter().map(|other| &*other.meter);
-        let all_served: u64 = deployments()
-            .map(|meter| count(&meter.served, 0) + rescued(meter))
-            .sum();
+        let all = || service.deployments.iter().map(|other| &*other.meter);
+        let of_all = |count: fn(&AssignedRequests) -> u64| -> u64 {
+            all().map(|meter| count(&AssignedRequests::of(meter))).sum()
+        };
+        let assigned = AssignedRequests::of(meter);
+        let served = if index == STABLE {
+            ServedRequests::of_stable(meter, all().skip(1))
+        } else {
+            ServedRequests::of_canary(meter)
+        };
         Self {
-            assigned: assigned(meter),
-            served,
-            errors,
-            served_by_stable: rescued(meter),
-            unanswered: count(&meter.unserved, 0),
-            assigned_share: share(assigned(meter), deployments().map(assigned).sum()),
-            served_share: share(served, all_served),
-            mean_seconds: mean(&meter.durations.total),
+            assigned: assigned.total(),
+            served: served.requests,
+            errors: served.errors,
+            served_by_stable: assigned.by_stable,
+            unanswered: assigned.unanswered,
+            assigned_share: share(assigned.total(), of_all(AssignedRequests::total)),
+            served_share: share(served.requests, of_all(AssignedRequests::answered)),
+            mean_seconds: mean_seconds(&meter.durations.total),
         }
     }
-}
-
-/// What a deployment served, and how much of it with a status of 500 or more: for stable, canaries' requests too.
-fn served(service: &Service, index: DeploymentIndex, deployment: &Deployment) -> (u64, u64) {
-    let mut all = vec![&deployment.meter.served];
-    if index == STABLE {
-        let canaries = service.deployments.iter().skip(1);
-        all.extend(canaries.map(|canary| &canary.meter.served_by_stable));
-    }
-    let sum = |from: u16| all.iter().map(|codes| count(codes, from)).sum();
-    (sum(0), sum(500))
-}
-
-fn assigned(meter: &DeploymentMeter) -> u64 {
-    let all = [&meter.served, &meter.served_by_stable, &meter.unserved];
-    all.into_iter().map(|codes| count(codes, 0)).sum()
-}
-
-fn share(part: u64, all: u64) -> Option<f64> {
-    (all > 0).then(|| part as f64 / all as f64)
-}
-
-fn count(codes: &CodeCounters, from: u16) -> u64 {
-    let counts = codes.counts().filter(|(code, _)| *code >= from);
-    counts.map(|(_, count)| count).sum()
-}
-
-fn mean(histogram: &Histogram) -> Option<f64> {
-    let count: u64 = histogram.counts().iter().sum();
-    (count > 0).then(|| histogram.sum_seconds() / count as f64)
 }

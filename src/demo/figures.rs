@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::canary::Cause;
-use crate::meter::{BUCKETS, CodeCounters, DeploymentMeter};
+use crate::meter::view::{AssignedRequests, ServedRequests, durations, quantile_seconds};
+use crate::meter::{BUCKETS, DeploymentMeter};
 use crate::snapshot::store::SnapshotStore;
 use crate::snapshot::{STABLE, Snapshot};
 
@@ -88,19 +89,18 @@ impl Ledger {
         };
         for known in &self.known {
             let meter = &known.meter;
-            let (own, rescued) = (sum(&meter.served), sum(&meter.served_by_stable));
-            let of_others = if known.is_stable {
-                self.rescued_in(&known.service)
+            let served = if known.is_stable {
+                ServedRequests::of_stable(meter, self.canaries(&known.service))
             } else {
-                0
+                ServedRequests::of_canary(meter)
             };
             reading.rows.push(Row {
                 service: known.service.clone(),
                 deployment: known.deployment.clone(),
-                assigned: own + rescued + sum(&meter.unserved),
-                served: own + of_others,
+                assigned: AssignedRequests::of(meter).total(),
+                served: served.requests,
             });
-            for durations in meter.all_durations() {
+            for (_, durations) in durations(meter) {
                 add(&mut reading.times, &durations.total.counts());
                 reading.seconds.0 += durations.total.sum_seconds();
                 reading.seconds.1 += durations.upstream.sum_seconds();
@@ -130,11 +130,14 @@ impl Ledger {
         }
     }
 
-    /// What a service's stable deployment served in place of canaries.
-    fn rescued_in(&self, service: &str) -> u64 {
-        let of_service = self.known.iter().filter(|known| *known.service == *service);
-        let rescued = of_service.map(|known| sum(&known.meter.served_by_stable));
-        rescued.sum()
+    /// The meters of a service's canaries, those that have gone included.
+    fn canaries(&self, service: &str) -> impl Iterator<Item = &DeploymentMeter> {
+        let of_service = self
+            .known
+            .iter()
+            .filter(move |known| *known.service == *service);
+        let canaries = of_service.filter(|known| !known.is_stable);
+        canaries.map(|known| &*known.meter)
     }
 }
 
@@ -197,21 +200,7 @@ impl Reading {
     /// How long this part of the requests took at most: as good a guess as the histogram's buckets allow, and
     /// `None` without requests.
     pub(super) fn quantile(&self, part: f64) -> Option<Duration> {
-        let total: u64 = self.times.iter().sum();
-        if total == 0 {
-            return None;
-        }
-        let wanted = part * total as f64;
-        let (mut below, mut lower) = (0.0, 0.0);
-        for (count, upper) in self.times.iter().zip(BUCKETS) {
-            let count = *count as f64;
-            if count > 0.0 && below + count >= wanted {
-                let within = (wanted - below) / count;
-                return Some(Duration::from_secs_f64(lower + (upper - lower) * within));
-            }
-            (below, lower) = (below + count, upper);
-        }
-        Some(Duration::from_secs_f64(lower))
+        quantile_seconds(&self.times, part).map(Duration::from_secs_f64)
     }
 }
 
@@ -243,10 +232,6 @@ impl Window {
     pub(super) fn latest(&self) -> Option<&Reading> {
         self.0.back()
     }
-}
-
-fn sum(codes: &CodeCounters) -> u64 {
-    codes.counts().map(|(_, count)| count).sum()
 }
 
 fn add<const N: usize>(to: &mut [u64; N], more: &[u64; N]) {
@@ -320,22 +305,5 @@ pub(super) mod tests {
         let last = window.within(Duration::from_secs(1)).unwrap();
         assert_eq!((last.assigned(), last.rescued()), (10, 1));
         assert_eq!(window.0.len(), 6, "what is too old is forgotten");
-    }
-
-    #[test]
-    fn a_quantile_is_a_guess_within_its_bucket() {
-        let mut figures = reading(Instant::now(), Duration::ZERO, &[], 0);
-        figures.times = [0; BUCKETS.len() + 1];
-        assert_eq!(figures.quantile(0.5), None);
-        // Ninety below 10 ms and above 5 ms, ten between 25 ms and 50 ms.
-        figures.times[3] = 90;
-        figures.times[5] = 10;
-        let millis = |part| figures.quantile(part).unwrap().as_secs_f64() * 1e3;
-        assert!((millis(0.5) - 7.777).abs() < 0.01, "{}", millis(0.5));
-        assert!((millis(0.99) - 47.5).abs() < 0.01, "{}", millis(0.99));
-        let mut slow = figures.clone();
-        slow.times = [0; BUCKETS.len() + 1];
-        slow.times[BUCKETS.len()] = 1;
-        assert_eq!(slow.quantile(0.99), Some(Duration::from_secs(10)));
     }
 }

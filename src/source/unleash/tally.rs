@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 use crate::canary::ReasonKind;
 use crate::context::Moment;
 use crate::engine::Flag;
+use crate::meter::view::durations;
 use crate::meter::{BUCKETS, Counter, DecisionMeter, DeploymentMeter, Histogram, ServiceMeter};
 use crate::snapshot::{Candidate, Service, Snapshot};
 
@@ -228,7 +229,7 @@ impl Impact {
                 .chain(by_nobody.counts())
         };
         // By what was meant for them: a canary that keeps its users waiting until stable serves is no fast one.
-        let histograms = || meter.all_durations().map(|durations| &durations.total);
+        let histograms = || durations(meter).map(|(_, durations)| &durations.total);
         Self {
             requests: counts().map(|(_, count)| count).sum(),
             errors: counts()

@@ -1,15 +1,16 @@
-//! The key that user IDs are hashed under where the configuration names none: made once, and kept in `state_dir`, so that
-//! a user has the same hash over restarts. Gateways that are to hash alike are given one key.
+//! The key for hashing user IDs where the configuration names none: the gateway makes it once and keeps it in
+//! `state_dir`, so that a user has the same hash over restarts. Gateways that should hash alike need a key in their
+//! configuration.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use rand::Rng as _;
 
 use crate::config::{Logging, UserIdPolicy};
+use crate::durable;
 
 const NAME: &str = "hash_key";
 
@@ -18,7 +19,7 @@ const LENGTH: usize = 32;
 
 type Key = [u8; LENGTH];
 
-/// The key of a process; clones are the same.
+/// The key of a process. Clones share it.
 #[derive(Clone, Debug)]
 pub struct OwnKey {
     folder: PathBuf,
@@ -26,7 +27,7 @@ pub struct OwnKey {
 }
 
 impl OwnKey {
-    /// The key in a folder, which is read or made when it is needed first.
+    /// The key in a folder. It is read, or made, by the first [`Self::put_in`] that needs it.
     pub fn in_folder(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
@@ -34,7 +35,8 @@ impl OwnKey {
         }
     }
 
-    /// Puts the key in where it is to be used. Reads or writes a small file the first time.
+    /// Puts the key into a logging policy that hashes user IDs and names no key. Reads or writes a small file the first
+    /// time.
     pub fn put_in(&self, logging: &mut Logging) {
         if logging.user_id == UserIdPolicy::HashUnderOwnKey {
             let key = self.known.get_or_init(|| read_or_make(&self.folder));
@@ -59,32 +61,10 @@ fn read_or_make(folder: &Path) -> Key {
     if !trouble.is_empty() {
         tracing::warn!(%file, trouble, "the key that user IDs are hashed under cannot be read; a new one takes its place");
     }
-    if let Err(error) = write(&path, &key) {
+    if let Err(error) = durable::replace(&path, &key) {
         tracing::warn!(%file, %error, "the key that user IDs are hashed under is not stored: hashes change with the next start");
     }
     key
-}
-
-/// Written beside its place, forced to the disk and renamed: there is a whole key or none.
-fn write(path: &Path, key: &Key) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
-    let temporary = path.with_extension("tmp");
-    // One that a process left behind that was killed may be somebody else's to read.
-    let _ = fs::remove_file(&temporary);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary)?;
-    file.write_all(key)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    // The new name, too, must survive a power cut.
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

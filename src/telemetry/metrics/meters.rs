@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Collector, Page};
+use crate::meter::view::ServedBy;
 use crate::meter::{DecisionMeter, DeploymentMeter, Meters, ServiceMeter};
 
 /// How long a meter is still shown after the last snapshot that pointed to it has gone.
@@ -105,6 +106,15 @@ impl<K: Ord, M: Default> Family<K, M> {
 
     fn iter(&self) -> impl Iterator<Item = (&K, &M)> {
         self.0.iter().map(|(key, slot)| (key, &*slot.meter))
+    }
+}
+
+/// The label `served` of requests that `assigned` was to serve.
+fn served_by(served: ServedBy, assigned: &str) -> &str {
+    match served {
+        ServedBy::Itself => assigned,
+        ServedBy::Stable => "stable",
+        ServedBy::None => "-",
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::fmt::Result;
 
-use super::Families;
-use crate::meter::{Durations, Histogram};
+use super::{Families, served_by};
+use crate::meter::{Durations, Histogram, view};
 use crate::telemetry::metrics::Page;
 
 /// Writes how long whole requests took, and the attempts that were answered.
@@ -24,14 +24,11 @@ pub(super) fn requests(families: &Families, page: &mut Page<'_>) -> Result {
     for (name, help, choose) in histograms {
         let mut family = page.histograms(name, help)?;
         for ((service, deployment), meter) in families.deployments.iter() {
-            let by_itself = Some((deployment.as_str(), &meter.durations));
-            let by_stable = meter.durations_by_stable.get();
-            let by_stable = by_stable.map(|durations| ("stable", durations));
-            for (served, durations) in by_itself.into_iter().chain(by_stable) {
+            for (served, durations) in view::durations(meter) {
                 let labels = [
                     ("service", service.as_str()),
                     ("assigned", deployment),
-                    ("served", served),
+                    ("served", served_by(served, deployment)),
                 ];
                 family.write(labels, choose(durations))?;
             }

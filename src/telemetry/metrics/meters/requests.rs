@@ -2,8 +2,9 @@
 
 use std::fmt::Result;
 
-use super::Families;
+use super::{Families, served_by};
 use crate::canary::{Cause, ReasonKind};
+use crate::meter::view;
 use crate::telemetry::metrics::Page;
 
 /// Writes how many requests each deployment was assigned, what served them, and with which status.
@@ -13,21 +14,11 @@ pub(super) fn requests(families: &Families, page: &mut Page<'_>) -> Result {
         "Requests, by what was assigned and what served",
     )?;
     for ((service, deployment), meter) in families.deployments.iter() {
-        // No deployment, not even stable, served a request that no route took.
-        let by_itself = meter
-            .served
-            .counts()
-            .map(|count| (deployment.as_str(), count));
-        let by_stable = meter
-            .served_by_stable
-            .counts()
-            .map(|count| ("stable", count));
-        let by_none = meter.unserved.counts().map(|count| ("-", count));
-        for (served, (code, count)) in by_itself.chain(by_stable).chain(by_none) {
+        for (served, code, count) in view::requests(meter) {
             let labels = [
                 ("service", service.as_str()),
                 ("assigned", deployment),
-                ("served", served),
+                ("served", served_by(served, deployment)),
                 ("code", &code.to_string()),
             ];
             family.write(labels, count)?;
