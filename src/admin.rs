@@ -71,7 +71,7 @@ pub struct AdminState {
     /// ([`crate::source::environment::NoEnvironment`]).
     pub check: Arc<Compile>,
     /// Whether traffic may come.
-    pub readiness: Arc<Readiness>,
+    pub readiness: Readiness,
     /// This gateway's name in `Via`.
     pub via: Via,
     /// When the process began.

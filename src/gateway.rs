@@ -2,8 +2,8 @@
 
 mod admin;
 mod capacity;
-mod ending;
 mod handles;
+mod stop_signal;
 mod surroundings;
 
 use std::io;
@@ -19,11 +19,14 @@ use crate::admin::AdminState;
 use crate::admin::bounds::Bounds;
 use crate::admin::readyz::Readiness;
 use crate::config::Config;
+use crate::drain::{Drain, Stage};
 use crate::events::EventKind;
 use crate::forward::via::Via;
-use crate::proxy::hooks::Proxy;
-use crate::proxy::listener;
-use crate::proxy::workers::{Gate, Workers};
+use crate::proxy::connection_limit::ConnectionLimit;
+use crate::proxy::listener::{self, BoundListener};
+use crate::proxy::pingora::http_server::HttpServer;
+use crate::proxy::pingora::proxy::Proxy;
+use crate::proxy::workers::Workers;
 use crate::publisher::PublisherHandle;
 use crate::publisher::kills::KillSwitch;
 use crate::quarantine::Quarantine;
@@ -36,8 +39,8 @@ use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::MeterRegistry;
 use crate::telemetry::service_manager::ServiceManager;
 use admin::{AdminServer, AdminSockets};
-use ending::Ending;
 use handles::Handles;
+use stop_signal::StopSignal;
 use surroundings::Platform;
 
 /// Threads for everything but traffic: admin, DNS, reloads.
@@ -89,13 +92,13 @@ pub enum StartError {
 /// A gateway that takes traffic.
 pub struct Gateway {
     control: Runtime,
-    workers: Workers,
+    workers: Workers<HttpServer>,
+    drain: Arc<Drain>,
     publisher: PublisherHandle,
     reloader: Arc<Reloader>,
     flag_servers: Arc<FlagServers>,
-    readiness: Arc<Readiness>,
     admin: AdminServer,
-    ending: Ending,
+    stop_signal: StopSignal,
     service_manager: Option<ServiceManager>,
     access_log: AccessLog,
     listeners: Vec<SocketAddr>,
@@ -137,11 +140,11 @@ impl Gateway {
         let setup = surroundings.reloader_setup(&path, &publisher, &handles, flag_servers.clone());
         let reloader = Arc::new(Reloader::new(setup, &text, &config));
         let file = follow(&path, &text, &handles, &reloader)?;
-        let readiness = Arc::new(Readiness::default());
+        let drain = Arc::new(Drain::default());
         let listeners = addresses(&sockets)?;
         let via = Via::new(rand::random());
         let told = (&quarantine, &publisher.generation(), via);
-        let workers = start_workers(process.threads, sockets, &handles, told)?;
+        let workers = start_workers(process.threads, sockets, &handles, &drain, told)?;
         let state = AdminState {
             metrics: handles.metrics(),
             sources: handles.sources.clone(),
@@ -152,22 +155,22 @@ impl Gateway {
             kills,
             quarantine,
             check: admin::check(),
-            readiness: readiness.clone(),
+            readiness: Readiness::new(drain.watch()),
             via,
             started,
             hosts: process.admin.hosts,
             bounds: Bounds::default(),
         };
-        let admin = AdminServer::start(admin_sockets, state)?;
+        let admin = AdminServer::start(admin_sockets, state, drain.watch())?;
         tell("listener", &listeners);
         Ok(Self {
             workers,
             publisher,
             reloader,
             flag_servers,
-            readiness,
+            drain,
             admin,
-            ending: Ending::new(surroundings.stop)?,
+            stop_signal: StopSignal::new(surroundings.stop)?,
             service_manager: surroundings.service_manager,
             access_log: handles.access_log,
             listeners,
@@ -204,9 +207,9 @@ impl Gateway {
             publisher,
             reloader,
             flag_servers,
-            readiness,
+            drain,
             admin,
-            mut ending,
+            mut stop_signal,
             service_manager,
             access_log,
             _file,
@@ -214,18 +217,17 @@ impl Gateway {
         } = self;
         reloader.tell_ready();
         control.block_on(async {
-            let delayed = ending.end(&reloader).await;
+            let delayed = stop_signal.end(&reloader).await;
             let (delay, grace) = reloader.shutdown_times();
             let delay = if delayed { delay } else { Duration::ZERO };
             tracing::info!(?delay, ?grace, "draining");
             if let Some(manager) = service_manager {
                 manager.stopping();
             }
-            readiness.drain();
-            workers.close_connections();
+            drain.advance(Stage::Announced);
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
-                () = ending.again() => tracing::warn!("told to end twice: draining ends at once"),
+                () = stop_signal.again() => tracing::warn!("told to end twice: draining ends at once"),
             }
             let cut = workers.drain(grace).await;
             if cut > 0 {
@@ -236,6 +238,7 @@ impl Gateway {
             }
             publisher.events().tell(EventKind::Stopping);
             flag_servers.finish(LAST_WORDS).await;
+            drain.advance(Stage::Ended);
             admin.finish(LAST_WORDS).await;
         });
         access_log.flush(LAST_WORDS);
@@ -292,20 +295,24 @@ fn start_workers(
     threads: usize,
     sockets: Vec<TcpListener>,
     handles: &Handles,
+    drain: &Arc<Drain>,
     (quarantine, generation, via): (&Arc<Quarantine>, &watch::Receiver<u64>, Via),
-) -> io::Result<Workers> {
-    let gate = Gate::new(handles.store.clone(), handles.connections.clone());
-    Workers::start(worker_count(threads), sockets, gate, |closing| Proxy {
+) -> io::Result<Workers<HttpServer>> {
+    let limit = ConnectionLimit::new(handles.store.clone(), handles.connections.clone());
+    let listeners = BoundListener::number(sockets)?;
+    let hooks = || Proxy {
         store: handles.store.clone(),
         access_log: handles.access_log.clone(),
         active: handles.active.clone(),
         connections: handles.connections.clone(),
         client_api: handles.client_api.clone(),
         generation: generation.clone(),
-        closing,
+        drain: drain.watch(),
         quarantine: quarantine.clone(),
         via,
-    })
+    };
+    let server = || HttpServer::new(hooks());
+    Workers::start(worker_count(threads), listeners, limit, drain, server)
 }
 
 fn follow(

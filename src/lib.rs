@@ -4,8 +4,8 @@
 //!
 //! * F6 `cli`, [`demo`], [`gateway`]: arguments to exit code; everything in one command to try; the composition root.
 //! * F5 [`admin`]: HTTP API, probes and metrics; views of the floors below.
-//! * F4 [`proxy`]: the pingora adapter; its hooks only adapt, they decide nothing.
-//! * F3 [`clock`], [`machine`], [`durable`], [`events`], [`telemetry`], [`registry`], [`resolver`], [`health`], then [`publisher`], then
+//! * F4 [`proxy`]: sockets, workers, connections; the pingora adapter, whose hooks only adapt, they decide nothing.
+//! * F3 [`clock`], [`machine`], [`drain`], [`durable`], [`events`], [`telemetry`], [`registry`], [`resolver`], [`health`], then [`publisher`], then
 //!   [`source`], then [`reload`] and [`client_api`]: the calendar, files, metrics and logs, kills, DNS, health checks; the
 //!   one writer of snapshots; files and flag servers; the control plane, and what clients ask. Each of these groups
 //!   imports the ones before it only.
@@ -43,6 +43,7 @@ pub mod snapshot;
 
 pub mod client_api;
 pub mod clock;
+pub mod drain;
 pub mod durable;
 pub mod events;
 pub mod health;

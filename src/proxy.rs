@@ -1,34 +1,25 @@
-//! The pingora adapter: sockets, worker threads, and hooks that only call what the floors below decide.
+//! Traffic: sockets, worker threads, connections and their deadlines, and the adapter to pingora, which serves HTTP.
+//!
+//! Only [`pingora`] knows what pingora is. Whatever else may serve HTTP one day implements [`serving::ServeHttp`] over
+//! [`client::ClientStream`].
 
+mod acceptor;
 mod admission;
-pub mod alarm;
-mod answer;
 pub mod client;
-mod client_api;
-mod connect;
-pub mod connections;
-pub mod deadlines;
-pub mod exchange;
-mod failure;
-mod first_byte;
-pub mod front_door;
-mod grpc;
-pub mod head;
-pub mod hooks;
-mod http10;
-pub mod idle;
-mod intake;
+pub mod connection_limit;
+mod connections;
+mod deadlines;
+mod explanation;
+mod lingering;
 pub mod listener;
 pub mod metrics;
-mod outcome;
-mod outgoing;
-mod passing;
-mod peer;
+mod overload;
+pub mod pingora;
 mod queue;
-mod recovery;
-mod refusal;
-mod reply;
-mod shutoff;
-pub mod uploads;
-mod waiting;
+pub mod serving;
+mod sweep;
+mod timer;
+mod transfer;
+pub mod transport;
+mod worker_local;
 pub mod workers;

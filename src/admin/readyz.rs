@@ -7,25 +7,29 @@ use serde_json::json;
 
 use super::Shared;
 use super::problem::Problem;
+use crate::drain::{DrainWatch, Stage};
 use crate::resolver::unsettled;
 use crate::snapshot::Snapshot;
 
 /// Becomes ready once, and stays so until the process is told to end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Readiness {
     reached: AtomicBool,
-    draining: AtomicBool,
+    drain: DrainWatch,
 }
 
 impl Readiness {
-    /// From now on no more traffic shall come.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Release);
+    /// Not ready yet; not any more once the end is announced.
+    pub fn new(drain: DrainWatch) -> Self {
+        Self {
+            reached: AtomicBool::new(false),
+            drain,
+        }
     }
 
     /// Whether the process has been told to end.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        self.drain.has_reached(Stage::Announced)
     }
 
     /// What is missing for traffic to come, given what runs and which `others` are missing: flags that must still come, and

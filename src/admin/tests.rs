@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 
 use super::bounds::Bounds;
 use super::readyz::Readiness;
+use crate::drain::{Drain, Stage};
 use super::{AdminState, Listeners, openapi, serve};
 use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Findings, Severity, Span};
@@ -63,7 +64,7 @@ struct Admin {
     address: SocketAddr,
     probes: SocketAddr,
     directory: tempfile::TempDir,
-    readiness: Arc<Readiness>,
+    drain: Drain,
     publisher: PublisherHandle,
 }
 
@@ -124,7 +125,7 @@ impl Admin {
             source: sources.file().clone(),
             counters: reloads.clone(),
         };
-        let readiness = Arc::new(Readiness::default());
+        let drain = Drain::default();
         let (listeners, address, probes) = listeners().await;
         let state = AdminState {
             metrics: Metrics::default().with(meters).with(reloads),
@@ -136,7 +137,7 @@ impl Admin {
             kills: KillSwitch::new(registry, publisher.clone()),
             quarantine: Arc::new(Quarantine::new(Instant::now())),
             check: Arc::new(compile),
-            readiness: readiness.clone(),
+            readiness: Readiness::new(drain.watch()),
             via: crate::forward::via::Via::new(1),
             started: Instant::now(),
             hosts: Vec::new(),
@@ -150,7 +151,7 @@ impl Admin {
             address,
             probes,
             directory,
-            readiness,
+            drain,
             publisher,
         }
     }
@@ -196,7 +197,7 @@ async fn probes_answer() {
     assert_eq!(admin.get("/livez").await.status, 200);
     let ready = admin.get("/readyz").await;
     assert_eq!((ready.status, ready.body.as_str()), (200, "ready\n"));
-    admin.readiness.drain();
+    admin.drain.advance(Stage::Announced);
     let problem = admin.get("/readyz").await.problem();
     assert_eq!(problem["missing"], json!(["the gateway is stopping"]));
     assert_eq!(admin.get("/livez").await.status, 200);

@@ -11,6 +11,7 @@ use super::{StartError, addresses, bind_all, tell};
 use crate::admin::{self, AdminState};
 use crate::clock;
 use crate::config::{self, AdminConfig, Mode};
+use crate::drain::{DrainWatch, Stage};
 use crate::reload::Compile;
 use crate::source::environment::NoEnvironment;
 
@@ -24,7 +25,6 @@ pub(super) struct AdminSockets {
 pub(super) struct AdminServer {
     /// Where the API is, in the configuration's order.
     pub(super) addresses: Vec<SocketAddr>,
-    stop: oneshot::Sender<()>,
     ended: oneshot::Receiver<()>,
 }
 
@@ -39,16 +39,19 @@ impl AdminSockets {
 
 impl AdminServer {
     /// Serves the API by a task on the runtime that this is called on.
-    pub(super) fn start(sockets: AdminSockets, state: AdminState) -> io::Result<Self> {
+    pub(super) fn start(
+        sockets: AdminSockets,
+        state: AdminState,
+        mut drain: DrainWatch,
+    ) -> io::Result<Self> {
         let (api, probes) = (addresses(&sockets.api)?, addresses(&sockets.probes)?);
         let listeners = admin::Listeners {
             api: asynchronous(sockets.api)?,
             probes: asynchronous(sockets.probes)?,
         };
-        let (stop, stopped) = oneshot::channel();
         let (done, ended) = oneshot::channel();
         tokio::spawn(async move {
-            let stopped = async { stopped.await.unwrap_or_default() };
+            let stopped = async move { drain.reached(Stage::Ended).await };
             admin::serve(listeners, state, stopped).await;
             // Fails when the process ends in another way, without `finish`.
             let _ = done.send(());
@@ -57,15 +60,12 @@ impl AdminServer {
         tell("probes", &probes);
         Ok(Self {
             addresses: api,
-            stop,
             ended,
         })
     }
 
-    /// Takes no more requests, and waits for those under way to end, as long as `patience` lasts.
+    /// Waits for the requests under way to end once the gateway has ended, as long as `patience` lasts.
     pub(super) async fn finish(self, patience: Duration) {
-        // Fails only when the API has ended already.
-        let _ = self.stop.send(());
         let _ = tokio::time::timeout(patience, self.ended).await;
     }
 }

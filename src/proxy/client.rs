@@ -1,17 +1,15 @@
-//! One client's connection: what it is busy with, until when that may take, and the stream that pingora reads from
-//! and writes to.
+//! One client's connection: what it is busy with, until when that may take, and the stream that HTTP is read from and
+//! written to.
 //!
 //! Between requests a connection *rests* (`server.timeouts.idle`); from a head's first byte until its last it sends a
 //! *head* (`header_read`); then it is *busy* until the response has ended, and only while it takes nothing of what is
-//! written is there a deadline (`write`). All of that is bookkeeping in one [`Wait`]: no timer is set.
+//! written is there a deadline (`write`). All of that is bookkeeping in one [`DeadlineGuard`]: no timer is set.
 
 mod expectation;
-mod half_closed;
 mod reading;
 mod stream;
 
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd as _;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,9 +17,10 @@ use std::time::{Duration, Instant};
 use arc_swap::Guard;
 use http::StatusCode;
 use nix::sys::socket::Shutdown;
-use tokio::net::TcpStream;
 
-use super::deadlines::Wait;
+use super::deadlines::DeadlineGuard;
+use super::lingering::Lingering;
+use super::transport::Transport;
 use crate::capacity::clients::{ClientConnections, ClientRequest, Excess};
 use crate::config::Traffic;
 use crate::request::framing::Framing;
@@ -30,7 +29,7 @@ use crate::snapshot::store::SnapshotStore;
 pub use stream::ClientStream;
 
 tokio::task_local! {
-    /// The connection that the current task serves, if it speaks HTTP/1: there a task serves one.
+    /// The connection that the current task serves, if it speaks HTTP/1 ([`super::worker_local`]).
     static CURRENT: Arc<ClientConnection>;
 }
 
@@ -48,12 +47,12 @@ const IS_GONE: u8 = 4;
 /// In place of a body's length.
 const CHUNKED: u64 = u64::MAX;
 
-/// One client's connection. It stays on its worker's thread; the atomics are there because pingora asks for what can
-/// be sent elsewhere.
+/// One client's connection. It stays on its worker's thread; the atomics are there because tasks must be such that they
+/// could be sent elsewhere.
 #[derive(Debug)]
 pub struct ClientConnection {
     store: Arc<SnapshotStore>,
-    wait: Wait,
+    deadline: DeadlineGuard,
     phase: AtomicU8,
     /// Bytes of the current head so far.
     head_bytes: AtomicUsize,
@@ -81,32 +80,24 @@ pub struct ClientConnection {
     expectant: AtomicBool,
     /// Whether the client must not take what it has got for a whole answer.
     broken: AtomicBool,
-    left: Mutex<Option<Left>>,
+    lingering: Mutex<Option<Lingering>>,
     /// Its place among its client's; `None`: they are not counted.
     client: Option<ClientConnections>,
-}
-
-/// What is left of a connection that pingora has done with.
-#[derive(Debug)]
-pub struct Left {
-    /// Still open: closed while the client is sending, it would be reset, and the client would lose its answer.
-    pub socket: TcpStream,
-    /// What its last head is to be refused with, if that never came to an end.
-    pub refusal: Option<StatusCode>,
 }
 
 impl ClientConnection {
     /// For a connection that was accepted just now, and the stream to serve it by.
     pub fn accepted(
-        socket: TcpStream,
-        (peer, client): (SocketAddr, Option<ClientConnections>),
+        transport: Transport,
+        peer: SocketAddr,
+        client: Option<ClientConnections>,
         store: &Arc<SnapshotStore>,
     ) -> ClientStream {
         let idle = store.peek().traffic.idle;
-        let wait = Wait::begin(socket.as_raw_fd(), Instant::now() + idle, None);
+        let deadline = DeadlineGuard::begin(transport.fd(), Instant::now() + idle, None);
         let connection = Self {
             store: store.clone(),
-            wait,
+            deadline,
             phase: AtomicU8::new(RESTS),
             head_bytes: AtomicUsize::new(0),
             body_length: AtomicU64::new(0),
@@ -121,10 +112,10 @@ impl ClientConnection {
             unread: AtomicBool::new(false),
             expectant: AtomicBool::new(false),
             broken: AtomicBool::new(false),
-            left: Mutex::new(None),
+            lingering: Mutex::new(None),
             client,
         };
-        ClientStream::new(socket, peer, Arc::new(connection))
+        ClientStream::new(transport, peer, Arc::new(connection))
     }
 
     /// Serves it as the current task's.
@@ -227,29 +218,34 @@ impl ClientConnection {
         self.store.peek()
     }
 
-    /// What is left of it, if the client is to be heard out.
-    pub fn left(&self) -> Option<Left> {
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        left.take()
+    /// The connection, if it is to be closed with care.
+    pub fn take_lingering(&self) -> Option<Lingering> {
+        let mut lingering = self
+            .lingering
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        lingering.take()
     }
 
-    /// Notes that pingora has done with the socket.
-    pub(super) fn leave(&self, socket: TcpStream) {
+    /// Takes the connection back when its stream has been dropped.
+    pub(super) fn leave(&self, transport: Transport) {
         let refusal = self.refusal();
         let sent_head = self.phase.swap(IS_GONE, Ordering::Relaxed) == SENDS_HEAD;
-        self.wait.pause();
+        self.deadline.pause();
         if let Some(status) = refusal {
             // It never became a request that could be recorded.
             self.store.peek().unrouted.served.inc(status.as_u16());
         }
         if self.is_broken() {
-            // An error is a client that has reset it already.
-            let _ = socket.set_zero_linger();
+            transport.reset_at_end();
             return;
         }
         if sent_head || self.unread.load(Ordering::Relaxed) {
-            let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-            *left = Some(Left { socket, refusal });
+            let mut lingering = self
+                .lingering
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            *lingering = Some(Lingering { transport, refusal });
         }
     }
 
@@ -274,7 +270,7 @@ impl ClientConnection {
         } else if self.refused.load(Ordering::Relaxed) {
             Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
         } else {
-            let overdue = self.wait.is_expired();
+            let overdue = self.deadline.is_expired();
             overdue.then_some(StatusCode::REQUEST_TIMEOUT)
         }
     }
@@ -359,12 +355,12 @@ impl ClientConnection {
             }
             // Only what comes is cut off, so that the client can be told.
             SENDS_HEAD => self.due_in(self.store.peek().traffic.header_read, Shutdown::Read),
-            _ => self.wait.pause(),
+            _ => self.deadline.pause(),
         }
     }
 
     fn due_in(&self, time: Duration, part: Shutdown) {
-        self.wait.until(Instant::now() + time, part);
+        self.deadline.until(Instant::now() + time, part);
     }
 }
 

@@ -9,7 +9,7 @@ use crate::proxy::metrics::ConnectionFigures;
 
 /// The clients' connections that are open, of one worker.
 #[derive(Debug)]
-pub struct Connections {
+pub(super) struct Connections {
     open: AtomicUsize,
     closed: Notify,
     /// Of all workers.
@@ -18,7 +18,7 @@ pub struct Connections {
 
 impl Connections {
     /// None yet.
-    pub fn new(figures: Arc<ConnectionFigures>) -> Self {
+    pub(super) fn new(figures: Arc<ConnectionFigures>) -> Self {
         Self {
             open: AtomicUsize::new(0),
             closed: Notify::new(),
@@ -27,12 +27,12 @@ impl Connections {
     }
 
     /// How many there are.
-    pub fn open(&self) -> usize {
+    pub(super) fn open(&self) -> usize {
         self.open.load(Ordering::Acquire)
     }
 
     /// Waits until there is none.
-    pub async fn none_left(&self) {
+    pub(super) async fn none_left(&self) {
         loop {
             // Registered before the count is read, so that the last connection's end cannot be missed.
             let closed = self.closed.notified();
@@ -44,7 +44,7 @@ impl Connections {
     }
 
     /// Counts a connection until the answer is dropped.
-    pub fn enter(self: &Arc<Self>) -> OpenConnection {
+    pub(super) fn enter(self: &Arc<Self>) -> OpenConnection {
         self.open.fetch_add(1, Ordering::AcqRel);
         self.figures.open.inc();
         OpenConnection(self.clone())
@@ -53,7 +53,7 @@ impl Connections {
 
 /// A connection that is counted.
 #[derive(Debug)]
-pub struct OpenConnection(Arc<Connections>);
+pub(super) struct OpenConnection(Arc<Connections>);
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {

@@ -1,61 +1,53 @@
 //! Deadlines of sockets: for a response to begin, for a client to send its next request and to take what is sent.
 //!
 //! pingora's read timeout runs on every read, so one that is right for a response's head would also cut a stream of
-//! events that is silent for a while, and one for a request's head never ends for a client that sends an byte now and
-//! then. Instead, whoever waits is entered here, and when its time is over its socket is shut down, which ends
-//! pingora's read or write at once. Nothing is spawned and no timer is set per request: one sweep a worker looks
-//! through those that wait, and it does not even look before the first deadline.
+//! events that is silent for a while, and one for a request's head never ends for a client that sends a byte now and
+//! then. Instead, a deadline is entered here, and when it is over its socket is shut down, which ends the read or write
+//! that waits for it at once. Nothing is spawned and no timer is set per request: one sweep a worker looks through the
+//! deadlines, and it does not even look before the first of them.
 //!
-//! A worker is one thread, and everything here belongs to it: no lock, and no socket can be closed and its number
-//! given to another between a look and the shutdown.
+//! The rules of [`super::worker_local`] hold.
 
 use std::cell::RefCell;
-use std::io;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
-use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::sys::socket::{
     MsgFlags, Shutdown, SockaddrStorage, getpeername, getsockname, send, shutdown,
 };
-use tokio::sync::Notify;
 
-use super::passing::{Awaited, Passing, Verdict};
-use super::{alarm, idle, queue, uploads};
-use crate::proxy::metrics::ConnectionFigures;
-
-/// How late, at most, a deadline is noticed.
-pub const SWEEP_INTERVAL: Duration = Duration::from_millis(20);
+use super::transfer::{Awaited, Lateness, RequestTransfer};
+use super::worker_local::Slots;
 
 thread_local! {
-    static WAITING: RefCell<Waiting> = RefCell::default();
+    static PENDING: RefCell<Deadlines> = RefCell::default();
 }
 
-/// Those that wait, at places that stay theirs, and the places that are free.
+/// The deadlines of a worker.
 #[derive(Default)]
-struct Waiting {
-    entries: Vec<Option<Entry>>,
-    free: Vec<usize>,
+struct Deadlines {
+    pending: Slots<Pending>,
     /// No deadline is before this; `None`: there was none at all.
     first: Option<Instant>,
 }
 
-struct Entry {
+/// A socket with its deadline.
+struct Pending {
     socket: RawFd,
     /// What the socket must still connect.
-    ends: Option<Ends>,
+    addrs: Option<ConnectionAddrs>,
     /// When the time is over, and what is done then; `None`: there is no hurry.
-    deadline: Option<(Instant, Act)>,
-    /// What has been passed on over the socket, where that may take its time.
-    passing: Option<Passing>,
+    deadline: Option<(Instant, Expiry)>,
+    /// The request that is sent over the socket, where that may take its time.
+    transfer: Option<RequestTransfer>,
     /// Who was late.
     expired: Option<Awaited>,
 }
 
 /// What is done when a time is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Act {
+enum Expiry {
     /// This part of the socket is shut down.
     Shutdown(Shutdown),
     /// A client that waits to be told so is told to send its request's body.
@@ -64,14 +56,14 @@ enum Act {
 
 /// The two addresses of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ends {
+pub struct ConnectionAddrs {
     /// Ours.
     pub near: SocketAddr,
     /// The other's.
     pub far: SocketAddr,
 }
 
-impl Ends {
+impl ConnectionAddrs {
     /// Whether a socket connects them: no two do at a time.
     pub(super) fn are_of(self, socket: RawFd) -> bool {
         let near = getsockname(socket).ok().and_then(inet);
@@ -80,96 +72,89 @@ impl Ends {
     }
 }
 
-/// Somebody who waits. Dropping it ends the wait, which must come before the socket's end. Must stay on its worker's
-/// thread.
+/// A socket's deadline for as long as this lives. Must be dropped before the socket is closed, unless it knows the
+/// connection's addresses; must stay on its worker's thread.
 #[derive(Debug)]
-pub struct Wait {
+pub struct DeadlineGuard {
     index: usize,
 }
 
-impl Wait {
-    /// Begins to wait for what comes from a socket, until `deadline`. With its two addresses in `ends`, a socket may be
-    /// closed before the wait ends: its number is then nobody's, or another's, and left alone.
-    pub fn begin(socket: RawFd, deadline: Instant, ends: Option<Ends>) -> Self {
-        Self::enter(Entry {
-            socket,
-            ends,
-            deadline: Some((deadline, Act::Shutdown(Shutdown::Both))),
-            passing: None,
-            expired: None,
-        })
+impl DeadlineGuard {
+    /// Sets a socket's deadline, at which it is shut down. If `addrs` is given, the socket may be closed and its number
+    /// reused while the deadline is pending: the sweep compares addresses and skips a number that is another's.
+    pub fn begin(socket: RawFd, deadline: Instant, addrs: Option<ConnectionAddrs>) -> Self {
+        Self::enter(socket, deadline, addrs, None)
     }
 
-    /// Begins to wait for the answer to a request whose body takes its time: the deadline moves on for as long as the
-    /// answer is not what is awaited.
-    pub fn begin_passing(
+    /// Sets the deadline for the answer to a request whose body takes its time: it moves on for as long as the answer is
+    /// not what is awaited.
+    pub fn begin_transfer(
         socket: RawFd,
         deadline: Instant,
-        ends: Option<Ends>,
-        passing: Passing,
+        addrs: Option<ConnectionAddrs>,
+        transfer: RequestTransfer,
     ) -> Self {
-        Self::enter(Entry {
-            socket,
-            ends,
-            deadline: Some((deadline, Act::Shutdown(Shutdown::Both))),
-            passing: Some(passing),
-            expired: None,
-        })
+        Self::enter(socket, deadline, addrs, Some(transfer))
     }
 
-    fn enter(entry: Entry) -> Self {
-        WAITING.with_borrow_mut(|waiting| {
-            if let Some((deadline, _)) = entry.deadline {
-                waiting.note(deadline);
-            }
-            let index = waiting.free.pop().unwrap_or_else(|| {
-                waiting.entries.push(None);
-                waiting.entries.len() - 1
+    fn enter(
+        socket: RawFd,
+        deadline: Instant,
+        addrs: Option<ConnectionAddrs>,
+        transfer: Option<RequestTransfer>,
+    ) -> Self {
+        PENDING.with_borrow_mut(|deadlines| {
+            deadlines.note(deadline);
+            let index = deadlines.pending.insert(Pending {
+                socket,
+                addrs,
+                deadline: Some((deadline, Expiry::Shutdown(Shutdown::Both))),
+                transfer,
+                expired: None,
             });
-            waiting.entries[index] = Some(entry);
             Self { index }
         })
     }
 
-    /// Waits until another moment.
+    /// Moves the deadline.
     pub fn postpone(&self, deadline: Instant) {
         self.until(deadline, Shutdown::Both);
     }
 
-    /// Notes that a further part of a request has been read from the client; until `client`, if at all, it may be the
-    /// client who is awaited for the next one.
+    /// Moves the deadline since a further part of a request has been read from the client; until `client`, if at all, it
+    /// may be the client that is awaited for the next one.
     pub fn read_on(&self, deadline: Instant, client: Option<Instant>) {
         self.postpone(deadline);
-        self.with_entry(|entry| {
-            if let Some(passing) = &mut entry.passing {
-                passing.client = client;
+        self.with_pending(|pending| {
+            if let Some(transfer) = &mut pending.transfer {
+                transfer.client = client;
             }
         });
     }
 
-    /// Waits until another moment, and then shuts down only a part of the socket.
+    /// Moves the deadline, at which only a part of the socket is shut down.
     pub fn until(&self, deadline: Instant, part: Shutdown) {
-        self.act(deadline, Act::Shutdown(part));
+        self.set(deadline, Expiry::Shutdown(part));
     }
 
-    /// Waits until another moment, and then tells the client to go on with its request (`100 Continue`). Nothing else
-    /// may be about to be written to the socket by then.
+    /// Moves the deadline, at which the client is told to go on with its request (`100 Continue`). Nothing else may be
+    /// about to be written to the socket by then.
     pub fn until_continue(&self, deadline: Instant) {
-        self.act(deadline, Act::Continue);
+        self.set(deadline, Expiry::Continue);
     }
 
-    fn act(&self, deadline: Instant, act: Act) {
-        WAITING.with_borrow_mut(|waiting| {
-            waiting.note(deadline);
-            if let Some(Some(entry)) = waiting.entries.get_mut(self.index) {
-                entry.deadline = Some((deadline, act));
+    fn set(&self, deadline: Instant, expiry: Expiry) {
+        PENDING.with_borrow_mut(|deadlines| {
+            deadlines.note(deadline);
+            if let Some(pending) = deadlines.pending.get_mut(self.index) {
+                pending.deadline = Some((deadline, expiry));
             }
         });
     }
 
-    /// Waits without a deadline.
+    /// Has no deadline until the next one is set.
     pub fn pause(&self) {
-        self.with_entry(|entry| entry.deadline = None);
+        self.with_pending(|pending| pending.deadline = None);
     }
 
     /// Whether the time was over and the socket has been shut down.
@@ -179,48 +164,48 @@ impl Wait {
 
     /// Who was awaited when the time was over and the socket was shut down.
     pub fn expired(&self) -> Option<Awaited> {
-        self.with_entry(|entry| entry.expired)?
+        self.with_pending(|pending| pending.expired)?
     }
 
-    fn with_entry<T>(&self, then: impl FnOnce(&mut Entry) -> T) -> Option<T> {
-        WAITING.with_borrow_mut(|waiting| waiting.entries.get_mut(self.index)?.as_mut().map(then))
+    fn with_pending<T>(&self, then: impl FnOnce(&mut Pending) -> T) -> Option<T> {
+        PENDING.with_borrow_mut(|deadlines| deadlines.pending.get_mut(self.index).map(then))
     }
 }
 
-impl Entry {
+impl Pending {
     /// Does what is to be done, or puts it off: until when.
-    fn expire(&mut self, act: Act, now: Instant) -> Option<Instant> {
+    fn expire(&mut self, expiry: Expiry, now: Instant) -> Option<Instant> {
         self.deadline = None;
         if !self.is_open() {
             return None;
         }
-        let part = match act {
-            Act::Shutdown(part) => part,
-            Act::Continue => {
+        let part = match expiry {
+            Expiry::Shutdown(part) => part,
+            Expiry::Continue => {
                 // Nothing is on its way to a client that waits: the kernel has room for so little.
                 let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
                 let _ = send(self.socket, b"HTTP/1.1 100 Continue\r\n\r\n", flags);
                 return None;
             }
         };
-        let verdict = match &mut self.passing {
-            Some(passing) => passing.look(now),
-            None => Verdict::Late(Awaited::Other),
+        let lateness = match &mut self.transfer {
+            Some(transfer) => transfer.look(now),
+            None => Lateness::Late(Awaited::Other),
         };
-        match verdict {
-            Verdict::NotYet(until) => self.deadline = Some((until, act)),
-            Verdict::Late(awaited) => {
+        match lateness {
+            Lateness::NotYet(until) => self.deadline = Some((until, expiry)),
+            Lateness::Late(awaited) => {
                 self.expired = Some(awaited);
-                // An error is a socket that its peer has already reset: then pingora's read has ended anyway.
+                // An error is a socket that its peer has already reset: then the read has ended anyway.
                 let _ = shutdown(self.socket, part);
             }
         }
         self.deadline.map(|(until, _)| until)
     }
 
-    /// Whether the socket is still the one that the wait began with.
+    /// Whether the socket is still the one that the deadline was set for.
     fn is_open(&self) -> bool {
-        self.ends.is_none_or(|ends| ends.are_of(self.socket))
+        self.addrs.is_none_or(|addrs| addrs.are_of(self.socket))
     }
 }
 
@@ -235,7 +220,7 @@ fn inet(address: SockaddrStorage) -> Option<SocketAddr> {
     })
 }
 
-impl Waiting {
+impl Deadlines {
     fn note(&mut self, deadline: Instant) {
         self.first = Some(self.first.map_or(deadline, |first| first.min(deadline)));
     }
@@ -245,9 +230,9 @@ impl Waiting {
             return;
         }
         let mut first: Option<Instant> = None;
-        for entry in self.entries.iter_mut().flatten() {
-            let next = match entry.deadline {
-                Some((deadline, act)) if deadline <= now => entry.expire(act, now),
+        for pending in self.pending.iter_mut() {
+            let next = match pending.deadline {
+                Some((deadline, expiry)) if deadline <= now => pending.expire(expiry, now),
                 deadline => deadline.map(|(deadline, _)| deadline),
             };
             first = match (first, next) {
@@ -259,53 +244,15 @@ impl Waiting {
     }
 }
 
-impl Drop for Wait {
+impl Drop for DeadlineGuard {
     fn drop(&mut self) {
-        WAITING.with_borrow_mut(|waiting| {
-            if let Some(entry) = waiting.entries.get_mut(self.index) {
-                *entry = None;
-                waiting.free.push(self.index);
-            }
-        });
+        PENDING.with_borrow_mut(|deadlines| deadlines.pending.remove(self.index));
     }
 }
 
-/// Looks for deadlines that are over whenever it is told to, for as long as its worker runs.
-pub async fn sweep(tick: Arc<Notify>, figures: Arc<ConnectionFigures>) {
-    loop {
-        tick.notified().await;
-        let now = Instant::now();
-        expire(now);
-        idle::expire(now);
-        idle::give_way(figures.upstream_wanted.get());
-        alarm::ring(now);
-        queue::look_again();
-        uploads::look(now);
-    }
-}
-
-/// Tells sweeps to look, from a thread of its own, until the last of them is gone. A timer of tokio's in a worker would
-/// be much simpler, and make it read the clock and look through its timers whenever it waits: twice a request.
-pub fn tick(mut sweeps: Vec<Weak<Notify>>) -> io::Result<()> {
-    let told = |sweep: &Weak<Notify>| {
-        let sweep = sweep.upgrade();
-        sweep.is_some_and(|sweep| {
-            sweep.notify_one();
-            true
-        })
-    };
-    let ticking = move || {
-        while !sweeps.is_empty() {
-            std::thread::sleep(SWEEP_INTERVAL);
-            sweeps.retain(told);
-        }
-    };
-    let thread = std::thread::Builder::new().name("serin-clock".to_owned());
-    thread.spawn(ticking).map(drop)
-}
-
-fn expire(now: Instant) {
-    WAITING.with_borrow_mut(|waiting| waiting.expire(now));
+/// Looks through the deadlines, and does what is due.
+pub(super) fn expire(now: Instant) {
+    PENDING.with_borrow_mut(|pending| pending.expire(now));
 }
 
 #[cfg(test)]
@@ -317,7 +264,7 @@ mod tests {
 
     use nix::sys::socket::Shutdown;
 
-    use super::{Wait, expire};
+    use super::{DeadlineGuard, expire};
 
     #[test]
     fn a_socket_is_shut_down_when_its_time_is_over_and_not_before() {
@@ -327,8 +274,8 @@ mod tests {
         };
         let (mut late, done) = (connect(), connect());
         let (start, second) = (Instant::now(), Duration::from_secs(1));
-        let wait = Wait::begin(late.as_raw_fd(), start + second, None);
-        drop(Wait::begin(done.as_raw_fd(), start + second, None));
+        let wait = DeadlineGuard::begin(late.as_raw_fd(), start + second, None);
+        drop(DeadlineGuard::begin(done.as_raw_fd(), start + second, None));
         expire(start);
         assert!(!wait.is_expired());
         wait.postpone(start + 3 * second);
@@ -349,7 +296,7 @@ mod tests {
         let mut client = TcpStream::connect(address).expect("a connection");
         let (mut server, _) = listener.accept().expect("a connection");
         let (start, second) = (Instant::now(), Duration::from_secs(1));
-        let wait = Wait::begin(server.as_raw_fd(), start + second, None);
+        let wait = DeadlineGuard::begin(server.as_raw_fd(), start + second, None);
         wait.pause();
         expire(start + 2 * second);
         assert!(!wait.is_expired());

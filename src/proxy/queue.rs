@@ -2,6 +2,8 @@
 //!
 //! What ends wakes the next one of its own worker at once; requests of other workers look again at their worker's next
 //! sweep. So nothing is shared between workers but the service's counts.
+//!
+//! The rules of [`super::worker_local`] hold.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -15,11 +17,11 @@ use crate::meter::ServiceMeter;
 use crate::meter::load::{Admission, Bound, Room, Waiting};
 
 thread_local! {
-    static QUEUE: RefCell<VecDeque<Place>> = RefCell::default();
+    static QUEUE: RefCell<VecDeque<QueuedRequest>> = RefCell::default();
 }
 
 /// A request in the queue, in the order of coming.
-struct Place {
+struct QueuedRequest {
     meter: *const ServiceMeter,
     waker: Waker,
 }
@@ -54,11 +56,11 @@ impl Admitted {
             Ok(admission) => Poll::Ready(Ok(Self(Some(admission)))),
             Err(bound) if Instant::now() >= until => Poll::Ready(Err(bound)),
             Err(_) => {
-                let place = Place {
+                let queued = QueuedRequest {
                     meter: Arc::as_ptr(meter),
                     waker: cx.waker().clone(),
                 };
-                QUEUE.with_borrow_mut(|queue| queue.push_back(place));
+                QUEUE.with_borrow_mut(|queue| queue.push_back(queued));
                 Poll::Pending
             }
         })
@@ -81,16 +83,16 @@ impl Drop for Admitted {
 
 fn wake_next(meter: *const ServiceMeter) {
     let next = QUEUE.with_borrow_mut(|queue| {
-        let index = queue.iter().position(|place| place.meter == meter)?;
+        let index = queue.iter().position(|queued| queued.meter == meter)?;
         queue.remove(index)
     });
-    if let Some(place) = next {
-        place.waker.wake();
+    if let Some(queued) = next {
+        queued.waker.wake();
     }
 }
 
 /// Wakes everybody who waits, in order: those for whom there is no room yet queue again.
 pub(super) fn look_again() {
-    let places = QUEUE.take();
-    places.into_iter().for_each(|place| place.waker.wake());
+    let queue = QUEUE.take();
+    queue.into_iter().for_each(|queued| queued.waker.wake());
 }

@@ -15,14 +15,14 @@ impl ClientConnection {
     pub fn expect_continue(&self) {
         self.expectant.store(true, Ordering::Relaxed);
         let deadline = Instant::now() + TIME_TO_CONTINUE;
-        self.wait.until_continue(deadline);
+        self.deadline.until_continue(deadline);
     }
 
     /// Notes that a client that waited to be told to send its body waits no more.
     pub fn fulfil(&self) {
         if self.expectant.load(Ordering::Relaxed) {
             self.expectant.store(false, Ordering::Relaxed);
-            self.wait.pause();
+            self.deadline.pause();
         }
     }
 }

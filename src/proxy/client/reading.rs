@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead as _, ReadBuf};
 
-use super::half_closed::Reset;
 use super::stream::ClientStream;
+use crate::proxy::transport::Transport;
 use crate::request::framing::Requests;
 use crate::request::framing::frames::Frames;
 use crate::request::target::Target;
@@ -15,7 +15,7 @@ use crate::request::target::Target;
 /// What is read.
 #[derive(Debug)]
 pub(super) enum Reading {
-    /// Bytes: nobody knows yet which HTTP it is.
+    /// Bytes: which HTTP it is has yet to be seen.
     Bytes,
     Requests(Requests),
     Frames(Frames),
@@ -26,7 +26,7 @@ enum Turn {
     /// It sends.
     Send,
     /// It waits for its answer.
-    Wait,
+    DeadlineGuard,
     /// It has sent what is not to be read any more.
     Go,
 }
@@ -52,7 +52,7 @@ impl ClientStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.put_back.is_empty() {
-            return self.socket()?.poll_read(cx, buffer);
+            return self.transport()?.poll_read(cx, buffer);
         }
         let length = self.put_back.len().min(buffer.remaining());
         self.take_back(length, buffer);
@@ -76,7 +76,7 @@ impl ClientStream {
         keep: impl FnOnce(&mut Self, &[u8]) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         let before = buffer.filled().len();
-        std::task::ready!(self.socket()?.poll_read(cx, buffer))?;
+        std::task::ready!(self.transport()?.poll_read(cx, buffer))?;
         let fresh = &buffer.filled()[before..];
         let (came, length) = (fresh.len(), keep(self, fresh));
         if let Ok(length) = length
@@ -101,7 +101,7 @@ impl ClientStream {
         }
         match self.turn() {
             Turn::Send => {}
-            Turn::Wait => return self.poll_idle(cx, buffer),
+            Turn::DeadlineGuard => return self.poll_idle(cx, buffer),
             Turn::Go => return Poll::Ready(Ok(())),
         }
         let is_head =
@@ -155,7 +155,7 @@ impl ClientStream {
             return Turn::Send;
         }
         if busy {
-            return Turn::Wait;
+            return Turn::DeadlineGuard;
         }
         self.reset = None;
         if !requests.may_be_followed() && !self.put_back.is_empty() {
@@ -193,7 +193,7 @@ impl ClientStream {
             if came > 0 {
                 return Poll::Pending;
             }
-            self.reset = self.socket.clone().map(Reset::watch);
+            self.reset = self.transport.as_ref().map(Transport::watch_reset);
         }
         let reset = self.reset.as_mut().map(|reset| reset.poll(cx));
         match reset {

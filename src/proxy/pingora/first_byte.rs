@@ -22,9 +22,9 @@ use pingora::http::RequestHeader;
 use pingora::prelude::{Error, Session};
 use pingora::protocols::http::v2::server::HttpSession;
 
-use super::alarm::HealthListener;
-use super::client::ClientConnection;
-use super::exchange::Exchange;
+use crate::proxy::timer::SweepTimer;
+use crate::proxy::client::ClientConnection;
+use super::ctx::RequestCtx;
 use super::head::{Fields, Target, edit, head};
 use crate::clock;
 use crate::cluster::Scheme;
@@ -97,7 +97,7 @@ pub(super) async fn over_http2(
             let end = tokio::select! {
                 biased;
                 begun = begin(session) => Some(begun.err().unwrap_or(End::Begun)),
-                () = HealthListener::at(since + limit) => too_late,
+                () = SweepTimer::at(since + limit) => too_late,
             };
             match end {
                 Some(end) => end,
@@ -123,11 +123,11 @@ async fn begin(session: &mut HttpSession) -> Result<(), End> {
 }
 
 /// Takes over what came of the wait for a request over HTTP/2.
-pub(super) fn take_over(session: &Session, exchange: &mut Exchange) -> pingora::Result<()> {
+pub(super) fn take_over(session: &Session, ctx: &mut RequestCtx) -> pingora::Result<()> {
     let Some(waited) = session.req_header().extensions.get::<Waited>() else {
         return Ok(());
     };
-    exchange.started = waited.since;
+    ctx.started = waited.since;
     let error = match waited.end {
         End::Begun => return Ok(()),
         End::TooLate => Error::explain(ErrorType::ReadTimedout, "the body did not begin in time"),
@@ -144,7 +144,7 @@ pub(super) fn is_awaited(session: &mut Session) -> bool {
 /// Waits for a request over HTTP/1.
 pub(super) async fn over_http1(
     session: &mut Session,
-    exchange: &mut Exchange,
+    ctx: &mut RequestCtx,
     figures: &ConnectionFigures,
 ) -> pingora::Result<()> {
     let _counted = Counted::begin(&figures.awaiting_body);
@@ -156,8 +156,8 @@ pub(super) async fn over_http1(
             break;
         }
     }
-    if let Some(passage) = exchange.passage.as_mut() {
-        passage.arrived = Instant::now();
+    if let Some(upstream_request) = ctx.upstream_request.as_mut() {
+        upstream_request.arrived = Instant::now();
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use pingora::ErrorType;
 use pingora::http::ResponseHeader;
 use pingora::prelude::Error;
 
-use super::exchange::Passage;
+use super::ctx::UpstreamRequest;
 use crate::edit::HeaderSink as _;
 use crate::forward::answer::{self, Mending};
 use crate::request::field;
@@ -37,13 +37,13 @@ pub(super) fn mend(response: &mut ResponseHeader) -> pingora::Result<Mending> {
 }
 
 /// Notes what follows from the final answer's head for its body and its connection.
-pub(super) fn begun(passage: &mut Passage, response: &ResponseHeader, mending: Mending) {
-    passage.emptied = mending.emptied;
-    passage.rest = answer::rest(&response.headers);
-    if let Some(upload) = &passage.upload {
+pub(super) fn begun(upstream_request: &mut UpstreamRequest, response: &ResponseHeader, mending: Mending) {
+    upstream_request.emptied = mending.emptied;
+    upstream_request.rest = answer::rest(&response.headers);
+    if let Some(upload) = &upstream_request.upload {
         upload.answered();
     }
-    let Some(upstream) = &mut passage.upstream else {
+    let Some(upstream) = &mut upstream_request.upstream else {
         return;
     };
     if mending.last && upstream.is_http1() {
@@ -56,8 +56,8 @@ pub(super) fn begun(passage: &mut Passage, response: &ResponseHeader, mending: M
 }
 
 /// Drops the body of an answer that has none.
-pub(super) fn drop_body(passage: Option<&Passage>, body: &mut Option<Bytes>) {
-    if passage.is_some_and(|passage| passage.emptied) {
+pub(super) fn drop_body(upstream_request: Option<&UpstreamRequest>, body: &mut Option<Bytes>) {
+    if upstream_request.is_some_and(|upstream_request| upstream_request.emptied) {
         *body = None;
     }
 }

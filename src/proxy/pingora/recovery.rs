@@ -4,7 +4,7 @@
 //! attempt is therefore made an error in `upstream_response_filter` ([`set_aside`]), the first hook that sees an
 //! answer, before anything of it has gone to the client:
 //!
-//! * Returning an error there ends both halves of the exchange. What the upstream sends is dropped unread, an HTTP/1.1
+//! * Returning an error there ends both halves of the request. What the upstream sends is dropped unread, an HTTP/1.1
 //!   connection is closed rather than pooled (its next bytes are the dropped answer's), an HTTP/2 stream is reset and
 //!   its connection lives on.
 //! * `error_while_proxy` is asked for every such end, in place of pingora's own policy, and answers from [`Attempts`]
@@ -23,9 +23,9 @@ use pingora::http::ResponseHeader;
 use pingora::prelude::{Error, Session};
 use pingora::{ErrorSource, ErrorType, RetryType};
 
-use super::exchange::Exchange;
+use super::ctx::RequestCtx;
 use super::failure::cause_of;
-use super::passing::Awaited;
+use crate::proxy::transfer::Awaited;
 use crate::attempts::{Failure, Replay};
 use crate::canary::Cause;
 use crate::cluster::endpoint::AttemptEnd;
@@ -57,17 +57,17 @@ pub(super) fn is_interim(response: &ResponseHeader) -> bool {
 /// Notes that no connection could be made. Whether there is to be another attempt.
 pub(super) fn connect_failed(
     session: &mut Session,
-    exchange: &mut Exchange,
+    ctx: &mut RequestCtx,
     quarantine: &Quarantine,
 ) -> bool {
-    fail(session, exchange, quarantine, Failure::Connect)
+    fail(session, ctx, quarantine, Failure::Connect)
 }
 
 /// Notes that there may be no further connection, which is nobody's failure. There is no other attempt: it would need
 /// one, too.
-pub(super) fn had_no_room(exchange: &mut Exchange) -> Box<Error> {
-    if let Some(passage) = exchange.passage.as_mut() {
-        passage.attempts.passed_over(Cause::Overload);
+pub(super) fn had_no_room(ctx: &mut RequestCtx) -> Box<Error> {
+    if let Some(upstream_request) = ctx.upstream_request.as_mut() {
+        upstream_request.attempts.passed_over(Cause::Overload);
     }
     let status = StatusCode::SERVICE_UNAVAILABLE.as_u16();
     Error::explain(ErrorType::HTTPStatus(status), "no room for a connection")
@@ -77,7 +77,7 @@ pub(super) fn had_no_room(exchange: &mut Exchange) -> Box<Error> {
 pub(super) fn set_aside(
     session: &mut Session,
     response: &ResponseHeader,
-    exchange: &mut Exchange,
+    ctx: &mut RequestCtx,
     quarantine: &Quarantine,
 ) -> pingora::Result<()> {
     let status = response.status.as_u16();
@@ -88,7 +88,7 @@ pub(super) fn set_aside(
     } else {
         return Ok(());
     };
-    if fail(session, exchange, quarantine, failure) {
+    if fail(session, ctx, quarantine, failure) {
         let why = "the status asks for another attempt";
         return Err(Error::explain(SET_ASIDE, why).into_up());
     }
@@ -110,15 +110,15 @@ fn is_unavailable(status: StatusCode, headers: &HeaderMap) -> bool {
 /// Settles an attempt that ended with an error: in another attempt, or for good.
 pub(super) fn attempt_failed(
     session: &mut Session,
-    exchange: &mut Exchange,
+    ctx: &mut RequestCtx,
     quarantine: &Quarantine,
     mut e: Box<Error>,
     reused: bool,
 ) -> Box<Error> {
-    let wait = exchange
-        .passage
+    let wait = ctx
+        .upstream_request
         .as_mut()
-        .and_then(|passage| passage.wait.take());
+        .and_then(|upstream_request| upstream_request.wait.take());
     if e.etype() == &SET_ASIDE {
         e.set_retry(true);
         return e;
@@ -142,14 +142,14 @@ pub(super) fn attempt_failed(
         return e;
     }
     if has_begun(session) {
-        exchange.know_user(session);
-        exchange.broke(failure, quarantine);
+        ctx.know_user(session);
+        ctx.broke(failure, quarantine);
         return e;
     }
     if reused && matches!(failure, Failure::Stale | Failure::Reset) {
-        exchange.reused_in_vain(Instant::now());
+        ctx.reused_in_vain(Instant::now());
     }
-    let again = fail(session, exchange, quarantine, failure);
+    let again = fail(session, ctx, quarantine, failure);
     e.set_retry(again);
     e
 }
@@ -158,18 +158,18 @@ pub(super) fn attempt_failed(
 /// wanted it, or nobody waits for it any more.
 pub(super) fn settle(
     session: &Session,
-    exchange: &mut Exchange,
+    ctx: &mut RequestCtx,
     quarantine: &Quarantine,
     now: Instant,
 ) {
-    let passage = exchange.passage.as_ref();
-    let has_answer = passage.is_some_and(|passage| passage.upstream_time.is_some());
+    let upstream_request = ctx.upstream_request.as_ref();
+    let has_answer = upstream_request.is_some_and(|upstream_request| upstream_request.upstream_time.is_some());
     let answer = session.response_written().filter(|_| has_answer);
     let end = answer.map(|response| AttemptEnd::Answered(response.status.as_u16()));
     if end.is_some_and(|end| end.failure().is_some()) {
-        exchange.know_user(session);
+        ctx.know_user(session);
     }
-    if let Some((attempts, site)) = exchange.at(quarantine, now) {
+    if let Some((attempts, site)) = ctx.at(quarantine, now) {
         match end {
             Some(end) => attempts.ended(end, &site),
             None if has_answer => {}
@@ -199,17 +199,17 @@ fn ended_the_stream(e: &Error) -> bool {
 
 fn fail(
     session: &mut Session,
-    exchange: &mut Exchange,
+    ctx: &mut RequestCtx,
     quarantine: &Quarantine,
     failure: Failure,
 ) -> bool {
-    exchange.know_user(session);
+    ctx.know_user(session);
     let whole = is_whole(session);
     let replay = Replay {
         method: &session.req_header().method,
         whole,
     };
-    exchange
+    ctx
         .at(quarantine, Instant::now())
         .is_some_and(|(attempts, site)| attempts.failed(failure, replay, &site))
 }
@@ -233,7 +233,7 @@ fn is_whole(session: &mut Session) -> bool {
         || session.as_ref().get_retry_buffer().is_some()
 }
 
-impl Exchange {
+impl RequestCtx {
     /// Notes that an answer broke that had begun for the client.
     fn broke(&mut self, failure: Failure, quarantine: &Quarantine) {
         if let Some((attempts, site)) = self.at(quarantine, Instant::now()) {

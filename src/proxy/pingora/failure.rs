@@ -36,17 +36,3 @@ pub(super) fn status_of(error: &Error) -> Option<StatusCode> {
         (_, ErrorSource::Internal | ErrorSource::Unset) => Some(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
-
-/// What a client is told: enough to report, nothing about the inside.
-pub(super) fn explanation(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        502 => "the service could not be reached",
-        503 => "the service is not available",
-        504 => "the service did not answer in time",
-        400 => "the request could not be read",
-        408 => "the request did not come in time",
-        413 => "the request's body is too large",
-        431 => "the request's head is too large",
-        _ => "the request could not be served",
-    }
-}

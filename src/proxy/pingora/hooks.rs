@@ -1,7 +1,6 @@
 //! pingora's hooks. They translate and call; what is decided is decided in `dispatch`, `attempts` and `forward`.
 
 use std::os::fd::RawFd;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -14,17 +13,17 @@ use pingora::prelude::{Error, HttpPeer, Session};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext};
 use rand::Rng as _;
-use tokio::sync::watch;
 
 use super::answer;
-use super::client::ClientConnection;
+use crate::proxy::client::ClientConnection;
 use super::connect::had_no_room;
-use super::exchange::Exchange;
-use super::failure::{explanation, status_of};
+use super::ctx::RequestCtx;
+use super::failure::status_of;
+use crate::proxy::explanation::explanation;
 use super::idle::{self, Upstream};
 use super::intake::{bound, dispatched, is_cancelled, is_https, take_piece};
 use super::outgoing;
-use super::peer::{ends, is_http2, is_shared, peer};
+use super::peer::{addrs, is_http2, is_shared, peer};
 use super::recovery::{self, is_interim};
 use super::reply;
 use super::waiting::{self, Connection};
@@ -32,47 +31,21 @@ use super::{first_byte, http10};
 use crate::attempts::AttemptContext;
 use crate::attempts::pool::Pool;
 use crate::canary::Cause;
-use crate::client_api::ClientApi;
 use crate::clock;
 use crate::cluster::Scheme;
 use crate::dispatch::Dispatch;
+use crate::drain::Stage;
+use super::proxy::Proxy;
 use crate::edit::HeaderSink;
-use crate::forward::{self, Served, hop::hop_fields, via::Via};
-use crate::meter::Gauge;
-use crate::proxy::metrics::ConnectionFigures;
-use crate::quarantine::Quarantine;
-use crate::snapshot::store::SnapshotStore;
-use crate::telemetry::access_log::AccessLog;
-
-/// The proxy that a worker's pingora calls.
-pub struct Proxy {
-    /// Where the current snapshot is.
-    pub store: Arc<SnapshotStore>,
-    /// Where outcomes are told.
-    pub access_log: AccessLog,
-    /// Requests under way.
-    pub active: Arc<Gauge>,
-    /// How many connections there are, and may be.
-    pub connections: Arc<ConnectionFigures>,
-    /// What clients are answered here.
-    pub client_api: Arc<ClientApi>,
-    /// Tells of new snapshots.
-    pub generation: watch::Receiver<u64>,
-    /// Turned to true: every response is its connection's last.
-    pub closing: watch::Receiver<bool>,
-    /// Which users are spared which canary.
-    pub quarantine: Arc<Quarantine>,
-    /// This gateway's name in `Via`.
-    pub via: Via,
-}
+use crate::forward::{self, Served, hop::hop_fields};
 
 #[async_trait]
 impl ProxyHttp for Proxy {
     // In a box: pingora moves it about with the futures that it is a part of.
-    type CTX = Box<Exchange>;
+    type CTX = Box<RequestCtx>;
 
-    fn new_ctx(&self) -> Box<Exchange> {
-        Box::new(Exchange::new(
+    fn new_ctx(&self) -> Box<RequestCtx> {
+        Box::new(RequestCtx::new(
             self.store.load(),
             Instant::now(),
             clock::now(),
@@ -86,27 +59,27 @@ impl ProxyHttp for Proxy {
     async fn request_filter(
         &self,
         session: &mut Session,
-        exchange: &mut Box<Exchange>,
+        ctx: &mut Box<RequestCtx>,
     ) -> pingora::Result<bool> {
-        bound(session, exchange);
+        bound(session, ctx);
         // Answers are in a box: most requests go on, and this hook's own future need have no room for them.
-        let answered: BoxFuture<'_, _> = match dispatched(session, exchange, self.via) {
+        let answered: BoxFuture<'_, _> = match dispatched(session, ctx, self.via) {
             Dispatch::Forward(plan) => {
-                exchange.embark(plan);
+                ctx.begin_upstream(plan);
                 if is_cancelled(session) {
                     return Err(Error::new_down(ErrorType::H2Error));
                 }
-                return match self.goes_at_once(session, exchange)? {
+                return match self.goes_at_once(session, ctx)? {
                     true => Ok(false),
-                    false => Box::pin(self.wait(session, exchange)).await,
+                    false => Box::pin(self.wait(session, ctx)).await,
                 };
             }
-            Dispatch::Refuse(refusal) => Box::pin(self.refuse(session, exchange, refusal)),
-            Dispatch::Answer(answer) => Box::pin(self.answer(session, exchange, answer)),
+            Dispatch::Refuse(refusal) => Box::pin(self.refuse(session, ctx, refusal)),
+            Dispatch::Answer(answer) => Box::pin(self.answer(session, ctx, answer)),
             Dispatch::Client(rest) => {
-                Box::pin(async move { self.serve_client(session, exchange, &rest).await })
+                Box::pin(async move { self.serve_client(session, ctx, &rest).await })
             }
-            Dispatch::ShutOff(plan) => Box::pin(self.shut_off(session, exchange, plan)),
+            Dispatch::ShutOff(plan) => Box::pin(self.shut_off(session, ctx, plan)),
         };
         answered.await.map(|()| true)
     }
@@ -114,22 +87,22 @@ impl ProxyHttp for Proxy {
     async fn upstream_peer(
         &self,
         session: &mut Session,
-        exchange: &mut Box<Exchange>,
+        ctx: &mut Box<RequestCtx>,
     ) -> pingora::Result<Box<HttpPeer>> {
-        let time_left = exchange
+        let time_left = ctx
             .route_deadline()
             .map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let snapshot = &exchange.snapshot;
+        let snapshot = &ctx.snapshot;
         let shares = self.connections.shares(snapshot.traffic.connections);
-        let Some(passage) = exchange.passage.as_mut() else {
+        let Some(upstream_request) = ctx.upstream_request.as_mut() else {
             return Error::e_explain(
                 ErrorType::InternalError,
                 "a request without a plan reached an upstream",
             );
         };
-        let service = &snapshot.services[passage.plan.service];
+        let service = &snapshot.services[upstream_request.plan.service];
         if time_left.is_some_and(|left| left.is_zero()) {
-            passage.attempts.gave_up(Cause::Timeout);
+            upstream_request.attempts.gave_up(Cause::Timeout);
             return Error::e_explain(ErrorType::HTTPStatus(504), "the route's timeout is over");
         }
         let random = rand::rng().next_u64();
@@ -139,18 +112,18 @@ impl ProxyHttp for Proxy {
             quarantine: &self.quarantine,
             now,
         };
-        let address = match passage.attempts.next(&site, random) {
+        let address = match upstream_request.attempts.next(&site, random) {
             Ok(address) => address,
             Err(cause) => {
-                passage.attempts.gave_up(cause);
+                upstream_request.attempts.gave_up(cause);
                 return Error::e_explain(ErrorType::HTTPStatus(503), "nobody can be asked");
             }
         };
-        passage.attempt_started = now;
-        let cluster = &service.deployments[passage.attempts.deployment()].cluster;
+        upstream_request.attempt_started = now;
+        let cluster = &service.deployments[upstream_request.attempts.deployment()].cluster;
         let method = &session.req_header().method;
-        passage.pool = match cluster.url.scheme() {
-            Scheme::Http => passage.attempts.pool(method, now),
+        upstream_request.pool = match cluster.url.scheme() {
+            Scheme::Http => upstream_request.attempts.pool(method, now),
             // It says which streams its end was too late for.
             Scheme::H2c => Pool::Shared,
         };
@@ -161,7 +134,7 @@ impl ProxyHttp for Proxy {
             time_left,
             self.connector(service, shares),
             first_byte::is_unspoken(session),
-            (passage.pool != Pool::Shared).then_some(random),
+            (upstream_request.pool != Pool::Shared).then_some(random),
         )))
     }
 
@@ -172,21 +145,21 @@ impl ProxyHttp for Proxy {
         peer: &HttpPeer,
         socket: RawFd,
         digest: Option<&Digest>,
-        exchange: &mut Box<Exchange>,
+        ctx: &mut Box<RequestCtx>,
     ) -> pingora::Result<()> {
         if is_shared(peer) {
             return Ok(());
         }
         // pingora closes one over HTTP/2 on its own when the upstream does.
-        let ends = is_http2(peer).then(|| ends(digest)).flatten();
-        let upstream = Upstream::taken(socket, digest, ends, Instant::now())?;
-        exchange.connected(upstream);
+        let addrs = is_http2(peer).then(|| addrs(digest)).flatten();
+        let upstream = Upstream::taken(socket, digest, addrs, Instant::now())?;
+        ctx.connected(upstream);
         let connection = Connection {
             socket,
-            ends,
+            addrs,
             digest,
         };
-        waiting::begin(session, exchange, &connection);
+        waiting::begin(session, ctx, &connection);
         Ok(())
     }
 
@@ -195,25 +168,25 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        exchange: &mut Box<Exchange>,
+        ctx: &mut Box<RequestCtx>,
     ) -> pingora::Result<()> {
-        take_piece(session, body, end, exchange)
+        take_piece(session, body, end, ctx)
     }
 
     async fn upstream_request_filter(
         &self,
         session: &mut Session,
         upstream: &mut RequestHeader,
-        exchange: &mut Box<Exchange>,
+        ctx: &mut Box<RequestCtx>,
     ) -> pingora::Result<()> {
-        outgoing::edit_request(session, upstream, exchange, self.via)
+        outgoing::edit_request(session, upstream, ctx, self.via)
     }
 
     async fn upstream_response_filter(
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        exchange: &mut Box<Exchange>,
+        ctx: &mut Box<RequestCtx>,
     ) -> pingora::Result<()> {
         // RFC 9110, section 15.2.2: only an answer to a request's Upgrade. Passed on, client and gateway would take what
         // follows for different things.
@@ -225,10 +198,10 @@ impl ProxyHttp for Proxy {
         if is_interim(response) {
             return Ok(());
         }
-        recovery::set_aside(session, response, exchange, &self.quarantine)?;
-        exchange.answer_begins(response.status.as_u16(), &self.quarantine);
-        if let Some(passage) = exchange.passage.as_mut() {
-            answer::begun(passage, response, mending);
+        recovery::set_aside(session, response, ctx, &self.quarantine)?;
+        ctx.answer_begins(response.status.as_u16(), &self.quarantine);
+        if let Some(upstream_request) = ctx.upstream_request.as_mut() {
+            answer::begun(upstream_request, response, mending);
         }
         Ok(())
     }
@@ -238,9 +211,9 @@ impl ProxyHttp for Proxy {
         _: &mut Session,
         body: &mut Option<Bytes>,
         _: bool,
-        exchange: &mut Box<Exchange>,
+        ctx: &mut Box<RequestCtx>,
     ) -> pingora::Result<Option<Duration>> {
-        answer::drop_body(exchange.passage.as_ref(), body);
+        answer::drop_body(ctx.upstream_request.as_ref(), body);
         Ok(None)
     }
 
@@ -248,7 +221,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        exchange: &mut Box<Exchange>,
+        ctx: &mut Box<RequestCtx>,
     ) -> pingora::Result<()> {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             // What follows is no body: it may be silent as long as it likes.
@@ -266,27 +239,27 @@ impl ProxyHttp for Proxy {
             HeaderSink::remove(response, &forward::DECISION);
             return Ok(());
         }
-        if let Some(id) = exchange.told_request_id() {
+        if let Some(id) = ctx.told_request_id() {
             // By a text: pingora copies names that are of any other kind.
             response.insert_header("x-request-id", id)?;
         }
         // A request that was already here when the gateway was told to end.
-        if *self.closing.borrow() {
+        if self.drain.has_reached(Stage::Announced) {
             session.set_keepalive(None);
         }
         http10::spare_chunks(session, response);
-        let (Some(passage), Some((index, route))) = (&exchange.passage, exchange.forward()) else {
+        let (Some(upstream_request), Some((index, route))) = (&ctx.upstream_request, ctx.forward()) else {
             return Ok(());
         };
         let served = Served {
-            deployment: passage.attempts.deployment(),
-            cause: passage.attempts.cause(),
+            deployment: upstream_request.attempts.deployment(),
+            cause: upstream_request.attempts.cause(),
         };
         // Only a cookie has to know.
-        let https = passage.plan.new_session.is_some() && is_https(session, exchange);
+        let https = upstream_request.plan.new_session.is_some() && is_https(session, ctx);
         let mut edits = forward::response_edits(
-            &exchange.snapshot,
-            &passage.plan,
+            &ctx.snapshot,
+            &upstream_request.plan,
             served,
             route.expose,
             https,
@@ -294,7 +267,7 @@ impl ProxyHttp for Proxy {
         for edit in edits.drain(..) {
             response.take(edit);
         }
-        response.apply(&exchange.snapshot.routes[index].response_edits);
+        response.apply(&ctx.snapshot.routes[index].response_edits);
         Ok(())
     }
 
@@ -302,13 +275,13 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         _: &HttpPeer,
-        exchange: &mut Box<Exchange>,
+        ctx: &mut Box<RequestCtx>,
         mut e: Box<Error>,
     ) -> Box<Error> {
         if had_no_room(&e) {
-            return recovery::had_no_room(exchange);
+            return recovery::had_no_room(ctx);
         }
-        let again = recovery::connect_failed(session, exchange, &self.quarantine);
+        let again = recovery::connect_failed(session, ctx, &self.quarantine);
         e.set_retry(again);
         e
     }
@@ -318,21 +291,21 @@ impl ProxyHttp for Proxy {
         _: &HttpPeer,
         session: &mut Session,
         e: Box<Error>,
-        exchange: &mut Box<Exchange>,
+        ctx: &mut Box<RequestCtx>,
         reused: bool,
     ) -> Box<Error> {
         if idle::rested_too_long(&e) {
             // Nothing has been sent, and nobody has failed: pingora gets another connection.
             return e;
         }
-        recovery::attempt_failed(session, exchange, &self.quarantine, e, reused)
+        recovery::attempt_failed(session, ctx, &self.quarantine, e, reused)
     }
 
     async fn fail_to_proxy(
         &self,
         session: &mut Session,
         e: &Error,
-        exchange: &mut Box<Exchange>,
+        ctx: &mut Box<RequestCtx>,
     ) -> FailToProxy {
         let status = ClientConnection::current(ClientConnection::fault)
             .flatten()
@@ -340,11 +313,11 @@ impl ProxyHttp for Proxy {
         if let Some(status) = status
             && !recovery::has_begun(session)
         {
-            exchange.own_status = Some(status.as_u16());
+            ctx.own_status = Some(status.as_u16());
             // pingora closes the connection after an error: the client must not send its next request on it.
             session.set_keepalive(None);
             let why = explanation(status);
-            let id = exchange.told_request_id();
+            let id = ctx.told_request_id();
             if let Err(e) = reply::error(session, status, why, id).await {
                 tracing::debug!(error = %e, "an error response could not be sent");
             }
@@ -362,26 +335,26 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         _: Option<&Error>,
-        exchange: &mut Box<Exchange>,
+        ctx: &mut Box<RequestCtx>,
     ) {
         if !session.is_body_done() {
             ClientConnection::current(ClientConnection::leave_unread);
         }
         let now = Instant::now();
-        recovery::settle(session, exchange, &self.quarantine, now);
-        self.record(session, exchange, now);
-        exchange.rest_upstream(now);
+        recovery::settle(session, ctx, &self.quarantine, now);
+        self.record(session, ctx, now);
+        ctx.rest_upstream(now);
     }
 
     // The outcome record says it, once and with the deployment.
-    fn suppress_error_log(&self, _: &Session, _: &Box<Exchange>, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Box<RequestCtx>, _: &Error) -> bool {
         true
     }
 
     fn suppress_proxy_warn_log(
         &self,
         _: &Session,
-        _: &Box<Exchange>,
+        _: &Box<RequestCtx>,
         _: &Error,
         _: ProxyWarnLogContext,
     ) -> bool {

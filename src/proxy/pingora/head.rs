@@ -13,7 +13,7 @@ use crate::request::limits::FieldSizes;
 use crate::request::{HeaderLookup, RequestHead, without_blanks};
 
 /// Look-up in pingora's header map.
-pub struct Fields<'a>(pub &'a HeaderMap);
+pub(super) struct Fields<'a>(pub &'a HeaderMap);
 
 /// Up to how many fields it is quicker to look at each than to hash the name that is looked for.
 const FEW: usize = 16;
@@ -61,7 +61,7 @@ impl HeaderLookup for Fields<'_> {
 }
 
 /// A request's target in parts.
-pub struct Target<'a> {
+pub(super) struct Target<'a> {
     authority: &'a str,
     path: &'a str,
     query: Option<&'a str>,
@@ -71,7 +71,7 @@ pub struct Target<'a> {
 
 impl<'a> Target<'a> {
     /// Takes a request's target apart. `None`: it is not text, or its URL names another host than `Host` does.
-    pub fn of(request: &'a RequestHeader) -> Option<Self> {
+    pub(super) fn of(request: &'a RequestHeader) -> Option<Self> {
         if !request.raw_path_is_utf8() {
             return None;
         }
@@ -105,7 +105,7 @@ impl<'a> Target<'a> {
     }
 
     /// Path and query.
-    pub fn origin_form(&self) -> String {
+    pub(super) fn origin_form(&self) -> String {
         match self.query {
             Some(query) => format!("{}?{query}", self.path),
             None => self.path.to_owned(),
@@ -114,7 +114,7 @@ impl<'a> Target<'a> {
 }
 
 /// The head of a request, borrowed from pingora's.
-pub fn head<'a>(
+pub(super) fn head<'a>(
     request: &'a RequestHeader,
     target: &Target<'a>,
     fields: &'a Fields<'a>,

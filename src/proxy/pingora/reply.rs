@@ -8,35 +8,33 @@ use http::{HeaderValue, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
 
-use super::exchange::Exchange;
+use super::ctx::RequestCtx;
 use super::grpc;
-use super::hooks::Proxy;
+use super::proxy::Proxy;
 use crate::config::ShutoffResponse;
 use crate::dispatch::{Answer, Refusal};
 use crate::edit::{Edit, HeaderSink};
+use crate::proxy::explanation::COME_BACK;
 
 /// The challenge that a 401 has to carry (RFC 9110, section 11.6.1). What identity is read from is nobody's to know, and
 /// cookies and headers have no scheme of their own; this one (RFC 6750, section 3) makes no browser ask for a password.
 const CHALLENGE: &str = "Bearer realm=\"users\"";
-
-/// After how many seconds one may try again what Serin had to refuse.
-pub(super) const COME_BACK: &str = "1";
 
 impl Proxy {
     /// Answers with an error.
     pub(super) async fn refuse(
         &self,
         session: &mut Session,
-        exchange: &mut Box<Exchange>,
+        ctx: &mut Box<RequestCtx>,
         refusal: Refusal,
     ) -> pingora::Result<()> {
-        exchange.route = refusal.route;
-        exchange.own_status = Some(refusal.status.as_u16());
+        ctx.route = refusal.route;
+        ctx.own_status = Some(refusal.status.as_u16());
         if matches!(refusal.status.as_u16(), 413 | 431) {
             // The rest of it is not worth reading.
             session.set_keepalive(None);
         }
-        let id = exchange.told_request_id();
+        let id = ctx.told_request_id();
         error(session, refusal.status, &refusal.why, id).await
     }
 
@@ -44,13 +42,13 @@ impl Proxy {
     pub(super) async fn answer(
         &self,
         session: &mut Session,
-        exchange: &mut Box<Exchange>,
+        ctx: &mut Box<RequestCtx>,
         what: Answer,
     ) -> pingora::Result<()> {
-        exchange.route = Some(what.route);
-        exchange.own_status = Some(what.status.as_u16());
-        let route = &exchange.snapshot.routes[what.route];
-        let id = exchange.told_request_id();
+        ctx.route = Some(what.route);
+        ctx.own_status = Some(what.status.as_u16());
+        let route = &ctx.snapshot.routes[what.route];
+        let id = ctx.told_request_id();
         answer(session, what, &route.response_edits, id).await
     }
 }

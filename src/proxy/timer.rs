@@ -1,36 +1,38 @@
 //! Waits until a moment, for the few requests that must: they are woken by their worker's sweep, so that no timer is
 //! kept by the runtime, which would look through its timers whenever it waits.
 //!
-//! As with [`super::deadlines`], everything here belongs to one worker's thread.
+//! The rules of [`super::worker_local`] hold.
 
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use super::worker_local::Slots;
+
 thread_local! {
     static SLEEPERS: RefCell<Sleepers> = RefCell::default();
 }
 
-/// Those that wait, at places that stay theirs, and the places that are free.
+/// The tasks that sleep.
 #[derive(Default)]
 struct Sleepers {
-    entries: Vec<Option<(Instant, Waker)>>,
-    free: Vec<usize>,
-    /// Nobody is to be woken before this.
+    /// When each is to be woken; `None`: it has been.
+    wakers: Slots<Option<(Instant, Waker)>>,
+    /// No task is to be woken before this.
     first: Option<Instant>,
 }
 
-/// Comes to its end at the first sweep behind its moment. Must stay on its worker's thread.
+/// Ends at the first sweep after its moment. Must stay on its worker's thread.
 #[derive(Debug)]
-pub struct HealthListener {
+pub(super) struct SweepTimer {
     at: Instant,
     place: Option<usize>,
 }
 
-impl HealthListener {
-    /// Waits until a moment.
-    pub fn at(moment: Instant) -> Self {
+impl SweepTimer {
+    /// Sleeps until a moment.
+    pub(super) fn at(moment: Instant) -> Self {
         Self {
             at: moment,
             place: None,
@@ -38,44 +40,41 @@ impl HealthListener {
     }
 }
 
-impl Future for HealthListener {
+impl Future for SweepTimer {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if Instant::now() >= self.at {
             return Poll::Ready(());
         }
-        let entry = Some((self.at, cx.waker().clone()));
+        let (at, sleeper) = (self.at, Some((self.at, cx.waker().clone())));
+        let place = self.place;
         self.place = SLEEPERS.with_borrow_mut(|sleepers| {
-            let at = self.at;
             sleepers.first = Some(sleepers.first.map_or(at, |first| first.min(at)));
-            let place = self.place.or_else(|| sleepers.free.pop());
-            let place = place.unwrap_or_else(|| {
-                sleepers.entries.push(None);
-                sleepers.entries.len() - 1
-            });
-            sleepers.entries[place] = entry;
-            Some(place)
+            match place {
+                Some(place) => {
+                    if let Some(own) = sleepers.wakers.get_mut(place) {
+                        *own = sleeper;
+                    }
+                    Some(place)
+                }
+                None => Some(sleepers.wakers.insert(sleeper)),
+            }
         });
         Poll::Pending
     }
 }
 
-impl Drop for HealthListener {
+impl Drop for SweepTimer {
     fn drop(&mut self) {
         if let Some(place) = self.place {
-            SLEEPERS.with_borrow_mut(|sleepers| {
-                if let Some(entry) = sleepers.entries.get_mut(place) {
-                    *entry = None;
-                    sleepers.free.push(place);
-                }
-            });
+            SLEEPERS.with_borrow_mut(|sleepers| sleepers.wakers.remove(place));
         }
     }
 }
 
-/// Wakes everybody whose moment has come.
-pub fn ring(now: Instant) {
+/// Wakes every task whose moment has come.
+pub(super) fn ring(now: Instant) {
     let due = SLEEPERS.with_borrow_mut(|sleepers| sleepers.take_due(now));
     due.into_iter().for_each(Waker::wake);
 }
@@ -87,10 +86,10 @@ impl Sleepers {
             return due;
         }
         let mut first: Option<Instant> = None;
-        for entry in &mut self.entries {
-            if let Some((_, waker)) = entry.take_if(|(at, _)| *at <= now) {
+        for sleeper in self.wakers.iter_mut() {
+            if let Some((_, waker)) = sleeper.take_if(|(at, _)| *at <= now) {
                 due.push(waker);
-            } else if let Some((at, _)) = entry {
+            } else if let Some((at, _)) = sleeper {
                 first = Some(first.map_or(*at, |first| first.min(*at)));
             }
         }
@@ -105,14 +104,14 @@ mod tests {
 
     use futures_util::FutureExt as _;
 
-    use super::{HealthListener, SLEEPERS, ring};
+    use super::{SweepTimer, SLEEPERS, ring};
 
     #[tokio::test(flavor = "current_thread")]
-    async fn an_alarm_wakes_at_its_moment_and_not_before() {
+    async fn a_timer_wakes_at_its_moment_and_not_before() {
         let now = Instant::now();
-        assert!(HealthListener::at(now).now_or_never().is_some());
-        let mut soon = Box::pin(HealthListener::at(now + Duration::from_millis(20)));
-        let mut late = Box::pin(HealthListener::at(now + Duration::from_secs(3600)));
+        assert!(SweepTimer::at(now).now_or_never().is_some());
+        let mut soon = Box::pin(SweepTimer::at(now + Duration::from_millis(20)));
+        let mut late = Box::pin(SweepTimer::at(now + Duration::from_secs(3600)));
         assert!(futures_util::poll!(&mut soon).is_pending());
         assert!(futures_util::poll!(&mut late).is_pending());
         ring(now);
@@ -129,13 +128,6 @@ mod tests {
             () = sweeping => {}
         }
         drop((soon, late));
-        // Places are used again.
-        let places = SLEEPERS.with_borrow(|sleepers| sleepers.entries.len());
-        let again = HealthListener::at(now + Duration::from_secs(3600));
-        assert!(again.now_or_never().is_none());
-        assert_eq!(
-            SLEEPERS.with_borrow(|sleepers| sleepers.entries.len()),
-            places
-        );
+        assert!(SLEEPERS.with_borrow(|sleepers| sleepers.wakers.is_empty()));
     }
 }

@@ -4,8 +4,8 @@
 //! decision. Instead, connections that rest are entered here by their socket's number, and when the time of one is over
 //! the worker's sweep shuts its socket down: pingora takes that for the upstream's doing and forgets the connection.
 //!
-//! As with [`super::deadlines`], everything here belongs to one worker's thread. A socket's number may have gone to
-//! another connection by then, so an entry knows whether the connection that it is for still exists.
+//! The rules of `proxy::worker_local` hold. A socket's number may have gone to another connection by then, so an entry
+//! knows whether the connection that it is for still exists.
 
 use std::cell::RefCell;
 use std::os::fd::RawFd;
@@ -17,7 +17,7 @@ use pingora::ErrorType;
 use pingora::prelude::Error;
 use pingora::protocols::{Digest, SocketDigest};
 
-use super::deadlines::Ends;
+use crate::proxy::deadlines::ConnectionAddrs;
 use super::uploads::Upload;
 use crate::cluster::endpoint::Endpoint;
 use crate::meter::ServiceMeter;
@@ -26,7 +26,7 @@ use crate::meter::ServiceMeter;
 const WATCH: Duration = Duration::from_secs(1);
 
 thread_local! {
-    static RESTING: RefCell<Resting> = RefCell::default();
+    static RESTING: RefCell<RestingConnections> = RefCell::default();
 }
 
 /// What an attempt fails with whose connection was shut down a moment ago, when pingora had not noticed yet.
@@ -34,16 +34,16 @@ const RESTED_TOO_LONG: ErrorType = ErrorType::new("IdleConnectionExpired");
 
 /// The connections that rest, by their sockets' numbers.
 #[derive(Default)]
-struct Resting {
-    entries: Vec<Option<Entry>>,
+struct RestingConnections {
+    entries: Vec<Option<RestingConnection>>,
     /// No entry's time is over before this.
     first: Option<Instant>,
 }
 
-struct Entry {
+struct RestingConnection {
     connection: Weak<SocketDigest>,
     /// What the socket must still connect.
-    ends: Option<Ends>,
+    addrs: Option<ConnectionAddrs>,
     /// Whose it is; `None`: nobody gets it any more.
     meter: Option<Arc<ServiceMeter>>,
     until: Instant,
@@ -52,7 +52,7 @@ struct Entry {
     watched: Option<Arc<Endpoint>>,
 }
 
-impl Entry {
+impl RestingConnection {
     /// Tells the endpoint, if it has closed the connection.
     fn tell(&self) {
         if let Some(endpoint) = &self.watched
@@ -71,18 +71,18 @@ pub struct Upstream {
     /// pingora's stream owns it: gone means closed. Over HTTP/2 others own it, too, so that it may be closed already.
     connection: Weak<SocketDigest>,
     /// What tells it from a later one with the same number, over HTTP/2.
-    ends: Option<Ends>,
+    addrs: Option<ConnectionAddrs>,
     /// Whose it is, if that is to be told whether it closes it.
     watched: Option<Arc<Endpoint>>,
 }
 
 impl Upstream {
     /// Notes that a request has got a connection, a new one or one that rested. Fails, to be asked for another one, if
-    /// that has just been shut down, or is about to be: not an byte of the request has been sent by then.
+    /// that has just been shut down, or is about to be: not a byte of the request has been sent by then.
     pub fn taken(
         socket: RawFd,
         digest: Option<&Digest>,
-        ends: Option<Ends>,
+        addrs: Option<ConnectionAddrs>,
         now: Instant,
     ) -> pingora::Result<Self> {
         let digest = digest.and_then(|digest| digest.socket_digest.as_ref());
@@ -101,7 +101,7 @@ impl Upstream {
         Ok(Self {
             socket,
             connection,
-            ends,
+            addrs,
             watched: None,
         })
     }
@@ -118,9 +118,9 @@ impl Upstream {
 
     /// Sees to it that no other request gets it: what may still come over it is no answer to one.
     pub fn condemn(&self) {
-        self.enter(Entry {
+        self.enter(RestingConnection {
             connection: self.connection.clone(),
-            ends: self.ends,
+            addrs: self.addrs,
             meter: None,
             until: Instant::now(),
             over: true,
@@ -136,7 +136,7 @@ impl Upstream {
 
     /// Whether it is spoken to in HTTP/1.1, and closed by nobody but us and the upstream.
     pub fn is_http1(&self) -> bool {
-        self.ends.is_none()
+        self.addrs.is_none()
     }
 
     /// Notes that the request has done with it: if it has not been closed, it is in the pool now.
@@ -153,9 +153,9 @@ impl Upstream {
             let _ = shutdown(self.socket, Shutdown::Both);
             return;
         }
-        self.enter(Entry {
+        self.enter(RestingConnection {
             connection: self.connection.clone(),
-            ends: self.ends,
+            addrs: self.addrs,
             meter: Some(meter.clone()),
             until: match watched {
                 Some(_) => until.min(now + WATCH),
@@ -173,7 +173,7 @@ impl Upstream {
         })
     }
 
-    fn enter(&self, entry: Entry) {
+    fn enter(&self, entry: RestingConnection) {
         RESTING.with_borrow_mut(|resting| {
             let until = entry.until;
             resting.first = Some(resting.first.map_or(until, |first| first.min(until)));
@@ -187,25 +187,25 @@ impl Upstream {
 }
 
 /// Whether an attempt failed because its connection had just been shut down here.
-pub fn rested_too_long(error: &Error) -> bool {
+pub(super) fn rested_too_long(error: &Error) -> bool {
     *error.etype() == RESTED_TOO_LONG
 }
 
 /// Shuts down what has rested for too long.
-pub fn expire(now: Instant) {
+pub(super) fn expire(now: Instant) {
     RESTING.with_borrow_mut(|resting| resting.expire(now));
 }
 
 /// Shuts connections down that others need the room of: of services that may have no more, and, if the process may not,
 /// `wanted` of any.
-pub fn give_way(wanted: i64) {
+pub(super) fn give_way(wanted: i64) {
     if wanted > 0 {
         RESTING.with_borrow_mut(|resting| resting.give_way(wanted));
     }
 }
 
-impl Resting {
-    fn place(&mut self, socket: RawFd) -> Option<&mut Option<Entry>> {
+impl RestingConnections {
+    fn place(&mut self, socket: RawFd) -> Option<&mut Option<RestingConnection>> {
         let index = usize::try_from(socket).ok()?;
         if index >= self.entries.len() {
             self.entries.resize_with(index + 1, || None);
@@ -214,7 +214,7 @@ impl Resting {
     }
 
     fn give_way(&mut self, mut wanted: i64) {
-        let open = |entry: &&mut Entry| !entry.over && entry.connection.strong_count() > 0;
+        let open = |entry: &&mut RestingConnection| !entry.over && entry.connection.strong_count() > 0;
         for (socket, place) in (0..).zip(&mut self.entries) {
             let Some(entry) = place.as_mut().filter(open) else {
                 continue;
@@ -253,10 +253,10 @@ impl Resting {
     }
 }
 
-impl Entry {
+impl RestingConnection {
     fn shut_down(&mut self, socket: RawFd) {
         self.over = true;
-        if self.ends.is_some_and(|ends| !ends.are_of(socket)) {
+        if self.addrs.is_some_and(|addrs| !addrs.are_of(socket)) {
             return;
         }
         // An error is a socket that its peer has already reset.

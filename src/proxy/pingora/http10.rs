@@ -5,7 +5,7 @@ use http::header::TRANSFER_ENCODING;
 use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
 
-use super::client::ClientConnection;
+use crate::proxy::client::ClientConnection;
 
 /// No interim responses (RFC 9110, section 15.2).
 pub(super) fn spare_interims(session: &mut Session) {

@@ -9,24 +9,25 @@ use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
 use tokio::time::{Instant, sleep_until};
 
-use super::exchange::Exchange;
+use super::ctx::RequestCtx;
 use super::head::{Fields, Target, head};
-use super::hooks::Proxy;
+use super::proxy::Proxy;
 use super::intake::{client_ip, is_https};
 use super::reply::send;
 use crate::client_api::{Asked, Endpoint, KEEP_ALIVE, Reply, Step, Stream};
 use crate::clock;
+use crate::drain::Stage;
 
 impl Proxy {
     /// Answers a request for the client API, whose path goes on with `rest` behind the API's own.
     pub(super) async fn serve_client(
         &self,
         session: &mut Session,
-        exchange: &mut Exchange,
+        ctx: &mut RequestCtx,
         rest: &str,
     ) -> pingora::Result<()> {
-        exchange.is_for_clients = true;
-        let admitted = self.asked(session, exchange, |asked| {
+        ctx.is_for_clients = true;
+        let admitted = self.asked(session, ctx, |asked| {
             self.client_api.admit(asked, rest)
         });
         let (endpoint, reply) = match admitted {
@@ -36,11 +37,11 @@ impl Proxy {
                 self.client_api
                     .metrics
                     .count(endpoint, reply.status.as_u16());
-                return self.stream(session, exchange, stream, reply).await;
+                return self.stream(session, ctx, stream, reply).await;
             }
             Some((endpoint, Step::Read(limit))) => {
                 let body = body(session, limit).await?;
-                let reply = self.answer_client(session, exchange, (endpoint, rest), body);
+                let reply = self.answer_client(session, ctx, (endpoint, rest), body);
                 (endpoint, reply.await)
             }
         };
@@ -51,32 +52,32 @@ impl Proxy {
             // The rest of it is not worth reading.
             session.set_keepalive(None);
         }
-        write(session, reply, exchange.told_request_id()).await
+        write(session, reply, ctx.told_request_id()).await
     }
 
     async fn answer_client(
         &self,
         session: &Session,
-        exchange: &Exchange,
+        ctx: &RequestCtx,
         (endpoint, rest): (Endpoint, &str),
         body: Option<Bytes>,
     ) -> Reply {
         let Some(body) = body else {
             let status = StatusCode::PAYLOAD_TOO_LARGE;
             let why = "the request's body is too large";
-            let refused = self.asked(session, exchange, |asked| {
+            let refused = self.asked(session, ctx, |asked| {
                 self.client_api.refuse(asked, status, why)
             });
             return refused.unwrap_or_else(Reply::not_text);
         };
-        let work = self.asked(session, exchange, |asked| {
+        let work = self.asked(session, ctx, |asked| {
             self.client_api.preparation(asked, endpoint)
         });
         if let Some(work) = work.flatten() {
             // A panic there has been told of; what it was to make is made again, here.
             let _ = tokio::task::spawn_blocking(work).await;
         }
-        let answered = self.asked(session, exchange, |asked| {
+        let answered = self.asked(session, ctx, |asked| {
             self.client_api.answer(asked, rest, &body)
         });
         answered.unwrap_or_else(Reply::not_text)
@@ -86,11 +87,11 @@ impl Proxy {
     async fn stream(
         &self,
         session: &mut Session,
-        exchange: &mut Exchange,
+        ctx: &mut RequestCtx,
         mut stream: Stream,
         reply: Reply,
     ) -> pingora::Result<()> {
-        let header = header(&reply, exchange.told_request_id())?;
+        let header = header(&reply, ctx.told_request_id())?;
         let silent = session.req_header().method == http::Method::HEAD;
         session
             .write_response_header(Box::new(header), silent)
@@ -99,7 +100,7 @@ impl Proxy {
             return session.write_response_body(None, true).await;
         }
         let mut generation = self.generation.clone();
-        let mut closing = self.closing.clone();
+        let mut drain = self.drain.clone();
         let mut said = Some(Stream::GREETING.to_owned());
         loop {
             if let Some(said) = said.take() {
@@ -108,15 +109,14 @@ impl Proxy {
             }
             let silence = Instant::now() + KEEP_ALIVE;
             tokio::select! {
-                // The last sender's end is the gateway's, too.
-                _ = closing.wait_for(|closing| *closing) => break,
+                () = drain.reached(Stage::Announced) => break,
                 changed = generation.changed() => {
                     if changed.is_err() {
                         break;
                     }
                     // Not held for as long as the stream lasts: snapshots come and go meanwhile.
-                    exchange.snapshot = self.store.load();
-                    said = stream.tell(exchange.snapshot.digest, clock::now());
+                    ctx.snapshot = self.store.load();
+                    said = stream.tell(ctx.snapshot.digest, clock::now());
                 }
                 () = sleep_until(silence) => said = Some(Stream::NOTHING.to_owned()),
             }
@@ -129,23 +129,23 @@ impl Proxy {
     fn asked<T>(
         &self,
         session: &Session,
-        exchange: &Exchange,
+        ctx: &RequestCtx,
         question: impl FnOnce(&Asked<'_>) -> T,
     ) -> Option<T> {
         let request = session.req_header();
         let fields = Fields(&request.headers);
         let target = Target::of(request)?;
         let peer: IpAddr = client_ip(session);
-        let rules = &exchange.snapshot.identity;
+        let rules = &ctx.snapshot.identity;
         let head = head(request, &target, &fields, peer, rules);
         Some(question(&Asked {
-            snapshot: &exchange.snapshot,
-            config: exchange.snapshot.client_api.as_deref()?,
+            snapshot: &ctx.snapshot,
+            config: ctx.snapshot.client_api.as_deref()?,
             head: &head,
-            https: is_https(session, exchange),
+            https: is_https(session, ctx),
             quarantine: &self.quarantine,
-            moment: exchange.moment,
-            now: exchange.started,
+            moment: ctx.moment,
+            now: ctx.started,
         }))
     }
 }

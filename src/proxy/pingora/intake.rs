@@ -14,8 +14,8 @@ use pingora::prelude::{Error, Session};
 use pingora::protocols::http::ServerSession;
 use rand::Rng as _;
 
-use super::client::ClientConnection;
-use super::exchange::Exchange;
+use crate::proxy::client::ClientConnection;
+use super::ctx::RequestCtx;
 use super::head::{Fields, Target, forget_spelling, forget_upgrade, head, join_cookies};
 use super::{first_byte, http10, recovery};
 use crate::dispatch::{Dispatch, Refusal, dispatch, user_hash};
@@ -23,15 +23,15 @@ use crate::forward::via::Via;
 use crate::request::field;
 use crate::request::framing::Framing;
 
-/// Bounds how long the rest of the exchange may take, and ends a connection that has had all its requests.
-pub(super) fn bound(session: &mut Session, exchange: &Exchange) {
+/// Bounds how long the rest of the request may take, and ends a connection that has had all its requests.
+pub(super) fn bound(session: &mut Session, ctx: &RequestCtx) {
     let request = session.req_header_mut();
     forget_spelling(request);
     join_cookies(request);
     if field::has(&request.headers, &UPGRADE) {
         forget_upgrade(request);
     }
-    let traffic = &exchange.snapshot.traffic;
+    let traffic = &ctx.snapshot.traffic;
     let spent = ClientConnection::current(|connection| {
         connection.begin_request(framing(session.req_header()));
         connection.is_spent(traffic)
@@ -89,33 +89,33 @@ pub(super) fn take_piece(
     session: &mut Session,
     body: &mut Option<Bytes>,
     end: bool,
-    exchange: &mut Exchange,
+    ctx: &mut RequestCtx,
 ) -> pingora::Result<()> {
     if let Some(piece) = body.as_ref().filter(|piece| !end && !piece.is_empty()) {
-        keeps_pace(session, exchange, piece)?;
+        keeps_pace(session, ctx, piece)?;
     }
     let has_data = body.as_ref().is_some_and(|chunk| !chunk.is_empty());
     if has_data {
         ClientConnection::current(ClientConnection::fulfil);
         if !end && !session.was_upgraded() {
-            exchange.body_goes_on();
+            ctx.body_goes_on();
         }
     }
     if end || has_data {
-        exchange.body_arrived(recovery::replay(session), end);
+        ctx.body_arrived(recovery::replay(session), end);
     }
     if end && !has_data {
         // pingora writes an empty chunk with the end as what it is over HTTP/1.1, the last chunk, and then the end:
         // the second one would stand where the next request begins.
         *body = None;
     }
-    fits(session, exchange)
+    fits(session, ctx)
 }
 
 /// Holds the body to `server.limits.body_bytes`, as far as it has come.
-fn fits(session: &Session, exchange: &Exchange) -> pingora::Result<()> {
+fn fits(session: &Session, ctx: &RequestCtx) -> pingora::Result<()> {
     let read = session.body_bytes_read() as u64;
-    match exchange.snapshot.traffic.request.check_body(read) {
+    match ctx.snapshot.traffic.request.check_body(read) {
         // What follows an upgrade is no body.
         Err(large) if !session.was_upgraded() => {
             let status = ErrorType::HTTPStatus(large.status().as_u16());
@@ -127,11 +127,11 @@ fn fits(session: &Session, exchange: &Exchange) -> pingora::Result<()> {
 
 /// Holds the body to `server.timeouts.body_rate`, of which a piece has come. What streams of RPC send comes when there is
 /// something to say, as does what follows an upgrade; and once the answer has begun, nobody waits for the body alone.
-fn keeps_pace(session: &Session, exchange: &mut Exchange, piece: &[u8]) -> pingora::Result<()> {
-    let Some(rate) = exchange.snapshot.traffic.body_rate else {
+fn keeps_pace(session: &Session, ctx: &mut RequestCtx, piece: &[u8]) -> pingora::Result<()> {
+    let Some(rate) = ctx.snapshot.traffic.body_rate else {
         return Ok(());
     };
-    let is_too_slow = exchange
+    let is_too_slow = ctx
         .pace
         .is_too_slow(piece.len(), &rate, Instant::now())
         && !session.was_upgraded()
@@ -147,7 +147,7 @@ fn keeps_pace(session: &Session, exchange: &mut Exchange, piece: &[u8]) -> pingo
 }
 
 /// What is to be done with the request.
-pub(super) fn dispatched(session: &Session, exchange: &mut Exchange, via: Via) -> Dispatch {
+pub(super) fn dispatched(session: &Session, ctx: &mut RequestCtx, via: Via) -> Dispatch {
     let request = session.req_header();
     if via.has_passed(&request.headers) {
         return Dispatch::Refuse(Refusal::looped());
@@ -161,7 +161,7 @@ pub(super) fn dispatched(session: &Session, exchange: &mut Exchange, via: Via) -
         let why = "the request's target is not text, or disagrees with Host";
         return Dispatch::Refuse(Refusal::bad_request(why));
     };
-    let snapshot = &exchange.snapshot;
+    let snapshot = &ctx.snapshot;
     let head = head(
         request,
         &target,
@@ -173,7 +173,7 @@ pub(super) fn dispatched(session: &Session, exchange: &mut Exchange, via: Via) -
         .peer_trusted
         .then(|| request.headers.get("x-request-id"))
         .flatten();
-    exchange.request_id = told.cloned().unwrap_or_else(|| {
+    ctx.request_id = told.cloned().unwrap_or_else(|| {
         HeaderValue::from_bytes(&random_hex()).unwrap_or(HeaderValue::from_static("-"))
     });
     let host_required = request.version == Version::HTTP_11;
@@ -181,7 +181,7 @@ pub(super) fn dispatched(session: &Session, exchange: &mut Exchange, via: Via) -
         snapshot,
         &head,
         host_required,
-        exchange.moment,
+        ctx.moment,
         &mut random_id,
     );
     // The whole URL is for this hop.
@@ -194,12 +194,12 @@ pub(super) fn dispatched(session: &Session, exchange: &mut Exchange, via: Via) -
     dispatch
 }
 
-impl Exchange {
+impl RequestCtx {
     /// Says whose request it is, where the decision had no need of that.
     pub(super) fn know_user(&mut self, session: &Session) {
         let identity = &self.snapshot.identity;
-        if let Some(passage) = self.passage.as_mut() {
-            passage.attempts.know_user(|| {
+        if let Some(upstream_request) = self.upstream_request.as_mut() {
+            upstream_request.attempts.know_user(|| {
                 let request = session.req_header();
                 let (fields, target) = (Fields(&request.headers), Target::of(request)?);
                 let head = head(request, &target, &fields, client_ip(session), identity);
@@ -239,8 +239,8 @@ pub(super) fn client_ip(session: &Session) -> IpAddr {
 }
 
 /// Whether the client came by HTTPS, as far as a trusted proxy says; our own listeners are plain.
-pub(super) fn is_https(session: &Session, exchange: &Exchange) -> bool {
-    exchange.snapshot.identity.trusts(client_ip(session))
+pub(super) fn is_https(session: &Session, ctx: &RequestCtx) -> bool {
+    ctx.snapshot.identity.trusts(client_ip(session))
         && session
             .get_header_bytes("x-forwarded-proto")
             .eq_ignore_ascii_case(b"https")

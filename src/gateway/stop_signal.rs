@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use crate::reload::{ReloadTrigger, Reloader};
 
 /// What tells the gateway to end.
-pub(super) enum Ending {
+pub(super) enum StopSignal {
     Signals(Signals),
     Program(oneshot::Receiver<()>),
 }
@@ -20,7 +20,7 @@ pub(super) struct Signals {
     hangup: Signal,
 }
 
-impl Ending {
+impl StopSignal {
     /// Takes the signals over, unless a program is to stop the gateway.
     pub(super) fn new(stop: Option<oneshot::Receiver<()>>) -> io::Result<Self> {
         Ok(match stop {

@@ -6,7 +6,7 @@
 //! an answer is there, the writing half of the socket is shut down. pingora's write ends at once, and it reads the
 //! answer; whatever is left of the upload has nobody to go to.
 //!
-//! As with [`super::deadlines`], everything here belongs to one worker's thread.
+//! The rules of `proxy::worker_local` hold.
 
 use std::cell::RefCell;
 use std::os::fd::RawFd;
@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{MsgFlags, Shutdown, recv, shutdown};
 use pingora::protocols::SocketDigest;
+
+use crate::proxy::worker_local::Slots;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -30,12 +32,11 @@ thread_local! {
 
 #[derive(Default)]
 struct Uploads {
-    entries: Vec<Option<Entry>>,
-    free: Vec<usize>,
+    watched: Slots<Watched>,
     next_look: Option<Instant>,
 }
 
-struct Entry {
+struct Watched {
     socket: RawFd,
     /// pingora's stream owns it: gone means closed.
     connection: Weak<SocketDigest>,
@@ -71,29 +72,22 @@ pub struct Upload {
 impl Upload {
     /// Begins to look at a body's way over a connection.
     pub(super) fn begin(socket: RawFd, connection: Weak<SocketDigest>) -> Self {
-        let entry = Entry {
+        let entry = Watched {
             socket,
             connection,
             answered: false,
             progress: Progress::default(),
             over: false,
         };
-        UPLOADS.with_borrow_mut(|uploads| {
-            let index = uploads.free.pop().unwrap_or_else(|| {
-                uploads.entries.push(None);
-                uploads.entries.len() - 1
-            });
-            if let Some(place) = uploads.entries.get_mut(index) {
-                *place = Some(entry);
-            }
-            Self { index }
+        UPLOADS.with_borrow_mut(|uploads| Self {
+            index: uploads.watched.insert(entry),
         })
     }
 
     /// Notes that the final answer has begun.
     pub(super) fn answered(&self) {
         UPLOADS.with_borrow_mut(|uploads| {
-            if let Some(Some(entry)) = uploads.entries.get_mut(self.index) {
+            if let Some(entry) = uploads.watched.get_mut(self.index) {
                 entry.answered = true;
             }
         });
@@ -102,31 +96,24 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        UPLOADS.with_borrow_mut(|uploads| {
-            if let Some(entry) = uploads.entries.get_mut(self.index) {
-                *entry = None;
-                uploads.free.push(self.index);
-            }
-        });
+        UPLOADS.with_borrow_mut(|uploads| uploads.watched.remove(self.index));
     }
 }
 
 /// Ends the uploads that keep an answer from being read.
 pub(super) fn look(now: Instant) {
     UPLOADS.with_borrow_mut(|uploads| {
-        if uploads.free.len() == uploads.entries.len()
-            || uploads.next_look.is_some_and(|next| now < next)
-        {
+        if uploads.watched.is_empty() || uploads.next_look.is_some_and(|next| now < next) {
             return;
         }
         uploads.next_look = Some(now + PAUSE);
-        for entry in uploads.entries.iter_mut().flatten() {
+        for entry in uploads.watched.iter_mut() {
             entry.look(now);
         }
     });
 }
 
-impl Entry {
+impl Watched {
     fn look(&mut self, now: Instant) {
         let Some(connection) = self.connection.upgrade().filter(|_| !self.over) else {
             return;

@@ -8,7 +8,7 @@ use pingora::prelude::HttpPeer;
 use pingora::protocols::Digest;
 
 use super::connect::Connector;
-use super::deadlines::Ends;
+use crate::proxy::deadlines::ConnectionAddrs;
 use crate::cluster::policy::UpstreamPolicy;
 use crate::cluster::{Cluster, Scheme};
 
@@ -66,10 +66,10 @@ pub(super) fn is_shared(peer: &HttpPeer) -> bool {
     peer.options.max_h2_streams > 1
 }
 
-/// The ends of a connection, by which to tell it from a later one with the same file descriptor.
-pub(super) fn ends(digest: Option<&Digest>) -> Option<Ends> {
+/// The addresses of a connection, by which to tell it from a later one with the same file descriptor.
+pub(super) fn addrs(digest: Option<&Digest>) -> Option<ConnectionAddrs> {
     let socket = digest?.socket_digest.as_ref()?;
-    Some(Ends {
+    Some(ConnectionAddrs {
         near: *socket.local_addr()?.as_inet()?,
         far: *socket.peer_addr()?.as_inet()?,
     })

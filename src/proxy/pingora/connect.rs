@@ -21,10 +21,10 @@ use pingora::protocols::raw_connect::ProxyDigest;
 use rustc_hash::FxHashMap;
 use tokio::net::TcpStream;
 
-use super::alarm::HealthListener;
-use super::deadlines::SWEEP_INTERVAL;
-use crate::meter::ServiceMeter;
+use crate::proxy::timer::SweepTimer;
+use crate::proxy::sweep::SWEEP_INTERVAL;
 use crate::meter::load::{Bound, OpenUpstream, Waiting};
+use crate::meter::ServiceMeter;
 use crate::proxy::metrics::ConnectionFigures;
 
 /// How long, at most, an attempt waits for connections at rest to give way: several sweeps of every worker.
@@ -162,7 +162,7 @@ impl Connector {
             match self.enter() {
                 Ok(counted) => return Ok(counted),
                 Err(bound) if now >= until => return Err(self.refuse(bound)),
-                Err(_) => HealthListener::at((now + SWEEP_INTERVAL / 2).min(until)).await,
+                Err(_) => SweepTimer::at((now + SWEEP_INTERVAL / 2).min(until)).await,
             }
         }
     }

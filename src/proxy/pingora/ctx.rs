@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 
-use super::deadlines::Wait;
+use crate::proxy::deadlines::DeadlineGuard;
 use super::idle::Upstream;
-use super::queue::Admitted;
+use crate::proxy::queue::Admitted;
 use super::uploads::Upload;
 use crate::attempts::pool::Pool;
 use crate::attempts::{AttemptContext, Attempts};
@@ -20,7 +20,7 @@ use crate::route::{Action, Forward, RouteIndex};
 use crate::snapshot::Snapshot;
 
 /// One request and its response.
-pub struct Exchange {
+pub struct RequestCtx {
     /// Pinned for the whole request, so that a retry sees the flags that the first attempt saw.
     pub snapshot: Arc<Snapshot>,
     /// When the head had arrived.
@@ -30,7 +30,7 @@ pub struct Exchange {
     /// The route that took it.
     pub route: Option<RouteIndex>,
     /// What is done with it, if it goes to a service.
-    pub passage: Option<Passage>,
+    pub upstream_request: Option<UpstreamRequest>,
     /// The ID under which it appears in logs, of this hop and the next ones.
     pub request_id: HeaderValue,
     /// It is for the client API, which counts for itself.
@@ -43,7 +43,7 @@ pub struct Exchange {
 }
 
 /// A request that goes to a service.
-pub struct Passage {
+pub struct UpstreamRequest {
     /// What is to be done.
     pub plan: Plan,
     /// What was tried.
@@ -56,7 +56,7 @@ pub struct Passage {
     /// Whether its answer may begin whenever it likes: a gRPC call on a route that says so.
     pub unhurried: bool,
     /// The wait for the current attempt's response to begin.
-    pub wait: Option<Wait>,
+    pub wait: Option<DeadlineGuard>,
     /// The current attempt's connection, if that is its own.
     pub upstream: Option<Upstream>,
     /// The body's way over it, if it is a long one.
@@ -75,7 +75,7 @@ pub struct Passage {
     pub admitted: Option<Admitted>,
 }
 
-impl Exchange {
+impl RequestCtx {
     /// For a request whose head has arrived.
     pub fn new(
         snapshot: Arc<Snapshot>,
@@ -88,7 +88,7 @@ impl Exchange {
             started,
             moment,
             route: None,
-            passage: None,
+            upstream_request: None,
             request_id: HeaderValue::from_static(""),
             is_for_clients: false,
             pace: Pace::begin(started),
@@ -98,9 +98,9 @@ impl Exchange {
     }
 
     /// Sends the request on its way.
-    pub fn embark(&mut self, plan: Plan) {
+    pub fn begin_upstream(&mut self, plan: Plan) {
         self.route = Some(plan.route);
-        self.passage = Some(Passage {
+        self.upstream_request = Some(UpstreamRequest {
             attempts: Attempts::new(
                 &self.snapshot.services[plan.service],
                 &plan.decision,
@@ -124,7 +124,7 @@ impl Exchange {
 
     /// What the route of a request that goes to a service asks for.
     pub fn forward(&self) -> Option<(RouteIndex, &Forward)> {
-        let index = self.passage.as_ref()?.plan.route;
+        let index = self.upstream_request.as_ref()?.plan.route;
         match &self.snapshot.routes[index].action {
             Action::Forward(forward) => Some((index, forward)),
             Action::Redirect(_) | Action::Respond(_) => None,
@@ -137,49 +137,49 @@ impl Exchange {
         quarantine: &'a Quarantine,
         now: Instant,
     ) -> Option<(&'a mut Attempts, AttemptContext<'a>)> {
-        let passage = self.passage.as_mut()?;
+        let upstream_request = self.upstream_request.as_mut()?;
         let site = AttemptContext {
-            service: &self.snapshot.services[passage.plan.service],
+            service: &self.snapshot.services[upstream_request.plan.service],
             quarantine,
             now,
         };
-        Some((&mut passage.attempts, site))
+        Some((&mut upstream_request.attempts, site))
     }
 
     /// Notes that pingora has put the last attempt's connection into its pool, if it could.
     pub fn rest_upstream(&mut self, now: Instant) {
-        let Some(passage) = self.passage.as_mut() else {
+        let Some(upstream_request) = self.upstream_request.as_mut() else {
             return;
         };
-        passage.upload = None;
-        if let Some(upstream) = passage.upstream.take() {
-            let service = &self.snapshot.services[passage.plan.service];
+        upstream_request.upload = None;
+        if let Some(upstream) = upstream_request.upstream.take() {
+            let service = &self.snapshot.services[upstream_request.plan.service];
             let idle = service.upstream.idle_timeout;
-            let rest = passage.rest.map_or(idle, |rest| rest.min(idle));
+            let rest = upstream_request.rest.map_or(idle, |rest| rest.min(idle));
             upstream.rest(now + rest, &service.meter, now);
         }
     }
 
     /// Notes that the current attempt has a connection of its own.
     pub fn connected(&mut self, mut upstream: Upstream) {
-        let Some(passage) = self.passage.as_mut() else {
+        let Some(upstream_request) = self.upstream_request.as_mut() else {
             return;
         };
-        (passage.upload, passage.rest, passage.emptied) = (None, None, false);
-        if passage.pool == Pool::Watched
-            && let Some(endpoint) = passage.attempts.endpoint()
+        (upstream_request.upload, upstream_request.rest, upstream_request.emptied) = (None, None, false);
+        if upstream_request.pool == Pool::Watched
+            && let Some(endpoint) = upstream_request.attempts.endpoint()
         {
             upstream.watch(endpoint.clone());
         }
-        passage.upstream = Some(upstream);
+        upstream_request.upstream = Some(upstream);
     }
 
     /// Notes that more of the request's body is to come.
     pub fn body_goes_on(&mut self) {
-        if let Some(passage) = self.passage.as_mut()
-            && passage.upload.is_none()
+        if let Some(upstream_request) = self.upstream_request.as_mut()
+            && upstream_request.upload.is_none()
         {
-            passage.upload = passage.upstream.as_ref().and_then(Upstream::upload);
+            upstream_request.upload = upstream_request.upstream.as_ref().and_then(Upstream::upload);
         }
     }
 
@@ -189,19 +189,19 @@ impl Exchange {
         if let Some((attempts, site)) = self.at(quarantine, now) {
             attempts.answered(status, &site);
         }
-        if let Some(passage) = self.passage.as_mut() {
-            passage.upstream_time = Some(now.saturating_duration_since(passage.attempt_started));
-            passage.wait = None;
+        if let Some(upstream_request) = self.upstream_request.as_mut() {
+            upstream_request.upstream_time = Some(now.saturating_duration_since(upstream_request.attempt_started));
+            upstream_request.wait = None;
         }
     }
 
     /// Notes that a connection that had rested broke before an answer began: its endpoint may have closed it behind the
     /// answer before.
     pub fn reused_in_vain(&self, now: Instant) {
-        let passage = self.passage.as_ref();
-        if let Some(passage) = passage
-            && passage.upstream.as_ref().is_some_and(Upstream::is_http1)
-            && let Some(endpoint) = passage.attempts.endpoint()
+        let upstream_request = self.upstream_request.as_ref();
+        if let Some(upstream_request) = upstream_request
+            && upstream_request.upstream.as_ref().is_some_and(Upstream::is_http1)
+            && let Some(endpoint) = upstream_request.attempts.endpoint()
         {
             endpoint.closed_silently(now);
         }

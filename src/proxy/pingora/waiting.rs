@@ -1,7 +1,7 @@
 //! How long a request waits for its answer to begin.
 //!
 //! The time runs from when the request has been passed on: while its client is still sending, or the upstream still
-//! taking what the client has sent, it does not ([`super::passing`]). A client that pauses for longer than
+//! taking what the client has sent, it does not ([`crate::proxy::transfer`]). A client that pauses for longer than
 //! `server.timeouts.body_read` is the one who is late: over HTTP/1.1 pingora sees to that, over HTTP/2 the wait does.
 
 use std::os::fd::RawFd;
@@ -11,9 +11,10 @@ use http::header::{CONTENT_TYPE, EXPECT};
 use pingora::prelude::Session;
 use pingora::protocols::Digest;
 
-use super::deadlines::{Ends, Wait};
-use super::exchange::Exchange;
-use super::passing::Passing;
+use crate::proxy::deadlines::{ConnectionAddrs, DeadlineGuard};
+use super::ctx::RequestCtx;
+use super::upstream_socket;
+use crate::proxy::transfer::RequestTransfer;
 use super::recovery;
 use crate::attempts::{Failure, Replay};
 use crate::route::RouteTimeout;
@@ -25,35 +26,35 @@ const LATER: Duration = Duration::from_secs(1);
 pub(super) struct Connection<'a> {
     pub(super) socket: RawFd,
     /// What tells it from a later one, where it may be closed without our doing.
-    pub(super) ends: Option<Ends>,
+    pub(super) addrs: Option<ConnectionAddrs>,
     pub(super) digest: Option<&'a Digest>,
 }
 
 /// Begins to wait for an attempt's response, which is about to be asked for over a connection.
-pub(super) fn begin(session: &mut Session, exchange: &mut Exchange, connection: &Connection<'_>) {
+pub(super) fn begin(session: &mut Session, ctx: &mut RequestCtx, connection: &Connection<'_>) {
     let whole = session.is_body_done();
-    exchange.note_patience(session, whole);
-    let wait = exchange
+    ctx.note_patience(session, whole);
+    let wait = ctx
         .response_deadline(recovery::replay(session))
         .map(|deadline| match whole && session.is_body_empty() {
-            true => Wait::begin(connection.socket, deadline, connection.ends),
-            false => exchange.wait_passing(session, whole, deadline, connection),
+            true => DeadlineGuard::begin(connection.socket, deadline, connection.addrs),
+            false => ctx.wait_for_transfer(session, whole, deadline, connection),
         });
-    if let Some(passage) = exchange.passage.as_mut() {
-        passage.wait = wait;
+    if let Some(upstream_request) = ctx.upstream_request.as_mut() {
+        upstream_request.wait = wait;
     }
 }
 
-impl Exchange {
+impl RequestCtx {
     /// Notes whether all of the request has been read, and whether its answer may begin whenever it likes.
     fn note_patience(&mut self, session: &Session, whole: bool) {
         let timeout = self.forward().map(|(_, forward)| forward.timeout);
-        let Some(passage) = self.passage.as_mut() else {
+        let Some(upstream_request) = self.upstream_request.as_mut() else {
             return;
         };
-        passage.whole |= whole;
+        upstream_request.whole |= whole;
         // A call that streams may have nothing to say for long; over HTTP/2 it is reset when its client goes.
-        passage.unhurried = timeout == Some(RouteTimeout::Waived)
+        upstream_request.unhurried = timeout == Some(RouteTimeout::Waived)
             && session
                 .req_header()
                 .headers
@@ -62,36 +63,37 @@ impl Exchange {
     }
 
     /// Begins the wait of a request with a body.
-    fn wait_passing(
+    fn wait_for_transfer(
         &self,
         session: &Session,
         whole: bool,
         deadline: Instant,
         connection: &Connection<'_>,
-    ) -> Wait {
+    ) -> DeadlineGuard {
         let now = Instant::now();
         // A client that waits to be told to go on is not the one who is awaited.
         let is_told =
             || session.body_bytes_read() > 0 || !session.req_header().headers.contains_key(EXPECT);
         let client = (!whole && is_told()).then(|| self.client_deadline(now));
         let digest = connection.digest.and_then(|d| d.socket_digest.as_ref());
+        let digest = digest.map(upstream_socket::watch);
         let patience = deadline.saturating_duration_since(now);
-        let passing = Passing::begin(digest, patience, client);
-        Wait::begin_passing(connection.socket, deadline, connection.ends, passing)
+        let transfer = RequestTransfer::begin(digest, patience, client);
+        DeadlineGuard::begin_transfer(connection.socket, deadline, connection.addrs, transfer)
     }
 
     /// Notes that a part of the request's body has been read, or its end. What is sent again has arrived long before.
     pub fn body_arrived(&mut self, replay: Replay<'_>, end: bool) {
-        let Some(passage) = self.passage.as_mut().filter(|passage| !passage.whole) else {
+        let Some(upstream_request) = self.upstream_request.as_mut().filter(|upstream_request| !upstream_request.whole) else {
             return;
         };
         let now = Instant::now();
-        passage.arrived = now;
-        passage.whole = end;
+        upstream_request.arrived = now;
+        upstream_request.whole = end;
         let client = (!end).then(|| self.client_deadline(now));
         let deadline = self.response_deadline(replay);
-        let passage = self.passage.as_ref();
-        if let (Some(wait), Some(deadline)) = (passage.and_then(|p| p.wait.as_ref()), deadline) {
+        let upstream_request = self.upstream_request.as_ref();
+        if let (Some(wait), Some(deadline)) = (upstream_request.and_then(|p| p.wait.as_ref()), deadline) {
             wait.read_on(deadline, client);
         }
     }
@@ -105,7 +107,7 @@ impl Exchange {
     pub fn route_deadline(&self) -> Option<Instant> {
         let (_, forward) = self.forward()?;
         match forward.timeout {
-            RouteTimeout::After(timeout) => Some(self.passage.as_ref()?.arrived + timeout),
+            RouteTimeout::After(timeout) => Some(self.upstream_request.as_ref()?.arrived + timeout),
             RouteTimeout::Unset | RouteTimeout::Waived => None,
         }
     }
@@ -113,20 +115,20 @@ impl Exchange {
     /// How long the current attempt may take to begin its answer; `None`: as long as it likes. `rescue.after` is for
     /// requests that stable could still take over: for the others it would only make a failure of a slow answer.
     fn patience(&self, replay: Replay<'_>) -> Option<Duration> {
-        let passage = self.passage.as_ref()?;
-        let service = &self.snapshot.services[passage.plan.service];
+        let upstream_request = self.upstream_request.as_ref()?;
+        let service = &self.snapshot.services[upstream_request.plan.service];
         let policy = &service.upstream;
         let after = policy.rescue.after.filter(|_| {
             let timeout = Failure::Timeout;
-            passage.attempts.could_be_rescued(timeout, replay, service)
+            upstream_request.attempts.could_be_rescued(timeout, replay, service)
         });
-        after.or_else(|| (!passage.unhurried).then_some(policy.response_timeout))
+        after.or_else(|| (!upstream_request.unhurried).then_some(policy.response_timeout))
     }
 
     /// When the current attempt's response must have begun, if its request is passed on at once.
     fn response_deadline(&self, replay: Replay<'_>) -> Option<Instant> {
-        let passage = self.passage.as_ref()?;
-        let from = passage.arrived.max(passage.attempt_started);
+        let upstream_request = self.upstream_request.as_ref()?;
+        let from = upstream_request.arrived.max(upstream_request.attempt_started);
         let of_attempt = from + self.patience(replay)?;
         Some(
             self.route_deadline()

@@ -7,7 +7,7 @@ use pingora::http::RequestHeader;
 use pingora::prelude::{Error, Session};
 use rand::Rng as _;
 
-use super::exchange::Exchange;
+use super::ctx::RequestCtx;
 use super::head::{Fields, Target, edit, head};
 use super::intake::client_ip;
 use crate::attempts::pool::Pool;
@@ -21,10 +21,10 @@ const CLOSE: HeaderValue = HeaderValue::from_static("close");
 pub(super) fn edit_request(
     session: &Session,
     upstream: &mut RequestHeader,
-    exchange: &Exchange,
+    ctx: &RequestCtx,
     via: Via,
 ) -> pingora::Result<()> {
-    let (Some(passage), Some((_, route))) = (&exchange.passage, exchange.forward()) else {
+    let (Some(upstream_request), Some((_, route))) = (&ctx.upstream_request, ctx.forward()) else {
         return Ok(());
     };
     let request = session.req_header();
@@ -32,24 +32,24 @@ pub(super) fn edit_request(
     let Some(target) = Target::of(request) else {
         return Ok(());
     };
-    let rewritten = passage.plan.target.as_deref().map(Uri::try_from);
+    let rewritten = upstream_request.plan.target.as_deref().map(Uri::try_from);
     let rewritten = rewritten
         .transpose()
         .map_err(|e| Error::because(ErrorType::InternalError, "a rewritten path", e))?;
     let mut edits = forward::request_edits(&Attempt {
-        snapshot: &exchange.snapshot,
+        snapshot: &ctx.snapshot,
         head: head(
             request,
             &target,
             &fields,
             client_ip(session),
-            &exchange.snapshot.identity,
+            &ctx.snapshot.identity,
         ),
-        plan: &passage.plan,
-        deployment: passage.attempts.deployment(),
-        request_id: &exchange.request_id,
+        plan: &upstream_request.plan,
+        deployment: upstream_request.attempts.deployment(),
+        request_id: &ctx.request_id,
         // Only a trace that goes on needs one.
-        span_id: match passage.plan.plain {
+        span_id: match upstream_request.plan.plain {
             true => 1,
             false => rand::rng().next_u64().max(1),
         },
@@ -67,7 +67,7 @@ pub(super) fn edit_request(
             parts.headers.take(edit);
         }
         parts.headers.apply(&route.request_edits);
-        if passage.pool == Pool::Fresh {
+        if upstream_request.pool == Pool::Fresh {
             // Nobody else gets it: the upstream need not keep it, and pingora does not.
             parts.headers.insert(CONNECTION, CLOSE);
         }

@@ -1,0 +1,37 @@
+//! The answer to connections that are one too many.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use tokio::sync::Semaphore;
+
+use super::lingering::{Lingering, PATIENCE, lingering_close};
+use super::transport::Transport;
+
+/// How many clients are told at a time that there are too many connections; the others are only closed.
+const TOLD_AT_A_TIME: usize = 256;
+
+/// Refuses connections that are too many.
+#[derive(Clone, Debug)]
+pub(super) struct OverloadResponder(Arc<Semaphore>);
+
+impl OverloadResponder {
+    /// Tells [`TOLD_AT_A_TIME`] clients at a time, or `most` if that is less.
+    pub(super) fn new(most: usize) -> Self {
+        Self(Arc::new(Semaphore::new(TOLD_AT_A_TIME.min(most))))
+    }
+
+    /// Tells a client to come back later, in a task of its own.
+    pub(super) fn turn_away(&self, transport: Transport) {
+        let Ok(turn) = self.0.clone().try_acquire_owned() else {
+            return;
+        };
+        tokio::spawn(async move {
+            // Many clients cannot make sense of an answer that comes before their request.
+            let _ = tokio::time::timeout(PATIENCE, transport.readable()).await;
+            let refusal = Some(StatusCode::SERVICE_UNAVAILABLE);
+            lingering_close(Lingering { transport, refusal }).await;
+            drop(turn);
+        });
+    }
+}

@@ -1,0 +1,168 @@
+//! pingora's HTTP proxy behind the connections of one worker: it gets one request after the other, and this bounds what
+//! one connection may take.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use pingora::apps::HttpServerApp as _;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::{H2Accept, HttpSession, default_h2_options, handshake};
+use pingora::protocols::{Digest, GetSocketDigest as _};
+use pingora::proxy::{HttpProxy, http_proxy};
+use pingora::server::configuration::ServerConf;
+use tokio::sync::watch;
+
+use super::proxy::Proxy;
+use super::stream::SessionStream;
+use super::stream_refusal::refuse;
+use super::{first_byte, idle, uploads};
+use crate::drain::{DrainWatch, Stage};
+use crate::proxy::client::{ClientConnection, ClientStream, OpenStream};
+use crate::proxy::serving::{ServeHttp, in_fairness};
+use crate::proxy::metrics::ConnectionFigures;
+
+/// How many requests may have been cancelled before they were looked at, when the connection is closed with
+/// ENHANCE_YOUR_CALM. A client may well cancel all the requests that it may have open (100), and more than once in what
+/// is read at a time; one that asks only to cancel comes to this at once.
+const CANCELLED_UNSEEN: usize = 1000;
+
+/// After how many malformed requests an HTTP/2 connection is closed.
+const MALFORMED_STREAMS: u32 = 32;
+
+/// How many attempts pingora may make for one request. What `retries` allows, for a canary and then for stable, is less,
+/// with connections that had rested too long besides.
+const MOST_ATTEMPTS: usize = 64;
+
+/// pingora's HTTP proxy for one worker.
+pub struct HttpServer {
+    proxy: Arc<HttpProxy<Proxy>>,
+    figures: Arc<ConnectionFigures>,
+    drain: DrainWatch,
+    /// The gateway's end in pingora's words: true once it was announced. Answers of Serin's own heed it.
+    shutdown: watch::Sender<bool>,
+}
+
+impl HttpServer {
+    /// Builds pingora's proxy around the hooks. A proxy of its own gives each worker its own pool of upstream
+    /// connections: none is ever woken on another thread.
+    pub fn new(hooks: Proxy) -> Self {
+        let conf = ServerConf {
+            threads: 1,
+            max_retries: MOST_ATTEMPTS,
+            ..ServerConf::default()
+        };
+        let (figures, drain) = (hooks.connections.clone(), hooks.drain.clone());
+        Self {
+            figures,
+            proxy: Arc::new(http_proxy(&Arc::new(conf), hooks)),
+            drain,
+            shutdown: watch::Sender::new(false),
+        }
+    }
+}
+
+impl ServeHttp for HttpServer {
+    async fn serve_http1(&self, stream: ClientStream, connection: &Arc<ClientConnection>) {
+        let shutdown = self.shutdown.subscribe();
+        let mut session = ServerSession::new_http1(Box::new(SessionStream::new(stream)));
+        // Without a timer of pingora's: the connection has a deadline for that.
+        session.set_keepalive(Some(0));
+        while let Some(reused) = self.proxy.process_new_http(session, &shutdown).await {
+            connection.rest();
+            let (stream, settings) = reused.consume();
+            session = ServerSession::new_http1(stream);
+            if let Some(settings) = settings {
+                settings.apply_to_session(&mut session);
+            }
+        }
+    }
+
+    async fn serve_http2(&self, stream: ClientStream, connection: &Arc<ClientConnection>) {
+        let stream = SessionStream::new(stream);
+        let digest = Arc::new(Digest {
+            socket_digest: stream.get_socket_digest(),
+            ..Digest::default()
+        });
+        let mut options = default_h2_options();
+        // More than is taken: what is above the limit shall be refused, counted and logged as any other request.
+        let most = 2 * connection.traffic().request.header_bytes;
+        options.max_header_list_size(u32::try_from(most).unwrap_or(u32::MAX));
+        options.max_pending_accept_reset_streams(CANCELLED_UNSEEN);
+        let Ok(mut streams) = handshake(Box::new(stream), Some(options)).await else {
+            return;
+        };
+        connection.multiplex();
+        // A client that is told to go away before its first request would have to come back for nothing.
+        let opened = tokio::time::Instant::now();
+        let mut goes = pin!(in_fairness(self.drain.clone(), Stage::Announced, opened));
+        let (mut closing, mut malformed) = (false, 0);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut goes, if !closing => {
+                    streams.graceful_shutdown();
+                    connection.dismiss();
+                    closing = true;
+                    continue;
+                }
+                accepted = HttpSession::from_h2_conn(&mut streams, digest.clone()) => accepted,
+            };
+            match accepted {
+                Ok(Some(H2Accept::Session(mut session))) => {
+                    let open = connection.begin_stream();
+                    if !closing && connection.is_spent(&connection.traffic()) {
+                        streams.graceful_shutdown();
+                        connection.dismiss();
+                        closing = true;
+                    }
+                    match open {
+                        Ok(open) => self.spawn_stream(session, open),
+                        Err(excess) => refuse(&mut session, connection, excess, &self.figures),
+                    }
+                }
+                Ok(Some(H2Accept::Rejected)) => {
+                    malformed += 1;
+                    if malformed == MALFORMED_STREAMS {
+                        return;
+                    }
+                }
+                Ok(None) | Err(_) => return,
+            }
+        }
+    }
+
+    fn announce_end(&self) {
+        self.shutdown.send_replace(true);
+    }
+
+    async fn close_idle(&self) {
+        self.proxy.http_cleanup().await;
+    }
+
+    fn sweep(&self, now: Instant) {
+        idle::expire(now);
+        idle::give_way(self.figures.upstream_wanted.get());
+        uploads::look(now);
+    }
+}
+
+impl HttpServer {
+    /// Serves a request over HTTP/2 as a task of its own.
+    fn spawn_stream(&self, mut session: HttpSession, mut open: OpenStream) {
+        let (proxy, figures) = (self.proxy.clone(), self.figures.clone());
+        let shutdown = self.shutdown.subscribe();
+        tokio::spawn(async move {
+            first_byte::over_http2(&mut session, open.connection(), &figures).await;
+            let wanted = open.connection().traffic().connections;
+            let most = figures.shares(wanted).upstreams_of_client();
+            if let Err(excess) = open.go_on(most) {
+                refuse(&mut session, open.connection(), excess, &figures);
+                return;
+            }
+            let session = ServerSession::new_http2(session);
+            proxy.process_new_http(session, &shutdown).await;
+            drop(open);
+        });
+    }
+}

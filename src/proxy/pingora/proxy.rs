@@ -1,0 +1,36 @@
+//! What a worker's hooks have at hand.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::client_api::ClientApi;
+use crate::drain::DrainWatch;
+use crate::forward::via::Via;
+use crate::quarantine::Quarantine;
+use crate::snapshot::store::SnapshotStore;
+use crate::telemetry::access_log::AccessLog;
+use crate::meter::Gauge;
+use crate::proxy::metrics::ConnectionFigures;
+
+/// The proxy that a worker's pingora calls: what its hooks ([`super::hooks`]) have at hand.
+pub struct Proxy {
+    /// Where the current snapshot is.
+    pub store: Arc<SnapshotStore>,
+    /// Takes the outcomes of requests.
+    pub access_log: AccessLog,
+    /// Requests under way.
+    pub active: Arc<Gauge>,
+    /// How many connections there are, and may be.
+    pub connections: Arc<ConnectionFigures>,
+    /// Answers the clients of feature flags.
+    pub client_api: Arc<ClientApi>,
+    /// The generation of the snapshot that runs.
+    pub generation: watch::Receiver<u64>,
+    /// How far the gateway's end has come.
+    pub drain: DrainWatch,
+    /// Which users are spared which canary.
+    pub quarantine: Arc<Quarantine>,
+    /// This gateway's name in `Via`.
+    pub via: Via,
+}

@@ -1,0 +1,37 @@
+//! The answer of a service that is shut off for the user.
+
+use pingora::prelude::Session;
+
+use super::ctx::RequestCtx;
+use super::proxy::Proxy;
+use super::intake::is_https;
+use super::reply;
+use crate::canary::Cause;
+use crate::dispatch::Plan;
+use crate::forward;
+
+impl Proxy {
+    /// Answers for a service that is shut off for this user. The record has the decision all the same.
+    pub(super) async fn shut_off(
+        &self,
+        session: &mut Session,
+        ctx: &mut RequestCtx,
+        plan: Plan,
+    ) -> pingora::Result<()> {
+        let https = is_https(session, ctx);
+        ctx.begin_upstream(plan);
+        let Some(upstream_request) = ctx.upstream_request.as_mut() else {
+            return Ok(());
+        };
+        upstream_request.attempts.gave_up(Cause::Shutoff);
+        let snapshot = &ctx.snapshot;
+        let Some(shutoff) = &snapshot.services[upstream_request.plan.service].shutoff else {
+            return Ok(());
+        };
+        ctx.own_status = Some(shutoff.respond.status.as_u16());
+        let cookie = forward::session_cookie(snapshot, &upstream_request.plan, https);
+        let edits = &snapshot.routes[upstream_request.plan.route].response_edits;
+        let id = ctx.told_request_id();
+        reply::shut_off(session, &shutoff.respond, cookie.iter().chain(edits), id).await
+    }
+}

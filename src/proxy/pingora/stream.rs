@@ -1,0 +1,117 @@
+//! A client's stream as pingora's sessions want it.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use async_trait::async_trait;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    TimingDigest, UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+
+use crate::proxy::client::ClientStream;
+
+/// A client's stream with what pingora asks of one.
+#[derive(Debug)]
+pub(super) struct SessionStream {
+    client: ClientStream,
+    digest: Arc<SocketDigest>,
+}
+
+impl SessionStream {
+    /// Of a client's stream.
+    pub(super) fn new(client: ClientStream) -> Self {
+        let digest = SocketDigest::from_raw_fd(client.fd());
+        // Known already; it saves the system call of asking for it.
+        let _ = digest.peer_addr.set(Some(client.peer().into()));
+        Self {
+            client,
+            digest: Arc::new(digest),
+        }
+    }
+}
+
+impl AsyncRead for SessionStream {
+    #[inline]
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.client).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for SessionStream {
+    #[inline]
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.client).poll_write(cx, bytes)
+    }
+
+    #[inline]
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.client).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.client.is_write_vectored()
+    }
+
+    #[inline]
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.client).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.client).poll_shutdown(cx)
+    }
+}
+
+#[async_trait]
+impl Shutdown for SessionStream {
+    async fn shutdown(&mut self) {
+        // An error is a client that has gone.
+        let _ = self.client.shutdown().await;
+    }
+}
+
+impl UniqueID for SessionStream {
+    fn id(&self) -> UniqueIDType {
+        self.client.fd()
+    }
+}
+
+impl Ssl for SessionStream {}
+
+impl Peek for SessionStream {}
+
+impl GetTimingDigest for SessionStream {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        // Nobody asks; pingora does so for every request.
+        Vec::new()
+    }
+}
+
+impl GetProxyDigest for SessionStream {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl GetSocketDigest for SessionStream {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(self.digest.clone())
+    }
+}

@@ -1,0 +1,33 @@
+//! The answer to requests over HTTP/2 that their client may not have, written before pingora's proxy sees them.
+
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, RETRY_AFTER};
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::v2::server::HttpSession;
+
+use crate::capacity::clients::Excess;
+use crate::proxy::client::ClientConnection;
+use crate::proxy::explanation::COME_BACK;
+use crate::proxy::metrics::ConnectionFigures;
+
+/// Refuses a request whose client has too much open. It has no line in the log: there may be many.
+pub(super) fn refuse(
+    session: &mut HttpSession,
+    connection: &ClientConnection,
+    excess: Excess,
+    figures: &ConnectionFigures,
+) {
+    figures.excess[excess.index()].inc();
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let header = ResponseHeader::build(status, Some(3)).and_then(|mut header| {
+        header.insert_header(CONTENT_LENGTH, 0)?;
+        header.insert_header(CACHE_CONTROL, "no-store")?;
+        header.insert_header(RETRY_AFTER, COME_BACK)?;
+        session.write_response_header(Box::new(header), true)
+    });
+    // An error is a client that has gone.
+    if let Err(error) = header {
+        tracing::debug!(%error, "a refusal could not be sent");
+    }
+    connection.snapshot().unrouted.served.inc(status.as_u16());
+}

@@ -1,0 +1,97 @@
+//! A client's connection from its first byte to its end: which HTTP the client speaks, who serves that, and how the
+//! connection is closed.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::time::{Instant, sleep_until};
+
+use super::client::{ClientConnection, ClientStream};
+use super::lingering::lingering_close;
+use crate::drain::{DrainWatch, Stage};
+
+/// What every HTTP/2 connection begins with (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How much is read at first: the whole head, most of the time.
+const FIRST_READ: usize = 512;
+
+/// How long a new connection may take to its first request while the gateway drains: its client could not know.
+const FIRST_REQUEST: Duration = Duration::from_millis(500);
+
+/// Serves HTTP to the clients of one worker. Everything happens on that worker's thread.
+pub trait ServeHttp: Send + Sync + 'static {
+    /// Serves the requests of a connection over HTTP/1, one after the other, until it ends.
+    fn serve_http1(
+        &self,
+        stream: ClientStream,
+        connection: &Arc<ClientConnection>,
+    ) -> impl Future<Output = ()> + Send;
+
+    /// Serves the requests of a connection over HTTP/2, side by side, until it ends.
+    fn serve_http2(
+        &self,
+        stream: ClientStream,
+        connection: &Arc<ClientConnection>,
+    ) -> impl Future<Output = ()> + Send;
+
+    /// Makes every response its connection's last: the gateway's end was announced.
+    fn announce_end(&self);
+
+    /// Closes the connections that have no request.
+    fn close_idle(&self) -> impl Future<Output = ()> + Send;
+
+    /// Looks after what was put off. Called at every sweep of the worker ([`super::sweep`]).
+    fn sweep(&self, now: std::time::Instant);
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve<S: ServeHttp>(mut stream: ClientStream, server: &S, drain: &DrainWatch) {
+    let connection = stream.connection().clone();
+    match is_http2(&mut stream, drain).await {
+        Some(true) => {
+            stream.expect_frames();
+            server.serve_http2(stream, &connection).await;
+        }
+        Some(false) => {
+            stream.expect_requests();
+            let served = server.serve_http1(stream, &connection);
+            connection.serve(served).await;
+        }
+        None => drop(stream),
+    }
+    if let Some(lingering) = connection.take_lingering() {
+        lingering_close(lingering).await;
+    }
+}
+
+/// Whether the client begins as HTTP/2 does. `None`: it did not begin at all.
+async fn is_http2(stream: &mut ClientStream, drain: &DrainWatch) -> Option<bool> {
+    let mut too_late = pin!(in_fairness(drain.clone(), Stage::Draining, Instant::now()));
+    let mut seen = [0; FIRST_READ];
+    let mut length = 0;
+    loop {
+        let read = tokio::select! {
+            // What has come already is served.
+            biased;
+            read = stream.read(&mut seen[length..]) => read.unwrap_or(0),
+            () = &mut too_late, if length == 0 => 0,
+        };
+        length += read;
+        let compared = length.min(PREFACE.len());
+        let decided = seen[..compared] != PREFACE[..compared] || compared == PREFACE.len();
+        if decided || read == 0 {
+            stream.put_back(&seen[..length]);
+            return (length > 0).then(|| seen.starts_with(PREFACE));
+        }
+    }
+}
+
+/// Waits until the gateway's end has come so far, but in any case for the time that a connection which was opened then
+/// has for its first request.
+pub(super) async fn in_fairness(mut drain: DrainWatch, stage: Stage, opened: Instant) {
+    drain.reached(stage).await;
+    sleep_until(opened + FIRST_REQUEST).await;
+}
