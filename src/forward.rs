@@ -1,6 +1,7 @@
 //! What upstreams and clients see: the header edits of one attempt and of one response, as data.
 
 pub mod answer;
+pub mod arrival;
 pub mod baggage;
 pub mod hop;
 pub mod trace_context;

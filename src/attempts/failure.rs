@@ -1,8 +1,16 @@
 //! How an attempt may fail, and what each failure allows.
 
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, StatusCode};
+
 use crate::canary::Cause;
 use crate::cluster::endpoint::AttemptEnd;
 use crate::cluster::recovery::Triggers;
+use crate::request::field;
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+/// The `grpc-status` of UNAVAILABLE.
+const UNAVAILABLE: &[u8] = b"14";
 
 /// How an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +36,15 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// What a final answer's head says of a failure, if there is one.
+    pub fn of_answer(status: StatusCode, headers: &HeaderMap) -> Option<Self> {
+        if is_unavailable(status, headers) {
+            Some(Self::Unavailable)
+        } else {
+            (status.as_u16() >= 400).then_some(Self::Status(status.as_u16()))
+        }
+    }
+
     /// What records say.
     pub fn cause(self) -> Cause {
         match self {
@@ -71,4 +88,16 @@ impl Failure {
             Self::Unavailable => on.statuses.contains(503),
         }
     }
+}
+
+/// gRPC's UNAVAILABLE as the whole answer ("Trailers-Only" in the protocol's words): the status stands in the head,
+/// and nothing of an answer follows.
+fn is_unavailable(status: StatusCode, headers: &HeaderMap) -> bool {
+    let is = |name: HeaderName, wanted: fn(&[u8]) -> bool| {
+        field::first(headers, &name).is_some_and(|value| wanted(value.as_bytes()))
+    };
+    // Most answers have a type, and another one.
+    status == StatusCode::OK
+        && is(CONTENT_TYPE, |value| value.starts_with(b"application/grpc"))
+        && is(GRPC_STATUS, |value| value == UNAVAILABLE)
 }

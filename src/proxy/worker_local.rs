@@ -94,7 +94,8 @@ mod tests {
         let mut slots = Slots::default();
         let (a, b) = (slots.insert('a'), slots.insert('b'));
         slots.remove(a);
-        assert_eq!((slots.get_mut(a), slots.get_mut(b)), (None, Some(&mut 'b')));
+        assert_eq!(slots.get_mut(a), None);
+        assert_eq!(slots.get_mut(b), Some(&mut 'b'));
         assert_eq!(slots.insert('c'), a);
         assert!(slots.iter_mut().map(|each| *each).eq(['c', 'b']));
         slots.remove(a);
