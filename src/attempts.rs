@@ -395,6 +395,6 @@ impl Attempts {
 }
 
 pub mod pool;
-pub mod timing;
 #[cfg(test)]
 mod tests;
+pub mod timing;

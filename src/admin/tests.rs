@@ -9,10 +9,10 @@ use tokio::runtime::Handle;
 
 use super::bounds::Bounds;
 use super::readyz::Readiness;
-use crate::drain::{Drain, Stage};
 use super::{AdminState, Listeners, openapi, serve};
 use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Findings, Severity, Span};
+use crate::drain::{Drain, Stage};
 use crate::engine::Flag;
 use crate::events::EventKind;
 use crate::publisher::kills::KillSwitch;

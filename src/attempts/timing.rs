@@ -184,7 +184,11 @@ mod tests {
             };
             let attempts = attempts(service, assigned);
             let deadline = timing.response_deadline(&attempts, replay, service, None);
-            assert_eq!(deadline, Some(start + expected * SECOND), "{assigned} {method}");
+            assert_eq!(
+                deadline,
+                Some(start + expected * SECOND),
+                "{assigned} {method}"
+            );
         }
     }
 

@@ -7,7 +7,9 @@ use crate::request::RequestHead;
 /// The ID under which a request appears in logs, of this hop and the next ones. The one it came with is kept if a trusted
 /// proxy sent it: clients could pass others' off as theirs.
 pub fn request_id(head: &RequestHead<'_>, fresh: impl FnOnce() -> HeaderValue) -> HeaderValue {
-    let sent = head.peer_trusted.then(|| head.headers.first("x-request-id"));
+    let sent = head
+        .peer_trusted
+        .then(|| head.headers.first("x-request-id"));
     let sent = sent.flatten().map(HeaderValue::from_bytes);
     sent.and_then(Result::ok).unwrap_or_else(fresh)
 }

@@ -1,6 +1,5 @@
 //! How much room a service has for a request, and for connections.
 
-
 use super::queue::Admitted;
 use crate::capacity::Shares;
 use crate::meter::load::{Bound, Room};

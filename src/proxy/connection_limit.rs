@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::capacity::clients::{ClientConnections, Clients};
-use crate::snapshot::store::SnapshotStore;
 use crate::proxy::metrics::ConnectionFigures;
+use crate::snapshot::store::SnapshotStore;
 
 /// Decides whether a connection may be accepted. Belongs to the acceptor's thread.
 pub struct ConnectionLimit {

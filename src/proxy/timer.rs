@@ -104,7 +104,7 @@ mod tests {
 
     use futures_util::FutureExt as _;
 
-    use super::{SweepTimer, SLEEPERS, ring};
+    use super::{SLEEPERS, SweepTimer, ring};
 
     #[tokio::test(flavor = "current_thread")]
     async fn a_timer_wakes_at_its_moment_and_not_before() {

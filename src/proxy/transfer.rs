@@ -141,7 +141,10 @@ mod tests {
         let now = Instant::now();
         for client in [None, Some(now + 9 * SECOND)] {
             let mut transfer = RequestTransfer::begin(None, SECOND, client);
-            let (next, late) = (Lateness::NotYet(now + SECOND), Lateness::Late(Awaited::Other));
+            let (next, late) = (
+                Lateness::NotYet(now + SECOND),
+                Lateness::Late(Awaited::Other),
+            );
             assert_eq!(transfer.judge(sent(true, 5), now), next);
             assert_eq!(transfer.judge(sent(true, 6), now), next);
             assert_eq!(transfer.judge(sent(true, 6), now), late);

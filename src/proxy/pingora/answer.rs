@@ -37,7 +37,11 @@ pub(super) fn mend(response: &mut ResponseHeader) -> pingora::Result<Mending> {
 }
 
 /// Notes what follows from the final answer's head for its body and its connection.
-pub(super) fn begun(upstream_request: &mut UpstreamRequest, response: &ResponseHeader, mending: Mending) {
+pub(super) fn begun(
+    upstream_request: &mut UpstreamRequest,
+    response: &ResponseHeader,
+    mending: Mending,
+) {
     upstream_request.emptied = mending.emptied;
     upstream_request.rest = answer::rest(&response.headers);
     if let Some(upload) = &upstream_request.upload {

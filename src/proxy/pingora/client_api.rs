@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::ctx::RequestCtx;
 use super::head::{Fields, Target, head};
-use super::proxy::Proxy;
 use super::intake::{client_ip, is_https};
+use super::proxy::Proxy;
 use super::reply::send;
 use crate::client_api::{Asked, Endpoint, KEEP_ALIVE, Reply, Step, Stream};
 use crate::clock;
@@ -27,9 +27,7 @@ impl Proxy {
         rest: &str,
     ) -> pingora::Result<()> {
         ctx.is_for_clients = true;
-        let admitted = self.asked(session, ctx, |asked| {
-            self.client_api.admit(asked, rest)
-        });
+        let admitted = self.asked(session, ctx, |asked| self.client_api.admit(asked, rest));
         let (endpoint, reply) = match admitted {
             None => (Endpoint::Unknown, Reply::not_text()),
             Some((endpoint, Step::Answer(reply))) => (endpoint, reply),

@@ -21,11 +21,11 @@ use pingora::protocols::raw_connect::ProxyDigest;
 use rustc_hash::FxHashMap;
 use tokio::net::TcpStream;
 
-use crate::proxy::timer::SweepTimer;
-use crate::proxy::sweep::SWEEP_INTERVAL;
-use crate::meter::load::{Bound, OpenUpstream, Waiting};
 use crate::meter::ServiceMeter;
+use crate::meter::load::{Bound, OpenUpstream, Waiting};
 use crate::proxy::metrics::ConnectionFigures;
+use crate::proxy::sweep::SWEEP_INTERVAL;
+use crate::proxy::timer::SweepTimer;
 
 /// How long, at most, an attempt waits for connections at rest to give way: several sweeps of every worker.
 const PATIENCE: Duration = Duration::from_millis(200);

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 
-use crate::proxy::deadlines::DeadlineGuard;
 use super::idle::Upstream;
-use crate::proxy::queue::Admitted;
 use super::uploads::Upload;
 use crate::attempts::pool::Pool;
 use crate::attempts::{AttemptContext, Attempts};
 use crate::context::Moment;
 use crate::dispatch::Plan;
 use crate::meter::Gauge;
+use crate::proxy::deadlines::DeadlineGuard;
+use crate::proxy::queue::Admitted;
 use crate::quarantine::Quarantine;
 use crate::request::pace::Pace;
 use crate::route::{Action, Forward, RouteIndex};
@@ -165,7 +165,11 @@ impl RequestCtx {
         let Some(upstream_request) = self.upstream_request.as_mut() else {
             return;
         };
-        (upstream_request.upload, upstream_request.rest, upstream_request.emptied) = (None, None, false);
+        (
+            upstream_request.upload,
+            upstream_request.rest,
+            upstream_request.emptied,
+        ) = (None, None, false);
         if upstream_request.pool == Pool::Watched
             && let Some(endpoint) = upstream_request.attempts.endpoint()
         {
@@ -179,7 +183,10 @@ impl RequestCtx {
         if let Some(upstream_request) = self.upstream_request.as_mut()
             && upstream_request.upload.is_none()
         {
-            upstream_request.upload = upstream_request.upstream.as_ref().and_then(Upstream::upload);
+            upstream_request.upload = upstream_request
+                .upstream
+                .as_ref()
+                .and_then(Upstream::upload);
         }
     }
 
@@ -190,7 +197,8 @@ impl RequestCtx {
             attempts.answered(status, &site);
         }
         if let Some(upstream_request) = self.upstream_request.as_mut() {
-            upstream_request.upstream_time = Some(now.saturating_duration_since(upstream_request.attempt_started));
+            upstream_request.upstream_time =
+                Some(now.saturating_duration_since(upstream_request.attempt_started));
             upstream_request.wait = None;
         }
     }
@@ -200,7 +208,10 @@ impl RequestCtx {
     pub fn reused_in_vain(&self, now: Instant) {
         let upstream_request = self.upstream_request.as_ref();
         if let Some(upstream_request) = upstream_request
-            && upstream_request.upstream.as_ref().is_some_and(Upstream::is_http1)
+            && upstream_request
+                .upstream
+                .as_ref()
+                .is_some_and(Upstream::is_http1)
             && let Some(endpoint) = upstream_request.attempts.endpoint()
         {
             endpoint.closed_silently(now);

@@ -22,15 +22,15 @@ use pingora::http::RequestHeader;
 use pingora::prelude::{Error, Session};
 use pingora::protocols::http::v2::server::HttpSession;
 
-use crate::proxy::timer::SweepTimer;
-use crate::proxy::client::ClientConnection;
 use super::ctx::RequestCtx;
 use super::head::{Fields, Target, edit, head};
 use crate::clock;
 use crate::cluster::Scheme;
 use crate::dispatch::{Dispatch, dispatch};
 use crate::meter::Gauge;
+use crate::proxy::client::ClientConnection;
 use crate::proxy::metrics::ConnectionFigures;
+use crate::proxy::timer::SweepTimer;
 use crate::request::field;
 use crate::snapshot::Snapshot;
 

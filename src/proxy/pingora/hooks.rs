@@ -15,15 +15,14 @@ use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext};
 use rand::Rng as _;
 
 use super::answer;
-use crate::proxy::client::ClientConnection;
 use super::connect::had_no_room;
 use super::ctx::RequestCtx;
 use super::failure::status_of;
-use crate::proxy::explanation::explanation;
 use super::idle::{self, Upstream};
 use super::intake::{bound, dispatched, is_cancelled, is_https, take_piece};
 use super::outgoing;
 use super::peer::{addrs, is_http2, is_shared, peer};
+use super::proxy::Proxy;
 use super::recovery::{self, is_interim};
 use super::reply;
 use super::waiting::{self, Connection};
@@ -35,9 +34,10 @@ use crate::clock;
 use crate::cluster::Scheme;
 use crate::dispatch::Dispatch;
 use crate::drain::Stage;
-use super::proxy::Proxy;
 use crate::edit::HeaderSink;
 use crate::forward::{self, Served, hop::hop_fields};
+use crate::proxy::client::ClientConnection;
+use crate::proxy::explanation::explanation;
 
 #[async_trait]
 impl ProxyHttp for Proxy {
@@ -248,7 +248,8 @@ impl ProxyHttp for Proxy {
             session.set_keepalive(None);
         }
         http10::spare_chunks(session, response);
-        let (Some(upstream_request), Some((index, route))) = (&ctx.upstream_request, ctx.forward()) else {
+        let (Some(upstream_request), Some((index, route))) = (&ctx.upstream_request, ctx.forward())
+        else {
             return Ok(());
         };
         let served = Served {
@@ -331,12 +332,7 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn logging(
-        &self,
-        session: &mut Session,
-        _: Option<&Error>,
-        ctx: &mut Box<RequestCtx>,
-    ) {
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Box<RequestCtx>) {
         if !session.is_body_done() {
             ClientConnection::current(ClientConnection::leave_unread);
         }

@@ -19,8 +19,8 @@ use super::stream_refusal::refuse;
 use super::{first_byte, idle, uploads};
 use crate::drain::{DrainWatch, Stage};
 use crate::proxy::client::{ClientConnection, ClientStream, OpenStream};
-use crate::proxy::serving::{ServeHttp, in_fairness};
 use crate::proxy::metrics::ConnectionFigures;
+use crate::proxy::serving::{ServeHttp, in_fairness};
 
 /// How many requests may have been cancelled before they were looked at, when the connection is closed with
 /// ENHANCE_YOUR_CALM. A client may well cancel all the requests that it may have open (100), and more than once in what

@@ -17,10 +17,10 @@ use pingora::ErrorType;
 use pingora::prelude::Error;
 use pingora::protocols::{Digest, SocketDigest};
 
-use crate::proxy::deadlines::ConnectionAddrs;
 use super::uploads::Upload;
 use crate::cluster::endpoint::Endpoint;
 use crate::meter::ServiceMeter;
+use crate::proxy::deadlines::ConnectionAddrs;
 
 /// How long a connection rests that is kept only to see whether its endpoint closes it.
 const WATCH: Duration = Duration::from_secs(1);
@@ -214,7 +214,8 @@ impl RestingConnections {
     }
 
     fn give_way(&mut self, mut wanted: i64) {
-        let open = |entry: &&mut RestingConnection| !entry.over && entry.connection.strong_count() > 0;
+        let open =
+            |entry: &&mut RestingConnection| !entry.over && entry.connection.strong_count() > 0;
         for (socket, place) in (0..).zip(&mut self.entries) {
             let Some(entry) = place.as_mut().filter(open) else {
                 continue;

@@ -14,12 +14,12 @@ use pingora::prelude::{Error, Session};
 use pingora::protocols::http::ServerSession;
 use rand::Rng as _;
 
-use crate::proxy::client::ClientConnection;
 use super::ctx::RequestCtx;
 use super::head::{Fields, Target, forget_spelling, forget_upgrade, head, join_cookies};
 use super::{first_byte, http10, recovery};
 use crate::dispatch::{Dispatch, Refusal, dispatch, user_hash};
 use crate::forward::via::Via;
+use crate::proxy::client::ClientConnection;
 use crate::request::field;
 use crate::request::framing::Framing;
 
@@ -131,9 +131,7 @@ fn keeps_pace(session: &Session, ctx: &mut RequestCtx, piece: &[u8]) -> pingora:
     let Some(rate) = ctx.snapshot.traffic.body_rate else {
         return Ok(());
     };
-    let is_too_slow = ctx
-        .pace
-        .is_too_slow(piece.len(), &rate, Instant::now())
+    let is_too_slow = ctx.pace.is_too_slow(piece.len(), &rate, Instant::now())
         && !session.was_upgraded()
         && !recovery::has_begun(session)
         && !first_byte::is_rpc_stream(session.req_header());
@@ -177,13 +175,7 @@ pub(super) fn dispatched(session: &Session, ctx: &mut RequestCtx, via: Via) -> D
         HeaderValue::from_bytes(&random_hex()).unwrap_or(HeaderValue::from_static("-"))
     });
     let host_required = request.version == Version::HTTP_11;
-    let mut dispatch = dispatch(
-        snapshot,
-        &head,
-        host_required,
-        ctx.moment,
-        &mut random_id,
-    );
+    let mut dispatch = dispatch(snapshot, &head, host_required, ctx.moment, &mut random_id);
     // The whole URL is for this hop.
     if let Dispatch::Forward(plan) = &mut dispatch
         && plan.target.is_none()

@@ -6,8 +6,8 @@ use pingora::prelude::Session;
 
 use super::ctx::RequestCtx;
 use super::head::{Fields, Target, head};
-use super::proxy::Proxy;
 use super::intake::client_ip;
+use super::proxy::Proxy;
 use super::recovery::final_answer;
 use crate::forward::trace_context;
 use crate::record::Outcome;
@@ -18,7 +18,8 @@ impl Proxy {
         let request = session.req_header();
         let peer = client_ip(session);
         let upstream_request = ctx.upstream_request.as_ref();
-        let answered = upstream_request.filter(|upstream_request| upstream_request.upstream_time.is_some());
+        let answered =
+            upstream_request.filter(|upstream_request| upstream_request.upstream_time.is_some());
         let outcome = Outcome {
             snapshot: &ctx.snapshot,
             route: ctx.route,
@@ -26,14 +27,16 @@ impl Proxy {
             decision: upstream_request.map(|upstream_request| upstream_request.plan.decision),
             served: answered.map(|upstream_request| upstream_request.attempts.deployment()),
             cause: upstream_request.and_then(|upstream_request| upstream_request.attempts.cause()),
-            retries: upstream_request.map_or(&[], |upstream_request| upstream_request.attempts.retries()),
+            retries: upstream_request
+                .map_or(&[], |upstream_request| upstream_request.attempts.retries()),
             // An answer of Serin's own may have to be written in another status (gRPC's is always 200).
             status: ctx.own_status.unwrap_or_else(|| {
                 final_answer(session).map_or(0, |response| response.status.as_u16())
             }),
             request_bytes: session.body_bytes_read() as u64,
             response_bytes: session.body_bytes_sent() as u64,
-            upstream_time: upstream_request.and_then(|upstream_request| upstream_request.upstream_time),
+            upstream_time: upstream_request
+                .and_then(|upstream_request| upstream_request.upstream_time),
             total_time: now.saturating_duration_since(ctx.started),
             moment: ctx.moment,
             method: request.method.as_str(),
@@ -42,7 +45,8 @@ impl Proxy {
             user_id: None,
             client: peer,
             request_id: ctx.request_id.to_str().unwrap_or_default(),
-            upstream: upstream_request.and_then(|upstream_request| upstream_request.attempts.address()),
+            upstream: upstream_request
+                .and_then(|upstream_request| upstream_request.attempts.address()),
             trace_id: None,
         };
         if !ctx.is_for_clients {

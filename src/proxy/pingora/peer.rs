@@ -8,9 +8,9 @@ use pingora::prelude::HttpPeer;
 use pingora::protocols::Digest;
 
 use super::connect::Connector;
-use crate::proxy::deadlines::ConnectionAddrs;
 use crate::cluster::policy::UpstreamPolicy;
 use crate::cluster::{Cluster, Scheme};
+use crate::proxy::deadlines::ConnectionAddrs;
 
 /// How many requests a connection carries at a time that they share.
 const SHARED: usize = 100;

@@ -7,11 +7,11 @@ use tokio::sync::watch;
 use crate::client_api::ClientApi;
 use crate::drain::DrainWatch;
 use crate::forward::via::Via;
+use crate::meter::Gauge;
+use crate::proxy::metrics::ConnectionFigures;
 use crate::quarantine::Quarantine;
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::access_log::AccessLog;
-use crate::meter::Gauge;
-use crate::proxy::metrics::ConnectionFigures;
 
 /// The proxy that a worker's pingora calls: what its hooks ([`super::hooks`]) have at hand.
 pub struct Proxy {

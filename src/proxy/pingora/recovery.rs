@@ -25,10 +25,10 @@ use pingora::{ErrorSource, ErrorType, RetryType};
 
 use super::ctx::RequestCtx;
 use super::failure::cause_of;
-use crate::proxy::transfer::Awaited;
 use crate::attempts::{Failure, Replay};
 use crate::canary::Cause;
 use crate::cluster::endpoint::AttemptEnd;
+use crate::proxy::transfer::Awaited;
 use crate::quarantine::Quarantine;
 use crate::request::field;
 
@@ -163,7 +163,8 @@ pub(super) fn settle(
     now: Instant,
 ) {
     let upstream_request = ctx.upstream_request.as_ref();
-    let has_answer = upstream_request.is_some_and(|upstream_request| upstream_request.upstream_time.is_some());
+    let has_answer =
+        upstream_request.is_some_and(|upstream_request| upstream_request.upstream_time.is_some());
     let answer = session.response_written().filter(|_| has_answer);
     let end = answer.map(|response| AttemptEnd::Answered(response.status.as_u16()));
     if end.is_some_and(|end| end.failure().is_some()) {
@@ -209,8 +210,7 @@ fn fail(
         method: &session.req_header().method,
         whole,
     };
-    ctx
-        .at(quarantine, Instant::now())
+    ctx.at(quarantine, Instant::now())
         .is_some_and(|(attempts, site)| attempts.failed(failure, replay, &site))
 }
 

@@ -3,8 +3,8 @@
 use pingora::prelude::Session;
 
 use super::ctx::RequestCtx;
-use super::proxy::Proxy;
 use super::intake::is_https;
+use super::proxy::Proxy;
 use super::reply;
 use crate::canary::Cause;
 use crate::dispatch::Plan;

@@ -45,7 +45,8 @@ mod tests {
         let (mut far, _) = listener.accept().expect("a connection");
         let digest = Arc::new(SocketDigest::from_raw_fd(near.as_raw_fd()));
         let now = Instant::now();
-        let mut transfer = RequestTransfer::begin(Some(watch(&digest)), SECOND, Some(now + 9 * SECOND));
+        let mut transfer =
+            RequestTransfer::begin(Some(watch(&digest)), SECOND, Some(now + 9 * SECOND));
         near.set_nonblocking(true).expect("an open socket");
         let chunk = vec![0; 1 << 20];
         let mut written = 0;

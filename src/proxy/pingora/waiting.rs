@@ -11,12 +11,12 @@ use http::header::{CONTENT_TYPE, EXPECT};
 use pingora::prelude::Session;
 use pingora::protocols::Digest;
 
-use crate::proxy::deadlines::{ConnectionAddrs, DeadlineGuard};
 use super::ctx::RequestCtx;
-use super::upstream_socket;
-use crate::proxy::transfer::RequestTransfer;
 use super::recovery;
+use super::upstream_socket;
 use crate::attempts::{Failure, Replay};
+use crate::proxy::deadlines::{ConnectionAddrs, DeadlineGuard};
+use crate::proxy::transfer::RequestTransfer;
 use crate::route::RouteTimeout;
 
 /// How much later than a client's time a wait for it ends: where pingora sees to it, pingora comes first.
@@ -84,7 +84,11 @@ impl RequestCtx {
 
     /// Notes that a part of the request's body has been read, or its end. What is sent again has arrived long before.
     pub fn body_arrived(&mut self, replay: Replay<'_>, end: bool) {
-        let Some(upstream_request) = self.upstream_request.as_mut().filter(|upstream_request| !upstream_request.whole) else {
+        let Some(upstream_request) = self
+            .upstream_request
+            .as_mut()
+            .filter(|upstream_request| !upstream_request.whole)
+        else {
             return;
         };
         let now = Instant::now();
@@ -93,7 +97,9 @@ impl RequestCtx {
         let client = (!end).then(|| self.client_deadline(now));
         let deadline = self.response_deadline(replay);
         let upstream_request = self.upstream_request.as_ref();
-        if let (Some(wait), Some(deadline)) = (upstream_request.and_then(|p| p.wait.as_ref()), deadline) {
+        if let (Some(wait), Some(deadline)) =
+            (upstream_request.and_then(|p| p.wait.as_ref()), deadline)
+        {
             wait.read_on(deadline, client);
         }
     }
@@ -120,7 +126,9 @@ impl RequestCtx {
         let policy = &service.upstream;
         let after = policy.rescue.after.filter(|_| {
             let timeout = Failure::Timeout;
-            upstream_request.attempts.could_be_rescued(timeout, replay, service)
+            upstream_request
+                .attempts
+                .could_be_rescued(timeout, replay, service)
         });
         after.or_else(|| (!upstream_request.unhurried).then_some(policy.response_timeout))
     }
@@ -128,7 +136,9 @@ impl RequestCtx {
     /// When the current attempt's response must have begun, if its request is passed on at once.
     fn response_deadline(&self, replay: Replay<'_>) -> Option<Instant> {
         let upstream_request = self.upstream_request.as_ref()?;
-        let from = upstream_request.arrived.max(upstream_request.attempt_started);
+        let from = upstream_request
+            .arrived
+            .max(upstream_request.attempt_started);
         let of_attempt = from + self.patience(replay)?;
         Some(
             self.route_deadline()
