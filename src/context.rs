@@ -74,7 +74,7 @@ impl Context<'_> {
     }
 }
 
-/// An address or a moment as text, written without allocation.
+/// An address, a moment or a number as text, written without allocation.
 #[derive(Clone, Copy, Debug)]
 pub struct ShortText {
     bytes: [u8; Self::LONGEST],
@@ -95,13 +95,18 @@ impl ShortText {
         Self::of(moment)
     }
 
+    /// Writes a whole number.
+    pub fn of_number(number: i64) -> Self {
+        Self::of(number)
+    }
+
     fn of(value: impl fmt::Display) -> Self {
         use fmt::Write as _;
         let mut text = Self {
             bytes: [0; Self::LONGEST],
             length: 0,
         };
-        // No address and no moment is longer than there is room, so writing cannot fail.
+        // None of these is longer than there is room, so writing cannot fail.
         let _ = write!(text, "{value}");
         text
     }

@@ -4,13 +4,13 @@ pub mod explain;
 
 use crate::canary::ReasonKind;
 use crate::context::{Context, Moment};
-use crate::engine::AudienceKind;
-use crate::engine::evaluate::Evaluation;
+use crate::engine::evaluation::Evaluation;
 use crate::engine::trace::{Recorder, Silent, Trace};
+use crate::engine::{AudienceKind, RingIndex};
 use crate::snapshot::{DeploymentIndex, STABLE, Service};
 use explain::{Explanation, Preempted};
 
-pub use crate::engine::evaluate::VariantRef;
+pub use crate::engine::VariantRef;
 
 /// Decides which deployment of a service a user is meant for. The first canary flag that is on decides, by its variant.
 pub fn decide(service: &Service, context: &Context<'_>, moment: Moment) -> Decision {
@@ -140,7 +140,7 @@ impl Decision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// The ring at this position of the deciding flag holds, in the words of the flag's source.
-    Audience(AudienceKind, usize),
+    Audience(AudienceKind, RingIndex),
     /// Any of the others, which need no particulars.
     Plain(ReasonKind),
 }

@@ -10,7 +10,7 @@ use crate::cluster::Balance;
 use crate::context::{Context, Moment};
 use crate::decide::explain::Explanation;
 use crate::decide::{self, Decision};
-use crate::engine::bucket::murmur3_32;
+use crate::engine::murmur3::murmur3_32;
 use crate::engine::trace::Silent;
 use crate::hygiene;
 use crate::identity::Anonymous;

@@ -3,39 +3,92 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A part of all users, in hundredths of a percent: 0 to 10,000.
+/// A part of all users, from none to all. It is kept in hundred-thousandths, LaunchDarkly's step; all others are whole
+/// hundredths of a percent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Share(u16);
+pub struct Share(u32);
 
 impl Share {
     /// Nobody.
     pub const NONE: Self = Self(0);
     /// Everybody.
-    pub const ALL: Self = Self(10_000);
+    pub const ALL: Self = Self(100_000);
 
     /// From hundredths of a percent; `None` above 10,000.
     pub const fn new(hundredths: u16) -> Option<Self> {
-        if hundredths <= 10_000 {
-            Some(Self(hundredths))
+        Self::of_hundred_thousandths(hundredths as u32 * 10)
+    }
+
+    /// From hundred-thousandths of all users; `None` above 100,000.
+    pub const fn of_hundred_thousandths(parts: u32) -> Option<Self> {
+        if parts <= Self::ALL.0 {
+            Some(Self(parts))
         } else {
             None
         }
     }
 
-    /// Hundredths of a percent.
+    /// Whole hundredths of a percent: 0 to 10,000.
     pub const fn hundredths(self) -> u16 {
+        // At most 10,000.
+        (self.0 / 10) as u16
+    }
+
+    /// Hundred-thousandths of all users: 0 to 100,000.
+    pub const fn hundred_thousandths(self) -> u32 {
         self.0
     }
 }
 
 impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (whole, part) = (self.0 / 100, self.0 % 100);
-        match (part, part % 10) {
-            (0, _) => write!(f, "{whole}%"),
-            (_, 0) => write!(f, "{whole}.{}%", part / 10),
-            _ => write!(f, "{whole}.{part:02}%"),
-        }
+        write_percentage(f, self.0)
+    }
+}
+
+/// Where a user stands among all users. A share takes those who stand below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position(u32);
+
+impl Position {
+    /// The lowest position, which every share but that of 0 % takes.
+    pub const START: Self = Self(0);
+
+    /// From hundredths of a percent.
+    pub const fn of_hundredths(hundredths: u16) -> Self {
+        Self(hundredths as u32 * 10)
+    }
+
+    /// From hundred-thousandths of all users.
+    pub const fn of_hundred_thousandths(parts: u32) -> Self {
+        Self(parts)
+    }
+
+    /// Hundred-thousandths of all users.
+    pub const fn hundred_thousandths(self) -> u32 {
+        self.0
+    }
+
+    /// Whether the share takes a user who stands here.
+    pub const fn is_below(self, share: Share) -> bool {
+        self.0 < share.0
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_percentage(f, self.0)
+    }
+}
+
+/// Writes hundred-thousandths as a percentage, with as few decimals as it takes.
+fn write_percentage(f: &mut fmt::Formatter<'_>, parts: u32) -> fmt::Result {
+    let (whole, part) = (parts / 1_000, parts % 1_000);
+    match (part % 10, part % 100) {
+        _ if part == 0 => write!(f, "{whole}%"),
+        (_, 0) => write!(f, "{whole}.{}%", part / 100),
+        (0, _) => write!(f, "{whole}.{:02}%", part / 10),
+        _ => write!(f, "{whole}.{part:03}%"),
     }
 }
 
@@ -111,7 +164,8 @@ impl Glob {
             let Some(at) = rest.find(part) else {
                 return false;
             };
-            rest = &rest[at + part.len()..];
+            let (_, behind) = rest.split_at(at);
+            rest = behind.strip_prefix(part).unwrap_or_default();
         }
         true
     }
@@ -130,7 +184,7 @@ impl fmt::Display for Glob {
 
 #[cfg(test)]
 mod tests {
-    use super::{Glob, Share, ShareError};
+    use super::{Glob, Position, Share, ShareError};
 
     #[test]
     fn shares_are_read_and_written_in_hundredths() {
@@ -156,6 +210,20 @@ mod tests {
             Share::new(1).map(|s| s.to_string()).as_deref(),
             Some("0.01%")
         );
+        for (parts, text) in [
+            (1, "0.001%"),
+            (10, "0.01%"),
+            (33_333, "33.333%"),
+            (42_050, "42.05%"),
+            (99_900, "99.9%"),
+            (100_000, "100%"),
+        ] {
+            let share = Share::of_hundred_thousandths(parts).expect("a share");
+            assert_eq!(share.to_string(), text);
+            assert_eq!(Position::of_hundred_thousandths(parts).to_string(), text);
+        }
+        assert_eq!(Share::of_hundred_thousandths(100_001), None);
+        assert_eq!(Share::new(10_000), Some(Share::ALL));
         assert_eq!("5".parse::<Share>(), Err(ShareError::Form));
         assert_eq!("-5%".parse::<Share>(), Err(ShareError::Form));
         assert_eq!("0.001%".parse::<Share>(), Err(ShareError::TooFine));

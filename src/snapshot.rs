@@ -25,9 +25,8 @@ use crate::config::client_api::ClientApiConfig;
 use crate::config::{Logging, ShutoffResponse, Traffic};
 use crate::context::schema::ContextSchema;
 use crate::digest::Digest;
-use crate::engine::Flag;
-use crate::engine::evaluate::VariantRef;
 use crate::engine::source::SourceSet;
+use crate::engine::{Flag, PerVariant, VariantRef};
 use crate::flag::Glob;
 use crate::identity;
 use crate::meter::{DecisionMeter, DeploymentMeter, ServiceMeter};
@@ -141,10 +140,8 @@ pub struct Candidate {
     pub withdrawn: Option<Withdrawal>,
     /// Where a user goes who is on without a variant.
     pub plain: Target,
-    /// Where a user goes by variant: the flag's own, in their order.
-    pub variants: Vec<Target>,
-    /// The same for rings with variants of their own, by ring.
-    pub ring_variants: Vec<Vec<Target>>,
+    /// Where a user goes by variant.
+    pub variants: PerVariant<Target>,
 }
 
 /// A service's shutoff: users whom the flag is on for are answered without it.
@@ -197,14 +194,8 @@ impl Service {
     /// The targets that a variant reference points into.
     pub fn target(&self, candidate: usize, variant: Option<VariantRef>) -> &Target {
         let candidate = &self.candidates[candidate];
-        match variant {
-            None => &candidate.plain,
-            Some(VariantRef { ring: None, index }) => &candidate.variants[index],
-            Some(VariantRef {
-                ring: Some(ring),
-                index,
-            }) => &candidate.ring_variants[ring][index],
-        }
+        let target = variant.and_then(|variant| candidate.variants.get(variant));
+        target.unwrap_or(&candidate.plain)
     }
 }
 

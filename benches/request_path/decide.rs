@@ -15,7 +15,7 @@ use serin::config::Config;
 use serin::context::{Context, Field, Slot};
 use serin::decide::decide;
 use serin::engine::condition::{Condition, Constraint, Operator};
-use serin::engine::{CanaryUrl, Flag, Ring, Rollout, Stickiness, Variant, Variants};
+use serin::engine::{Bucketing, CanaryUrl, Flag, Ring, Rollout, Stickiness, Variant, Variants};
 use serin::flag::Share;
 use serin::snapshot::assemble::assemble;
 use serin::snapshot::offline::{NoopMeters, Offline};
@@ -150,13 +150,13 @@ fn flag(name: &str, percent: u16) -> Flag {
         condition,
         rollout: Rollout {
             share: Share::new(share).expect("a share"),
-            group: name.into(),
+            bucketing: Bucketing::unleash(name),
             stickiness: Stickiness::Field(Field::UserId),
             needs_id: true,
         },
         variants: Variants::new(
             ["canary", "control"].map(variant_of).into(),
-            name.into(),
+            Bucketing::unleash(name),
             Stickiness::Field(Field::UserId),
         ),
     };

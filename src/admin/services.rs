@@ -16,7 +16,7 @@ use crate::canary::Withdrawal;
 use crate::cluster::UpstreamUrl;
 use crate::meter::view::{AssignedRequests, ServedRequests, mean_seconds, share};
 use crate::registry::Registry;
-use crate::snapshot::{Candidate, Deployment, DeploymentIndex, STABLE, Service, Target};
+use crate::snapshot::{Candidate, Deployment, DeploymentIndex, STABLE, Service};
 use endpoints::EndpointView;
 
 /// Every service.
@@ -165,15 +165,10 @@ fn assignments(candidate: &Candidate, index: DeploymentIndex) -> Vec<AssignmentV
         variant: variant.map(str::to_owned),
         enabled: flag.enabled,
     };
-    let rings = flag.rings.iter().map(|ring| ring.variants.as_ref());
-    let of_rings = rings.zip(&candidate.ring_variants);
-    let of_flag = [(flag.variants.as_ref(), &candidate.variants)];
-    let mut assignments: Vec<AssignmentView> = of_flag
-        .into_iter()
-        .chain(of_rings)
-        .filter_map(|(variants, targets)| Some((variants?.list(), targets)))
-        .flat_map(|(variants, targets)| variants.iter().zip(targets))
-        .filter(|(_, target): &(_, &Target)| target.deployment == index)
+    let mut assignments: Vec<AssignmentView> = flag
+        .every_variant()
+        .zip(candidate.variants.iter())
+        .filter(|(_, target)| target.deployment == index)
         .map(|(variant, _)| view(Some(&variant.name)))
         .collect();
     if flag.url.is_some() && candidate.plain.deployment == index {

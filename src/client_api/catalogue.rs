@@ -14,9 +14,9 @@ use crate::canary::ReasonKind;
 use crate::config::client_api::ClientApiConfig;
 use crate::context::{Context, Moment};
 use crate::decide::{Decision, decide};
-use crate::engine::Flag;
-use crate::engine::evaluate::{Evaluation, VariantRef};
+use crate::engine::evaluation::Evaluation;
 use crate::engine::trace::Silent;
+use crate::engine::{Flag, VariantRef};
 use crate::snapshot::Snapshot;
 
 /// A snapshot's flags as clients are told of them.
@@ -194,10 +194,13 @@ pub(super) fn version(
     let place = |index: usize| u32::try_from(index).unwrap_or(u32::MAX).to_be_bytes();
     for verdict in verdicts {
         hash.update([u8::from(verdict.on), u8::from(verdict.missing_id)]);
-        if let Some(VariantRef { ring, index }) = verdict.variant {
-            hash.update(place(ring.map_or(0, |ring| ring + 1)));
-            hash.update(place(index + 1));
-        }
+        let (ring, variant) = match verdict.variant {
+            None => continue,
+            Some(VariantRef::Flag(variant)) => (0, variant),
+            Some(VariantRef::Ring(ring, variant)) => (ring.position() + 1, variant),
+        };
+        hash.update(place(ring));
+        hash.update(place(variant.position() + 1));
     }
     hash.update(more);
     let hash: [u8; 32] = hash.finalize().into();

@@ -27,9 +27,9 @@ pub(super) fn of(flag: &Flag, vocabulary: &ContextSchema) -> Option<Value> {
     for ring in &flag.rings {
         let sticky = sticky(ring.rollout.stickiness, vocabulary)?;
         let variants = ring.variants.as_ref().or(flag.variants.as_ref());
-        let said = Said::of(&ring.rollout, sticky, variants)?;
+        let template = StrategyTemplate::of(&ring.rollout, sticky, variants)?;
         for constraints in ways(&ring.condition, false)? {
-            strategies.push(said.strategy(ring, &constraints));
+            strategies.push(template.strategy(ring, &constraints));
         }
     }
     Some(json!({
@@ -51,8 +51,8 @@ pub(super) fn nobody() -> Value {
     listed("userId", "IN", &[], false)
 }
 
-/// A ring's percentage and variants.
-enum Said {
+/// The part of a ring that is the same in each of its strategies: percentage and variants.
+enum StrategyTemplate {
     /// Everybody, without an ID.
     Everybody,
     /// So many percent.
@@ -62,7 +62,7 @@ enum Said {
     },
 }
 
-impl Said {
+impl StrategyTemplate {
     fn of(rollout: &Rollout, sticky: &str, variants: Option<&Variants>) -> Option<Self> {
         let hundredths = rollout.share.hundredths();
         if !hundredths.is_multiple_of(100) {
@@ -80,7 +80,7 @@ impl Said {
         let parameters = json!({
             "rollout": (hundredths / 100).to_string(),
             "stickiness": sticky,
-            "groupId": &*rollout.group,
+            "groupId": &**rollout.bucketing.unleash_group()?,
         });
         Some(Self::Percentage {
             parameters,
@@ -91,7 +91,7 @@ impl Said {
     /// The variants of a strategy are drawn by the strategy's own ID and group.
     fn variants(rollout: &Rollout, sticky: &str, variants: &Variants) -> Option<Vec<Value>> {
         let is_alike = variants.stickiness() == rollout.stickiness
-            && *variants.group() == *rollout.group
+            && *variants.bucketing() == rollout.bucketing
             && variants.overrides().is_empty();
         let documents = variants.list().iter().map(|variant| {
             let mut document = json!({

@@ -4,16 +4,14 @@ use serde_json::{Value, json};
 
 use super::catalogue::Verdict;
 use crate::engine::condition::Condition;
-use crate::engine::evaluate::VariantRef;
-use crate::engine::{Flag, Payload, Ring, Variant, Variants};
+use crate::engine::{Flag, Payload, PerVariant, Ring, Variant};
 use crate::flag::Share;
 
 /// The JSON of each of a flag's possible answers.
 pub(super) struct FlagRendering {
     off: Answer,
     plain: Answer,
-    variants: Vec<Answer>,
-    of_rings: Vec<Vec<Answer>>,
+    variants: PerVariant<Answer>,
     /// Whether anything about the user or the moment can make a difference.
     pub(super) is_static: bool,
 }
@@ -28,18 +26,10 @@ pub(super) struct Answer {
 
 impl FlagRendering {
     pub(super) fn of(flag: &Flag) -> Self {
-        let listed = |variants: &Variants| {
-            let variants = variants.list().iter();
-            variants
-                .map(|variant| Answer::of(flag, true, Some(variant)))
-                .collect()
-        };
-        let of_ring = |ring: &Ring| ring.variants.as_ref().map_or_else(Vec::new, listed);
         Self {
             off: Answer::of(flag, false, None),
             plain: Answer::of(flag, true, None),
-            variants: flag.variants.as_ref().map_or_else(Vec::new, listed),
-            of_rings: flag.rings.iter().map(of_ring).collect(),
+            variants: PerVariant::of(flag, |variant| Answer::of(flag, true, Some(variant))),
             is_static: !flag.enabled
                 || (flag.dependencies.is_empty() && flag.rings.iter().all(is_for_everybody)),
         }
@@ -47,14 +37,7 @@ impl FlagRendering {
 
     /// The answer that a verdict comes to.
     pub(super) fn answer(&self, verdict: &Verdict) -> &Answer {
-        let variant = match verdict.variant {
-            None => None,
-            Some(VariantRef { ring: None, index }) => self.variants.get(index),
-            Some(VariantRef {
-                ring: Some(ring),
-                index,
-            }) => self.of_rings.get(ring).and_then(|ring| ring.get(index)),
-        };
+        let variant = verdict.variant.and_then(|at| self.variants.get(at));
         match (verdict.on, variant) {
             (false, _) => &self.off,
             (true, Some(variant)) => variant,

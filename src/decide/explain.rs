@@ -4,12 +4,10 @@ use std::fmt;
 
 use super::{Decision, Reason};
 use crate::canary::ReasonKind;
-use crate::engine::condition::Condition;
-use crate::engine::trace::{
-    Bucket, DependencyRecord, FlagRecord, Purpose, RingRecord, Seen, Step, VariantSelection,
-    Verdict,
-};
-use crate::engine::{CanaryUrl, Flag, Variants};
+use crate::engine::condition::{Condition, FieldValue};
+use crate::engine::evaluation::{Placement, RingVerdict, VariantSelection};
+use crate::engine::trace::{ConditionRecord, DependencyRecord, FlagRecord, Purpose, RingRecord};
+use crate::engine::{CanaryUrl, Flag, Rollout, VariantIndex, Variants};
 use crate::flag::Share;
 use crate::snapshot::{DeploymentIndex, Service};
 
@@ -93,7 +91,7 @@ impl fmt::Display for Because<'_> {
         let Self(explanation) = self;
         match (explanation.decision.reason, explanation.deciding_flag()) {
             (Reason::Audience(kind, index), Some(record)) => {
-                let ring = record.flag.rings.get(index).map_or("", |ring| &ring.name);
+                let ring = record.flag.ring(index).map_or("", |ring| &ring.name);
                 write!(f, "{} {ring:?} of {}", kind.as_str(), record.flag.name)
             }
             (Reason::Plain(ReasonKind::NoIdentity), Some(record)) => write!(
@@ -134,8 +132,8 @@ fn write_flag(f: &mut fmt::Formatter<'_>, record: &FlagRecord<'_>) -> fmt::Resul
     for ring in &record.rings {
         write_ring(f, record.flag, ring)?;
     }
-    if let Some((variants, draw)) = record.draw {
-        write_draw(f, variants, draw)?;
+    if let Some((variants, selection)) = record.selection {
+        write_selection(f, variants, selection)?;
     }
     if let (true, Some(CanaryUrl::Refused(why))) = (record.evaluation.on, leads_to(record)) {
         writeln!(f, "  its URL is refused, so stable: {why}")?;
@@ -145,10 +143,10 @@ fn write_flag(f: &mut fmt::Formatter<'_>, record: &FlagRecord<'_>) -> fmt::Resul
 
 /// The upstream that the flag records for this user.
 fn leads_to<'a>(record: &FlagRecord<'a>) -> Option<&'a CanaryUrl> {
-    let Some((variants, draw)) = record.draw else {
+    let Some((variants, selection)) = record.selection else {
         return record.flag.url.as_ref();
     };
-    let variant = draw.variant().and_then(|index| variants.list().get(index));
+    let variant = selection.variant().and_then(|index| variants.get(index));
     variant.and_then(|variant| variant.url.as_ref())
 }
 
@@ -172,7 +170,7 @@ fn write_dependency(f: &mut fmt::Formatter<'_>, record: &DependencyRecord<'_>) -
     } else {
         ", it is off"
     })?;
-    if let Some(ring) = evaluation.ring.and_then(|ring| parent.flag.rings.get(ring)) {
+    if let Some(ring) = evaluation.ring.and_then(|ring| parent.flag.ring(ring)) {
         write!(
             f,
             " by {} {:?}",
@@ -196,48 +194,65 @@ fn write_ring(f: &mut fmt::Formatter<'_>, flag: &Flag, record: &RingRecord<'_>) 
             "  {kind} {name:?}, asked whether it holds anyway: {holds}"
         )?,
     }
-    if let Some(step) = &record.condition {
-        write_step(f, step, 2)?;
+    if let Some(condition) = &record.condition {
+        write_condition(f, condition, 2)?;
     }
     let Share::ALL = record.ring.rollout.share else {
         return write_rollout(f, record);
     };
     match record.verdict {
-        Verdict::NoId => writeln!(f, "    rollout 100%: no ID, and it takes one"),
+        RingVerdict::NoId => writeln!(f, "    rollout 100%: no ID, and it takes one"),
         _ => Ok(()),
     }
 }
 
 fn write_rollout(f: &mut fmt::Formatter<'_>, record: &RingRecord<'_>) -> fmt::Result {
     let rollout = &record.ring.rollout;
-    let (share, group) = (rollout.share, &rollout.group);
+    let share = rollout.share;
     match record.verdict {
-        Verdict::Unmet | Verdict::Everybody => Ok(()),
-        Verdict::Nobody => writeln!(f, "    rollout 0%: nobody"),
-        Verdict::NoId => writeln!(f, "    rollout {share}: there is no ID to hash"),
-        Verdict::Missed(bucket) => writeln!(
+        RingVerdict::Unmet | RingVerdict::Everybody => Ok(()),
+        RingVerdict::Nobody => writeln!(f, "    rollout 0%: nobody"),
+        RingVerdict::NoId => writeln!(f, "    rollout {share}: there is no ID to hash"),
+        RingVerdict::Missed(placement) => {
+            write_placement(f, rollout, placement)?;
+            writeln!(f, ", which is not below {share}")
+        }
+        RingVerdict::Hit(placement) => {
+            write_placement(f, rollout, placement)?;
+            writeln!(f, ", which is below {share}")
+        }
+    }
+}
+
+fn write_placement(
+    f: &mut fmt::Formatter<'_>,
+    rollout: &Rollout,
+    placement: Placement<'_>,
+) -> fmt::Result {
+    let Rollout {
+        share, bucketing, ..
+    } = rollout;
+    let position = placement.position;
+    match placement.id {
+        Some(id) => write!(
             f,
-            "    rollout {share}: {:?} in group {group:?} is at {}, which is not below {share}",
-            bucket.id,
-            at(bucket)
+            "    rollout {share}: {id:?} {bucketing} is at {position}"
         ),
-        Verdict::Hit(bucket) => writeln!(
+        None => write!(
             f,
-            "    rollout {share}: {:?} in group {group:?} is at {}, which is below {share}",
-            bucket.id,
-            at(bucket)
+            "    rollout {share}: there is no ID to hash, and without one a user is at {position}"
         ),
     }
 }
 
-fn at(bucket: Bucket<'_>) -> Share {
-    Share::new(bucket.position).unwrap_or(Share::ALL)
-}
-
-fn write_step(f: &mut fmt::Formatter<'_>, step: &Step<'_>, depth: usize) -> fmt::Result {
+fn write_condition(
+    f: &mut fmt::Formatter<'_>,
+    record: &ConditionRecord<'_>,
+    depth: usize,
+) -> fmt::Result {
     let indent = depth * 2;
-    match step {
-        Step::Test {
+    match record {
+        ConditionRecord::Test {
             constraint,
             seen,
             held,
@@ -247,32 +262,32 @@ fn write_step(f: &mut fmt::Formatter<'_>, step: &Step<'_>, depth: usize) -> fmt:
                 f,
                 "{:indent$}{constraint}: {verdict}, it is {}",
                 "",
-                Value(*seen)
+                ValueInWords(*seen)
             )
         }
-        Step::Group {
+        ConditionRecord::Group {
             condition,
-            steps,
+            parts,
             held,
         } => {
-            // What a segment's name stands for is shown as a list in its own right.
-            let steps = match (condition, steps.as_slice()) {
-                (Condition::All(parts), []) if parts.is_empty() => return Ok(()),
-                (Condition::All(parts) | Condition::Any(parts), [only]) if parts.len() == 1 => {
-                    return write_step(f, only, depth);
+            // A list of one part is shown as that part.
+            match (condition, parts.as_slice()) {
+                (Condition::All(all), []) if all.is_empty() => return Ok(()),
+                (Condition::All(all) | Condition::Any(all), [only]) if all.len() == 1 => {
+                    return write_condition(f, only, depth);
                 }
-                (_, steps) => steps,
-            };
+                _ => {}
+            }
             let title = Title(condition);
             writeln!(f, "{:indent$}{title}: {}", "", yes(*held))?;
-            steps
+            parts
                 .iter()
-                .try_for_each(|step| write_step(f, step, depth + 1))
+                .try_for_each(|part| write_condition(f, part, depth + 1))
         }
     }
 }
 
-/// What a condition with parts is called above them.
+/// The line above the parts of a condition.
 struct Title<'a>(&'a Condition);
 
 impl fmt::Display for Title<'_> {
@@ -286,30 +301,30 @@ impl fmt::Display for Title<'_> {
     }
 }
 
-/// A value that was seen, in words.
-struct Value<'a>(Seen<'a>);
+/// A field's value, in words.
+struct ValueInWords<'a>(FieldValue<'a>);
 
-impl fmt::Display for Value<'_> {
+impl fmt::Display for ValueInWords<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Seen::Missing => f.write_str("missing"),
-            Seen::Text(text) => write!(f, "{text:?}"),
-            Seen::Address(address) => write!(f, "{address}"),
-            Seen::Moment(moment) => write!(f, "{moment}"),
+            FieldValue::Missing => f.write_str("missing"),
+            FieldValue::Text(text) => write!(f, "{text:?}"),
+            FieldValue::Address(address) => write!(f, "{address}"),
+            FieldValue::Moment(moment) => write!(f, "{moment}"),
         }
     }
 }
 
-fn write_draw(
+fn write_selection(
     f: &mut fmt::Formatter<'_>,
     variants: &Variants,
-    draw: VariantSelection<'_>,
+    selection: VariantSelection<'_>,
 ) -> fmt::Result {
-    let name = |variant: usize| {
-        let variant = variants.list().get(variant);
+    let name = |variant: VariantIndex| {
+        let variant = variants.get(variant);
         variant.map_or("", |variant| &*variant.name)
     };
-    match draw {
+    match selection {
         VariantSelection::Override(variant) => {
             writeln!(
                 f,
@@ -320,17 +335,18 @@ fn write_draw(
         VariantSelection::Only(variant) => {
             writeln!(f, "  variant {:?}: the only one", name(variant))
         }
-        VariantSelection::Ticket {
-            id,
-            ticket,
-            variant,
-        } => writeln!(
-            f,
-            "  variant {:?}: {id:?} in group {:?} drew {ticket} of {}",
-            name(variant),
-            variants.group(),
-            variants.total_weight()
-        ),
+        VariantSelection::Bucketed { id, value, variant } => {
+            let bucketing = variants.bucketing();
+            let value = bucketing.value_in_words(value, variants.total_weight());
+            let name = name(variant);
+            match id {
+                Some(id) => writeln!(f, "  variant {name:?}: {id:?} {bucketing} {value}"),
+                None => writeln!(
+                    f,
+                    "  variant {name:?}: there is no ID to choose by, and without one a user {value}"
+                ),
+            }
+        }
         VariantSelection::NoId => {
             writeln!(f, "  no variant: there is no ID to choose by, so stable")
         }

@@ -4,7 +4,10 @@ use super::{Decision, Reason, VariantRef, decide, explain};
 use crate::canary::ReasonKind;
 use crate::context::{Context, Field, Moment, Slot};
 use crate::engine::condition::Condition;
-use crate::engine::{AudienceKind, CanaryUrl, Flag, Origin, Segment, Stickiness, Variants};
+use crate::engine::{
+    AudienceKind, Bucketing, CanaryUrl, Flag, Origin, RingIndex, Segment, Stickiness, VariantIndex,
+    Variants,
+};
 use crate::snapshot::fixture::{everyone, flag, ring, service, snapshot, variants, when};
 use crate::snapshot::{STABLE, Service, Snapshot};
 
@@ -50,13 +53,19 @@ fn the_first_flag_that_is_on_decides() {
     assert_eq!(named(service, &first), "search.a");
     assert_eq!(
         (first.candidate, first.reason),
-        (Some(0), Reason::Audience(AudienceKind::Ring, 0))
+        (
+            Some(0),
+            Reason::Audience(AudienceKind::Ring, RingIndex::new(0))
+        )
     );
     let second = decide(service, &user("u2"), NOW);
     assert_eq!(named(service, &second), "search.b");
     assert_eq!(
         (second.candidate, second.reason),
-        (Some(1), Reason::Audience(AudienceKind::Ring, 1))
+        (
+            Some(1),
+            Reason::Audience(AudienceKind::Ring, RingIndex::new(1))
+        )
     );
     assert!(!second.randomised);
 }
@@ -72,12 +81,14 @@ fn a_control_arm_is_stable_under_its_flag_and_ends_the_search() {
     let mut counts = [0, 0];
     for number in 0..100 {
         let decision = decide(service, &user(&number.to_string()), NOW);
-        let variant = decision.variant.expect("a variant");
-        assert_eq!((decision.candidate, variant.ring), (Some(0), None));
+        let Some(VariantRef::Flag(variant)) = decision.variant else {
+            panic!("{decision:?}")
+        };
+        assert_eq!(decision.candidate, Some(0));
         assert!(decision.randomised);
-        let expected = ["stable", "search.ab"][variant.index];
+        let expected = ["stable", "search.ab"][variant.position()];
         assert_eq!(named(service, &decision), expected);
-        counts[variant.index] += 1;
+        counts[variant.position()] += 1;
     }
     assert!(counts.iter().all(|&count| count > 20), "{counts:?}");
 }
@@ -87,7 +98,7 @@ fn first_refused() -> Option<Variants> {
     let list = variants(&[("a", 1, None), ("b", 0, CANARY)])?;
     let mut list = list.list().to_vec();
     list[0].url = Some(CanaryUrl::Refused("no".into()));
-    Variants::new(list, "group".into(), Stickiness::Default)
+    Variants::new(list, Bucketing::unleash("group"), Stickiness::Default)
 }
 
 #[test]
@@ -100,7 +111,10 @@ fn a_variant_whose_url_is_refused_is_stable_under_its_flag_and_ends_the_search()
     let service = &snapshot.services[0];
     let decision = decide(service, &user("u1"), NOW);
     assert_eq!((decision.assigned, decision.candidate), (STABLE, Some(0)));
-    assert_eq!(decision.reason, Reason::Audience(AudienceKind::Ring, 0));
+    assert_eq!(
+        decision.reason,
+        Reason::Audience(AudienceKind::Ring, RingIndex::new(0))
+    );
     let other = decide(service, &user("u2"), NOW);
     assert_eq!(named(service, &other), "search.later");
     let one = user("u1");
@@ -143,10 +157,7 @@ fn a_ring_s_own_variant_leads_where_that_ring_says() {
     let own = decide(service, &user("u1"), NOW);
     assert_eq!(
         own.variant,
-        Some(VariantRef {
-            ring: Some(0),
-            index: 0
-        })
+        Some(VariantRef::Ring(RingIndex::new(0), VariantIndex::new(0)))
     );
     assert_eq!(named(service, &own), "search.split:y");
     assert_eq!(
@@ -262,7 +273,7 @@ fn big() -> Flag {
 /// A thousand flags, three of them of the first service.
 fn elaborate() -> Snapshot {
     let mut ab = flag("search.zz-ab", vec![ring("some", everyone(), "20%")]);
-    ab.rings[0].rollout.group = "search.zz-ab".into();
+    ab.rings[0].rollout.bucketing = Bucketing::unleash("search.zz-ab");
     ab.url = None;
     ab.variants = variants(&[("control", 500, None), ("treatment", 500, CANARY)]);
     let others = (0..997).map(|number| format!("other.{number}"));

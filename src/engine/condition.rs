@@ -6,10 +6,10 @@ mod evaluate;
 mod operator;
 mod version;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::context::{Field, Moment};
-use crate::engine::Segment;
 
 pub use compile::{ConstraintError, Problem, network};
 pub use operator::Operator;
@@ -47,6 +47,15 @@ impl Condition {
     }
 }
 
+/// A named audience that rings refer to.
+#[derive(Debug, PartialEq)]
+pub struct Segment {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Who belongs to it.
+    pub condition: Condition,
+}
+
 /// A test of something that is the same for every request (Unleash's `environment`, `appName`, the host's name).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settled {
@@ -67,6 +76,19 @@ pub struct Constraint {
     pub field_name: Arc<str>,
     /// What it must be.
     pub test: Test,
+}
+
+/// The value of a field as a constraint sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldValue<'a> {
+    /// No value.
+    Missing,
+    /// A text.
+    Text(&'a str),
+    /// The client's address.
+    Address(IpAddr),
+    /// The moment of the decision.
+    Moment(Moment),
 }
 
 /// What a field must be. A missing value passes no test but `NotIn` and `NotWithin`.

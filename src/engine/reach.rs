@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::condition::Condition;
-use super::{Flag, Ring};
+use super::flag::{Flag, Ring};
 use crate::flag::Share;
 
 /// How many users a flag could have, whoever they are.
@@ -25,17 +25,17 @@ impl Reach {
         }
         let is_open =
             |ring: &&Ring| ring.rollout.share != Share::NONE && !ring.condition.is_never();
-        let mut hundredths = 0_u16;
+        let mut parts = 0_u32;
         for ring in flag.rings.iter().filter(is_open) {
             let unconditional =
                 matches!(&ring.condition, Condition::All(parts) if parts.is_empty());
             if unconditional && flag.dependencies.is_empty() {
-                hundredths = hundredths.saturating_add(ring.rollout.share.hundredths());
+                parts = parts.saturating_add(ring.rollout.share.hundred_thousandths());
             } else {
                 reach.rings.push(ring.name.clone());
             }
         }
-        let share = Share::new(hundredths).unwrap_or(Share::ALL);
+        let share = Share::of_hundred_thousandths(parts).unwrap_or(Share::ALL);
         reach.share = Some(share).filter(|share| *share != Share::NONE);
         reach
     }

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use super::Flag;
 use super::compile_context::CompileContext;
+use super::flag::Flag;
 use super::unleash::{self, Compiled, FeatureSet};
 use crate::digest::Digest;
 

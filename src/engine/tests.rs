@@ -1,14 +1,15 @@
-//! Our evaluation, held against the engine that Unleash publishes.
+//! Our evaluation, held against the engines that vendors publish; here Unleash's.
+
+mod launchdarkly;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use unleash_yggdrasil::{ClientFeatures, Context as TheirContext, EngineState};
 
-use super::bucket::rollout_position;
+use super::bucketing::rollout_position;
 use super::condition::{Condition, Constraint, Operator};
 use super::trace::Silent;
-use super::{Flag, Ring, Rollout, Stickiness, Variant, Variants};
+use super::{Bucketing, Flag, Ring, Rollout, Stickiness, Variant, Variants};
 use crate::context::{Context, Field, Moment, Slot};
 use crate::flag::Share;
 
@@ -59,7 +60,7 @@ fn their_user(id: &str) -> TheirContext {
 fn rollout(group: &str, hundredths: u16) -> Rollout {
     Rollout {
         share: Share::new(hundredths).expect("a share"),
-        group: group.into(),
+        bucketing: Bucketing::unleash(group),
         stickiness: Stickiness::Field(Field::UserId),
         needs_id: true,
     }
@@ -171,7 +172,7 @@ fn variants_fall_to_the_same_users() {
                 nearly: None,
             });
             let sticky = Stickiness::Field(Field::UserId);
-            let variants = Variants::new(list.collect(), Arc::from(group), sticky);
+            let variants = Variants::new(list.collect(), Bucketing::unleash(group), sticky);
             let ours = flag(Condition::All(vec![]), rollout(group, 5_000), variants);
             for number in 0..2_000 {
                 let id = format!("user-{number}");
@@ -182,7 +183,7 @@ fn variants_fall_to_the_same_users() {
                 let chosen = ours
                     .evaluate(&context, Moment { unix_ms: 0 }, &mut Silent)
                     .variant
-                    .and_then(|variant| ours.rings[0].variants.as_ref()?.list().get(variant.index))
+                    .and_then(|variant| ours.variant(variant))
                     .map_or("disabled", |variant| &variant.name);
                 let theirs = engine.get_variant(&name(group, index), &their_user(&id), &None);
                 assert_eq!(chosen, theirs.name, "{id} in {group}, {weights:?}");

@@ -1,36 +1,39 @@
-//! What an evaluation can be watched by. One code path serves both: deciding watches with [`Silent`], which compiles to
-//! nothing, and explaining with [`Recorder`].
+//! Watching an evaluation. One code path serves both deciding and explaining: the former watches with [`Silent`], the
+//! latter with [`Recorder`].
 
-use std::fmt;
-use std::net::IpAddr;
+use super::condition::{Condition, Constraint, FieldValue};
+use super::evaluation::{Evaluation, RingVerdict, VariantSelection};
+use super::flag::{Dependency, Flag, Ring, RingIndex};
+use super::variants::Variants;
 
-use super::condition::{Condition, Constraint};
-use super::evaluate::Evaluation;
-use super::{Dependency, Flag, Ring, Variants};
-use crate::context::{Moment, ShortText};
-
-/// Is told every step of an evaluation, in the order in which they are taken.
+/// Watches every step of an evaluation, in the order in which they are taken.
 pub trait Trace<'a> {
-    /// A flag is asked.
-    fn flag(&mut self, _flag: &'a Flag) {}
-    /// A flag that it depends on is asked: that one's steps follow, if there is such a flag.
-    fn dependency(&mut self, _dependency: &'a Dependency) {}
-    /// The dependency is settled.
-    fn depended(&mut self, _met: bool) {}
-    /// A ring of it is asked.
-    fn ring(&mut self, _index: usize, _ring: &'a Ring, _purpose: Purpose) {}
-    /// A condition with parts is looked into.
-    fn enter(&mut self, _condition: &'a Condition) {}
+    /// The evaluation of a flag begins.
+    fn flag_begin(&mut self, _flag: &'a Flag) {}
+    /// The evaluation of a flag has ended.
+    fn flag_end(&mut self, _evaluation: Evaluation) {}
+    /// One of the flag's dependencies is looked at: the parent's own steps follow, if there is such a flag.
+    fn dependency_begin(&mut self, _dependency: &'a Dependency) {}
+    /// Whether the dependency is met.
+    fn dependency_end(&mut self, _met: bool) {}
+    /// One of the flag's rings is looked at: its condition's steps follow.
+    fn ring_begin(&mut self, _index: RingIndex, _ring: &'a Ring, _purpose: Purpose) {}
+    /// What the ring says of the user.
+    fn ring_end(&mut self, _verdict: RingVerdict<'a>) {}
+    /// A condition with parts is looked at: the steps of its parts follow.
+    fn condition_begin(&mut self, _condition: &'a Condition) {}
+    /// Whether the condition holds that began last and has not ended.
+    fn condition_end(&mut self, _held: bool) {}
     /// One test of one field was made.
-    fn test(&mut self, _constraint: &'a Constraint, _seen: Seen<'a>, _held: bool) {}
-    /// The condition entered last is settled.
-    fn leave(&mut self, _held: bool) {}
-    /// The ring is settled.
-    fn verdict(&mut self, _verdict: Verdict<'a>) {}
+    fn constraint_tested(
+        &mut self,
+        _constraint: &'a Constraint,
+        _seen: FieldValue<'a>,
+        _held: bool,
+    ) {
+    }
     /// A variant was chosen among these, or could not be.
-    fn draw(&mut self, _variants: &'a Variants, _draw: VariantSelection<'a>) {}
-    /// The flag is settled.
-    fn settled(&mut self, _evaluation: Evaluation) {}
+    fn variant_selected(&mut self, _variants: &'a Variants, _selection: VariantSelection<'a>) {}
 }
 
 /// Why a ring is asked.
@@ -43,117 +46,7 @@ pub enum Purpose {
     Compare,
 }
 
-/// What a constraint saw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seen<'a> {
-    /// No value.
-    Missing,
-    /// A text.
-    Text(&'a str),
-    /// The client's address.
-    Address(IpAddr),
-    /// The moment of the decision.
-    Moment(Moment),
-}
-
-/// What a ring says of a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict<'a> {
-    /// The condition does not hold.
-    Unmet,
-    /// The share is 0 %.
-    Nobody,
-    /// The share needs an ID to hash, and there is none.
-    NoId,
-    /// The ID's position is not below the share.
-    Missed(Bucket<'a>),
-    /// The ID's position is below the share.
-    Hit(Bucket<'a>),
-    /// The share is 100 %.
-    Everybody,
-}
-
-/// What is hashed for a user.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Id<'a> {
-    /// A text of the context.
-    Text(&'a str),
-    /// The client's address, as text.
-    Address(IpAddr),
-}
-
-impl Id<'_> {
-    /// Does something with the text that is hashed.
-    pub fn with_text<R>(self, act: impl FnOnce(&str) -> R) -> R {
-        match self {
-            Self::Text(text) => act(text),
-            Self::Address(address) => act(ShortText::of_address(address).as_str()),
-        }
-    }
-}
-
-impl fmt::Display for Id<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.with_text(|text| f.write_str(text))
-    }
-}
-
-/// The text in quotes.
-impl fmt::Debug for Id<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.with_text(|text| write!(f, "{text:?}"))
-    }
-}
-
-/// Where an ID stands in a rollout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bucket<'a> {
-    /// What was hashed.
-    pub id: Id<'a>,
-    /// In hundredths of a percent, 0 to 9,999.
-    pub position: u16,
-}
-
-/// How a variant was chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VariantSelection<'a> {
-    /// An override gives the user this one.
-    Override(usize),
-    /// Only this one can be had.
-    Only(usize),
-    /// The ID drew a ticket.
-    Ticket {
-        /// What was hashed.
-        id: Id<'a>,
-        /// 1 to the total weight.
-        ticket: u32,
-        /// The variant it belongs to.
-        variant: usize,
-    },
-    /// There is no ID to hash, and a random choice would not last.
-    NoId,
-}
-
-impl Verdict<'_> {
-    /// Whether the ring takes the user.
-    pub fn holds(self) -> bool {
-        matches!(self, Self::Hit(_) | Self::Everybody)
-    }
-}
-
-impl VariantSelection<'_> {
-    /// The variant chosen.
-    pub fn variant(self) -> Option<usize> {
-        match self {
-            Self::Override(variant) | Self::Only(variant) | Self::Ticket { variant, .. } => {
-                Some(variant)
-            }
-            Self::NoId => None,
-        }
-    }
-}
-
-/// Watches nothing.
+/// Watches nothing, and compiles to nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 
@@ -163,35 +56,35 @@ impl Trace<'_> for Silent {}
 #[derive(Debug, Default)]
 pub struct Recorder<'a> {
     flags: Vec<FlagRecord<'a>>,
-    /// Flags that are being asked: one, and the one that it depends on.
+    /// Flags whose evaluation has begun and not ended: one, and the parent that it depends on.
     asked: Vec<FlagRecord<'a>>,
-    /// Conditions entered and not yet settled, the innermost last.
-    open: Vec<(&'a Condition, Vec<Step<'a>>)>,
+    /// Conditions that have begun and not ended, the innermost last.
+    open: Vec<(&'a Condition, Vec<ConditionRecord<'a>>)>,
 }
 
 /// One flag that was asked.
 #[derive(Clone, Debug)]
 pub struct FlagRecord<'a> {
-    /// Which one.
+    /// The flag.
     pub flag: &'a Flag,
-    /// The flags it depends on that were asked, up to the first that does not stand as is wanted.
+    /// The flags it depends on that were asked, up to the first that is not met.
     pub dependencies: Vec<DependencyRecord<'a>>,
     /// The rings that were asked, in order.
     pub rings: Vec<RingRecord<'a>>,
     /// How the variant was chosen, if the user is on and there are variants.
-    pub draw: Option<(&'a Variants, VariantSelection<'a>)>,
-    /// What came of it.
+    pub selection: Option<(&'a Variants, VariantSelection<'a>)>,
+    /// What the flag says of the user.
     pub evaluation: Evaluation,
 }
 
 /// One dependency that was asked.
 #[derive(Clone, Debug)]
 pub struct DependencyRecord<'a> {
-    /// Which one.
+    /// The dependency.
     pub dependency: &'a Dependency,
-    /// How the other flag answered; `None`: there is no such flag.
+    /// What the parent said; `None`: there is no such flag.
     pub parent: Option<FlagRecord<'a>>,
-    /// Whether it stands as is wanted.
+    /// Whether it is met.
     pub met: bool,
 }
 
@@ -199,35 +92,35 @@ pub struct DependencyRecord<'a> {
 #[derive(Clone, Debug)]
 pub struct RingRecord<'a> {
     /// Its position in the flag.
-    pub index: usize,
-    /// Which one.
+    pub index: RingIndex,
+    /// The ring.
     pub ring: &'a Ring,
     /// Why it was asked.
     pub purpose: Purpose,
     /// The conditions that were looked at: none only while the ring is being asked.
-    pub condition: Option<Step<'a>>,
-    /// What came of it.
-    pub verdict: Verdict<'a>,
+    pub condition: Option<ConditionRecord<'a>>,
+    /// What it says of the user.
+    pub verdict: RingVerdict<'a>,
 }
 
 /// One condition that was looked at.
 #[derive(Clone, Debug)]
-pub enum Step<'a> {
+pub enum ConditionRecord<'a> {
     /// One test of one field.
     Test {
-        /// What was asked.
+        /// The constraint.
         constraint: &'a Constraint,
-        /// What was seen.
-        seen: Seen<'a>,
+        /// The field's value.
+        seen: FieldValue<'a>,
         /// Whether it passed.
         held: bool,
     },
     /// A condition with parts: all, any, not, or a segment.
     Group {
-        /// Which one.
+        /// The condition.
         condition: &'a Condition,
-        /// The parts that were looked at, up to the one that settled it.
-        steps: Vec<Step<'a>>,
+        /// The parts that were looked at, up to the one that decided it.
+        parts: Vec<ConditionRecord<'a>>,
         /// Whether it held.
         held: bool,
     },
@@ -247,27 +140,27 @@ impl<'a> Recorder<'a> {
         self.asked.last_mut()?.dependencies.last_mut()
     }
 
-    fn step(&mut self, step: Step<'a>) {
-        if let Some((_, steps)) = self.open.last_mut() {
-            steps.push(step);
+    fn condition_looked_at(&mut self, record: ConditionRecord<'a>) {
+        if let Some((_, parts)) = self.open.last_mut() {
+            parts.push(record);
         } else if let Some(ring) = self.ring_under_way() {
-            ring.condition = Some(step);
+            ring.condition = Some(record);
         }
     }
 }
 
 impl<'a> Trace<'a> for Recorder<'a> {
-    fn flag(&mut self, flag: &'a Flag) {
+    fn flag_begin(&mut self, flag: &'a Flag) {
         self.asked.push(FlagRecord {
             flag,
             dependencies: Vec::new(),
             rings: Vec::new(),
-            draw: None,
+            selection: None,
             evaluation: Evaluation::default(),
         });
     }
 
-    fn dependency(&mut self, dependency: &'a Dependency) {
+    fn dependency_begin(&mut self, dependency: &'a Dependency) {
         if let Some(flag) = self.asked.last_mut() {
             flag.dependencies.push(DependencyRecord {
                 dependency,
@@ -277,59 +170,59 @@ impl<'a> Trace<'a> for Recorder<'a> {
         }
     }
 
-    fn depended(&mut self, met: bool) {
+    fn dependency_end(&mut self, met: bool) {
         if let Some(record) = self.dependency_under_way() {
             record.met = met;
         }
     }
 
-    fn ring(&mut self, index: usize, ring: &'a Ring, purpose: Purpose) {
+    fn ring_begin(&mut self, index: RingIndex, ring: &'a Ring, purpose: Purpose) {
         if let Some(flag) = self.asked.last_mut() {
             flag.rings.push(RingRecord {
                 index,
                 ring,
                 purpose,
                 condition: None,
-                verdict: Verdict::Unmet,
+                verdict: RingVerdict::Unmet,
             });
         }
     }
 
-    fn enter(&mut self, condition: &'a Condition) {
+    fn condition_begin(&mut self, condition: &'a Condition) {
         self.open.push((condition, Vec::new()));
     }
 
-    fn test(&mut self, constraint: &'a Constraint, seen: Seen<'a>, held: bool) {
-        self.step(Step::Test {
+    fn constraint_tested(&mut self, constraint: &'a Constraint, seen: FieldValue<'a>, held: bool) {
+        self.condition_looked_at(ConditionRecord::Test {
             constraint,
             seen,
             held,
         });
     }
 
-    fn leave(&mut self, held: bool) {
-        if let Some((condition, steps)) = self.open.pop() {
-            self.step(Step::Group {
+    fn condition_end(&mut self, held: bool) {
+        if let Some((condition, parts)) = self.open.pop() {
+            self.condition_looked_at(ConditionRecord::Group {
                 condition,
-                steps,
+                parts,
                 held,
             });
         }
     }
 
-    fn verdict(&mut self, verdict: Verdict<'a>) {
+    fn ring_end(&mut self, verdict: RingVerdict<'a>) {
         if let Some(ring) = self.ring_under_way() {
             ring.verdict = verdict;
         }
     }
 
-    fn draw(&mut self, variants: &'a Variants, draw: VariantSelection<'a>) {
+    fn variant_selected(&mut self, variants: &'a Variants, selection: VariantSelection<'a>) {
         if let Some(flag) = self.asked.last_mut() {
-            flag.draw = Some((variants, draw));
+            flag.selection = Some((variants, selection));
         }
     }
 
-    fn settled(&mut self, evaluation: Evaluation) {
+    fn flag_end(&mut self, evaluation: Evaluation) {
         let Some(mut flag) = self.asked.pop() else {
             return;
         };

@@ -21,11 +21,11 @@ mod variant;
 
 use std::sync::Arc;
 
-use super::Flag;
 use super::compile_context::CompileContext;
+use super::flag::Flag;
 use crate::cluster::policy::UrlPolicy;
 use crate::context::Field;
-use feature::{Entry, FlagCompiler};
+use feature::{FeatureRecord, FlagCompiler};
 use segment::Segments;
 
 pub use set::{DocumentError, FeatureSet};
@@ -37,8 +37,8 @@ pub struct Compiled {
     pub flags: Vec<Arc<Flag>>,
     /// What is odd or broken, each naming its flag or segment.
     pub warnings: Vec<String>,
-    /// What each flag was made from, in the flags' order.
-    entries: Vec<Entry>,
+    /// The feature that each flag was compiled from, in the flags' order.
+    records: Vec<FeatureRecord>,
     segments: Segments,
     basis: Basis,
 }
@@ -59,43 +59,43 @@ struct Basis {
 /// [`Flag`].
 pub fn compile(
     set: &FeatureSet,
-    mut surroundings: CompileContext<'_>,
+    mut context: CompileContext<'_>,
     previous: Option<&Compiled>,
 ) -> Compiled {
-    let previous = previous.filter(|previous| previous.basis.holds_for(&mut surroundings));
+    let previous = previous.filter(|previous| previous.basis.holds_for(&mut context));
     let segments = Segments::compile(
         set.segments(),
-        &mut surroundings,
+        &mut context,
         previous.map(|previous| &previous.segments),
     );
     let changed = previous.map(|previous| segments.changed_since(&previous.segments));
     let mut earlier = previous.into_iter().flat_map(Compiled::parts).peekable();
     let mut flags = Vec::with_capacity(set.len());
-    let mut entries = Vec::with_capacity(set.len());
+    let mut records = Vec::with_capacity(set.len());
     for (name, text) in set.features() {
         while earlier.next_if(|part| part.flag.name < *name).is_some() {}
         let same = earlier.next_if(|part| {
             let changed = changed.as_ref();
             part.flag.name == *name
-                && (Arc::ptr_eq(&part.entry.text, text) || part.entry.text == *text)
-                && changed.is_some_and(|changed| !part.entry.refers_to(changed))
+                && (Arc::ptr_eq(&part.record.text, text) || part.record.text == *text)
+                && changed.is_some_and(|changed| !part.record.refers_to(changed))
         });
-        let (flag, entry) = match same {
-            Some(part) => (part.flag.clone(), part.entry.clone()),
-            None => FlagCompiler::new(&mut surroundings, &segments, name.clone()).compile(text),
+        let (flag, record) = match same {
+            Some(part) => (part.flag.clone(), part.record.clone()),
+            None => FlagCompiler::new(&mut context, &segments, name.clone()).compile(text),
         };
         flags.push(flag);
-        entries.push(entry);
+        records.push(record);
     }
     dependency::link(&mut flags);
-    let of_flags = entries.iter().flat_map(|entry| &*entry.warnings).cloned();
+    let of_flags = records.iter().flat_map(|record| &*record.warnings).cloned();
     let of_segments = segments.warnings().cloned();
     let warnings = set.left_out().chain(of_segments).chain(of_flags);
     Compiled {
         warnings: warnings.chain(dependency::unmet(&flags)).collect(),
-        basis: Basis::of(&surroundings),
+        basis: Basis::of(&context),
         flags,
-        entries,
+        records,
         segments,
     }
 }
@@ -103,38 +103,38 @@ pub fn compile(
 /// One flag of an earlier set.
 struct Part<'a> {
     flag: &'a Arc<Flag>,
-    entry: &'a Entry,
+    record: &'a FeatureRecord,
 }
 
 impl Compiled {
     fn parts(&self) -> impl Iterator<Item = Part<'_>> {
-        let entries = self.flags.iter().zip(&self.entries);
-        entries.map(|(flag, entry)| Part { flag, entry })
+        let records = self.flags.iter().zip(&self.records);
+        records.map(|(flag, record)| Part { flag, record })
     }
 }
 
 impl Basis {
-    fn of(surroundings: &CompileContext<'_>) -> Self {
+    fn of(context: &CompileContext<'_>) -> Self {
         Self {
-            source: surroundings.source.clone(),
-            canary_urls: Some(surroundings.canary_urls.clone()),
-            app_name: surroundings.app_name.into(),
-            environment: surroundings.environment.map(Into::into),
-            hostname: surroundings.hostname.into(),
-            names: surroundings.vocabulary.names().to_vec(),
+            source: context.source.clone(),
+            canary_urls: Some(context.canary_urls.clone()),
+            app_name: context.app_name.into(),
+            environment: context.environment.map(Into::into),
+            hostname: context.hostname.into(),
+            names: context.vocabulary.names().to_vec(),
         }
     }
 
     /// Whether what was compiled on this basis would be compiled the same now: every name must still lead to the
     /// same slot, which is seen to by mentioning them in the same order.
-    fn holds_for(&self, surroundings: &mut CompileContext<'_>) -> bool {
+    fn holds_for(&self, context: &mut CompileContext<'_>) -> bool {
         let mut names = self.names.iter().enumerate();
-        *self.source == **surroundings.source
-            && self.canary_urls.as_ref() == Some(surroundings.canary_urls)
-            && *self.app_name == *surroundings.app_name
-            && self.environment.as_deref() == surroundings.environment
-            && *self.hostname == *surroundings.hostname
-            && names.all(|(index, name)| match surroundings.vocabulary.field(name) {
+        *self.source == **context.source
+            && self.canary_urls.as_ref() == Some(context.canary_urls)
+            && *self.app_name == *context.app_name
+            && self.environment.as_deref() == context.environment
+            && *self.hostname == *context.hostname
+            && names.all(|(index, name)| match context.vocabulary.field(name) {
                 Some(Field::Property(slot)) => usize::from(slot.0) == index,
                 _ => false,
             })

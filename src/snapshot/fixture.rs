@@ -16,7 +16,7 @@ use crate::config::{
 use crate::context::Field;
 use crate::digest::Digest;
 use crate::engine::condition::{Condition, Constraint, Operator};
-use crate::engine::{CanaryUrl, Flag, Ring, Rollout, Stickiness, Variant, Variants};
+use crate::engine::{Bucketing, CanaryUrl, Flag, Ring, Rollout, Stickiness, Variant, Variants};
 use crate::flag::{Glob, Share};
 use crate::identity;
 
@@ -61,7 +61,7 @@ pub(crate) fn variants(list: &[(&str, u32, Option<&str>)]) -> Option<Variants> {
     };
     Variants::new(
         list.iter().map(variant).collect(),
-        "group".into(),
+        Bucketing::unleash("group"),
         Stickiness::Default,
     )
 }
@@ -73,7 +73,7 @@ pub(crate) fn ring(name: &str, condition: Condition, share: &str) -> Ring {
         condition,
         rollout: Rollout {
             share: share.parse::<Share>().expect("a share"),
-            group: "group".into(),
+            bucketing: Bucketing::unleash("group"),
             stickiness: Stickiness::Default,
             needs_id: false,
         },

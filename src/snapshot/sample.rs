@@ -8,6 +8,7 @@ use super::Snapshot;
 use super::fixture::{assembled, canary, config, everyone, flag, ring, service, url, when};
 use crate::context::Field;
 use crate::edit::Edit;
+use crate::engine::Bucketing;
 use crate::host::HostPattern;
 use crate::identity::{Anonymous, Place, Rules, Source, Trust};
 use crate::route::{
@@ -27,7 +28,7 @@ pub(crate) fn snapshot(anonymous: Anonymous) -> Snapshot {
     flags[0].url = canary("http://127.0.0.1:9002");
     flags[1].url = canary("http://127.0.0.1:9003");
     for flag in &mut flags {
-        flag.rings[0].rollout.group = flag.name.clone();
+        flag.rings[0].rollout.bucketing = Bucketing::unleash(flag.name.clone());
     }
     let mut config = config(vec![search], Vec::new());
     config.flags = flags.into_iter().map(Arc::new).collect();

@@ -42,9 +42,9 @@ impl Place<'_> {
     /// How many decisions were its since the process began.
     pub fn decisions(&self) -> u64 {
         let candidate = self.candidate;
-        let of_rings = candidate.ring_variants.iter().flatten();
-        let targets = candidate.variants.iter().chain(of_rings);
-        let mut meters: Vec<_> = targets
+        let mut meters: Vec<_> = candidate
+            .variants
+            .iter()
             .chain([&candidate.plain])
             .map(|target| &target.meter)
             .collect();

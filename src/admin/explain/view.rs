@@ -9,11 +9,9 @@ use crate::canary::Cause;
 use crate::decide::Reason;
 use crate::decide::explain::Explanation;
 use crate::dispatch::Explained;
-use crate::engine::condition::Condition;
-use crate::engine::trace::{
-    Bucket, DependencyRecord, FlagRecord, Purpose, RingRecord, Seen, Step, Verdict,
-};
-use crate::flag::Share;
+use crate::engine::condition::{Condition, FieldValue};
+use crate::engine::evaluation::RingVerdict;
+use crate::engine::trace::{ConditionRecord, DependencyRecord, FlagRecord, Purpose, RingRecord};
 use crate::quarantine::{Quarantine, QuarantineKey};
 use crate::route::Action;
 use crate::snapshot::{DeploymentIndex, Service, Snapshot};
@@ -82,7 +80,7 @@ struct RingView {
     verdict: &'static str,
     rollout: RolloutView,
     #[serde(skip_serializing_if = "Option::is_none")]
-    condition: Option<StepView>,
+    condition: Option<ConditionView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -94,13 +92,13 @@ struct RolloutView {
 }
 
 #[derive(Debug, Serialize)]
-struct StepView {
+struct ConditionView {
     condition: String,
     held: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     seen: Option<Option<String>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    steps: Vec<StepView>,
+    steps: Vec<ConditionView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -225,7 +223,7 @@ impl DecisionView {
         let decision = &explanation.decision;
         let deciding = explanation.deciding_flag();
         let ring = match decision.reason {
-            Reason::Audience(_, index) => deciding.and_then(|record| record.flag.rings.get(index)),
+            Reason::Audience(_, index) => deciding.and_then(|record| record.flag.ring(index)),
             Reason::Plain(_) => None,
         };
         let preempted = explanation.preempted.iter().map(|later| PreemptedView {
@@ -255,10 +253,8 @@ fn deployment(service: &Service, index: DeploymentIndex) -> String {
 }
 
 fn variant(record: &FlagRecord<'_>) -> Option<String> {
-    let (variants, draw) = record.draw?;
-    let variant = draw
-        .variant()
-        .and_then(|index| variants.list().get(index))?;
+    let (variants, selection) = record.selection?;
+    let variant = variants.get(selection.variant()?)?;
     Some(variant.name.to_string())
 }
 
@@ -300,15 +296,16 @@ impl From<&DependencyRecord<'_>> for DependencyView {
 
 impl From<&RingRecord<'_>> for RingView {
     fn from(record: &RingRecord<'_>) -> Self {
-        let (verdict, bucket) = match record.verdict {
-            Verdict::Unmet => ("unmet", None),
-            Verdict::Nobody => ("nobody", None),
-            Verdict::NoId => ("no_id", None),
-            Verdict::Missed(bucket) => ("missed", Some(bucket)),
-            Verdict::Hit(bucket) => ("hit", Some(bucket)),
-            Verdict::Everybody => ("everybody", None),
+        let (verdict, placement) = match record.verdict {
+            RingVerdict::Unmet => ("unmet", None),
+            RingVerdict::Nobody => ("nobody", None),
+            RingVerdict::NoId => ("no_id", None),
+            RingVerdict::Missed(placement) => ("missed", Some(placement)),
+            RingVerdict::Hit(placement) => ("hit", Some(placement)),
+            RingVerdict::Everybody => ("everybody", None),
         };
         let rollout = &record.ring.rollout;
+        let id = placement.and_then(|placement| placement.id);
         Self {
             ring: record.ring.name.to_string(),
             purpose: match record.purpose {
@@ -319,38 +316,31 @@ impl From<&RingRecord<'_>> for RingView {
             verdict,
             rollout: RolloutView {
                 share: rollout.share.to_string(),
-                group: rollout.group.to_string(),
-                id: bucket.map(|bucket| bucket.id.to_string()),
-                position: bucket.map(position),
+                group: rollout.bucketing.hashed_with().into_owned(),
+                id: id.map(|id| id.to_string()),
+                position: placement.map(|placement| placement.position.to_string()),
             },
             condition: record
                 .condition
                 .as_ref()
-                .filter(|step| !is_empty(step))
-                .map(StepView::from),
+                .filter(|record| !is_empty(record))
+                .map(ConditionView::from),
         }
     }
 }
 
 /// A ring without conditions.
-fn is_empty(step: &Step<'_>) -> bool {
+fn is_empty(record: &ConditionRecord<'_>) -> bool {
     matches!(
-        step,
-        Step::Group { condition: Condition::All(parts), .. } if parts.is_empty()
+        record,
+        ConditionRecord::Group { condition: Condition::All(parts), .. } if parts.is_empty()
     )
 }
 
-/// As a percentage, to be compared with the share.
-fn position(bucket: Bucket<'_>) -> String {
-    Share::new(bucket.position)
-        .unwrap_or(Share::ALL)
-        .to_string()
-}
-
-impl From<&Step<'_>> for StepView {
-    fn from(step: &Step<'_>) -> Self {
-        match step {
-            Step::Test {
+impl From<&ConditionRecord<'_>> for ConditionView {
+    fn from(record: &ConditionRecord<'_>) -> Self {
+        match record {
+            ConditionRecord::Test {
                 constraint,
                 seen,
                 held,
@@ -360,15 +350,15 @@ impl From<&Step<'_>> for StepView {
                 seen: Some(shown(*seen)),
                 steps: Vec::new(),
             },
-            Step::Group {
+            ConditionRecord::Group {
                 condition,
-                steps,
+                parts,
                 held,
             } => Self {
                 condition: title(condition),
                 held: *held,
                 seen: None,
-                steps: steps.iter().map(Self::from).collect(),
+                steps: parts.iter().map(Self::from).collect(),
             },
         }
     }
@@ -384,11 +374,11 @@ fn title(condition: &Condition) -> String {
     }
 }
 
-fn shown(seen: Seen<'_>) -> Option<String> {
+fn shown(seen: FieldValue<'_>) -> Option<String> {
     match seen {
-        Seen::Missing => None,
-        Seen::Text(text) => Some(text.to_owned()),
-        Seen::Address(address) => Some(address.to_string()),
-        Seen::Moment(moment) => Some(moment.to_string()),
+        FieldValue::Missing => None,
+        FieldValue::Text(text) => Some(text.to_owned()),
+        FieldValue::Address(address) => Some(address.to_string()),
+        FieldValue::Moment(moment) => Some(moment.to_string()),
     }
 }

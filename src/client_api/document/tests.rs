@@ -7,7 +7,7 @@ use crate::config::{self, Config, Mode};
 use crate::context::schema::ContextSchema;
 use crate::context::{Context, Moment};
 use crate::engine::compile_context::CompileContext;
-use crate::engine::evaluate::Evaluation;
+use crate::engine::evaluation::Evaluation;
 use crate::engine::trace::Silent;
 use crate::engine::unleash::{FeatureSet, compile};
 use crate::engine::{Flag, Variant};

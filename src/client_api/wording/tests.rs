@@ -2,8 +2,9 @@ use serde_json::Value;
 
 use super::FlagRendering;
 use crate::client_api::catalogue::Verdict;
-use crate::engine::evaluate::VariantRef;
-use crate::engine::{CanaryUrl, Flag, Payload, Stickiness, Variant, Variants};
+use crate::engine::{
+    Bucketing, CanaryUrl, Flag, Payload, Stickiness, Variant, VariantIndex, VariantRef, Variants,
+};
 
 /// The toggle of a flag whose only variant carries this.
 fn told(kind: &str, value: &str, url: Option<CanaryUrl>) -> (Value, Value) {
@@ -28,16 +29,17 @@ fn told_of(
         nearly: nearly.map(Into::into),
     };
     let flag = Flag {
-        variants: Variants::new(vec![variant], "group".into(), Stickiness::Default),
+        variants: Variants::new(
+            vec![variant],
+            Bucketing::unleash("group"),
+            Stickiness::Default,
+        ),
         ..Flag::new("flag")
     };
     let wording = FlagRendering::of(&flag);
     let answer = wording.answer(&Verdict {
         on: true,
-        variant: Some(VariantRef {
-            ring: None,
-            index: 0,
-        }),
+        variant: Some(VariantRef::Flag(VariantIndex::new(0))),
         randomised: false,
         missing_id: false,
     });

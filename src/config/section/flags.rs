@@ -10,7 +10,9 @@ use crate::config::node::{Entry, Node};
 use crate::config::reader::Reader;
 use crate::config::value;
 use crate::context::{Field, Moment};
-use crate::engine::{About, CanaryUrl, Flag, Ring, Rollout, STABLE, Stickiness, Variant, Variants};
+use crate::engine::{
+    About, Bucketing, CanaryUrl, Flag, Ring, Rollout, STABLE, Stickiness, Variant, Variants,
+};
 use crate::flag::Share;
 
 /// The sum of all weights of a flag, in thousandths.
@@ -208,7 +210,11 @@ fn variants(reader: &mut Reader, node: &Node, hashing: &Hashing) -> Option<Varia
         let message = format!("the weights sum to {whole}.{part}%, not to 100%");
         reader.problems.error(node.span, message);
     }
-    Variants::new(list, hashing.group.clone(), hashing.stickiness)
+    Variants::new(
+        list,
+        Bucketing::unleash(hashing.group.clone()),
+        hashing.stickiness,
+    )
 }
 
 fn variant(reader: &mut Reader, node: &Node) -> Option<Variant> {
@@ -315,7 +321,7 @@ fn ring<'t>(
         condition: all(stated),
         rollout: Rollout {
             share: share.unwrap_or(Share::ALL),
-            group: hashing.group.clone(),
+            bucketing: Bucketing::unleash(hashing.group.clone()),
             stickiness: hashing.stickiness,
             needs_id: false,
         },

@@ -48,7 +48,10 @@ identity: { properties: { customer: { cookie: c } } }
         Stickiness::Field(Field::Property(Slot(0)))
     );
     assert_eq!(
-        (&*a.rings[1].rollout.group, &*b.rings[0].rollout.group),
+        (
+            &*a.rings[1].rollout.bucketing.hashed_with(),
+            &*b.rings[0].rollout.bucketing.hashed_with()
+        ),
         ("shared", "b.x")
     );
     assert!(a.url.is_some() && a.variants.is_none() && !a.rings[0].rollout.needs_id);
@@ -67,7 +70,7 @@ fn variants_are_laid_out_by_name_and_stable_is_the_control() {
         .collect();
     assert_eq!(list, [("stable", 667, false), ("z", 333, true)]);
     assert_eq!(
-        (variants.group(), variants.stickiness()),
+        (&*variants.bucketing().hashed_with(), variants.stickiness()),
         ("f", Stickiness::Field(Field::UserId))
     );
 }

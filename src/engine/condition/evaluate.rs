@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use super::version::VersionText;
-use super::{Compare, Condition, Constraint, Test, TextSet, Texts};
+use super::{Compare, Condition, Constraint, FieldValue, Test, TextSet, Texts};
 use crate::context::{Context, Field, Moment, ShortText};
-use crate::engine::trace::{Seen, Trace};
+use crate::engine::trace::Trace;
 
 impl Condition {
     /// Whether the condition holds. Parts that cannot change the answer are not looked at.
@@ -22,15 +22,18 @@ impl Condition {
             Self::Test(constraint) => {
                 let seen = constraint.look(context, moment);
                 let held = constraint.test.passes(seen);
-                trace.test(constraint, seen, held);
+                trace.constraint_tested(constraint, seen, held);
                 return held;
             }
             Self::Settled(settled) => {
-                let seen = settled.value.as_deref().map_or(Seen::Missing, Seen::Text);
-                trace.test(&settled.constraint, seen, settled.held);
+                let seen = settled
+                    .value
+                    .as_deref()
+                    .map_or(FieldValue::Missing, FieldValue::Text);
+                trace.constraint_tested(&settled.constraint, seen, settled.held);
                 return settled.held;
             }
-            _ => trace.enter(self),
+            _ => trace.condition_begin(self),
         }
         let held = match self {
             Self::All(parts) => parts.iter().all(|part| part.holds(context, moment, trace)),
@@ -39,57 +42,59 @@ impl Condition {
             Self::Segment(segment) => segment.condition.holds(context, moment, trace),
             Self::Never(_) | Self::Test(_) | Self::Settled(_) => false,
         };
-        trace.leave(held);
+        trace.condition_end(held);
         held
     }
 }
 
 impl Constraint {
     /// What the constraint sees of the user. The unspecified address stands for none.
-    fn look<'a>(&self, context: &'a Context<'_>, moment: Moment) -> Seen<'a> {
+    fn look<'a>(&self, context: &'a Context<'_>, moment: Moment) -> FieldValue<'a> {
         match self.field {
             Field::RemoteAddress => match context.remote_address.to_canonical() {
-                address if address.is_unspecified() => Seen::Missing,
-                address => Seen::Address(address),
+                address if address.is_unspecified() => FieldValue::Missing,
+                address => FieldValue::Address(address),
             },
-            Field::Now => Seen::Moment(moment),
-            field => context.text(field).map_or(Seen::Missing, Seen::Text),
+            Field::Now => FieldValue::Moment(moment),
+            field => context
+                .text(field)
+                .map_or(FieldValue::Missing, FieldValue::Text),
         }
     }
 }
 
 impl Test {
     /// Whether what was seen passes. What cannot be read as the test needs it is like a missing value.
-    pub fn passes(&self, seen: Seen<'_>) -> bool {
+    pub fn passes(&self, seen: FieldValue<'_>) -> bool {
         match (self, seen) {
-            (_, Seen::Address(address)) if !self.is_of_networks() => {
-                self.passes(Seen::Text(ShortText::of_address(address).as_str()))
+            (_, FieldValue::Address(address)) if !self.is_of_networks() => {
+                self.passes(FieldValue::Text(ShortText::of_address(address).as_str()))
             }
-            (_, Seen::Moment(moment)) if self.is_of_text() => {
-                self.passes(Seen::Text(ShortText::of_moment(moment).as_str()))
+            (_, FieldValue::Moment(moment)) if self.is_of_text() => {
+                self.passes(FieldValue::Text(ShortText::of_moment(moment).as_str()))
             }
-            (Self::NotIn(set), Seen::Text(text)) => !set.contains(text),
+            (Self::NotIn(set), FieldValue::Text(text)) => !set.contains(text),
             (Self::NotIn(_), _) => true,
             (Self::Within(nets), _) => seen.address().is_some_and(|address| within(nets, address)),
             (Self::NotWithin(nets), _) => {
                 !seen.address().is_some_and(|address| within(nets, address))
             }
-            (Self::Date(compare, border), Seen::Moment(moment)) => {
+            (Self::Date(compare, border), FieldValue::Moment(moment)) => {
                 compare.accepts(moment.cmp(border))
             }
-            (Self::In(set), Seen::Text(text)) => set.contains(text),
-            (Self::StartsWith(texts), Seen::Text(text)) => texts.any(text, Fit::Start),
-            (Self::EndsWith(texts), Seen::Text(text)) => texts.any(text, Fit::End),
-            (Self::Contains(texts), Seen::Text(text)) => texts.any(text, Fit::Anywhere),
-            (Self::Number(compare, number), Seen::Text(text)) => text
+            (Self::In(set), FieldValue::Text(text)) => set.contains(text),
+            (Self::StartsWith(texts), FieldValue::Text(text)) => texts.any(text, Fit::Start),
+            (Self::EndsWith(texts), FieldValue::Text(text)) => texts.any(text, Fit::End),
+            (Self::Contains(texts), FieldValue::Text(text)) => texts.any(text, Fit::Anywhere),
+            (Self::Number(compare, number), FieldValue::Text(text)) => text
                 .parse()
                 .is_ok_and(|value| compare.accepts_number(value, *number)),
-            (Self::Date(compare, border), Seen::Text(text)) => {
+            (Self::Date(compare, border), FieldValue::Text(text)) => {
                 timestamp(text).is_some_and(|time| compare.accepts(time_order(time, *border)))
             }
-            (Self::Semver(compare, version), Seen::Text(text)) => VersionText::parse(text)
+            (Self::Semver(compare, version), FieldValue::Text(text)) => VersionText::parse(text)
                 .is_some_and(|value| compare.accepts(value.cmp_precedence(version))),
-            (Self::Matches(expression), Seen::Text(text)) => expression.is_match(text),
+            (Self::Matches(expression), FieldValue::Text(text)) => expression.is_match(text),
             _ => false,
         }
     }
@@ -117,7 +122,7 @@ impl Test {
     }
 }
 
-impl Seen<'_> {
+impl FieldValue<'_> {
     /// The address that was seen, or that the text is.
     fn address(self) -> Option<IpAddr> {
         match self {

@@ -1,11 +1,12 @@
-use std::sync::Arc;
-
-use super::{Evaluation, VariantRef};
+use super::Evaluation;
 use crate::context::{Context, Field, Moment};
-use crate::engine::bucket::rollout_position;
+use crate::engine::bucketing::rollout_position;
 use crate::engine::condition::{Condition, Constraint, Operator};
 use crate::engine::trace::Silent;
-use crate::engine::{Flag, Ring, Rollout, Stickiness, Variant, Variants};
+use crate::engine::{
+    Bucketing, Flag, Ring, RingIndex, Rollout, Stickiness, Variant, VariantIndex, VariantRef,
+    Variants,
+};
 use crate::flag::Share;
 
 fn ring(condition: Condition, hundredths: u16) -> Ring {
@@ -14,7 +15,7 @@ fn ring(condition: Condition, hundredths: u16) -> Ring {
         condition,
         rollout: Rollout {
             share: Share::new(hundredths).expect("a share"),
-            group: "group".into(),
+            bucketing: Bucketing::unleash("group"),
             stickiness: Stickiness::Default,
             needs_id: false,
         },
@@ -48,7 +49,7 @@ fn variants(weights: &[(&str, u32)]) -> Option<Variants> {
         nearly: None,
     };
     let list = weights.iter().map(variant).collect();
-    Variants::new(list, Arc::from("group"), Stickiness::Default)
+    Variants::new(list, Bucketing::unleash("group"), Stickiness::Default)
 }
 
 fn user(id: &str) -> Context<'_> {
@@ -81,7 +82,7 @@ const OFF: Evaluation = Evaluation {
 fn on(ring: usize) -> Evaluation {
     Evaluation {
         on: true,
-        ring: Some(ring),
+        ring: Some(RingIndex::new(ring)),
         ..OFF
     }
 }
@@ -185,10 +186,13 @@ fn a_ring_s_own_variants_go_before_the_flag_s() {
     let mut flag = flag(vec![ring(users(&["u1"]), 10_000), ring(everyone(), 10_000)]);
     flag.variants = variants(&[("shared", 1)]);
     flag.rings[0].variants = variants(&[("own", 1)]);
-    let chosen = |ring| Some(VariantRef { ring, index: 0 });
-    assert_eq!(evaluate(&flag, &user("u1")).variant, chosen(Some(0)));
+    let only = VariantIndex::new(0);
+    assert_eq!(
+        evaluate(&flag, &user("u1")).variant,
+        Some(VariantRef::Ring(RingIndex::new(0), only))
+    );
     let shared = evaluate(&flag, &user("u2"));
-    assert_eq!(shared.variant, chosen(None));
+    assert_eq!(shared.variant, Some(VariantRef::Flag(only)));
     assert!(!shared.randomised, "one variant is no choice");
 }
 
@@ -200,7 +204,10 @@ fn several_variants_randomise_and_take_an_id() {
     for number in 0..1_000 {
         let evaluation = evaluate(&flag, &user(&number.to_string()));
         assert!(evaluation.randomised);
-        counts[evaluation.variant.expect("a variant").index] += 1;
+        let Some(VariantRef::Flag(variant)) = evaluation.variant else {
+            panic!("{evaluation:?}")
+        };
+        counts[variant.position()] += 1;
     }
     assert!(
         counts[0] > 400 && counts[1] > 400 && counts[2] == 0,

@@ -8,9 +8,8 @@ use super::document::{ConstraintDocument, Item};
 use super::rule::{ends_well, ordered, quoted};
 use crate::context::Field;
 use crate::engine::condition::{
-    Compare, Condition, Constraint, ConstraintError, Operator, Settled, Test, network,
+    Compare, Condition, Constraint, ConstraintError, FieldValue, Operator, Settled, Test, network,
 };
-use crate::engine::trace::Seen;
 
 /// Why a flag cannot be compiled, so that it is off.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,46 +23,46 @@ pub(super) enum Subject {
     Constant(Arc<str>, Option<Box<str>>),
 }
 
-/// What an operator of Unleash's asks.
+/// The kinds of Unleash's operators.
 #[derive(Clone, Copy)]
-enum Asked {
-    /// A text of a list.
+enum UnleashOperator {
+    /// Compares with the texts of a list.
     List(Operator),
-    /// An address in one of several networks.
+    /// Looks for an address in networks.
     Network,
-    /// A text that matches an expression.
+    /// Matches an expression.
     Expression,
-    /// What comes before or behind a number, a version or a time.
+    /// Compares with a number, a version or a time.
     Order(Compare),
-    /// The same of something that is said to be a version.
+    /// Compares with a version.
     Version(Compare),
 }
 
-fn asked(operator: &str) -> Option<Asked> {
-    Some(match operator {
-        "IN" => Asked::List(Operator::In),
-        "NOT_IN" => Asked::List(Operator::NotIn),
-        "STR_STARTS_WITH" => Asked::List(Operator::StartsWith),
-        "STR_ENDS_WITH" => Asked::List(Operator::EndsWith),
-        "STR_CONTAINS" => Asked::List(Operator::Contains),
-        "NUM_EQ" => Asked::Order(Compare::Eq),
-        "NUM_GT" | "DATE_AFTER" => Asked::Order(Compare::Gt),
-        "NUM_GTE" => Asked::Order(Compare::Gte),
-        "NUM_LT" | "DATE_BEFORE" => Asked::Order(Compare::Lt),
-        "NUM_LTE" => Asked::Order(Compare::Lte),
-        "SEMVER_EQ" => Asked::Version(Compare::Eq),
-        "SEMVER_GT" => Asked::Version(Compare::Gt),
-        "SEMVER_GTE" => Asked::Version(Compare::Gte),
-        "SEMVER_LT" => Asked::Version(Compare::Lt),
-        "SEMVER_LTE" => Asked::Version(Compare::Lte),
-        "REGEX" => Asked::Expression,
-        "IN_CIDR" => Asked::Network,
+fn unleash_operator(name: &str) -> Option<UnleashOperator> {
+    Some(match name {
+        "IN" => UnleashOperator::List(Operator::In),
+        "NOT_IN" => UnleashOperator::List(Operator::NotIn),
+        "STR_STARTS_WITH" => UnleashOperator::List(Operator::StartsWith),
+        "STR_ENDS_WITH" => UnleashOperator::List(Operator::EndsWith),
+        "STR_CONTAINS" => UnleashOperator::List(Operator::Contains),
+        "NUM_EQ" => UnleashOperator::Order(Compare::Eq),
+        "NUM_GT" | "DATE_AFTER" => UnleashOperator::Order(Compare::Gt),
+        "NUM_GTE" => UnleashOperator::Order(Compare::Gte),
+        "NUM_LT" | "DATE_BEFORE" => UnleashOperator::Order(Compare::Lt),
+        "NUM_LTE" => UnleashOperator::Order(Compare::Lte),
+        "SEMVER_EQ" => UnleashOperator::Version(Compare::Eq),
+        "SEMVER_GT" => UnleashOperator::Version(Compare::Gt),
+        "SEMVER_GTE" => UnleashOperator::Version(Compare::Gte),
+        "SEMVER_LT" => UnleashOperator::Version(Compare::Lt),
+        "SEMVER_LTE" => UnleashOperator::Version(Compare::Lte),
+        "REGEX" => UnleashOperator::Expression,
+        "IN_CIDR" => UnleashOperator::Network,
         _ => return None,
     })
 }
 
-/// What a constraint comes to.
-enum Outcome {
+/// A constraint's test, before it is inverted.
+enum CompiledTest {
     Test(Test),
     /// It holds for nobody, or for everybody if it is inverted.
     Nobody(String),
@@ -100,29 +99,29 @@ impl CompileContext<'_> {
             .as_ref()
             .map_err(|why| Broken(format!("a constraint cannot be read: {why}")))?;
         let (name, operator) = (&*document.context_name, &*document.operator);
-        let asked = asked(operator)
+        let kind = unleash_operator(operator)
             .ok_or_else(|| Broken(format!("the operator {operator:?} is unknown")))?;
         quoted(name)?;
         let subject = self.subject(name)?;
         let of_address = matches!(subject, Subject::Field(_, Field::RemoteAddress));
         let named = |why: String| format!("{operator} on {name}: {why}");
-        let outcome = match asked {
-            Asked::List(operator) => list(operator, document, of_address),
-            Asked::Network => networks(document, odd),
-            Asked::Expression => expression(document),
-            Asked::Order(compare) => order(compare, document),
-            Asked::Version(compare) => version(compare, document),
+        let compiled = match kind {
+            UnleashOperator::List(operator) => list(operator, document, of_address),
+            UnleashOperator::Network => networks(document, odd),
+            UnleashOperator::Expression => expression(document),
+            UnleashOperator::Order(compare) => order(compare, document),
+            UnleashOperator::Version(compare) => version(compare, document),
         };
         let inverted = document.inverted.unwrap_or_default();
-        let condition = match outcome.map_err(|Broken(why)| Broken(named(why)))? {
-            Outcome::Test(test) => condition(subject, test),
-            Outcome::Nobody(why) => {
+        let condition = match compiled.map_err(|Broken(why)| Broken(named(why)))? {
+            CompiledTest::Test(test) => condition(subject, test),
+            CompiledTest::Nobody(why) => {
                 let whom = if inverted { "everybody" } else { "nobody" };
                 let why = named(why);
                 odd.push(format!("{why}, so that the constraint holds for {whom}"));
                 Condition::Never(why.into())
             }
-            Outcome::Never(why) => {
+            CompiledTest::Never(why) => {
                 let why = named(why);
                 odd.push(format!("{why}, so that the constraint holds for nobody"));
                 return Ok(Condition::Never(why.into()));
@@ -145,7 +144,11 @@ pub(super) fn condition(subject: Subject, test: Test) -> Condition {
             test,
         }),
         Subject::Constant(field_name, value) => Condition::Settled(Box::new(Settled {
-            held: test.passes(value.as_deref().map_or(Seen::Missing, Seen::Text)),
+            held: test.passes(
+                value
+                    .as_deref()
+                    .map_or(FieldValue::Missing, FieldValue::Text),
+            ),
             value,
             constraint: Constraint {
                 field: Field::Constant,
@@ -161,7 +164,7 @@ fn list(
     operator: Operator,
     document: &ConstraintDocument<'_>,
     of_address: bool,
-) -> Result<Outcome, Broken> {
+) -> Result<CompiledTest, Broken> {
     let values = texts(document)?;
     let ignore_case = document.case_insensitive.unwrap_or_default();
     let test = match operator {
@@ -172,39 +175,39 @@ fn list(
     compiled(test)
 }
 
-fn compiled(test: Result<Test, ConstraintError>) -> Result<Outcome, Broken> {
+fn compiled(test: Result<Test, ConstraintError>) -> Result<CompiledTest, Broken> {
     let test = test.map_err(|error| Broken(error.to_string()))?;
-    Ok(Outcome::Test(test))
+    Ok(CompiledTest::Test(test))
 }
 
 /// Without a value it matches whatever there is; one that is no expression matches nothing.
-fn expression(document: &ConstraintDocument<'_>) -> Result<Outcome, Broken> {
+fn expression(document: &ConstraintDocument<'_>) -> Result<CompiledTest, Broken> {
     let text = document.value.as_deref().unwrap_or_default();
     ends_well(text)?;
     let ignore_case = document.case_insensitive.unwrap_or_default();
     Ok(
         match Test::of_text(Operator::Matches, &[text], ignore_case) {
-            Ok(test) => Outcome::Test(test),
-            Err(error) => Outcome::Nobody(error.to_string()),
+            Ok(test) => CompiledTest::Test(test),
+            Err(error) => CompiledTest::Nobody(error.to_string()),
         },
     )
 }
 
-fn order(compare: Compare, document: &ConstraintDocument<'_>) -> Result<Outcome, Broken> {
+fn order(compare: Compare, document: &ConstraintDocument<'_>) -> Result<CompiledTest, Broken> {
     let value = value(document)?;
     let test = ordered(compare, value).ok_or_else(|| {
         Broken(format!(
             "{value:?} is neither a number nor a version nor a time as in 2027-01-01T00:00:00Z"
         ))
     })?;
-    Ok(Outcome::Test(test))
+    Ok(CompiledTest::Test(test))
 }
 
 /// Unleash's engine takes what begins with a `v` for a version that nobody has.
-fn version(compare: Compare, document: &ConstraintDocument<'_>) -> Result<Outcome, Broken> {
+fn version(compare: Compare, document: &ConstraintDocument<'_>) -> Result<CompiledTest, Broken> {
     let value = value(document)?;
     if value.starts_with('v') {
-        return Ok(Outcome::Never(format!(
+        return Ok(CompiledTest::Never(format!(
             "{value:?} is no semantic version, as in 10.1.0"
         )));
     }
@@ -241,13 +244,16 @@ fn address(text: &str) -> Box<str> {
 }
 
 /// What is no network is passed over, as Unleash does.
-fn networks(document: &ConstraintDocument<'_>, odd: &mut Vec<String>) -> Result<Outcome, Broken> {
+fn networks(
+    document: &ConstraintDocument<'_>,
+    odd: &mut Vec<String>,
+) -> Result<CompiledTest, Broken> {
     let values = texts(document)?;
     if values.is_empty() {
         return Err(Broken("it has no values".to_owned()));
     }
     let networks = networks_of(values.into_iter(), odd);
-    Ok(Outcome::Test(Test::Within(networks)))
+    Ok(CompiledTest::Test(Test::Within(networks)))
 }
 
 /// The networks among texts; the others are odd.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::document::DependencyDocument;
-use crate::engine::{Dependency, Flag};
+use crate::engine::flag::{Dependency, Flag};
 
 const NO_SUCH_FLAG: &str = "there is no such flag";
 

@@ -8,13 +8,13 @@ use super::constraint::Broken;
 use super::dependency::unlinked;
 use super::document::{FeatureDocument, Item, why};
 use super::segment::Segments;
-use super::strategy::everyone;
 use crate::engine::condition::Condition;
-use crate::engine::{About, Flag, Origin, Ring};
+use crate::engine::flag::{About, Flag, Ring, Rollout};
+use crate::engine::origin::Origin;
 
-/// What a compiled flag was made from.
+/// The feature that a flag was compiled from, and what compiling it found.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct FeatureRecord {
     /// The server's text.
     pub(super) text: Arc<str>,
     /// What is odd or broken.
@@ -23,7 +23,7 @@ pub(super) struct Entry {
     segments: Arc<[i64]>,
 }
 
-impl Entry {
+impl FeatureRecord {
     /// Whether it refers to one of these segments.
     pub(super) fn refers_to(&self, segments: &BTreeSet<i64>) -> bool {
         !segments.is_empty() && self.segments.iter().any(|id| segments.contains(id))
@@ -32,7 +32,7 @@ impl Entry {
 
 /// Compiles one flag.
 pub(super) struct FlagCompiler<'c, 's> {
-    pub(super) surroundings: &'c mut CompileContext<'s>,
+    pub(super) context: &'c mut CompileContext<'s>,
     pub(super) segments: &'c Segments,
     pub(super) name: Arc<str>,
     /// What is odd or broken.
@@ -45,12 +45,12 @@ pub(super) struct FlagCompiler<'c, 's> {
 
 impl<'c, 's> FlagCompiler<'c, 's> {
     pub(super) fn new(
-        surroundings: &'c mut CompileContext<'s>,
+        context: &'c mut CompileContext<'s>,
         segments: &'c Segments,
         name: Arc<str>,
     ) -> Self {
         Self {
-            surroundings,
+            context,
             segments,
             name,
             warnings: Vec::new(),
@@ -60,17 +60,17 @@ impl<'c, 's> FlagCompiler<'c, 's> {
     }
 
     /// Compiles the flag; what it depends on is not looked up yet.
-    pub(super) fn compile(mut self, text: &Arc<str>) -> (Arc<Flag>, Entry) {
+    pub(super) fn compile(mut self, text: &Arc<str>) -> (Arc<Flag>, FeatureRecord) {
         let (flag, segments) = match serde_json::from_str::<FeatureDocument<'_>>(text) {
             Ok(document) => (self.flag(&document), segments_of(&document)),
             Err(error) => (self.unreadable(&error), Vec::new()),
         };
-        let entry = Entry {
+        let record = FeatureRecord {
             text: text.clone(),
             warnings: self.warnings.into(),
             segments: segments.into(),
         };
-        (Arc::new(flag), entry)
+        (Arc::new(flag), record)
     }
 
     /// Notes what turns the flag off, and has nobody for the time being.
@@ -124,7 +124,7 @@ impl<'c, 's> FlagCompiler<'c, 's> {
 
     fn blank(&self) -> Flag {
         Flag {
-            origin: Origin::Unleash(self.surroundings.source.clone()),
+            origin: Origin::Unleash(self.context.source.clone()),
             ..Flag::new(self.name.clone())
         }
     }
@@ -136,7 +136,7 @@ impl<'c, 's> FlagCompiler<'c, 's> {
             rings: vec![Ring {
                 name: "unreadable".into(),
                 condition: Condition::Never(why.into()),
-                rollout: everyone(&self.name),
+                rollout: Rollout::everybody(&self.name),
                 variants: None,
             }],
             ..self.blank()

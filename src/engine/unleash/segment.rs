@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::CompileContext;
 use super::constraint::{Broken, all};
 use super::document::{Item, SegmentDocument, why};
-use crate::engine::Segment;
+use crate::engine::condition::Segment;
 
 /// Every segment of a set, compiled.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ impl Segments {
     /// Compiles segments; those that are the same as earlier stay the same.
     pub(super) fn compile(
         texts: &BTreeMap<i64, Arc<str>>,
-        surroundings: &mut CompileContext<'_>,
+        context: &mut CompileContext<'_>,
         previous: Option<&Self>,
     ) -> Self {
         let earlier = |id: &i64, text: &Arc<str>| {
@@ -35,7 +35,7 @@ impl Segments {
             let segment = earlier(id, text);
             (
                 *id,
-                segment.unwrap_or_else(|| segment_of(*id, text, surroundings)),
+                segment.unwrap_or_else(|| segment_of(*id, text, context)),
             )
         };
         Self(texts.iter().map(&mut compiled).collect())
@@ -63,7 +63,7 @@ impl Segments {
     }
 }
 
-fn segment_of(id: i64, text: &Arc<str>, surroundings: &mut CompileContext<'_>) -> CompiledSegment {
+fn segment_of(id: i64, text: &Arc<str>, context: &mut CompileContext<'_>) -> CompiledSegment {
     let document: Result<SegmentDocument<'_>, _> = serde_json::from_str(text);
     let named = document.as_ref().ok().and_then(|document| {
         let name = document.name.as_ref().and_then(Item::get)?;
@@ -77,7 +77,7 @@ fn segment_of(id: i64, text: &Arc<str>, surroundings: &mut CompileContext<'_>) -
             let conditions = document
                 .constraints
                 .iter()
-                .map(|constraint| surroundings.constraint(constraint, &mut odd));
+                .map(|constraint| context.constraint(constraint, &mut odd));
             conditions.collect::<Result<Vec<_>, _>>().map(all)
         });
     let outcome = condition.map(|condition| Segment {

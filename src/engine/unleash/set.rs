@@ -58,12 +58,12 @@ impl FeatureSet {
     /// # Errors
     /// When it is not such a document, or has flags of which none has a name.
     pub fn parse(body: &[u8]) -> Result<Self, DocumentError> {
-        let answer: Answer<'_> = serde_json::from_slice(body)?;
+        let response: FeaturesResponse<'_> = serde_json::from_slice(body)?;
         let mut set = Self {
-            revision: answer.meta.and_then(revision),
+            revision: response.meta.and_then(revision),
             ..Self::default()
         };
-        set.replace_all(&answer.features, &answer.segments.unwrap_or_default())?;
+        set.replace_all(&response.features, &response.segments.unwrap_or_default())?;
         Ok(set)
     }
 
@@ -286,7 +286,7 @@ fn push_all<'a>(json: &mut String, texts: impl Iterator<Item = &'a Arc<str>>) {
 }
 
 #[derive(Deserialize)]
-struct Answer<'a> {
+struct FeaturesResponse<'a> {
     #[serde(borrow)]
     features: Vec<&'a RawValue>,
     #[serde(borrow)]

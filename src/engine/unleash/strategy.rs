@@ -8,9 +8,10 @@ use super::document::{Item, Parameter, ParametersDocument, StrategyDocument};
 use super::feature::FlagCompiler;
 use super::rule::{ends_well, quoted};
 use crate::context::Field;
-use crate::engine::bucket::rollout_position;
+use crate::engine::bucketing::{Bucketing, HashedId};
 use crate::engine::condition::{Condition, Operator, Test};
-use crate::engine::{Ring, Rollout, Stickiness};
+use crate::engine::flag::{Ring, Rollout};
+use crate::engine::variants::Stickiness;
 use crate::flag::Share;
 
 /// What is hashed for a user.
@@ -23,8 +24,8 @@ pub(super) enum Sticky {
     Chance,
 }
 
-/// Whom a strategy takes.
-struct Taken {
+/// The users whom a strategy takes.
+struct StrategyAudience {
     condition: Condition,
     rollout: Rollout,
 }
@@ -43,16 +44,6 @@ impl From<Broken> for Unusable {
     }
 }
 
-/// 100 %, with or without an ID.
-pub(super) fn everyone(group: &Arc<str>) -> Rollout {
-    Rollout {
-        share: Share::ALL,
-        group: group.clone(),
-        stickiness: Stickiness::Default,
-        needs_id: false,
-    }
-}
-
 impl FlagCompiler<'_, '_> {
     /// The strategies as rings. A flag without any is on for everyone.
     pub(super) fn rings(&mut self, strategies: &[Item<StrategyDocument<'_>>]) -> Vec<Ring> {
@@ -60,7 +51,7 @@ impl FlagCompiler<'_, '_> {
             return vec![Ring {
                 name: "no strategies: everyone".into(),
                 condition: Condition::All(Vec::new()),
-                rollout: everyone(&self.name),
+                rollout: Rollout::everybody(&self.name),
                 variants: None,
             }];
         }
@@ -79,7 +70,7 @@ impl FlagCompiler<'_, '_> {
                 return Ring {
                     condition: self
                         .never(&number.to_string(), &format!("it cannot be read: {why}")),
-                    rollout: everyone(&self.name),
+                    rollout: Rollout::everybody(&self.name),
                     variants: None,
                     name: name.into(),
                 };
@@ -90,16 +81,16 @@ impl FlagCompiler<'_, '_> {
             Some(title) if !title.trim().is_empty() => title.into(),
             _ => format!("{} {number}", &*document.name).into(),
         };
-        let taken = self.audience(&name, document).unwrap_or_else(|broken| {
+        let audience = self.audience(&name, document).unwrap_or_else(|broken| {
             let Broken(why) = broken;
-            Taken {
+            StrategyAudience {
                 condition: self.off(Broken(format!("strategy {name:?}: {why}"))),
-                rollout: everyone(&self.name),
+                rollout: Rollout::everybody(&self.name),
             }
         });
         Ring {
-            condition: taken.condition,
-            rollout: taken.rollout,
+            condition: audience.condition,
+            rollout: audience.rollout,
             variants: self.strategy_variants(document),
             name,
         }
@@ -107,16 +98,20 @@ impl FlagCompiler<'_, '_> {
 
     /// Everything that a strategy asks. What it asks beside its own is looked at even if it takes nobody: what Unleash's
     /// engine cannot compile there turns the flag off all the same.
-    fn audience(&mut self, name: &str, document: &StrategyDocument<'_>) -> Result<Taken, Broken> {
-        let taken = match self.taken(name, document) {
-            Ok(taken) => taken,
+    fn audience(
+        &mut self,
+        name: &str,
+        document: &StrategyDocument<'_>,
+    ) -> Result<StrategyAudience, Broken> {
+        let audience = match self.by_strategy(name, document) {
+            Ok(audience) => audience,
             Err(Unusable::Flag(broken)) => return Err(broken),
-            Err(Unusable::Alone(why)) => Taken {
+            Err(Unusable::Alone(why)) => StrategyAudience {
                 condition: self.never(name, &why),
-                rollout: everyone(&self.name),
+                rollout: Rollout::everybody(&self.name),
             },
         };
-        let mut parts = match taken.condition {
+        let mut parts = match audience.condition {
             Condition::All(parts) => parts,
             condition => vec![condition],
         };
@@ -125,15 +120,15 @@ impl FlagCompiler<'_, '_> {
         }
         for constraint in document.constraints.as_deref().unwrap_or_default() {
             let mut odd = Vec::new();
-            parts.push(self.surroundings.constraint(constraint, &mut odd)?);
+            parts.push(self.context.constraint(constraint, &mut odd)?);
             self.warn_all(name, odd);
         }
         for id in document.segments.as_deref().unwrap_or_default() {
             parts.push(self.segment(id)?);
         }
-        Ok(Taken {
+        Ok(StrategyAudience {
             condition: all(parts),
-            ..taken
+            ..audience
         })
     }
 
@@ -162,7 +157,11 @@ impl FlagCompiler<'_, '_> {
         }
     }
 
-    fn taken(&mut self, name: &str, document: &StrategyDocument<'_>) -> Result<Taken, Unusable> {
+    fn by_strategy(
+        &mut self,
+        name: &str,
+        document: &StrategyDocument<'_>,
+    ) -> Result<StrategyAudience, Unusable> {
         let none = ParametersDocument::default();
         let parameters = document.parameters.as_ref().and_then(Item::get);
         let parameters = parameters.unwrap_or(&none);
@@ -181,9 +180,9 @@ impl FlagCompiler<'_, '_> {
                 )));
             }
         };
-        Ok(Taken {
+        Ok(StrategyAudience {
             condition,
-            rollout: everyone(&self.name),
+            rollout: Rollout::everybody(&self.name),
         })
     }
 
@@ -191,7 +190,7 @@ impl FlagCompiler<'_, '_> {
         let ids = required("userIds", &parameters.user_ids)?;
         let ids: Vec<_> = ids.split(',').map(str::trim).collect();
         ids.iter().try_for_each(|id| ends_well(id))?;
-        Ok(named(self.surroundings.subject("userId")?, &ids))
+        Ok(named(self.context.subject("userId")?, &ids))
     }
 
     fn remote_address(
@@ -203,7 +202,7 @@ impl FlagCompiler<'_, '_> {
         let mut odd = Vec::new();
         let networks = networks_of(ips.iter().map(|ip| &**ip), &mut odd);
         self.warn_all(strategy, odd);
-        let subject = self.surroundings.subject("remoteAddress")?;
+        let subject = self.context.subject("remoteAddress")?;
         Ok(condition(subject, Test::Within(networks)))
     }
 
@@ -212,14 +211,17 @@ impl FlagCompiler<'_, '_> {
         let names = optional("hostNames", &parameters.host_names)?;
         let names = quoted_list(names.unwrap_or_default())?;
         let names: Vec<_> = names.iter().map(|name| &**name).collect();
-        let own = self.surroundings.hostname;
+        let own = self.context.hostname;
         let subject = Subject::Constant("hostname".into(), Some(own.into()));
         let test = Test::of_text(Operator::In, &names, true);
         let test = test.map_err(|error| Broken(error.to_string()))?;
         Ok(condition(subject, test))
     }
 
-    fn flexible(&mut self, parameters: &ParametersDocument<'_>) -> Result<Taken, Unusable> {
+    fn flexible(
+        &mut self,
+        parameters: &ParametersDocument<'_>,
+    ) -> Result<StrategyAudience, Unusable> {
         let share = share(percent("rollout", &parameters.rollout)?)?;
         let stickiness = optional("stickiness", &parameters.stickiness)?;
         let group = match optional("groupId", &parameters.group_id)? {
@@ -235,7 +237,7 @@ impl FlagCompiler<'_, '_> {
         &self,
         parameters: &ParametersDocument<'_>,
         field: Field,
-    ) -> Result<Taken, Unusable> {
+    ) -> Result<StrategyAudience, Unusable> {
         let percent = percent("percentage", &parameters.percentage)?;
         let group = required("groupId", &parameters.group_id)?;
         let group = quoted(group)?.into();
@@ -243,7 +245,7 @@ impl FlagCompiler<'_, '_> {
     }
 
     /// Unleash's engine draws one of 1 to 99 and compares it with the percentage.
-    fn random(&self, parameters: &ParametersDocument<'_>) -> Result<Taken, Unusable> {
+    fn random(&self, parameters: &ParametersDocument<'_>) -> Result<StrategyAudience, Unusable> {
         let share = match percent("percentage", &parameters.percentage)? {
             0 | 1 => Share::NONE,
             2..100 => return Err(by_lot()),
@@ -259,7 +261,7 @@ impl FlagCompiler<'_, '_> {
             Some("random") => return Ok(Sticky::Chance),
             Some(name) => name,
         };
-        Ok(match self.surroundings.subject(name)? {
+        Ok(match self.context.subject(name)? {
             // The time is another with every request.
             Subject::Field(_, Field::Now) => Sticky::Chance,
             Subject::Field(_, field) => Sticky::By(Stickiness::Field(field)),
@@ -304,12 +306,14 @@ fn by_lot() -> Unusable {
 }
 
 /// A percentage. All and none of all users are that without any ID, unless a certain one is asked for.
-fn rollout(share: Share, group: Arc<str>, sticky: Sticky) -> Result<Taken, Unusable> {
+fn rollout(share: Share, group: Arc<str>, sticky: Sticky) -> Result<StrategyAudience, Unusable> {
+    let bucketing = Bucketing::Unleash { group };
     let (share, stickiness) = match sticky {
         Sticky::By(stickiness) => (share, stickiness),
         Sticky::Constant(Some(id)) => {
-            let taken = rollout_position(&group, &id) < share.hundredths();
-            let share = if taken { Share::ALL } else { Share::NONE };
+            let position = bucketing.position(Some(HashedId::Text(&id)));
+            let is_below = position.is_some_and(|position| position.is_below(share));
+            let share = if is_below { Share::ALL } else { Share::NONE };
             (share, Stickiness::Default)
         }
         Sticky::Constant(None) => {
@@ -326,9 +330,9 @@ fn rollout(share: Share, group: Arc<str>, sticky: Sticky) -> Result<Taken, Unusa
         share,
         needs_id: matches!(stickiness, Stickiness::Field(_)),
         stickiness,
-        group,
+        bucketing,
     };
-    Ok(Taken {
+    Ok(StrategyAudience {
         condition: Condition::All(Vec::new()),
         rollout,
     })

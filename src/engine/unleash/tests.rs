@@ -14,7 +14,7 @@ use crate::cluster::policy::UrlPolicy;
 use crate::context::schema::ContextSchema;
 use crate::context::{Context, Moment};
 use crate::engine::Flag;
-use crate::engine::evaluate::Evaluation;
+use crate::engine::evaluation::Evaluation;
 use crate::engine::trace::Silent;
 
 /// 2026-11-22T12:00:00Z.
@@ -46,7 +46,7 @@ impl Stage {
     }
 
     fn compile(&mut self, set: &FeatureSet, previous: Option<&Compiled>) -> Compiled {
-        let surroundings = CompileContext {
+        let context = CompileContext {
             source: &self.source,
             vocabulary: &mut self.vocabulary,
             canary_urls: &self.policy,
@@ -54,7 +54,7 @@ impl Stage {
             environment: self.environment.as_deref(),
             hostname: "gateway-1.example",
         };
-        compile(set, surroundings, previous)
+        compile(set, context, previous)
     }
 
     /// A context by Unleash's names.

@@ -1,4 +1,4 @@
-//! Variants: their weights, who gets one without a draw, and where their payloads lead.
+//! Variants: their weights, the users who get one whatever their ID, and where their payloads lead.
 
 use std::sync::Arc;
 
@@ -8,9 +8,11 @@ use super::feature::FlagCompiler;
 use super::payload::Lead;
 use super::strategy::Sticky;
 use crate::cluster::UpstreamUrl;
-use crate::engine::bucket::variant_ticket;
+use crate::engine::bucketing::{Bucketing, HashedId};
 use crate::engine::condition::Condition;
-use crate::engine::{CanaryUrl, Override, Payload, Stickiness, Variant, Variants};
+use crate::engine::variants::{
+    CanaryUrl, Override, Payload, Stickiness, Variant, VariantIndex, Variants,
+};
 
 impl FlagCompiler<'_, '_> {
     /// The variants of the flag itself: the first one's stickiness is that of all.
@@ -18,10 +20,10 @@ impl FlagCompiler<'_, '_> {
         let stickiness = documents.first()?.stickiness.as_deref();
         let sticky = self.sticky_or_off(stickiness);
         let mut overrides = Vec::new();
-        for (variant, document) in documents.iter().enumerate() {
+        for (variant, document) in (0..).map(VariantIndex::new).zip(documents) {
             for one in document.overrides.as_deref().unwrap_or_default() {
                 let values: Vec<_> = one.values.iter().map(|value| &**value).collect();
-                let condition = match self.surroundings.subject(&one.context_name) {
+                let condition = match self.context.subject(&one.context_name) {
                     Ok(subject) => named(subject, &values),
                     Err(broken) => self.off(broken),
                 };
@@ -67,12 +69,13 @@ impl FlagCompiler<'_, '_> {
             Sticky::Chance => (Stickiness::Nothing, None),
             Sticky::Constant(id) => (Stickiness::Nothing, id),
         };
-        let Some(variants) = Variants::as_served(list, group, stickiness, overrides) else {
+        let bucketing = Bucketing::Unleash { group };
+        let Some(variants) = Variants::as_served(list, bucketing, stickiness, overrides) else {
             self.warn("its variants have no weight, so none can be had");
             return None;
         };
         if let Some(id) = constant {
-            return Some(variants.settled_by(&id));
+            return Some(decided_by(variants, &id));
         }
         if stickiness == Stickiness::Nothing && variants.only().is_none() {
             self.warn(
@@ -113,7 +116,7 @@ impl FlagCompiler<'_, '_> {
 
     fn canary_url(&mut self, variant: &str, text: &str) -> CanaryUrl {
         let why = match text.parse::<UpstreamUrl>() {
-            Ok(url) if self.surroundings.canary_urls.allows(&url) => {
+            Ok(url) if self.context.canary_urls.allows(&url) => {
                 return CanaryUrl::Allowed(url);
             }
             Ok(url) => format!("canary_urls does not allow {url}"),
@@ -130,16 +133,14 @@ fn text<'d>(parameter: &'d Parameter<'_>) -> Option<&'d str> {
     Some(text)
 }
 
-impl Variants {
-    /// The same, with everyone getting the variant that this ID draws.
-    fn settled_by(mut self, id: &str) -> Self {
-        let ticket = variant_ticket(self.group(), id, self.total_weight());
-        if let Some(variant) = self.by_ticket(ticket) {
-            self.overrides.push(Override {
-                variant,
-                condition: Condition::All(Vec::new()),
-            });
-        }
-        self
+/// The same variants, with everybody getting the one that this ID gets.
+fn decided_by(variants: Variants, id: &str) -> Variants {
+    let value = variants.bucket_value(Some(HashedId::Text(id)));
+    match value.and_then(|value| variants.by_bucket_value(value)) {
+        Some(variant) => variants.overridden(Override {
+            variant,
+            condition: Condition::All(Vec::new()),
+        }),
+        None => variants,
     }
 }

@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use super::Handles;
 use crate::canary::{Cause, ReasonKind};
 use crate::capacity::OpenFiles;
+use crate::engine::{VariantIndex, VariantRef};
 use crate::meter::AttemptOutcome;
 use crate::publisher::tests::fixture::config;
 use crate::publisher::{Publisher, PublisherHandle};
@@ -198,7 +199,9 @@ async fn both_formats_are_well_formed_and_say_the_same() {
     canary.meter.attempts.observe(timeout, millis(1_000));
     service.meter.retries[Cause::Connect.index()].inc();
     service.meter.decisions[ReasonKind::Default.index()].inc();
-    service.candidates[0].variants[1].meter[ReasonKind::Ring.index()].inc();
+    let second = VariantRef::Flag(VariantIndex::new(1));
+    let target = service.candidates[0].variants.get(second);
+    target.expect("a variant").meter[ReasonKind::Ring.index()].inc();
     snapshot.unrouted.served.inc(404);
     handles.active.inc();
     handles.reloads.ok.inc();

@@ -9,7 +9,9 @@ use super::stable::StableUrl;
 use crate::canary::WithdrawalFlag;
 use crate::cluster::UpstreamUrl;
 use crate::config::ServiceConfig;
-use crate::engine::{CanaryUrl, Dependency, Flag, Ring, STABLE as STABLE_NAME, Variants};
+use crate::engine::{
+    CanaryUrl, Dependency, Flag, PerVariant, Ring, STABLE as STABLE_NAME, Variants,
+};
 use crate::flag::Share;
 use crate::meter::Meters;
 use crate::snapshot::{
@@ -86,10 +88,7 @@ impl<'a> Assembly<'a> {
         self.deployments.extend_from_slice(kept.unwrap_or_default());
         let mut candidate = earlier.clone();
         candidate.deployments = new..self.deployments.len();
-        let rings = candidate.ring_variants.iter_mut().flatten();
-        let targets = std::iter::once(&mut candidate.plain)
-            .chain(&mut candidate.variants)
-            .chain(rings);
+        let targets = std::iter::once(&mut candidate.plain).chain(candidate.variants.iter_mut());
         for target in targets.filter(|target| target.deployment != STABLE) {
             target.deployment = target.deployment - old + new;
         }
@@ -100,8 +99,7 @@ impl<'a> Assembly<'a> {
         let start = self.deployments.len();
         let mark = self.clusters.mark(&self.service.name, &flag.name);
         // Without variants the flag's URL is where its users go; with them it has none of its own.
-        let own = flag.variants.as_ref();
-        let url = flag.url.as_ref().filter(|_| own.is_none());
+        let url = flag.url.as_ref().filter(|_| flag.variants.is_none());
         let plain = url.and_then(CanaryUrl::allowed).map_or(STABLE, |url| {
             self.deploy(&flag.name, url, named_by(flag), Some(&mark))
         });
@@ -112,15 +110,7 @@ impl<'a> Assembly<'a> {
             seniority: None,
             withdrawn: None,
             plain: self.target(flag, "", plain),
-            variants: own.map_or_else(Vec::new, |own| self.targets(flag, own, &canaries)),
-            ring_variants: flag
-                .rings
-                .iter()
-                .map(|ring| match &ring.variants {
-                    Some(own) => self.targets(flag, own, &canaries),
-                    None => Vec::new(),
-                })
-                .collect(),
+            variants: self.targets(flag, &canaries),
             deployments: start..self.deployments.len(),
         }
     }
@@ -177,27 +167,15 @@ impl<'a> Assembly<'a> {
         canaries
     }
 
-    fn targets(
-        &mut self,
-        flag: &Flag,
-        variants: &Variants,
-        canaries: &Canaries<'_>,
-    ) -> Vec<Target> {
-        let deployment = |name: &str, url: Option<&UpstreamUrl>| {
-            canaries
-                .iter()
-                .find(|(variant, known, _)| *variant == name && url == Some(*known))
-                .map_or(STABLE, |(_, _, deployment)| *deployment)
-        };
-        variants
-            .list()
-            .iter()
-            .map(|variant| {
-                let url = variant.url.as_ref().and_then(CanaryUrl::allowed);
-                let deployment = deployment(&variant.name, url);
-                self.target(flag, &variant.name, deployment)
-            })
-            .collect()
+    fn targets(&mut self, flag: &Flag, canaries: &Canaries<'_>) -> PerVariant<Target> {
+        PerVariant::of(flag, |variant| {
+            let url = variant.url.as_ref().and_then(CanaryUrl::allowed);
+            let mut canaries = canaries.iter();
+            let canary =
+                canaries.find(|(name, known, _)| *name == &*variant.name && url == Some(*known));
+            let deployment = canary.map_or(STABLE, |(_, _, deployment)| *deployment);
+            self.target(flag, &variant.name, deployment)
+        })
     }
 
     fn target(&mut self, flag: &Flag, variant: &str, deployment: DeploymentIndex) -> Target {

@@ -8,7 +8,7 @@ use crate::context::schema::ContextSchema;
 use crate::context::{Field, Slot};
 use crate::digest::Digest;
 use crate::engine::source::{SourceKind, SourceSet};
-use crate::engine::{CanaryUrl, Flag, Stickiness, Variant, Variants};
+use crate::engine::{Bucketing, CanaryUrl, Flag, Stickiness, Variant, Variants};
 use crate::flag::Glob;
 use crate::snapshot::fixture::{
     assembled, canary, config, everyone, flag, ring, service, snapshot, url, variants,
@@ -135,9 +135,7 @@ fn led(shape: impl FnOnce(&mut Flag)) -> (Snapshot, Vec<String>) {
     let snapshot = snapshot(vec![service("s", &["s.*"])], vec![flag]);
     let service = &snapshot.services[0];
     let candidate = &service.candidates[0];
-    let targets = std::iter::once(&candidate.plain)
-        .chain(&candidate.variants)
-        .chain(candidate.ring_variants.iter().flatten());
+    let targets = std::iter::once(&candidate.plain).chain(candidate.variants.iter());
     let names = targets.map(|target| service.deployments[target.deployment].name.to_string());
     let names = names.collect();
     (snapshot, names)
@@ -181,7 +179,7 @@ fn refused(list: &[(&str, u32, Option<&str>)], name: &str) -> Option<Variants> {
     let list = variants(list).expect("variants");
     Variants::new(
         list.list().iter().map(refuse).collect(),
-        list.group().into(),
+        list.bucketing().clone(),
         list.stickiness(),
     )
 }
@@ -288,7 +286,7 @@ fn stating(name: &str, stated: &[(&str, &str, Option<&str>)]) -> Flag {
     let list = stated.iter().map(variant).collect();
     let mut flag = flag(name, vec![ring("all", everyone(), "100%")]);
     flag.url = None;
-    flag.variants = Variants::new(list, "group".into(), Stickiness::Default);
+    flag.variants = Variants::new(list, Bucketing::unleash("group"), Stickiness::Default);
     flag
 }
 
@@ -578,8 +576,7 @@ fn a_flag_that_is_the_same_is_taken_over_wherever_it_stands_now() {
         let service = &snapshot.services[0];
         let targets = |candidate: &Candidate| -> Vec<usize> {
             std::iter::once(&candidate.plain)
-                .chain(&candidate.variants)
-                .chain(candidate.ring_variants.iter().flatten())
+                .chain(candidate.variants.iter())
                 .map(|target| target.deployment)
                 .collect()
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::context::Field;
 use crate::context::schema::ContextSchema;
-use crate::engine::{Flag, Ring, Rollout, Stickiness, Variants};
+use crate::engine::{Bucketing, Flag, Ring, Rollout, Stickiness, Variants};
 use crate::flag::Share;
 
 /// One ring, or the flag's own variants, whose users find themselves elsewhere.
@@ -105,11 +105,8 @@ fn rollout(one: (&Rollout, &ContextSchema), other: (&Rollout, &ContextSchema)) -
     }
     let partial = |rollout: &Rollout| rollout.share != Share::NONE && rollout.share != Share::ALL;
     let hashed = partial(before) && partial(after);
-    if hashed && before.group != after.group {
-        why.push(format!(
-            "its group is {:?}, was {:?}",
-            after.group, before.group
-        ));
+    if hashed && before.bucketing != after.bucketing {
+        why.push(rehashed("its", &before.bucketing, &after.bucketing));
     }
     let reaches = before.share != Share::NONE && after.share != Share::NONE;
     if hashed || reaches && (before.needs_id || after.needs_id) {
@@ -154,11 +151,11 @@ fn variants(one: (&Variants, &ContextSchema), other: (&Variants, &ContextSchema)
         }
     }
     if before.only().is_none() && after.only().is_none() {
-        if before.group() != after.group() {
-            why.push(format!(
-                "its variants' group is {:?}, was {:?}",
-                after.group(),
-                before.group()
+        if before.bucketing() != after.bucketing() {
+            why.push(rehashed(
+                "its variants'",
+                before.bucketing(),
+                after.bucketing(),
             ));
         }
         let changed = stickiness((before.stickiness(), one.1), (after.stickiness(), other.1));
@@ -167,11 +164,18 @@ fn variants(one: (&Variants, &ContextSchema), other: (&Variants, &ContextSchema)
     why
 }
 
-/// The variants that can be drawn, as they are laid out.
+/// How IDs are hashed, after and before.
+fn rehashed(whose: &str, before: &Bucketing, after: &Bucketing) -> String {
+    match (before.unleash_group(), after.unleash_group()) {
+        (Some(before), Some(after)) => format!("{whose} group is {after:?}, was {before:?}"),
+        _ => format!("{whose} users are bucketed {after}, were {before}"),
+    }
+}
+
+/// The variants that some user could get, as they are laid out.
 fn possible(variants: &Variants) -> impl Iterator<Item = (&str, u32)> {
-    let list = variants.list().iter();
-    list.filter(|variant| variant.weight > 0)
-        .map(|variant| (&*variant.name, variant.weight))
+    let possible = variants.possible();
+    possible.map(|(_, variant)| (&*variant.name, variant.weight))
 }
 
 fn first<T, U>((first, _): (T, U)) -> T {

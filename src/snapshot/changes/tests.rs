@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::Changes;
 use crate::context::{Field, Moment, Slot};
-use crate::engine::{Flag, Stickiness, Variants};
+use crate::engine::{Bucketing, Flag, Stickiness, Variants};
 use crate::identity::{Place, Property, Source, Trust};
 use crate::snapshot::Snapshot;
 use crate::snapshot::fixture::{assembled, config, everyone, flag, ring, service, variants};
@@ -39,7 +39,7 @@ fn moved_between(before: impl FnOnce(&mut Flag), after: impl FnOnce(&mut Flag)) 
 }
 
 fn regrouped(list: Option<Variants>, group: &str, stickiness: Stickiness) -> Option<Variants> {
-    Variants::new(list?.list().to_vec(), group.into(), stickiness)
+    Variants::new(list?.list().to_vec(), Bucketing::unleash(group), stickiness)
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn what_moves_users_is_said() {
         ["the running flag s.f buckets its users anew in \"all\": its rollout is 20%, was 50%"]
     );
     let told = moved(|flag| {
-        flag.rings[0].rollout.group = "other".into();
+        flag.rings[0].rollout.bucketing = Bucketing::unleash("other");
         flag.rings[0].rollout.stickiness = Stickiness::Field(Field::SessionId);
     });
     assert_eq!(
@@ -196,7 +196,7 @@ fn what_moves_nobody_is_not_said() {
     };
     let regroup = |flag: &mut Flag| {
         all(flag);
-        flag.rings[0].rollout.group = "other".into();
+        flag.rings[0].rollout.bucketing = Bucketing::unleash("other");
     };
     assert_eq!(moved_between(all, regroup), none);
     // The only variant is drawn whatever its weight.

@@ -178,21 +178,13 @@ impl Tally {
             yes: self.decisions.growth(&candidate.plain.meter, asked),
             ..Uses::default()
         };
-        let of_rings = candidate
-            .flag
-            .rings
-            .iter()
-            .map(|ring| ring.variants.as_ref());
-        let of_rings = of_rings.zip(&candidate.ring_variants);
-        let own = (candidate.flag.variants.as_ref(), &candidate.variants);
-        for (variants, targets) in of_rings.chain([own]) {
-            for (variant, target) in variants.iter().flat_map(|own| own.list()).zip(targets) {
-                uses.has_variants = true;
-                let count = self.decisions.growth(&target.meter, asked);
-                if count > 0 {
-                    uses.yes += count;
-                    *uses.variants.entry(variant.name.clone()).or_default() += count;
-                }
+        let variants = candidate.flag.every_variant();
+        for (variant, target) in variants.zip(candidate.variants.iter()) {
+            uses.has_variants = true;
+            let count = self.decisions.growth(&target.meter, asked);
+            if count > 0 {
+                uses.yes += count;
+                *uses.variants.entry(variant.name.clone()).or_default() += count;
             }
         }
         uses

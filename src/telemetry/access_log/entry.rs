@@ -141,13 +141,9 @@ impl Decided {
             .candidate
             .and_then(|index| service.candidates.get(index))
             .map(|candidate| &candidate.flag);
-        let variant = flag.zip(decision.variant).and_then(|(flag, reference)| {
-            let variants = match reference.ring {
-                Some(ring) => flag.rings.get(ring)?.variants.as_ref(),
-                None => flag.variants.as_ref(),
-            };
-            Some(Name::of(&variants?.list().get(reference.index)?.name))
-        });
+        let variant = flag
+            .zip(decision.variant)
+            .and_then(|(flag, reference)| Some(Name::of(&flag.variant(reference)?.name)));
         let assigned = service.deployments.get(decision.assigned);
         Self {
             flag: flag.map(|flag| Name::of(&flag.name)),

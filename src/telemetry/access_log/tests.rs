@@ -10,7 +10,7 @@ use crate::canary::{Cause, ReasonKind};
 use crate::config::{AccessPolicy, UserIdPolicy};
 use crate::context::Moment;
 use crate::decide::{Decision, Reason, VariantRef};
-use crate::engine::AudienceKind;
+use crate::engine::{AudienceKind, RingIndex, VariantIndex};
 use crate::flag::Share;
 use crate::publisher::tests::fixture;
 use crate::record::Outcome;
@@ -62,11 +62,8 @@ fn outcome(snapshot: &Arc<Snapshot>) -> Outcome<'_> {
         decision: Some(Decision {
             assigned: 1,
             candidate: Some(0),
-            variant: Some(VariantRef {
-                ring: None,
-                index: 1,
-            }),
-            reason: Reason::Audience(AudienceKind::Ring, 0),
+            variant: Some(VariantRef::Flag(VariantIndex::new(1))),
+            reason: Reason::Audience(AudienceKind::Ring, RingIndex::new(0)),
             randomised: true,
         }),
         served: Some(1),
@@ -226,7 +223,7 @@ fn sampling_keeps_its_share_and_everything_that_went_wrong() {
     };
     assert!(!wanted(&failed));
     assert_eq!(
-        Reason::Audience(AudienceKind::Ring, 0).kind(),
+        Reason::Audience(AudienceKind::Ring, RingIndex::new(0)).kind(),
         ReasonKind::Ring
     );
 }

@@ -108,7 +108,7 @@ fn a_segments_flags_follow_it() {
 }
 
 #[test]
-fn other_surroundings_compile_everything_anew() {
+fn other_context_compile_everything_anew() {
     let set = set_of(&features(), "eu");
     let changes: [fn(&mut Stage); 5] = [
         |stage| stage.app_name.push('x'),

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{NOW, Stage, ask, document, feature, find, set};
-use crate::engine::evaluate::Evaluation;
+use crate::engine::evaluation::Evaluation;
 use crate::engine::trace::Silent;
-use crate::engine::{CanaryUrl, Flag, Origin};
+use crate::engine::{CanaryUrl, Flag, Origin, RingIndex};
 
 /// One flag, compiled, with what is said about it.
 pub(super) fn compiled(stage: &mut Stage, feature: Value) -> (Flag, Vec<String>) {
@@ -113,7 +113,7 @@ fn without_an_id_there_is_no_variant_and_a_reason() {
         let evaluation = flag.evaluate(&stage.context(&[]), NOW, &mut Silent);
         let expected = Evaluation {
             on: true,
-            ring: Some(0),
+            ring: Some(RingIndex::new(0)),
             missing_id: true,
             ..Evaluation::default()
         };

@@ -22,9 +22,10 @@ use unleash_yggdrasil::{ClientFeatures, Context as TheirContext, EngineState, Ex
 
 use super::{Compiled, Stage, set};
 use crate::context::{Context, Moment};
+use crate::engine::evaluation::{RingVerdict, VariantSelection};
 use crate::engine::tests::Dice;
-use crate::engine::trace::{Purpose, Trace, VariantSelection, Verdict};
-use crate::engine::{Flag, Ring, Stickiness, Variants};
+use crate::engine::trace::{Purpose, Trace};
+use crate::engine::{Flag, Ring, RingIndex, Stickiness, Variants};
 use generate::{User, spoil, user};
 
 pub(super) use generate::document as generated;
@@ -199,19 +200,19 @@ struct Lots {
 }
 
 impl<'a> Trace<'a> for Lots {
-    fn ring(&mut self, _index: usize, ring: &'a Ring, _purpose: Purpose) {
+    fn ring_begin(&mut self, _index: RingIndex, ring: &'a Ring, _purpose: Purpose) {
         self.asked = Some(ring.rollout.stickiness);
     }
 
-    fn verdict(&mut self, verdict: Verdict<'a>) {
-        self.rollout |= verdict == Verdict::NoId && self.asked == Some(Stickiness::Default);
+    fn ring_end(&mut self, verdict: RingVerdict<'a>) {
+        self.rollout |= verdict == RingVerdict::NoId && self.asked == Some(Stickiness::Default);
     }
 
-    fn draw(&mut self, _variants: &'a Variants, draw: VariantSelection<'a>) {
-        self.variant |= draw == VariantSelection::NoId;
+    fn variant_selected(&mut self, _variants: &'a Variants, selection: VariantSelection<'a>) {
+        self.variant |= selection == VariantSelection::NoId;
     }
 
-    fn depended(&mut self, met: bool) {
+    fn dependency_end(&mut self, met: bool) {
         // A child that asks for the variant of a parent that has none for this user.
         self.rollout |= self.variant && !met;
         self.variant = false;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Bucket, MOST, Tally, Uses};
 use crate::canary::ReasonKind;
 use crate::context::Moment;
-use crate::engine::{Flag, Origin};
+use crate::engine::{Flag, Origin, VariantIndex, VariantRef};
 use crate::meter::Meters;
 use crate::snapshot::Snapshot;
 use crate::snapshot::assemble::assemble;
@@ -66,7 +66,13 @@ fn count(
     let meter = match (candidate, variant) {
         (None, _) => &service.meter.decisions,
         (Some(candidate), None) => &*service.candidates[candidate].plain.meter,
-        (Some(candidate), Some(variant)) => &*service.candidates[candidate].variants[variant].meter,
+        (Some(candidate), Some(variant)) => {
+            &*service.candidates[candidate]
+                .variants
+                .get(VariantRef::Flag(VariantIndex::new(variant)))
+                .expect("a variant")
+                .meter
+        }
     };
     for _ in 0..times {
         meter[reason.index()].inc();

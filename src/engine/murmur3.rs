@@ -1,53 +1,4 @@
-//! Who falls into which percentage: Unleash's hash, refined to hundredths of a percent.
-
-use super::Variants;
-
-/// The seed that Unleash hashes variants with, so that they do not follow from the rollout's bucket.
-const VARIANT_SEED: u32 = 86_028_157;
-
-/// Where an ID stands in a group's rollout, in hundredths of a percent: 0 to 9,999. The user is in the rollout when
-/// this is below its share.
-///
-/// The whole percent is Unleash's (`h % 100`), so `position < 100 * p` decides as every Unleash SDK does; the
-/// hundredths come from the same hash, so raising a share in any step only ever adds users.
-pub fn rollout_position(group: &str, id: &str) -> u16 {
-    let hash = hash(0, group, id);
-    let position = (hash % 100) * 100 + (hash / 100) % 100;
-    // At most 9,999.
-    position as u16
-}
-
-/// The number that an ID draws among `total_weight` tickets: 1 to `total_weight`.
-pub fn variant_ticket(group: &str, id: &str, total_weight: u32) -> u32 {
-    hash(VARIANT_SEED, group, id) % total_weight.max(1) + 1
-}
-
-impl Variants {
-    /// The variant that a ticket belongs to: tickets are dealt out in the order of the list, each variant taking its weight.
-    pub fn by_ticket(&self, ticket: u32) -> Option<usize> {
-        let mut dealt = 0_u32;
-        self.list().iter().position(|variant| {
-            dealt = dealt.saturating_add(variant.weight);
-            dealt >= ticket
-        })
-    }
-
-    /// The one variant that can be had at all, if it is only one.
-    pub fn only(&self) -> Option<usize> {
-        let mut possible = self
-            .list()
-            .iter()
-            .enumerate()
-            .filter(|(_, variant)| variant.weight > 0);
-        let (index, _) = possible.next()?;
-        possible.next().is_none().then_some(index)
-    }
-}
-
-/// The hash of `group:id`, without ever putting that text together.
-fn hash(seed: u32, group: &str, id: &str) -> u32 {
-    murmur3_32(seed, [group.as_bytes(), b":", id.as_bytes()])
-}
+//! MurmurHash3, without putting the hashed text together first.
 
 /// MurmurHash3, x86, 32 bits (Austin Appleby, public domain), over parts that are hashed as if they were one text.
 pub fn murmur3_32<'a>(seed: u32, parts: impl IntoIterator<Item = &'a [u8]>) -> u32 {
@@ -117,6 +68,3 @@ fn scramble(block: u32) -> u32 {
         .rotate_left(15)
         .wrapping_mul(0x1b87_3593)
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,9 +1,8 @@
 use std::io::Cursor;
-use std::sync::Arc;
 
-use super::{murmur3_32, rollout_position, variant_ticket};
+use super::{Bucketing, murmur3_32, rollout_position, variant_bucket_value};
 use crate::context::Field;
-use crate::engine::{Stickiness, Variant, Variants};
+use crate::engine::{Stickiness, Variant, VariantIndex, Variants};
 
 fn reference(seed: u32, text: &str) -> u32 {
     murmur3::murmur3_32(&mut Cursor::new(text), seed).expect("memory can be read")
@@ -43,15 +42,15 @@ fn a_position_refines_the_whole_percent_by_the_hash_s_next_digits() {
 }
 
 #[test]
-fn tickets_are_one_to_the_total_weight() {
+fn bucket_values_are_one_to_the_total_weight() {
     let mut drawn = [0_u32; 4];
     for id in 0..1_000 {
-        let ticket = variant_ticket("group", &id.to_string(), 3);
-        drawn[ticket as usize] += 1;
+        let value = variant_bucket_value("group", &id.to_string(), 3);
+        drawn[value as usize] += 1;
     }
     assert_eq!(drawn[0], 0);
     assert!(drawn[1..].iter().all(|&count| count > 250), "{drawn:?}");
-    assert_eq!(variant_ticket("group", "u1", 0), 1);
+    assert_eq!(variant_bucket_value("group", "u1", 0), 1);
 }
 
 fn variants(weights: &[(&str, u32)]) -> Variants {
@@ -64,22 +63,30 @@ fn variants(weights: &[(&str, u32)]) -> Variants {
         nearly: None,
     };
     let list = weights.iter().map(variant).collect();
-    Variants::new(list, Arc::from("group"), Stickiness::Field(Field::UserId)).expect("variants")
+    Variants::new(
+        list,
+        Bucketing::unleash("group"),
+        Stickiness::Field(Field::UserId),
+    )
+    .expect("variants")
 }
 
 #[test]
-fn tickets_are_dealt_out_in_name_order() {
+fn bucket_values_are_dealt_out_in_name_order() {
     let variants = variants(&[("c", 2), ("a", 0), ("d", 0), ("b", 1)]);
     let names: Vec<_> = (1..=3)
-        .map(|ticket| variants.by_ticket(ticket).expect("a variant"))
-        .map(|index| &*variants.list()[index].name)
+        .filter_map(|value| variants.get(variants.by_bucket_value(value)?))
+        .map(|variant| &*variant.name)
         .collect();
     assert_eq!(names, ["b", "c", "c"]);
-    assert_eq!(variants.by_ticket(4), None);
+    assert_eq!(variants.by_bucket_value(4), None);
 }
 
 #[test]
 fn a_choice_of_one_is_none() {
-    assert_eq!(variants(&[("a", 0), ("b", 7)]).only(), Some(1));
+    assert_eq!(
+        variants(&[("a", 0), ("b", 7)]).only(),
+        Some(VariantIndex::new(1))
+    );
     assert_eq!(variants(&[("a", 1), ("b", 7)]).only(), None);
 }
