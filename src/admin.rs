@@ -38,8 +38,7 @@ use crate::publisher::PublisherHandle;
 use crate::publisher::kills::KillSwitch;
 use crate::quarantine::Quarantine;
 use crate::reload::{Compile, Reloader};
-use crate::source::Sources;
-use crate::source::unleash::FlagServers;
+use crate::source::{FlagServers, SourceStatuses};
 use crate::telemetry::metrics::Metrics;
 use bounds::Bounds;
 use connections::Limits;
@@ -54,7 +53,7 @@ pub struct AdminState {
     /// Every figure, for Prometheus.
     pub metrics: Metrics,
     /// Where configuration and flags come from.
-    pub sources: Sources,
+    pub sources: SourceStatuses,
     /// How many connections there are.
     pub connections: Arc<ConnectionFigures>,
     /// Publishes snapshots.

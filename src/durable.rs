@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// The end of a file's name while it is being written.
 const TEMPORARY: &str = ".tmp";
+/// The end of a damaged file's name.
+const DAMAGED: &str = ".damaged";
 /// Files are readable and writable by the gateway's own user alone.
 const FILE_MODE: u32 = 0o600;
 /// The same for the folder, if it has to be made.
@@ -27,7 +29,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = with_suffix(path, TEMPORARY);
     let written = write_new(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
-        // What is half written helps nobody, and the disk may be full.
+        // Half a file is of no use, and the disk may be full.
         let _ = fs::remove_file(&temporary);
     }
     written?;
@@ -55,9 +57,39 @@ pub fn keep_as(path: &Path, second: &Path) -> io::Result<()> {
     remove(&temporary)
 }
 
+/// Renames a damaged file, so that it is read no more and people can look at it. Returns its new path, which ends in
+/// `.damaged`; an earlier one of that name is replaced.
+///
+/// # Errors
+/// What the system says; the file is where it was then.
+pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let aside = with_suffix(path, DAMAGED);
+    fs::rename(path, &aside)?;
+    Ok(aside)
+}
+
+/// Keeps a damaged file, before it is replaced, under a name of its own that ends in `.damaged.` and a number; none that was
+/// kept earlier is replaced. Returns that name; `None`: there is no such file.
+///
+/// # Errors
+/// What the system says; the file is where it was then.
+pub fn keep_damaged(path: &Path) -> io::Result<Option<PathBuf>> {
+    let numbered = |number: u32| with_suffix(path, &format!("{DAMAGED}.{number}"));
+    let Some(aside) = (1..).map(numbered).find(|aside| !aside.exists()) else {
+        return Ok(None);
+    };
+    match keep_as(path, &aside) {
+        Err(error) if is_absence(&error) => return Ok(None),
+        // A folder, or a file of another owner, has no second name and cannot be copied.
+        Err(_) => fs::rename(path, &aside)?,
+        Ok(()) => {}
+    }
+    Ok(Some(aside))
+}
+
 /// Whether an error means that there is no such file.
 pub fn is_absence(error: &io::Error) -> bool {
-    // The latter: what should be its folder is none, so that nothing can be in it.
+    // The latter: its folder is no folder, so that nothing can be in it.
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
@@ -69,7 +101,7 @@ pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // One that a process left behind that was killed may be somebody else's to read.
+    // One that a killed process left behind may have other permissions.
     remove(path)?;
     let mut file = OpenOptions::new()
         .write(true)
@@ -95,7 +127,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
 
-    use super::{keep_as, replace, with_suffix};
+    use super::{keep_as, replace, set_aside, with_suffix};
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
@@ -131,6 +163,19 @@ mod tests {
         assert!(replace(&file, b"two").is_err());
         assert_eq!(fs::read_to_string(&file).unwrap(), "one");
         assert!(replace(&file.join("below"), b"").is_err());
+    }
+
+    #[test]
+    fn a_damaged_file_is_set_aside_in_place_of_an_earlier_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("kills.json");
+        assert!(set_aside(&file).is_err());
+        for text in ["one", "two"] {
+            replace(&file, text.as_bytes()).unwrap();
+            let aside = set_aside(&file).unwrap();
+            assert_eq!(fs::read_to_string(aside).unwrap(), text);
+            assert_eq!(names(folder.path()), ["kills.json.damaged"]);
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ use crate::reload::{Compile, Reloader};
 use crate::resolver::dns::DnsSetupError;
 use crate::snapshot::store::SnapshotStore;
 use crate::source::file::FileSource;
-use crate::source::unleash::{self, FlagServers, Loaded};
+use crate::source::{FlagServers, FlagServersSetup, StoredSets};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::MeterRegistry;
 use crate::telemetry::service_manager::ServiceManager;
@@ -125,10 +125,10 @@ impl Gateway {
         let control = control_runtime()?;
         let _entered = control.enter();
 
-        let loaded = Loaded::read(&config);
+        let stored = StoredSets::read(&config);
         let meters = MeterRegistry::default();
         let own = own_addresses(&sockets, &admin_sockets)?;
-        let publisher = surroundings.publisher(&config, &loaded, &meters, own, control.handle())?;
+        let publisher = surroundings.publisher(&config, &stored, &meters, own, control.handle())?;
         let kills = KillSwitch::new(surroundings.registry.clone(), publisher.clone());
         control.spawn(kills.clone().await_mending());
         let quarantine = Arc::new(Quarantine::new(started));
@@ -136,7 +136,7 @@ impl Gateway {
         let handles = Handles::new(meters, &publisher, registry, access_log, capacity::raise());
         let (store, connections) = (handles.store.clone(), handles.connections.clone());
         tokio::spawn(capacity::warn(store, connections, publisher.generation()));
-        let flag_servers = follow_servers(&config, loaded, &publisher, &handles);
+        let flag_servers = follow_servers(&config, stored, &publisher, &handles);
         let setup = surroundings.reloader_setup(&path, &publisher, &handles, flag_servers.clone());
         let reloader = Arc::new(Reloader::new(setup, &text, &config));
         let file = follow(&path, &text, &handles, &reloader)?;
@@ -331,16 +331,16 @@ fn follow(
 /// Follows the configuration's flag servers on the runtime that this is called on.
 fn follow_servers(
     config: &Config,
-    loaded: Loaded,
+    stored: StoredSets,
     publisher: &PublisherHandle,
     handles: &Handles,
 ) -> Arc<FlagServers> {
-    let parts = unleash::Parts {
+    let setup = FlagServersSetup {
         publisher: publisher.clone(),
-        sources: handles.sources.clone(),
+        statuses: handles.sources.clone(),
         state_dir: config.process.state_dir.clone(),
         client_uses: handles.client_api.uses().clone(),
         control: Handle::current(),
     };
-    Arc::new(FlagServers::start(parts, config, loaded))
+    Arc::new(FlagServers::start(setup, config, stored))
 }

@@ -16,12 +16,11 @@ use tokio::sync::mpsc::Receiver;
 use crate::clock;
 use crate::config::diagnostic::{Findings, Severity};
 use crate::config::flag_server::StalenessPolicy;
-use crate::config::unleash::UnleashConfig;
+use crate::config::source::SourceConfig;
 use crate::config::{Config, Process};
 use crate::publisher::{PublishError, PublisherHandle};
 use crate::source::file::{FileEvent, FileNews, read};
-use crate::source::unleash::FlagServers;
-use crate::source::{SourceStatus, Stage};
+use crate::source::{FlagServers, SourceStatus, Stage};
 use crate::telemetry::log::LogControl;
 use crate::telemetry::service_manager::ServiceManager;
 use metrics::ReloadMetrics;
@@ -57,7 +56,7 @@ struct History {
     /// The content whose errors were logged last.
     complained: Option<[u8; 32]>,
     /// The flag servers of what is in force.
-    follows: (Vec<UnleashConfig>, StalenessPolicy),
+    follows: (Vec<SourceConfig>, StalenessPolicy),
 }
 
 #[derive(Debug)]
@@ -108,7 +107,7 @@ impl Reloader {
                 judged: hash(text),
                 read_at: Instant::now(),
                 complained: None,
-                follows: (first.unleash.clone(), first.outages),
+                follows: (first.sources().collect(), first.outages),
             }),
             state: Mutex::new(State {
                 last,
@@ -221,7 +220,7 @@ impl Reloader {
             }
         };
         let (process, logging) = (config.process.clone(), config.logging.clone());
-        let (servers, outages) = (config.unleash.clone(), config.outages);
+        let (servers, outages) = (config.sources().collect::<Vec<_>>(), config.outages);
         self.flag_servers.retire(&servers);
         let published = match self.publisher.publish(config).await {
             Ok(published) => published,

@@ -1,12 +1,17 @@
-//! Where what decides comes from, and how fresh it is.
+//! Where configuration and flags come from, and how fresh they are.
 
 pub mod environment;
+mod feed;
 pub mod file;
 mod metrics;
+mod servers;
 mod status;
 pub mod unleash;
 
-pub use status::{Mode, ServerFacts, SourceStatus, Sources, Stage};
+pub use feed::refreshed::{RefreshError, Refreshed};
+pub use feed::stored_sets::StoredSets;
+pub use servers::{FlagServers, FlagServersSetup};
+pub use status::{FeedMode, ServerFacts, SourceStatus, SourceStatuses, Stage};
 
 /// The name of `routes.yaml` among the sources.
 pub const FILE: &str = "file";

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Shared;
 use super::path::Names;
 use super::problem::Problem;
-use crate::source::unleash::{RefreshError, Refreshed};
+use crate::source::{RefreshError, Refreshed};
 
 /// What is in force now, and how it differs from what was.
 #[derive(Debug, Serialize)]

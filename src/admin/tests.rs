@@ -24,8 +24,7 @@ use crate::reload::metrics::ReloadMetrics;
 use crate::reload::{Reloader, ReloaderSetup};
 use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
-use crate::source::Sources;
-use crate::source::unleash::FlagServers;
+use crate::source::{FlagServers, SourceStatuses};
 use crate::telemetry::metrics::{MeterRegistry, Metrics};
 
 /// "good" is a configuration, and nothing else is.
@@ -113,7 +112,7 @@ impl Admin {
             registry.clone(),
             &Handle::current(),
         );
-        let sources = Sources::default();
+        let sources = SourceStatuses::default();
         let reloads: Arc<ReloadMetrics> = Arc::default();
         let setup = ReloaderSetup {
             path,

@@ -14,7 +14,7 @@ use crate::registry::Registry;
 use crate::registry::metrics::KillMetrics;
 use crate::reload::metrics::ReloadMetrics;
 use crate::snapshot::store::SnapshotStore;
-use crate::source::Sources;
+use crate::source::SourceStatuses;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{MeterRegistry, Metrics, Process};
 
@@ -24,7 +24,7 @@ pub(super) struct Handles {
     pub(super) store: Arc<SnapshotStore>,
     pub(super) registry: Registry,
     pub(super) access_log: AccessLog,
-    pub(super) sources: Sources,
+    pub(super) sources: SourceStatuses,
     pub(super) reloads: Arc<ReloadMetrics>,
     pub(super) active: Arc<Gauge>,
     pub(super) connections: Arc<ConnectionFigures>,
@@ -45,7 +45,7 @@ impl Handles {
             store: publisher.store().clone(),
             registry: registry.clone(),
             access_log: access_log.clone(),
-            sources: Sources::telling(publisher.events()),
+            sources: SourceStatuses::reporting_to(publisher.events()),
             reloads: Arc::default(),
             active: Arc::default(),
             connections: Arc::new(ConnectionFigures::within(files)),

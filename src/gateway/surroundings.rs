@@ -20,7 +20,7 @@ use crate::reload::{Compile, ReloaderSetup};
 use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
 use crate::source::environment::ProcessEnvironment;
-use crate::source::unleash::{FlagServers, Loaded};
+use crate::source::{FlagServers, StoredSets};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::access_log::key::OwnKey;
 use crate::telemetry::log::LogControl;
@@ -81,7 +81,7 @@ impl Platform {
     pub(super) fn publisher(
         &self,
         config: &Arc<Config>,
-        loaded: &Loaded,
+        loaded: &StoredSets,
         meters: &MeterRegistry,
         own: Box<[SocketAddr]>,
         control: &Handle,

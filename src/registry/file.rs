@@ -60,20 +60,9 @@ impl KillFile {
     }
 
     fn keep_damaged(&self) -> io::Result<()> {
-        let numbered =
-            |number: u32| durable::with_suffix(&self.path, &format!(".damaged.{number}"));
-        let free = (1..).map(numbered).find(|aside| !aside.exists());
-        let Some(aside) = free else {
-            return Ok(());
-        };
-        let kept = match durable::keep_as(&self.path, &aside) {
-            Err(error) if durable::is_absence(&error) => return Ok(()),
-            // A folder, or a file that is somebody else's, has no second name and cannot be copied.
-            Err(_) => fs::rename(&self.path, &aside),
-            kept => kept,
-        };
-        kept?;
-        tracing::warn!("{} is kept as {}", self.path.display(), aside.display());
+        if let Some(kept) = durable::keep_damaged(&self.path)? {
+            tracing::warn!("{} is kept as {}", self.path.display(), kept.display());
+        }
         Ok(())
     }
 }

@@ -12,9 +12,8 @@ use crate::publisher::tests::fixture::config;
 use crate::registry::Registry;
 use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
-use crate::source::SourceStatus;
 use crate::source::file::{FileEvent, FileNews, FileSource};
-use crate::source::unleash::FlagServers;
+use crate::source::{FlagServers, SourceStatus};
 use crate::telemetry::metrics::MeterRegistry;
 
 /// A language of its own: a number is a digest, `port N` moves the admin listener, all else is an error.

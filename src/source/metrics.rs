@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::Sources;
+use super::SourceStatuses;
 use crate::telemetry::metrics::{Collector, Page};
 
-impl Collector for Sources {
+impl Collector for SourceStatuses {
     fn collect(&self, page: &mut Page<'_>) -> fmt::Result {
         let sources = self.all();
         let mut family = page.gauges(

@@ -7,21 +7,21 @@ use super::FILE;
 use crate::events::{EventKind, Events};
 use crate::meter::Counter;
 
-/// Every source: the file, and flag servers, which come and go with the configuration. Clones are the same list.
+/// The status of every source: of the file, and of flag servers, which come and go with the configuration. Clones are the same list.
 #[derive(Clone, Debug)]
-pub struct Sources {
+pub struct SourceStatuses {
     file: Arc<SourceStatus>,
     servers: Arc<Mutex<Vec<Arc<SourceStatus>>>>,
 }
 
-/// How a source is doing: written by the source and by whoever judges what it brings, read by metrics and status.
+/// How a source is doing: written by the source and by the part that judges what it brings, read by metrics and status.
 #[derive(Debug)]
 pub struct SourceStatus {
     /// `file`, or the name given to a flag server.
     pub name: Box<str>,
     /// How often it failed.
     pub errors: Counter,
-    /// Where trouble and its end are told.
+    /// Where trouble and its end are reported.
     events: Events,
     inner: Mutex<Inner>,
 }
@@ -44,7 +44,7 @@ pub enum Stage {
     Content,
     /// What it said cannot be kept on disk, or what was kept cannot be read. What runs is none the worse.
     Storing,
-    /// It does not stream although it is told to. It is polled.
+    /// It does not stream although it should. It is polled.
     Streaming,
 }
 
@@ -52,7 +52,7 @@ pub enum Stage {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerFacts {
     /// How flags come.
-    pub mode: Mode,
+    pub mode: FeedMode,
     /// The server's number of what it said last.
     pub revision: Option<u64>,
     /// Flags that the last answer lacked, and that are kept for a while.
@@ -65,7 +65,7 @@ pub struct ServerFacts {
 
 /// How flags come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
+pub enum FeedMode {
     /// They are asked for at intervals.
     #[default]
     Polling,
@@ -73,7 +73,7 @@ pub enum Mode {
     Streaming,
 }
 
-impl Mode {
+impl FeedMode {
     /// The name that the API carries.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -83,7 +83,7 @@ impl Mode {
     }
 }
 
-impl Default for Sources {
+impl Default for SourceStatuses {
     fn default() -> Self {
         Self {
             file: Arc::new(SourceStatus::new(FILE)),
@@ -92,11 +92,11 @@ impl Default for Sources {
     }
 }
 
-impl Sources {
-    /// Only the file so far, whose trouble is told there.
-    pub fn telling(events: &Events) -> Self {
+impl SourceStatuses {
+    /// Only the file so far, whose trouble is reported to `events`.
+    pub fn reporting_to(events: &Events) -> Self {
         Self {
-            file: Arc::new(SourceStatus::new(FILE).telling(events)),
+            file: Arc::new(SourceStatus::new(FILE).reporting_to(events)),
             servers: Arc::default(),
         }
     }
@@ -146,9 +146,9 @@ impl SourceStatus {
         status
     }
 
-    /// The same, but trouble with it and the trouble's end are told there.
+    /// The same, but trouble with it and the trouble's end are reported to `events`.
     #[must_use]
-    pub fn telling(mut self, events: &Events) -> Self {
+    pub fn reporting_to(mut self, events: &Events) -> Self {
         self.events = events.clone();
         self
     }
@@ -171,7 +171,7 @@ impl SourceStatus {
         inner.older = age;
     }
 
-    /// Something is wrong. Answers whether that is news.
+    /// Notes that something is wrong. Returns whether that is news.
     pub fn fail(&self, stage: Stage, error: String) -> bool {
         self.errors.inc();
         let mut inner = self.lock();
@@ -187,7 +187,7 @@ impl SourceStatus {
         is_news
     }
 
-    /// Nothing is wrong there any more. Answers whether that is news.
+    /// Notes that nothing is wrong there any more. Returns whether that is news.
     pub fn recover(&self, stage: Stage) -> bool {
         let mut inner = self.lock();
         let place = inner.trouble.get_mut(stage as usize);
@@ -232,7 +232,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use super::{SourceStatus, Sources, Stage};
+    use super::{SourceStatus, SourceStatuses, Stage};
     use crate::events::{EventKind, Events, Heard};
 
     #[test]
@@ -265,7 +265,7 @@ mod tests {
     async fn trouble_and_its_end_are_told() {
         let events = Events::default();
         let mut listener = events.listen();
-        let status = SourceStatus::of_server("eu").telling(&events);
+        let status = SourceStatus::of_server("eu").reporting_to(&events);
         status.fail(Stage::Reading, "gone".to_owned());
         status.fail(Stage::Reading, "gone".to_owned());
         status.fail(Stage::Storing, "disk full".to_owned());
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn servers_follow_the_file() {
-        let sources = Sources::default();
+        let sources = SourceStatuses::default();
         sources
             .clone()
             .set_servers(vec![Arc::new(SourceStatus::of_server("eu"))]);

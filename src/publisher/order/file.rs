@@ -1,12 +1,12 @@
 //! The file that the record is stored in: `canary-order.json` in `state_dir`, whole or not at all.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::durable;
 use crate::snapshot::seniority::Seniority;
 
 const NAME: &str = "canary-order.json";
@@ -52,10 +52,6 @@ impl OrderFile {
     }
 
     pub(super) fn write(&self, record: &Seniority) -> io::Result<()> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.folder)?;
         let services = record.services().map(|(service, flags)| ServiceDocument {
             service: service.to_string(),
             flags: flags.iter().map(ToString::to_string).collect(),
@@ -65,23 +61,14 @@ impl OrderFile {
             services: services.collect(),
         };
         let text = serde_json::to_vec_pretty(&document)?;
-        let next = self.folder.join(format!("{NAME}.next"));
-        let mut options = OpenOptions::new();
-        let options = options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.open(&next)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&next, self.folder.join(NAME))?;
-        // The rename itself, too, must outlive a power cut.
-        File::open(&self.folder)?.sync_all()
+        durable::replace(&self.folder.join(NAME), &text)
     }
 }
 
-/// Keeps a file that nobody can read, under another name.
+/// Sets an unreadable file aside, and says so in words.
 fn set_aside(path: &Path, why: &str) -> String {
-    let aside = path.with_extension("json.damaged");
-    let place = match fs::rename(path, &aside) {
-        Ok(()) => format!("it is set aside as {}", aside.display()),
+    let place = match durable::set_aside(path) {
+        Ok(aside) => format!("it is set aside as {}", aside.display()),
         Err(error) => format!("it cannot be set aside either: {error}"),
     };
     format!(

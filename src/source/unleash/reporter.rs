@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::client::{Client, FetchError};
+use super::client::Client;
 use super::clients::ClientUses;
 use super::identity::Identity;
 use super::tally::{Bucket, Tally};
@@ -17,6 +17,7 @@ use crate::context::Moment;
 use crate::publisher::PublisherHandle;
 use crate::snapshot::Snapshot;
 use crate::snapshot::store::SnapshotStore;
+use crate::source::feed::flag_server::FetchError;
 
 /// How often it is told, at most and at least; in between, with every fourth poll.
 const MOST_OFTEN: Duration = Duration::from_secs(5);

@@ -1,10 +1,10 @@
-//! What was last good, on disk: a gateway starts from it without waiting for the server.
+//! The last good flags of a source, on disk: a gateway starts from them without waiting for the server.
 //!
-//! One file a source: a line with a checksum of all that follows, a line about the flags, and the flags. Whatever
-//! byte is not what was written, the file is set aside and nothing of it is believed; then the one before it is used,
-//! which is kept beside it.
+//! One file a source: a line with a checksum of all that follows, a line about the flags, and the flags. If any
+//! byte is not as it was written, the file is set aside and nothing of it is used; then the copy before it is used, which
+//! is kept beside it.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,29 +14,29 @@ use sha2::{Digest, Sha256};
 
 use crate::context::Moment;
 use crate::durable;
-use crate::engine::unleash::FeatureSet;
+use crate::engine::source::{SourceKind, SourceSet};
 
 /// What a file of ours, in this form, begins with.
 const MAGIC: &str = "serin-flags 1 sha256=";
 /// No file of ours is larger.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// What is stored of a source.
+/// The stored flags of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stored {
+pub(in crate::source) struct StoredSet {
     /// The source's name.
-    pub(super) source: Arc<str>,
+    pub(in crate::source) source: Arc<str>,
     /// The server's URL.
-    pub(super) url: Box<str>,
+    pub(in crate::source) url: Box<str>,
     /// When the server last said so.
-    pub(super) confirmed: Moment,
+    pub(in crate::source) confirmed: Moment,
     /// What was in force.
-    pub(super) set: Arc<FeatureSet>,
+    pub(in crate::source) set: Arc<SourceSet>,
 }
 
 /// Why nothing could be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ReadError {
+pub(in crate::source) enum ReadError {
     /// The file cannot be read.
     #[error("the stored flags in {path} cannot be read: {cause}")]
     Unreadable {
@@ -75,39 +75,39 @@ fn older(path: &Path) -> PathBuf {
     durable::with_suffix(path, ".older")
 }
 
-/// What was read of a source.
+/// What was found of a source on disk.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(in crate::source) struct StoredCopy {
     /// The newest that can be believed.
-    pub(super) stored: Option<Stored>,
-    /// What is wrong with what is newer.
-    pub(super) error: Option<ReadError>,
+    pub(in crate::source) set: Option<Arc<StoredSet>>,
+    /// What is wrong with a newer one.
+    pub(in crate::source) error: Option<ReadError>,
 }
 
 /// Reads what is stored of a source, if there is anything: the newest copy, or the one before where that is damaged or
 /// gone. What is damaged is set aside.
-pub(super) fn read(folder: &Path, source: &str) -> Found {
+pub(in crate::source) fn read(folder: &Path, source: &str, kind: SourceKind) -> StoredCopy {
     let path = path(folder, source);
-    let newest = read_one(&path, source);
+    let newest = read_one(&path, source, kind);
     if let Ok(Some(stored)) = newest {
-        return Found {
-            stored: Some(stored),
+        return StoredCopy {
+            set: Some(Arc::new(stored)),
             error: None,
         };
     }
-    match (newest, read_one(&older(&path), source)) {
-        (newest, Ok(stored)) => Found {
-            stored,
+    match (newest, read_one(&older(&path), source, kind)) {
+        (newest, Ok(stored)) => StoredCopy {
+            set: stored.map(Arc::new),
             error: newest.err(),
         },
-        (newest, Err(error)) => Found {
-            stored: None,
+        (newest, Err(error)) => StoredCopy {
+            set: None,
             error: Some(newest.err().unwrap_or(error)),
         },
     }
 }
 
-fn read_one(path: &Path, source: &str) -> Result<Option<Stored>, ReadError> {
+fn read_one(path: &Path, source: &str, kind: SourceKind) -> Result<Option<StoredSet>, ReadError> {
     let bytes = match read_bounded(path) {
         Ok(bytes) => bytes,
         Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
@@ -118,9 +118,8 @@ fn read_one(path: &Path, source: &str) -> Result<Option<Stored>, ReadError> {
             });
         }
     };
-    decode(&bytes, source).map(Some).map_err(|what| {
-        let aside = durable::with_suffix(path, ".damaged");
-        if let Err(error) = fs::rename(path, &aside) {
+    decode(&bytes, source, kind).map(Some).map_err(|what| {
+        if let Err(error) = durable::set_aside(path) {
             tracing::warn!(file = %path.display(), %error, "a damaged file cannot be set aside");
         }
         ReadError::Damaged {
@@ -134,7 +133,7 @@ fn read_one(path: &Path, source: &str) -> Result<Option<Stored>, ReadError> {
 ///
 /// # Errors
 /// What the system says; what was stored before is still there then.
-pub(super) fn write(folder: &Path, stored: &Stored) -> io::Result<()> {
+pub(in crate::source) fn write(folder: &Path, stored: &StoredSet) -> io::Result<()> {
     let path = path(folder, &stored.source);
     match durable::keep_as(&path, &older(&path)) {
         Err(error) if !durable::is_absence(&error) => {
@@ -154,7 +153,7 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn encode(stored: &Stored) -> Vec<u8> {
+fn encode(stored: &StoredSet) -> Vec<u8> {
     let about = About {
         source: &stored.source,
         url: &stored.url,
@@ -167,7 +166,7 @@ fn encode(stored: &Stored) -> Vec<u8> {
 }
 
 /// Reads a file's content; an error says what is wrong with it.
-fn decode(bytes: &[u8], source: &str) -> Result<Stored, &'static str> {
+fn decode(bytes: &[u8], source: &str, kind: SourceKind) -> Result<StoredSet, &'static str> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err("it is too large");
     }
@@ -183,8 +182,8 @@ fn decode(bytes: &[u8], source: &str) -> Result<Stored, &'static str> {
     if about.source != source {
         return Err("it is of another source");
     }
-    let set = FeatureSet::parse(flags.as_bytes()).map_err(|_| "its flags are none")?;
-    Ok(Stored {
+    let set = SourceSet::parse(kind, flags.as_bytes()).map_err(|_| "its flags are none")?;
+    Ok(StoredSet {
         source: about.source.into(),
         url: about.url.into(),
         confirmed: Moment {

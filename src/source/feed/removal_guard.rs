@@ -1,4 +1,4 @@
-//! The removal guard: what a server that has lost its memory says does not take everybody's canaries away.
+//! The removal guard: a server that has lost its memory takes no canaries away by answering without them.
 //!
 //! Flags that a full answer lacks are kept if they are more than half of all and at least ten, or if the answer is
 //! empty. They go when the server has gone on lacking just these for `removal_guard`, or when somebody accepts it. What is
@@ -8,56 +8,56 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
+use crate::engine::source::SourceSet;
 
-use crate::engine::unleash::{DocumentError, FeatureSet};
-
-/// Fewer flags than these are removed without a question, unless they are all.
+/// Fewer flags than these are removed at once, unless they are all.
 const LEAST: usize = 10;
 
 /// What one server said, and what is in force of it. Clones are cheap.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Guard {
+#[derive(Clone, Debug)]
+pub(in crate::source) struct RemovalGuard {
     /// What the server says; `None` as long as it has said nothing.
-    answer: Option<Arc<FeatureSet>>,
+    answer: Option<Arc<SourceSet>>,
     /// The same, with what is held.
-    in_force: Arc<FeatureSet>,
+    in_force: Arc<SourceSet>,
     held: BTreeSet<Arc<str>>,
     /// Since when the server lacks just these.
     since: Option<Instant>,
 }
 
-impl Guard {
-    /// With what was known before the server is asked.
-    pub(super) fn new(in_force: Arc<FeatureSet>) -> Self {
+impl RemovalGuard {
+    /// With the flags that were known before the server is asked.
+    pub(in crate::source) fn new(in_force: Arc<SourceSet>) -> Self {
         Self {
+            answer: None,
             in_force,
-            ..Self::default()
+            held: BTreeSet::new(),
+            since: None,
         }
     }
 
     /// Whether the server has said anything.
-    pub(super) fn has_answer(&self) -> bool {
+    pub(in crate::source) fn has_answer(&self) -> bool {
         self.answer.is_some()
     }
 
-    /// What is to be decided on.
-    pub(super) fn in_force(&self) -> &Arc<FeatureSet> {
+    /// The flags to decide on.
+    pub(in crate::source) fn in_force(&self) -> &Arc<SourceSet> {
         &self.in_force
     }
 
     /// The flags that are in force although the server lacks them, by name.
-    pub(super) fn held(&self) -> Vec<Arc<str>> {
+    pub(in crate::source) fn held(&self) -> Vec<Arc<str>> {
         self.held.iter().cloned().collect()
     }
 
-    /// When what is held goes, unless the server says something else by then.
-    pub(super) fn due(&self, patience: Duration) -> Option<Instant> {
+    /// When the held flags go, unless the server says something else by then.
+    pub(in crate::source) fn due(&self, patience: Duration) -> Option<Instant> {
         self.since.map(|since| since + patience)
     }
 
-    /// The server has said everything that it has.
-    pub(super) fn full(&mut self, answer: FeatureSet, now: Instant, patience: Duration) {
+    /// Takes an answer with every flag that the server has.
+    pub(in crate::source) fn full(&mut self, answer: SourceSet, now: Instant, patience: Duration) {
         let missing: BTreeSet<Arc<str>> = self
             .in_force
             .names()
@@ -76,22 +76,15 @@ impl Guard {
         self.confirm(now, patience);
     }
 
-    /// The server has told of changes (`{"events": […]}`). A hydration among them is a full answer.
-    pub(super) fn delta(
+    /// Makes a change to what the server said, flag by flag: `change` makes it of a set. An error changes nothing.
+    pub(in crate::source) fn change<E>(
         &mut self,
-        delta: &[u8],
-        now: Instant,
-        patience: Duration,
-    ) -> Result<(), DocumentError> {
-        if hydrates(delta)? {
-            let answer = FeatureSet::default().apply(delta)?;
-            self.full(answer.share(&self.in_force), now, patience);
-            return Ok(());
-        }
+        change: impl Fn(&SourceSet) -> Result<SourceSet, E>,
+    ) -> Result<(), E> {
         let said = self.answer.as_ref().unwrap_or(&self.in_force);
-        let answer = said.apply(delta)?;
+        let answer = change(said)?;
         // A flag that was held and is removed by name goes, and one that comes back is held no more.
-        let left = self.in_force.apply(delta)?;
+        let left = change(&self.in_force)?;
         self.held
             .retain(|name| left.contains(name) && !answer.contains(name));
         if self.held.is_empty() {
@@ -102,14 +95,14 @@ impl Guard {
         Ok(())
     }
 
-    /// The server says the same as before. Answers whether what was held has gone by that.
-    pub(super) fn confirm(&mut self, now: Instant, patience: Duration) -> bool {
+    /// Notes that the server says the same as before. Returns whether held flags go by that.
+    pub(in crate::source) fn confirm(&mut self, now: Instant, patience: Duration) -> bool {
         let is_due = self.due(patience).is_some_and(|due| due <= now);
         is_due && self.accept()
     }
 
-    /// What is held goes. Answers whether there was anything.
-    pub(super) fn accept(&mut self) -> bool {
+    /// Lets held flags go. Returns whether there were any.
+    pub(in crate::source) fn accept(&mut self) -> bool {
         let any = !self.held.is_empty();
         self.held.clear();
         self.since = None;
@@ -125,7 +118,7 @@ impl Guard {
             self.in_force = answer.clone();
             return;
         }
-        let mut kept = FeatureSet::clone(answer);
+        let mut kept = SourceSet::clone(answer);
         for name in &self.held {
             kept.keep(name, &self.in_force);
         }
@@ -136,22 +129,6 @@ impl Guard {
 /// Whether so many flags of so many are missing that it is hardly meant.
 fn is_suspicious(all: usize, missing: usize, empty: bool) -> bool {
     missing > 0 && (empty || (missing >= LEAST && missing * 2 > all))
-}
-
-/// Whether an event of a delta says everything that there is.
-fn hydrates(delta: &[u8]) -> Result<bool, DocumentError> {
-    #[derive(Deserialize)]
-    struct Delta<'a> {
-        #[serde(borrow)]
-        events: Vec<Event<'a>>,
-    }
-    #[derive(Deserialize)]
-    struct Event<'a> {
-        #[serde(borrow, rename = "type")]
-        kind: std::borrow::Cow<'a, str>,
-    }
-    let delta: Delta<'_> = serde_json::from_slice(delta)?;
-    Ok(delta.events.iter().any(|event| event.kind == "hydration"))
 }
 
 #[cfg(test)]

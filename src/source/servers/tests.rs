@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
-use super::{FlagServers, Loaded, Parts, RefreshError};
+use super::{FlagServers, FlagServersSetup, RefreshError, StoredSets};
 use crate::config::Config;
 use crate::config::flag_server::{ServerUrl, Streaming};
 use crate::publisher::Publisher;
@@ -12,7 +12,7 @@ use crate::publisher::tests::fixture;
 use crate::registry::Registry;
 use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
-use crate::source::Sources;
+use crate::source::SourceStatuses;
 use crate::telemetry::metrics::MeterRegistry;
 
 /// A flag server that says one thing to everybody.
@@ -72,15 +72,15 @@ async fn flags_are_followed_on_when_a_snapshot_cannot_be_made_of_them() {
         &Handle::current(),
     );
     let state = tempfile::tempdir().unwrap();
-    let parts = Parts {
+    let setup = FlagServersSetup {
         publisher: publisher.clone(),
-        sources: Sources::default(),
+        statuses: SourceStatuses::default(),
         state_dir: state.path().to_owned(),
         client_uses: Arc::default(),
         control: Handle::current(),
     };
-    let sources = parts.sources.clone();
-    let servers = FlagServers::start(parts, &config, Loaded::default());
+    let sources = setup.statuses.clone();
+    let servers = FlagServers::start(setup, &config, StoredSets::default());
     servers.refresh("unleash").await.unwrap();
     let trouble = || sources.all()[1].last_error();
     assert_eq!(trouble(), None);

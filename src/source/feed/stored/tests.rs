@@ -3,30 +3,32 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Found, ReadError, Stored, encode, path, write};
+use super::{ReadError, StoredCopy, StoredSet, encode, path, write};
 use crate::context::Moment;
-use crate::engine::unleash::FeatureSet;
+use crate::engine::source::{SourceKind, SourceSet};
 
-fn stored(revision: u64) -> Stored {
+const KIND: SourceKind = SourceKind::Unleash;
+
+fn stored(revision: u64) -> StoredSet {
     let answer = format!(
         r#"{{"features":[{{"name":"search.ü","enabled":true,"strategies":[]}}],"segments":[],"meta":{{"revisionId":{revision}}}}}"#
     );
-    Stored {
+    StoredSet {
         source: "unleash".into(),
         url: "http://127.0.0.1:4242/api".into(),
         confirmed: Moment { unix_ms: 12_345 },
-        set: Arc::new(FeatureSet::parse(answer.as_bytes()).expect("an answer")),
+        set: Arc::new(SourceSet::parse(KIND, answer.as_bytes()).expect("an answer")),
     }
 }
 
 /// What is stored, or what is wrong where nothing can be had.
-fn read(folder: &Path, source: &str) -> Result<Option<Stored>, ReadError> {
-    match super::read(folder, source) {
-        Found {
-            stored: None,
+fn read(folder: &Path, source: &str) -> Result<Option<StoredSet>, ReadError> {
+    match super::read(folder, source, KIND) {
+        StoredCopy {
+            set: None,
             error: Some(error),
         } => Err(error),
-        found => Ok(found.stored),
+        found => Ok(found.set.map(|set| StoredSet::clone(&set))),
     }
 }
 
@@ -143,8 +145,8 @@ fn the_copy_before_stands_in_for_one_that_is_damaged_or_gone() {
     let text = fs::read(&file).expect("a file");
     for damage in [&text[..text.len() / 2], b""] {
         fs::write(&file, damage).expect("a file");
-        let found = super::read(folder.path(), "unleash");
-        assert_eq!(found.stored, Some(stored(1)));
+        let found = super::read(folder.path(), "unleash", KIND);
+        assert_eq!(found.set.as_deref(), Some(&stored(1)));
         assert!(
             matches!(found.error, Some(ReadError::Damaged { .. })),
             "{:?}",
@@ -152,8 +154,8 @@ fn the_copy_before_stands_in_for_one_that_is_damaged_or_gone() {
         );
     }
     // The damaged one is out of the way now.
-    let found = super::read(folder.path(), "unleash");
-    assert_eq!(found.stored, Some(stored(1)));
+    let found = super::read(folder.path(), "unleash", KIND);
+    assert_eq!(found.set.as_deref(), Some(&stored(1)));
     assert!(found.error.is_none(), "{:?}", found.error);
     // What is damaged already is never kept in place of what is whole.
     write(folder.path(), &stored(3)).expect("it is written");

@@ -3,8 +3,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Guard, is_suspicious};
-use crate::engine::unleash::FeatureSet;
+use super::{RemovalGuard, is_suspicious};
+use crate::engine::source::{SourceKind, SourceSet};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -16,7 +16,7 @@ fn feature(name: &str, on: bool) -> serde_json::Value {
     json!({ "name": name, "enabled": on, "strategies": [{ "name": "default", "segments": [1] }] })
 }
 
-fn set(names: &[String]) -> FeatureSet {
+fn set(names: &[String]) -> SourceSet {
     let features: Vec<_> = names.iter().map(|name| feature(name, true)).collect();
     let segments = if names.is_empty() {
         json!([])
@@ -24,14 +24,14 @@ fn set(names: &[String]) -> FeatureSet {
         json!([{ "id": 1, "constraints": [] }])
     };
     let answer = json!({ "version": 2, "features": features, "segments": segments });
-    FeatureSet::parse(answer.to_string().as_bytes()).expect("an answer")
+    SourceSet::parse(SourceKind::Unleash, answer.to_string().as_bytes()).expect("an answer")
 }
 
-fn guard(flags: usize) -> Guard {
-    Guard::new(Arc::new(set(&names(0..flags))))
+fn guard(flags: usize) -> RemovalGuard {
+    RemovalGuard::new(Arc::new(set(&names(0..flags))))
 }
 
-fn in_force(guard: &Guard) -> usize {
+fn in_force(guard: &RemovalGuard) -> usize {
     guard.in_force().len()
 }
 
@@ -89,7 +89,8 @@ fn what_is_in_the_answer_takes_effect_at_once() {
     let mut features: Vec<_> = vec![feature("flag-000", false), feature("new", true)];
     features.extend(names(1..4).iter().map(|name| feature(name, true)));
     let answer = json!({ "features": features, "meta": { "revisionId": 7 } });
-    let answer = FeatureSet::parse(answer.to_string().as_bytes()).expect("an answer");
+    let answer =
+        SourceSet::parse(SourceKind::Unleash, answer.to_string().as_bytes()).expect("an answer");
     guard.full(answer, start, PATIENCE);
     let set = guard.in_force();
     assert!(set.contains("new") && set.contains("flag-019") && set.len() == 21);
@@ -108,7 +109,7 @@ fn an_empty_answer_takes_nothing_away_however_few_there_were() {
     assert!(guard.accept() && !guard.accept());
     assert_eq!(in_force(&guard), 0);
     // A first answer may be empty.
-    let mut new = Guard::default();
+    let mut new = RemovalGuard::new(Arc::new(set(&[])));
     new.full(set(&[]), start, PATIENCE);
     assert_eq!((in_force(&new), new.held().len()), (0, 0));
 }
@@ -125,68 +126,4 @@ fn without_patience_nothing_is_held() {
     let mut guard = guard(20);
     guard.full(set(&[]), Instant::now(), Duration::ZERO);
     assert_eq!(in_force(&guard), 0);
-}
-
-#[test]
-fn a_removal_by_name_is_never_held() {
-    let (mut guard, start) = (guard(20), Instant::now());
-    let removed: Vec<_> = names(0..19)
-        .iter()
-        .map(|name| json!({ "type": "feature-removed", "eventId": 1, "featureName": name, "project": "p" }))
-        .collect();
-    let delta = json!({ "events": removed }).to_string();
-    guard
-        .delta(delta.as_bytes(), start, PATIENCE)
-        .expect("a delta");
-    assert_eq!((in_force(&guard), guard.held().len()), (1, 0));
-}
-
-#[test]
-fn a_delta_reaches_what_is_held() {
-    let (mut guard, start) = (guard(20), Instant::now());
-    guard.full(set(&[]), start, PATIENCE);
-    let delta = json!({ "events": [
-        { "type": "feature-removed", "eventId": 1, "featureName": "flag-000", "project": "p" },
-        { "type": "feature-updated", "eventId": 2, "feature": feature("flag-001", false) },
-    ] });
-    guard
-        .delta(delta.to_string().as_bytes(), start, PATIENCE)
-        .expect("a delta");
-    assert_eq!((in_force(&guard), guard.held().len()), (19, 18));
-    assert!(guard.confirm(start + PATIENCE, PATIENCE));
-    assert_eq!(in_force(&guard), 1);
-}
-
-#[test]
-fn a_hydration_is_a_full_answer() {
-    let (mut guard, start) = (guard(20), Instant::now());
-    let hydration = |features: Vec<serde_json::Value>| {
-        json!({ "events": [{ "type": "hydration", "eventId": 3, "features": features, "segments": [] }] }).to_string()
-    };
-    guard
-        .delta(hydration(Vec::new()).as_bytes(), start, PATIENCE)
-        .expect("a delta");
-    assert_eq!((in_force(&guard), guard.held().len()), (20, 20));
-    let two = hydration(vec![feature("a", true), feature("b", true)]);
-    let mut fresh = Guard::default();
-    fresh
-        .delta(two.as_bytes(), start, PATIENCE)
-        .expect("a delta");
-    assert_eq!(
-        (in_force(&fresh), fresh.in_force().revision()),
-        (2, Some(3))
-    );
-}
-
-#[test]
-fn what_is_no_delta_changes_nothing() {
-    let (mut guard, start) = (guard(3), Instant::now());
-    for broken in [
-        &b"<html>"[..],
-        b"{}",
-        b"{\"events\":[{\"type\":\"feature-updated\"}]}",
-    ] {
-        assert!(guard.delta(broken, start, PATIENCE).is_err());
-    }
-    assert_eq!(in_force(&guard), 3);
 }

@@ -1,9 +1,9 @@
-//! What is answered to whoever has a server asked.
+//! What comes of asking a server at a person's or a webhook's request.
 
 use std::sync::Arc;
 
-use super::client::FetchError;
-use crate::engine::unleash::FeatureSet;
+use super::flag_server::FetchError;
+use crate::engine::source::SourceSet;
 
 /// What a fetch brought.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,16 +45,16 @@ impl From<FetchError> for RefreshError {
 }
 
 impl Refreshed {
-    /// What is other in `now` than in `before`.
-    pub(super) fn between(before: &FeatureSet, now: &FeatureSet) -> Self {
+    /// How `now` differs from `before`.
+    pub(in crate::source) fn between(before: &SourceSet, now: &SourceSet) -> Self {
         let mut refreshed = Self {
             revision: now.revision(),
             ..Self::default()
         };
         for name in now.names() {
-            match before.feature(name) {
+            match before.text(name) {
                 None => refreshed.added.push(name.clone()),
-                text if text != now.feature(name) => refreshed.changed.push(name.clone()),
+                text if text != now.text(name) => refreshed.changed.push(name.clone()),
                 Some(_) => {}
             }
         }
@@ -67,15 +67,15 @@ impl Refreshed {
 #[cfg(test)]
 mod tests {
     use super::Refreshed;
-    use crate::engine::unleash::FeatureSet;
+    use crate::engine::source::{SourceKind, SourceSet};
 
-    fn set(flags: &[(&str, bool)]) -> FeatureSet {
+    fn set(flags: &[(&str, bool)]) -> SourceSet {
         let flags: Vec<String> = flags
             .iter()
             .map(|(name, on)| format!(r#"{{"name":"{name}","enabled":{on}}}"#))
             .collect();
         let answer = format!(r#"{{"features":[{}]}}"#, flags.join(","));
-        FeatureSet::parse(answer.as_bytes()).expect("an answer")
+        SourceSet::parse(SourceKind::Unleash, answer.as_bytes()).expect("an answer")
     }
 
     #[test]

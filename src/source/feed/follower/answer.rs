@@ -1,4 +1,4 @@
-//! What becomes of what a server says.
+//! From an answer or a change to what is in force.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,27 +9,27 @@ use tokio::task::spawn_blocking;
 
 use super::Follower;
 use crate::clock;
-use crate::engine::unleash::{DocumentError, FeatureSet};
+use crate::engine::source::SourceSet;
 use crate::publisher::{PublishError, Stopped};
-use crate::source::unleash::Refreshed;
-use crate::source::unleash::client::FetchError;
-use crate::source::unleash::guard::Guard;
-use crate::source::unleash::stored::Stored;
-use crate::source::{Mode, Stage};
+use crate::source::feed::flag_server::{FetchError, FlagServer};
+use crate::source::feed::refreshed::Refreshed;
+use crate::source::feed::removal_guard::RemovalGuard;
+use crate::source::feed::stored::StoredSet;
+use crate::source::{FeedMode, Stage};
 
-impl Follower {
-    /// Takes a whole answer in.
-    pub(super) async fn take_answer(
+impl<S: FlagServer> Follower<S> {
+    /// Reads an answer with all flags.
+    pub(super) async fn read_answer(
         &mut self,
         body: Bytes,
-        etag: Option<HeaderValue>,
+        tag: Option<HeaderValue>,
     ) -> Result<(), FetchError> {
         let patience = self.outages.borrow().removal_guard;
         let facts = self.status.server().unwrap_or_default();
         // Behind one address there may be servers that know less than the one that streams.
-        let told = facts.revision.filter(|_| facts.mode == Mode::Streaming);
+        let told = facts.revision.filter(|_| facts.mode == FeedMode::Streaming);
         self.change(move |guard| {
-            let answer = FeatureSet::parse(&body)?;
+            let answer = S::read(&body)?;
             if answer
                 .revision()
                 .zip(told)
@@ -42,49 +42,45 @@ impl Follower {
             Ok(())
         })
         .await?;
-        self.said.etag = etag;
+        self.latest.tag = tag;
         Ok(())
     }
 
-    /// Takes told changes in. From now on there is no answer to compare the server's next one with.
-    pub(super) async fn take_changes(&mut self, changes: Vec<Vec<u8>>) -> Result<(), FetchError> {
+    /// Makes changes that the stream brought. From then on there is no answer to compare the server's next one with.
+    pub(super) async fn make_changes(&mut self, changes: Vec<Vec<u8>>) -> Result<(), FetchError> {
         let patience = self.outages.borrow().removal_guard;
-        self.said.etag = None;
+        self.latest.tag = None;
         self.change(move |guard| {
             let now = Instant::now();
             changes
                 .iter()
-                .try_for_each(|delta| guard.delta(delta, now, patience))
+                .try_for_each(|data| S::apply(data, guard, now, patience))
         })
         .await
     }
 
-    /// Changes what the server said, away from the threads that others wait for: documents may be large. An error
-    /// changes nothing.
+    /// Changes what the server said, on a thread for slow work: documents may be large. An error changes nothing.
     async fn change(
         &mut self,
-        change: impl FnOnce(&mut Guard) -> Result<(), DocumentError> + Send + 'static,
+        change: impl FnOnce(&mut RemovalGuard) -> Result<(), FetchError> + Send + 'static,
     ) -> Result<(), FetchError> {
-        let mut guard = self.said.guard.clone();
+        let mut guard = self.latest.guard.clone();
         let changed = spawn_blocking(move || change(&mut guard).map(|()| guard)).await;
-        let unusable = match changed {
-            Ok(Ok(guard)) => {
-                self.note_held(&guard);
-                self.said.guard = guard;
-                return Ok(());
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(panic) => format!("the answer cannot be read: {panic}"),
-        };
-        Err(FetchError::Unusable(unusable))
+        let guard = changed.unwrap_or_else(|panic| {
+            let why = format!("the answer cannot be read: {panic}");
+            Err(FetchError::Unusable(why))
+        })?;
+        self.note_held(&guard);
+        self.latest.guard = guard;
+        Ok(())
     }
 
-    fn note_held(&self, guard: &Guard) {
-        let (before, held) = (self.said.guard.held(), guard.held());
+    fn note_held(&self, guard: &RemovalGuard) {
+        let (before, held) = (self.latest.guard.held(), guard.held());
         if held == before || held.is_empty() {
             return;
         }
-        let source = &self.config.name;
+        let source = self.config.name();
         tracing::warn!(
             %source,
             flags = held.len(),
@@ -94,35 +90,35 @@ impl Follower {
         );
     }
 
-    /// Something is wrong: said once, and shown as long as it is so.
+    /// Notes that something is wrong, which is logged once and shown as long as it lasts.
     pub(super) fn note_trouble(&self, stage: Stage, error: &str) {
         if self.status.fail(stage, error.to_owned()) {
-            tracing::warn!(source = %self.config.name, "{error}; the last good flags stay");
+            tracing::warn!(source = %self.config.name(), "{error}; the last good flags stay");
         }
     }
 
-    /// The server has answered, and nothing is wrong.
+    /// Notes that the server has answered, and that nothing is wrong.
     pub(super) fn note_answer(&self) {
         let [reading, content] =
             [Stage::Reading, Stage::Content].map(|stage| self.status.recover(stage));
         if reading || content {
-            tracing::info!(source = %self.config.name, "the flag server answers again");
+            tracing::info!(source = %self.config.name(), "the flag server answers again");
         }
         self.status.confirm();
     }
 
-    /// Puts in force what is to be, if it is not, and has it kept. An answer that no snapshot can be made of is of no
-    /// use: what was last good stays, and the next answer is a new attempt.
+    /// Puts the guard's flags in force, if they are not, and has them stored. An answer that no snapshot can be made of is
+    /// of no use: the last good flags stay, and the next answer is a new attempt.
     pub(super) async fn publish(&mut self) -> Result<Result<Refreshed, FetchError>, Stopped> {
-        let set = self.said.guard.in_force().clone();
-        let held = self.said.guard.held();
-        let before = self.said.published.as_ref();
+        let set = self.latest.guard.in_force().clone();
+        let held = self.latest.guard.held();
+        let before = self.latest.published.as_ref();
         let is_known = before.is_some_and(|(known, kept)| *kept == held && *known == set);
         let (generation, is_new) = if is_known {
             (*self.publisher.generation().borrow(), false)
         } else {
-            let flags = FeatureSet::clone(&set);
-            let name = &self.config.name;
+            let flags = SourceSet::clone(&set);
+            let name = self.config.name();
             let published = self.publisher.publish_flags(name, flags, held.clone());
             match published.await {
                 Ok(published) => (published.generation, published.is_new),
@@ -132,7 +128,7 @@ impl Follower {
                 }
             }
         };
-        let nothing = Arc::default();
+        let nothing = Arc::new(SourceSet::empty(set.kind()));
         let known = before.map_or(&nothing, |(known, _)| known);
         let refreshed = Refreshed {
             generation,
@@ -141,24 +137,24 @@ impl Follower {
             ..Refreshed::between(known, &set)
         };
         self.status.note(|facts| {
-            // Only now: whoever waits for it wants to see decisions made on it.
-            facts.has_answered |= self.said.guard.has_answer();
+            // Only now: readiness waits for decisions that are made on it.
+            facts.has_answered |= self.latest.guard.has_answer();
             facts.revision = set.revision();
             facts.held.clone_from(&held);
         });
-        self.said.published = Some((set.clone(), held));
+        self.latest.published = Some((set.clone(), held));
         if refreshed.is_new {
-            self.said.latest = Some(refreshed.clone());
+            self.latest.change = Some(refreshed.clone());
         }
-        self.keep(set);
+        self.store(set);
         Ok(Ok(refreshed))
     }
 
-    /// Has what is in force kept: the server has just said or confirmed it.
-    fn keep(&self, set: Arc<FeatureSet>) {
-        self.keeper.keep(Stored {
-            source: self.config.name.clone(),
-            url: self.config.url.as_str().into(),
+    /// Has the flags in force stored: the server has just sent or confirmed them.
+    fn store(&self, set: Arc<SourceSet>) {
+        self.backup.keep(StoredSet {
+            source: self.config.name().clone(),
+            url: self.config.url().as_str().into(),
             confirmed: clock::now(),
             set,
         });

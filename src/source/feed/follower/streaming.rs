@@ -1,4 +1,4 @@
-//! Being told of changes as they happen (server-sent events), where the server offers it.
+//! Changes as they happen (server-sent events), where the server offers them.
 
 use std::time::Duration;
 
@@ -7,83 +7,39 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until};
 
 use super::Follower;
-use crate::config::flag_server::Streaming;
 use crate::publisher::Stopped;
-use crate::source::unleash::backoff::{Backoff, LONGEST};
-use crate::source::unleash::client::{FetchError, MAX_BYTES, Opened};
-use crate::source::unleash::sse::{Event, Parser};
-use crate::source::{Mode, Stage};
+use crate::source::feed::flag_server::{EventMeaning, FetchError, FlagServer, MAX_BYTES, Opened};
+use crate::source::feed::sse::{Event, Parser};
+use crate::source::{FeedMode, Stage};
 
 /// After this long without a sign of life the stream is taken for dead; servers give one every 30 s.
 const SILENCE: Duration = Duration::from_secs(60);
-/// How soon a stream must say everything that there is.
+/// How soon a stream must have sent all flags.
 const HYDRATION: Duration = Duration::from_secs(10);
-/// When a server that offers no streams is asked for one again.
-const NOT_OFFERED: Duration = Duration::from_secs(3600);
-/// The same where it says that it would rather stream, or where streaming is demanded.
-const WANTED: Duration = Duration::from_secs(60);
-
-/// When a stream is tried next.
-#[derive(Debug)]
-pub(super) struct Plan {
-    streaming: Streaming,
-    next: Option<Instant>,
-    asked: Option<Instant>,
-    backoff: Backoff,
-}
-
-impl Plan {
-    pub(super) fn new(streaming: Streaming) -> Self {
-        let next = (streaming != Streaming::Never).then(Instant::now);
-        Self {
-            streaming,
-            next,
-            asked: None,
-            backoff: Backoff::default(),
-        }
-    }
-
-    pub(super) fn next(&self) -> Option<Instant> {
-        self.next
-    }
-
-    pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.next.is_some_and(|next| next <= now)
-    }
-
-    /// The server would rather stream.
-    pub(super) fn is_wanted(&mut self, now: Instant) {
-        let soonest = self.asked.map_or(now, |asked| now.max(asked + WANTED));
-        self.next = self.next.map(|next| next.min(soonest));
-    }
-}
 
 /// How a stream that was opened ended.
 struct Ended {
     why: String,
-    /// It had said everything once.
+    /// It had sent all flags once.
     was_live: bool,
 }
 
-impl Follower {
+impl<S: FlagServer> Follower<S> {
     /// Opens a stream and follows it to its end. Then the server is polled until the next one.
     pub(super) async fn stream(&mut self) -> Result<(), Stopped> {
         let now = Instant::now();
-        self.pace.plan.asked = Some(now);
+        self.streams.begin(now);
         match self.open().await? {
             Ok(Opened::Stream(body)) => {
                 let ended = self.listen(body).await?;
-                self.status.note(|facts| facts.mode = Mode::Polling);
+                self.status.note(|facts| facts.mode = FeedMode::Polling);
                 self.note_end(&ended);
             }
             Ok(Opened::NotOffered(status)) => {
-                let demanded = self.pace.plan.streaming == Streaming::Always;
-                if demanded {
+                if self.streams.not_offered(now) {
                     let error = format!("the server offers no streams ({status}); it is polled");
                     self.note_trouble(Stage::Streaming, &error);
                 }
-                let wait = if demanded { WANTED } else { NOT_OFFERED };
-                self.pace.plan.next = Some(now + wait);
             }
             Err(error) => {
                 self.note_end(&Ended {
@@ -97,16 +53,16 @@ impl Follower {
 
     /// Opens a stream. Until it is there, the server is polled as ever.
     async fn open(&mut self) -> Result<Result<Opened, FetchError>, Stopped> {
-        let client = self.client.clone();
-        let mut opening = std::pin::pin!(client.stream());
+        let server = self.server.clone();
+        let mut opening = std::pin::pin!(server.open_stream());
         loop {
             tokio::select! {
                 opened = &mut opening => return Ok(opened),
-                () = sleep_until(self.pace.next_poll) => {
-                    // How it went is noted.
+                () = sleep_until(self.polls.next()) => {
+                    // The result is noted in status and schedule.
                     let _ = self.poll().await?;
                 }
-                command = self.commands.recv() => self.obey(command.ok_or(Stopped)?).await?,
+                command = self.commands.recv() => self.handle(command.ok_or(Stopped)?).await?,
             }
         }
     }
@@ -117,7 +73,7 @@ impl Follower {
         let mut heard = Instant::now();
         let why = loop {
             let patience = self.outages.borrow().removal_guard;
-            let due = self.said.guard.due(patience).map(Instant::from_std);
+            let due = self.latest.guard.due(patience).map(Instant::from_std);
             let silence = heard + if is_live { SILENCE } else { HYDRATION };
             let bytes = tokio::select! {
                 frame = body.frame() => match frame {
@@ -126,8 +82,8 @@ impl Follower {
                     Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
                 },
                 () = sleep_until(silence) => break "nothing came for too long".to_owned(),
-                // Nothing has been said yet: the server is polled as ever.
-                () = sleep_until(self.pace.next_poll), if !is_live => {
+                // No flags have come yet: the server is polled as ever.
+                () = sleep_until(self.polls.next()), if !is_live => {
                     let _ = self.poll().await?;
                     continue;
                 }
@@ -139,7 +95,7 @@ impl Follower {
                     continue;
                 }
                 command = self.commands.recv() => {
-                    self.obey(command.ok_or(Stopped)?).await?;
+                    self.handle(command.ok_or(Stopped)?).await?;
                     continue;
                 }
             };
@@ -147,7 +103,7 @@ impl Follower {
                 Ok(events) => events,
                 Err(error) => break error.to_string(),
             };
-            match self.take_events(events, is_live).await {
+            match self.read_events(events, is_live).await {
                 Ok(live) => is_live = live,
                 Err(error) => {
                     self.note_trouble(Stage::Content, &error.to_string());
@@ -157,7 +113,7 @@ impl Follower {
             if is_live {
                 heard = Instant::now();
                 self.status.recover(Stage::Streaming);
-                self.status.note(|facts| facts.mode = Mode::Streaming);
+                self.status.note(|facts| facts.mode = FeedMode::Streaming);
                 if let Err(error) = self.publish().await? {
                     self.note_trouble(Stage::Content, &error.to_string());
                     break error.to_string();
@@ -171,18 +127,21 @@ impl Follower {
         })
     }
 
-    /// Takes in what events say. Answers whether everything has been said by now: what is told before that has nothing
-    /// that it could be a change of.
-    async fn take_events(&mut self, events: Vec<Event>, is_live: bool) -> Result<bool, FetchError> {
+    /// Makes the changes that events tell of. Returns whether the stream has sent all flags by now: a change that comes before
+    /// them has nothing that it could be a change of.
+    async fn read_events(&mut self, events: Vec<Event>, is_live: bool) -> Result<bool, FetchError> {
         let (mut live, mut changes) = (is_live, Vec::new());
         for event in events {
-            live |= event.name == "unleash-connected";
-            if live && matches!(&*event.name, "unleash-connected" | "unleash-updated") {
-                changes.push(event.data);
+            let meaning = S::meaning(&event);
+            live |= meaning == EventMeaning::Everything;
+            match meaning {
+                EventMeaning::Everything => changes.push(event.data),
+                EventMeaning::Change if live => changes.push(event.data),
+                EventMeaning::Change | EventMeaning::Other => {}
             }
         }
         if !changes.is_empty() {
-            self.take_changes(changes).await?;
+            self.make_changes(changes).await?;
         }
         Ok(live)
     }
@@ -191,17 +150,14 @@ impl Follower {
     fn note_end(&mut self, ended: &Ended) {
         let now = Instant::now();
         if ended.was_live {
-            self.pace.plan.backoff.reset();
-            self.pace.next_poll = now;
+            self.polls.poll_at(now);
         }
-        let (source, why) = (&self.config.name, &ended.why);
-        if ended.was_live || self.pace.plan.backoff.is_fresh() {
+        let (source, why) = (self.config.name(), &ended.why);
+        if self.streams.ended(now, ended.was_live, rand::random()) {
             tracing::info!(%source, why, "no stream; the server is polled");
         } else {
             tracing::debug!(%source, why, "still no stream");
         }
-        let wait = self.pace.plan.backoff.next(LONGEST, rand::random());
-        self.pace.plan.next = Some(now + wait);
     }
 }
 

@@ -2,23 +2,23 @@
 
 /// One event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Event {
+pub(in crate::source) struct Event {
     /// What it is called; `message` where it has no name.
-    pub(super) name: String,
+    pub(in crate::source) name: String,
     /// What it says.
-    pub(super) data: Vec<u8>,
+    pub(in crate::source) data: Vec<u8>,
 }
 
-/// An event, or a line that may become one, is larger than anybody means.
+/// An event, or a line that may become one, is too large to be meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an event is larger than {most} bytes")]
-pub(super) struct TooLarge {
+pub(in crate::source) struct TooLarge {
     most: usize,
 }
 
 /// Takes bytes in whatever pieces they come.
 #[derive(Debug)]
-pub(super) struct Parser {
+pub(in crate::source) struct Parser {
     most: usize,
     line: Vec<u8>,
     name: String,
@@ -31,7 +31,7 @@ pub(super) struct Parser {
 
 impl Parser {
     /// Refuses events of more than `most` bytes.
-    pub(super) fn new(most: usize) -> Self {
+    pub(in crate::source) fn new(most: usize) -> Self {
         Self {
             most,
             line: Vec::new(),
@@ -44,10 +44,10 @@ impl Parser {
     }
 
     /// The events that these bytes complete.
-    pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Result<Vec<Event>, TooLarge> {
+    pub(in crate::source) fn feed(&mut self, mut bytes: &[u8]) -> Result<Vec<Event>, TooLarge> {
         let mut events = Vec::new();
         if std::mem::take(&mut self.after_cr) && bytes.first() == Some(&b'\n') {
-            bytes = &bytes[1..];
+            bytes = bytes.get(1..).unwrap_or_default();
         }
         while let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n')) {
             let (line, rest) = bytes.split_at(end);
@@ -91,7 +91,7 @@ impl Parser {
                 }
                 self.data.extend_from_slice(value);
             }
-            // A comment (nothing before the colon), `id` or `retry`, which mean nothing to us.
+            // A comment (nothing before the colon), `id` or `retry`: of no use here.
             _ => {}
         }
         None

@@ -1,4 +1,4 @@
-//! Keeps what was last good on disk, from a task of its own: a slow disk delays no flag.
+//! Writes the last good flags of a source to disk, by a task of its own: a slow disk delays no flag.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,26 +8,26 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::stored::{self, Stored};
+use super::stored::{self, StoredSet};
 use crate::source::{SourceStatus, Stage};
 
-/// How often what is on disk is at least said to be still so, as long as it is.
+/// How old the moment on disk, at which the server last confirmed the flags, may become.
 const RENEW: Duration = Duration::from_secs(600);
 /// When a write that failed is tried again.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// Whoever has something to keep. What comes while a write is under way is written next, and only the latest of it.
+/// Hands flags to the task that writes them. Of what comes while a write is under way, only the latest is written.
 #[derive(Clone, Debug)]
-pub(super) struct Keeper {
-    wanted: Arc<watch::Sender<Option<Arc<Stored>>>>,
-    written: watch::Receiver<Option<Arc<Stored>>>,
+pub(in crate::source) struct Backup {
+    wanted: Arc<watch::Sender<Option<Arc<StoredSet>>>>,
+    written: watch::Receiver<Option<Arc<StoredSet>>>,
 }
 
-impl Keeper {
-    /// Begins to keep what one source says in a folder. `known` is what is there already.
-    pub(super) fn start(
+impl Backup {
+    /// Begins to write what one source says to a folder. `known` is what is there already.
+    pub(in crate::source) fn start(
         folder: PathBuf,
-        known: Option<Arc<Stored>>,
+        known: Option<Arc<StoredSet>>,
         status: Arc<SourceStatus>,
         control: &Handle,
     ) -> Self {
@@ -40,8 +40,8 @@ impl Keeper {
         }
     }
 
-    /// Keeps this, unless the same has been said within the last ten minutes.
-    pub(super) fn keep(&self, latest: Stored) {
+    /// Has this written, unless the same has been within the last ten minutes.
+    pub(in crate::source) fn keep(&self, latest: StoredSet) {
         self.wanted.send_if_modified(|wanted| {
             let is_known = wanted.as_ref().is_some_and(|known| {
                 let age = latest.confirmed.unix_ms - known.confirmed.unix_ms;
@@ -56,24 +56,24 @@ impl Keeper {
         });
     }
 
-    /// What was said last, whether it is written yet or not.
-    pub(super) fn latest(&self) -> Option<Arc<Stored>> {
+    /// What was handed over last, whether it is written yet or not.
+    pub(in crate::source) fn latest(&self) -> Option<Arc<StoredSet>> {
         self.wanted.borrow().clone()
     }
 
     /// Waits until all is written, or `patience` is over.
-    pub(super) async fn settle(&self, patience: Duration) {
+    pub(in crate::source) async fn settle(&self, patience: Duration) {
         let latest = self.latest();
         let mut written = self.written.clone();
-        // Not in time, or there is nobody to write any more: said elsewhere.
+        // Not in time, or the task has ended: the failure that led there has been logged.
         let _ = timeout(patience, written.wait_for(|written| *written == latest)).await;
     }
 }
 
 async fn write_all(
     folder: PathBuf,
-    mut inbox: watch::Receiver<Option<Arc<Stored>>>,
-    written: watch::Sender<Option<Arc<Stored>>>,
+    mut inbox: watch::Receiver<Option<Arc<StoredSet>>>,
+    written: watch::Sender<Option<Arc<StoredSet>>>,
     status: Arc<SourceStatus>,
 ) {
     while inbox.changed().await.is_ok() {
@@ -93,7 +93,7 @@ async fn write_all(
     }
 }
 
-async fn write(folder: &std::path::Path, latest: Arc<Stored>, status: &SourceStatus) -> bool {
+async fn write(folder: &std::path::Path, latest: Arc<StoredSet>, status: &SourceStatus) -> bool {
     let source = latest.source.clone();
     let place = folder.to_owned();
     let result = tokio::task::spawn_blocking(move || stored::write(&place, &latest)).await;

@@ -1,0 +1,171 @@
+//! HTTP to flag servers, bounded in time and size.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, Method, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::RootCertStore;
+use rustls::crypto::ring;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::flag_server::{FetchError, MAX_BYTES};
+use crate::config::flag_server::ServerUrl;
+
+/// Until a connection stands.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Until a response begins, and until a small body is whole.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What a body may take longer for: a large one is given time, one that drips is not.
+const PER_BYTE: Duration = Duration::from_micros(4);
+
+/// Sends requests to one server, with the same headers each.
+#[derive(Clone, Debug)]
+pub(in crate::source) struct HttpClient {
+    http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    base: Box<str>,
+    headers: HeaderMap,
+}
+
+impl HttpClient {
+    /// For one server. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// When the system has no certificates to know servers by, and one is needed.
+    pub(in crate::source) fn new(url: &ServerUrl, headers: HeaderMap) -> io::Result<Self> {
+        let http = legacy::Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(Duration::from_secs(60))
+            .build(connector(url)?);
+        Ok(Self {
+            http,
+            base: url.as_str().into(),
+            headers,
+        })
+    }
+
+    /// The server's URL.
+    pub(in crate::source) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// A request to a path below the server's URL.
+    pub(in crate::source) fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, FetchError> {
+        let uri = format!("{}{path}", self.base);
+        let mut request = Request::builder()
+            .method(method)
+            .uri(uri)
+            .body(Full::new(body))
+            .map_err(|error| FetchError::Unusable(format!("the URL cannot be asked: {error}")))?;
+        *request.headers_mut() = self.headers.clone();
+        Ok(request)
+    }
+
+    /// Sends a request, and waits for the head of the response.
+    pub(in crate::source) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, FetchError> {
+        match timeout(PATIENCE, self.http.request(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(unavailable(in_full(&error))),
+            Err(_) => Err(unavailable(format!("no response within {PATIENCE:?}"))),
+        }
+    }
+}
+
+/// Reads a body to its end.
+pub(in crate::source) async fn whole(mut body: Incoming) -> Result<Bytes, FetchError> {
+    let begun = Instant::now();
+    let mut read = BytesMut::new();
+    loop {
+        let allowance = PER_BYTE.saturating_mul(u32::try_from(read.len()).unwrap_or(u32::MAX));
+        let frame = match timeout_at(begun + PATIENCE + allowance, body.frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(error))) => {
+                return Err(unavailable(format!(
+                    "the answer broke off: {}",
+                    in_full(&error)
+                )));
+            }
+            Ok(None) => return Ok(read.freeze()),
+            Err(_) => return Err(unavailable("the answer comes too slowly".to_owned())),
+        };
+        if let Some(data) = frame.data_ref() {
+            if read.len() + data.len() > MAX_BYTES {
+                let most = MAX_BYTES >> 20;
+                let message = format!("the answer is larger than {most} MiB");
+                return Err(FetchError::Unusable(message));
+            }
+            read.extend_from_slice(data);
+        }
+    }
+}
+
+/// Whether a header's value, without its parameters, is this word.
+pub(in crate::source) fn says(headers: &HeaderMap, name: &str, word: &str) -> bool {
+    let value = headers.get(name).and_then(|value| value.to_str().ok());
+    value.is_some_and(|value| {
+        let bare = value.split(';').next().unwrap_or_default().trim();
+        bare.eq_ignore_ascii_case(word)
+    })
+}
+
+/// When the server wants to be asked again, in whole seconds.
+pub(in crate::source) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    value.parse().ok().map(Duration::from_secs)
+}
+
+fn connector(url: &ServerUrl) -> io::Result<HttpsConnector<HttpConnector>> {
+    let mut tcp = HttpConnector::new();
+    tcp.set_connect_timeout(Some(CONNECT));
+    tcp.set_nodelay(true);
+    tcp.enforce_http(false);
+    let provider = ring::default_provider();
+    let builder = HttpsConnectorBuilder::new();
+    let builder = if url.is_https() {
+        builder.with_provider_and_native_roots(provider)?
+    } else {
+        // No certificate will be verified: the system's need not be there.
+        let config = rustls::ClientConfig::builder_with_provider(provider.into())
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        builder.with_tls_config(config)
+    };
+    Ok(builder.https_or_http().enable_http1().wrap_connector(tcp))
+}
+
+fn unavailable(message: String) -> FetchError {
+    FetchError::Unavailable {
+        message,
+        retry_after: None,
+    }
+}
+
+/// An error and its causes; hyper's own message alone says little.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = error.source();
+    }
+    text
+}
