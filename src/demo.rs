@@ -142,6 +142,7 @@ impl Stage {
                 compile: Arc::new(move |text| setting.compile(text)),
                 stop: stopped,
             }),
+            debug_request: None,
         })?;
         let address = gateway.listeners().first().copied();
         let admin = gateway.admin().first().copied();

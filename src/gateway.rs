@@ -26,6 +26,7 @@ use crate::proxy::connection_limit::ConnectionLimit;
 use crate::proxy::listener::{self, BoundListener};
 use crate::proxy::pingora::http_server::HttpServer;
 use crate::proxy::pingora::proxy::Proxy;
+use crate::proxy::run::DebugHeader;
 use crate::proxy::workers::Workers;
 use crate::publisher::PublisherHandle;
 use crate::publisher::kills::KillSwitch;
@@ -58,6 +59,8 @@ pub struct Start {
     pub config: Config,
     /// For a gateway within another program; `None`: it is this process.
     pub embedding: Option<Embedding>,
+    /// Which requests' steps are logged, whatever the log's level; `None`: none.
+    pub debug_request: Option<DebugHeader>,
 }
 
 /// How a gateway lives within another program: it writes nothing to standard output or error, leaves signals alone,
@@ -111,7 +114,8 @@ impl Gateway {
     pub fn start(start: Start) -> Result<Self, StartError> {
         let started = Instant::now();
         let (path, text, mut config) = (start.path, start.text, start.config);
-        let surroundings = Platform::new(start.embedding, &mut config)?;
+        let debug = start.debug_request.map(Arc::new);
+        let surroundings = Platform::new(start.embedding, &mut config, debug.is_some())?;
         let config = Arc::new(config);
         let process = config.process.clone();
         tracing::info!(
@@ -143,7 +147,7 @@ impl Gateway {
         let drain = Arc::new(Drain::default());
         let listeners = addresses(&sockets)?;
         let via = Via::new(rand::random());
-        let told = (&quarantine, &publisher.generation(), via);
+        let told = (&quarantine, &publisher.generation(), via, debug);
         let workers = start_workers(process.threads, sockets, &handles, &drain, told)?;
         let state = AdminState {
             metrics: handles.metrics(),
@@ -296,7 +300,12 @@ fn start_workers(
     sockets: Vec<TcpListener>,
     handles: &Handles,
     drain: &Arc<Drain>,
-    (quarantine, generation, via): (&Arc<Quarantine>, &watch::Receiver<u64>, Via),
+    (quarantine, generation, via, debug): (
+        &Arc<Quarantine>,
+        &watch::Receiver<u64>,
+        Via,
+        Option<Arc<DebugHeader>>,
+    ),
 ) -> io::Result<Workers<HttpServer>> {
     let limit = ConnectionLimit::new(handles.store.clone(), handles.connections.clone());
     let listeners = BoundListener::number(sockets)?;
@@ -308,6 +317,7 @@ fn start_workers(
         client_api: handles.client_api.clone(),
         generation: generation.clone(),
         drain: drain.watch(),
+        debug: debug.clone(),
         quarantine: quarantine.clone(),
         via,
     };

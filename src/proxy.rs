@@ -16,6 +16,7 @@ pub mod metrics;
 mod overload;
 pub mod pingora;
 mod queue;
+pub mod run;
 pub mod serving;
 mod sweep;
 mod timer;

@@ -94,4 +94,4 @@ impl Outcome<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -8,12 +8,22 @@ use super::{BAD_CONFIG, ConfigPath, UNAVAILABLE, colour};
 use crate::clock;
 use crate::config::{self, Config, Mode, render};
 use crate::gateway::{Gateway, Start};
+use crate::proxy::run::DebugHeader;
 use crate::source::{self, environment::ProcessEnvironment};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigPath,
+    /// Log each step of the requests that have this header field, whatever logging.level is. A NAME counts when a trusted
+    /// proxy sends it; NAME: SECRET (16 characters or more) whoever does
+    #[arg(
+        long,
+        value_name = "HEADER",
+        env = "SERIN_DEBUG_REQUEST",
+        hide_env_values = true
+    )]
+    debug_request: Option<DebugHeader>,
 }
 
 /// Runs the gateway until it is told to end.
@@ -31,6 +41,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         text,
         config,
         embedding: None,
+        debug_request: args.debug_request.clone(),
     }) {
         Ok(gateway) => {
             gateway.run();

@@ -40,10 +40,14 @@ pub(super) struct Platform {
 }
 
 impl Platform {
-    /// Completes the configuration by what is found.
-    pub(super) fn new(embedding: Option<Embedding>, config: &mut Config) -> io::Result<Self> {
+    /// Completes the configuration by what is found. `debugs_requests`: the log takes the steps of single requests.
+    pub(super) fn new(
+        embedding: Option<Embedding>,
+        config: &mut Config,
+        debugs_requests: bool,
+    ) -> io::Result<Self> {
         Ok(match embedding {
-            None => Self::of_this_process(config)?,
+            None => Self::of_this_process(config, debugs_requests)?,
             Some(Embedding { compile, stop }) => Self {
                 log: None,
                 service_manager: None,
@@ -56,9 +60,9 @@ impl Platform {
         })
     }
 
-    fn of_this_process(config: &mut Config) -> io::Result<Self> {
+    fn of_this_process(config: &mut Config, debugs_requests: bool) -> io::Result<Self> {
         // First, so that what follows can tell its trouble.
-        let log = LogControl::start(&config.logging);
+        let log = LogControl::start(&config.logging, debugs_requests);
         let key = OwnKey::in_folder(&config.process.state_dir);
         key.put_in(&mut config.logging);
         let compile = move |text: &str| {

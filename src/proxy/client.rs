@@ -192,6 +192,16 @@ impl ClientConnection {
         self.requests.load(Ordering::Relaxed) >= traffic.requests_per_connection
     }
 
+    /// How many requests it has had.
+    pub fn requests(&self) -> u32 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Whether its deadline was over.
+    pub fn is_late(&self) -> bool {
+        self.deadline.is_expired()
+    }
+
     /// Notes that the client may still be sending a body that nobody is going to read.
     pub fn leave_unread(&self) {
         self.unread.store(true, Ordering::Relaxed);

@@ -56,11 +56,11 @@ enum Expiry {
 
 /// The two addresses of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConnectionAddrs {
+pub(super) struct ConnectionAddrs {
     /// Ours.
-    pub near: SocketAddr,
+    pub(super) near: SocketAddr,
     /// The other's.
-    pub far: SocketAddr,
+    pub(super) far: SocketAddr,
 }
 
 impl ConnectionAddrs {
@@ -75,20 +75,20 @@ impl ConnectionAddrs {
 /// A socket's deadline for as long as this lives. Must be dropped before the socket is closed, unless it knows the
 /// connection's addresses; must stay on its worker's thread.
 #[derive(Debug)]
-pub struct DeadlineGuard {
+pub(super) struct DeadlineGuard {
     index: usize,
 }
 
 impl DeadlineGuard {
     /// Sets a socket's deadline, at which it is shut down. If `addrs` is given, the socket may be closed and its number
     /// reused while the deadline is pending: the sweep compares addresses and skips a number that is another's.
-    pub fn begin(socket: RawFd, deadline: Instant, addrs: Option<ConnectionAddrs>) -> Self {
+    pub(super) fn begin(socket: RawFd, deadline: Instant, addrs: Option<ConnectionAddrs>) -> Self {
         Self::enter(socket, deadline, addrs, None)
     }
 
     /// Sets the deadline for the answer to a request whose body takes its time: it moves on for as long as the answer is
     /// not what is awaited.
-    pub fn begin_transfer(
+    pub(super) fn begin_transfer(
         socket: RawFd,
         deadline: Instant,
         addrs: Option<ConnectionAddrs>,
@@ -117,13 +117,13 @@ impl DeadlineGuard {
     }
 
     /// Moves the deadline.
-    pub fn postpone(&self, deadline: Instant) {
+    pub(super) fn postpone(&self, deadline: Instant) {
         self.until(deadline, Shutdown::Both);
     }
 
     /// Moves the deadline since a further part of a request has been read from the client; until `client`, if at all, it
     /// may be the client that is awaited for the next one.
-    pub fn read_on(&self, deadline: Instant, client: Option<Instant>) {
+    pub(super) fn read_on(&self, deadline: Instant, client: Option<Instant>) {
         self.postpone(deadline);
         self.with_pending(|pending| {
             if let Some(transfer) = &mut pending.transfer {
@@ -133,13 +133,13 @@ impl DeadlineGuard {
     }
 
     /// Moves the deadline, at which only a part of the socket is shut down.
-    pub fn until(&self, deadline: Instant, part: Shutdown) {
+    pub(super) fn until(&self, deadline: Instant, part: Shutdown) {
         self.set(deadline, Expiry::Shutdown(part));
     }
 
     /// Moves the deadline, at which the client is told to go on with its request (`100 Continue`). Nothing else may be
     /// about to be written to the socket by then.
-    pub fn until_continue(&self, deadline: Instant) {
+    pub(super) fn until_continue(&self, deadline: Instant) {
         self.set(deadline, Expiry::Continue);
     }
 
@@ -153,17 +153,17 @@ impl DeadlineGuard {
     }
 
     /// Has no deadline until the next one is set.
-    pub fn pause(&self) {
+    pub(super) fn pause(&self) {
         self.with_pending(|pending| pending.deadline = None);
     }
 
     /// Whether the time was over and the socket has been shut down.
-    pub fn is_expired(&self) -> bool {
+    pub(super) fn is_expired(&self) -> bool {
         self.expired().is_some()
     }
 
     /// Who was awaited when the time was over and the socket was shut down.
-    pub fn expired(&self) -> Option<Awaited> {
+    pub(super) fn expired(&self) -> Option<Awaited> {
         self.with_pending(|pending| pending.expired)?
     }
 
@@ -196,6 +196,7 @@ impl Pending {
             Lateness::NotYet(until) => self.deadline = Some((until, expiry)),
             Lateness::Late(awaited) => {
                 self.expired = Some(awaited);
+                tracing::debug!(socket = self.socket, ?awaited, ?part, "a deadline was over");
                 // An error is a socket that its peer has already reset: then the read has ended anyway.
                 let _ = shutdown(self.socket, part);
             }

@@ -1,6 +1,7 @@
 //! The adapter to pingora: hooks that translate between its sessions and what the floors below decide.
 
 mod answer;
+mod body;
 mod client_api;
 mod connect;
 mod ctx;

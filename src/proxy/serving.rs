@@ -50,7 +50,10 @@ pub trait ServeHttp: Send + Sync + 'static {
 /// Serves a connection to its end.
 pub(super) async fn serve<S: ServeHttp>(mut stream: ClientStream, server: &S, drain: &DrainWatch) {
     let connection = stream.connection().clone();
-    match is_http2(&mut stream, drain).await {
+    let (client, listener) = (stream.peer(), stream.listener());
+    tracing::debug!(%client, ?listener, "connection accepted");
+    let http2 = is_http2(&mut stream, drain).await;
+    match http2 {
         Some(true) => {
             stream.expect_frames();
             server.serve_http2(stream, &connection).await;
@@ -62,7 +65,16 @@ pub(super) async fn serve<S: ServeHttp>(mut stream: ClientStream, server: &S, dr
         }
         None => drop(stream),
     }
-    if let Some(lingering) = connection.take_lingering() {
+    let lingering = connection.take_lingering();
+    tracing::debug!(
+        %client,
+        ?http2,
+        requests = connection.requests(),
+        refusal = ?lingering.as_ref().and_then(|left| left.refusal),
+        late = connection.is_late(),
+        "connection closed"
+    );
+    if let Some(lingering) = lingering {
         lingering_close(lingering).await;
     }
 }

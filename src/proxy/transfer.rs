@@ -11,25 +11,25 @@ use std::sync::Weak;
 use std::time::{Duration, Instant};
 
 /// A connection's socket for as long as it is open.
-pub trait OpenSocket: Debug + Send + Sync {
+pub(super) trait OpenSocket: Debug + Send + Sync {
     /// How far the other end has come in taking what was written; `None`: that is not known.
     fn sent(&self) -> Option<Sent>;
 }
 
 /// How far a connection's other end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sent {
+pub(super) struct Sent {
     /// Whether there are bytes that its machine has not acknowledged.
-    pub waiting: bool,
+    pub(super) waiting: bool,
     /// How many it has.
-    pub acknowledged: u64,
+    pub(super) acknowledged: u64,
 }
 
 /// A request on its way to an upstream.
 #[derive(Debug)]
-pub struct RequestTransfer {
+pub(super) struct RequestTransfer {
     /// Until when it may be the client who is awaited, who is cut off by then; `None`: all has been read.
-    pub client: Option<Instant>,
+    pub(super) client: Option<Instant>,
     /// An upstream that takes nothing for so long is late.
     patience: Duration,
     /// How many bytes the upstream's machine had acknowledged when last looked at.
@@ -40,7 +40,7 @@ pub struct RequestTransfer {
 
 /// Who is late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Awaited {
+pub(super) enum Awaited {
     /// The other end of the socket.
     Other,
     /// The client whose request was to be passed on over the socket.
@@ -49,7 +49,7 @@ pub enum Awaited {
 
 /// What comes of a deadline that is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lateness {
+pub(super) enum Lateness {
     /// There is time until then.
     NotYet(Instant),
     /// One end is late.
@@ -58,7 +58,7 @@ pub enum Lateness {
 
 impl RequestTransfer {
     /// A request that is about to be passed on over a connection.
-    pub fn begin(
+    pub(super) fn begin(
         connection: Option<Weak<dyn OpenSocket>>,
         patience: Duration,
         client: Option<Instant>,
@@ -72,7 +72,7 @@ impl RequestTransfer {
     }
 
     /// Who is awaited now that the deadline is over.
-    pub fn look(&mut self, now: Instant) -> Lateness {
+    pub(super) fn look(&mut self, now: Instant) -> Lateness {
         let sent = sent(self.connection.as_ref());
         self.judge(sent, now)
     }

@@ -31,10 +31,10 @@ const RESPONSE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Serin-Decision
 
 /// Header fields as a loop of our own would hold them: what the parser borrowed from the connection's buffer, with
 /// names in lower case.
-struct RawFields<'a>(Vec<(String, &'a [u8])>);
+pub(crate) struct RawFields<'a>(Vec<(String, &'a [u8])>);
 
 impl<'a> RawFields<'a> {
-    fn of(parsed: &[httparse::Header<'a>]) -> Self {
+    pub(crate) fn of(parsed: &[httparse::Header<'a>]) -> Self {
         let field = |field: &httparse::Header<'a>| (field.name.to_ascii_lowercase(), field.value);
         Self(parsed.iter().map(field).collect())
     }
@@ -103,13 +103,13 @@ impl Written {
 
 /// What an origin and a client are sent for one request.
 #[derive(Default)]
-struct Exchange {
+struct Exchanged {
     upstream: String,
     downstream: String,
 }
 
 /// Takes one request to its end: `failed` is why the assigned deployment could not be had, so that stable answers.
-fn exchange(snapshot: &Arc<Snapshot>, bytes: &str, failed: Option<Cause>) -> Exchange {
+fn exchange(snapshot: &Arc<Snapshot>, bytes: &str, failed: Option<Cause>) -> Exchanged {
     let mut slots = [httparse::EMPTY_HEADER; 32];
     let mut parsed = httparse::Request::new(&mut slots);
     let status = parsed.parse(bytes.as_bytes()).expect("a request");
@@ -132,7 +132,7 @@ fn exchange(snapshot: &Arc<Snapshot>, bytes: &str, failed: Option<Cause>) -> Exc
     match dispatch(snapshot, &head, true, NOW, &mut || "f".repeat(32)) {
         Dispatch::Refuse(refusal) => {
             outcome(snapshot, &head, None, None, refusal.status.as_u16()).count();
-            Exchange::default()
+            Exchanged::default()
         }
         other @ (Dispatch::Answer(_) | Dispatch::Client(_)) => panic!("answered: {other:?}"),
         Dispatch::ShutOff(plan) => panic!("shut off: {plan:?}"),
@@ -145,7 +145,7 @@ fn exchange(snapshot: &Arc<Snapshot>, bytes: &str, failed: Option<Cause>) -> Exc
             let upstream = to_upstream(snapshot, head, &fields, &plan, deployment);
             let (status, downstream) = to_client(snapshot, &plan, served);
             outcome(snapshot, &head, Some(&plan), Some(served), status).count();
-            Exchange {
+            Exchanged {
                 upstream,
                 downstream,
             }

@@ -16,6 +16,30 @@ pub fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a Header
         .map(|(_, value)| value)
 }
 
+/// The first field whose name, in lower case, is this text.
+pub fn first_named<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a HeaderValue> {
+    if headers.len() > FEW {
+        return headers.get(name);
+    }
+    let mut fields = headers.iter();
+    fields
+        .find(|(field, _)| field.as_str() == name)
+        .map(|(_, value)| value)
+}
+
+/// Calls `visit` with the value of every field whose name, in lower case, is this text, in the order of the message.
+pub fn visit_named<'a>(headers: &'a HeaderMap, name: &str, mut visit: impl FnMut(&'a HeaderValue)) {
+    if headers.len() > FEW {
+        headers.get_all(name).iter().for_each(visit);
+        return;
+    }
+    for (field, value) in headers {
+        if field.as_str() == name {
+            visit(value);
+        }
+    }
+}
+
 /// Whether there is a field of this name.
 pub fn has(headers: &HeaderMap, name: &HeaderName) -> bool {
     first(headers, name).is_some()
@@ -26,7 +50,7 @@ mod tests {
     use http::header::{CONTENT_LENGTH, EXPECT};
     use http::{HeaderMap, HeaderName, HeaderValue};
 
-    use super::{first, has};
+    use super::{first, first_named, has, visit_named};
 
     #[test]
     fn few_and_many_fields_are_found_alike() {
@@ -41,6 +65,11 @@ mod tests {
             let found = first(&headers, &CONTENT_LENGTH);
             assert_eq!(found, Some(&HeaderValue::from(1)), "{others}");
             assert!(!has(&headers, &EXPECT), "{others}");
+            let named = first_named(&headers, "content-length");
+            assert_eq!(named, Some(&HeaderValue::from(1)), "{others}");
+            let mut all = Vec::new();
+            visit_named(&headers, "content-length", |value| all.push(value));
+            assert_eq!(all, ["1", "2"], "{others}");
         }
     }
 }

@@ -12,18 +12,23 @@ use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::config::{Level, LogFormat, Logging};
 
+/// The target of the steps of single requests (`--debug-request`).
+pub const DEBUG_REQUEST: &str = "serin::debug_request";
+
 /// Changes what is written, and how, while the process runs.
 #[derive(Clone, Debug)]
 pub struct LogControl {
     json: Arc<AtomicBool>,
+    /// Whether the steps of single requests are written at any level.
+    debugs_requests: bool,
     targets: reload::Handle<Targets, Registry>,
 }
 
 impl LogControl {
     /// Begins to write log lines for the whole process. Later calls have no effect on what is written, and neither
     /// has what they return: there is one log.
-    pub fn start(logging: &Logging) -> Self {
-        let (targets, handle) = reload::Layer::new(targets(logging.level));
+    pub fn start(logging: &Logging, debugs_requests: bool) -> Self {
+        let (targets, handle) = reload::Layer::new(targets(logging.level, debugs_requests));
         let json = Arc::new(AtomicBool::new(logging.format == LogFormat::Json));
         let (as_json, as_text) = (json.clone(), json.clone());
         let colour = std::io::stderr().is_terminal()
@@ -57,6 +62,7 @@ impl LogControl {
         log::set_max_level(others_level(logging.level));
         Self {
             json,
+            debugs_requests,
             targets: handle,
         }
     }
@@ -66,7 +72,9 @@ impl LogControl {
         self.json
             .store(logging.format == LogFormat::Json, Ordering::Relaxed);
         // Fails only for a control whose log was not the one that was started.
-        let _ = self.targets.reload(targets(logging.level));
+        let _ = self
+            .targets
+            .reload(targets(logging.level, self.debugs_requests));
         log::set_max_level(others_level(logging.level));
     }
 }
@@ -83,7 +91,7 @@ fn others_level(level: Level) -> log::LevelFilter {
 
 /// Serin's own lines from `level` on, and only what matters of its dependencies: pingora writes a line for every
 /// request that fails, which the access log and the metrics tell better, and at a rate that clients choose.
-fn targets(level: Level) -> Targets {
+fn targets(level: Level, debugs_requests: bool) -> Targets {
     let own = match level {
         Level::Error => LevelFilter::ERROR,
         Level::Warn => LevelFilter::WARN,
@@ -91,7 +99,10 @@ fn targets(level: Level) -> Targets {
         Level::Debug => LevelFilter::DEBUG,
         Level::Trace => LevelFilter::TRACE,
     };
-    let targets = Targets::new().with_target("serin", own);
+    let mut targets = Targets::new().with_target("serin", own);
+    if debugs_requests {
+        targets = targets.with_target(DEBUG_REQUEST, LevelFilter::DEBUG.max(own));
+    }
     if level == Level::Trace {
         return targets.with_default(LevelFilter::DEBUG);
     }
@@ -107,29 +118,32 @@ fn targets(level: Level) -> Targets {
 mod tests {
     use tracing::Level as At;
 
-    use super::{others_level, targets};
+    use tracing::level_filters::LevelFilter;
+    use tracing_subscriber::Registry;
+
+    use super::{DEBUG_REQUEST, others_level, targets};
     use crate::config::Level;
 
     #[test]
     fn a_failed_request_writes_no_line() {
         for level in [Level::Error, Level::Warn, Level::Info, Level::Debug] {
-            let targets = targets(level);
+            let targets = targets(level, false);
             assert!(!targets.would_enable("pingora_proxy", &At::ERROR));
             assert!(!targets.would_enable("pingora_proxy::proxy_h1", &At::ERROR));
             assert!(targets.would_enable("pingora_core::server", &At::ERROR));
             assert!(!targets.would_enable("pingora_core::server", &At::WARN));
         }
-        assert!(targets(Level::Trace).would_enable("pingora_proxy", &At::ERROR));
+        assert!(targets(Level::Trace, false).would_enable("pingora_proxy", &At::ERROR));
     }
 
     #[test]
     fn the_level_is_for_serins_own_lines() {
-        let debug = targets(Level::Debug);
+        let debug = targets(Level::Debug, false);
         assert!(debug.would_enable("serin::publisher", &At::DEBUG));
         assert!(!debug.would_enable("serin::publisher", &At::TRACE));
         assert!(!debug.would_enable("hyper", &At::INFO));
         assert!(debug.would_enable("hyper", &At::WARN));
-        let error = targets(Level::Error);
+        let error = targets(Level::Error, false);
         assert!(!error.would_enable("serin", &At::WARN) && !error.would_enable("hyper", &At::WARN));
     }
 
@@ -142,7 +156,7 @@ mod tests {
             Level::Debug,
             Level::Trace,
         ] {
-            let (asked, written) = (others_level(level), targets(level));
+            let (asked, written) = (others_level(level), targets(level, false));
             for (at, as_log) in [
                 (At::ERROR, log::Level::Error),
                 (At::WARN, log::Level::Warn),
@@ -153,5 +167,20 @@ mod tests {
                 assert_eq!(written.would_enable("hyper", &at), as_log <= asked);
             }
         }
+    }
+
+    #[test]
+    fn steps_of_requests_are_written_at_any_level_only_where_that_is_asked_for() {
+        for level in [Level::Error, Level::Info] {
+            assert!(targets(level, true).would_enable(DEBUG_REQUEST, &At::DEBUG));
+            assert!(!targets(level, true).would_enable("serin::proxy::run", &At::DEBUG));
+            assert!(!targets(level, false).would_enable(DEBUG_REQUEST, &At::DEBUG));
+        }
+        // Events below the highest level that any target asks for cost one comparison, and no more.
+        let highest = |debugs| {
+            tracing_subscriber::Layer::<Registry>::max_level_hint(&targets(Level::Info, debugs))
+        };
+        assert_eq!(highest(false), Some(LevelFilter::INFO));
+        assert_eq!(highest(true), Some(LevelFilter::DEBUG));
     }
 }

@@ -408,3 +408,51 @@ async fn the_gateway_says_what_matters_of_itself() {
     }
     settings.bind(|| insta::assert_snapshot!("log_text", gateway.log()));
 }
+
+#[tokio::test]
+async fn the_steps_of_a_request_that_is_debugged_are_logged_and_of_no_other() {
+    let origin = Origin::start("origin").await;
+    let config = logging(&origin, "level: warn");
+    let gateway = Setup::new(config)
+        .env("SERIN_DEBUG_REQUEST", "X-Debug: 0123456789abcdef")
+        .start()
+        .await;
+    let send = async |path: &str, secret: &str| {
+        let call = get(path).header("x-debug", secret);
+        gateway.send(call).await.assert_from("origin");
+    };
+    send("/other", "0123456789abcdeF").await;
+    send("/debugged", "0123456789abcdef").await;
+    gateway.await_log("request ends").await;
+    let lines = gateway.log_lines();
+    let steps = |wanted: &str| {
+        let mut of_step = lines.iter().filter(|line| line["message"] == wanted);
+        let line = of_step.next().unwrap_or_else(|| panic!("no {wanted:?}"));
+        assert!(of_step.next().is_none(), "{wanted:?} twice");
+        line.clone()
+    };
+    let head = steps("head read");
+    assert_eq!(
+        (&head["path"], &head["level"]),
+        (&json!("/debugged"), &json!("DEBUG"))
+    );
+    for step in [
+        "dispatched",
+        "attempt begins",
+        "connected",
+        "response head",
+        "request ends",
+    ] {
+        assert_eq!(steps(step)["request_id"], head["request_id"], "{step}");
+    }
+    assert!(
+        !gateway.log().contains("0123456789"),
+        "the secret is logged"
+    );
+    // It is for this gateway alone.
+    let seen = origin.requests();
+    assert!(
+        seen.iter()
+            .all(|request| request.header("x-debug").is_none())
+    );
+}

@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::ClientConnection;
 use super::reading::Reading;
+use crate::proxy::listener::Listener;
 use crate::proxy::transport::{ResetWatch, Transport};
 use crate::request::framing::Requests;
 use crate::request::framing::frames::Frames;
@@ -61,6 +62,12 @@ impl ClientStream {
     /// The client's address.
     pub fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// The listener that the client came by.
+    pub fn listener(&self) -> Option<Listener> {
+        let transport = self.transport.as_ref();
+        transport.map(|transport| *transport.listener())
     }
 
     /// The number of its socket.

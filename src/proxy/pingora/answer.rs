@@ -8,7 +8,7 @@ use pingora::ErrorType;
 use pingora::http::ResponseHeader;
 use pingora::prelude::Error;
 
-use super::ctx::UpstreamRequest;
+use super::ctx::AttemptConnection;
 use crate::edit::HeaderSink as _;
 use crate::forward::answer::{self, Mending};
 use crate::request::field;
@@ -38,30 +38,30 @@ pub(super) fn mend(response: &mut ResponseHeader) -> pingora::Result<Mending> {
 
 /// Notes what follows from the final answer's head for its body and its connection.
 pub(super) fn begun(
-    upstream_request: &mut UpstreamRequest,
+    connection: &mut AttemptConnection,
     response: &ResponseHeader,
     mending: Mending,
 ) {
-    upstream_request.emptied = mending.emptied;
-    upstream_request.rest = answer::rest(&response.headers);
-    if let Some(upload) = &upstream_request.upload {
+    connection.emptied = mending.emptied;
+    connection.rest = answer::rest(&response.headers);
+    if let Some(upload) = &connection.upload {
         upload.answered();
     }
-    let Some(upstream) = &mut upstream_request.upstream else {
+    let Some(upstream) = &mut connection.upstream else {
         return;
     };
     if mending.last && upstream.is_http1() {
         upstream.condemn();
     }
-    let connection = field::first(&response.headers, &CONNECTION);
-    if connection.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close")) {
+    let field = field::first(&response.headers, &CONNECTION);
+    if field.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close")) {
         upstream.closes();
     }
 }
 
 /// Drops the body of an answer that has none.
-pub(super) fn drop_body(upstream_request: Option<&UpstreamRequest>, body: &mut Option<Bytes>) {
-    if upstream_request.is_some_and(|upstream_request| upstream_request.emptied) {
+pub(super) fn drop_body(connection: &AttemptConnection, body: &mut Option<Bytes>) {
+    if connection.emptied {
         *body = None;
     }
 }

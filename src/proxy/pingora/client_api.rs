@@ -10,13 +10,14 @@ use pingora::prelude::Session;
 use tokio::time::{Instant, sleep_until};
 
 use super::ctx::RequestCtx;
-use super::head::{Fields, Target, head};
+use super::head::{Fields, SplitTarget, head};
 use super::intake::{client_ip, is_https};
 use super::proxy::Proxy;
 use super::reply::send;
 use crate::client_api::{Asked, Endpoint, KEEP_ALIVE, Reply, Step, Stream};
 use crate::clock;
 use crate::drain::Stage;
+use crate::request::field;
 
 impl Proxy {
     /// Answers a request for the client API, whose path goes on with `rest` behind the API's own.
@@ -26,7 +27,7 @@ impl Proxy {
         ctx: &mut RequestCtx,
         rest: &str,
     ) -> pingora::Result<()> {
-        ctx.is_for_clients = true;
+        ctx.run.is_for_clients = true;
         let admitted = self.asked(session, ctx, |asked| self.client_api.admit(asked, rest));
         let (endpoint, reply) = match admitted {
             None => (Endpoint::Unknown, Reply::not_text()),
@@ -50,7 +51,7 @@ impl Proxy {
             // The rest of it is not worth reading.
             session.set_keepalive(None);
         }
-        write(session, reply, ctx.told_request_id()).await
+        write(session, reply, ctx.run.told_request_id()).await
     }
 
     async fn answer_client(
@@ -89,7 +90,7 @@ impl Proxy {
         mut stream: Stream,
         reply: Reply,
     ) -> pingora::Result<()> {
-        let header = header(&reply, ctx.told_request_id())?;
+        let header = header(&reply, ctx.run.told_request_id())?;
         let silent = session.req_header().method == http::Method::HEAD;
         session
             .write_response_header(Box::new(header), silent)
@@ -113,8 +114,8 @@ impl Proxy {
                         break;
                     }
                     // Not held for as long as the stream lasts: snapshots come and go meanwhile.
-                    ctx.snapshot = self.store.load();
-                    said = stream.tell(ctx.snapshot.digest, clock::now());
+                    ctx.run.snapshot = self.store.load();
+                    said = stream.tell(ctx.run.snapshot.digest, clock::now());
                 }
                 () = sleep_until(silence) => said = Some(Stream::NOTHING.to_owned()),
             }
@@ -132,25 +133,25 @@ impl Proxy {
     ) -> Option<T> {
         let request = session.req_header();
         let fields = Fields(&request.headers);
-        let target = Target::of(request)?;
+        let target = SplitTarget::of(request)?;
         let peer: IpAddr = client_ip(session);
-        let rules = &ctx.snapshot.identity;
+        let rules = &ctx.run.snapshot.identity;
         let head = head(request, &target, &fields, peer, rules);
         Some(question(&Asked {
-            snapshot: &ctx.snapshot,
-            config: ctx.snapshot.client_api.as_deref()?,
+            snapshot: &ctx.run.snapshot,
+            config: ctx.run.snapshot.client_api.as_deref()?,
             head: &head,
             https: is_https(session, ctx),
             quarantine: &self.quarantine,
-            moment: ctx.moment,
-            now: ctx.started,
+            moment: ctx.run.moment,
+            now: ctx.run.started,
         }))
     }
 }
 
 /// Reads a body to its end; `None`: it is larger than that.
 async fn body(session: &mut Session, limit: usize) -> pingora::Result<Option<Bytes>> {
-    let announced = session.req_header().headers.get(CONTENT_LENGTH);
+    let announced = field::first(&session.req_header().headers, &CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > limit) {
         return Ok(None);

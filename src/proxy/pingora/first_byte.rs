@@ -23,7 +23,7 @@ use pingora::prelude::{Error, Session};
 use pingora::protocols::http::v2::server::HttpSession;
 
 use super::ctx::RequestCtx;
-use super::head::{Fields, Target, edit, head};
+use super::head::{Fields, SplitTarget, edit, head};
 use crate::clock;
 use crate::cluster::Scheme;
 use crate::dispatch::{Dispatch, dispatch};
@@ -127,7 +127,7 @@ pub(super) fn take_over(session: &Session, ctx: &mut RequestCtx) -> pingora::Res
     let Some(waited) = session.req_header().extensions.get::<Waited>() else {
         return Ok(());
     };
-    ctx.started = waited.since;
+    ctx.run.started = waited.since;
     let error = match waited.end {
         End::Begun => return Ok(()),
         End::TooLate => Error::explain(ErrorType::ReadTimedout, "the body did not begin in time"),
@@ -156,9 +156,7 @@ pub(super) async fn over_http1(
             break;
         }
     }
-    if let Some(upstream_request) = ctx.upstream_request.as_mut() {
-        upstream_request.arrived = Instant::now();
-    }
+    ctx.run.on_body_begun(Instant::now());
     Ok(())
 }
 
@@ -189,7 +187,7 @@ enum Need {
 fn need(session: &HttpSession, snapshot: &Snapshot) -> Need {
     let request = session.req_header();
     let client = session.client_addr().and_then(|address| address.as_inet());
-    let (Some(target), Some(client)) = (Target::of(request), client) else {
+    let (Some(target), Some(client)) = (SplitTarget::of(request), client) else {
         return Need::Nothing;
     };
     let fields = Fields(&request.headers);
@@ -210,7 +208,7 @@ fn need(session: &HttpSession, snapshot: &Snapshot) -> Need {
 
 /// Whether a request is a stream of RPC (gRPC, Connect), in which either side may speak first, and at any time.
 pub(super) fn is_rpc_stream(request: &RequestHeader) -> bool {
-    let kind = request.headers.get(CONTENT_TYPE);
+    let kind = field::first(&request.headers, &CONTENT_TYPE);
     let kind = kind.map(|kind| kind.as_bytes()).unwrap_or_default();
     [&b"application/grpc"[..], b"application/connect+"]
         .iter()

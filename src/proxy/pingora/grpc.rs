@@ -5,6 +5,8 @@ use http::{StatusCode, Version};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use pingora::http::{RequestHeader, ResponseHeader};
 
+use crate::request::field;
+
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
@@ -17,7 +19,7 @@ pub(super) fn is_call(request: &RequestHeader) -> bool {
     if request.version != Version::HTTP_2 {
         return false;
     }
-    let media_type = request.headers.get(CONTENT_TYPE);
+    let media_type = field::first(&request.headers, &CONTENT_TYPE);
     let rest = media_type.and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"));
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }

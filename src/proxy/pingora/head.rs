@@ -9,40 +9,20 @@ use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::edit::HeaderSink;
 use crate::identity::Rules;
+use crate::request::field;
 use crate::request::limits::FieldSizes;
 use crate::request::{HeaderLookup, RequestHead, without_blanks};
 
 /// Look-up in pingora's header map.
 pub(super) struct Fields<'a>(pub &'a HeaderMap);
 
-/// Up to how many fields it is quicker to look at each than to hash the name that is looked for.
-const FEW: usize = 16;
-
 impl HeaderLookup for Fields<'_> {
     fn first(&self, name: &str) -> Option<&[u8]> {
-        let value = if self.0.len() <= FEW {
-            let mut fields = self.0.iter();
-            fields
-                .find(|(key, _)| key.as_str() == name)
-                .map(|(_, value)| value)
-        } else {
-            self.0.get(name)
-        };
-        value.map(HeaderValue::as_bytes)
+        field::first_named(self.0, name).map(HeaderValue::as_bytes)
     }
 
     fn visit<'a>(&'a self, name: &str, visit: &mut dyn FnMut(&'a [u8])) {
-        if self.0.len() <= FEW {
-            for (key, value) in self.0 {
-                if key.as_str() == name {
-                    visit(value.as_bytes());
-                }
-            }
-        } else {
-            for value in self.0.get_all(name) {
-                visit(value.as_bytes());
-            }
-        }
+        field::visit_named(self.0, name, |value| visit(value.as_bytes()));
     }
 
     fn visit_names<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
@@ -61,7 +41,7 @@ impl HeaderLookup for Fields<'_> {
 }
 
 /// A request's target in parts.
-pub(super) struct Target<'a> {
+pub(super) struct SplitTarget<'a> {
     authority: &'a str,
     path: &'a str,
     query: Option<&'a str>,
@@ -69,15 +49,14 @@ pub(super) struct Target<'a> {
     pub absolute: bool,
 }
 
-impl<'a> Target<'a> {
+impl<'a> SplitTarget<'a> {
     /// Takes a request's target apart. `None`: it is not text, or its URL names another host than `Host` does.
     pub(super) fn of(request: &'a RequestHeader) -> Option<Self> {
         if !request.raw_path_is_utf8() {
             return None;
         }
-        // Nearly always the first field: looking is quicker than hashing.
-        let field = request.headers.iter().find(|(name, _)| *name == HOST);
-        let field = field.and_then(|(_, value)| value.to_str().ok());
+        let field = field::first(&request.headers, &HOST);
+        let field = field.and_then(|value| value.to_str().ok());
         let raw = request.raw_path();
         let absolute =
             request.version != Version::HTTP_2 && raw.first() != Some(&b'/') && raw != b"*";
@@ -116,7 +95,7 @@ impl<'a> Target<'a> {
 /// The head of a request, borrowed from pingora's.
 pub(super) fn head<'a>(
     request: &'a RequestHeader,
-    target: &Target<'a>,
+    target: &SplitTarget<'a>,
     fields: &'a Fields<'a>,
     peer: IpAddr,
     rules: &Rules,

@@ -12,32 +12,28 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, HttpPeer, Session};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext};
-use rand::Rng as _;
 
 use super::answer;
+use super::body::take_piece;
 use super::connect::had_no_room;
 use super::ctx::RequestCtx;
 use super::failure::status_of;
+use super::http10;
 use super::idle::{self, Upstream};
-use super::intake::{bound, dispatched, is_cancelled, is_https, take_piece};
+use super::intake::{bound, is_cancelled};
 use super::outgoing;
-use super::peer::{addrs, is_http2, is_shared, peer};
+use super::peer::{addrs, is_http2, is_shared};
 use super::proxy::Proxy;
 use super::recovery::{self, is_interim};
 use super::reply;
 use super::waiting::{self, Connection};
-use super::{first_byte, http10};
-use crate::attempts::AttemptContext;
-use crate::attempts::pool::Pool;
-use crate::canary::Cause;
 use crate::clock;
-use crate::cluster::Scheme;
-use crate::dispatch::Dispatch;
 use crate::drain::Stage;
 use crate::edit::HeaderSink;
-use crate::forward::{self, Served, hop::hop_fields};
+use crate::forward::{self, hop::hop_fields};
 use crate::proxy::client::ClientConnection;
 use crate::proxy::explanation::explanation;
+use crate::proxy::run::{HeadStep, RequestRun};
 
 #[async_trait]
 impl ProxyHttp for Proxy {
@@ -45,12 +41,9 @@ impl ProxyHttp for Proxy {
     type CTX = Box<RequestCtx>;
 
     fn new_ctx(&self) -> Box<RequestCtx> {
-        Box::new(RequestCtx::new(
-            self.store.load(),
-            Instant::now(),
-            clock::now(),
-            &self.active,
-        ))
+        let (snapshot, started, moment) = (self.store.load(), Instant::now(), clock::now());
+        let run = RequestRun::begin(snapshot, started, moment, &self.active);
+        Box::new(RequestCtx::new(run))
     }
 
     // Compression is the services' business; pingora would put a module for it into every request.
@@ -63,9 +56,8 @@ impl ProxyHttp for Proxy {
     ) -> pingora::Result<bool> {
         bound(session, ctx);
         // Answers are in a box: most requests go on, and this hook's own future need have no room for them.
-        let answered: BoxFuture<'_, _> = match dispatched(session, ctx, self.via) {
-            Dispatch::Forward(plan) => {
-                ctx.begin_upstream(plan);
+        let answered: BoxFuture<'_, _> = match self.head_step(session, ctx) {
+            HeadStep::Forward => {
                 if is_cancelled(session) {
                     return Err(Error::new_down(ErrorType::H2Error));
                 }
@@ -74,12 +66,12 @@ impl ProxyHttp for Proxy {
                     false => Box::pin(self.wait(session, ctx)).await,
                 };
             }
-            Dispatch::Refuse(refusal) => Box::pin(self.refuse(session, ctx, refusal)),
-            Dispatch::Answer(answer) => Box::pin(self.answer(session, ctx, answer)),
-            Dispatch::Client(rest) => {
+            HeadStep::Refuse(refusal) => Box::pin(self.refuse(session, ctx, refusal)),
+            HeadStep::Answer(answer) => Box::pin(self.answer(session, ctx, answer)),
+            HeadStep::Client(rest) => {
                 Box::pin(async move { self.serve_client(session, ctx, &rest).await })
             }
-            Dispatch::ShutOff(plan) => Box::pin(self.shut_off(session, ctx, plan)),
+            HeadStep::ShutOff => Box::pin(self.shut_off(session, ctx)),
         };
         answered.await.map(|()| true)
     }
@@ -89,59 +81,13 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         ctx: &mut Box<RequestCtx>,
     ) -> pingora::Result<Box<HttpPeer>> {
-        let time_left = ctx
-            .route_deadline()
-            .map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let snapshot = &ctx.snapshot;
-        let shares = self.connections.shares(snapshot.traffic.connections);
-        let Some(upstream_request) = ctx.upstream_request.as_mut() else {
-            return Error::e_explain(
-                ErrorType::InternalError,
-                "a request without a plan reached an upstream",
-            );
-        };
-        let service = &snapshot.services[upstream_request.plan.service];
-        if time_left.is_some_and(|left| left.is_zero()) {
-            upstream_request.attempts.gave_up(Cause::Timeout);
-            return Error::e_explain(ErrorType::HTTPStatus(504), "the route's timeout is over");
-        }
-        let random = rand::rng().next_u64();
-        let now = Instant::now();
-        let site = AttemptContext {
-            service,
-            quarantine: &self.quarantine,
-            now,
-        };
-        let address = match upstream_request.attempts.next(&site, random) {
-            Ok(address) => address,
-            Err(cause) => {
-                upstream_request.attempts.gave_up(cause);
-                return Error::e_explain(ErrorType::HTTPStatus(503), "nobody can be asked");
-            }
-        };
-        upstream_request.attempt_started = now;
-        let cluster = &service.deployments[upstream_request.attempts.deployment()].cluster;
-        let method = &session.req_header().method;
-        upstream_request.pool = match cluster.url.scheme() {
-            Scheme::Http => upstream_request.attempts.pool(method, now),
-            // It says which streams its end was too late for.
-            Scheme::H2c => Pool::Shared,
-        };
-        Ok(Box::new(peer(
-            address,
-            cluster,
-            &service.upstream,
-            time_left,
-            self.connector(service, shares),
-            first_byte::is_unspoken(session),
-            (upstream_request.pool != Pool::Shared).then_some(random),
-        )))
+        self.next_peer(session, ctx)
     }
 
     async fn connected_to_upstream(
         &self,
         session: &mut Session,
-        _reused: bool,
+        reused: bool,
         peer: &HttpPeer,
         socket: RawFd,
         digest: Option<&Digest>,
@@ -158,6 +104,7 @@ impl ProxyHttp for Proxy {
             socket,
             addrs,
             digest,
+            reused,
         };
         waiting::begin(session, ctx, &connection);
         Ok(())
@@ -179,7 +126,7 @@ impl ProxyHttp for Proxy {
         upstream: &mut RequestHeader,
         ctx: &mut Box<RequestCtx>,
     ) -> pingora::Result<()> {
-        outgoing::edit_request(session, upstream, ctx, self.via)
+        outgoing::edit_request(session, upstream, ctx, self)
     }
 
     async fn upstream_response_filter(
@@ -199,10 +146,7 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         recovery::set_aside(session, response, ctx, &self.quarantine)?;
-        ctx.answer_begins(response.status.as_u16(), &self.quarantine);
-        if let Some(upstream_request) = ctx.upstream_request.as_mut() {
-            answer::begun(upstream_request, response, mending);
-        }
+        answer::begun(&mut ctx.connection, response, mending);
         Ok(())
     }
 
@@ -213,7 +157,7 @@ impl ProxyHttp for Proxy {
         _: bool,
         ctx: &mut Box<RequestCtx>,
     ) -> pingora::Result<Option<Duration>> {
-        answer::drop_body(ctx.upstream_request.as_ref(), body);
+        answer::drop_body(&ctx.connection, body);
         Ok(None)
     }
 
@@ -239,7 +183,7 @@ impl ProxyHttp for Proxy {
             HeaderSink::remove(response, &forward::DECISION);
             return Ok(());
         }
-        if let Some(id) = ctx.told_request_id() {
+        if let Some(id) = ctx.run.told_request_id() {
             // By a text: pingora copies names that are of any other kind.
             response.insert_header("x-request-id", id)?;
         }
@@ -248,27 +192,7 @@ impl ProxyHttp for Proxy {
             session.set_keepalive(None);
         }
         http10::spare_chunks(session, response);
-        let (Some(upstream_request), Some((index, route))) = (&ctx.upstream_request, ctx.forward())
-        else {
-            return Ok(());
-        };
-        let served = Served {
-            deployment: upstream_request.attempts.deployment(),
-            cause: upstream_request.attempts.cause(),
-        };
-        // Only a cookie has to know.
-        let https = upstream_request.plan.new_session.is_some() && is_https(session, ctx);
-        let mut edits = forward::response_edits(
-            &ctx.snapshot,
-            &upstream_request.plan,
-            served,
-            route.expose,
-            https,
-        );
-        for edit in edits.drain(..) {
-            response.take(edit);
-        }
-        response.apply(&ctx.snapshot.routes[index].response_edits);
+        self.edit_response(session, response, ctx);
         Ok(())
     }
 
@@ -314,11 +238,11 @@ impl ProxyHttp for Proxy {
         if let Some(status) = status
             && !recovery::has_begun(session)
         {
-            ctx.own_status = Some(status.as_u16());
+            ctx.run.own_status = Some(status.as_u16());
             // pingora closes the connection after an error: the client must not send its next request on it.
             session.set_keepalive(None);
             let why = explanation(status);
-            let id = ctx.told_request_id();
+            let id = ctx.run.told_request_id();
             if let Err(e) = reply::error(session, status, why, id).await {
                 tracing::debug!(error = %e, "an error response could not be sent");
             }
@@ -333,13 +257,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Box<RequestCtx>) {
-        if !session.is_body_done() {
-            ClientConnection::current(ClientConnection::leave_unread);
-        }
-        let now = Instant::now();
-        recovery::settle(session, ctx, &self.quarantine, now);
-        self.record(session, ctx, now);
-        ctx.rest_upstream(now);
+        self.end(session, ctx, Instant::now());
     }
 
     // The outcome record says it, once and with the deployment.

@@ -6,6 +6,7 @@ use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
 
 use crate::proxy::client::ClientConnection;
+use crate::request::field;
 
 /// No interim responses (RFC 9110, section 15.2).
 pub(super) fn spare_interims(session: &mut Session) {
@@ -15,7 +16,7 @@ pub(super) fn spare_interims(session: &mut Session) {
 
 /// No chunks (RFC 9112, section 6.1): the end of the connection ends such a body.
 pub(super) fn spare_chunks(session: &mut Session, response: &mut ResponseHeader) {
-    if is_http10(session) && response.headers.contains_key(TRANSFER_ENCODING) {
+    if is_http10(session) && field::has(&response.headers, &TRANSFER_ENCODING) {
         response.remove_header(&TRANSFER_ENCODING);
         session.set_keepalive(None);
     }

@@ -66,7 +66,7 @@ impl RestingConnection {
 
 /// A connection to an upstream that a request has for itself.
 #[derive(Debug)]
-pub struct Upstream {
+pub(super) struct Upstream {
     socket: RawFd,
     /// pingora's stream owns it: gone means closed. Over HTTP/2 others own it, too, so that it may be closed already.
     connection: Weak<SocketDigest>,
@@ -79,7 +79,7 @@ pub struct Upstream {
 impl Upstream {
     /// Notes that a request has got a connection, a new one or one that rested. Fails, to be asked for another one, if
     /// that has just been shut down, or is about to be: not a byte of the request has been sent by then.
-    pub fn taken(
+    pub(super) fn taken(
         socket: RawFd,
         digest: Option<&Digest>,
         addrs: Option<ConnectionAddrs>,
@@ -107,17 +107,17 @@ impl Upstream {
     }
 
     /// Lets it rest only to see whether its endpoint closes it without a word.
-    pub fn watch(&mut self, endpoint: Arc<Endpoint>) {
+    pub(super) fn watch(&mut self, endpoint: Arc<Endpoint>) {
         self.watched = Some(endpoint);
     }
 
     /// Notes that the answer says that it will be closed.
-    pub fn closes(&mut self) {
+    pub(super) fn closes(&mut self) {
         self.watched = None;
     }
 
     /// Sees to it that no other request gets it: what may still come over it is no answer to one.
-    pub fn condemn(&self) {
+    pub(super) fn condemn(&self) {
         self.enter(RestingConnection {
             connection: self.connection.clone(),
             addrs: self.addrs,
@@ -129,18 +129,18 @@ impl Upstream {
     }
 
     /// Looks at a request's body on its way over it. Over HTTP/2 a body keeps nothing else from being read.
-    pub fn upload(&self) -> Option<Upload> {
+    pub(super) fn upload(&self) -> Option<Upload> {
         self.is_http1()
             .then(|| Upload::begin(self.socket, self.connection.clone()))
     }
 
     /// Whether it is spoken to in HTTP/1.1, and closed by nobody but us and the upstream.
-    pub fn is_http1(&self) -> bool {
+    pub(super) fn is_http1(&self) -> bool {
         self.addrs.is_none()
     }
 
     /// Notes that the request has done with it: if it has not been closed, it is in the pool now.
-    pub fn rest(mut self, until: Instant, meter: &Arc<ServiceMeter>, now: Instant) {
+    pub(super) fn rest(mut self, until: Instant, meter: &Arc<ServiceMeter>, now: Instant) {
         let watched = self.watched.take();
         if self.connection.strong_count() == 0 {
             // pingora saw its end, right behind the answer.

@@ -1,27 +1,27 @@
 //! From pingora's session to what the pure floors take: the request's head, the client, the moment, fresh IDs.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Instant;
 
-use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderValue, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Version};
 use memchr::memchr;
-use pingora::ErrorType;
 use pingora::http::RequestHeader;
-use pingora::prelude::{Error, Session};
+use pingora::prelude::Session;
 use pingora::protocols::http::ServerSession;
 use rand::Rng as _;
 
 use super::ctx::RequestCtx;
-use super::head::{Fields, Target, forget_spelling, forget_upgrade, head, join_cookies};
-use super::{first_byte, http10, recovery};
-use crate::dispatch::{Dispatch, Refusal, dispatch, user_hash};
-use crate::forward::via::Via;
+use super::head::{Fields, SplitTarget, forget_spelling, forget_upgrade, head, join_cookies};
+use super::proxy::Proxy;
+use super::{first_byte, http10};
+use crate::dispatch::{Refusal, user_hash};
+use crate::forward::arrival;
 use crate::proxy::client::ClientConnection;
+use crate::proxy::run::{Arrival, HeadStep};
 use crate::request::field;
 use crate::request::framing::Framing;
+use crate::snapshot::Snapshot;
 
 /// Bounds how long the rest of the request may take, and ends a connection that has had all its requests.
 pub(super) fn bound(session: &mut Session, ctx: &RequestCtx) {
@@ -31,7 +31,7 @@ pub(super) fn bound(session: &mut Session, ctx: &RequestCtx) {
     if field::has(&request.headers, &UPGRADE) {
         forget_upgrade(request);
     }
-    let traffic = &ctx.snapshot.traffic;
+    let traffic = &ctx.run.snapshot.traffic;
     let spent = ClientConnection::current(|connection| {
         connection.begin_request(framing(session.req_header()));
         connection.is_spent(traffic)
@@ -84,125 +84,47 @@ pub(super) fn is_cancelled(session: &mut Session) -> bool {
     }
 }
 
-/// Takes a piece of the request's body, or its end, on its way upstream.
-pub(super) fn take_piece(
-    session: &mut Session,
-    body: &mut Option<Bytes>,
-    end: bool,
-    ctx: &mut RequestCtx,
-) -> pingora::Result<()> {
-    if let Some(piece) = body.as_ref().filter(|piece| !end && !piece.is_empty()) {
-        keeps_pace(session, ctx, piece)?;
-    }
-    let has_data = body.as_ref().is_some_and(|chunk| !chunk.is_empty());
-    if has_data {
-        ClientConnection::current(ClientConnection::fulfil);
-        if !end && !session.was_upgraded() {
-            ctx.body_goes_on();
+impl Proxy {
+    /// Reads the request's head, and decides what is to be done.
+    pub(super) fn head_step(&self, session: &Session, ctx: &mut RequestCtx) -> HeadStep {
+        let request = session.req_header();
+        if self.via.has_passed(&request.headers) {
+            return HeadStep::Refuse(Refusal::looped());
         }
-    }
-    if end || has_data {
-        ctx.body_arrived(recovery::replay(session), end);
-    }
-    if end && !has_data {
-        // pingora writes an empty chunk with the end as what it is over HTTP/1.1, the last chunk, and then the end:
-        // the second one would stand where the next request begins.
-        *body = None;
-    }
-    fits(session, ctx)
-}
-
-/// Holds the body to `server.limits.body_bytes`, as far as it has come.
-fn fits(session: &Session, ctx: &RequestCtx) -> pingora::Result<()> {
-    let read = session.body_bytes_read() as u64;
-    match ctx.snapshot.traffic.request.check_body(read) {
-        // What follows an upgrade is no body.
-        Err(large) if !session.was_upgraded() => {
-            let status = ErrorType::HTTPStatus(large.status().as_u16());
-            Err(Error::explain(status, "the request's body is too large").into_down())
+        let fields = Fields(&request.headers);
+        if is_unencoded(session) {
+            let why = "the request's target has characters that must be percent-encoded";
+            return HeadStep::Refuse(Refusal::bad_request(why));
         }
-        _ => Ok(()),
+        let Some(target) = SplitTarget::of(request) else {
+            let why = "the request's target is not text, or disagrees with Host";
+            return HeadStep::Refuse(Refusal::bad_request(why));
+        };
+        let peer = client_ip(session);
+        let head = head(request, &target, &fields, peer, &ctx.run.snapshot.identity);
+        let arrival = Arrival {
+            origin_form: target.absolute.then(|| target.origin_form()),
+            host_required: request.version == Version::HTTP_11,
+            debug: self.debug.as_deref(),
+        };
+        ctx.run.on_head(&head, arrival, random_id)
     }
 }
 
-/// Holds the body to `server.timeouts.body_rate`, of which a piece has come. What streams of RPC send comes when there is
-/// something to say, as does what follows an upgrade; and once the answer has begun, nobody waits for the body alone.
-fn keeps_pace(session: &Session, ctx: &mut RequestCtx, piece: &[u8]) -> pingora::Result<()> {
-    let Some(rate) = ctx.snapshot.traffic.body_rate else {
-        return Ok(());
-    };
-    let is_too_slow = ctx.pace.is_too_slow(piece.len(), &rate, Instant::now())
-        && !session.was_upgraded()
-        && !recovery::has_begun(session)
-        && !first_byte::is_rpc_stream(session.req_header());
-    match is_too_slow {
-        true => {
-            let status = ErrorType::HTTPStatus(StatusCode::REQUEST_TIMEOUT.as_u16());
-            Err(Error::explain(status, "the request's body comes too slowly").into_down())
-        }
-        false => Ok(()),
+/// Says whose request it is, where the decision had no need of that.
+pub(super) fn user_of(session: &Session) -> impl FnOnce(&Snapshot) -> Option<u64> {
+    |snapshot| {
+        let request = session.req_header();
+        let (fields, target) = (Fields(&request.headers), SplitTarget::of(request)?);
+        let identity = &snapshot.identity;
+        let head = head(request, &target, &fields, client_ip(session), identity);
+        user_hash(&identity.identify(&head))
     }
 }
 
-/// What is to be done with the request.
-pub(super) fn dispatched(session: &Session, ctx: &mut RequestCtx, via: Via) -> Dispatch {
-    let request = session.req_header();
-    if via.has_passed(&request.headers) {
-        return Dispatch::Refuse(Refusal::looped());
-    }
-    let fields = Fields(&request.headers);
-    if is_unencoded(session) {
-        let why = "the request's target has characters that must be percent-encoded";
-        return Dispatch::Refuse(Refusal::bad_request(why));
-    }
-    let Some(target) = Target::of(request) else {
-        let why = "the request's target is not text, or disagrees with Host";
-        return Dispatch::Refuse(Refusal::bad_request(why));
-    };
-    let snapshot = &ctx.snapshot;
-    let head = head(
-        request,
-        &target,
-        &fields,
-        client_ip(session),
-        &snapshot.identity,
-    );
-    let told = head
-        .peer_trusted
-        .then(|| request.headers.get("x-request-id"))
-        .flatten();
-    ctx.request_id = told.cloned().unwrap_or_else(|| {
-        HeaderValue::from_bytes(&random_hex()).unwrap_or(HeaderValue::from_static("-"))
-    });
-    let host_required = request.version == Version::HTTP_11;
-    let mut dispatch = dispatch(snapshot, &head, host_required, ctx.moment, &mut random_id);
-    // The whole URL is for this hop.
-    if let Dispatch::Forward(plan) = &mut dispatch
-        && plan.target.is_none()
-        && target.absolute
-    {
-        plan.target = Some(target.origin_form());
-    }
-    dispatch
-}
-
-impl RequestCtx {
-    /// Says whose request it is, where the decision had no need of that.
-    pub(super) fn know_user(&mut self, session: &Session) {
-        let identity = &self.snapshot.identity;
-        if let Some(upstream_request) = self.upstream_request.as_mut() {
-            upstream_request.attempts.know_user(|| {
-                let request = session.req_header();
-                let (fields, target) = (Fields(&request.headers), Target::of(request)?);
-                let head = head(request, &target, &fields, client_ip(session), identity);
-                user_hash(&identity.identify(&head))
-            });
-        }
-    }
-}
-
-fn random_id() -> String {
-    random_hex().into_iter().map(char::from).collect()
+/// 128 random bits as a header's value.
+fn random_id() -> HeaderValue {
+    HeaderValue::from_bytes(&random_hex()).unwrap_or(HeaderValue::from_static("-"))
 }
 
 /// 128 random bits in hexadecimal. By hand: it is needed for every request.
@@ -230,10 +152,12 @@ pub(super) fn client_ip(session: &Session) -> IpAddr {
         .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip)
 }
 
-/// Whether the client came by HTTPS, as far as a trusted proxy says; our own listeners are plain.
+/// Whether the client came by HTTPS, as far as this connection or a trusted proxy says.
 pub(super) fn is_https(session: &Session, ctx: &RequestCtx) -> bool {
-    ctx.snapshot.identity.trusts(client_ip(session))
-        && session
-            .get_header_bytes("x-forwarded-proto")
-            .eq_ignore_ascii_case(b"https")
+    let digest = session.digest();
+    let encrypted = digest.is_some_and(|digest| digest.ssl_digest.is_some());
+    let trusted = ctx.run.snapshot.identity.trusts(client_ip(session));
+    let proto = HeaderName::from_static("x-forwarded-proto");
+    let proto = field::first(&session.req_header().headers, &proto);
+    arrival::is_https(encrypted, trusted, proto.map(HeaderValue::as_bytes))
 }

@@ -1,61 +1,80 @@
-//! What became of a request, from pingora's session and the request to the record.
+//! The end of a request: from pingora's session and the request's context to the record.
 
 use std::time::Instant;
 
 use pingora::prelude::Session;
 
 use super::ctx::RequestCtx;
-use super::head::{Fields, Target, head};
-use super::intake::client_ip;
+use super::head::{Fields, SplitTarget, head};
+use super::intake::{client_ip, user_of};
 use super::proxy::Proxy;
-use super::recovery::final_answer;
+use super::recovery::{final_answer, replay};
 use crate::forward::trace_context;
+use crate::proxy::client::ClientConnection;
+use crate::proxy::run::{RequestEnd, StepContext};
 use crate::record::Outcome;
+use crate::request::field;
 
 impl Proxy {
+    /// Settles what has ended: the attempt, the record, the upstream's connection.
+    pub(super) fn end(&self, session: &mut Session, ctx: &mut RequestCtx, now: Instant) {
+        if !session.is_body_done() {
+            ClientConnection::current(ClientConnection::leave_unread);
+        }
+        let end = RequestEnd {
+            status: session.response_written().map(|head| head.status.as_u16()),
+            request_bytes: session.body_bytes_read() as u64,
+            response_bytes: session.body_bytes_sent() as u64,
+        };
+        let step = StepContext {
+            quarantine: &self.quarantine,
+            replay: replay(session),
+            now,
+        };
+        ctx.run.on_end(end, &step, user_of(session));
+        self.record(session, ctx, now);
+        ctx.rest_upstream(now);
+    }
+
     /// Counts what became of the request, and tells the access log.
-    pub(super) fn record(&self, session: &Session, ctx: &RequestCtx, now: Instant) {
+    fn record(&self, session: &Session, ctx: &RequestCtx, now: Instant) {
         let request = session.req_header();
         let peer = client_ip(session);
-        let upstream_request = ctx.upstream_request.as_ref();
-        let answered =
-            upstream_request.filter(|upstream_request| upstream_request.upstream_time.is_some());
+        let upstream_request = ctx.run.upstream.as_ref();
+        let answered = upstream_request.filter(|own| own.upstream_time.is_some());
         let outcome = Outcome {
-            snapshot: &ctx.snapshot,
-            route: ctx.route,
-            service: upstream_request.map(|upstream_request| upstream_request.plan.service),
-            decision: upstream_request.map(|upstream_request| upstream_request.plan.decision),
-            served: answered.map(|upstream_request| upstream_request.attempts.deployment()),
-            cause: upstream_request.and_then(|upstream_request| upstream_request.attempts.cause()),
-            retries: upstream_request
-                .map_or(&[], |upstream_request| upstream_request.attempts.retries()),
+            snapshot: &ctx.run.snapshot,
+            route: ctx.run.route,
+            service: upstream_request.map(|own| own.plan.service),
+            decision: upstream_request.map(|own| own.plan.decision),
+            served: answered.map(|own| own.attempts.deployment()),
+            cause: upstream_request.and_then(|own| own.attempts.cause()),
+            retries: upstream_request.map_or(&[], |own| own.attempts.retries()),
             // An answer of Serin's own may have to be written in another status (gRPC's is always 200).
-            status: ctx.own_status.unwrap_or_else(|| {
+            status: ctx.run.own_status.unwrap_or_else(|| {
                 final_answer(session).map_or(0, |response| response.status.as_u16())
             }),
             request_bytes: session.body_bytes_read() as u64,
             response_bytes: session.body_bytes_sent() as u64,
-            upstream_time: upstream_request
-                .and_then(|upstream_request| upstream_request.upstream_time),
-            total_time: now.saturating_duration_since(ctx.started),
-            moment: ctx.moment,
+            upstream_time: upstream_request.and_then(|own| own.upstream_time),
+            total_time: now.saturating_duration_since(ctx.run.started),
+            moment: ctx.run.moment,
             method: request.method.as_str(),
             host: "",
             path: "",
             user_id: None,
             client: peer,
-            request_id: ctx.request_id.to_str().unwrap_or_default(),
-            upstream: upstream_request
-                .and_then(|upstream_request| upstream_request.attempts.address()),
+            request_id: ctx.run.request_id.to_str().unwrap_or_default(),
+            upstream: upstream_request.and_then(|own| own.attempts.address()),
             trace_id: None,
         };
-        if !ctx.is_for_clients {
+        if !ctx.run.is_for_clients {
             outcome.count();
         }
         // What was asked for, and by whom, is read again only for the few records that are told.
         if self.access_log.picks(&outcome) {
-            let (fields, target) = (Fields(&request.headers), Target::of(request));
-            let rules = &ctx.snapshot.identity;
+            let (fields, target) = (Fields(&request.headers), SplitTarget::of(request));
+            let rules = &ctx.run.snapshot.identity;
             let head = target
                 .as_ref()
                 .map(|target| head(request, target, &fields, peer, rules));
@@ -65,9 +84,7 @@ impl Proxy {
                 path: head.map_or("", |head| head.path),
                 user_id: context.user_id.as_deref(),
                 client: head.map_or(peer, |_| context.remote_address),
-                trace_id: request
-                    .headers
-                    .get("traceparent")
+                trace_id: field::first_named(&request.headers, "traceparent")
                     .and_then(|sent| trace_context::trace_id(sent.as_bytes())),
                 ..outcome
             });

@@ -1,19 +1,21 @@
-//! From what was decided to the request that goes upstream.
+//! From what was decided to the request that goes upstream, and to the response that the client gets.
 
 use http::header::CONNECTION;
 use http::{HeaderValue, Uri, Version};
 use pingora::ErrorType;
-use pingora::http::RequestHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, Session};
 use rand::Rng as _;
 
 use super::ctx::RequestCtx;
-use super::head::{Fields, Target, edit, head};
-use super::intake::client_ip;
+use super::head::{Fields, SplitTarget, edit, head};
+use super::intake::{client_ip, is_https};
+use super::proxy::Proxy;
 use crate::attempts::pool::Pool;
 use crate::edit::HeaderSink as _;
-use crate::forward::via::{Protocol, Via};
-use crate::forward::{self, Attempt};
+use crate::forward::via::Protocol;
+use crate::forward::{self, Attempt, Served};
+use crate::proxy::run::DebugHeader;
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
@@ -22,14 +24,14 @@ pub(super) fn edit_request(
     session: &Session,
     upstream: &mut RequestHeader,
     ctx: &RequestCtx,
-    via: Via,
+    proxy: &Proxy,
 ) -> pingora::Result<()> {
-    let (Some(upstream_request), Some((_, route))) = (&ctx.upstream_request, ctx.forward()) else {
+    let (Some(upstream_request), Some((_, route))) = (&ctx.run.upstream, ctx.run.forward()) else {
         return Ok(());
     };
     let request = session.req_header();
     let fields = Fields(&request.headers);
-    let Some(target) = Target::of(request) else {
+    let Some(target) = SplitTarget::of(request) else {
         return Ok(());
     };
     let rewritten = upstream_request.plan.target.as_deref().map(Uri::try_from);
@@ -37,31 +39,36 @@ pub(super) fn edit_request(
         .transpose()
         .map_err(|e| Error::because(ErrorType::InternalError, "a rewritten path", e))?;
     let mut edits = forward::request_edits(&Attempt {
-        snapshot: &ctx.snapshot,
+        snapshot: &ctx.run.snapshot,
         head: head(
             request,
             &target,
             &fields,
             client_ip(session),
-            &ctx.snapshot.identity,
+            &ctx.run.snapshot.identity,
         ),
         plan: &upstream_request.plan,
         deployment: upstream_request.attempts.deployment(),
-        request_id: &ctx.request_id,
+        request_id: &ctx.run.request_id,
         // Only a trace that goes on needs one.
         span_id: match upstream_request.plan.plain {
             true => 1,
             false => rand::rng().next_u64().max(1),
         },
-        via: via.entry(match request.version {
+        via: proxy.via.entry(match request.version {
             Version::HTTP_2 => Protocol::Http2,
             Version::HTTP_10 => Protocol::Http10,
             _ => Protocol::Http11,
         }),
     });
+    let debug = proxy.debug.as_deref().map(DebugHeader::name);
     edit(upstream, |parts| {
         if let Some(uri) = rewritten {
             parts.uri = uri;
+        }
+        if let Some(name) = debug {
+            // It may be a secret, and is for this gateway.
+            parts.headers.remove(name);
         }
         for edit in edits.drain(..) {
             parts.headers.take(edit);
@@ -73,4 +80,31 @@ pub(super) fn edit_request(
         }
     });
     Ok(())
+}
+
+impl Proxy {
+    /// Edits the final response that a client gets from an upstream: Serin's own header fields, then the route's.
+    pub(super) fn edit_response(
+        &self,
+        session: &Session,
+        response: &mut ResponseHeader,
+        ctx: &RequestCtx,
+    ) {
+        let (Some(upstream_request), Some((index, route))) = (&ctx.run.upstream, ctx.run.forward())
+        else {
+            return;
+        };
+        let served = Served {
+            deployment: upstream_request.attempts.deployment(),
+            cause: upstream_request.attempts.cause(),
+        };
+        let (snapshot, plan) = (&ctx.run.snapshot, &upstream_request.plan);
+        // Only a cookie has to know.
+        let https = plan.new_session.is_some() && is_https(session, ctx);
+        let mut edits = forward::response_edits(snapshot, plan, served, route.expose, https);
+        for edit in edits.drain(..) {
+            response.take(edit);
+        }
+        response.apply(&snapshot.routes[index].response_edits);
+    }
 }

@@ -2,15 +2,22 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use pingora::prelude::HttpPeer;
+use pingora::ErrorType;
+use pingora::prelude::{Error, HttpPeer, Session};
 use pingora::protocols::Digest;
+use rand::Rng as _;
 
 use super::connect::Connector;
+use super::ctx::RequestCtx;
+use super::proxy::Proxy;
+use super::{first_byte, recovery};
+use crate::attempts::pool::Pool;
 use crate::cluster::policy::UpstreamPolicy;
 use crate::cluster::{Cluster, Scheme};
 use crate::proxy::deadlines::ConnectionAddrs;
+use crate::proxy::run::{NoAttempt, StepContext};
 
 /// How many requests a connection carries at a time that they share.
 const SHARED: usize = 100;
@@ -19,6 +26,51 @@ const SHARED: usize = 100;
 const SHARED_GROUP: u64 = 1 << 62;
 /// Marks connections that no other request gets.
 const UNSHARED: u64 = 1 << 63;
+
+impl Proxy {
+    /// The peer of the next attempt.
+    pub(super) fn next_peer(
+        &self,
+        session: &mut Session,
+        ctx: &mut RequestCtx,
+    ) -> pingora::Result<Box<HttpPeer>> {
+        let random = rand::rng().next_u64();
+        let replay = recovery::replay(session);
+        let step = StepContext {
+            quarantine: &self.quarantine,
+            replay,
+            now: Instant::now(),
+        };
+        let next = ctx.run.on_attempt(&step, random).map_err(no_attempt)?;
+        let snapshot = &ctx.run.snapshot;
+        let Some(request) = ctx.run.upstream.as_ref() else {
+            return Err(no_attempt(NoAttempt::NobodyToAsk));
+        };
+        let service = &snapshot.services[request.plan.service];
+        let cluster = &service.deployments[request.attempts.deployment()].cluster;
+        let shares = self.connections.shares(snapshot.traffic.connections);
+        Ok(Box::new(peer(
+            next.address,
+            cluster,
+            &service.upstream,
+            next.time_left,
+            self.connector(service, shares),
+            first_byte::is_unspoken(session),
+            (request.pool != Pool::Shared).then_some(random),
+        )))
+    }
+}
+
+fn no_attempt(why: NoAttempt) -> Box<Error> {
+    match why {
+        NoAttempt::TimeIsOver => {
+            Error::explain(ErrorType::HTTPStatus(504), "the route's timeout is over")
+        }
+        NoAttempt::NobodyToAsk => {
+            Error::explain(ErrorType::HTTPStatus(503), "no endpoint can be asked")
+        }
+    }
+}
 
 /// The peer of one attempt; with `shared`, other requests may share its connection, and a number in `unshared` asks for one
 /// that nobody else ever gets. Names are resolved long before; pingora gets addresses only.

@@ -9,6 +9,7 @@ use crate::drain::DrainWatch;
 use crate::forward::via::Via;
 use crate::meter::Gauge;
 use crate::proxy::metrics::ConnectionFigures;
+use crate::proxy::run::DebugHeader;
 use crate::quarantine::Quarantine;
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::access_log::AccessLog;
@@ -31,6 +32,8 @@ pub struct Proxy {
     pub drain: DrainWatch,
     /// Which users are spared which canary.
     pub quarantine: Arc<Quarantine>,
+    /// Which requests are to be debugged, if any.
+    pub debug: Option<Arc<DebugHeader>>,
     /// This gateway's name in `Via`.
     pub via: Via,
 }

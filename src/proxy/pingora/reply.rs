@@ -28,13 +28,13 @@ impl Proxy {
         ctx: &mut Box<RequestCtx>,
         refusal: Refusal,
     ) -> pingora::Result<()> {
-        ctx.route = refusal.route;
-        ctx.own_status = Some(refusal.status.as_u16());
+        ctx.run.route = refusal.route;
+        ctx.run.own_status = Some(refusal.status.as_u16());
         if matches!(refusal.status.as_u16(), 413 | 431) {
             // The rest of it is not worth reading.
             session.set_keepalive(None);
         }
-        let id = ctx.told_request_id();
+        let id = ctx.run.told_request_id();
         error(session, refusal.status, &refusal.why, id).await
     }
 
@@ -45,10 +45,10 @@ impl Proxy {
         ctx: &mut Box<RequestCtx>,
         what: Answer,
     ) -> pingora::Result<()> {
-        ctx.route = Some(what.route);
-        ctx.own_status = Some(what.status.as_u16());
-        let route = &ctx.snapshot.routes[what.route];
-        let id = ctx.told_request_id();
+        ctx.run.route = Some(what.route);
+        ctx.run.own_status = Some(what.status.as_u16());
+        let route = &ctx.run.snapshot.routes[what.route];
+        let id = ctx.run.told_request_id();
         answer(session, what, &route.response_edits, id).await
     }
 }

@@ -28,10 +28,10 @@ impl Proxy {
             return Ok(false);
         }
         let shares = self.shares(ctx);
-        let Some(upstream_request) = ctx.upstream_request.as_mut() else {
+        let Some(upstream_request) = ctx.run.upstream.as_mut() else {
             return Ok(true);
         };
-        let service = &ctx.snapshot.services[upstream_request.plan.service];
+        let service = &ctx.run.snapshot.services[upstream_request.plan.service];
         let unspoken = first_byte::is_unspoken(session);
         upstream_request.admitted = admission::at_once(service, shares, unspoken);
         Ok(upstream_request.admitted.is_some())
@@ -44,13 +44,15 @@ impl Proxy {
         ctx: &mut RequestCtx,
     ) -> pingora::Result<bool> {
         if first_byte::is_awaited(session) {
+            ctx.run.debug_note("waits for the body to begin");
             first_byte::over_http1(session, ctx, &self.connections).await?;
         }
+        ctx.run.debug_note("waits for its turn at the service");
         let shares = self.shares(ctx);
-        let Some(upstream_request) = ctx.upstream_request.as_mut() else {
+        let Some(upstream_request) = ctx.run.upstream.as_mut() else {
             return Ok(false);
         };
-        let service = &ctx.snapshot.services[upstream_request.plan.service];
+        let service = &ctx.run.snapshot.services[upstream_request.plan.service];
         let unspoken = first_byte::is_unspoken(session);
         match admission::in_turn(service, shares, unspoken).await {
             Ok(admitted) => {
@@ -68,10 +70,10 @@ impl Proxy {
         bound: Bound,
     ) -> pingora::Result<()> {
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        ctx.own_status = Some(status.as_u16());
-        if let Some(upstream_request) = ctx.upstream_request.as_mut() {
+        ctx.run.own_status = Some(status.as_u16());
+        if let Some(upstream_request) = ctx.run.upstream.as_mut() {
             upstream_request.attempts.gave_up(Cause::Overload);
-            let service = &ctx.snapshot.services[upstream_request.plan.service];
+            let service = &ctx.run.snapshot.services[upstream_request.plan.service];
             service.meter.load.refused(bound).inc();
         }
         if !session.is_body_done() {
@@ -79,11 +81,12 @@ impl Proxy {
             session.set_keepalive(None);
         }
         let why = "the service has too many requests";
-        reply::error(session, status, why, ctx.told_request_id()).await
+        reply::error(session, status, why, ctx.run.told_request_id()).await
     }
 
     fn shares(&self, ctx: &RequestCtx) -> Shares {
-        self.connections.shares(ctx.snapshot.traffic.connections)
+        self.connections
+            .shares(ctx.run.snapshot.traffic.connections)
     }
 
     /// Makes connections to a service's upstreams.

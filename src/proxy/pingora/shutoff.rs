@@ -6,8 +6,6 @@ use super::ctx::RequestCtx;
 use super::intake::is_https;
 use super::proxy::Proxy;
 use super::reply;
-use crate::canary::Cause;
-use crate::dispatch::Plan;
 use crate::forward;
 
 impl Proxy {
@@ -16,22 +14,19 @@ impl Proxy {
         &self,
         session: &mut Session,
         ctx: &mut RequestCtx,
-        plan: Plan,
     ) -> pingora::Result<()> {
         let https = is_https(session, ctx);
-        ctx.begin_upstream(plan);
-        let Some(upstream_request) = ctx.upstream_request.as_mut() else {
+        let Some(upstream_request) = ctx.run.upstream.as_ref() else {
             return Ok(());
         };
-        upstream_request.attempts.gave_up(Cause::Shutoff);
-        let snapshot = &ctx.snapshot;
+        let snapshot = &ctx.run.snapshot;
         let Some(shutoff) = &snapshot.services[upstream_request.plan.service].shutoff else {
             return Ok(());
         };
-        ctx.own_status = Some(shutoff.respond.status.as_u16());
+        ctx.run.own_status = Some(shutoff.respond.status.as_u16());
         let cookie = forward::session_cookie(snapshot, &upstream_request.plan, https);
         let edits = &snapshot.routes[upstream_request.plan.route].response_edits;
-        let id = ctx.told_request_id();
+        let id = ctx.run.told_request_id();
         reply::shut_off(session, &shutoff.respond, cookie.iter().chain(edits), id).await
     }
 }

@@ -65,7 +65,7 @@ impl Progress {
 
 /// A request body on its way to an upstream over HTTP/1.1. Must stay on its worker's thread.
 #[derive(Debug)]
-pub struct Upload {
+pub(super) struct Upload {
     index: usize,
 }
 

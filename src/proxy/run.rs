@@ -1,0 +1,496 @@
+//! One request from its head to its end, step by step.
+//!
+//! What reads requests off connections and sends them on calls these steps, and does what they answer: pingora's hooks
+//! ([`super::pingora`]) do, and so would a loop of our own. Sockets, bodies and sessions are the caller's; of them a step
+//! is told facts.
+//!
+//! ```text
+//! on_head ─▶ refuse, answer, shut off ────────────────────────────────┐
+//!    └─▶ forward ─▶ on_attempt ─▶ nobody to ask ──────────────────────┤
+//!                    ▲   └─▶ connect ─▶ on_connected ─▶ on_body …     │
+//!                    │          └─▶ on_failure     │                  │
+//!                    └── again ◀── on_failure ◀────┤                  │
+//!                    ▲               └─▶ given up ─┼──────────────────┤
+//!                    └─ set aside ◀─ on_response_head ─▶ pass on ─────┴─▶ on_end
+//! ```
+
+mod debug;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+
+use super::queue::Admitted;
+use crate::attempts::pool::Pool;
+use crate::attempts::timing::{Timing, client_deadline};
+use crate::attempts::{AttemptContext, Attempts, Failure, Replay};
+use crate::canary::Cause;
+use crate::cluster::Scheme;
+use crate::cluster::endpoint::AttemptEnd;
+use crate::context::Moment;
+use crate::dispatch::{Answer, Dispatch, Plan, Refusal, dispatch};
+use crate::forward::arrival::request_id;
+use crate::meter::Gauge;
+use crate::quarantine::Quarantine;
+use crate::request::RequestHead;
+use crate::request::pace::Pace;
+use crate::route::{Action, Forward, RouteIndex, RouteTimeout};
+use crate::snapshot::Snapshot;
+pub use debug::DebugHeader;
+
+/// One request and its response.
+pub struct RequestRun {
+    /// Pinned for the whole request, so that a retry sees the flags that the first attempt saw.
+    pub snapshot: Arc<Snapshot>,
+    /// When the head had arrived.
+    pub started: Instant,
+    /// The same, by the calendar.
+    pub moment: Moment,
+    /// The route that took it.
+    pub route: Option<RouteIndex>,
+    /// Its way to a service, if it goes to one.
+    pub upstream: Option<UpstreamRequest>,
+    /// The ID under which it appears in logs, of this hop and the next ones.
+    pub request_id: HeaderValue,
+    /// It is for the client API, which counts for itself.
+    pub is_for_clients: bool,
+    /// How fast its body comes.
+    pub pace: Pace,
+    /// The status of an answer of Serin's own.
+    pub own_status: Option<u16>,
+    /// Whether its steps are logged whatever the log's level.
+    is_debugged: bool,
+    _active: ActiveRequest,
+}
+
+/// A request that goes to a service.
+pub struct UpstreamRequest {
+    /// The decision, and what follows from it for the request.
+    pub plan: Plan,
+    /// What was tried.
+    pub attempts: Attempts,
+    /// When its parts came, and its attempt began.
+    pub timing: Timing,
+    /// Whether the current attempt may use a connection that rested.
+    pub pool: Pool,
+    /// From the beginning of the attempt that was answered to its response's head.
+    pub upstream_time: Option<Duration>,
+    /// Its place among the service's requests.
+    pub admitted: Option<Admitted>,
+}
+
+/// What is known of a request beside its head.
+pub struct Arrival<'a> {
+    /// Path and query, if the client sent a whole URL: that is for this hop.
+    pub origin_form: Option<String>,
+    /// Whether it must name a host (HTTP/1.1).
+    pub host_required: bool,
+    /// Which requests are to be debugged, if any.
+    pub debug: Option<&'a DebugHeader>,
+}
+
+/// What is to be done with a request.
+#[derive(Debug)]
+pub enum HeadStep {
+    /// It goes to a service: an attempt is to be made.
+    Forward,
+    /// It is answered with an error.
+    Refuse(Refusal),
+    /// It is answered by its route.
+    Answer(Answer),
+    /// It is for the client API: this is its path behind the API's own.
+    Client(Box<str>),
+    /// Its service is shut off for this user.
+    ShutOff,
+}
+
+/// An attempt that is to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextAttempt {
+    /// Where it goes.
+    pub address: SocketAddr,
+    /// What is left of the route's timeout; `None`: it has none.
+    pub time_left: Option<Duration>,
+}
+
+/// Why no attempt is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoAttempt {
+    /// The route's timeout is over.
+    TimeIsOver,
+    /// There is no endpoint, or none that may be asked.
+    NobodyToAsk,
+}
+
+/// What becomes of an upstream's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseStep {
+    /// The client gets it.
+    PassOn,
+    /// It asks for another attempt: the client does not get it.
+    SetAside,
+}
+
+/// Until when something must have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// The response's head.
+    pub response: Instant,
+    /// More of the request's body; `None`: it has been read.
+    pub client: Option<Instant>,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestEnd {
+    /// The status that was written to the client.
+    pub status: Option<u16>,
+    /// Bytes of the request's body.
+    pub request_bytes: u64,
+    /// Bytes of the response's body.
+    pub response_bytes: u64,
+}
+
+/// What a step after an attempt stands on.
+#[derive(Clone, Copy)]
+pub struct StepContext<'a> {
+    /// Who is spared which canary.
+    pub quarantine: &'a Quarantine,
+    /// What of the request could be sent again.
+    pub replay: Replay<'a>,
+    /// When it is.
+    pub now: Instant,
+}
+
+impl RequestRun {
+    /// For a request whose head has arrived.
+    pub fn begin(
+        snapshot: Arc<Snapshot>,
+        started: Instant,
+        moment: Moment,
+        active: &Arc<Gauge>,
+    ) -> Self {
+        Self {
+            snapshot,
+            started,
+            moment,
+            route: None,
+            upstream: None,
+            request_id: HeaderValue::from_static(""),
+            is_for_clients: false,
+            pace: Pace::begin(started),
+            own_status: None,
+            is_debugged: false,
+            _active: ActiveRequest::begin(active),
+        }
+    }
+
+    /// Its head has been read: decides what is to be done. `fresh_id` makes random IDs.
+    pub fn on_head(
+        &mut self,
+        head: &RequestHead<'_>,
+        arrival: Arrival<'_>,
+        fresh_id: fn() -> HeaderValue,
+    ) -> HeadStep {
+        self.request_id = request_id(head, fresh_id);
+        self.is_debugged = arrival.debug.is_some_and(|debug| debug.picks(head));
+        let fresh_session = &mut || fresh_id().to_str().unwrap_or_default().to_owned();
+        let dispatch = dispatch(
+            &self.snapshot,
+            head,
+            arrival.host_required,
+            self.moment,
+            fresh_session,
+        );
+        let step = match dispatch {
+            Dispatch::Forward(mut plan) => {
+                if plan.target.is_none() {
+                    plan.target = arrival.origin_form;
+                }
+                self.begin_upstream(plan);
+                HeadStep::Forward
+            }
+            Dispatch::ShutOff(plan) => {
+                let upstream = self.begin_upstream(plan);
+                upstream.attempts.gave_up(Cause::Shutoff);
+                HeadStep::ShutOff
+            }
+            Dispatch::Refuse(refusal) => HeadStep::Refuse(refusal),
+            Dispatch::Answer(answer) => HeadStep::Answer(answer),
+            Dispatch::Client(rest) => HeadStep::Client(rest),
+        };
+        self.debug_head(head, &step);
+        step
+    }
+
+    fn begin_upstream(&mut self, plan: Plan) -> &mut UpstreamRequest {
+        self.route = Some(plan.route);
+        self.upstream.insert(UpstreamRequest {
+            attempts: Attempts::new(
+                &self.snapshot.services[plan.service],
+                &plan.decision,
+                plan.user_hash,
+            ),
+            plan,
+            timing: Timing::begin(self.started),
+            pool: Pool::Shared,
+            upstream_time: None,
+            admitted: None,
+        })
+    }
+
+    /// What the route of a request that goes to a service asks for.
+    pub fn forward(&self) -> Option<(RouteIndex, &Forward)> {
+        let index = self.upstream.as_ref()?.plan.route;
+        match &self.snapshot.routes[index].action {
+            Action::Forward(forward) => Some((index, forward)),
+            Action::Redirect(_) | Action::Respond(_) => None,
+        }
+    }
+
+    fn route_timeout(&self) -> Option<RouteTimeout> {
+        self.forward().map(|(_, forward)| forward.timeout)
+    }
+
+    /// An attempt is to be made, the first one or another one: says where.
+    pub fn on_attempt(
+        &mut self,
+        step: &StepContext<'_>,
+        random: u64,
+    ) -> Result<NextAttempt, NoAttempt> {
+        let timeout = self.route_timeout();
+        let Some(upstream) = self.upstream.as_mut() else {
+            return Err(NoAttempt::NobodyToAsk);
+        };
+        let time_left = upstream
+            .timing
+            .route_deadline(timeout)
+            .map(|deadline| deadline.saturating_duration_since(step.now));
+        let service = &self.snapshot.services[upstream.plan.service];
+        let refused = if time_left.is_some_and(|left| left.is_zero()) {
+            upstream.attempts.gave_up(Cause::Timeout);
+            NoAttempt::TimeIsOver
+        } else {
+            match upstream.attempts.next(&step.at(service), random) {
+                Ok(address) => {
+                    upstream.timing.attempt_begins(step.now);
+                    let deployment = &service.deployments[upstream.attempts.deployment()];
+                    upstream.pool = match deployment.cluster.url.scheme() {
+                        Scheme::Http => upstream.attempts.pool(step.replay.method, step.now),
+                        // It says which streams its end was too late for.
+                        Scheme::H2c => Pool::Shared,
+                    };
+                    self.debug_attempt(address);
+                    return Ok(NextAttempt { address, time_left });
+                }
+                Err(cause) => {
+                    upstream.attempts.gave_up(cause);
+                    NoAttempt::NobodyToAsk
+                }
+            }
+        };
+        self.debug_no_attempt(refused);
+        Err(refused)
+    }
+
+    /// The attempt has a connection, `whole` says whether all of the request has been read. Says until when its response
+    /// must have begun; `None`: it may take as long as it likes.
+    pub fn on_connected(
+        &mut self,
+        whole: bool,
+        replay: Replay<'_>,
+        is_grpc: impl FnOnce() -> bool,
+    ) -> Option<Instant> {
+        let timeout = self.route_timeout();
+        let upstream = self.upstream.as_mut()?;
+        upstream.timing.sending_begins(whole, timeout, is_grpc);
+        self.response_deadline(replay)
+    }
+
+    /// The body has begun, for which the request had waited.
+    pub fn on_body_begun(&mut self, now: Instant) {
+        if let Some(upstream) = self.upstream.as_mut() {
+            upstream.timing.body_begins(now);
+        }
+    }
+
+    /// Whether all of the request has been read that goes to a service.
+    pub fn is_whole(&self) -> bool {
+        let upstream = self.upstream.as_ref();
+        upstream.is_none_or(|upstream| upstream.timing.is_whole())
+    }
+
+    /// A part of the request's body has been read, or its end. Says which deadlines follow; `None`: the old ones stay.
+    pub fn on_body(&mut self, replay: Replay<'_>, end: bool, now: Instant) -> Option<Deadlines> {
+        if !self.upstream.as_mut()?.timing.part_arrives(end, now) {
+            return None;
+        }
+        Some(Deadlines {
+            response: self.response_deadline(replay)?,
+            client: (!end).then(|| self.client_deadline(now)),
+        })
+    }
+
+    /// When a client that sends nothing from now on must have been cut off.
+    pub fn client_deadline(&self, now: Instant) -> Instant {
+        client_deadline(now, self.snapshot.traffic.body_read)
+    }
+
+    fn response_deadline(&self, replay: Replay<'_>) -> Option<Instant> {
+        let upstream = self.upstream.as_ref()?;
+        let service = &self.snapshot.services[upstream.plan.service];
+        let timeout = self.route_timeout();
+        upstream
+            .timing
+            .response_deadline(&upstream.attempts, replay, service, timeout)
+    }
+
+    /// The head of a final answer has come, of which `failure` is what it says of one. `user` says whose request it is,
+    /// where the decision had no need of that.
+    pub fn on_response_head(
+        &mut self,
+        status: u16,
+        failure: Option<Failure>,
+        step: &StepContext<'_>,
+        user: impl FnOnce(&Snapshot) -> Option<u64>,
+    ) -> ResponseStep {
+        if let Some(failure) = failure
+            && self.fail(failure, step, user)
+        {
+            return ResponseStep::SetAside;
+        }
+        if let Some(upstream) = self.upstream.as_mut() {
+            let service = &self.snapshot.services[upstream.plan.service];
+            upstream.attempts.answered(status, &step.at(service));
+            let began = upstream.timing.attempt_started();
+            upstream.upstream_time = Some(step.now.saturating_duration_since(began));
+        }
+        self.debug_response(status);
+        ResponseStep::PassOn
+    }
+
+    /// The attempt has failed; `answered`: after its answer had begun for the client. Says whether another is to be made.
+    pub fn on_failure(
+        &mut self,
+        failure: Failure,
+        answered: bool,
+        step: &StepContext<'_>,
+        user: impl FnOnce(&Snapshot) -> Option<u64>,
+    ) -> bool {
+        if !answered {
+            return self.fail(failure, step, user);
+        }
+        let Some(upstream) = self.upstream.as_mut() else {
+            return false;
+        };
+        let service = &self.snapshot.services[upstream.plan.service];
+        let attempts = &mut upstream.attempts;
+        attempts.know_user(|| user(&self.snapshot));
+        if let Some(end) = failure.end() {
+            attempts.ended(end, &step.at(service));
+        }
+        attempts.gave_up(failure.cause());
+        let deployment = &service.deployments[attempts.deployment()];
+        deployment.meter.broken.inc();
+        self.debug_failure(failure, "the answer broke off");
+        false
+    }
+
+    fn fail(
+        &mut self,
+        failure: Failure,
+        step: &StepContext<'_>,
+        user: impl FnOnce(&Snapshot) -> Option<u64>,
+    ) -> bool {
+        let Some(upstream) = self.upstream.as_mut() else {
+            return false;
+        };
+        let service = &self.snapshot.services[upstream.plan.service];
+        upstream.attempts.know_user(|| user(&self.snapshot));
+        let before = upstream.attempts.deployment();
+        let again = upstream
+            .attempts
+            .failed(failure, step.replay, &step.at(service));
+        let follows = match again {
+            false => "no further attempt",
+            true if upstream.attempts.deployment() == before => "retry",
+            true => "rescue",
+        };
+        self.debug_failure(failure, follows);
+        again
+    }
+
+    /// There may be no further connection, which is no endpoint's failure. No other attempt is made: it would need one,
+    /// too.
+    pub fn on_no_room(&mut self) {
+        if let Some(upstream) = self.upstream.as_mut() {
+            upstream.attempts.passed_over(Cause::Overload);
+        }
+        self.debug_no_room();
+    }
+
+    /// The request has ended: settles the attempt that is still under way. Its answer came whole, or as far as the client
+    /// wanted it, or the client has gone.
+    pub fn on_end(
+        &mut self,
+        end: RequestEnd,
+        step: &StepContext<'_>,
+        user: impl FnOnce(&Snapshot) -> Option<u64>,
+    ) {
+        self.debug_end(&end, step.now);
+        let Some(upstream) = self.upstream.as_mut() else {
+            return;
+        };
+        let service = &self.snapshot.services[upstream.plan.service];
+        let attempts = &mut upstream.attempts;
+        let has_answer = upstream.upstream_time.is_some();
+        let end = end.status.filter(|_| has_answer).map(AttemptEnd::Answered);
+        match end {
+            Some(end) => {
+                if end.failure().is_some() {
+                    attempts.know_user(|| user(&self.snapshot));
+                }
+                attempts.ended(end, &step.at(service));
+            }
+            None if has_answer => {}
+            None => attempts.abandoned(&step.at(service)),
+        }
+    }
+
+    /// The request's ID, where its client is to be told.
+    pub fn told_request_id(&self) -> Option<HeaderValue> {
+        let is_told = self.snapshot.logging.expose_request_id && !self.request_id.is_empty();
+        is_told.then(|| self.request_id.clone())
+    }
+}
+
+impl<'a> StepContext<'a> {
+    fn at(&self, service: &'a crate::snapshot::Service) -> AttemptContext<'a> {
+        AttemptContext {
+            service,
+            quarantine: self.quarantine,
+            now: self.now,
+        }
+    }
+}
+
+/// Counted in `serin_active_requests` until dropped, however the request ends.
+struct ActiveRequest(Arc<Gauge>);
+
+impl ActiveRequest {
+    fn begin(active: &Arc<Gauge>) -> Self {
+        active.inc();
+        Self(active.clone())
+    }
+}
+
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests;
