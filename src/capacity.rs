@@ -7,10 +7,6 @@ use std::time::Duration;
 /// How many connections of clients there may be unless the configuration says otherwise.
 pub const CONNECTIONS: usize = 20_000;
 
-/// How many requests one client may have open over HTTP/2 unless the configuration says otherwise: one that waits for
-/// its body takes some 4 KiB.
-pub const STREAMS_PER_CLIENT: usize = 10_000;
-
 /// Up to how many connections are one client's even if the configuration allows all clients no more: in front of a small
 /// number there is often one proxy.
 const FEW_CONNECTIONS: usize = 1_000;
@@ -94,17 +90,6 @@ pub struct LoadPolicy {
     pub queue: u32,
     /// For how long they do.
     pub wait: Duration,
-}
-
-impl Default for LoadPolicy {
-    fn default() -> Self {
-        Self {
-            max_connections: None,
-            max_requests: None,
-            queue: 100,
-            wait: Duration::from_secs(1),
-        }
-    }
 }
 
 #[cfg(test)]

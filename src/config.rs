@@ -27,7 +27,6 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::capacity::STREAMS_PER_CLIENT;
 use crate::cluster::UpstreamUrl;
 use crate::cluster::policy::{UpstreamPolicy, UrlPolicy};
 use crate::digest::Digest;
@@ -82,6 +81,30 @@ impl Config {
     /// Every flag server, in order of precedence.
     pub fn sources(&self) -> impl Iterator<Item = SourceConfig> + '_ {
         self.unleash.iter().cloned().map(SourceConfig::Unleash)
+    }
+
+    /// Whether snapshots of both carry the same beside what decides, which the digest is of. Every field says here which
+    /// of the scopes ([`keys::shape::Scope`]) its keys have.
+    pub fn carries_the_same(&self, other: &Self) -> bool {
+        let Self {
+            logging,
+            traffic,
+            // Requests are decided by these: they are in the digest.
+            services: _,
+            flags: _,
+            segments: _,
+            routes: _,
+            identity: _,
+            canary_urls: _,
+            client_api: _,
+            digest: _,
+            // No snapshot has these.
+            unleash: _,
+            outages: _,
+            process: _,
+            warnings: _,
+        } = self;
+        *logging == other.logging && *traffic == other.traffic
     }
 }
 
@@ -185,27 +208,6 @@ pub struct Traffic {
     pub write: Duration,
 }
 
-impl Default for Traffic {
-    fn default() -> Self {
-        Self {
-            request: RequestLimits {
-                header_bytes: 64 << 10,
-                headers: 128,
-                body_bytes: None,
-            },
-            connections: None,
-            connections_per_client: None,
-            streams_per_client: STREAMS_PER_CLIENT,
-            requests_per_connection: 10_000,
-            header_read: Duration::from_secs(10),
-            idle: Duration::from_secs(75),
-            body_read: Duration::from_secs(30),
-            body_rate: Some(BodyRate::default()),
-            write: Duration::from_secs(30),
-        }
-    }
-}
-
 /// `logging`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Logging {
@@ -285,13 +287,13 @@ pub trait Environment {
     fn file(&self, path: &str) -> Result<String, String>;
 }
 
-/// How what is unset is taken.
+/// What becomes of a variable that is not set, or a secret's file that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// `run` and reload: an unset variable is an error.
-    Run,
-    /// `check` and `explain`: an unset variable is a warning, and a placeholder stands for it.
-    Check,
+pub enum OnUnset {
+    /// It is an error: `run`, and every reload.
+    Refuse,
+    /// It is a warning, and a placeholder stands for it: `check` and `explain`.
+    StandIn,
 }
 
 #[cfg(test)]

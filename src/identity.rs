@@ -101,17 +101,6 @@ pub struct AnonymousCookie {
     pub same_site: SameSite,
 }
 
-impl Default for AnonymousCookie {
-    fn default() -> Self {
-        Self {
-            name: "serin_id".into(),
-            max_age: Duration::from_secs(365 * 24 * 3600),
-            secure: SecureCookie::Auto,
-            same_site: SameSite::Lax,
-        }
-    }
-}
-
 /// A property that `identity.properties` does not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no property {name:?} under identity.properties; there are: {known}")]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serin::config::{self, Config, Environment, Mode};
+use serin::config::{self, Config, Environment, OnUnset};
 use serin::context::Moment;
 
 /// The moment of every bench.
@@ -29,7 +29,7 @@ pub(crate) fn config(routes: usize, flags: usize) -> Config {
 
 /// As `run` and every reload do it.
 pub(crate) fn compile(text: &str) -> Config {
-    config::compile(text, &Empty, Mode::Run, NOW).expect("a valid configuration")
+    config::compile(text, &Empty, OnUnset::Refuse, NOW).expect("a valid configuration")
 }
 
 /// A service with three canary flags, `routes` routes that lead to it, and `flags` more flags of a service of their own.

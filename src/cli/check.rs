@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use crate::config::diagnostic::Findings;
-use crate::config::{Mode, compile, render};
+use crate::config::{OnUnset, compile, render};
 use crate::context::Moment;
 use crate::source::environment::ProcessEnvironment;
 use crate::source::file::{FileError, read, read_stream};
@@ -71,7 +71,11 @@ fn check(path: &Path, how: How) -> Checked {
             };
         }
     };
-    let mode = if how.strict { Mode::Run } else { Mode::Check };
+    let mode = if how.strict {
+        OnUnset::Refuse
+    } else {
+        OnUnset::StandIn
+    };
     let findings = match compile(&text, &ProcessEnvironment, mode, now()) {
         Ok(config) => config.warnings,
         Err(findings) => findings,

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::{ConfigPath, Format, NOT_SO, admin_client, colour};
 use crate::admin::explain::ExplainDocument;
 use crate::clock;
-use crate::config::{self, Mode, render};
+use crate::config::{self, OnUnset, render};
 use crate::snapshot::assemble::assemble;
 use crate::snapshot::offline::{NoopMeters, Offline};
 use crate::source::{self, environment::ProcessEnvironment};
@@ -108,7 +108,7 @@ fn from_file(path: &Path, document: Value) -> anyhow::Result<Value> {
     let text = source::file::read(path).with_context(|| name.clone())?;
     let now = clock::now();
     let config =
-        config::compile(&text, &ProcessEnvironment, Mode::Check, now).map_err(|problems| {
+        config::compile(&text, &ProcessEnvironment, OnUnset::StandIn, now).map_err(|problems| {
             let colour = colour(io::stderr().is_terminal());
             anyhow!(
                 "{name} is invalid\n{}",

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::{BAD_CONFIG, ConfigPath, UNAVAILABLE, colour};
 use crate::clock;
-use crate::config::{self, Config, Mode, render};
+use crate::config::{self, Config, OnUnset, render};
 use crate::gateway::{Gateway, Start};
 use crate::proxy::run::DebugHeader;
 use crate::source::{self, environment::ProcessEnvironment};
@@ -59,7 +59,7 @@ fn load(path: &Path) -> Result<(String, Config), String> {
     let name = path.display().to_string();
     let text = source::file::read(path);
     let text = text.map_err(|error| format!("serin: {name}: {error}\n"))?;
-    match config::compile(&text, &ProcessEnvironment, Mode::Run, clock::now()) {
+    match config::compile(&text, &ProcessEnvironment, OnUnset::Refuse, clock::now()) {
         Ok(config) => Ok((text, config)),
         Err(problems) => Err(render::text(
             &name,

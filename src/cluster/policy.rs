@@ -64,24 +64,6 @@ impl OutlierPolicy {
     }
 }
 
-impl Default for OutlierPolicy {
-    fn default() -> Self {
-        Self {
-            consecutive_failures: 5,
-            error_ratio: HALF,
-            window: Duration::from_secs(10),
-            min_requests: 20,
-            eject_for: Duration::from_secs(30),
-            max_ejected: HALF,
-        }
-    }
-}
-
-const HALF: Share = match Share::new(5_000) {
-    Some(half) => half,
-    None => Share::ALL,
-};
-
 /// How endpoints are checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthPolicy {
@@ -111,24 +93,6 @@ pub enum Probe {
     Tcp,
     /// The gRPC health service, about the server as a whole.
     Grpc,
-}
-
-impl Default for UpstreamPolicy {
-    fn default() -> Self {
-        Self {
-            balance: Balance::LeastRequests,
-            connect_timeout: Duration::from_secs(1),
-            response_timeout: Duration::from_secs(15),
-            idle_timeout: Duration::from_secs(60),
-            retries: RetryPolicy::default(),
-            rescue: RescuePolicy::default(),
-            max_in_flight: None,
-            load: LoadPolicy::default(),
-            preserve_host: true,
-            outlier: OutlierPolicy::default(),
-            health: None,
-        }
-    }
 }
 
 /// Which upstreams payloads and registrations may name (`canary_urls`).

@@ -65,9 +65,10 @@ impl Triggers {
 }
 
 impl Statuses {
-    /// What can be in the set.
-    const FIRST: u16 = 400;
-    const LAST: u16 = 599;
+    /// The least that can be in the set.
+    pub const FIRST: u16 = 400;
+    /// The greatest that can be in the set.
+    pub const LAST: u16 = 599;
 
     /// All from 500 on.
     pub fn server_errors() -> Self {
@@ -119,44 +120,6 @@ impl RetryPolicy {
     pub fn allowed(&self, active: u32) -> u32 {
         let share = u64::from(active) * u64::from(self.budget.hundredths()) / 10_000;
         u32::try_from(share).unwrap_or(u32::MAX).max(Self::FLOOR)
-    }
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self {
-            attempts: 1,
-            on: Triggers {
-                connect: true,
-                ..Triggers::default()
-            },
-            budget: Share::new(2_000).unwrap_or(Share::ALL),
-        }
-    }
-}
-
-impl Default for RescuePolicy {
-    fn default() -> Self {
-        Self {
-            on: Triggers {
-                connect: true,
-                reset: true,
-                timeout: true,
-                statuses: Statuses::server_errors(),
-            },
-            methods: vec![Method::GET, Method::HEAD, Method::OPTIONS],
-            after: None,
-            quarantine: Some(QuarantinePolicy::default()),
-        }
-    }
-}
-
-impl Default for QuarantinePolicy {
-    fn default() -> Self {
-        Self {
-            after: 3,
-            period: Duration::from_secs(600),
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::section::{
     services, traffic, unleash,
 };
 use super::{
-    Config, Environment, Mode, fingerprint, interpolate, keys, lookalikes, structure, yaml,
+    Config, Environment, OnUnset, fingerprint, interpolate, keys, lookalikes, structure, yaml,
 };
 use crate::context::Moment;
 
@@ -21,7 +21,7 @@ use crate::context::Moment;
 pub fn compile(
     text: &str,
     environment: &dyn Environment,
-    mode: Mode,
+    on_unset: OnUnset,
     now: Moment,
 ) -> Result<Config, Findings> {
     let mut problems = Problems::default();
@@ -29,10 +29,13 @@ pub fn compile(
         return Err(problems.finish(None));
     };
     drop_anchors(&mut root);
-    interpolate::interpolate(&mut root, environment, mode, &mut problems);
+    interpolate::interpolate(&mut root, environment, on_unset, &mut problems);
     structure::check(&root, &keys::ROOT, &mut problems);
     lookalikes::check(&root, &mut problems);
-    let mut reader = Reader { problems, now };
+    let mut reader = Reader {
+        problems,
+        ..Reader::new(now)
+    };
     // Compiled even when something is wrong already: all problems are told at once.
     let mut config = compile_sections(&mut reader, &root);
     let failed = reader.problems.has_errors();
@@ -46,8 +49,8 @@ pub fn compile(
 
 /// Takes out the top-level keys that are only there for anchors, which are resolved by now.
 fn drop_anchors(root: &mut Node) {
-    if let Value::Map(entries) = &mut root.value {
-        entries.retain(|entry| !entry.key.starts_with("x-"));
+    if let Value::Map(pairs) = &mut root.value {
+        pairs.retain(|pair| !pair.key.starts_with("x-"));
     }
 }
 

@@ -2,33 +2,48 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::node::{Entry, Node, Value};
+use super::keys::ROOT;
+use super::keys::shape::{Key, Scope, Shape};
+use super::node::{Node, Pair, Value};
 use crate::digest::Digest;
 
-/// Top-level keys that decide nothing about requests.
-const LEFT_OUT: [&str; 4] = ["listeners", "admin", "logging", "unleash"];
-
-/// What of `server` decides about requests.
-const OF_SERVER: &str = "trusted_proxies";
-
-/// Hashes what decides about requests, secrets included, which the digest does not give away. Of `sources` the order
-/// decides, not where they are or how they are asked.
+/// Hashes what decides about requests ([`Scope`]), secrets included, which the digest does not give away. Of `sources`
+/// the order decides.
 pub fn digest<'a>(root: &Node, sources: impl Iterator<Item = &'a str>) -> Digest {
     let mut hash = Sha256::new();
-    let entries: Vec<(&str, &Node)> = root
-        .entries()
-        .iter()
-        .filter(|entry| !LEFT_OUT.contains(&entry.key.as_str()))
-        .filter_map(|entry| match entry.key.as_str() {
-            "server" => Some((OF_SERVER, entry.value.get(OF_SERVER)?)),
-            key => Some((key, &entry.value)),
-        })
-        .collect();
-    add_map(entries, &mut hash);
+    let mut deciding = Vec::new();
+    for pair in root.pairs() {
+        match scope(&ROOT, pair) {
+            Scope::Decides => deciding.push(parts(pair)),
+            Scope::ByKey => deciding.extend(deciding_keys(pair)),
+            Scope::Source | Scope::Carried | Scope::Process => {}
+        }
+    }
+    add_map(deciding, &mut hash);
     for source in sources {
         add_text(source, &mut hash);
     }
     Digest(hash.finalize().into())
+}
+
+/// Those of a section's own keys that decide.
+fn deciding_keys(section: &Pair) -> impl Iterator<Item = (&str, &Node)> {
+    let shape = known(&ROOT, section).and_then(Key::shape);
+    let decides = move |pair: &&Pair| {
+        let scope = shape.map(|shape| scope(&shape, pair));
+        scope.is_none_or(|scope| scope == Scope::Decides)
+    };
+    section.value.pairs().iter().filter(decides).map(parts)
+}
+
+/// What a key says of its scope. One that is not known is an error of the file.
+fn scope(shape: &Shape, pair: &Pair) -> Scope {
+    known(shape, pair).map_or(Scope::Decides, |key| key.statement().scope)
+}
+
+fn known(shape: &Shape, pair: &Pair) -> Option<&'static dyn Key> {
+    let mut known = shape.map?.known.iter();
+    known.find(|key| key.name() == pair.key).copied()
 }
 
 // Every value begins with its kind and its length: no two trees give the same bytes.
@@ -42,18 +57,18 @@ fn add(node: &Node, hash: &mut Sha256) {
                 add(item, hash);
             }
         }
-        Value::Map(entries) => add_map(entries.iter().map(pair).collect(), hash),
+        Value::Map(pairs) => add_map(pairs.iter().map(parts).collect(), hash),
     }
 }
 
-fn pair(entry: &Entry) -> (&str, &Node) {
-    (&entry.key, &entry.value)
+fn parts(pair: &Pair) -> (&str, &Node) {
+    (&pair.key, &pair.value)
 }
 
-fn add_map(mut entries: Vec<(&str, &Node)>, hash: &mut Sha256) {
-    entries.sort_by_key(|(key, _)| *key);
-    add_length(b'm', entries.len(), hash);
-    for (key, value) in entries {
+fn add_map(mut pairs: Vec<(&str, &Node)>, hash: &mut Sha256) {
+    pairs.sort_by_key(|(key, _)| *key);
+    add_length(b'm', pairs.len(), hash);
+    for (key, value) in pairs {
         add_text(key, hash);
         add(value, hash);
     }

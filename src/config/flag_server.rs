@@ -97,13 +97,3 @@ pub struct StalenessPolicy {
     /// How long flags are kept that a suspiciously small answer lacks.
     pub removal_guard: Duration,
 }
-
-impl Default for StalenessPolicy {
-    fn default() -> Self {
-        Self {
-            ready_without_flags: None,
-            snapshot_max_age: Duration::from_secs(7 * 24 * 3600),
-            removal_guard: Duration::from_secs(300),
-        }
-    }
-}

@@ -3,20 +3,20 @@
 use super::diagnostic::Span;
 use super::node::{Node, Scalar, Value};
 use super::problems::Problems;
-use super::{Environment, Mode};
+use super::{Environment, OnUnset};
 
 /// Puts values into every scalar of the tree. Keys are left alone.
 pub fn interpolate(
     root: &mut Node,
     environment: &dyn Environment,
-    mode: Mode,
+    on_unset: OnUnset,
     problems: &mut Problems,
 ) {
     match &mut root.value {
         Value::Scalar(scalar) => {
             let mut filler = Filler {
                 environment,
-                mode,
+                on_unset,
                 problems,
                 span: root.span,
                 placeholder: false,
@@ -25,12 +25,12 @@ pub fn interpolate(
         }
         Value::List(items) => {
             for item in items {
-                interpolate(item, environment, mode, problems);
+                interpolate(item, environment, on_unset, problems);
             }
         }
-        Value::Map(entries) => {
-            for entry in entries {
-                interpolate(&mut entry.value, environment, mode, problems);
+        Value::Map(pairs) => {
+            for pair in pairs {
+                interpolate(&mut pair.value, environment, on_unset, problems);
             }
         }
     }
@@ -38,7 +38,7 @@ pub fn interpolate(
 
 struct Filler<'a> {
     environment: &'a dyn Environment,
-    mode: Mode,
+    on_unset: OnUnset,
     problems: &'a mut Problems,
     span: Span,
     placeholder: bool,
@@ -126,9 +126,9 @@ impl Filler<'_> {
 
     fn unset(&mut self, message: String, hint: Option<String>) {
         self.placeholder = true;
-        let noted = match self.mode {
-            Mode::Run => self.problems.error(self.span, message),
-            Mode::Check => self.problems.warning(self.span, message),
+        let noted = match self.on_unset {
+            OnUnset::Refuse => self.problems.error(self.span, message),
+            OnUnset::StandIn => self.problems.warning(self.span, message),
         };
         noted.maybe_hint(hint);
     }

@@ -1,246 +1,120 @@
-//! The one table of what `routes.yaml` may say: the structure check, the JSON Schema and the "did you mean" hints
-//! are all made from it.
+//! The one table of what `routes.yaml` may say. Each key is stated here once: its name, the kind of its value with bounds
+//! and words, its default, what it is for, and whether requests are decided by it. The structure check, the sections, the
+//! JSON Schema, hints and the digest all go by that statement, and a test holds `deploy/reference.yaml` against it.
 
-mod client_api;
-mod flags;
-mod identity;
-mod process;
-mod routes;
-mod services;
-mod unleash;
+pub(crate) mod client_api;
+pub(crate) mod flags;
+pub(crate) mod identity;
+pub mod key;
+pub mod kinds;
+pub(crate) mod process;
+pub(crate) mod routes;
+pub(crate) mod services;
+pub mod shape;
+pub(crate) mod unleash;
 
-/// A key of a map.
-#[derive(Debug)]
-pub struct Key {
-    /// The key.
-    pub name: &'static str,
-    /// What it is for, in a sentence.
-    pub about: &'static str,
-    /// What its value may be; `None`: the contract has the key, but it is not supported yet.
-    pub shape: Option<&'static Shape>,
-    /// Whether its map needs it.
-    pub required: bool,
-}
-
-/// What a value may be: any of the forms that are stated.
-#[derive(Debug)]
-pub struct Shape {
-    /// A single value.
-    pub text: Option<Text>,
-    /// A list of these.
-    pub list: Option<&'static Shape>,
-    /// A map.
-    pub map: Option<Keys>,
-    /// The name that the schema refers to it by. What contains itself needs one.
-    pub name: Option<&'static str>,
-}
-
-/// The keys of a map.
-#[derive(Debug)]
-pub struct Keys {
-    /// Those that mean something.
-    pub known: &'static [Key],
-    /// What every other key, which is then a name, may hold; `None`: there are no others.
-    pub named: Option<&'static Shape>,
-}
-
-/// What a single value says.
-#[derive(Clone, Copy, Debug)]
-pub enum Text {
-    /// Any text, read as it stands in the file.
-    Any,
-    /// `true` or `false`.
-    Bool,
-    /// A whole number from the first to the second.
-    Integer(u32, u32),
-    /// As in `250ms`.
-    Duration,
-    /// The same, or `never`.
-    DurationOrNever,
-    /// The same, or `none`.
-    DurationOrNone,
-    /// As in `64KiB`.
-    Size,
-    /// The same, or `none`.
-    SizeOrNone,
-    /// As in `1KiB/s` or `1KiB/s over 10s`, or `none`.
-    RateOrNone,
-    /// As in `5%`.
-    Percentage,
-    /// An upstream's URL.
-    Url,
-    /// One of some words.
-    Word(&'static [Word]),
-    /// What lets a request be sent again: `connect`, `reset`, `timeout`, a status such as `503`, or a class such as
-    /// `5xx`.
-    Trigger,
-}
-
-/// One of the words that a value may be.
-#[derive(Debug)]
-pub struct Word {
-    /// The word.
-    pub name: &'static str,
-    /// Whether it is supported; else it is "not supported yet".
-    pub due: bool,
-}
+use key::{Group, later, needed, top};
+use shape::{Scope, Shape, map};
 
 /// The whole file.
 pub static ROOT: Shape = map(&[
-    required(
-        "services",
-        "What callers want: each has a stable deployment and its canaries.",
-        &services::SERVICES,
-    ),
-    required(
-        "routes",
-        "Which requests go to which service; the most specific route wins.",
-        &routes::ROUTES,
-    ),
-    key(
-        "flags",
-        "Canary flags kept in this file, for those without a flag server.",
-        &flags::FLAGS,
-    ),
-    key(
-        "segments",
-        "Named audiences that rings refer to.",
-        &flags::SEGMENTS,
-    ),
-    key(
-        "identity",
-        "Who the user is, and what flags may look at.",
-        &identity::IDENTITY,
-    ),
-    key(
-        "canary_urls",
-        "Which upstreams flags may name.",
-        &process::CANARY_URLS,
-    ),
-    key(
-        "listeners",
-        "Where end users' traffic is taken; default 0.0.0.0:8080.",
-        &process::LISTENERS,
-    ),
-    key(
-        "admin",
-        "Where the admin API, metrics and probes are; default 127.0.0.1:9900.",
-        &process::ADMIN,
-    ),
-    key(
-        "server",
-        "The process: threads, state, trusted proxies, shutdown.",
-        &process::SERVER,
-    ),
-    key("logging", "What is logged, and how.", &process::LOGGING),
-    key(
-        "unleash",
-        "A flag server, or a list of named ones in order of precedence.",
-        &unleash::UNLEASH,
-    ),
-    later("launchdarkly"),
-    later("redis"),
-    key(
-        "client_api",
-        "What client apps and servers ask Serin itself; off unless present.",
-        &client_api::CLIENT_API,
-    ),
-    later("attribution"),
+    &SERVICES,
+    &ROUTES,
+    &FLAGS,
+    &SEGMENTS,
+    &IDENTITY,
+    &CANARY_URLS,
+    &LISTENERS,
+    &ADMIN,
+    &SERVER,
+    &LOGGING,
+    &UNLEASH,
+    &later("launchdarkly"),
+    &later("redis"),
+    &CLIENT_API,
+    &later("attribution"),
 ]);
 
-static TEXT: Shape = text(Text::Any);
-static TEXTS: Shape = list(&TEXT);
-static BOOL: Shape = text(Text::Bool);
-static DURATION: Shape = text(Text::Duration);
-static PERCENTAGE: Shape = text(Text::Percentage);
-static URL: Shape = text(Text::Url);
+pub(crate) static SERVICES: Group = needed(top(
+    "services",
+    "What callers want: each has a stable deployment and its canaries.",
+    &services::SERVICES,
+    Scope::Decides,
+));
 
-const fn key(name: &'static str, about: &'static str, shape: &'static Shape) -> Key {
-    Key {
-        name,
-        about,
-        shape: Some(shape),
-        required: false,
-    }
-}
+pub(crate) static ROUTES: Group = needed(top(
+    "routes",
+    "Which requests go to which service; the most specific route wins.",
+    &routes::ROUTES,
+    Scope::Decides,
+));
 
-const fn required(name: &'static str, about: &'static str, shape: &'static Shape) -> Key {
-    Key {
-        required: true,
-        ..key(name, about, shape)
-    }
-}
+pub(crate) static FLAGS: Group = top(
+    "flags",
+    "Canary flags kept in this file, for those without a flag server.",
+    &flags::FLAGS,
+    Scope::Decides,
+);
 
-/// A key of the contract that is not supported yet.
-const fn later(name: &'static str) -> Key {
-    Key {
-        name,
-        about: "",
-        shape: None,
-        required: false,
-    }
-}
+pub(crate) static SEGMENTS: Group = top(
+    "segments",
+    "Named audiences that rings refer to.",
+    &flags::SEGMENTS,
+    Scope::Decides,
+);
 
-const fn word(name: &'static str) -> Word {
-    Word { name, due: true }
-}
+pub(crate) static IDENTITY: Group = top(
+    "identity",
+    "Who the user is, and what flags may look at.",
+    &identity::IDENTITY,
+    Scope::Decides,
+);
 
-const NOTHING: Shape = Shape {
-    text: None,
-    list: None,
-    map: None,
-    name: None,
-};
+pub(crate) static CANARY_URLS: Group = top(
+    "canary_urls",
+    "Which upstreams flags may name.",
+    &process::CANARY_URLS,
+    Scope::Decides,
+);
 
-const fn text(text: Text) -> Shape {
-    Shape {
-        text: Some(text),
-        ..NOTHING
-    }
-}
+pub(crate) static LISTENERS: Group = top(
+    "listeners",
+    "Where end users' traffic is taken; default 0.0.0.0:8080.",
+    &process::LISTENERS,
+    Scope::Process,
+);
 
-const fn list(item: &'static Shape) -> Shape {
-    Shape {
-        list: Some(item),
-        ..NOTHING
-    }
-}
+pub(crate) static ADMIN: Group = top(
+    "admin",
+    "Where the admin API, metrics and probes are; default 127.0.0.1:9900.",
+    &process::ADMIN,
+    Scope::Process,
+);
 
-const fn map(known: &'static [Key]) -> Shape {
-    Shape {
-        map: Some(Keys { known, named: None }),
-        ..NOTHING
-    }
-}
+pub(crate) static SERVER: Group = top(
+    "server",
+    "The process: threads, state, trusted proxies, shutdown.",
+    &process::SERVER,
+    Scope::ByKey,
+);
 
-/// A map from names to values of one shape.
-const fn names(shape: &'static Shape) -> Shape {
-    map_with_names(&[], shape)
-}
+pub(crate) static LOGGING: Group = top(
+    "logging",
+    "What is logged, and how.",
+    &process::logging::LOGGING,
+    Scope::Carried,
+);
 
-/// A map with keys that mean something, and names beside them.
-const fn map_with_names(known: &'static [Key], named: &'static Shape) -> Shape {
-    Shape {
-        map: Some(Keys {
-            known,
-            named: Some(named),
-        }),
-        ..NOTHING
-    }
-}
+pub(crate) static UNLEASH: Group = top(
+    "unleash",
+    "A flag server, or a list of named ones in order of precedence.",
+    &unleash::UNLEASH,
+    Scope::Source,
+);
 
-/// A single value, or a list of such.
-const fn text_or_list(text: Text, item: &'static Shape) -> Shape {
-    Shape {
-        text: Some(text),
-        ..list(item)
-    }
-}
-
-/// A single value, or a map that says more.
-const fn text_or_map(text: Text, known: &'static [Key]) -> Shape {
-    Shape {
-        text: Some(text),
-        ..map(known)
-    }
-}
+pub(crate) static CLIENT_API: Group = top(
+    "client_api",
+    "What client apps and servers ask Serin itself; off unless present.",
+    &client_api::CLIENT_API,
+    Scope::Decides,
+);

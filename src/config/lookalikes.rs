@@ -16,10 +16,10 @@ pub fn check(node: &Node, problems: &mut Problems) {
                 check(item, problems);
             }
         }
-        Value::Map(entries) => {
-            for entry in entries {
-                look_at(&entry.key, entry.key_span, problems);
-                check(&entry.value, problems);
+        Value::Map(pairs) => {
+            for pair in pairs {
+                look_at(&pair.key, pair.key_span, problems);
+                check(&pair.value, problems);
             }
         }
     }

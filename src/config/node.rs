@@ -21,12 +21,12 @@ pub enum Value {
     /// A sequence.
     List(Vec<Node>),
     /// A mapping, in file order, every key once.
-    Map(Vec<Entry>),
+    Map(Vec<Pair>),
 }
 
-/// A key with its value.
+/// A key of a map with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct Pair {
     /// The key.
     pub key: String,
     /// Where the key stands.
@@ -79,22 +79,30 @@ impl Node {
         }
     }
 
-    /// The entries; none, if it is not a map.
-    pub fn entries(&self) -> &[Entry] {
+    /// The pairs; none, if it is not a map.
+    pub fn pairs(&self) -> &[Pair] {
         match &self.value {
-            Value::Map(entries) => entries,
+            Value::Map(pairs) => pairs,
             Value::Scalar(_) | Value::List(_) => &[],
         }
     }
 
-    /// The entry of a key.
-    pub fn entry(&self, key: &str) -> Option<&Entry> {
-        self.entries().iter().find(|entry| entry.key == key)
+    /// The pair of a key.
+    pub fn pair(&self, key: &str) -> Option<&Pair> {
+        self.pairs().iter().find(|pair| pair.key == key)
     }
 
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&Self> {
-        self.entry(key).map(|entry| &entry.value)
+        self.pair(key).map(|pair| &pair.value)
+    }
+
+    /// A map without any key.
+    pub fn empty_map() -> Self {
+        Self {
+            span: Span::default(),
+            value: Value::Map(Vec::new()),
+        }
     }
 
     /// Whether a placeholder stands somewhere in it, so that what it says is not known.
@@ -102,7 +110,7 @@ impl Node {
         match &self.value {
             Value::Scalar(scalar) => scalar.is_placeholder(),
             Value::List(items) => items.iter().any(Self::has_placeholder),
-            Value::Map(entries) => entries.iter().any(|entry| entry.value.has_placeholder()),
+            Value::Map(pairs) => pairs.iter().any(|pair| pair.value.has_placeholder()),
         }
     }
 

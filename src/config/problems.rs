@@ -169,14 +169,14 @@ fn locate(node: &Node, path: &mut String, paths: &mut HashMap<Span, Option<Strin
                 path.truncate(length);
             }
         }
-        Value::Map(entries) => {
-            for entry in entries {
+        Value::Map(pairs) => {
+            for pair in pairs {
                 if length > 0 {
                     path.push('.');
                 }
-                path.push_str(&entry.key);
-                note(entry.key_span, path, paths);
-                locate(&entry.value, path, paths);
+                path.push_str(&pair.key);
+                note(pair.key_span, path, paths);
+                locate(&pair.value, path, paths);
                 path.truncate(length);
             }
         }

@@ -27,9 +27,17 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Reads a value. `parse` says what would help when it cannot. The `stand_in` is for what
-    /// a placeholder stands for, so that the rest can be checked.
-    pub fn read<T>(
+    /// A reader that has found nothing wrong yet.
+    pub fn new(now: Moment) -> Self {
+        Self {
+            problems: Problems::default(),
+            now,
+        }
+    }
+
+    /// Reads a value. `parse` says what would help when it cannot. A placeholder is read as the `stand_in`, so that the
+    /// rest can be checked.
+    pub fn parse<T>(
         &mut self,
         node: &Node,
         what: &str,
@@ -60,7 +68,7 @@ impl Reader {
     /// `true` or `false`, without quotes.
     pub fn bool(&mut self, node: &Node) -> Option<bool> {
         let quoted = node.scalar().is_some_and(Scalar::is_quoted);
-        self.read(node, "true or false", false, |text| match text {
+        self.parse(node, "true or false", false, |text| match text {
             "true" if !quoted => Ok(true),
             "false" if !quoted => Ok(false),
             "true" | "false" => Err("without the quotes".to_owned()),
@@ -76,7 +84,7 @@ impl Reader {
         } else {
             format!("a whole number from {} to {}", bounds.start(), bounds.end())
         };
-        self.read(
+        self.parse(
             node,
             "a number that can stand here",
             *bounds.start(),
@@ -102,23 +110,16 @@ impl Reader {
         Some(scalar.text()).filter(|text| !text.is_empty())
     }
 
-    /// A word of the key table, which the structure check has looked at.
-    pub fn word<'n>(&self, node: Option<&'n Node>) -> Option<&'n str> {
-        node.and_then(Node::scalar)
-            .filter(|scalar| !scalar.is_placeholder())
-            .map(Scalar::text)
-    }
-
     /// As in `250ms`.
     pub fn duration(&mut self, node: &Node) -> Option<Duration> {
         let stand_in = Duration::from_secs(10);
-        self.read(node, "a duration", stand_in, value::duration)
+        self.parse(node, "a duration", stand_in, value::duration)
     }
 
     /// As in `250ms`, and longer than nothing.
     pub fn time_limit(&mut self, node: &Node) -> Option<Duration> {
         let stand_in = Duration::from_secs(10);
-        self.read(node, "a time limit", stand_in, |text| {
+        self.parse(node, "a time limit", stand_in, |text| {
             value::duration(text).and_then(|limit| {
                 let none = || "a time limit is longer than 0".to_owned();
                 Some(limit)
@@ -128,10 +129,20 @@ impl Reader {
         })
     }
 
+    /// As in `250ms`, and not less than `least`.
+    pub fn interval(&mut self, node: &Node, least: Duration) -> Option<Duration> {
+        self.parse(node, "an interval", least, |text| {
+            let interval = value::duration(text)?;
+            Some(interval)
+                .filter(|interval| *interval >= least)
+                .ok_or_else(|| format!("at least {}", value::written_duration(least)))
+        })
+    }
+
     /// As in `64KiB`, within bounds.
     pub fn size(&mut self, node: &Node, bounds: RangeInclusive<u64>) -> Option<u64> {
         let stand_in = *bounds.start();
-        self.read(node, "a size that can stand here", stand_in, |text| {
+        self.parse(node, "a size that can stand here", stand_in, |text| {
             let size = value::size(text)?;
             Some(size)
                 .filter(|size| bounds.contains(size))
@@ -145,7 +156,7 @@ impl Reader {
 
     /// As in `5%`.
     pub fn share(&mut self, node: &Node) -> Option<Share> {
-        self.read(node, "a percentage", Share::ALL, |text| {
+        self.parse(node, "a percentage", Share::ALL, |text| {
             text.parse::<Share>().map_err(|error| error.to_string())
         })
     }
@@ -153,7 +164,7 @@ impl Reader {
     /// An upstream's URL.
     pub fn url(&mut self, node: &Node) -> Option<UpstreamUrl> {
         let stand_in = value::placeholder_url()?;
-        self.read(node, "an upstream's URL", stand_in, |text| {
+        self.parse(node, "an upstream's URL", stand_in, |text| {
             text.parse::<UpstreamUrl>()
                 .map_err(|error| error.to_string())
         })
@@ -162,18 +173,18 @@ impl Reader {
     /// An IP address with its port.
     pub fn address(&mut self, node: &Node) -> Option<SocketAddr> {
         let stand_in = SocketAddr::from(([127, 0, 0, 1], 0));
-        self.read(node, "an address to listen on", stand_in, value::address)
+        self.parse(node, "an address to listen on", stand_in, value::address)
     }
 
     /// A host: a name, `*.` and a name, or an IP address.
     pub fn host(&mut self, node: &Node) -> Option<HostPattern> {
         let stand_in = HostPattern::Exact("placeholder.invalid".into());
-        self.read(node, "a host", stand_in, value::host)
+        self.parse(node, "a host", stand_in, value::host)
     }
 
     /// A method. Other words than the known ones are methods, too, unless they look like a slip.
     pub fn method(&mut self, node: &Node) -> Option<Method> {
-        let method = self.read(node, "a method", Method::GET, value::method)?;
+        let method = self.parse(node, "a method", Method::GET, value::method)?;
         let known = value::METHODS.contains(&method.as_str());
         if !known && let Some(hint) = self.problems.suggest(method.as_str(), value::METHODS) {
             let message = format!("`{method}` is no method that is known");
@@ -185,24 +196,24 @@ impl Reader {
     /// A network, or an address, which stands for the network of itself alone.
     pub fn network(&mut self, node: &Node) -> Option<IpNet> {
         let stand_in = IpNet::from(std::net::IpAddr::from([127, 0, 0, 1]));
-        self.read(node, "a network", stand_in, value::network)
+        self.parse(node, "a network", stand_in, value::network)
     }
 
     /// The name of a header.
     pub fn header_name(&mut self, node: &Node) -> Option<HeaderName> {
         let stand_in = HeaderName::from_static("x-placeholder");
-        self.read(node, "the name of a header", stand_in, value::header_name)
+        self.parse(node, "the name of a header", stand_in, value::header_name)
     }
 
     /// The value of a header.
     pub fn header_value(&mut self, node: &Node) -> Option<HeaderValue> {
         let stand_in = HeaderValue::from_static("placeholder");
-        self.read(node, "the value of a header", stand_in, value::header_value)
+        self.parse(node, "the value of a header", stand_in, value::header_value)
     }
 
     /// An expression that must match the whole of what it is held against.
     pub fn whole_regex(&mut self, node: &Node) -> Option<Regex> {
         let stand_in = Regex::new("^$").ok()?;
-        self.read(node, "a regular expression", stand_in, value::whole_regex)
+        self.parse(node, "a regular expression", stand_in, value::whole_regex)
     }
 }

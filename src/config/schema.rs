@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{Key, ROOT, Shape, Text};
+use super::keys::ROOT;
+use super::keys::shape::{Form, Key, Shape, Written};
 
 /// A value that is put in later can stand wherever a number or a boolean can.
 const INTERPOLATED: &str = r"\$\{";
@@ -55,13 +56,13 @@ fn shape(shape: &Shape, definitions: &mut Map<String, Value>) -> Map<String, Val
         let known: Map<String, Value> = keys
             .known
             .iter()
-            .filter_map(|key| Some((key.name.to_owned(), property(key, definitions)?)))
+            .filter_map(|key| Some((key.name().to_owned(), property(*key, definitions)?)))
             .collect();
         let required: Vec<&str> = keys
             .known
             .iter()
-            .filter(|key| key.required)
-            .map(|key| key.name)
+            .filter(|key| key.statement().required)
+            .map(|key| key.name())
             .collect();
         let others = keys.named.map_or(json!(false), |shape| {
             Value::Object(reference(shape, definitions))
@@ -76,52 +77,59 @@ fn shape(shape: &Shape, definitions: &mut Map<String, Value>) -> Map<String, Val
     schema
 }
 
-fn property(key: &Key, definitions: &mut Map<String, Value>) -> Option<Value> {
-    let mut schema = reference(key.shape?, definitions);
-    schema.insert("description".to_owned(), json!(key.about));
+fn property(key: &dyn Key, definitions: &mut Map<String, Value>) -> Option<Value> {
+    let mut schema = reference(&key.shape()?, definitions);
+    schema.insert("description".to_owned(), json!(key.about()));
+    if let Some(default) = key.default() {
+        schema.insert("default".to_owned(), json_of(default));
+    }
     Some(Value::Object(schema))
 }
 
+/// A default as JSON has it. A literal is written in JSON as in YAML.
+fn json_of(default: Written) -> Value {
+    match default {
+        Written::Literal(text) => text.parse().unwrap_or(Value::String(text)),
+        Written::Text(text) => Value::String(text),
+        Written::List(items) => json!(items),
+    }
+}
+
 /// The types that a single value may have where YAML is read as JSON, and what it must look like.
-fn single(text: Text) -> (Vec<&'static str>, Map<String, Value>) {
-    let pattern = |form: &str| object(json!({ "pattern": format!("{form}|{INTERPOLATED}") }));
-    match text {
+fn single(form: Form) -> (Vec<&'static str>, Map<String, Value>) {
+    let pattern = |look: &str| object(json!({ "pattern": format!("{look}|{INTERPOLATED}") }));
+    match form {
         // What editors take for a number or a boolean is read as the text that stands there.
-        Text::Any => (vec!["string", "number", "boolean"], Map::new()),
-        Text::Bool => (
+        Form::Any => (vec!["string", "number", "boolean"], Map::new()),
+        Form::Bool => (
             vec!["boolean", "string"],
             object(json!({ "pattern": INTERPOLATED })),
         ),
-        Text::Integer(least, most) => (
+        Form::Integer(least, most) => (
             vec!["integer", "string"],
             object(json!({ "minimum": least, "maximum": most, "pattern": INTERPOLATED })),
         ),
-        Text::Duration => (vec!["string"], pattern("^[0-9]+(ms|s|m|h|d)$")),
-        Text::DurationOrNever => (vec!["string"], pattern("^([0-9]+(ms|s|m|h|d)|never)$")),
-        Text::DurationOrNone => (vec!["string"], pattern("^([0-9]+(ms|s|m|h|d)|none)$")),
-        Text::Size => (vec!["string"], pattern("^[0-9]+([KMG]i)?B$")),
-        Text::SizeOrNone => (vec!["string"], pattern("^([0-9]+([KMG]i)?B|none)$")),
-        Text::RateOrNone => (
+        Form::Duration => (vec!["string"], pattern("^[0-9]+(ms|s|m|h|d)$")),
+        Form::DurationOrNever => (vec!["string"], pattern("^([0-9]+(ms|s|m|h|d)|never)$")),
+        Form::DurationOrNone => (vec!["string"], pattern("^([0-9]+(ms|s|m|h|d)|none)$")),
+        Form::Size => (vec!["string"], pattern("^[0-9]+([KMG]i)?B$")),
+        Form::SizeOrNone => (vec!["string"], pattern("^([0-9]+([KMG]i)?B|none)$")),
+        Form::RateOrNone => (
             vec!["string"],
             pattern("^([0-9]+([KMG]i)?B/s( over [0-9]+(ms|s|m|h|d))?|none)$"),
         ),
-        Text::Percentage => (vec!["string"], pattern(r"^[0-9]+(\.[0-9]+)? *%$")),
-        Text::Url => (
+        Form::Percentage => (vec!["string"], pattern(r"^[0-9]+(\.[0-9]+)? *%$")),
+        Form::Url => (
             vec!["string"],
             pattern(r"^([hH][tT][tT][pP]|[hH]2[cC]|[sS][rR][vV]\+[hH][tT][tT][pP])://"),
         ),
-        Text::Trigger => (
+        Form::Trigger => (
             vec!["string", "integer"],
             pattern("^(connect|reset|timeout|[45](xx|[0-9][0-9]))$"),
         ),
-        Text::Word(words) => {
-            let due: Vec<&str> = words
-                .iter()
-                .filter(|word| word.due)
-                .map(|word| word.name)
-                .collect();
-            let form = json!({ "anyOf": [{ "enum": due }, { "pattern": INTERPOLATED }] });
-            (vec!["string"], object(form))
+        Form::Word(words) => {
+            let one = json!({ "anyOf": [{ "enum": words.names() }, { "pattern": INTERPOLATED }] });
+            (vec!["string"], object(one))
         }
     }
 }

@@ -16,3 +16,13 @@ pub mod routes;
 pub mod services;
 pub mod traffic;
 pub mod unleash;
+
+use super::node::Node;
+use super::reader::Reader;
+use crate::context::Moment;
+
+/// What a part of the file comes to where the file says nothing of it.
+fn unstated<T>(compile: impl FnOnce(&mut Reader, &Node) -> T) -> T {
+    let mut reader = Reader::new(Moment { unix_ms: 0 });
+    compile(&mut reader, &Node::empty_map())
+}

@@ -2,8 +2,8 @@
 //!
 //! What a single value says (is this a duration?) is the reader's business, and how values go together the sections'.
 
-use super::keys::{Keys, Shape, Text, Word};
-use super::node::{Entry, Node, Scalar, Value};
+use super::keys::shape::{Form, Keys, Shape, WordList};
+use super::node::{Node, Pair, Scalar, Value};
 use super::problems::Problems;
 
 /// Notes every way in which a tree is not of a shape.
@@ -15,7 +15,7 @@ pub fn check(node: &Node, shape: &Shape, problems: &mut Problems) {
                 check(node, item, problems);
             }
         }
-        (Value::Map(entries), _, Some(keys)) => check_map(node, entries, keys, problems),
+        (Value::Map(pairs), _, Some(keys)) => check_map(node, pairs, keys, problems),
         _ => wrong_kind(node, shape, problems),
     }
 }
@@ -44,20 +44,20 @@ fn wrong_kind(node: &Node, shape: &Shape, problems: &mut Problems) {
 
 /// The forms that a shape takes, for people.
 fn expected(shape: &Shape) -> String {
-    let text = shape.text.map(|text| match text {
-        Text::Any => "a text",
-        Text::Bool => "true or false",
-        Text::Integer(..) => "a whole number",
-        Text::Duration => "a duration",
-        Text::DurationOrNever => "a duration, or never",
-        Text::DurationOrNone => "a duration, or none",
-        Text::Size => "a size",
-        Text::SizeOrNone => "a size, or none",
-        Text::RateOrNone => "a rate, or none",
-        Text::Percentage => "a percentage",
-        Text::Url => "a URL",
-        Text::Word(_) => "a word",
-        Text::Trigger => "a cause or a status",
+    let text = shape.text.map(|form| match form {
+        Form::Any => "a text",
+        Form::Bool => "true or false",
+        Form::Integer(..) => "a whole number",
+        Form::Duration => "a duration",
+        Form::DurationOrNever => "a duration, or never",
+        Form::DurationOrNone => "a duration, or none",
+        Form::Size => "a size",
+        Form::SizeOrNone => "a size, or none",
+        Form::RateOrNone => "a rate, or none",
+        Form::Percentage => "a percentage",
+        Form::Url => "a URL",
+        Form::Word(_) => "a word",
+        Form::Trigger => "a cause or a status",
     });
     let list = shape.list.map(|_| "a list");
     let map = shape.map.as_ref().map(|_| "a map");
@@ -68,7 +68,7 @@ fn expected(shape: &Shape) -> String {
 fn check_text(node: &Node, scalar: &Scalar, shape: &Shape, problems: &mut Problems) {
     // Where any text will do, `null` is one; but an empty place and `~` are nobody's text.
     let nothing = match shape.text {
-        Some(Text::Any) => scalar.is_nothing() && matches!(scalar.text(), "" | "~"),
+        Some(Form::Any) => scalar.is_nothing() && matches!(scalar.text(), "" | "~"),
         _ => scalar.is_nothing(),
     };
     match shape.text {
@@ -78,77 +78,67 @@ fn check_text(node: &Node, scalar: &Scalar, shape: &Shape, problems: &mut Proble
     if scalar.is_placeholder() {
         return;
     }
-    if let Some(Text::Word(words)) = shape.text {
+    if let Some(Form::Word(words)) = shape.text {
         check_word(node, scalar, words, problems);
     }
 }
 
-fn check_word(node: &Node, scalar: &Scalar, words: &'static [Word], problems: &mut Problems) {
+fn check_word(node: &Node, scalar: &Scalar, words: &dyn WordList, problems: &mut Problems) {
+    let names = words.names();
+    if names.contains(&scalar.text()) {
+        return;
+    }
     let shown = scalar.shown();
-    match words.iter().find(|word| word.name == scalar.text()) {
-        Some(word) if word.due => {}
-        Some(_) => {
-            problems
-                .error(node.span, format!("`{shown}` is not supported yet"))
-                .hint(valid(words));
-        }
-        None => {
-            let hint = problems.suggest(shown, words.iter().filter(|w| w.due).map(|w| w.name));
-            problems
-                .error(node.span, format!("`{shown}` is not known here"))
-                .hint(hint.unwrap_or_else(|| valid(words)));
-        }
-    }
+    let hint = problems.suggest(shown, names.iter().copied());
+    problems
+        .error(node.span, format!("`{shown}` is not known here"))
+        .hint(hint.unwrap_or_else(|| valid(&names)));
 }
 
-fn valid(words: &[Word]) -> String {
-    let due: Vec<String> = words
-        .iter()
-        .filter(|word| word.due)
-        .map(|word| format!("`{}`", word.name))
-        .collect();
-    match due.as_slice() {
+fn valid(names: &[&str]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    match names.as_slice() {
         [only] => format!("valid here is {only}"),
-        _ => format!("valid here are {}", due.join(", ")),
+        _ => format!("valid here are {}", names.join(", ")),
     }
 }
 
-fn check_map(node: &Node, entries: &[Entry], keys: &Keys, problems: &mut Problems) {
-    for entry in entries {
-        let known = keys.known.iter().find(|key| key.name == entry.key);
+fn check_map(node: &Node, pairs: &[Pair], keys: &Keys, problems: &mut Problems) {
+    for pair in pairs {
+        let known = keys.known.iter().find(|key| key.name() == pair.key);
         match (known, keys.named) {
-            (Some(key), _) => match key.shape {
-                Some(shape) => check(&entry.value, shape, problems),
+            (Some(key), _) => match key.shape() {
+                Some(shape) => check(&pair.value, &shape, problems),
                 None => {
-                    let message = format!("`{}` is not supported yet", entry.key);
-                    problems.error(entry.key_span, message);
+                    let message = format!("`{}` is not supported yet", pair.key);
+                    problems.error(pair.key_span, message);
                 }
             },
-            (None, Some(shape)) => check(&entry.value, shape, problems),
-            (None, None) => unknown(entry, keys, problems),
+            (None, Some(shape)) => check(&pair.value, shape, problems),
+            (None, None) => unknown(pair, keys, problems),
         }
     }
-    for key in keys.known.iter().filter(|key| key.required) {
-        if !entries.iter().any(|entry| entry.key == key.name) {
+    for key in keys.known.iter().filter(|key| key.statement().required) {
+        if !pairs.iter().any(|pair| pair.key == key.name()) {
             problems
-                .error(node.span, format!("`{}` is missing", key.name))
-                .hint(key.about);
+                .error(node.span, format!("`{}` is missing", key.name()))
+                .hint(key.about());
         }
     }
 }
 
-fn unknown(entry: &Entry, keys: &Keys, problems: &mut Problems) {
+fn unknown(pair: &Pair, keys: &Keys, problems: &mut Problems) {
     let names = || {
         keys.known
             .iter()
-            .filter(|key| key.shape.is_some())
-            .map(|key| key.name)
+            .filter(|key| key.shape().is_some())
+            .map(|key| key.name())
     };
-    let hint = problems.suggest(&entry.key, names()).unwrap_or_else(|| {
+    let hint = problems.suggest(&pair.key, names()).unwrap_or_else(|| {
         let names: Vec<String> = names().map(|name| format!("`{name}`")).collect();
         format!("valid here are {}", names.join(", "))
     });
     problems
-        .error(entry.key_span, format!("unknown key `{}`", entry.key))
+        .error(pair.key_span, format!("unknown key `{}`", pair.key))
         .hint(hint);
 }

@@ -12,10 +12,12 @@ mod identity;
 mod keys;
 mod process;
 mod recovery;
+mod reference;
 mod relations;
 mod robust;
 mod routes;
 mod schema;
+mod scopes;
 mod services;
 mod unleash;
 mod yaml;
@@ -23,7 +25,7 @@ mod yaml;
 use std::collections::HashMap;
 
 use super::diagnostic::{Diagnostic, Findings};
-use super::{Config, Environment, Mode, compile, render};
+use super::{Config, Environment, OnUnset, compile, render};
 use crate::context::Moment;
 
 /// 2026-11-22T00:00:00Z.
@@ -50,7 +52,7 @@ impl Environment for Given {
 
 pub(super) fn read(text: &str) -> Result<Config, Findings> {
     schema::agree(text);
-    compile(text, &Given::default(), Mode::Run, NOW)
+    compile(text, &Given::default(), OnUnset::Refuse, NOW)
 }
 
 /// The configuration of a file without any problem.

@@ -1,6 +1,9 @@
 //! What single values say: texts to typed values. An error is a hint: how such a value is written.
 
+pub mod targets;
+
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
@@ -43,6 +46,21 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .filter(|ms| *ms <= 365_000 * 24 * 3600 * 1000)
         .map(Duration::from_millis)
         .ok_or_else(|| "that is longer than a thousand years".to_owned())
+}
+
+/// A duration as a file would say it: in the largest unit of which it is more than one, in seconds else. What is no whole
+/// number of seconds stands in milliseconds.
+pub fn written_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if duration.subsec_millis() != 0 {
+        return format!("{}ms", duration.as_millis());
+    }
+    let units = [("d", 24 * 3600), ("h", 3600), ("m", 60)];
+    let several = |(_, unit): &(&str, u64)| seconds.is_multiple_of(*unit) && seconds / unit > 1;
+    match units.into_iter().find(several) {
+        Some((name, unit)) => format!("{}{name}", seconds / unit),
+        None => format!("{seconds}s"),
+    }
 }
 
 /// The units of sizes, the largest first.
@@ -241,6 +259,28 @@ pub fn flag_name(text: &str) -> Result<(), String> {
     identifier(text, "._-/~")
 }
 
+/// The name of a flag server among the sources: it stands in metrics, status and file names.
+pub fn source_name(text: &str) -> Result<Arc<str>, String> {
+    service_name(text)?;
+    if OTHER_SOURCES.contains(&text) {
+        return Err("another source is always called so".to_owned());
+    }
+    Ok(text.into())
+}
+
+/// What other sources are called.
+const OTHER_SOURCES: [&str; 2] = ["file", "launchdarkly"];
+
+/// The name of an application, as a flag server shows it.
+pub fn app_name(text: &str) -> Result<Arc<str>, String> {
+    service_name(text).map(|()| text.into())
+}
+
+/// The name of a variant.
+pub fn variant_name(text: &str) -> Result<Arc<str>, String> {
+    flag_name(text).map(|()| text.into())
+}
+
 fn identifier(text: &str, signs: &str) -> Result<(), String> {
     let inner = |c: char| c.is_ascii_alphanumeric() || signs.contains(c);
     if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) || !text.chars().all(inner) {
@@ -293,7 +333,7 @@ pub fn shortened(text: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{duration, end_of_day, host, size, weight, whole_regex, written};
+    use super::{duration, end_of_day, host, size, weight, whole_regex, written, written_duration};
     use crate::host::HostPattern;
 
     #[test]
@@ -322,6 +362,15 @@ mod tests {
         ] {
             assert!(duration(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn durations_are_written_as_people_would() {
+        for text in ["250ms", "1s", "60s", "75s", "5m", "3h", "7d", "365d", "0s"] {
+            let read = duration(text).expect(text);
+            assert_eq!(written_duration(read), text);
+        }
+        assert_eq!(written_duration(Duration::from_millis(1500)), "1500ms");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::config::diagnostic::Findings;
-use crate::config::{self, AdminConfig, Config, Environment, Mode};
+use crate::config::{self, AdminConfig, Config, Environment, OnUnset};
 use crate::source::environment::ProcessEnvironment;
 use crate::source::file::{FileError, read};
 
@@ -62,7 +62,7 @@ pub(super) struct Setting {
 impl Setting {
     /// Compiles the file's text. Whatever it says, only this machine is listened to.
     pub(super) fn compile(&self, text: &str) -> Result<Config, Findings> {
-        let mut config = config::compile(text, self, Mode::Run, clock::now())?;
+        let mut config = config::compile(text, self, OnUnset::Refuse, clock::now())?;
         let process = &mut config.process;
         let stated = process.admin.addresses.first();
         let admin_port = stated.map_or(0, SocketAddr::port);

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::{StartError, addresses, bind_all, tell};
 use crate::admin::{self, AdminState};
 use crate::clock;
-use crate::config::{self, AdminConfig, Mode};
+use crate::config::{self, AdminConfig, OnUnset};
 use crate::drain::{DrainWatch, Stage};
 use crate::reload::Compile;
 use crate::source::environment::NoEnvironment;
@@ -72,7 +72,7 @@ impl AdminServer {
 
 /// Compiles texts that are sent to be checked, without this process's variables and files.
 pub(super) fn check() -> Arc<Compile> {
-    Arc::new(|text| config::compile(text, &NoEnvironment, Mode::Check, clock::now()))
+    Arc::new(|text| config::compile(text, &NoEnvironment, OnUnset::StandIn, clock::now()))
 }
 
 fn asynchronous(sockets: Vec<TcpListener>) -> io::Result<Vec<tokio::net::TcpListener>> {

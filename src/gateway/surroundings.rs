@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::handles::Handles;
 use super::{Embedding, StartError};
 use crate::clock;
-use crate::config::{self, Config, Mode};
+use crate::config::{self, Config, OnUnset};
 use crate::health::{self, HealthNotify};
 use crate::publisher::order::OrderKeeper;
 use crate::publisher::{Publisher, PublisherHandle};
@@ -66,7 +66,8 @@ impl Platform {
         let key = OwnKey::in_folder(&config.process.state_dir);
         key.put_in(&mut config.logging);
         let compile = move |text: &str| {
-            let mut config = config::compile(text, &ProcessEnvironment, Mode::Run, clock::now())?;
+            let mut config =
+                config::compile(text, &ProcessEnvironment, OnUnset::Refuse, clock::now())?;
             key.put_in(&mut config.logging);
             Ok(config)
         };

@@ -152,8 +152,7 @@ impl SnapshotBuilder {
         let digest = inputs.content(self.order.known(), None).digest();
         let unchanged = digest == self.basis.content
             && self.handles.registry.withdrawn() == self.basis.withdrawn
-            && running.logging == config.logging
-            && running.traffic == config.traffic;
+            && self.basis.inputs.config.carries_the_same(config);
         if unchanged {
             self.basis.inputs = inputs;
             return Published {

@@ -11,15 +11,6 @@ pub struct BodyRate {
     pub over: Duration,
 }
 
-impl Default for BodyRate {
-    fn default() -> Self {
-        Self {
-            bytes: 1 << 10,
-            over: Duration::from_secs(10),
-        }
-    }
-}
-
 /// The pace of one body. It is measured from piece to piece; silence is the business of `server.timeouts.body_read`.
 ///
 /// Of each stretch the longest pause is left out: a client may stop once for as long as `body_read` allows, and go on.
@@ -71,6 +62,11 @@ mod tests {
 
     use super::{BodyRate, Pace};
 
+    const RATE: BodyRate = BodyRate {
+        bytes: 1 << 10,
+        over: Duration::from_secs(10),
+    };
+
     /// After how many milliseconds a body is too slow of which `bytes` come every `every` milliseconds.
     fn cut_off(bytes: usize, every: u64) -> Option<u64> {
         let start = Instant::now();
@@ -80,7 +76,7 @@ mod tests {
             .take_while(|after| *after < 3_600_000)
             .find(|after| {
                 let now = start + Duration::from_millis(*after);
-                pace.is_too_slow(bytes, &BodyRate::default(), now)
+                pace.is_too_slow(bytes, &RATE, now)
             })
     }
 
@@ -98,7 +94,7 @@ mod tests {
     fn one_pause_is_forgiven_and_what_came_quickly_is_no_credit() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let rate = BodyRate::default();
+        let rate = RATE;
         let mut pace = Pace::begin(start);
         assert!(!pace.is_too_slow(5, &rate, at(1)));
         assert!(!pace.is_too_slow(5, &rate, at(29)));

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use http::Method;
-use serin::config::{self, Mode};
+use serin::config::{self, OnUnset};
 use serin::source::environment::NoEnvironment;
 use tokio::sync::watch;
 
@@ -173,7 +173,7 @@ fn lines(n: usize) -> String {
 
 fn digest(text: &str) -> String {
     let now = serin::clock::now();
-    let config = config::compile(text, &NoEnvironment, Mode::Run, now).expect("a valid file");
+    let config = config::compile(text, &NoEnvironment, OnUnset::Refuse, now).expect("a valid file");
     config.digest.to_string()[..12].to_owned()
 }
 

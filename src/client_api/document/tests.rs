@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::cluster::policy::UrlPolicy;
-use crate::config::{self, Config, Mode};
+use crate::config::{self, Config, OnUnset};
 use crate::context::schema::ContextSchema;
 use crate::context::{Context, Moment};
 use crate::engine::compile_context::CompileContext;
@@ -32,7 +32,7 @@ segments:
       - userId: [user-1, user-2]
 {flags}"
     );
-    config::compile(&text, &NoEnvironment, Mode::Check, NOW).expect("a valid file")
+    config::compile(&text, &NoEnvironment, OnUnset::StandIn, NOW).expect("a valid file")
 }
 
 fn document(flag: &Flag, vocabulary: &ContextSchema) -> Option<Value> {

@@ -1,82 +1,127 @@
 //! The keys of `identity`.
 
-use super::{DURATION, Shape, TEXT, Text, key, later, list, map, names, text, word};
+use super::key::{Group, Later, Setting, Stated, group, later, setting, stated};
+use super::kinds::quantities::{Time, days};
+use super::kinds::texts::{Name, Parsed, Text, name};
+use super::kinds::words::Words;
+use super::shape::{Shape, list, map, names};
+use crate::config::value;
+use crate::identity::{Anonymous, SameSite, SecureCookie, Trust};
 
 pub(super) static IDENTITY: Shape = map(&[
-    key(
-        "user_id",
-        "Where the user's ID is read from; the first that yields a value wins.",
-        &USER_IDS,
-    ),
-    key(
-        "anonymous",
-        "Requests without an ID: stable (default), sticky or reject.",
-        &ANONYMOUS,
-    ),
-    key(
-        "anonymous_cookie",
-        "The cookie of anonymous: sticky.",
-        &COOKIE,
-    ),
-    key(
-        "properties",
-        "What flags may look at; nothing else is read from the request.",
-        &PROPERTIES,
-    ),
-    later("override"),
+    &USER_ID,
+    &ANONYMOUS,
+    &ANONYMOUS_COOKIE,
+    &PROPERTIES,
+    &later("override"),
 ]);
 
-static USER_IDS: Shape = list(&USER_ID);
+pub(crate) static USER_ID: Group = group(
+    "user_id",
+    "Where the user's ID is read from; the first that yields a value wins.",
+    &USER_IDS,
+);
 
-static USER_ID: Shape = map(&[
-    key("header", "A header.", &TEXT),
-    key("cookie", "A cookie.", &TEXT),
-    key("query", "A query parameter.", &TEXT),
-    key(
-        "trust",
-        "Whose word counts: anyone (default) or proxies (server.trusted_proxies).",
-        &TRUST,
-    ),
-    later("jwt"),
+pub(crate) static ANONYMOUS: Setting<&Words<Anonymous>> = setting(
+    "anonymous",
+    "Requests without an ID: stable (default), sticky or reject.",
+    &ANONYMOUS_WORDS,
+    Anonymous::Stable,
+);
+
+static ANONYMOUS_WORDS: Words<Anonymous> = Words(&[
+    ("stable", Anonymous::Stable),
+    ("sticky", Anonymous::Sticky),
+    ("reject", Anonymous::Reject),
 ]);
 
-static PROPERTIES: Shape = names(&PROPERTY);
+pub(crate) static ANONYMOUS_COOKIE: Group = group(
+    "anonymous_cookie",
+    "The cookie of anonymous: sticky.",
+    &COOKIE_SHAPE,
+);
 
-static PROPERTY: Shape = map(&[
-    key("header", "A header.", &TEXT),
-    key("cookie", "A cookie.", &TEXT),
-    key("query", "A query parameter.", &TEXT),
-    key(
-        "trust",
-        "Whose word counts: anyone (default) or proxies (server.trusted_proxies).",
-        &TRUST,
-    ),
-    later("claim"),
+pub(crate) static PROPERTIES: Group = group(
+    "properties",
+    "What flags may look at; nothing else is read from the request.",
+    &PROPERTY_MAP,
+);
+
+static USER_IDS: Shape = list(&USER_ID_SOURCE);
+
+static USER_ID_SOURCE: Shape = map(&[&HEADER, &COOKIE, &QUERY, &TRUST, &JWT]);
+
+static PROPERTY_MAP: Shape = names(&PROPERTY);
+
+static PROPERTY: Shape = map(&[&HEADER, &COOKIE, &QUERY, &TRUST, &later("claim")]);
+
+pub(crate) static HEADER: Stated<Text> = stated("header", "A header.", Text);
+
+pub(crate) static COOKIE: Stated<Parsed<Box<str>>> = stated(
+    "cookie",
+    "A cookie.",
+    Parsed {
+        what: "the name of a cookie",
+        stand_in: "placeholder",
+        parse: value::cookie_name,
+    },
+);
+
+pub(crate) static QUERY: Stated<Name<Box<str>>> = stated("query", "A query parameter.", name());
+
+pub(crate) static TRUST: Setting<&Words<Trust>> = setting(
+    "trust",
+    "Whose word counts: anyone (default) or proxies (server.trusted_proxies).",
+    &TRUST_WORDS,
+    Trust::Anyone,
+);
+
+static TRUST_WORDS: Words<Trust> = Words(&[("anyone", Trust::Anyone), ("proxies", Trust::Proxies)]);
+
+pub(crate) static JWT: Later = later("jwt");
+
+static COOKIE_SHAPE: Shape = map(&[&COOKIE_NAME, &MAX_AGE, &SECURE, &SAME_SITE]);
+
+pub(crate) static COOKIE_NAME: Setting<Parsed<Box<str>>> = setting(
+    "name",
+    "Its name; default {default}.",
+    Parsed {
+        what: "the name of a cookie",
+        stand_in: "serin_id",
+        parse: value::cookie_name,
+    },
+    "serin_id",
+);
+
+pub(crate) static MAX_AGE: Setting<Time> = setting(
+    "max_age",
+    "How long browsers keep it; default {default}.",
+    Time::Limit,
+    days(365),
+);
+
+pub(crate) static SECURE: Setting<&Words<SecureCookie>> = setting(
+    "secure",
+    "auto (default: over HTTPS), always or never.",
+    &SECURE_WORDS,
+    SecureCookie::Auto,
+);
+
+static SECURE_WORDS: Words<SecureCookie> = Words(&[
+    ("auto", SecureCookie::Auto),
+    ("always", SecureCookie::Always),
+    ("never", SecureCookie::Never),
 ]);
 
-static TRUST: Shape = text(Text::Word(&[word("anyone"), word("proxies")]));
+pub(crate) static SAME_SITE: Setting<&Words<SameSite>> = setting(
+    "same_site",
+    "strict, lax (default) or none.",
+    &SAME_SITE_WORDS,
+    SameSite::Lax,
+);
 
-static ANONYMOUS: Shape = text(Text::Word(&[
-    word("stable"),
-    word("sticky"),
-    word("reject"),
-]));
-
-static COOKIE: Shape = map(&[
-    key("name", "Its name; default serin_id.", &TEXT),
-    key(
-        "max_age",
-        "How long browsers keep it; default 365d.",
-        &DURATION,
-    ),
-    key(
-        "secure",
-        "auto (default: over HTTPS), always or never.",
-        &SECURE,
-    ),
-    key("same_site", "strict, lax (default) or none.", &SAME_SITE),
+static SAME_SITE_WORDS: Words<SameSite> = Words(&[
+    ("strict", SameSite::Strict),
+    ("lax", SameSite::Lax),
+    ("none", SameSite::None),
 ]);
-
-static SECURE: Shape = text(Text::Word(&[word("auto"), word("always"), word("never")]));
-
-static SAME_SITE: Shape = text(Text::Word(&[word("strict"), word("lax"), word("none")]));

@@ -1,220 +1,186 @@
 //! The keys of `services`.
 
-mod health;
+pub(crate) mod health;
+pub(crate) mod recovery;
 
-use super::{
-    BOOL, DURATION, Key, PERCENTAGE, Shape, TEXT, Text, URL, key, later, list, map, names,
-    required, text, text_or_map, word,
-};
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use super::key::{Group, Setting, Stated, group, later, required, setting, stated};
+use super::kinds::lists::Globs;
+use super::kinds::quantities::{Time, seconds};
+use super::kinds::texts::{Name, Text, name};
+use super::kinds::words::Words;
+use super::kinds::{Bool, Integer, Status, Url, integer};
+use super::shape::{Form, Shape, map, names, text_or_map};
+use crate::cluster::Balance;
 
 pub(super) static SERVICES: Shape = names(&SERVICE);
 
-static SERVICE: Shape = text_or_map(Text::Url, &SERVICE_KEYS);
-
-static SERVICE_KEYS: [Key; 15] = [
-    key(
-        "stable",
-        "The stable deployment: its URL. Only where a flag server's flag records it may it be left out.",
+static SERVICE: Shape = text_or_map(
+    Form::Url,
+    &[
         &STABLE,
-    ),
-    key(
-        "canaries",
-        "Canary flags in order of precedence, names and globs; default \"<service>.*\".",
-        &super::TEXTS,
-    ),
-    key(
-        "balance",
-        "How an endpoint is chosen; default least_requests.",
+        &CANARIES,
         &BALANCE,
-    ),
-    key("timeouts", "How long upstreams may take.", &TIMEOUTS),
-    key(
-        "retries",
-        "Further attempts on the same deployment.",
-        &RETRIES,
-    ),
-    key(
-        "rescue",
-        "When stable takes over a canary's request.",
-        &RESCUE,
-    ),
-    key(
-        "preserve_host",
-        "Whether the client's Host is passed on; default true, else the URL's.",
-        &BOOL,
-    ),
-    key(
-        "health",
-        "How endpoints are checked; default: they are not.",
+        &TIMEOUTS,
+        &recovery::RETRIES,
+        &recovery::RESCUE,
+        &PRESERVE_HOST,
         &health::HEALTH,
-    ),
-    key(
-        "outlier",
-        "When an endpoint that fails gets no requests for a while.",
         &health::OUTLIER,
-    ),
-    key(
-        "max_in_flight",
-        "How many requests one canary may have at a time; the others are stable's; default: no bound.",
         &MAX_IN_FLIGHT,
-    ),
-    key(
-        "max_connections",
-        "The most connections to its upstreams at a time, those at rest included; default: three quarters of what the open files allow all upstreams.",
-        &MOST,
-    ),
-    key(
-        "max_requests",
-        "The most requests at a time, for all its deployments together; default: no bound of their own.",
-        &MOST,
-    ),
-    key(
-        "queue",
-        "What becomes of requests beyond max_connections and max_requests.",
+        &MAX_CONNECTIONS,
+        &MAX_REQUESTS,
         &QUEUE,
-    ),
-    key(
-        "shutoff",
-        "A flag that answers for the service: who it is on for is cut off.",
         &SHUTOFF,
-    ),
-    later("mirror"),
-];
+        &later("mirror"),
+    ],
+);
 
-static MOST: Shape = text(Text::Integer(1, 10_000_000));
+pub(crate) static STABLE: Group = group(
+    "stable",
+    "The stable deployment: its URL. Only where a flag server's flag records it may it be left out.",
+    &STABLE_SHAPE,
+);
 
-static QUEUE: Shape = map(&[
-    key(
-        "length",
-        "How many wait for their turn; the others get 503 at once; default 100.",
-        &QUEUE_LENGTH,
-    ),
-    key(
-        "wait",
-        "How long they wait, then 503; default 1s.",
-        &DURATION,
-    ),
+static STABLE_SHAPE: Shape =
+    text_or_map(Form::Url, &[&STABLE_URL, &later("version"), &later("tls")]);
+
+pub(crate) static STABLE_URL: Stated<Url> = required(
+    "url",
+    "http:// or h2c://, a host and a port, no path; or srv+http:// and the name of SRV records.",
+    Url,
+);
+
+// Its default depends on the service's name.
+pub(crate) static CANARIES: Stated<Globs> = stated(
+    "canaries",
+    "Canary flags in order of precedence, names and globs; default \"<service>.*\".",
+    Globs,
+);
+
+pub(crate) static BALANCE: Setting<&Words<Balance>> = setting(
+    "balance",
+    "How an endpoint is chosen; default {default}.",
+    &BALANCES,
+    Balance::LeastRequests,
+);
+
+static BALANCES: Words<Balance> = Words(&[
+    ("least_requests", Balance::LeastRequests),
+    ("round_robin", Balance::RoundRobin),
+    ("hash_user", Balance::HashUser),
 ]);
 
-static QUEUE_LENGTH: Shape = text(Text::Integer(0, 100_000));
+static TIMEOUTS_SHAPE: Shape = map(&[&CONNECT, &RESPONSE, &IDLE]);
 
-static STABLE: Shape = text_or_map(Text::Url, &STABLE_KEYS);
+pub(crate) static TIMEOUTS: Group =
+    group("timeouts", "How long upstreams may take.", &TIMEOUTS_SHAPE);
 
-static STABLE_KEYS: [Key; 3] = [
-    required(
-        "url",
-        "http:// or h2c://, a host and a port, no path; or srv+http:// and the name of SRV records.",
-        &URL,
-    ),
-    later("version"),
-    later("tls"),
-];
+pub(crate) static CONNECT: Setting<Time> = setting(
+    "connect",
+    "Until a connection stands; default {default}.",
+    Time::Limit,
+    seconds(1),
+);
 
-static BALANCE: Shape = text(Text::Word(&[
-    word("least_requests"),
-    word("round_robin"),
-    word("hash_user"),
-]));
+pub(crate) static RESPONSE: Setting<Time> = setting(
+    "response",
+    "From when the request has been passed on until an attempt's response begins; default {default}.",
+    Time::Limit,
+    seconds(15),
+);
 
-static TIMEOUTS: Shape = map(&[
-    key(
-        "connect",
-        "Until a connection stands; default 1s.",
-        &DURATION,
-    ),
-    key(
-        "response",
-        "From when the request has been passed on until an attempt's response begins; default 15s.",
-        &DURATION,
-    ),
-    key(
-        "idle",
-        "A pooled connection's life; default 60s.",
-        &DURATION,
-    ),
-]);
+pub(crate) static IDLE: Setting<Time> = setting(
+    "idle",
+    "A pooled connection's life; default {default}.",
+    Time::Limit,
+    seconds(60),
+);
 
-static RETRIES: Shape = map(&[
-    key(
-        "attempts",
-        "How many further attempts; default 1.",
-        &ATTEMPTS,
-    ),
-    key(
-        "on",
-        "What is retried: connect, and for safe methods reset, timeout, statuses; default [connect].",
-        &TRIGGERS,
-    ),
-    key(
-        "budget",
-        "How many of the service's active requests may be retries; default 20%, and three always.",
-        &PERCENTAGE,
-    ),
-]);
+pub(crate) static PRESERVE_HOST: Setting<Bool> = setting(
+    "preserve_host",
+    "Whether the client's Host is passed on; default {default}, else the URL's.",
+    Bool,
+    true,
+);
 
-static ATTEMPTS: Shape = text(Text::Integer(0, 10));
+pub(crate) static MAX_IN_FLIGHT: Stated<Integer<u32>> = stated(
+    "max_in_flight",
+    "How many requests one canary may have at a time; the others are stable's; default: no bound.",
+    integer(1, 1_000_000),
+);
 
-static RESCUE: Shape = map(&[
-    key(
-        "on",
-        "What is rescued; default [connect, reset, timeout, 5xx], and [] turns it off.",
-        &TRIGGERS,
-    ),
-    key(
-        "methods",
-        "What is sent to stable although it had reached the canary; default [GET, HEAD, OPTIONS].",
-        &super::TEXTS,
-    ),
-    key(
-        "after",
-        "How long a canary may take to begin its answer; default timeouts.response.",
-        &DURATION,
-    ),
-    key(
-        "quarantine_after",
-        "After how many rescues a user is spared the canary; default 3, and 0 turns it off.",
-        &QUARANTINE_AFTER,
-    ),
-    key(
-        "quarantine_for",
-        "Within which time, and for how long; default 10m.",
-        &DURATION,
-    ),
-]);
+pub(crate) static MAX_CONNECTIONS: Stated<Integer<u32>> = stated(
+    "max_connections",
+    "The most connections to its upstreams at a time, those at rest included; default: three quarters of what the open files allow all upstreams.",
+    integer(1, 10_000_000),
+);
 
-static TRIGGERS: Shape = list(&TRIGGER);
+pub(crate) static MAX_REQUESTS: Stated<Integer<u32>> = stated(
+    "max_requests",
+    "The most requests at a time, for all its deployments together; default: no bound of their own.",
+    integer(1, 10_000_000),
+);
 
-static TRIGGER: Shape = text(Text::Trigger);
+pub(crate) static QUEUE: Group = group(
+    "queue",
+    "What becomes of requests beyond max_connections and max_requests.",
+    &QUEUE_SHAPE,
+);
 
-static QUARANTINE_AFTER: Shape = text(Text::Integer(0, 1000));
+static QUEUE_SHAPE: Shape = map(&[&LENGTH, &WAIT]);
 
-static MAX_IN_FLIGHT: Shape = text(Text::Integer(1, 1_000_000));
+pub(crate) static LENGTH: Setting<Integer<u32>> = setting(
+    "length",
+    "How many wait for their turn; the others get 503 at once; default {default}.",
+    integer(0, 100_000),
+    100,
+);
 
-static SHUTOFF: Shape = map(&[
-    required(
-        "flag",
-        "The flag; without one of this name nobody is cut off.",
-        &TEXT,
-    ),
-    key(
-        "respond",
-        "What is answered in place of the service.",
-        &SHUTOFF_RESPOND,
-    ),
-]);
+pub(crate) static WAIT: Setting<Time> = setting(
+    "wait",
+    "How long they wait, then 503; default {default}.",
+    Time::Limit,
+    seconds(1),
+);
 
-static SHUTOFF_RESPOND: Shape = map(&[
-    key(
-        "status",
-        "The status, 200 to 599; default 503.",
-        &SHUTOFF_STATUS,
-    ),
-    key(
-        "retry_after",
-        "When to come back; default: not told.",
-        &DURATION,
-    ),
-    key("body", "The body, as text; default empty.", &TEXT),
-]);
+pub(crate) static SHUTOFF: Group = group(
+    "shutoff",
+    "A flag that answers for the service: who it is on for is cut off.",
+    &SHUTOFF_SHAPE,
+);
 
-static SHUTOFF_STATUS: Shape = text(Text::Integer(200, 599));
+static SHUTOFF_SHAPE: Shape = map(&[&SHUTOFF_FLAG, &RESPOND]);
+
+pub(crate) static SHUTOFF_FLAG: Stated<Name<Arc<str>>> = required(
+    "flag",
+    "The flag; without one of this name nobody is cut off.",
+    name(),
+);
+
+pub(crate) static RESPOND: Group = group(
+    "respond",
+    "What is answered in place of the service.",
+    &RESPOND_SHAPE,
+);
+
+static RESPOND_SHAPE: Shape = map(&[&SHUTOFF_STATUS, &RETRY_AFTER, &SHUTOFF_BODY]);
+
+pub(crate) static SHUTOFF_STATUS: Setting<Status> = setting(
+    "status",
+    "The status, {least} to {most}; default {default}.",
+    Status,
+    StatusCode::SERVICE_UNAVAILABLE,
+);
+
+pub(crate) static RETRY_AFTER: Stated<Time> = stated(
+    "retry_after",
+    "When to come back; default: not told.",
+    Time::Any,
+);
+
+pub(crate) static SHUTOFF_BODY: Setting<Text> =
+    setting("body", "The body, as text; default {default}.", Text, "");

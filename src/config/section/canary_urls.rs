@@ -6,6 +6,9 @@ use ipnet::IpNet;
 
 use crate::cluster::address::is_never_allowed;
 use crate::cluster::policy::UrlPolicy;
+use crate::config::keys::CANARY_URLS;
+use crate::config::keys::process::ALLOW;
+use crate::config::keys::shape::Key;
 use crate::config::node::Node;
 use crate::config::reader::Reader;
 use crate::config::value;
@@ -31,7 +34,7 @@ enum Allowed {
 /// is listed exactly, without any network, may be public.
 pub fn compile(reader: &mut Reader, root: &Node) -> UrlPolicy {
     let mut policy = UrlPolicy::nothing();
-    let Some(allow) = root.get("canary_urls").and_then(|node| node.get("allow")) else {
+    let Some(allow) = ALLOW.node(CANARY_URLS.node(root)) else {
         policy.networks = local_networks();
         policy.names = None;
         return policy;
@@ -39,7 +42,7 @@ pub fn compile(reader: &mut Reader, root: &Node) -> UrlPolicy {
     let mut names = Vec::new();
     for node in allow.items() {
         let stand_in = Allowed::Name(HostPattern::Exact("placeholder.invalid".into()));
-        match reader.read(node, "a network or a host name", stand_in, allowed) {
+        match reader.parse(node, "a network or a host name", stand_in, allowed) {
             Some(Allowed::Network(network)) => {
                 if within_never_allowed(&network) {
                     reader.problems.warning(
@@ -93,7 +96,7 @@ fn within_never_allowed(network: &IpNet) -> bool {
 mod tests {
     use crate::cluster::UpstreamHost;
     use crate::cluster::policy::UrlPolicy;
-    use crate::config::{Config, Environment, Mode, compile};
+    use crate::config::{Config, Environment, OnUnset, compile};
     use crate::context::Moment;
 
     struct Empty;
@@ -113,7 +116,7 @@ mod tests {
             "services: {{ s: 'http://s:1' }}\nroutes: [{{ path: /, service: s }}]\n{allow}"
         );
         let now = Moment { unix_ms: 0 };
-        let config: Config = compile(&text, &Empty, Mode::Check, now)
+        let config: Config = compile(&text, &Empty, OnUnset::StandIn, now)
             .unwrap_or_else(|problems| panic!("{allow}: {problems:?}"));
         config.canary_urls
     }

@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::node::{Entry, Node, Value};
+use crate::config::keys::SEGMENTS;
+use crate::config::keys::flags as keys;
+use crate::config::keys::shape::Key;
+use crate::config::node::{Node, Pair, Value};
 use crate::config::reader::Reader;
 use crate::config::value;
 use crate::context::{Field, Slot};
@@ -22,7 +25,7 @@ const MAX_CHAIN: usize = 32;
 pub struct Audience<'t> {
     fields: Vec<(Arc<str>, Field)>,
     by_name: HashMap<Arc<str>, usize>,
-    sources: Vec<&'t Entry>,
+    sources: Vec<&'t Pair>,
     known: HashMap<&'t str, usize>,
     compiled: HashMap<&'t str, Compiled>,
     /// The segments that are being compiled, each because of the one before.
@@ -54,18 +57,13 @@ impl<'t> Audience<'t> {
             fields.push((property.name.clone(), Field::Property(Slot(slot))));
         }
         let by_name = fields.iter().map(|(name, _)| name.clone()).zip(0..);
-        let sources: Vec<&Entry> = root
-            .get("segments")
-            .map(Node::entries)
-            .unwrap_or_default()
-            .iter()
-            .collect();
+        let sources: Vec<&Pair> = SEGMENTS.pairs(root).iter().collect();
         Self {
             by_name: by_name.collect(),
             fields,
             known: sources
                 .iter()
-                .map(|entry| entry.key.as_str())
+                .map(|pair| pair.key.as_str())
                 .zip(0..)
                 .collect(),
             sources,
@@ -80,11 +78,11 @@ impl<'t> Audience<'t> {
         let sources = self.sources.clone();
         let mut segments: Vec<Arc<Segment>> = sources
             .into_iter()
-            .filter_map(|entry| {
-                if entry.key.is_empty() {
-                    reader.problems.error(entry.key_span, "a name is not empty");
+            .filter_map(|pair| {
+                if pair.key.is_empty() {
+                    reader.problems.error(pair.key_span, "a name is not empty");
                 }
-                self.segment(reader, entry)
+                self.segment(reader, pair)
             })
             .collect();
         segments.sort_by(|a, b| a.name.cmp(&b.name));
@@ -107,11 +105,11 @@ impl<'t> Audience<'t> {
         let Some(name) = reader.name(node) else {
             return NEVER;
         };
-        let entry = self
+        let pair = self
             .known
             .get(name)
             .and_then(|index| self.sources.get(*index).copied());
-        let Some(entry) = entry else {
+        let Some(pair) = pair else {
             let shown = node.scalar().map_or("", |scalar| scalar.shown());
             let hint = reader.problems.suggest(shown, self.known.keys().copied());
             reader
@@ -120,9 +118,9 @@ impl<'t> Audience<'t> {
                 .maybe_hint(hint);
             return NEVER;
         };
-        if let Some(at) = self.chain.iter().position(|outer| *outer == entry.key) {
+        if let Some(at) = self.chain.iter().position(|outer| *outer == pair.key) {
             let mut circle = self.chain.get(at..).unwrap_or_default().to_vec();
-            circle.push(&entry.key);
+            circle.push(&pair.key);
             let circle = circle.join(" → ");
             reader.problems.error(
                 node.span,
@@ -135,23 +133,22 @@ impl<'t> Audience<'t> {
             reader.problems.error(node.span, message);
             return NEVER;
         }
-        self.segment(reader, entry)
-            .map_or(NEVER, Condition::Segment)
+        self.segment(reader, pair).map_or(NEVER, Condition::Segment)
     }
 
-    fn segment(&mut self, reader: &mut Reader, entry: &'t Entry) -> Option<Arc<Segment>> {
-        let name = entry.key.as_str();
+    fn segment(&mut self, reader: &mut Reader, pair: &'t Pair) -> Option<Arc<Segment>> {
+        let name = pair.key.as_str();
         if !self.compiled.contains_key(name) {
             let outer = std::mem::take(&mut self.tests);
             self.chain.push(name);
-            let condition = self.condition(reader, &entry.value);
+            let condition = self.condition(reader, &pair.value);
             self.chain.pop();
             let tests = std::mem::replace(&mut self.tests, outer);
             let compiled = if tests > MAX_TESTS {
                 let message = format!("this segment comes to more than {MAX_TESTS} tests");
                 reader
                     .problems
-                    .error(entry.key_span, message)
+                    .error(pair.key_span, message)
                     .hint("a list of values is one test");
                 Compiled::Broken
             } else {
@@ -198,33 +195,28 @@ impl<'t> Audience<'t> {
         node: &'t Node,
         ignore_case: bool,
     ) -> Condition {
-        let ignore_case = modifier(reader, node, "ignore_case").unwrap_or(ignore_case);
-        let not = modifier(reader, node, "not").unwrap_or(false);
+        let ignore_case = keys::IGNORE_CASE.read(reader, node).unwrap_or(ignore_case);
+        let not = keys::NOT.read(reader, node).unwrap_or(false);
         let mut stated = Vec::new();
-        for entry in node.entries() {
-            let items = entry.value.items();
-            stated.push(match entry.key.as_str() {
+        for pair in node.pairs() {
+            let items = pair.value.items();
+            stated.push(match pair.key.as_str() {
                 "not" | "ignore_case" => continue,
                 "any" => Condition::Any(self.conditions(reader, items, ignore_case)),
                 "all" => Condition::All(self.conditions(reader, items, ignore_case)),
-                "segment" => self.segment_named(reader, &entry.value),
-                _ => self.field_tests(reader, entry, ignore_case),
+                "segment" => self.segment_named(reader, &pair.value),
+                _ => self.field_tests(reader, pair, ignore_case),
             });
         }
         negated(not, all(stated))
     }
 
     /// A field with what it must be: a value, one of a list, or operators.
-    fn field_tests(
-        &mut self,
-        reader: &mut Reader,
-        entry: &'t Entry,
-        ignore_case: bool,
-    ) -> Condition {
-        let Some((name, field)) = self.field(&entry.key) else {
+    fn field_tests(&mut self, reader: &mut Reader, pair: &'t Pair, ignore_case: bool) -> Condition {
+        let Some((name, field)) = self.field(&pair.key) else {
             let hint = reader
                 .problems
-                .suggest(&entry.key, self.field_names())
+                .suggest(&pair.key, self.field_names())
                 .unwrap_or_else(|| {
                     let names: Vec<String> =
                         self.field_names().map(|name| format!("`{name}`")).collect();
@@ -235,28 +227,28 @@ impl<'t> Audience<'t> {
                 });
             reader
                 .problems
-                .error(entry.key_span, format!("there is no field `{}`", entry.key))
+                .error(pair.key_span, format!("there is no field `{}`", pair.key))
                 .hint(hint);
             return NEVER;
         };
-        let node = &entry.value;
+        let node = &pair.value;
         let Value::Map(operators) = &node.value else {
-            return self.test(reader, (&name, field), Operator::In, entry, ignore_case);
+            return self.test(reader, (&name, field), Operator::In, pair, ignore_case);
         };
         let ignore_case = self.ignore_case_beside(reader, node, ignore_case);
-        let not = modifier(reader, node, "not").unwrap_or(false);
+        let not = keys::NOT.read(reader, node).unwrap_or(false);
         let mut stated = Vec::new();
         for operator in operators {
             if let Some(known) = Operator::from_name(&operator.key) {
                 stated.push(self.test(reader, (&name, field), known, operator, ignore_case));
             }
         }
-        let modifiers = |entry: &Entry| matches!(entry.key.as_str(), "not" | "ignore_case");
+        let modifiers = |pair: &Pair| matches!(pair.key.as_str(), "not" | "ignore_case");
         if operators.iter().all(modifiers) {
             let names = Operator::NAMES.join(", ");
             reader
                 .problems
-                .error(entry.key_span, format!("`{name}` is compared with nothing"))
+                .error(pair.key_span, format!("`{name}` is compared with nothing"))
                 .hint(format!("operators are {names}"));
         }
         negated(not, all(stated))
@@ -264,18 +256,18 @@ impl<'t> Audience<'t> {
 
     /// `ignore_case` beside operators; it must mean something to one of them.
     fn ignore_case_beside(&self, reader: &mut Reader, node: &Node, outer: bool) -> bool {
-        let Some(ignore_case) = modifier(reader, node, "ignore_case") else {
+        let Some(ignore_case) = keys::IGNORE_CASE.read(reader, node) else {
             return outer;
         };
         let mut operators = node
-            .entries()
+            .pairs()
             .iter()
-            .filter_map(|entry| Operator::from_name(&entry.key));
+            .filter_map(|pair| Operator::from_name(&pair.key));
         if !operators.any(Operator::takes_ignore_case)
-            && let Some(entry) = node.entry("ignore_case")
+            && let Some(pair) = keys::IGNORE_CASE.pair(node)
         {
             reader.problems.error(
-                entry.key_span,
+                pair.key_span,
                 "`ignore_case` goes with operators that compare texts",
             );
         }
@@ -287,13 +279,13 @@ impl<'t> Audience<'t> {
         reader: &mut Reader,
         (name, field): (&Arc<str>, Field),
         operator: Operator,
-        entry: &Entry,
+        pair: &Pair,
         ignore_case: bool,
     ) -> Condition {
         self.tests = self.tests.saturating_add(1);
-        let nodes = match &entry.value.value {
+        let nodes = match &pair.value.value {
             Value::List(items) => items.as_slice(),
-            _ => std::slice::from_ref(&entry.value),
+            _ => std::slice::from_ref(&pair.value),
         };
         // What is no single value, or a placeholder, has been spoken of.
         let scalars: Option<Vec<_>> = nodes
@@ -317,7 +309,7 @@ impl<'t> Audience<'t> {
         match Constraint::new(field, name.clone(), operator, &values, ignore_case) {
             Ok(constraint) => Condition::Test(constraint),
             Err(error) => {
-                refuse(reader, entry, nodes, &error);
+                refuse(reader, pair, nodes, &error);
                 NEVER
             }
         }
@@ -327,24 +319,20 @@ impl<'t> Audience<'t> {
 /// Stands for a condition that cannot be compiled; the file is refused anyway.
 const NEVER: Condition = Condition::Any(Vec::new());
 
-fn refuse(reader: &mut Reader, entry: &Entry, nodes: &[Node], error: &ConstraintError) {
+fn refuse(reader: &mut Reader, pair: &Pair, nodes: &[Node], error: &ConstraintError) {
     match error.value.and_then(|index| nodes.get(index)) {
         Some(node) if node.scalar().is_some_and(|scalar| scalar.is_filled()) => {
             let shown = node.scalar().map_or("", |scalar| scalar.shown());
-            let message = format!("what stands for `{shown}` does not go with `{}`", entry.key);
+            let message = format!("what stands for `{shown}` does not go with `{}`", pair.key);
             reader.problems.error(node.span, message);
         }
         Some(node) => {
             reader.problems.error(node.span, error.to_string());
         }
         None => {
-            reader.problems.error(entry.key_span, error.to_string());
+            reader.problems.error(pair.key_span, error.to_string());
         }
     }
-}
-
-fn modifier(reader: &mut Reader, node: &Node, key: &str) -> Option<bool> {
-    node.get(key).and_then(|node| reader.bool(node))
 }
 
 /// All of these; one needs no bracket around it.

@@ -6,14 +6,16 @@ use super::conditions::{Audience, all};
 use super::services::shutoff_flags;
 use crate::cluster::UpstreamHost;
 use crate::cluster::address::is_metadata;
-use crate::config::node::{Entry, Node};
+use crate::config::keys::FLAGS;
+use crate::config::keys::flags as keys;
+use crate::config::keys::shape::Key;
+use crate::config::node::{Node, Pair};
 use crate::config::reader::Reader;
 use crate::config::value;
 use crate::context::{Field, Moment};
 use crate::engine::{
     About, Bucketing, CanaryUrl, Flag, Ring, Rollout, STABLE, Stickiness, Variant, Variants,
 };
-use crate::flag::Share;
 
 /// The sum of all weights of a flag, in thousandths.
 const WHOLE: u32 = 1000;
@@ -24,54 +26,47 @@ pub fn compile<'t>(
     root: &'t Node,
     audience: &mut Audience<'t>,
 ) -> Vec<Arc<Flag>> {
-    let entries = root.get("flags").map(Node::entries).unwrap_or_default();
+    let pairs = FLAGS.pairs(root);
     let shutoffs = shutoff_flags(root);
-    let mut flags: Vec<Arc<Flag>> = entries
+    let mut flags: Vec<Arc<Flag>> = pairs
         .iter()
-        .map(|entry| {
-            if !shutoffs.contains(&entry.key.as_str()) {
-                check_targets(reader, entry);
+        .map(|pair| {
+            if !shutoffs.contains(&pair.key.as_str()) {
+                check_targets(reader, pair);
             }
-            Arc::new(flag(reader, entry, audience))
+            Arc::new(flag(reader, pair, audience))
         })
         .collect();
     flags.sort_by(|a, b| a.name.cmp(&b.name));
     flags
 }
 
-fn flag<'t>(reader: &mut Reader, entry: &'t Entry, audience: &mut Audience<'t>) -> Flag {
-    let node = &entry.value;
-    if let Err(hint) = value::flag_name(&entry.key) {
+fn flag<'t>(reader: &mut Reader, pair: &'t Pair, audience: &mut Audience<'t>) -> Flag {
+    let node = &pair.value;
+    if let Err(hint) = value::flag_name(&pair.key) {
         let message = format!(
             "`{}` cannot be the name of a flag",
-            value::shortened(&entry.key)
+            value::shortened(&pair.key)
         );
-        reader.problems.error(entry.key_span, message).hint(hint);
+        reader.problems.error(pair.key_span, message).hint(hint);
     }
     let hashing = Hashing {
-        group: node
-            .get("group")
-            .and_then(|node| reader.name(node))
-            .unwrap_or(&entry.key)
-            .into(),
-        stickiness: stickiness(reader, node.get("stickiness"), audience),
+        group: keys::GROUP
+            .read(reader, node)
+            .unwrap_or_else(|| pair.key.as_str().into()),
+        stickiness: stickiness(reader, keys::STICKINESS.node(node), audience),
     };
-    let url = node.get("url").and_then(|node| canary_url(reader, node));
-    let enabled = node.get("enabled").and_then(|node| reader.bool(node));
-    let priority = node
-        .get("priority")
-        .and_then(|node| reader.integer(node, 0..=1_000_000))
-        .and_then(|priority| i32::try_from(priority).ok());
+    let variants = keys::VARIANTS.node(node);
     Flag {
-        enabled: enabled.unwrap_or(true),
-        priority: priority.unwrap_or_default(),
-        rings: rings(reader, entry, audience, &hashing),
-        variants: node
-            .get("variants")
-            .and_then(|node| variants(reader, node, &hashing)),
-        url,
+        enabled: keys::ENABLED.read(reader, node),
+        priority: keys::PRIORITY.read(reader, node),
+        rings: rings(reader, pair, audience, &hashing),
+        variants: variants.and_then(|list| self::variants(reader, list, &hashing)),
+        url: keys::URL
+            .node(node)
+            .and_then(|node| canary_url(reader, node)),
         about: about(reader, node),
-        ..Flag::new(entry.key.as_str())
+        ..Flag::new(pair.key.as_str())
     }
 }
 
@@ -113,9 +108,9 @@ fn stickiness(reader: &mut Reader, node: Option<&Node>, audience: &Audience<'_>)
 }
 
 /// A flag leads somewhere in one of two ways, not in both.
-fn check_targets(reader: &mut Reader, entry: &Entry) {
-    let node = &entry.value;
-    match (node.entry("url"), node.entry("variants")) {
+fn check_targets(reader: &mut Reader, pair: &Pair) {
+    let node = &pair.value;
+    match (keys::URL.pair(node), keys::VARIANTS.pair(node)) {
         (Some(_), Some(variants)) => {
             reader
                 .problems
@@ -128,11 +123,11 @@ fn check_targets(reader: &mut Reader, entry: &Entry) {
         (None, None) if node.scalar().is_none() && node.items().is_empty() => {
             let message = format!(
                 "`{}` names no upstream, so it sends nobody anywhere",
-                entry.key
+                pair.key
             );
             reader
                 .problems
-                .follow_up(entry.key_span, message)
+                .follow_up(pair.key_span, message)
                 .hint("give it a `url`, or `variants` with one");
         }
         _ => {}
@@ -161,13 +156,9 @@ fn canary_url(reader: &mut Reader, node: &Node) -> Option<CanaryUrl> {
 }
 
 fn about(reader: &mut Reader, node: &Node) -> About {
-    let text = |key: &str| {
-        let scalar = node.get(key)?.scalar()?;
-        Some(scalar.text().into())
-    };
-    let expires = node.get("expires").and_then(|node| {
+    let expires = keys::EXPIRES.node(node).and_then(|node| {
         let stand_in = Moment { unix_ms: i64::MAX };
-        let moment = reader.read(node, "a date", stand_in, value::end_of_day)?;
+        let moment = reader.parse(node, "a date", stand_in, value::end_of_day)?;
         if moment < reader.now {
             reader
                 .problems
@@ -177,8 +168,8 @@ fn about(reader: &mut Reader, node: &Node) -> About {
         Some(moment)
     });
     About {
-        description: text("description"),
-        owner: text("owner"),
+        description: keys::DESCRIPTION.read(reader, node),
+        owner: keys::OWNER.read(reader, node),
         expires,
     }
 }
@@ -187,13 +178,13 @@ fn variants(reader: &mut Reader, node: &Node, hashing: &Hashing) -> Option<Varia
     let mut list: Vec<Variant> = Vec::new();
     let mut unread = false;
     for item in node.items() {
-        let placeholder = |key: &str| {
-            let scalar = item.get(key).and_then(Node::scalar);
-            scalar.is_some_and(|scalar| scalar.is_placeholder())
-        };
-        unread |= placeholder("weight") || placeholder("name");
+        let name = keys::VARIANT_NAME.node(item);
+        unread |= [name, keys::WEIGHT.node(item)]
+            .into_iter()
+            .flatten()
+            .any(Node::has_placeholder);
         let variant = variant(reader, item);
-        if let (Some(variant), Some(name)) = (&variant, item.get("name"))
+        if let (Some(variant), Some(name)) = (&variant, name)
             && !name.has_placeholder()
             && list.iter().any(|other| other.name == variant.name)
         {
@@ -218,20 +209,12 @@ fn variants(reader: &mut Reader, node: &Node, hashing: &Hashing) -> Option<Varia
 }
 
 fn variant(reader: &mut Reader, node: &Node) -> Option<Variant> {
-    let name_node = node.get("name");
-    let name = name_node.and_then(|node| {
-        reader.read(
-            node,
-            "a name for a variant",
-            "placeholder".to_owned(),
-            |text| value::flag_name(text).map(|()| text.to_owned()),
-        )
-    });
-    let weight = node
-        .get("weight")
-        .and_then(|node| reader.read(node, "a weight", 0, value::weight));
-    let url = node
-        .get("url")
+    let name = keys::VARIANT_NAME.read(reader, node);
+    let weight = keys::WEIGHT
+        .node(node)
+        .and_then(|node| reader.parse(node, "a weight", 0, value::weight));
+    let url = keys::VARIANT_URL
+        .node(node)
         .and_then(|node| Some((node, canary_url(reader, node)?)));
     if let (Some(STABLE), Some((node, _))) = (name.as_deref(), &url) {
         reader
@@ -244,8 +227,8 @@ fn variant(reader: &mut Reader, node: &Node) -> Option<Variant> {
     }
     let name = name?;
     Some(Variant {
-        url: url.map(|(_, url)| url).filter(|_| name != STABLE),
-        name: name.into(),
+        url: url.map(|(_, url)| url).filter(|_| *name != *STABLE),
+        name,
         weight: weight?,
         service: None,
         payload: None,
@@ -255,25 +238,19 @@ fn variant(reader: &mut Reader, node: &Node) -> Option<Variant> {
 
 fn rings<'t>(
     reader: &mut Reader,
-    entry: &'t Entry,
+    pair: &'t Pair,
     audience: &mut Audience<'t>,
     hashing: &Hashing,
 ) -> Vec<Ring> {
-    let nodes = entry
-        .value
-        .get("rings")
-        .map(Node::items)
-        .unwrap_or_default();
-    if nodes.is_empty() && !entry.value.entries().is_empty() {
-        let span = entry
-            .value
-            .entry("rings")
-            .map_or(entry.key_span, |rings| rings.key_span);
+    let nodes = keys::RINGS.items(&pair.value);
+    if nodes.is_empty() && !pair.value.pairs().is_empty() {
+        let rings = keys::RINGS.pair(&pair.value);
+        let span = rings.map_or(pair.key_span, |rings| rings.key_span);
         reader
             .problems
             .follow_up(
                 span,
-                format!("`{}` has no rings, so it is on for nobody", entry.key),
+                format!("`{}` has no rings, so it is on for nobody", pair.key),
             )
             .hint("for everybody write `rings: [{ name: all, rollout: 100% }]`");
     }
@@ -282,7 +259,7 @@ fn rings<'t>(
     for (node, number) in nodes.iter().zip(1..) {
         let ring = ring(reader, node, number, audience, hashing);
         if names.contains(&ring.name)
-            && let Some(name) = node.get("name")
+            && let Some(name) = keys::RING_NAME.node(node)
         {
             reader
                 .problems
@@ -301,26 +278,23 @@ fn ring<'t>(
     audience: &mut Audience<'t>,
     hashing: &Hashing,
 ) -> Ring {
-    let name: Arc<str> = match node.get("name").and_then(|node| reader.name(node)) {
-        Some(name) => name.into(),
-        None => format!("ring {number}").into(),
-    };
-    let segments = node.get("segments").map(Node::items).unwrap_or_default();
-    let mut stated: Vec<_> = node
-        .get("segment")
+    let name = keys::RING_NAME
+        .read(reader, node)
+        .unwrap_or_else(|| format!("ring {number}").into());
+    let mut stated: Vec<_> = keys::RING_SEGMENT
+        .node(node)
         .into_iter()
-        .chain(segments)
+        .chain(keys::RING_SEGMENTS.items(node))
         .map(|node| audience.segment_named(reader, node))
         .collect();
-    if let Some(when) = node.get("when") {
+    if let Some(when) = keys::WHEN.node(node) {
         stated.push(audience.condition(reader, when));
     }
-    let share = node.get("rollout").and_then(|node| reader.share(node));
     Ring {
         name,
         condition: all(stated),
         rollout: Rollout {
-            share: share.unwrap_or(Share::ALL),
+            share: keys::ROLLOUT.read(reader, node),
             bucketing: Bucketing::unleash(hashing.group.clone()),
             stickiness: hashing.stickiness,
             needs_id: false,

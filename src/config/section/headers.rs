@@ -3,7 +3,9 @@
 use http::{HeaderName, header};
 
 use crate::config::diagnostic::Span;
-use crate::config::node::{Entry, Node};
+use crate::config::keys::routes as keys;
+use crate::config::keys::shape::Key;
+use crate::config::node::{Node, Pair};
 use crate::config::reader::Reader;
 use crate::config::value;
 use crate::edit::Edit;
@@ -32,24 +34,21 @@ const HOP_BY_HOP: [&str; 9] = [
 
 /// Compiles edits: removals first, then what is set, then what is added.
 pub fn edits(reader: &mut Reader, node: Option<&Node>, side: Side) -> Vec<Edit> {
-    let Some(node) = node else {
-        return Vec::new();
-    };
     let mut edits = Vec::new();
-    for item in node.get("remove").map(Node::items).unwrap_or_default() {
+    for item in keys::REMOVE.items(node) {
         let name = reader.header_name(item);
         edits.extend(
             name.filter(|name| may_edit(reader, name, item.span, side, false))
                 .map(Edit::Remove),
         );
     }
-    for entry in node.get("set").map(Node::entries).unwrap_or_default() {
-        if let Some((name, value)) = field(reader, entry, side, true) {
+    for pair in keys::SET.pairs(node) {
+        if let Some((name, value)) = field(reader, pair, side, true) {
             edits.push(Edit::Set(name, value));
         }
     }
-    for entry in node.get("add").map(Node::entries).unwrap_or_default() {
-        if let Some((name, value)) = field(reader, entry, side, false) {
+    for pair in keys::ADD.pairs(node) {
+        if let Some((name, value)) = field(reader, pair, side, false) {
             edits.push(Edit::Add(name, value));
         }
     }
@@ -58,25 +57,25 @@ pub fn edits(reader: &mut Reader, node: Option<&Node>, side: Side) -> Vec<Edit> 
 
 fn field(
     reader: &mut Reader,
-    entry: &Entry,
+    pair: &Pair,
     side: Side,
     set: bool,
 ) -> Option<(HeaderName, http::HeaderValue)> {
-    let name = name(reader, entry);
-    let value = reader.header_value(&entry.value);
-    let name = name.filter(|name| may_edit(reader, name, entry.key_span, side, set))?;
+    let name = name(reader, pair);
+    let value = reader.header_value(&pair.value);
+    let name = name.filter(|name| may_edit(reader, name, pair.key_span, side, set))?;
     Some((name, value?))
 }
 
 /// A header's name that stands as a key.
-pub fn name(reader: &mut Reader, entry: &Entry) -> Option<HeaderName> {
-    value::header_name(&entry.key)
+pub fn name(reader: &mut Reader, pair: &Pair) -> Option<HeaderName> {
+    value::header_name(&pair.key)
         .map_err(|hint| {
             let message = format!(
                 "`{}` is not the name of a header",
-                value::shortened(&entry.key)
+                value::shortened(&pair.key)
             );
-            reader.problems.error(entry.key_span, message).hint(hint);
+            reader.problems.error(pair.key_span, message).hint(hint);
         })
         .ok()
 }

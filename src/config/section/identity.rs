@@ -6,16 +6,18 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 
-use crate::config::node::{Entry, Node};
+use crate::config::keys::IDENTITY;
+use crate::config::keys::identity as keys;
+use crate::config::keys::shape::Key;
+use crate::config::node::{Node, Pair};
 use crate::config::reader::Reader;
-use crate::config::section::routes;
-use crate::config::value;
+use crate::config::section::{routes, unstated};
 use crate::identity::{
     Anonymous, AnonymousCookie, Place, Property, Rules, SameSite, SecureCookie, Source, Trust,
 };
 
 /// What conditions call other things already.
-const TAKEN: [&str; 9] = [
+const OTHER_MEANINGS: [&str; 9] = [
     "userId",
     "sessionId",
     "remoteAddress",
@@ -29,30 +31,36 @@ const TAKEN: [&str; 9] = [
 
 /// Compiles `identity`.
 pub fn compile(reader: &mut Reader, root: &Node, trusted_proxies: Vec<IpNet>) -> Rules {
-    let identity = root.get("identity");
-    let key = |name: &str| identity.and_then(|identity| identity.get(name));
+    let identity = IDENTITY.node(root);
     let proxies = !trusted_proxies.is_empty();
-    let anonymous = match reader.word(key("anonymous")) {
-        Some("sticky") => Anonymous::Sticky,
-        Some("reject") => Anonymous::Reject,
-        _ => Anonymous::Stable,
-    };
-    let cookie = identity.and_then(|identity| identity.entry("anonymous_cookie"));
-    let used =
-        anonymous == Anonymous::Sticky || key("anonymous").is_some_and(Node::has_placeholder);
+    let anonymous = keys::ANONYMOUS.read(reader, identity);
+    let unknown = keys::ANONYMOUS
+        .node(identity)
+        .is_some_and(Node::has_placeholder);
+    let cookie = keys::ANONYMOUS_COOKIE.pair(identity);
+    if let Some(pair) = cookie
+        && anonymous != Anonymous::Sticky
+        && !unknown
+    {
+        reader
+            .problems
+            .follow_up(pair.key_span, "the cookie is never set")
+            .hint("it goes with `anonymous: sticky`");
+    }
     Rules {
-        user_id: user_ids(reader, key("user_id"), proxies),
+        user_id: user_ids(reader, keys::USER_ID.items(identity), proxies),
         anonymous,
-        cookie: anonymous_cookie(reader, cookie, used),
-        properties: properties(reader, key("properties"), proxies),
+        cookie: anonymous_cookie(reader, cookie.map(|pair| &pair.value)),
+        properties: properties(reader, keys::PROPERTIES.node(identity), proxies),
         trusted_proxies,
     }
 }
 
-fn user_ids(reader: &mut Reader, list: Option<&Node>, proxies: bool) -> Vec<Source> {
+fn user_ids(reader: &mut Reader, list: &[Node], proxies: bool) -> Vec<Source> {
     let mut sources = Vec::new();
-    for node in list.map(Node::items).unwrap_or_default() {
-        if node.get("trust").is_none() && node.get("jwt").is_none() && !node.entries().is_empty() {
+    for node in list {
+        let says_whose = keys::TRUST.node(node).is_some() || keys::JWT.node(node).is_some();
+        if !says_whose && !node.pairs().is_empty() {
             reader
                 .problems
                 .warning(node.span, "any client can say who it is here")
@@ -65,18 +73,18 @@ fn user_ids(reader: &mut Reader, list: Option<&Node>, proxies: bool) -> Vec<Sour
 
 fn properties(reader: &mut Reader, map: Option<&Node>, proxies: bool) -> Vec<Property> {
     let mut properties = Vec::new();
-    for entry in map.map(Node::entries).unwrap_or_default() {
-        let name = entry.key.as_str();
-        if TAKEN.contains(&name) {
+    for pair in map.map(Node::pairs).unwrap_or_default() {
+        let name = pair.key.as_str();
+        if OTHER_MEANINGS.contains(&name) {
             let message = format!("`{name}` means something else in conditions");
             reader
                 .problems
-                .error(entry.key_span, message)
+                .error(pair.key_span, message)
                 .hint("give the property another name");
         } else if name.is_empty() {
-            reader.problems.error(entry.key_span, "a name is not empty");
+            reader.problems.error(pair.key_span, "a name is not empty");
         }
-        if let Some(source) = source(reader, &entry.value, proxies) {
+        if let Some(source) = source(reader, &pair.value, proxies) {
             properties.push(Property {
                 name: Arc::from(name),
                 source,
@@ -92,11 +100,8 @@ fn properties(reader: &mut Reader, map: Option<&Node>, proxies: bool) -> Vec<Pro
 }
 
 fn source(reader: &mut Reader, node: &Node, proxies: bool) -> Option<Source> {
-    let trust = match reader.word(node.get("trust")) {
-        Some("proxies") => Trust::Proxies,
-        _ => Trust::Anyone,
-    };
-    if let (Trust::Proxies, false, Some(word)) = (trust, proxies, node.get("trust")) {
+    let trust = keys::TRUST.read(reader, node);
+    if let (Trust::Proxies, false, Some(word)) = (trust, proxies, keys::TRUST.node(node)) {
         reader
             .problems
             .follow_up(
@@ -105,13 +110,14 @@ fn source(reader: &mut Reader, node: &Node, proxies: bool) -> Option<Source> {
             )
             .hint("name your proxies' networks there");
     }
-    let stated = |entry: &&Entry| matches!(entry.key.as_str(), "header" | "cookie" | "query");
-    let places: Vec<&Entry> = node.entries().iter().filter(stated).collect();
+    let names = [keys::HEADER.name(), keys::COOKIE.name(), keys::QUERY.name()];
+    let stated = |pair: &&Pair| names.contains(&pair.key.as_str());
+    let places: Vec<&Pair> = node.pairs().iter().filter(stated).collect();
     let place = match places.as_slice() {
-        [entry] => place(reader, entry, trust)?,
+        [_] => place(reader, node, trust)?,
         [] => {
             // Another key is there that is an error by itself, or nothing but `trust`.
-            if node.entries().iter().all(|entry| entry.key == "trust") && node.scalar().is_none() {
+            if node.pairs().iter().all(|pair| pair.key == "trust") && node.scalar().is_none() {
                 reader
                     .problems
                     .error(node.span, "this source does not say where to read")
@@ -130,28 +136,19 @@ fn source(reader: &mut Reader, node: &Node, proxies: bool) -> Option<Source> {
     Some(Source { place, trust })
 }
 
-fn place(reader: &mut Reader, entry: &Entry, trust: Trust) -> Option<Place> {
-    let node = &entry.value;
-    match entry.key.as_str() {
-        "header" => {
-            let name: HeaderName = reader.header_name(node)?;
-            check_header(reader, node, name.as_str(), trust);
-            Some(Place::Header(name))
-        }
-        "cookie" => reader
-            .read(
-                node,
-                "the name of a cookie",
-                "placeholder".into(),
-                value::cookie_name,
-            )
-            .map(Place::Cookie),
-        _ => {
-            let name = reader.name(node)?;
-            routes::warn_of_escapes(reader, node.span, name, routes::PARAMETERS, |_| false);
-            Some(Place::Query(name.into()))
-        }
+/// The one place that a source states.
+fn place(reader: &mut Reader, source: &Node, trust: Trust) -> Option<Place> {
+    if let Some(node) = keys::HEADER.node(source) {
+        let name: HeaderName = reader.header_name(node)?;
+        check_header(reader, node, name.as_str(), trust);
+        return Some(Place::Header(name));
     }
+    if let Some(node) = keys::QUERY.node(source) {
+        let name = keys::QUERY.read(reader, source)?;
+        routes::warn_of_escapes(reader, node.span, &name, routes::PARAMETERS, |_| false);
+        return Some(Place::Query(name));
+    }
+    keys::COOKIE.read(reader, source).map(Place::Cookie)
 }
 
 /// Tells of headers that have another meaning already: an error where they cannot say who somebody is, a warning where
@@ -200,55 +197,28 @@ const FORWARDING: (&str, &str) = (
     "read it with `trust: proxies`; flags see the client's address as `remoteAddress`",
 );
 
-fn anonymous_cookie(reader: &mut Reader, entry: Option<&Entry>, used: bool) -> AnonymousCookie {
-    let default = AnonymousCookie::default();
-    let Some(entry) = entry else {
-        return default;
-    };
-    if !used {
-        reader
-            .problems
-            .follow_up(entry.key_span, "the cookie is never set")
-            .hint("it goes with `anonymous: sticky`");
-    }
-    let cookie = &entry.value;
-    let secure = match reader.word(cookie.get("secure")) {
-        Some("always") => SecureCookie::Always,
-        Some("never") => SecureCookie::Never,
-        _ => SecureCookie::Auto,
-    };
-    let same_site = match reader.word(cookie.get("same_site")) {
-        Some("strict") => SameSite::Strict,
-        Some("none") => SameSite::None,
-        _ => SameSite::Lax,
-    };
+fn anonymous_cookie(reader: &mut Reader, cookie: Option<&Node>) -> AnonymousCookie {
+    let secure = keys::SECURE.read(reader, cookie);
+    let same_site = keys::SAME_SITE.read(reader, cookie);
     if let (SameSite::None, SecureCookie::Never, Some(node)) =
-        (same_site, secure, cookie.get("secure"))
+        (same_site, secure, keys::SECURE.node(cookie))
     {
         reader.problems.warning(
             node.span,
             "browsers refuse `same_site: none` without Secure",
         );
     }
+    let max_age = keys::MAX_AGE.read(reader, cookie);
     AnonymousCookie {
-        name: cookie
-            .get("name")
-            .and_then(|node| {
-                reader.read(
-                    node,
-                    "the name of a cookie",
-                    "serin_id".into(),
-                    value::cookie_name,
-                )
-            })
-            .unwrap_or(default.name),
-        max_age: cookie
-            .get("max_age")
-            .and_then(|node| reader.time_limit(node))
-            .map_or(default.max_age, |age| {
-                Duration::from_secs(age.as_secs().max(1))
-            }),
+        name: keys::COOKIE_NAME.read(reader, cookie),
+        max_age: Duration::from_secs(max_age.as_secs().max(1)),
         secure,
         same_site,
+    }
+}
+
+impl Default for AnonymousCookie {
+    fn default() -> Self {
+        unstated(|reader, cookie| anonymous_cookie(reader, Some(cookie)))
     }
 }

@@ -1,51 +1,36 @@
 //! `logging`.
 
+use crate::config::keys::LOGGING;
+use crate::config::keys::process::logging as keys;
+use crate::config::keys::process::logging::{LoggedRequests, LoggedUser};
+use crate::config::keys::shape::Key;
 use crate::config::node::Node;
 use crate::config::reader::Reader;
-use crate::config::{AccessPolicy, Level, LogFormat, Logging, UserIdPolicy};
-use crate::flag::Share;
-
-/// One request in a hundred.
-const SAMPLE: u16 = 100;
+use crate::config::{AccessPolicy, Logging, UserIdPolicy};
 
 /// A shorter key can be guessed, and with it every user ID.
 const SHORTEST_KEY: usize = 16;
 
 /// Compiles `logging`.
 pub fn compile(reader: &mut Reader, root: &Node) -> Logging {
-    let logging = root.get("logging");
-    let key = |name: &str| logging.and_then(|logging| logging.get(name));
+    let logging = LOGGING.node(root);
     Logging {
-        level: match reader.word(key("level")) {
-            Some("error") => Level::Error,
-            Some("warn") => Level::Warn,
-            Some("debug") => Level::Debug,
-            Some("trace") => Level::Trace,
-            _ => Level::Info,
-        },
-        format: match reader.word(key("format")) {
-            Some("text") => LogFormat::Text,
-            _ => LogFormat::Json,
-        },
-        access: access(reader, key("access"), key("sample")),
-        user_id: user_id(reader, key("user_id"), key("hash_key")),
-        expose_request_id: key("expose_request_id")
-            .and_then(|node| reader.bool(node))
-            .unwrap_or(true),
+        level: keys::LEVEL.read(reader, logging),
+        format: keys::FORMAT.read(reader, logging),
+        access: access(reader, logging),
+        user_id: user_id(reader, logging),
+        expose_request_id: keys::EXPOSE_REQUEST_ID.read(reader, logging),
     }
 }
 
-fn access(reader: &mut Reader, access: Option<&Node>, sample: Option<&Node>) -> AccessPolicy {
-    let share = sample
-        .and_then(|node| reader.share(node))
-        .or(Share::new(SAMPLE))
-        .unwrap_or(Share::ALL);
-    let policy = match reader.word(access) {
-        Some("off") => AccessPolicy::Off,
-        Some("all") => AccessPolicy::All,
-        _ => return AccessPolicy::Sampled(share),
+fn access(reader: &mut Reader, logging: Option<&Node>) -> AccessPolicy {
+    let share = keys::SAMPLE.read(reader, logging);
+    let policy = match keys::ACCESS.read(reader, logging) {
+        LoggedRequests::Off => AccessPolicy::Off,
+        LoggedRequests::All => AccessPolicy::All,
+        LoggedRequests::Sampled => return AccessPolicy::Sampled(share),
     };
-    if let Some(node) = sample {
+    if let Some(node) = keys::SAMPLE.node(logging) {
         reader.problems.warning(
             node.span,
             "`sample` means nothing without `access: sampled`",
@@ -54,23 +39,27 @@ fn access(reader: &mut Reader, access: Option<&Node>, sample: Option<&Node>) -> 
     policy
 }
 
-fn user_id(reader: &mut Reader, policy: Option<&Node>, key: Option<&Node>) -> UserIdPolicy {
-    let word = reader.word(policy);
-    if let (Some("plain" | "omit"), Some(key)) = (word, key) {
+fn user_id(reader: &mut Reader, logging: Option<&Node>) -> UserIdPolicy {
+    let key = keys::HASH_KEY.node(logging);
+    let policy = match (keys::USER_ID.read(reader, logging), key) {
+        (LoggedUser::Hash, Some(_)) => return hash(reader, logging),
+        (LoggedUser::Hash, None) => return UserIdPolicy::HashUnderOwnKey,
+        (LoggedUser::Plain, _) => UserIdPolicy::Plain,
+        (LoggedUser::Omit, _) => UserIdPolicy::Omit,
+    };
+    if let Some(key) = key {
         reader
             .problems
             .follow_up(key.span, "`hash_key` means nothing without `user_id: hash`");
     }
-    match (word, key) {
-        (Some("plain"), _) => UserIdPolicy::Plain,
-        (Some("omit"), _) => UserIdPolicy::Omit,
-        (_, Some(key)) => hash(reader, key),
-        (_, None) => UserIdPolicy::HashUnderOwnKey,
-    }
+    policy
 }
 
-fn hash(reader: &mut Reader, node: &Node) -> UserIdPolicy {
-    let Some(key) = reader.name(node) else {
+fn hash(reader: &mut Reader, logging: Option<&Node>) -> UserIdPolicy {
+    let (Some(key), Some(node)) = (
+        keys::HASH_KEY.read(reader, logging),
+        keys::HASH_KEY.node(logging),
+    ) else {
         return UserIdPolicy::Omit;
     };
     if key.len() < SHORTEST_KEY {

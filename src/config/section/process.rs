@@ -1,11 +1,12 @@
 //! `listeners`, `admin` and `server`: what takes a restart to change.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::config::keys::process as keys;
+use crate::config::keys::shape::Key;
+use crate::config::keys::{ADMIN, LISTENERS, SERVER};
 use crate::config::node::{Node, Value};
 use crate::config::reader::Reader;
 use crate::config::{AdminConfig, Process};
@@ -14,34 +15,21 @@ use crate::config::{AdminConfig, Process};
 pub fn compile(reader: &mut Reader, root: &Node) -> Process {
     let listeners = listeners(reader, root);
     let admin = admin(reader, root, &listeners);
-    let server = root.get("server");
-    let key = |name: &str| server.and_then(|server| server.get(name));
+    let server = SERVER.node(root);
     Process {
         listeners,
         admin,
-        threads: key("threads")
-            .and_then(|node| reader.integer(node, 0..=1024))
-            .and_then(|threads| usize::try_from(threads).ok())
-            .unwrap_or(0),
-        state_dir: key("state_dir")
-            .and_then(|node| reader.name(node))
-            .map_or_else(|| "./state".into(), PathBuf::from),
-        shutdown_delay: key("shutdown_delay")
-            .and_then(|node| reader.duration(node))
-            .unwrap_or(Duration::from_secs(5)),
-        shutdown_grace: key("shutdown_grace")
-            .and_then(|node| reader.duration(node))
-            .unwrap_or(Duration::from_secs(30)),
+        threads: keys::THREADS.read(reader, server),
+        state_dir: keys::STATE_DIR.read(reader, server),
+        shutdown_delay: keys::SHUTDOWN_DELAY.read(reader, server),
+        shutdown_grace: keys::SHUTDOWN_GRACE.read(reader, server),
     }
 }
 
 /// `server.trusted_proxies`.
 pub fn trusted_proxies(reader: &mut Reader, root: &Node) -> Vec<IpNet> {
-    let nodes = root
-        .get("server")
-        .and_then(|server| server.get("trusted_proxies"));
     let mut networks = Vec::new();
-    for node in nodes.map(Node::items).unwrap_or_default() {
+    for node in keys::TRUSTED_PROXIES.items(SERVER.node(root)) {
         let Some(network) = reader.network(node) else {
             continue;
         };
@@ -57,7 +45,7 @@ pub fn trusted_proxies(reader: &mut Reader, root: &Node) -> Vec<IpNet> {
 }
 
 fn listeners(reader: &mut Reader, root: &Node) -> Vec<SocketAddr> {
-    let Some(node) = root.get("listeners") else {
+    let Some(node) = LISTENERS.node(root) else {
         return vec![SocketAddr::from(([0, 0, 0, 0], 8080))];
     };
     if matches!(&node.value, Value::List(items) if items.is_empty()) {
@@ -68,7 +56,7 @@ fn listeners(reader: &mut Reader, root: &Node) -> Vec<SocketAddr> {
     }
     let mut addresses = Vec::new();
     for item in node.items() {
-        let node = item.get("address").unwrap_or(item);
+        let node = keys::LISTENER_ADDRESS.node(item).unwrap_or(item);
         add_address(reader, node, &mut addresses);
     }
     addresses
@@ -76,12 +64,12 @@ fn listeners(reader: &mut Reader, root: &Node) -> Vec<SocketAddr> {
 
 fn admin(reader: &mut Reader, root: &Node, listeners: &[SocketAddr]) -> AdminConfig {
     let mut config = AdminConfig::at(SocketAddr::from(([127, 0, 0, 1], 9900)));
-    let Some(admin) = root.get("admin") else {
+    let Some(admin) = ADMIN.node(root) else {
         return config;
     };
     let is_map = matches!(admin.value, Value::Map(_));
     let address = if is_map {
-        admin.get("address")
+        keys::ADMIN_ADDRESS.node(admin)
     } else {
         Some(admin)
     };
@@ -95,10 +83,10 @@ fn admin(reader: &mut Reader, root: &Node, listeners: &[SocketAddr]) -> AdminCon
             config.addresses = addresses;
         }
     }
-    if let Some(node) = admin.get("probes") {
+    if let Some(node) = keys::PROBES.node(admin) {
         config.probes = addresses(reader, node, &mut taken);
     }
-    for node in admin.get("hosts").map(Node::items).unwrap_or_default() {
+    for node in keys::HOSTS.items(admin) {
         config.hosts.extend(reader.host(node));
     }
     config

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use super::services::shutoff_flags;
 use crate::cluster::UpstreamUrl;
 use crate::config::ServiceConfig;
-use crate::config::node::{Entry, Node, Value};
+use crate::config::keys::shape::Key;
+use crate::config::keys::{FLAGS, IDENTITY, ROUTES, SERVICES, flags};
+use crate::config::node::{Node, Pair, Value};
 use crate::config::reader::Reader;
 use crate::context::Field;
 use crate::engine::{CanaryUrl, Flag, Stickiness, Variants};
@@ -22,40 +24,40 @@ pub fn check(
     (services, routes): (&[ServiceConfig], &[Route]),
     (flags, identity): (&[Arc<Flag>], &Rules),
 ) {
-    let entries = |key: &str| root.get(key).map(Node::entries).unwrap_or_default();
-    check_routed(reader, root, entries("services"), routes);
+    check_routed(reader, root, SERVICES.pairs(root), routes);
     let shutoffs = shutoff_flags(root);
-    for entry in entries("flags") {
-        let Some(flag) = flags.iter().find(|flag| *flag.name == *entry.key) else {
+    for pair in FLAGS.pairs(root) {
+        let Some(flag) = flags.iter().find(|flag| *flag.name == *pair.key) else {
             continue;
         };
-        check_rollouts(reader, entry, flag, (root, identity));
-        let is_shutoff = shutoffs.contains(&entry.key.as_str());
+        check_rollouts(reader, pair, flag, (root, identity));
+        let is_shutoff = shutoffs.contains(&pair.key.as_str());
         let owner = services
             .iter()
             .find(|service| claims(service, flag).is_some());
         if let Some(stable) = owner.and_then(|service| service.stable.as_ref())
             && !is_shutoff
         {
-            check_url(reader, entry, flag, stable);
+            check_url(reader, pair, flag, stable);
         }
     }
     for service in services {
-        let mut own: Vec<(usize, &Entry, &Flag)> = entries("flags")
+        let mut own: Vec<(usize, &Pair, &Flag)> = FLAGS
+            .pairs(root)
             .iter()
-            .filter_map(|entry| {
-                let flag = flags.iter().find(|flag| *flag.name == *entry.key)?;
+            .filter_map(|pair| {
+                let flag = flags.iter().find(|flag| *flag.name == *pair.key)?;
                 // What leads nowhere takes nobody.
                 let leads = |url: &Option<CanaryUrl>| matches!(url, Some(CanaryUrl::Allowed(_)));
                 let mut variants = flag.variants.iter().flat_map(Variants::list);
                 let leads = leads(&flag.url) || variants.any(|variant| leads(&variant.url));
-                let is_running = flag.enabled && leads && !shutoffs.contains(&entry.key.as_str());
+                let is_running = flag.enabled && leads && !shutoffs.contains(&pair.key.as_str());
                 let rank = claims(service, flag).filter(|_| is_running)?;
-                Some((rank, entry, &**flag))
+                Some((rank, pair, &**flag))
             })
             .collect();
-        let place = |(rank, entry, flag): &(usize, &Entry, &Flag)| {
-            (*rank, Reverse(flag.priority), entry.key.clone())
+        let place = |(rank, pair, flag): &(usize, &Pair, &Flag)| {
+            (*rank, Reverse(flag.priority), pair.key.clone())
         };
         own.sort_by_key(place);
         check_audiences(reader, &own);
@@ -69,9 +71,9 @@ fn claims(service: &ServiceConfig, flag: &Flag) -> Option<usize> {
 }
 
 /// A service that no route leads to gets no request.
-fn check_routed(reader: &mut Reader, root: &Node, services: &[Entry], routes: &[Route]) {
+fn check_routed(reader: &mut Reader, root: &Node, services: &[Pair], routes: &[Route]) {
     // A route that could not be read might have led anywhere.
-    let stated = root.get("routes").map(Node::items).unwrap_or_default();
+    let stated = ROUTES.items(root);
     if routes.len() != stated.len() {
         return;
     }
@@ -83,29 +85,27 @@ fn check_routed(reader: &mut Reader, root: &Node, services: &[Entry], routes: &[
             *routed = true;
         }
     }
-    for (entry, routed) in services.iter().zip(routed) {
+    for (pair, routed) in services.iter().zip(routed) {
         if !routed {
             reader
                 .problems
-                .follow_up(entry.key_span, format!("no route leads to `{}`", entry.key))
+                .follow_up(pair.key_span, format!("no route leads to `{}`", pair.key))
                 .hint("give it a route, or remove it");
         }
     }
 }
 
 /// A canary at stable's own URL is no other deployment.
-fn check_url(reader: &mut Reader, entry: &Entry, flag: &Flag, stable: &UpstreamUrl) {
-    let own = entry.value.entry("url").map(|url| (&url.value, &flag.url));
-    let variants = entry
-        .value
-        .get("variants")
-        .map(Node::items)
-        .unwrap_or_default();
+fn check_url(reader: &mut Reader, pair: &Pair, flag: &Flag, stable: &UpstreamUrl) {
+    let own = flags::URL
+        .pair(&pair.value)
+        .map(|url| (&url.value, &flag.url));
+    let variants = flags::VARIANTS.items(&pair.value);
     let of_variants = variants.iter().filter_map(|node| {
-        let name = node.get("name")?.scalar()?.text();
+        let name = flags::VARIANT_NAME.node(node)?.scalar()?.text();
         let mut compiled = flag.variants.as_ref()?.list().iter();
         let variant = compiled.find(|variant| *variant.name == *name)?;
-        Some((node.get("url")?, &variant.url))
+        Some((flags::VARIANT_URL.node(node)?, &variant.url))
     });
     for (node, url) in own.into_iter().chain(of_variants) {
         let same = matches!(url, Some(CanaryUrl::Allowed(url)) if url == stable);
@@ -121,17 +121,13 @@ fn check_url(reader: &mut Reader, entry: &Entry, flag: &Flag, stable: &UpstreamU
 /// A percentage is decided by an ID; where no request has one, nobody is in it.
 fn check_rollouts(
     reader: &mut Reader,
-    entry: &Entry,
+    pair: &Pair,
     flag: &Flag,
     (root, identity): (&Node, &Rules),
 ) {
     let has_user = !identity.user_id.is_empty();
     let has_session = identity.anonymous == Anonymous::Sticky;
-    let rings = entry
-        .value
-        .get("rings")
-        .map(Node::items)
-        .unwrap_or_default();
+    let rings = flags::RINGS.items(&pair.value);
     let decided = |stickiness: &Stickiness| match stickiness {
         Stickiness::Default => has_user || has_session,
         Stickiness::Field(field) => match field {
@@ -141,11 +137,14 @@ fn check_rollouts(
         },
         _ => true,
     };
-    if root.get("identity").is_some_and(Node::has_placeholder) {
+    if IDENTITY.node(root).is_some_and(Node::has_placeholder) {
         return;
     }
     for (node, ring) in rings.iter().zip(&flag.rings) {
-        let Some(rollout) = node.get("rollout").filter(|node| !node.has_placeholder()) else {
+        let Some(rollout) = flags::ROLLOUT
+            .node(node)
+            .filter(|node| !node.has_placeholder())
+        else {
             continue;
         };
         let is_part = ring.rollout.share != Share::ALL && ring.rollout.share != Share::NONE;
@@ -162,14 +161,10 @@ fn check_rollouts(
 }
 
 /// A ring gets nobody whose users an earlier flag takes all.
-fn check_audiences(reader: &mut Reader, flags: &[(usize, &Entry, &Flag)]) {
+fn check_audiences(reader: &mut Reader, flags: &[(usize, &Pair, &Flag)]) {
     let mut taken: Vec<(String, &str)> = Vec::new();
-    for (_, entry, flag) in flags {
-        let nodes = entry
-            .value
-            .get("rings")
-            .map(Node::items)
-            .unwrap_or_default();
+    for (_, pair, flag) in flags {
+        let nodes = flags::RINGS.items(&pair.value);
         let rings: Vec<(&Node, String, bool)> = nodes
             .iter()
             .zip(&flag.rings)
@@ -183,7 +178,7 @@ fn check_audiences(reader: &mut Reader, flags: &[(usize, &Entry, &Flag)]) {
             if let Some((_, first)) = by {
                 let message = format!(
                     "`{}` gets nobody by this ring: `{first}` comes first and takes them all",
-                    entry.key
+                    pair.key
                 );
                 reader
                     .problems
@@ -192,17 +187,22 @@ fn check_audiences(reader: &mut Reader, flags: &[(usize, &Entry, &Flag)]) {
             }
         }
         let whole = rings.into_iter().filter(|(.., is_whole)| *is_whole);
-        taken.extend(whole.map(|(_, audience, _)| (audience, entry.key.as_str())));
+        taken.extend(whole.map(|(_, audience, _)| (audience, pair.key.as_str())));
     }
 }
 
 /// What a ring asks of its users, in one text; empty: nothing.
 fn audience(ring: &Node) -> String {
+    let asked = [
+        flags::RING_SEGMENT.name(),
+        flags::RING_SEGMENTS.name(),
+        flags::WHEN.name(),
+    ];
     let mut text = String::new();
-    for entry in ring.entries() {
-        if matches!(entry.key.as_str(), "segment" | "segments" | "when") {
-            text.push_str(&entry.key);
-            write(&entry.value, &mut text);
+    for pair in ring.pairs() {
+        if asked.contains(&pair.key.as_str()) {
+            text.push_str(&pair.key);
+            write(&pair.value, &mut text);
         }
     }
     text
@@ -219,11 +219,11 @@ fn write(node: &Node, text: &mut String) {
             }
             text.push(']');
         }
-        Value::Map(entries) => {
+        Value::Map(pairs) => {
             text.push('{');
-            for entry in entries {
-                text.push_str(&format!("{:?}:", entry.key));
-                write(&entry.value, text);
+            for pair in pairs {
+                text.push_str(&format!("{:?}:", pair.key));
+                write(&pair.value, text);
                 text.push(',');
             }
             text.push('}');

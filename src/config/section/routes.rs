@@ -6,9 +6,14 @@ pub mod shadow;
 use std::collections::{HashMap, HashSet};
 
 use regex::Regex;
+use shadow::EarlierRoutes;
 
 use crate::config::diagnostic::Span;
-use crate::config::node::{Entry, Node, Value};
+use crate::config::keys::ROUTES;
+use crate::config::keys::key::Group;
+use crate::config::keys::routes as keys;
+use crate::config::keys::shape::Key;
+use crate::config::node::{Node, Pair, Value};
 use crate::config::reader::Reader;
 use crate::config::section::headers::{self, Side};
 use crate::host::HostPattern;
@@ -16,7 +21,13 @@ use crate::request::path::{pattern, sendable};
 use crate::route::{HeaderMatch, PathPattern, QueryMatch, Route, RouteMatch, ValuePattern};
 
 /// The keys that say which requests a route takes.
-const MATCH_KEYS: [&str; 5] = ["hosts", "path", "methods", "headers", "query"];
+static MATCH_KEYS: [&Group; 5] = [
+    &keys::HOSTS,
+    &keys::PATH,
+    &keys::METHODS,
+    &keys::HEADERS,
+    &keys::QUERY,
+];
 
 /// What warnings call the names of query parameters.
 pub(super) const PARAMETERS: &str = "names of query parameters";
@@ -24,17 +35,17 @@ pub(super) const PARAMETERS: &str = "names of query parameters";
 /// Compiles `routes`, in file order.
 pub fn compile(reader: &mut Reader, root: &Node) -> Vec<Route> {
     let services = actions::Services::new(root);
-    let nodes = root.get("routes").map(Node::items).unwrap_or_default();
-    if let (Some(entry), []) = (root.entry("routes"), nodes)
-        && matches!(entry.value.value, Value::List(_))
+    let nodes = ROUTES.items(root);
+    if let (Some(pair), []) = (ROUTES.pair(root), nodes)
+        && matches!(pair.value.value, Value::List(_))
     {
         reader
             .problems
-            .error(entry.key_span, "there is no route")
+            .error(pair.key_span, "there is no route")
             .hint("as in `- { path: /, service: search }`");
     }
-    let mut names = Names::default();
-    let mut taken = shadow::Taken::default();
+    let mut names = DistinctNames::default();
+    let mut earlier = EarlierRoutes::default();
     let mut routes = Vec::new();
     for node in nodes {
         let before = reader.problems.len();
@@ -43,14 +54,14 @@ pub fn compile(reader: &mut Reader, root: &Node) -> Vec<Route> {
         let known = reader.problems.len() == before
             && !MATCH_KEYS
                 .iter()
-                .any(|key| node.get(key).is_some_and(Node::has_placeholder));
+                .any(|key| key.node(node).is_some_and(Node::has_placeholder));
         let action = actions::compile(reader, node, &services);
-        let response = node.get("response_headers");
+        let response = keys::RESPONSE_HEADERS.node(node);
         let response_edits = headers::edits(reader, response, Side::Response);
         let (Some(matches), Some(action)) = (matches, action) else {
             continue;
         };
-        if known && let Some(line) = taken.take(&matches, node.span.line) {
+        if known && let Some(line) = earlier.take_in(&matches, node.span.line) {
             reader
                 .problems
                 .follow_up(node.span, "this route never matches")
@@ -68,18 +79,16 @@ pub fn compile(reader: &mut Reader, root: &Node) -> Vec<Route> {
 
 /// Gives each route a name of its own.
 #[derive(Default)]
-struct Names(HashSet<String>, HashMap<String, usize>);
+struct DistinctNames(HashSet<String>, HashMap<String, usize>);
 
-impl Names {
+impl DistinctNames {
     /// Host and path as in the file; `#2` and so on for those that would be called the same.
     fn distinct(&mut self, node: &Node) -> String {
         let text = |node: &Node| node.scalar().map(|scalar| scalar.text().to_owned());
-        let host = node
-            .get("hosts")
-            .and_then(|hosts| hosts.items().first())
-            .and_then(text);
-        let path = node.get("path").and_then(|path| {
-            text(path).or_else(|| text(path.get("exact").or_else(|| path.get("regex"))?))
+        let host = keys::HOSTS.items(node).first().and_then(text);
+        let path = keys::PATH.node(node).and_then(|path| {
+            let exact = keys::EXACT_PATH.node(path);
+            text(path).or_else(|| text(exact.or_else(|| keys::PATH_REGEX.node(path))?))
         });
         let name = host.unwrap_or_default() + path.as_deref().unwrap_or("/");
         let count = self.1.entry(name.clone()).or_insert(0);
@@ -97,13 +106,13 @@ impl Names {
 }
 
 fn matches(reader: &mut Reader, node: &Node) -> Option<RouteMatch> {
-    let hosts = hosts(reader, node.get("hosts"));
-    let methods = methods(reader, node.get("methods"));
-    let headers = header_matches(reader, node.get("headers"));
-    let query = query_matches(reader, node.get("query"));
+    let hosts = hosts(reader, keys::HOSTS.node(node));
+    let methods = methods(reader, keys::METHODS.node(node));
+    let headers = header_matches(reader, keys::HEADERS.pairs(node));
+    let query = query_matches(reader, keys::QUERY.pairs(node));
     Some(RouteMatch {
         hosts,
-        path: path(reader, node.get("path"))?,
+        path: path(reader, keys::PATH.node(node))?,
         methods,
         headers,
         query,
@@ -146,22 +155,22 @@ fn path(reader: &mut Reader, node: Option<&Node>) -> Option<PathPattern> {
     let Some(node) = node else {
         return Some(PathPattern::Prefix("".into()));
     };
-    let entries = match &node.value {
+    let pairs = match &node.value {
         Value::Scalar(_) => return prefix(reader, node).map(PathPattern::Prefix),
-        _ => node.entries(),
+        _ => node.pairs(),
     };
-    let [entry] = entries else {
+    let [pair] = pairs else {
         if matches!(node.value, Value::Map(_)) {
             let message = "a path is one of `/prefix`, `{exact: …}` and `{regex: …}`";
             reader.problems.error(node.span, message);
         }
         return None;
     };
-    match entry.key.as_str() {
+    match pair.key.as_str() {
         "exact" => reader
-            .read(&entry.value, "a path", "/".into(), matched)
+            .parse(&pair.value, "a path", "/".into(), matched)
             .map(PathPattern::Exact),
-        "regex" => path_regex(reader, &entry.value).map(PathPattern::Regex),
+        "regex" => path_regex(reader, &pair.value).map(PathPattern::Regex),
         _ => None,
     }
 }
@@ -199,14 +208,14 @@ pub(super) fn warn_of_escapes(
 
 /// A path without its trailing slash: `/` is empty.
 fn prefix(reader: &mut Reader, node: &Node) -> Option<Box<str>> {
-    reader.read(node, "a path", "".into(), |text| {
+    reader.parse(node, "a path", "".into(), |text| {
         matched(text).map(without_slash)
     })
 }
 
 /// What is sent in place of a prefix, without its trailing slash.
 pub(super) fn replacement(reader: &mut Reader, node: &Node) -> Option<Box<str>> {
-    reader.read(node, "a path", "".into(), |text| {
+    reader.parse(node, "a path", "".into(), |text| {
         check_path(text)?;
         let path = sendable(text).map_err(|error| error.to_string())?;
         Ok(without_slash(path))
@@ -251,18 +260,18 @@ fn check_path(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn header_matches(reader: &mut Reader, map: Option<&Node>) -> Vec<HeaderMatch> {
+fn header_matches(reader: &mut Reader, pairs: &[Pair]) -> Vec<HeaderMatch> {
     let mut headers: Vec<HeaderMatch> = Vec::new();
-    for entry in map.map(Node::entries).unwrap_or_default() {
-        let value = value_pattern(reader, entry);
-        let Some((name, value)) = headers::name(reader, entry).zip(value) else {
+    for pair in pairs {
+        let value = value_pattern(reader, pair);
+        let Some((name, value)) = headers::name(reader, pair).zip(value) else {
             continue;
         };
         if headers.iter().any(|other| other.name == name) {
             let message = format!("the header `{name}` stands here a second time");
             reader
                 .problems
-                .error(entry.key_span, message)
+                .error(pair.key_span, message)
                 .hint("header names have no case");
         }
         headers.push(HeaderMatch { name, value });
@@ -270,37 +279,37 @@ fn header_matches(reader: &mut Reader, map: Option<&Node>) -> Vec<HeaderMatch> {
     headers
 }
 
-fn query_matches(reader: &mut Reader, map: Option<&Node>) -> Vec<QueryMatch> {
+fn query_matches(reader: &mut Reader, pairs: &[Pair]) -> Vec<QueryMatch> {
     let mut query = Vec::new();
-    for entry in map.map(Node::entries).unwrap_or_default() {
-        if entry.key.is_empty() {
-            reader.problems.error(entry.key_span, "a name is not empty");
+    for pair in pairs {
+        if pair.key.is_empty() {
+            reader.problems.error(pair.key_span, "a name is not empty");
         }
-        warn_of_escapes(reader, entry.key_span, &entry.key, PARAMETERS, |_| false);
-        query.extend(value_pattern(reader, entry).map(|value| QueryMatch {
-            name: entry.key.as_str().into(),
+        warn_of_escapes(reader, pair.key_span, &pair.key, PARAMETERS, |_| false);
+        query.extend(value_pattern(reader, pair).map(|value| QueryMatch {
+            name: pair.key.as_str().into(),
             value,
         }));
     }
     query
 }
 
-fn value_pattern(reader: &mut Reader, entry: &Entry) -> Option<ValuePattern> {
-    let node = &entry.value;
-    let entries = match &node.value {
+fn value_pattern(reader: &mut Reader, pair: &Pair) -> Option<ValuePattern> {
+    let node = &pair.value;
+    let pairs = match &node.value {
         Value::Scalar(scalar) => return Some(ValuePattern::Exact(scalar.text().into())),
-        _ => node.entries(),
+        _ => node.pairs(),
     };
-    let [entry] = entries else {
+    let [pair] = pairs else {
         if matches!(node.value, Value::Map(_)) {
             let message = "a value is one of a text, `{regex: …}` and `{present: …}`";
             reader.problems.error(node.span, message);
         }
         return None;
     };
-    match entry.key.as_str() {
-        "regex" => reader.whole_regex(&entry.value).map(ValuePattern::Regex),
-        "present" => reader.bool(&entry.value).map(ValuePattern::Present),
+    match pair.key.as_str() {
+        "regex" => reader.whole_regex(&pair.value).map(ValuePattern::Regex),
+        "present" => reader.bool(&pair.value).map(ValuePattern::Present),
         _ => None,
     }
 }

@@ -3,16 +3,18 @@
 mod health;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::StatusCode;
 
 use crate::capacity::LoadPolicy;
+use crate::cluster::UpstreamUrl;
 use crate::cluster::policy::UpstreamPolicy;
-use crate::cluster::{Balance, UpstreamUrl};
-use crate::config::node::{Entry, Node, Scalar, Value};
+use crate::config::keys::services as keys;
+use crate::config::keys::shape::Key;
+use crate::config::keys::{FLAGS, SERVICES};
+use crate::config::node::{Node, Pair, Scalar, Value};
 use crate::config::reader::Reader;
-use crate::config::section::{fixed_response, recovery, unleash};
+use crate::config::section::{fixed_response, recovery, unleash, unstated};
 use crate::config::value;
 use crate::config::{ServiceConfig, ShutoffConfig, ShutoffResponse};
 use crate::engine::Flag;
@@ -20,41 +22,36 @@ use crate::flag::Glob;
 
 /// Compiles `services`, in file order.
 pub fn compile(reader: &mut Reader, root: &Node) -> Vec<ServiceConfig> {
-    let entries = root.get("services").map(Node::entries).unwrap_or_default();
-    if let (Some(entry), []) = (root.entry("services"), entries)
-        && matches!(entry.value.value, Value::Map(_))
+    let pairs = SERVICES.pairs(root);
+    if let (Some(pair), []) = (SERVICES.pair(root), pairs)
+        && matches!(pair.value.value, Value::Map(_))
     {
         reader
             .problems
-            .error(entry.key_span, "there is no service")
+            .error(pair.key_span, "there is no service")
             .hint("as in `search: http://127.0.0.1:9001`");
     }
-    entries
+    pairs
         .iter()
-        .filter_map(|entry| service(reader, root, entry))
+        .filter_map(|pair| service(reader, root, pair))
         .collect()
 }
 
-fn service(reader: &mut Reader, root: &Node, entry: &Entry) -> Option<ServiceConfig> {
-    let node = &entry.value;
-    if let Err(hint) = value::service_name(&entry.key) {
+fn service(reader: &mut Reader, root: &Node, pair: &Pair) -> Option<ServiceConfig> {
+    let node = &pair.value;
+    if let Err(hint) = value::service_name(&pair.key) {
         let message = format!(
             "`{}` cannot be the name of a service",
-            value::shortened(&entry.key)
+            value::shortened(&pair.key)
         );
-        reader.problems.error(entry.key_span, message).hint(hint);
+        reader.problems.error(pair.key_span, message).hint(hint);
     }
     let upstream = upstream(reader, node);
-    let canaries = match node.get("canaries") {
-        Some(list) => list
-            .items()
-            .iter()
-            .filter_map(|node| reader.name(node).map(Glob::new))
-            .collect(),
-        None => vec![Glob::new(&format!("{}.*", entry.key))],
-    };
+    let canaries = keys::CANARIES
+        .read(reader, node)
+        .unwrap_or_else(|| vec![Glob::new(&format!("{}.*", pair.key))]);
     Some(ServiceConfig {
-        name: entry.key.as_str().into(),
+        name: pair.key.as_str().into(),
         stable: stable(reader, root, node)?,
         canaries,
         upstream,
@@ -64,7 +61,7 @@ fn service(reader: &mut Reader, root: &Node, entry: &Entry) -> Option<ServiceCon
 
 /// The URL: the service's whole value, or `stable`, or `stable.url`; `Some(None)` where it may be left out, and is.
 fn stable(reader: &mut Reader, root: &Node, node: &Node) -> Option<Option<UpstreamUrl>> {
-    let node = match (&node.value, node.get("stable")) {
+    let node = match (&node.value, keys::STABLE.node(node)) {
         (Value::Scalar(_), _) => node,
         (_, Some(stable)) => stable,
         (Value::Map(_), None) if unleash::is_configured(root) => return Some(None),
@@ -79,103 +76,83 @@ fn stable(reader: &mut Reader, root: &Node, node: &Node) -> Option<Option<Upstre
     };
     let url = match &node.value {
         Value::Scalar(_) => reader.url(node),
-        _ => reader.url(node.get("url")?),
+        _ => keys::STABLE_URL.read(reader, node),
     };
     url.map(Some)
 }
 
-fn upstream(reader: &mut Reader, node: &Node) -> UpstreamPolicy {
-    let timeouts = node.get("timeouts");
-    let mut timeout = |key: &str, default: u64| {
-        timeouts
-            .and_then(|timeouts| timeouts.get(key))
-            .and_then(|node| reader.time_limit(node))
-            .unwrap_or(Duration::from_secs(default))
-    };
-    let (connect_timeout, response_timeout, idle_timeout) = (
-        timeout("connect", 1),
-        timeout("response", 15),
-        timeout("idle", 60),
-    );
+fn upstream(reader: &mut Reader, service: &Node) -> UpstreamPolicy {
+    let timeouts = keys::TIMEOUTS.node(service);
     UpstreamPolicy {
-        balance: match reader.word(node.get("balance")) {
-            Some("round_robin") => Balance::RoundRobin,
-            Some("hash_user") => Balance::HashUser,
-            _ => Balance::LeastRequests,
-        },
-        connect_timeout,
-        response_timeout,
-        idle_timeout,
-        retries: recovery::retries(reader, node),
-        rescue: recovery::rescue(reader, node),
-        max_in_flight: node
-            .get("max_in_flight")
-            .and_then(|node| reader.integer(node, 1..=1_000_000)),
-        load: load(reader, node),
-        preserve_host: node
-            .get("preserve_host")
-            .and_then(|node| reader.bool(node))
-            .unwrap_or(true),
-        outlier: health::outlier(reader, node),
-        health: health::health(reader, node),
+        balance: keys::BALANCE.read(reader, service),
+        connect_timeout: keys::CONNECT.read(reader, timeouts),
+        response_timeout: keys::RESPONSE.read(reader, timeouts),
+        idle_timeout: keys::IDLE.read(reader, timeouts),
+        retries: recovery::retries(reader, service),
+        rescue: recovery::rescue(reader, service),
+        max_in_flight: keys::MAX_IN_FLIGHT.read(reader, service),
+        load: load(reader, service),
+        preserve_host: keys::PRESERVE_HOST.read(reader, service),
+        outlier: health::outlier(reader, service),
+        health: health::health(reader, service),
     }
 }
 
-fn load(reader: &mut Reader, node: &Node) -> LoadPolicy {
-    let default = LoadPolicy::default();
-    let queue = node.get("queue");
-    let of_queue = |key: &str| queue.and_then(|queue| queue.get(key));
-    let mut most = |key: &str| {
-        node.get(key)
-            .and_then(|node| reader.integer(node, 1..=10_000_000))
-    };
-    let (max_connections, max_requests) = (most("max_connections"), most("max_requests"));
+impl Default for UpstreamPolicy {
+    fn default() -> Self {
+        unstated(upstream)
+    }
+}
+
+fn load(reader: &mut Reader, service: &Node) -> LoadPolicy {
+    let queue = keys::QUEUE.node(service);
     LoadPolicy {
-        max_connections,
-        max_requests,
-        queue: of_queue("length")
-            .and_then(|node| reader.integer(node, 0..=100_000))
-            .unwrap_or(default.queue),
-        wait: of_queue("wait")
-            .and_then(|node| reader.time_limit(node))
-            .unwrap_or(default.wait),
+        max_connections: keys::MAX_CONNECTIONS.read(reader, service),
+        max_requests: keys::MAX_REQUESTS.read(reader, service),
+        queue: keys::LENGTH.read(reader, queue),
+        wait: keys::WAIT.read(reader, queue),
+    }
+}
+
+impl Default for LoadPolicy {
+    fn default() -> Self {
+        unstated(load)
     }
 }
 
 fn shutoff(reader: &mut Reader, service: &Node) -> Option<ShutoffConfig> {
-    let node = service.get("shutoff")?;
-    let flag = node.get("flag").and_then(|node| reader.name(node))?;
-    let respond = node.get("respond");
-    let retry_after = respond
-        .and_then(|respond| respond.get("retry_after"))
-        .and_then(|node| reader.duration(node));
-    let unavailable = StatusCode::SERVICE_UNAVAILABLE;
-    let (status, body) = fixed_response::compile(reader, respond, unavailable);
+    let node = keys::SHUTOFF.node(service)?;
+    let flag = keys::SHUTOFF_FLAG.read(reader, node)?;
+    let respond = keys::RESPOND.node(node);
+    let retry_after = keys::RETRY_AFTER.read(reader, respond);
+    let (status, body) =
+        fixed_response::compile(reader, respond, &keys::SHUTOFF_STATUS, &keys::SHUTOFF_BODY);
     Some(ShutoffConfig {
-        flag: flag.into(),
+        flag,
         respond: ShutoffResponse {
-            status: status.unwrap_or(unavailable),
+            status: status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
             // Whole seconds, and no promise that is too early.
             retry_after: retry_after.map(|time| time.as_millis().div_ceil(1000) as u64),
-            body: body.into(),
+            body,
         },
     })
 }
 
 /// The flags that shut services off. They lead nowhere, and need not.
 pub fn shutoff_flags(root: &Node) -> Vec<&str> {
-    let entries = root.get("services").map(Node::entries).unwrap_or_default();
-    let flags = entries
-        .iter()
-        .filter_map(|entry| entry.value.get("shutoff")?.get("flag")?.scalar());
+    let services = SERVICES.pairs(root).iter();
+    let flags = services.filter_map(|service| shutoff_flag(&service.value)?.scalar());
     flags.map(Scalar::text).collect()
+}
+
+fn shutoff_flag(service: &Node) -> Option<&Node> {
+    keys::SHUTOFF_FLAG.node(keys::SHUTOFF.node(service))
 }
 
 /// The flags that are named must be there.
 fn check_shutoffs(reader: &mut Reader, root: &Node, flags: &[Arc<Flag>]) {
-    let entries = root.get("services").map(Node::entries).unwrap_or_default();
-    for entry in entries {
-        let flag = entry.value.get("shutoff").and_then(|node| node.get("flag"));
+    for service in SERVICES.pairs(root) {
+        let flag = shutoff_flag(&service.value);
         if let Some(flag) = flag.filter(|flag| !flag.has_placeholder()) {
             check_flag(reader, root, flag, flags);
         }
@@ -208,12 +185,12 @@ pub fn check_claims(
     services: &[ServiceConfig],
     flags: &[Arc<Flag>],
 ) {
-    let entries = root.get("services").map(Node::entries).unwrap_or_default();
-    let lists = entries
+    let pairs = SERVICES.pairs(root);
+    let lists = pairs
         .iter()
-        .filter_map(|entry| entry.value.get("canaries"));
+        .filter_map(|pair| keys::CANARIES.node(&pair.value));
     // What could not be read might have named any flag.
-    let mut known = services.len() == entries.len();
+    let mut known = services.len() == pairs.len();
     for node in lists.flat_map(Node::items) {
         known &= !node.has_placeholder();
         if reader.name(node).is_some_and(|name| !name.contains('*')) {
@@ -222,14 +199,14 @@ pub fn check_claims(
     }
     check_shutoffs(reader, root, flags);
     let shutoffs = shutoff_flags(root);
-    for entry in root.get("flags").map(Node::entries).unwrap_or_default() {
-        let leads_nowhere = shutoffs.contains(&entry.key.as_str());
-        if !check_owner(reader, entry, services) && known && !leads_nowhere {
+    for pair in FLAGS.pairs(root) {
+        let leads_nowhere = shutoffs.contains(&pair.key.as_str());
+        if !check_owner(reader, pair, services) && known && !leads_nowhere {
             let message = format!(
                 "`{}` is a canary of no service: nobody is sent there",
-                entry.key
+                pair.key
             );
-            reader.problems.follow_up(entry.key_span, message).hint(
+            reader.problems.follow_up(pair.key_span, message).hint(
                 "name it in a service's `canaries`; without that key they are \"<service>.*\"",
             );
         }
@@ -238,7 +215,7 @@ pub fn check_claims(
 
 /// Of the services whose `canaries` match a flag, the one with the longest literal prefix has it. Whether there is
 /// any.
-fn check_owner(reader: &mut Reader, flag: &Entry, services: &[ServiceConfig]) -> bool {
+fn check_owner(reader: &mut Reader, flag: &Pair, services: &[ServiceConfig]) -> bool {
     let claims = services.iter().filter_map(|service| {
         let matching = service
             .canaries

@@ -4,15 +4,15 @@ use std::collections::HashMap;
 
 use super::{Given, NOW, check, check_with, config, with};
 use crate::cluster::policy::UpstreamPolicy;
-use crate::config::{AdminConfig, Config, Mode, UserIdPolicy, compile, render};
+use crate::config::{AdminConfig, Config, OnUnset, UserIdPolicy, compile, render};
 
 fn given(
     text: &str,
-    mode: Mode,
+    on_unset: OnUnset,
     environment: &[(&'static str, &'static str)],
 ) -> Result<Config, String> {
     let environment = Given(environment.iter().copied().collect::<HashMap<_, _>>());
-    compile(text, &environment, mode, NOW)
+    compile(text, &environment, on_unset, NOW)
         .map_err(|found| render::text("routes.yaml", text, &found, false))
 }
 
@@ -71,8 +71,14 @@ fn the_digest_is_of_what_is_said_not_of_how() {
 #[test]
 fn the_digests_of_the_files_of_the_repository_are_what_they_ever_were() {
     for (text, digest) in [
-        (include_str!("../../../routes.yaml"), "5062fa3efe69cc530f3c5b3c9915f091e7845ed57848e0fc658a1f199a6b32a1"),
-        (include_str!("../../../deploy/reference.yaml"), "45cfafce80110acfc0cb694b025c89390c48dfd4bec6280650a0a7784fea6c49"),
+        (
+            include_str!("../../../routes.yaml"),
+            "5062fa3efe69cc530f3c5b3c9915f091e7845ed57848e0fc658a1f199a6b32a1",
+        ),
+        (
+            include_str!("../../../deploy/reference.yaml"),
+            "45cfafce80110acfc0cb694b025c89390c48dfd4bec6280650a0a7784fea6c49",
+        ),
     ] {
         assert_eq!(config(text).digest.to_string(), digest);
     }
@@ -90,7 +96,7 @@ fn lists_keep_their_order_in_the_digest() {
 fn values_are_put_in_after_yaml_is_parsed() {
     let text = "services: { a: 'http://${HOST}:${PORT:-9001}' }\nroutes: [{ service: a, path: '/$${x}', request_headers: { set: { x-key: '${file:/run/key}' } } }]";
     let environment = [("HOST", "127.0.0.1"), ("/run/key", "a: {b}")];
-    let config = given(text, Mode::Run, &environment).expect("a configuration");
+    let config = given(text, OnUnset::Refuse, &environment).expect("a configuration");
     assert_eq!(
         config.services[0].stable,
         "http://127.0.0.1:9001".parse().ok()
@@ -103,14 +109,14 @@ fn values_are_put_in_after_yaml_is_parsed() {
 #[test]
 fn an_empty_variable_takes_the_default_as_in_a_shell() {
     let text = with("admin: '${ADMIN:-127.0.0.1:7}'");
-    let config = given(&text, Mode::Run, &[("ADMIN", "")]).expect("a configuration");
+    let config = given(&text, OnUnset::Refuse, &[("ADMIN", "")]).expect("a configuration");
     assert_eq!(config.process.admin.addresses[0].port(), 7);
 }
 
 #[test]
 fn booleans_and_numbers_can_be_put_in() {
     let text = with("server: { threads: '${THREADS}' }");
-    let config = given(&text, Mode::Run, &[("THREADS", "3")]).expect("a configuration");
+    let config = given(&text, OnUnset::Refuse, &[("THREADS", "3")]).expect("a configuration");
     assert_eq!(config.process.threads, 3);
 }
 
@@ -127,7 +133,7 @@ canary_urls: { allow: ['${NET}'] }
 identity: { anonymous: '${A}', anonymous_cookie: {} }
 logging: { user_id: '${U}' }
 ";
-    let config = given(text, Mode::Check, &[]).expect("a configuration");
+    let config = given(text, OnUnset::StandIn, &[]).expect("a configuration");
     let unset = |d: &&crate::config::diagnostic::Diagnostic| d.message.contains("is not set");
     assert_eq!(
         config
@@ -157,7 +163,7 @@ canary_urls: { allow: ['${NET}'] }
 
 #[test]
 fn check_puts_placeholders_in_that_cause_no_further_problems() {
-    let config = given(UNSET, Mode::Check, &[]).expect("a configuration");
+    let config = given(UNSET, OnUnset::StandIn, &[]).expect("a configuration");
     for warning in config.warnings.iter() {
         let unset =
             warning.message.contains("is not set") || warning.message.contains("cannot be read");
@@ -169,7 +175,7 @@ fn check_puts_placeholders_in_that_cause_no_further_problems() {
 #[test]
 fn run_refuses_what_is_unset() {
     let text = with("admin: ${ADMIN}\nlogging: { hash_key: '${file:/run/key}' }");
-    insta::assert_snapshot!(given(&text, Mode::Run, &[]).expect_err("refused"), @r"
+    insta::assert_snapshot!(given(&text, OnUnset::Refuse, &[]).expect_err("refused"), @r"
     error: the variable `ADMIN` is not set
      --> routes.yaml:3:8
       |
@@ -226,7 +232,7 @@ fn what_is_put_in_never_appears() {
     ];
     let environment: Vec<(&'static str, &'static str)> =
         names.iter().map(|name| (*name, secret)).collect();
-    let said = given(UNSET, Mode::Run, &environment).expect_err("refused");
+    let said = given(UNSET, OnUnset::Refuse, &environment).expect_err("refused");
     assert!(!said.contains("s3cr3t"), "{said}");
     assert!(
         said.contains("what stands for `${STABLE}` is not an upstream's URL"),
@@ -235,7 +241,7 @@ fn what_is_put_in_never_appears() {
     let found = compile(
         UNSET,
         &Given(environment.into_iter().collect()),
-        Mode::Run,
+        OnUnset::Refuse,
         NOW,
     )
     .expect_err("refused");
@@ -247,8 +253,12 @@ fn what_is_put_in_never_appears() {
 #[test]
 fn secrets_are_not_in_debug_output() {
     let text = with("logging: { user_id: hash, hash_key: '${KEY}' }");
-    let config =
-        given(&text, Mode::Run, &[("KEY", "0123456789abcdef-s3cr3t")]).expect("a configuration");
+    let config = given(
+        &text,
+        OnUnset::Refuse,
+        &[("KEY", "0123456789abcdef-s3cr3t")],
+    )
+    .expect("a configuration");
     assert!(matches!(&config.logging.user_id, UserIdPolicy::Hash(key) if key.ends_with(b"s3cr3t")));
     assert!(!format!("{config:?}").contains("s3cr3t"));
 }

@@ -87,7 +87,7 @@ fn how_fast_a_body_has_to_come() {
         let server = format!("server: {{ timeouts: {{ body_rate: {text} }} }}");
         config(&with(&server)).traffic.body_rate
     };
-    let over = BodyRate::default().over;
+    let over = Duration::from_secs(10);
     assert_eq!(rate("none"), None);
     assert_eq!(rate("512B/s"), Some(BodyRate { bytes: 512, over }));
     for wrong in ["1KiB", "0B/s", "1KiB/s over 0s", "1KiB/s over", "fast"] {

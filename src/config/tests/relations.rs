@@ -1,7 +1,7 @@
 //! What is odd only beside something else, and what copied text brings with it.
 
 use super::{Given, NOW, check, config};
-use crate::config::{Mode, compile, render};
+use crate::config::{OnUnset, compile, render};
 
 /// The first line of each thing that is said.
 fn said(text: &str) -> Vec<String> {
@@ -146,7 +146,7 @@ routes: [{ service: a }]
 #[test]
 fn of_many_problems_a_hundred_are_told() {
     let keys: String = (0..5000).map(|number| format!("k{number}: x\n")).collect();
-    let found = compile(&keys, &Given::default(), Mode::Check, NOW).expect_err("refused");
+    let found = compile(&keys, &Given::default(), OnUnset::StandIn, NOW).expect_err("refused");
     let shown = render::text("routes.yaml", &keys, &found, false);
     assert_eq!(shown.matches("error: ").count(), 100);
     assert!(shown.ends_with("routes.yaml: 5002 errors; 4902 of them are not shown\n"));

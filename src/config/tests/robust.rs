@@ -4,7 +4,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::{Given, NOW};
-use crate::config::{Mode, compile, render};
+use crate::config::{OnUnset, compile, render};
 
 const FILES: [&str; 2] = [
     include_str!("../../../routes.yaml"),
@@ -18,8 +18,8 @@ const PIECES: [&str; 34] = [
     "$${", "${", "http://", "any: ", "é", "\u{0}",
 ];
 
-fn survives(text: &str, mode: Mode) {
-    let found = match compile(text, &Given::default(), mode, NOW) {
+fn survives(text: &str, on_unset: OnUnset) {
+    let found = match compile(text, &Given::default(), on_unset, NOW) {
         Ok(config) => config.warnings,
         Err(found) => {
             assert!(!found.is_empty(), "refused without a word:\n{text}");
@@ -46,7 +46,7 @@ fn arbitrary_bytes() {
     for _ in 0..3000 {
         let length = random.random_range(0..60);
         let bytes: Vec<u8> = (0..length).map(|_| random.random_range(0..=255)).collect();
-        survives(&String::from_utf8_lossy(&bytes), Mode::Check);
+        survives(&String::from_utf8_lossy(&bytes), OnUnset::StandIn);
     }
 }
 
@@ -58,7 +58,7 @@ fn arbitrary_pieces() {
         let text: String = (0..count)
             .map(|_| PIECES[random.random_range(0..PIECES.len())])
             .collect();
-        survives(&text, Mode::Run);
+        survives(&text, OnUnset::Refuse);
     }
 }
 
@@ -85,7 +85,7 @@ fn valid_files_with_something_cut_out_put_in_or_moved() {
             }
         }
         let text: String = letters.into_iter().collect();
-        survives(&text, Mode::Check);
+        survives(&text, OnUnset::StandIn);
     }
 }
 
@@ -93,6 +93,6 @@ fn valid_files_with_something_cut_out_put_in_or_moved() {
 fn every_beginning_of_a_valid_file() {
     let text = FILES[0];
     for (at, _) in text.char_indices().step_by(7) {
-        survives(&text[..at], Mode::Run);
+        survives(&text[..at], OnUnset::Refuse);
     }
 }

@@ -8,7 +8,9 @@ use jsonschema::Validator;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde_json::{Map, Number, Value as Json, json};
 
-use crate::config::keys::{Key, Keys, ROOT, Shape};
+use crate::config::keys::ROOT;
+use crate::config::keys::shape::Key;
+use crate::config::keys::shape::{Keys, Shape};
 use crate::config::node::{Node, Scalar, Value};
 use crate::config::problems::Problems;
 use crate::config::{schema, structure, yaml};
@@ -21,11 +23,11 @@ pub(super) fn agree(text: &str) {
     };
     let instance = json(&root);
     let mut problems = Problems::default();
-    let Value::Map(entries) = &root.value else {
+    let Value::Map(pairs) = &root.value else {
         return;
     };
-    let mut without_anchors = entries.clone();
-    without_anchors.retain(|entry| !entry.key.starts_with("x-"));
+    let mut without_anchors = pairs.clone();
+    without_anchors.retain(|pair| !pair.key.starts_with("x-"));
     let root = Node {
         span: root.span,
         value: Value::Map(without_anchors),
@@ -116,8 +118,8 @@ fn json(node: &Node) -> Json {
     match &node.value {
         Value::Scalar(scalar) => single(scalar),
         Value::List(items) => items.iter().map(json).collect(),
-        Value::Map(entries) => {
-            let pairs = entries.iter().map(|e| (e.key.clone(), json(&e.value)));
+        Value::Map(pairs) => {
+            let pairs = pairs.iter().map(|e| (e.key.clone(), json(&e.value)));
             Json::Object(pairs.collect::<Map<_, _>>())
         }
     }
@@ -148,6 +150,33 @@ fn the_schema_is_a_schema() {
 }
 
 #[test]
+fn the_schema_has_defaults_bounds_and_words() {
+    let schema = schema::schema();
+    let service = &schema["properties"]["services"]["additionalProperties"]["properties"];
+    let retries = &service["retries"]["properties"];
+    let attempts = &retries["attempts"];
+    assert_eq!(
+        [
+            &attempts["default"],
+            &attempts["minimum"],
+            &attempts["maximum"]
+        ],
+        [&json!(1), &json!(0), &json!(10)]
+    );
+    assert_eq!(retries["on"]["default"], json!(["connect"]));
+    assert_eq!(
+        service["timeouts"]["properties"]["idle"]["default"],
+        json!("60s")
+    );
+    assert_eq!(service["preserve_host"]["default"], json!(true));
+    assert_eq!(service["balance"]["default"], json!("least_requests"));
+    assert_eq!(
+        service["balance"]["anyOf"][0]["enum"],
+        json!(["least_requests", "round_robin", "hash_user"])
+    );
+}
+
+#[test]
 fn keys_that_are_not_supported_yet_are_not_in_the_schema() {
     let schema = schema::schema().to_string();
     for key in ["admin_token", "mirror", "jwt", "proxy_protocol", "claim"] {
@@ -159,54 +188,54 @@ fn keys_that_are_not_supported_yet_are_not_in_the_schema() {
 fn keys(text: &str) -> BTreeMap<usize, &'static str> {
     let root = yaml::parse(text, &mut Problems::default()).expect("a tree");
     let mut keys = BTreeMap::new();
-    collect(&ROOT, &root, &mut keys);
+    collect(ROOT, &root, &mut keys);
     keys
 }
 
-fn address(key: &'static Key) -> usize {
+fn address(key: &'static dyn Key) -> usize {
     std::ptr::from_ref(key).addr()
 }
 
-fn collect(shape: &'static Shape, node: &Node, into: &mut BTreeMap<usize, &'static str>) {
+fn collect(shape: Shape, node: &Node, into: &mut BTreeMap<usize, &'static str>) {
     for (item, node) in shape
         .list
         .iter()
         .flat_map(|item| node.items().iter().map(move |n| (item, n)))
     {
-        collect(item, node, into);
+        collect(**item, node, into);
     }
-    let Some(Keys { known, named }) = &shape.map else {
+    let Some(Keys { known, named }) = shape.map else {
         return;
     };
-    for entry in node.entries() {
-        let key = known.iter().find(|key| key.name == entry.key);
+    for pair in node.pairs() {
+        let key = known.iter().find(|key| key.name() == pair.key);
         if let Some(key) = key {
-            into.insert(address(key), key.name);
+            into.insert(address(*key), key.name());
         }
-        if let Some(shape) = key.map_or(*named, |key| key.shape) {
-            collect(shape, &entry.value, into);
+        if let Some(shape) = key.map_or(named.copied(), |key| key.shape()) {
+            collect(shape, &pair.value, into);
         }
     }
 }
 
 /// Every key that is supported.
-fn due(shape: &'static Shape, into: &mut BTreeMap<usize, &'static str>) {
+fn due(shape: Shape, into: &mut BTreeMap<usize, &'static str>) {
     if let Some(item) = shape.list {
-        due(item, into);
+        due(*item, into);
     }
-    let Some(Keys { known, named }) = &shape.map else {
+    let Some(Keys { known, named }) = shape.map else {
         return;
     };
-    for key in known.iter() {
-        if let Some(shape) = key.shape
-            && into.insert(address(key), key.name).is_none()
+    for key in known {
+        if let Some(shape) = key.shape()
+            && into.insert(address(*key), key.name()).is_none()
         {
             due(shape, into);
         }
     }
     // What names lead to may lead back here; its keys are known by then.
     if let Some(shape) = named {
-        due(shape, into);
+        due(*shape, into);
     }
 }
 
@@ -214,7 +243,7 @@ fn due(shape: &'static Shape, into: &mut BTreeMap<usize, &'static str>) {
 #[test]
 fn the_reference_has_every_key() {
     let mut missing = BTreeMap::new();
-    due(&ROOT, &mut missing);
+    due(ROOT, &mut missing);
     assert!(missing.len() > 100, "{missing:?}");
     for stated in keys(include_str!("../../../deploy/reference.yaml")).keys() {
         missing.remove(stated);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Given, NOW, check_with, config, with};
 use crate::config::flag_server::{StalenessPolicy, Streaming};
-use crate::config::{Mode, compile};
+use crate::config::{OnUnset, compile};
 
 #[test]
 fn one_server_needs_a_url_and_a_token() {
@@ -210,9 +210,9 @@ routes.yaml: 15 errors
 ");
     let secret = HashMap::from([("T", "not a token")]);
     let text = with("unleash: { url: 'http://u', token: '${T}' }");
-    let found = compile(&text, &Given(secret), Mode::Run, NOW).expect_err("refused");
+    let found = compile(&text, &Given(secret), OnUnset::Refuse, NOW).expect_err("refused");
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].message, "this is not a token");
-    let unset = compile(&text, &Given::default(), Mode::Check, NOW).expect("only warned");
+    let unset = compile(&text, &Given::default(), OnUnset::StandIn, NOW).expect("only warned");
     assert_eq!(unset.warnings.len(), 1);
 }

@@ -84,8 +84,8 @@ fn in_quotes(here: &str) -> String {
 
 /// Of a value with `: ` in it.
 fn quoted_value(line: &str) -> String {
-    let entry = line.trim_start_matches([' ', '-']).trim_end();
-    match entry.split_once(": ") {
+    let pair = line.trim_start_matches([' ', '-']).trim_end();
+    match pair.split_once(": ") {
         Some((key, value)) if value.contains(": ") && !value.contains('"') => {
             format!(
                 "a text with `: ` in it stands in quotes: `{key}: \"{}\"`",

@@ -6,7 +6,7 @@ use serde_saphyr::granit_parser::{Event, ScalarStyle, Span as YamlSpan, Structur
 
 use super::{at, fatal, first_line};
 use crate::config::diagnostic::{Diagnostic, Span};
-use crate::config::node::{Entry, Node, Scalar, Value};
+use crate::config::node::{Node, Pair, Scalar, Value};
 use crate::config::problems::Problems;
 
 /// How deep maps and lists may nest, aliases included: what walks the tree may recurse.
@@ -68,7 +68,7 @@ impl<'p> Builder<'p> {
             Event::MappingStart(style, anchor, tag) => {
                 self.tagged_as_text(tag.as_deref(), &span);
                 let content = Content::Map {
-                    entries: Vec::new(),
+                    pairs: Vec::new(),
                     lines: HashMap::new(),
                     merged: None,
                     key: Key::Awaited,
@@ -137,17 +137,17 @@ impl<'p> Builder<'p> {
         let value = match open.content {
             Content::List(items) => Value::List(items),
             Content::Map {
-                entries,
+                pairs,
                 lines,
                 merged,
                 ..
             } => Value::Map(match merged {
-                Some(merged) => self.merge(entries, &lines, merged),
-                None => entries,
+                Some(merged) => self.merge(pairs, &lines, merged),
+                None => pairs,
             }),
         };
         let span = match &value {
-            Value::Map(entries) if open.block => entries.first().map_or(span, first_entry),
+            Value::Map(pairs) if open.block => pairs.first().map_or(span, first_line_of),
             _ => span,
         };
         self.finish(span, value, open.anchor, open.height + 1, open.block)
@@ -207,7 +207,7 @@ impl<'p> Builder<'p> {
         };
         parent.height = parent.height.max(done.height);
         let Content::Map {
-            entries,
+            pairs,
             lines,
             merged,
             key,
@@ -232,7 +232,7 @@ impl<'p> Builder<'p> {
                 if done.at_key {
                     value.span = key_span;
                 }
-                entries.push(Entry {
+                pairs.push(Pair {
                     key: text,
                     key_span,
                     value,
@@ -245,10 +245,10 @@ impl<'p> Builder<'p> {
     /// Adds what `<<` brings in: the map's own keys win, then those of earlier maps.
     fn merge(
         &mut self,
-        mut entries: Vec<Entry>,
+        mut pairs: Vec<Pair>,
         own: &HashMap<String, usize>,
         merged: Node,
-    ) -> Vec<Entry> {
+    ) -> Vec<Pair> {
         let mut taken: HashSet<String> = own.keys().cloned().collect();
         let maps = match merged.value {
             Value::List(maps) => maps,
@@ -264,13 +264,13 @@ impl<'p> Builder<'p> {
                     .hint("as in `<<: *defaults`");
                 continue;
             };
-            for entry in more {
-                if taken.insert(entry.key.clone()) {
-                    entries.push(entry);
+            for pair in more {
+                if taken.insert(pair.key.clone()) {
+                    pairs.push(pair);
                 }
             }
         }
-        entries
+        pairs
     }
 }
 
@@ -287,7 +287,7 @@ struct Open {
 enum Content {
     List(Vec<Node>),
     Map {
-        entries: Vec<Entry>,
+        pairs: Vec<Pair>,
         /// The line of each key.
         lines: HashMap<String, usize>,
         /// What `<<` brings in.
@@ -352,10 +352,10 @@ fn too_deep(span: Span) -> Diagnostic {
     )
 }
 
-/// A block map has no bracket to point at: what its first line says stands for it, which is longer than its
-/// first key, so that the two are told apart.
-fn first_entry(entry: &Entry) -> Span {
-    let (key, value) = (entry.key_span, entry.value.span);
+/// The span of a block map: it has no bracket to point at, so its whole first line stands for it. A key's span is only
+/// the key, so that the two differ.
+fn first_line_of(pair: &Pair) -> Span {
+    let (key, value) = (pair.key_span, pair.value.span);
     let end = if value.line == key.line && value.column > key.column {
         value.column + value.length
     } else {
@@ -372,7 +372,7 @@ fn size(node: &Node) -> usize {
     let below: usize = match &node.value {
         Value::Scalar(_) => 0,
         Value::List(items) => items.iter().map(size).sum(),
-        Value::Map(entries) => entries.iter().map(|entry| size(&entry.value)).sum(),
+        Value::Map(pairs) => pairs.iter().map(|pair| size(&pair.value)).sum(),
     };
     below + 1
 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 use serin::client_api::{Asked, ClientApi};
-use serin::config::{self, Config, Mode};
+use serin::config::{self, Config, OnUnset};
 use serin::context::Moment;
 use serin::dispatch::{Dispatch, dispatch};
 use serin::engine::unleash::FeatureSet;
@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 use crate::clients::app;
 use crate::harness::client;
 use crate::harness::unleash::{TOKEN, Unleash, rollout, variants};
-use crate::harness::{Gateway, Origin, fill, get};
+use crate::harness::{Gateway, Origin, eventually, fill, get};
 
 const USERS: usize = 10_000;
 /// Of each snapshot so many are asked about through the binary.
@@ -62,7 +62,7 @@ fn compiled(text: &str) -> Config {
     config::compile(
         &format!("{listeners}{text}"),
         &NoEnvironment,
-        Mode::Run,
+        OnUnset::Refuse,
         NOW,
     )
     .expect("a valid file")
@@ -210,17 +210,13 @@ async fn clients_are_told_what_requests_are_routed_by() {
         let (compared, wrong) = sampled(&gateway, round).await;
         (sample, wrong_in_sample) = (sample + compared, wrong_in_sample + wrong);
         // Unleash's own caches take a second: the change is waited for.
-        let mut published = published;
-        while published.generation == publisher.store().load().generation {
+        eventually("the change", || async {
             let set = fetched(unleash).await;
             let source = "unleash".into();
             let update = publisher.publish_flags(&source, set, Vec::new()).await;
-            published = update.expect("it runs");
-            if published.is_new {
-                break;
-            }
-            crate::harness::for_a_while(100).await;
-        }
+            update.expect("it runs").is_new.then_some(())
+        })
+        .await;
         let remote = publisher.store().load();
         checks.spawn_blocking(move || disagreements(&remote));
         let (compared, wrong) = sampled(&gateway, round + CHANGES).await;

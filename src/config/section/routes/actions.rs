@@ -3,41 +3,41 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use http::StatusCode;
-
 use super::replacement;
-use crate::config::node::{Entry, Node};
+use crate::config::keys::routes as keys;
+use crate::config::keys::shape::Key;
+use crate::config::keys::{SERVICES, services};
+use crate::config::node::{Node, Pair};
 use crate::config::reader::Reader;
 use crate::config::section::fixed_response;
 use crate::config::section::headers::{self, Side};
-use crate::config::value;
+use crate::context::Moment;
 use crate::route::{Action, Forward, Redirect, Respond, RouteTimeout, ServiceIndex};
 
-/// The statuses of a redirect (RFC 9110, section 15.4) that say where to go.
-const REDIRECTS: [u32; 5] = [301, 302, 303, 307, 308];
-
-/// What a redirect says unless told otherwise: for good, and with the same method.
-const PERMANENT: u32 = 308;
-
 /// Keys that mean something only for what goes to a service.
-const FORWARD_ONLY: [&str; 4] = ["rewrite", "request_headers", "timeout", "expose"];
+static FORWARD_ONLY: [&dyn Key; 4] = [
+    &keys::REWRITE,
+    &keys::REQUEST_HEADERS,
+    &keys::TIMEOUT,
+    &keys::EXPOSE,
+];
 
 /// The services' names, and how long each waits for a connection.
 #[derive(Debug)]
 pub struct Services<'t> {
-    entries: &'t [Entry],
+    pairs: &'t [Pair],
     by_name: HashMap<&'t str, ServiceIndex>,
 }
 
 impl<'t> Services<'t> {
     /// Collects the names, in file order.
     pub fn new(root: &'t Node) -> Self {
-        let entries = root.get("services").map(Node::entries).unwrap_or_default();
+        let pairs = SERVICES.pairs(root);
         Self {
-            entries,
-            by_name: entries
+            pairs,
+            by_name: pairs
                 .iter()
-                .map(|entry| entry.key.as_str())
+                .map(|pair| pair.key.as_str())
                 .zip(0..)
                 .collect(),
         }
@@ -60,22 +60,28 @@ impl<'t> Services<'t> {
 
     /// `timeouts.connect`; nothing if it cannot be read.
     fn connect_timeout(&self, index: ServiceIndex) -> Duration {
-        let stated = self
-            .entries
-            .get(index)
-            .and_then(|entry| entry.value.get("timeouts")?.get("connect")?.scalar());
-        match stated {
-            Some(scalar) => value::duration(scalar.text()).unwrap_or(Duration::ZERO),
-            None => Duration::from_secs(1),
+        let service = self.pairs.get(index).map(|pair| &pair.value);
+        let timeouts = services::TIMEOUTS.node(service);
+        let stated = services::CONNECT.node(timeouts);
+        if stated.is_some_and(Node::has_placeholder) {
+            return Duration::ZERO;
         }
+        // What is wrong with it has been told.
+        let mut reader = Reader::new(Moment { unix_ms: 0 });
+        let connect = services::CONNECT.try_read(&mut reader, timeouts);
+        connect.unwrap_or(Duration::ZERO)
     }
 }
 
 /// Compiles the one action of a route.
 pub fn compile(reader: &mut Reader, route: &Node, services: &Services<'_>) -> Option<Action> {
-    let is_action =
-        |entry: &&Entry| matches!(entry.key.as_str(), "service" | "redirect" | "respond");
-    let actions: Vec<&Entry> = route.entries().iter().filter(is_action).collect();
+    let names = [
+        keys::SERVICE.name(),
+        keys::REDIRECT.name(),
+        keys::RESPOND.name(),
+    ];
+    let is_action = |pair: &&Pair| names.contains(&pair.key.as_str());
+    let actions: Vec<&Pair> = route.pairs().iter().filter(is_action).collect();
     let action = match actions.as_slice() {
         [action] => *action,
         [] => {
@@ -96,19 +102,19 @@ pub fn compile(reader: &mut Reader, route: &Node, services: &Services<'_>) -> Op
             return None;
         }
     };
-    if action.key == "service" {
+    if action.key == keys::SERVICE.name() {
         return forward(reader, route, &action.value, services).map(Action::Forward);
     }
-    for entry in route.entries() {
-        if FORWARD_ONLY.contains(&entry.key.as_str()) {
+    for pair in route.pairs() {
+        if FORWARD_ONLY.iter().any(|key| key.name() == pair.key) {
             let message = format!(
                 "`{}` goes with `service`, not with `{}`",
-                entry.key, action.key
+                pair.key, action.key
             );
-            reader.problems.error(entry.key_span, message);
+            reader.problems.error(pair.key_span, message);
         }
     }
-    if action.key == "redirect" {
+    if action.key == keys::REDIRECT.name() {
         redirect(reader, &action.value).map(Action::Redirect)
     } else {
         respond(reader, &action.value).map(Action::Respond)
@@ -123,33 +129,30 @@ fn forward(
 ) -> Option<Forward> {
     let service = services.named(reader, service);
     let rewrite_prefix = rewrite(reader, route);
-    let request_edits = headers::edits(reader, route.get("request_headers"), Side::Request);
-    let timeout = timeout(reader, route.get("timeout"), service, services);
+    let edits = keys::REQUEST_HEADERS.node(route);
+    let request_edits = headers::edits(reader, edits, Side::Request);
+    let timeout = timeout(reader, route, service, services);
     Some(Forward {
         service: service?,
         rewrite_prefix,
         request_edits,
         timeout,
-        expose: route
-            .get("expose")
-            .and_then(|node| reader.bool(node))
-            .unwrap_or(false),
+        expose: keys::EXPOSE.read(reader, route),
     })
 }
 
 fn timeout(
     reader: &mut Reader,
-    node: Option<&Node>,
+    route: &Node,
     service: Option<ServiceIndex>,
     services: &Services<'_>,
 ) -> RouteTimeout {
-    if reader.word(node) == Some("none") {
-        return RouteTimeout::Waived;
-    }
-    let Some((node, timeout)) = node.and_then(|node| Some((node, reader.time_limit(node)?))) else {
-        return RouteTimeout::Unset;
+    let timeout = match keys::TIMEOUT.read(reader, route) {
+        Some(Some(timeout)) => timeout,
+        Some(None) => return RouteTimeout::Waived,
+        None => return RouteTimeout::Unset,
     };
-    if let Some(service) = service
+    if let (Some(service), Some(node)) = (service, keys::TIMEOUT.node(route))
         && !node.scalar().is_some_and(|scalar| scalar.is_placeholder())
         && timeout < services.connect_timeout(service)
     {
@@ -166,11 +169,8 @@ fn timeout(
 }
 
 fn rewrite(reader: &mut Reader, route: &Node) -> Option<Box<str>> {
-    let rewrite = route.entry("rewrite")?;
-    if route
-        .get("path")
-        .is_some_and(|path| path.get("regex").is_some())
-    {
+    let rewrite = keys::REWRITE.pair(route)?;
+    if keys::PATH_REGEX.node(keys::PATH.node(route)).is_some() {
         reader
             .problems
             .error(
@@ -179,54 +179,28 @@ fn rewrite(reader: &mut Reader, route: &Node) -> Option<Box<str>> {
             )
             .hint("use a prefix or {exact: …}");
     }
-    rewrite
-        .value
-        .get("prefix")
-        .and_then(|node| replacement(reader, node))
+    let prefix = keys::PREFIX.node(&rewrite.value)?;
+    replacement(reader, prefix)
 }
 
 fn redirect(reader: &mut Reader, node: &Node) -> Option<Redirect> {
-    let to = node
-        .get("to")
-        .and_then(|node| reader.read(node, "a place to go", "/".into(), target));
-    let status = match node.get("status") {
-        Some(node) => redirect_status(reader, node),
-        None => Some(PERMANENT),
-    };
+    let to = keys::TO.read(reader, node);
+    let status = keys::REDIRECT_STATUS.try_read(reader, node);
     Some(Redirect {
         to: to?,
-        status: status.and_then(fixed_response::status_code)?,
-    })
-}
-
-/// A path, or an `http` or `https` URL.
-fn target(text: &str) -> Result<Box<str>, String> {
-    let form = || "a path, as in /search, or a URL, as in https://example.com/search".to_owned();
-    let uri: http::Uri = text.parse().map_err(|_| form())?;
-    let relative = text.starts_with('/') && !text.starts_with("//");
-    let absolute = matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some();
-    if !(relative || absolute) || text.contains('#') {
-        return Err(form());
-    }
-    if text.contains('?') {
-        return Err("the request's own query is kept; `to` has none".to_owned());
-    }
-    Ok(text.into())
-}
-
-fn redirect_status(reader: &mut Reader, node: &Node) -> Option<u32> {
-    reader.read(node, "the status of a redirect", PERMANENT, |text| {
-        text.parse()
-            .ok()
-            .filter(|status| REDIRECTS.contains(status))
-            .ok_or_else(|| "301, 302, 303, 307 or 308".to_owned())
+        status: status?,
     })
 }
 
 fn respond(reader: &mut Reader, node: &Node) -> Option<Respond> {
-    let (status, body) = fixed_response::compile(reader, Some(node), StatusCode::OK);
+    let (status, body) = fixed_response::compile(
+        reader,
+        Some(node),
+        &keys::RESPOND_STATUS,
+        &keys::RESPOND_BODY,
+    );
     Some(Respond {
         status: status?,
-        body: body.into(),
+        body,
     })
 }

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use crate::host::HostPattern;
 use crate::route::{PathPattern, RouteMatch, ValuePattern};
 
-/// What earlier routes match, each with its number and its line: several may stand in one line.
+/// What the routes so far match, each with its number and its line: several may stand in one line.
 #[derive(Debug, Default)]
-pub struct Taken {
+pub struct EarlierRoutes {
     routes: usize,
     shapes: HashMap<Shape, (usize, usize)>,
 }
@@ -21,10 +21,10 @@ struct Shape {
     values: Vec<(u8, String, (u8, String))>,
 }
 
-impl Taken {
-    /// Notes what a route matches. If earlier routes match all of it in the same way, so that the order in the
-    /// file decides, the line of one of them.
-    pub fn take(&mut self, matches: &RouteMatch, line: usize) -> Option<usize> {
+impl EarlierRoutes {
+    /// Adds a route by what it matches. If earlier routes match all of it in the same way, so that the order in the file
+    /// decides, the line of one of them.
+    pub fn take_in(&mut self, matches: &RouteMatch, line: usize) -> Option<usize> {
         let mut shapes = Vec::new();
         for host in every_or(&matches.hosts) {
             for method in every_or(&matches.methods) {
