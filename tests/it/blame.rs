@@ -6,7 +6,7 @@ use std::time::Duration;
 use h2::Reason;
 
 use crate::harness::{
-    Call, Gateway, Origin, Reply, Script, Stream, Streams, fill, for_a_while, get, post, until,
+    Call, Gateway, Origin, Reply, Script, Stream, Streams, fill, get, pause, post, until,
 };
 
 const CONFIG: &str = "
@@ -175,7 +175,7 @@ async fn at_once(gateway: &Gateway, path: &str, calls: usize) -> Vec<u16> {
     let (client, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
     let running = tokio::spawn(connection);
     let call = async |n: usize, mut client: h2::client::SendRequest<bytes::Bytes>| {
-        for_a_while(if n == 0 { 0 } else { 30 }).await;
+        pause(if n == 0 { 0 } else { 30 }).await;
         let request = http::Request::post(format!("http://api.example.com{path}"))
             .header("content-type", "application/grpc")
             .header("te", "trailers");
@@ -193,11 +193,11 @@ async fn at_once(gateway: &Gateway, path: &str, calls: usize) -> Vec<u16> {
 
 #[tokio::test]
 async fn a_cold_upstream_that_allows_few_streams_answers_all_and_stays_healthy() {
-    let pause = Duration::from_millis(100);
-    let upstream = Streams::start_slow(pause, 5, async |mut stream: Stream| {
+    let hello = Duration::from_millis(100);
+    let upstream = Streams::start_slow(hello, 5, async |mut stream: Stream| {
         while stream.read().await.is_some() {}
         // So that there are many at a time.
-        for_a_while(20).await;
+        pause(20).await;
         stream.answer(200);
     })
     .await;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::json;
 
-use crate::harness::{Call, Gateway, Origin, Setup, assert_has, fill, for_a_while, get, until};
+use crate::harness::{Call, Gateway, Origin, Setup, assert_has, fill, get, pause, until};
 use clients::{Flood, Open, connect};
 
 const CONFIG: &str = "
@@ -214,7 +214,7 @@ async fn with_few_files_there_are_always_some_for_others() {
         assert_eq!(gateway.admin("/livez").await.status, 200);
         // New connections are taken, and answered by the same service.
         gateway.send(get("/other")).await.assert_from("origin");
-        for_a_while(20).await;
+        pause(20).await;
     }
     let metrics = gateway.metrics().await;
     let connections = metrics.sum("serin_upstream_connections", &[("service", "search")]);

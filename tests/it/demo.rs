@@ -4,7 +4,6 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
 
 use regex::Regex;
 use rustix::process::{Pid, Signal, kill_process};
@@ -139,16 +138,10 @@ impl Demo {
         status
     }
 
-    /// Asks it to end; it must do so well, and soon.
+    /// Asks it to end; it must do so well, and before a test's deadline.
     async fn end(&mut self, signal: Signal) {
-        let begun = Instant::now();
         self.signal(signal);
         assert_eq!(self.await_exit().await.code(), Some(0));
-        assert!(
-            begun.elapsed() < Duration::from_secs(2),
-            "{:?}",
-            begun.elapsed()
-        );
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::harness::streams::{finish, read};
-use crate::harness::{Gateway, Stream, Streams, for_a_while, in_time, until};
+use crate::harness::{Gateway, Stream, Streams, in_time, pause, until};
 
 /// Much shorter than the silences.
 const CONFIG: &str = "
@@ -103,7 +103,7 @@ async fn upstream() -> Streams {
         let mut body = stream.begin(200);
         say(&mut body, "one", false);
         if path == "/server" {
-            for_a_while(SILENCE).await;
+            pause(SILENCE).await;
             say(&mut body, "two", false);
         }
         finish(&mut body);
@@ -133,7 +133,7 @@ async fn four_kinds_of_calls_pass_and_may_be_silent() {
         // The client pauses, and nobody else is late for that.
         let (response, mut body) = client.call("/client", GRPC, user);
         say(&mut body, "ask", false);
-        for_a_while(SILENCE).await;
+        pause(SILENCE).await;
         say(&mut body, "more", true);
         let mut answer = begun(response).await;
         heard(&mut answer, "one").await;
@@ -143,10 +143,10 @@ async fn four_kinds_of_calls_pass_and_may_be_silent() {
         say(&mut body, "one", false);
         let mut answer = begun(response).await;
         heard(&mut answer, "one").await;
-        for_a_while(SILENCE).await;
+        pause(SILENCE).await;
         say(&mut body, "two", false);
         heard(&mut answer, "two").await;
-        for_a_while(SILENCE).await;
+        pause(SILENCE).await;
         say(&mut body, "", true);
         ended(answer).await;
     }
@@ -176,7 +176,7 @@ async fn a_call_may_be_silent_at_first_where_the_route_says_so() {
     for user in ["s1", "c1"] {
         let (response, mut body) = client.call("/patient", GRPC, user);
         say(&mut body, "ask", true);
-        for_a_while(SILENCE).await;
+        pause(SILENCE).await;
         go_on.add_permits(1);
         let mut answer = begun(response).await;
         heard(&mut answer, "at last").await;
@@ -221,7 +221,7 @@ async fn calls_whose_client_has_said_nothing_share_a_connection() {
     until("all calls", || (upstream.streams() == 50).then_some(())).await;
     // One of stable's, and one of the canary's.
     assert_eq!(upstream.connections(), 2);
-    for_a_while(SILENCE).await;
+    pause(SILENCE).await;
     for (response, mut body) in calls {
         let mut answer = begun(response).await;
         heard(&mut answer, "welcome").await;

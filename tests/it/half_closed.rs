@@ -3,15 +3,23 @@
 use tokio::sync::mpsc;
 
 use crate::harness::script::Visit;
-use crate::harness::{Gateway, Origin, Script, fill, for_a_while, in_time};
+use crate::harness::{Gateway, Origin, Script, fill, get, in_time, pause};
 
 const CONFIG: &str = "
+server: { threads: 1 }
 services: { search: @origin }
-routes: [{ path: /, service: search }]
+routes: [{ path: /, service: search }, { path: /control, respond: { body: ok } }]
 ";
 
 async fn start(origin: &Origin) -> Gateway {
     Gateway::start(fill(CONFIG, [origin])).await
+}
+
+/// Waits until the worker has seen what came to it so far: there is one, and it answers a request that came later.
+async fn seen_by_the_worker(gateway: &Gateway) {
+    for _ in 0..2 {
+        assert_eq!(gateway.send(get("/control")).await.text(), "ok");
+    }
 }
 
 /// How many answers a client gets that says this and nothing more, while its upstreams take their time.
@@ -22,8 +30,8 @@ async fn answers(gateway: &Gateway, origin: &Origin, said: &str) -> usize {
     client.write(said.as_bytes()).await;
     client.half_close().await;
     origin.await_requests(before + 1).await;
-    // The end of what it says is read in a moment; it may be all it likes that this changes nothing.
-    for_a_while(100).await;
+    // That the client has no more to say changes nothing.
+    seen_by_the_worker(gateway).await;
     origin.release();
     let answers = String::from_utf8_lossy(&client.read_to_end().await).into_owned();
     answers.matches("HTTP/1.1 200").count()
@@ -97,7 +105,7 @@ async fn telling() -> (Script, mpsc::UnboundedReceiver<bool>) {
                 while heard && said < 10_000 {
                     heard = visit.say("5\r\nhello\r\n").await;
                     said += 1;
-                    for_a_while(1).await;
+                    pause(1).await;
                 }
                 !heard
             } else {
@@ -127,7 +135,7 @@ async fn a_client_that_is_gone_is_noticed_all_the_same() {
     client.write(said("/wait").as_bytes()).await;
     client.half_close().await;
     one_active().await;
-    for_a_while(100).await;
+    seen_by_the_worker(&gateway).await;
     client.reset();
     assert_eq!(in_time("the end upstream", told.recv()).await, Some(true));
 

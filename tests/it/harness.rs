@@ -1,6 +1,6 @@
 //! What the tests stand on: the built gateway on free ports, and real servers beside it.
 //!
-//! Nothing here sleeps and hopes: whoever waits, waits for a fact, until a deadline.
+//! Nothing here sleeps and hopes: a test waits for a fact, until a deadline.
 
 pub(crate) mod client;
 pub(crate) mod dns;
@@ -19,6 +19,7 @@ pub(crate) mod terminal;
 pub(crate) mod unleash;
 pub(crate) mod writer;
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -68,15 +69,34 @@ pub(crate) fn until<T>(what: &str, mut fact: impl FnMut() -> Option<T>) -> impl 
     }
 }
 
-/// Lets time pass. Only for tests whose subject is time: that something holds although time passes, or that somebody
-/// is slow. Nothing is hoped to have happened meanwhile.
-pub(crate) async fn for_a_while(millis: u64) {
+/// The pause of a party that is slow or silent: a client or an origin, between two of its steps. Nothing is hoped to have
+/// happened meanwhile; where a limit has to have passed, there is [`outlast`].
+pub(crate) async fn pause(millis: u64) {
     tokio::time::sleep(Duration::from_millis(millis)).await;
+}
+
+/// Waits until connections that say nothing have been closed for that (`server.timeouts.idle`), one after the other: so
+/// many times has a limit passed that is as long.
+pub(crate) async fn outlast(gateway: SocketAddr, times: usize) {
+    for _ in 0..times {
+        let mut silent = Raw::open(gateway).await;
+        assert_eq!(silent.read_to_end().await, b"");
+    }
 }
 
 /// As [`until`], for facts that take a request to find out.
 #[track_caller]
 pub(crate) fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    fact: impl FnMut() -> F,
+) -> impl Future<Output = T> {
+    eventually_within(DEADLINE, what, fact)
+}
+
+/// As [`eventually`], for facts that the contract allows more time than that.
+#[track_caller]
+pub(crate) fn eventually_within<T, F: Future<Output = Option<T>>>(
+    deadline: Duration,
     what: &str,
     mut fact: impl FnMut() -> F,
 ) -> impl Future<Output = T> {
@@ -88,8 +108,8 @@ pub(crate) fn eventually<T, F: Future<Output = Option<T>>>(
                 return value;
             }
             assert!(
-                begun.elapsed() < DEADLINE,
-                "{caller}: waited {DEADLINE:?} in vain for {what}"
+                begun.elapsed() < deadline,
+                "{caller}: waited {deadline:?} in vain for {what}"
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -106,18 +126,6 @@ pub(crate) fn in_time<T>(what: &str, future: impl Future<Output = T>) -> impl Fu
             Err(_) => panic!("{caller}: {what} took longer than {DEADLINE:?}"),
         }
     }
-}
-
-/// Fails unless nearly all of what took so long was prompt: one in a hundred may have met a machine that was busy.
-#[track_caller]
-pub(crate) fn assert_prompt(mut took: Vec<Duration>) {
-    took.sort_unstable();
-    let most = took[took.len() * 99 / 100];
-    assert!(
-        most < Duration::from_millis(250),
-        "{most:?} of {}",
-        took.len()
-    );
 }
 
 /// Fails unless every member of `expected` is in `actual` with that value; null stands for null or missing.

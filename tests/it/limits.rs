@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::{
-    Call, Gateway, Origin, Reply, assert_has, eventually, fill, for_a_while, get, in_time, post,
+    Call, Gateway, Origin, Reply, assert_has, eventually, fill, get, in_time, outlast, pause, post,
     until,
 };
 
@@ -36,14 +36,13 @@ fn refused(code: &str) -> [(&str, &str); 2] {
     [("service", "-"), ("code", code)]
 }
 
-fn assert_about(expected_ms: u64, begun: Instant) {
+/// Fails when a limit ended something before its time. That it ended it at all is what the test has waited for, and no
+/// other limit of these tests is as short.
+fn assert_not_before(expected_ms: u64, begun: Instant) {
     let (took, expected) = (begun.elapsed(), Duration::from_millis(expected_ms));
     // A deadline is never early, but for the clock's grain.
     let early = expected - Duration::from_millis(5);
-    assert!(
-        took >= early && took < expected + Duration::from_secs(3),
-        "{took:?}"
-    );
+    assert!(took >= early, "{took:?}");
 }
 
 #[tokio::test]
@@ -144,12 +143,12 @@ async fn a_connection_without_a_request_is_closed() {
     let (_origin, gateway) = start("timeouts: { idle: 400ms, header_read: 30s }").await;
     let begun = Instant::now();
     assert_eq!(gateway.raw("").await.text(), "");
-    assert_about(400, begun);
+    assert_not_before(400, begun);
 
     let mut kept = gateway.connect().await;
     for _ in 0..4 {
         kept.send(get("/")).await.assert_from("origin");
-        for_a_while(200).await;
+        pause(200).await;
     }
     kept.send(get("/")).await.assert_from("origin");
     let begun = Instant::now();
@@ -157,7 +156,7 @@ async fn a_connection_without_a_request_is_closed() {
         kept.is_closed().then_some(())
     })
     .await;
-    assert_about(400, begun);
+    assert_not_before(400, begun);
 
     let mut multiplexed = gateway.connect_h2c().await;
     multiplexed.send(get("/")).await.assert_from("origin");
@@ -166,7 +165,7 @@ async fn a_connection_without_a_request_is_closed() {
         multiplexed.is_closed().then_some(())
     })
     .await;
-    assert_about(400, begun);
+    assert_not_before(400, begun);
 }
 
 #[tokio::test]
@@ -177,7 +176,7 @@ async fn a_request_that_takes_its_time_is_not_idle() {
     let both = async { tokio::join!(plain.send(get("/")), multiplexed.send(get("/"))) };
     let release = async {
         origin.await_requests(2).await;
-        for_a_while(700).await;
+        outlast(gateway.address(), 3).await;
         origin.release();
     };
     let ((one, two), ()) = tokio::join!(both, release);
@@ -191,7 +190,7 @@ async fn dribble(address: SocketAddr, first: &str) -> String {
     writer.write_all(first.as_bytes()).await.unwrap();
     let writing = tokio::spawn(async move {
         while writer.write_all(b"x").await.is_ok() {
-            for_a_while(50).await;
+            pause(50).await;
         }
     });
     let mut seen = Vec::new();
@@ -206,7 +205,7 @@ async fn a_head_must_come_to_an_end_in_time() {
     let (origin, gateway) = start("timeouts: { header_read: 400ms }").await;
     let begun = Instant::now();
     let answer = dribble(gateway.address(), "GET / HTTP/1.1\r\nHost: a").await;
-    assert_about(400, begun);
+    assert_not_before(400, begun);
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     // Nor may the second one take longer.
     let two = "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a";
@@ -216,7 +215,7 @@ async fn a_head_must_come_to_an_end_in_time() {
     // Nor the beginning of HTTP/2.
     let begun = Instant::now();
     assert_eq!(gateway.raw("PRI * HT").await.status(), 408);
-    assert_about(400, begun);
+    assert_not_before(400, begun);
     gateway
         .await_metric("serin_requests_total", &refused("408"), 3.0)
         .await;
@@ -234,7 +233,7 @@ async fn a_body_must_go_on_in_time() {
         let request = format!("POST /half HTTP/1.1\r\nHost: a\r\n{framing}");
         let answer = gateway.raw(&request).await;
         assert_eq!(answer.status(), 408, "{}", answer.text());
-        assert_about(400, begun);
+        assert_not_before(400, begun);
     }
     assert_eq!(origin.count(), 0);
     let line = gateway.await_access_log_of("/half").await;
@@ -267,7 +266,7 @@ async fn a_client_that_takes_nothing_is_let_go() {
             break;
         }
         if taken / (8 << 20) != (taken + count) / (8 << 20) {
-            for_a_while(100).await;
+            pause(100).await;
         }
         taken += count;
     }
@@ -303,14 +302,13 @@ async fn connections_that_are_too_many_are_turned_away() {
     two.send(get("/")).await.assert_from("origin");
     assert_eq!(gateway.metrics().await.sum("serin_connections", &[]), 2.0);
 
-    let begun = Instant::now();
+    // Without waiting for anything: connections rest for longer than answers are waited for.
     let answer = gateway.send(get("/")).await;
     assert_eq!((answer.status, answer.origin()), (503, "-"));
     assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(answer.header("connection"), Some("close"));
     // One that says nothing is told as well.
     assert_eq!(gateway.raw("").await.status(), 503);
-    assert!(begun.elapsed() < Duration::from_secs(3));
     let metrics = gateway.metrics().await;
     assert_eq!(metrics.sum("serin_connections_refused_total", &[]), 2.0);
 
@@ -372,7 +370,7 @@ async fn an_idle_websocket_is_not_cut() {
     socket.write(head.as_bytes()).await;
     socket.read_until(b"\r\n\r\n").await;
     for message in ["first", "after a while, and longer than any body"] {
-        for_a_while(1000).await;
+        outlast(gateway.address(), 4).await;
         socket.write(message.as_bytes()).await;
         let echo = socket.read_until(message.as_bytes()).await;
         assert_eq!(echo, message.as_bytes());
@@ -391,7 +389,7 @@ async fn the_shortest_request_is_answered() {
         let mut connection = gateway.open_raw().await;
         for piece in pieces {
             connection.write(piece.as_bytes()).await;
-            for_a_while(20).await;
+            pause(20).await;
         }
         let answer = connection.read_to_end().await;
         assert!(

@@ -2,14 +2,13 @@
 //! of itself.
 
 use std::fmt::Write;
-use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::harness::{
-    Blunt, Gateway, Origin, Reply, Setup, assert_has, assert_prompt, eventually, fill, get, until,
+    Blunt, Gateway, Origin, Reply, Setup, assert_has, eventually, fill, get, until,
 };
 
 const CONFIG: &str = "
@@ -39,16 +38,13 @@ async fn a_reader_who_stops_stops_nobody_else() {
     // Long lines fill the pipe and the queue soon; one connection for all of them.
     let path = format!("/{}", "x".repeat(1_900));
     let mut connection = gateway.connect().await;
-    let mut took = Vec::new();
     let mut sent = 0;
     while sent % 500 != 0 || dropped().await < 100.0 {
         assert!(sent < 100_000, "nothing is ever dropped");
-        let begun = Instant::now();
+        // One that waited for the reader would never be answered.
         connection.send(get(&path)).await.assert_from("origin");
-        took.push(begun.elapsed());
         sent += 1;
     }
-    assert_prompt(took);
     let metrics = gateway.metrics().await;
     assert_eq!(metrics.sum("serin_requests_total", &[]), f64::from(sent));
     let lost = metrics.sum("serin_access_log_dropped_total", &[]);
@@ -83,14 +79,8 @@ async fn a_reader_who_never_reads_does_not_keep_the_gateway_alive() {
     for _ in 0..200 {
         connection.send(get(&path)).await.assert_from("origin");
     }
-    let begun = Instant::now();
-    gateway.sigterm();
-    assert_eq!(gateway.await_exit().await.code(), Some(0));
-    assert!(
-        begun.elapsed() < Duration::from_secs(4),
-        "{:?}",
-        begun.elapsed()
-    );
+    // The reader never reads: a gateway that waited for it would not end.
+    assert_eq!(gateway.terminate().await.code(), Some(0));
 }
 
 #[tokio::test]

@@ -241,20 +241,21 @@ async fn a_slow_canary_has_its_time_and_no_more() {
         let begun = Instant::now();
         gateway.get_as("u1", "/get").await.assert_from("stable");
         let took = begun.elapsed();
-        let expected = Duration::from_millis(290)..Duration::from_millis(1200);
-        assert!(expected.contains(&took), "{took:?}, h2c: {h2c}");
+        // Stable's own time is longer than an answer is waited for.
+        assert!(took >= Duration::from_millis(290), "{took:?}, h2c: {h2c}");
         let line = gateway.await_access_log_of("/get").await;
         assert_has(&line, &json!({ "served": "stable", "cause": "timeout" }));
         // Nobody could take this one over: it has all the time that stable would have.
         let slow = gateway.send(post("/post", "pay").user("u1"));
         let release = async {
             canary.await_requests(2).await;
-            crate::harness::for_a_while(600).await;
+            // Stable takes one over that began later: the canary's time has passed for this one, too.
+            gateway.get_as("u1", "/get").await.assert_from("stable");
             canary.release();
         };
         let (answer, ()) = tokio::join!(slow, release);
         answer.assert_from("canary");
-        assert_eq!(stable.count(), 1);
+        assert_eq!(stable.count(), 2);
     }
 }
 

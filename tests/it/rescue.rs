@@ -1,7 +1,6 @@
 //! A dying canary costs nobody anything, and stable's users are never sent to a canary.
 
 use std::net::Ipv4Addr;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::json;
@@ -150,18 +149,14 @@ async fn a_broken_response_never_looks_whole() {
 #[tokio::test]
 async fn when_stable_is_down_nobody_takes_its_place() {
     let (mut stable, mut canary) = (Origin::start("stable").await, Origin::start("canary").await);
-    let gateway = Gateway::start(fill(CONFIG, [&stable, &canary])).await;
+    // Longer than an answer is waited for: a refusal is no reason to wait for anything.
+    let config = CONFIG.replace("connect: 500ms", "connect: 60s");
+    let gateway = Gateway::start(fill(&config, [&stable, &canary])).await;
     stable.stop().await;
-    let begun = Instant::now();
     for n in 0..5 {
         let answer = gateway.get_as(&format!("other-{n}"), "/stable").await;
         assert_eq!((answer.status, answer.origin()), (502, "-"));
     }
-    assert!(
-        begun.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        begun.elapsed()
-    );
     assert_eq!(canary.count(), 0);
     let line = gateway.await_access_log_of("/stable").await;
     let expected = json!({

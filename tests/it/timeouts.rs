@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-use crate::harness::{Gateway, Origin, Raw, assert_has, fill, for_a_while, get, in_time, post};
+use crate::harness::{Gateway, Origin, Raw, assert_has, fill, get, in_time, outlast, pause, post};
 
 /// A port that takes no connection, nor refuses one: its backlog is full.
 struct BlackHole {
@@ -44,10 +44,11 @@ impl BlackHole {
     }
 }
 
-fn took(begun: Instant, millis: std::ops::Range<u64>) {
+/// Fails when something was over before its limit. Each test has no other limit that would have ended it before the
+/// deadline that all answers are waited for with.
+fn not_before(millis: u64, begun: Instant) {
     let took = begun.elapsed();
-    let bounds = Duration::from_millis(millis.start)..Duration::from_millis(millis.end);
-    assert!(bounds.contains(&took), "{took:?}");
+    assert!(took >= Duration::from_millis(millis), "{took:?}");
 }
 
 #[tokio::test]
@@ -63,7 +64,7 @@ routes: [{ path: /, service: search }]
     for call in [get("/get"), post("/post", "pay")] {
         let begun = Instant::now();
         let answer = gateway.send(call).await;
-        took(begun, 300..1500);
+        not_before(300, begun);
         assert_eq!((answer.status, answer.origin()), (504, "-"));
     }
     let mut multiplexed = gateway.connect_h2c().await;
@@ -81,7 +82,7 @@ async fn a_black_hole_is_left_in_time() {
 services:
   search: { stable: @stable, timeouts: { connect: 300ms } }
   lost: { stable: @hole, timeouts: { connect: 300ms } }
-  hurried: { stable: @hole, timeouts: { connect: 10s }, retries: { attempts: 3 } }
+  hurried: { stable: @hole, timeouts: { connect: 60s }, retries: { attempts: 3 } }
 flags:
   search.new: { url: @hole, rings: [{ name: all, when: { userId: [u1] } }] }
 routes:
@@ -95,7 +96,7 @@ identity: { user_id: [{ header: x-user-id, trust: anyone }] }
     for call in [get("/get"), post("/post", vec![b'x'; 200_000])] {
         let begun = Instant::now();
         let answer = gateway.send(call.user("u1")).await;
-        took(begun, 300..2000);
+        not_before(300, begun);
         answer.assert_from("stable");
     }
     let line = gateway.await_access_log_of("/post").await;
@@ -105,13 +106,13 @@ identity: { user_id: [{ header: x-user-id, trust: anyone }] }
     // One attempt and one retry.
     let begun = Instant::now();
     let answer = gateway.send(get("/lost")).await;
-    took(begun, 300..2000);
+    not_before(300, begun);
     assert!(matches!(answer.status, 502 | 504), "{answer:?}");
 
     // The route's timeout holds for all attempts together, however long one of them may take.
     let begun = Instant::now();
     let answer = gateway.send(get("/hurried")).await;
-    took(begun, 500..2000);
+    not_before(500, begun);
     assert_eq!((answer.status, answer.origin()), (504, "-"));
 }
 
@@ -143,12 +144,13 @@ server: {{ shutdown_delay: 1ms, timeouts: {{ idle: 200ms, body_read: 200ms, writ
 "
     );
     let gateway = Gateway::start(config).await;
+    let address = gateway.address();
     tokio::spawn(async move {
         let mut stream = accept(&listener).await;
         let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
         stream.write_all(head).await.expect("it is taken");
         for event in [&b"data: one\n\n"[..], b"data: two\n\n"] {
-            for_a_while(1000).await;
+            outlast(address, 4).await;
             stream.write_all(event).await.expect("it is taken");
         }
     });
@@ -173,10 +175,10 @@ server: { shutdown_delay: 1ms, timeouts: { idle: 300ms, body_read: 300ms, header
     upload.write(head.as_bytes()).await;
     let begun = Instant::now();
     for _ in 0..12 {
-        for_a_while(100).await;
+        pause(100).await;
         upload.write(b"x").await;
     }
-    took(begun, 1000..5000);
+    not_before(1000, begun);
     let answer = upload.read_to_end().await;
     assert!(
         answer.starts_with(b"HTTP/1.1 200 "),
@@ -197,7 +199,7 @@ routes: [{ path: /, service: search }]
     // Every pause is about as long as a connection may rest, so that some requests come at that very moment; a POST that
     // had been sent could not be sent again.
     for turn in 0..150 {
-        for_a_while(20 + turn % 25).await;
+        pause(20 + turn % 25).await;
         gateway.send(post("/", "x")).await.assert_from("origin");
     }
     assert!(origin.connections() > 1, "no connection was ever closed");
@@ -226,8 +228,7 @@ routes: [{{ path: /, service: search }}]
     assert_eq!(gateway.send(get("/")).await.status, 200);
     let idle = in_time("the end of a pooled connection", end).await;
     let idle = idle.expect("an end");
-    let bounds = Duration::from_millis(390)..Duration::from_secs(3);
-    assert!(bounds.contains(&idle), "{idle:?}");
+    assert!(idle >= Duration::from_millis(390), "{idle:?}");
 }
 
 const PAUSES: &str = "
@@ -244,7 +245,7 @@ identity: { user_id: [{ header: x-user-id, trust: anyone }] }
 
 /// Sends a request in two halves with a pause between them; without `more` the second never comes. The status of its
 /// answer.
-async fn upload(gateway: &Gateway, h2: bool, user: &str, pause: u64, more: bool) -> u16 {
+async fn upload(gateway: &Gateway, h2: bool, user: &str, silent_ms: u64, more: bool) -> u16 {
     if h2 {
         let socket = TcpStream::connect(gateway.address()).await;
         let socket = socket.expect("a connection");
@@ -256,7 +257,7 @@ async fn upload(gateway: &Gateway, h2: bool, user: &str, pause: u64, more: bool)
             .expect("a request");
         let (response, mut body) = client.send_request(request, false).expect("a stream");
         body.send_data("half".into(), false).expect("a stream");
-        for_a_while(pause).await;
+        pause(silent_ms).await;
         if more {
             body.send_data("half".into(), true).expect("a stream");
         }
@@ -270,7 +271,7 @@ async fn upload(gateway: &Gateway, h2: bool, user: &str, pause: u64, more: bool)
          Content-Length: 8\r\n\r\nhalf"
     );
     client.write(head.as_bytes()).await;
-    for_a_while(pause).await;
+    pause(silent_ms).await;
     if more {
         client.write(b"half").await;
     }
@@ -318,7 +319,7 @@ async fn a_client_that_pauses_in_its_upload_is_waited_for_and_nobody_is_late() {
         for user in ["c1", "s1"] {
             let begun = Instant::now();
             assert_eq!(upload(&gateway, to_client, user, 500, true).await, 504);
-            took(begun, 800..3000);
+            not_before(800, begun);
         }
     }
 }
@@ -388,7 +389,7 @@ async fn an_upstream_that_takes_no_more_of_an_upload_is_late() {
     let answer = pour(&gateway, 64 << 20).await;
     assert_eq!(answer, "HTTP/1.1 504");
     // Not only when a client would have been cut off who were the one that is awaited.
-    took(begun, 500..8000);
+    not_before(500, begun);
     upstream.abort();
 }
 
@@ -402,7 +403,7 @@ async fn an_upstream_that_is_still_taking_an_upload_is_not_late() {
         let mut left = size;
         let mut part = vec![0; 32 * 1024];
         while left > 0 {
-            for_a_while(60).await;
+            pause(60).await;
             left -= stream.read(&mut part).await.expect("more");
         }
         let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
@@ -411,7 +412,7 @@ async fn an_upstream_that_is_still_taking_an_upload_is_not_late() {
     });
     let begun = Instant::now();
     assert_eq!(pour(&gateway, size).await, "HTTP/1.1 200");
-    took(begun, 1500..10_000);
+    not_before(1500, begun);
     drop(upstream.await);
 }
 
@@ -430,7 +431,7 @@ async fn a_websocket_may_be_silent_for_longer_than_an_answer_may_take() {
         let answer = socket.read_until(b"\r\n\r\n").await;
         assert!(answer.starts_with(b"HTTP/1.1 101 "));
         for message in ["first", "second"] {
-            for_a_while(900).await;
+            pause(900).await;
             socket.write(message.as_bytes()).await;
             socket.read_until(message.as_bytes()).await;
         }

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::harness::{Gateway, Origin, fill, for_a_while, get};
+use crate::harness::{Gateway, Origin, fill, get, pause};
 
 async fn before(origin: &Origin, bounds: &str) -> Gateway {
     let config = format!(
@@ -131,7 +131,7 @@ async fn answer(mut stream: TcpStream) {
         }
         if head.ends_with(b"\r\n\r\n") {
             head.clear();
-            for_a_while(5).await;
+            pause(5).await;
             let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
             if stream.write_all(answer).await.is_err() {
                 return;

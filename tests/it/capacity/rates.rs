@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::clients::{Open, OpenStream};
-use crate::harness::{Gateway, Origin, assert_has, fill, for_a_while, in_time};
+use crate::harness::{Gateway, Origin, assert_has, fill, in_time, pause};
 
 async fn before(origin: &Origin) -> Gateway {
     let config = "
@@ -27,7 +27,7 @@ async fn trickle(address: SocketAddr, head: &str, piece: &'static str) -> String
     writer.write_all(head.as_bytes()).await.unwrap();
     let writing = tokio::spawn(async move {
         while writer.write_all(piece.as_bytes()).await.is_ok() {
-            for_a_while(100).await;
+            pause(100).await;
         }
     });
     let mut seen = vec![0; 4096];
@@ -57,7 +57,7 @@ async fn a_body_that_trickles_is_refused() {
     let begun = Instant::now();
     let writing = tokio::spawn(async move {
         while body.send_data("x".into(), false).is_ok() {
-            for_a_while(100).await;
+            pause(100).await;
         }
     });
     let answer = in_time("an answer", response).await.unwrap();
@@ -83,14 +83,14 @@ async fn a_body_that_comes_fast_enough_may_take_long() {
     let mut steady = client.post("/steady", &[]).await;
     for n in 0..25 {
         steady.send(&[b'x'; 256], n == 24);
-        for_a_while(100).await;
+        pause(100).await;
     }
     assert_eq!(steady.status().await, 200);
     assert_eq!(origin.last().body.len(), 25 * 256);
     // One pause is forgiven.
     let mut pauses = client.post("/pauses", &[]).await;
     pauses.send(b"one", false);
-    for_a_while(2500).await;
+    pause(2500).await;
     pauses.send(b"two", false);
     pauses.send(b"three", true);
     assert_eq!(pauses.status().await, 200);
@@ -106,7 +106,7 @@ async fn a_stream_of_rpc_sends_when_it_has_something_to_say() {
     let mut call = client.post("/a.Chat/Talk", &kind).await;
     for _ in 0..20 {
         call.send(b"x", false);
-        for_a_while(100).await;
+        pause(100).await;
     }
     call.send(b"y", true);
     assert_eq!(call.status().await, 200);

@@ -375,7 +375,7 @@ async fn an_upstream_s_keep_alive_bounds_its_connections_rest() {
         client.send(call()).await.assert_from("origin");
         client.send(call()).await.assert_from("origin");
         assert_eq!(origin.connections(), 1);
-        crate::harness::for_a_while(700).await;
+        crate::harness::pause(700).await;
         client.send(call()).await.assert_from("origin");
         until("the connections", || {
             (origin.connections() == connections).then_some(())

@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{Gateway, Origin, Script, for_a_while, get, in_time, post};
+use crate::harness::{Gateway, Origin, Script, get, in_time, pause, post};
 
 const MEGABYTE: usize = 1 << 20;
 
@@ -28,7 +28,7 @@ async fn early(read: usize, pieces: &'static [&'static str]) -> Script {
         visit.stream.read_exact(&mut body).await.expect("a body");
         for piece in pieces {
             visit.say(piece).await;
-            for_a_while(50).await;
+            pause(50).await;
         }
         std::future::pending::<()>().await;
     })
@@ -110,7 +110,7 @@ async fn an_upload_that_is_read_slowly_after_the_answer_began_is_not_cut() {
             .await;
         let (mut buffer, mut total) = (vec![0; 256 * 1024], 0);
         while total < LENGTH {
-            for_a_while(20).await;
+            pause(20).await;
             match visit.stream.read(&mut buffer).await {
                 Ok(read @ 1..) => total += read,
                 _ => break,
@@ -138,7 +138,7 @@ async fn a_client_that_waits_to_be_asked_for_its_body_is_asked() {
                 return;
             }
             // Longer than a client is let wait.
-            for_a_while(1300).await;
+            pause(1300).await;
             visit
                 .say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
                 .await;

@@ -85,10 +85,14 @@ impl Dns {
 
     /// Waits until the name has been asked for `more` more times: what was said before has then been heard.
     pub(crate) async fn await_asked(&self, name: &str, more: usize) {
-        let asked = || lock(&self.book).asked.get(name).copied().unwrap_or(0);
-        let enough = asked() + more;
+        let enough = self.asked(name) + more;
         let what = format!("{more} more look-ups of {name}");
-        until(&what, || (asked() >= enough).then_some(())).await;
+        until(&what, || (self.asked(name) >= enough).then_some(())).await;
+    }
+
+    /// How often the name has been asked for.
+    pub(crate) fn asked(&self, name: &str) -> usize {
+        lock(&self.book).asked.get(name).copied().unwrap_or(0)
     }
 }
 

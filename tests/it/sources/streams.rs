@@ -1,7 +1,5 @@
 //! Servers that tell of changes as they happen.
 
-use std::time::{Duration, Instant};
-
 use serde_json::json;
 
 use super::{Parts, await_error, await_origin, first, source};
@@ -26,16 +24,14 @@ async fn streaming(parts: &Parts, more: &str) -> Gateway {
 }
 
 #[tokio::test]
-async fn what_is_told_is_in_force_within_a_second() {
+async fn what_is_told_is_in_force_without_a_poll() {
     let parts = Parts::start().await;
     let gateway = streaming(&parts, "").await;
     gateway.get_as("u1", "/").await.assert_from("canary");
     for (on, origin) in [(false, "stable"), (true, "canary")] {
-        let told = Instant::now();
         parts.switch(on);
+        // The next poll is an hour away.
         await_origin(&gateway, origin).await;
-        let took = told.elapsed();
-        assert!(took < Duration::from_secs(1), "{took:?}");
     }
     parts.server.remove("search.v2");
     await_origin(&gateway, "stable").await;

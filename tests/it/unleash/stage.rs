@@ -158,16 +158,9 @@ pub(super) async fn warns(gateway: &Gateway, words: &[&str]) -> Option<()> {
 /// As `eventually`, for facts that the contract allows more time than tests usually give.
 pub(super) async fn patiently<T, F: Future<Output = Option<T>>>(
     what: &str,
-    mut fact: impl FnMut() -> F,
+    fact: impl FnMut() -> F,
 ) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(value) = fact().await {
-            return value;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{PATIENCE:?} without {what}");
-        crate::harness::for_a_while(50).await;
-    }
+    crate::harness::eventually_within(PATIENCE, what, fact).await
 }
 
 /// Says a figure to whoever runs the tests, passed or not: only what goes through `print!` is kept from them.
