@@ -1,7 +1,6 @@
 //! Bytes that two servers could read in two ways: where a request ends, and what it is.
 
 mod answers;
-mod frames;
 mod ledger;
 mod matrix;
 mod uploads;

@@ -1,4 +1,28 @@
-//! Tests of the built binary: real clients through it to real servers. One file a paragraph of the contract.
+//! Tests of the built binary: real clients through it to real servers. One file a paragraph of the contract; a folder
+//! beside a file has its parts. Where a test belongs:
+//!
+//! * **Who gets which deployment**: `routing` (hosts, paths, methods, headers), `paths` (paths that servers read in several
+//!   ways), `split` (flags of the file share real traffic out), `identity` (who the user is, whose word counts, the
+//!   cookie), `appearing` (canaries that only a flag server's flags name), `order` (which of several canaries has a user),
+//!   `service_owners` (the examples of `deploy/SERVICES.md`).
+//! * **What happens when an upstream fails**: `rescue` (the promise, in a few stories: a canary that is gone, and stable's
+//!   users who never see one), `recovery` (the rules behind it: each cause, method and body, for retries and rescues),
+//!   `faults` (every fault one after the other under steady load, and all ledgers agree), `quarantine` (one user whom a
+//!   canary fails time after time), `blame` (which failures eject an endpoint, and which say nothing of it), `health`
+//!   (active checks), `timeouts` (how long upstreams may take), `dns` (names whose addresses change or fail), `grpc`.
+//! * **What an operator does to it**: `kills`, `shutoff`, `reload` (the file changes), `swaps` (a thousand changes under
+//!   load), `lifecycle` (start, readiness, SIGTERM), `drain` (SIGTERM under load), `service_manager` (systemd).
+//! * **What clients may do**: `limits` (`server.limits` and `server.timeouts`), `capacity` (what one client can cost the
+//!   others: queues, rates, open files), `multiplexed` (HTTP/2 requests side by side), `half_closed`, `upstreams` (where
+//!   nobody is ever led).
+//! * **How messages pass**: `framing` (where a message ends; `framing/ledger` has origins that enter every byte),
+//!   `streaming` (bodies: unbuffered, in bounded memory), `hop` (fields of one connection).
+//! * **Flag servers**: `sources` against the small server of `harness/flag_server`, which fails in every way; `unleash`
+//!   against a real Unleash with PostgreSQL (`scripts/unleash`).
+//! * **What the gateway answers itself**: `clients` (the client API and official SDKs), `admin` (API, probes, OpenAPI,
+//!   explain), `logs` (access log and own lines).
+//! * **The command and what ships with it**: `cli`, `demo`, `sample` (`make run`), `readme`, `deploy`, `compose`.
+//! * **The house**: `floors` (rules read off the sources). `harness` is what all of them stand on.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,8 +1,8 @@
 //! What stands behind each request on an upstream's connection: nothing, however the client framed its body, whatever
 //! the upstream speaks, at the first attempt or a later one, and however the answer ends.
 
-use super::frames::{Ended, Frames};
 use super::ledger::{Entry, Kind, Strict, Temper};
+use crate::harness::frames::{self, Frames, StreamEnd, data, padded};
 use crate::harness::{Gateway, get, until};
 
 /// How a client frames its request's body.
@@ -55,9 +55,9 @@ impl Client {
     }
 
     /// Sends a request, and reads its answer.
-    async fn ask(self, gateway: &Gateway, method: &str, path: &str, user: &str) -> Ended {
+    async fn ask(self, gateway: &Gateway, method: &str, path: &str, user: &str) -> StreamEnd {
         let of_user = ("x-user-id", user);
-        let mut frames = match self {
+        let mut client = match self {
             Self::Http11Length => {
                 let head = "Content-Length: 5\r\nConnection: close\r\n\r\nhello";
                 return http1(gateway, &format!("{method} {path} HTTP/1.1"), user, head).await;
@@ -80,29 +80,26 @@ impl Client {
             _ => None,
         };
         let fields: Vec<_> = [of_user].into_iter().chain(length).collect();
-        frames.head(method, path, &fields).await;
-        match self {
-            Self::Http2EmptyEnd => {
-                frames.data(b"hello", false).await;
-                frames.data(b"", true).await;
-            }
-            Self::Http2Padded => {
-                frames.padded(b"hello", 7, false).await;
-                frames.padded(b"", 9, true).await;
-            }
-            Self::Http2Empty => frames.data(b"", true).await,
+        client.send(&[frames::head(1, method, path, &fields)]).await;
+        let body = match self {
+            Self::Http2EmptyEnd => vec![data(1, b"hello", false), data(1, b"", true)],
+            Self::Http2Padded => vec![padded(1, b"hello", 7, false), padded(1, b"", 9, true)],
+            Self::Http2Empty => vec![data(1, b"", true)],
             Self::Http2Trailers => {
-                frames.data(b"hello", false).await;
-                frames.trailers(&[("x-checksum", "abc")]).await;
+                let trailers = frames::trailers(1, &[("x-checksum", "abc")]);
+                vec![data(1, b"hello", false), trailers]
             }
-            _ => frames.data(b"hello", true).await,
+            _ => vec![data(1, b"hello", true)],
+        };
+        for frame in body {
+            client.send(&[frame]).await;
         }
-        frames.ended().await
+        client.answer(1).await
     }
 }
 
 /// One request over HTTP/1; interim responses before its answer are passed over.
-async fn http1(gateway: &Gateway, line: &str, user: &str, rest: &str) -> Ended {
+async fn http1(gateway: &Gateway, line: &str, user: &str, rest: &str) -> StreamEnd {
     let request = format!("{line}\r\nHost: api.example.com\r\nx-user-id: {user}\r\n{rest}");
     let text = gateway.raw(request).await.text();
     let mut answer = text.as_str();
@@ -114,14 +111,14 @@ async fn http1(gateway: &Gateway, line: &str, user: &str, rest: &str) -> Ended {
         answer = next;
     }
     let Some((head, body)) = answer.split_once("\r\n\r\n") else {
-        return Ended::Reset;
+        return StreamEnd::Reset;
     };
     let status = head[9..12].parse().expect("a status");
     let mut body = body.as_bytes().to_vec();
     if head.to_lowercase().contains("transfer-encoding: chunked") {
         body = unchunked(body);
     }
-    Ended::Answered(status, body)
+    StreamEnd::Answered(status, body)
 }
 
 fn unchunked(body: Vec<u8>) -> Vec<u8> {
@@ -214,7 +211,7 @@ fn check(
     path: Path,
     kind: Kind,
     target: &str,
-    ended: &Ended,
+    ended: &StreamEnd,
     origin: &Strict,
     busy: &Strict,
 ) -> Vec<String> {
@@ -224,11 +221,11 @@ fn check(
     } else {
         b""
     };
-    let whole = Ended::Answered(kind.status(), body.to_vec());
+    let whole = StreamEnd::Answered(kind.status(), body.to_vec());
     if !client.lies() && *ended != whole {
         faults.push(format!("{target}: {ended:?}"));
     }
-    if client.lies() && matches!(ended, Ended::Answered(200..=399, _)) {
+    if client.lies() && matches!(ended, StreamEnd::Answered(200..=399, _)) {
         faults.push(format!("{target}: a lie was answered: {ended:?}"));
     }
     let request = |target: &str, body: &[u8]| Entry::Request(target.to_owned(), body.to_vec());
@@ -268,7 +265,7 @@ async fn nobody_gets_an_answer_that_an_empty_last_frame_drew() {
         let ended = Client::Http2EmptyEnd
             .ask(&gateway, "POST", &path, "u1")
             .await;
-        assert_eq!(ended, Ended::Answered(200, path.into_bytes()));
+        assert_eq!(ended, StreamEnd::Answered(200, path.into_bytes()));
         let next = format!("/next-{n}");
         let answer = gateway.send(get(&next)).await;
         assert_eq!((answer.status, answer.text()), (200, next.as_str()));

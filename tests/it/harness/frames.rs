@@ -12,12 +12,15 @@ pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const CONTINUATION: u8 = 9;
 
-/// Flags of frames; a SETTINGS frame's ACK is the same bit as END_STREAM.
+/// Flags of frames; ACK of SETTINGS and PING is the same bit as END_STREAM.
 pub(crate) const END_STREAM: u8 = 1;
+const ACK: u8 = END_STREAM;
 pub(crate) const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
 
 /// A frame.
 #[derive(Clone, Debug)]
@@ -76,6 +79,75 @@ pub(crate) fn cancel(stream: u32) -> Frame {
     Frame::new(RST_STREAM, 0, stream, 8_u32.to_be_bytes())
 }
 
+/// The head of a request with these fields beside the pseudo-header fields. Its stream goes on.
+pub(crate) fn head(stream: u32, method: &str, path: &str, fields: &[(&str, &str)]) -> Frame {
+    let pseudo = [
+        (":method", method),
+        (":scheme", "http"),
+        (":authority", "api.example.com"),
+        (":path", path),
+    ];
+    let block = literals(pseudo.iter().chain(fields));
+    Frame::new(HEADERS, END_HEADERS, stream, block)
+}
+
+/// A part of a body.
+pub(crate) fn data(stream: u32, data: &[u8], end: bool) -> Frame {
+    Frame::new(DATA, flag(END_STREAM, end), stream, data)
+}
+
+/// A part of a body with padding around it.
+pub(crate) fn padded(stream: u32, data: &[u8], padding: u8, end: bool) -> Frame {
+    let mut payload = vec![padding];
+    payload.extend_from_slice(data);
+    payload.resize(payload.len() + usize::from(padding), 0);
+    Frame::new(DATA, PADDED | flag(END_STREAM, end), stream, payload)
+}
+
+/// Trailers, which end a body.
+pub(crate) fn trailers(stream: u32, fields: &[(&str, &str)]) -> Frame {
+    Frame::new(HEADERS, END_HEADERS | END_STREAM, stream, literals(fields))
+}
+
+fn flag(flag: u8, is_set: bool) -> u8 {
+    if is_set { flag } else { 0 }
+}
+
+/// Literal fields that are not indexed (RFC 7541, section 6.2.2).
+fn literals<'a>(fields: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            assert!(text.len() < 127, "a longer text takes a longer prefix");
+            block.push(u8::try_from(text.len()).expect("a short text"));
+            block.extend_from_slice(text.as_bytes());
+        }
+    }
+    block
+}
+
+/// The status, which stands first, if it is one of the static table's (RFC 7541, appendix A).
+fn status_of(block: &[u8]) -> u16 {
+    match block.first() {
+        Some(0x88) => 200,
+        Some(0x89) => 204,
+        Some(0x8b) => 304,
+        Some(0x8c) => 400,
+        Some(0x8e) => 500,
+        _ => 0,
+    }
+}
+
+/// How a stream ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StreamEnd {
+    /// With a whole answer: its status (0: one that has no short form in HPACK) and its body.
+    Answered(u16, Vec<u8>),
+    /// It was reset, or the connection was ended.
+    Reset,
+}
+
 /// A connection that the test speaks frame by frame.
 pub(crate) struct Frames(TcpStream);
 
@@ -95,11 +167,9 @@ impl Frames {
         self.write(&bytes).await;
     }
 
-    /// Sends bytes.
+    /// Sends bytes. The other side may have ended the connection meanwhile, which is seen when its answer is read.
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
-        in_time("writing frames", self.0.write_all(bytes))
-            .await
-            .expect("they are taken");
+        let _ = in_time("writing frames", self.0.write_all(bytes)).await;
     }
 
     /// The next frame that says something of a stream, or ends the connection; `None`: it was closed.
@@ -115,9 +185,11 @@ impl Frames {
                 let frame = Frame::new(head[3], head[4], stream, payload);
                 match frame.kind {
                     DATA | HEADERS | RST_STREAM | GOAWAY => return Some(frame),
-                    SETTINGS if frame.flags & END_STREAM == 0 => {
-                        let taken = Frame::new(SETTINGS, END_STREAM, 0, []).bytes();
-                        self.0.write_all(&taken).await.ok()?;
+                    SETTINGS if frame.flags & ACK == 0 => {
+                        self.send(&[Frame::new(SETTINGS, ACK, 0, [])]).await;
+                    }
+                    PING if frame.flags & ACK == 0 => {
+                        self.send(&[Frame::new(PING, ACK, 0, frame.payload)]).await;
                     }
                     _ => {}
                 }
@@ -136,5 +208,24 @@ impl Frames {
                 return frame;
             }
         }
+    }
+
+    /// Reads a stream's answer to its end.
+    pub(crate) async fn answer(&mut self, stream: u32) -> StreamEnd {
+        let (mut status, mut body) = (0, Vec::new());
+        while let Some(frame) = self.next().await {
+            match frame.kind {
+                GOAWAY => return StreamEnd::Reset,
+                _ if frame.stream != stream => continue,
+                RST_STREAM => return StreamEnd::Reset,
+                HEADERS if status == 0 => status = status_of(&frame.payload),
+                DATA => body.extend_from_slice(&frame.payload),
+                _ => {}
+            }
+            if frame.flags & END_STREAM != 0 {
+                return StreamEnd::Answered(status, body);
+            }
+        }
+        StreamEnd::Reset
     }
 }
