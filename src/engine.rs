@@ -18,7 +18,9 @@ pub mod variants;
 
 pub use bucketing::{Bucketing, LaunchDarklySalt};
 pub use condition::Segment;
-pub use flag::{About, Dependency, Flag, PerVariant, Ring, RingIndex, Rollout, VariantRef};
+pub use flag::{
+    About, Dependency, Flag, ParentState, PerVariant, Ring, RingIndex, Rollout, VariantRef,
+};
 pub use origin::{AudienceKind, Origin, UnleashDocument};
 pub use variants::{
     CanaryUrl, Override, Payload, STABLE, Stickiness, Variant, VariantIndex, Variants,

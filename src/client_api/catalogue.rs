@@ -195,7 +195,7 @@ pub(super) fn version(
     for verdict in verdicts {
         hash.update([u8::from(verdict.on), u8::from(verdict.missing_id)]);
         let (ring, variant) = match verdict.variant {
-            None => continue,
+            None | Some(VariantRef::Off) => continue,
             Some(VariantRef::Flag(variant)) => (0, variant),
             Some(VariantRef::Ring(ring, variant)) => (ring.position() + 1, variant),
         };

@@ -27,7 +27,7 @@ pub(super) struct Answer {
 impl FlagRendering {
     pub(super) fn of(flag: &Flag) -> Self {
         Self {
-            off: Answer::of(flag, false, None),
+            off: Answer::of(flag, false, flag.off_variant.as_deref()),
             plain: Answer::of(flag, true, None),
             variants: PerVariant::of(flag, |variant| Answer::of(flag, true, Some(variant))),
             is_static: !flag.enabled
@@ -55,7 +55,12 @@ impl Answer {
     fn of(flag: &Flag, on: bool, variant: Option<&Variant>) -> Self {
         let payload = variant.and_then(shown);
         Self {
-            toggle: toggle(flag, on, variant, payload.as_ref()).into(),
+            toggle: match on {
+                true => toggle(flag, on, variant, payload.as_ref()),
+                // Unleash knows no variant of a flag that is off.
+                false => toggle(flag, on, None, None),
+            }
+            .into(),
             evaluation: evaluation(flag, on, variant, payload.as_ref()).into(),
         }
     }

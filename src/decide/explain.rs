@@ -7,7 +7,7 @@ use crate::canary::ReasonKind;
 use crate::engine::condition::{Condition, FieldValue};
 use crate::engine::evaluation::{Placement, RingVerdict, VariantSelection};
 use crate::engine::trace::{ConditionRecord, DependencyRecord, FlagRecord, Purpose, RingRecord};
-use crate::engine::{CanaryUrl, Flag, Rollout, VariantIndex, Variants};
+use crate::engine::{CanaryUrl, Flag, ParentState, Rollout, VariantIndex, VariantRef, Variants};
 use crate::flag::Share;
 use crate::snapshot::{DeploymentIndex, Service};
 
@@ -135,6 +135,15 @@ fn write_flag(f: &mut fmt::Formatter<'_>, record: &FlagRecord<'_>) -> fmt::Resul
     if let Some((variants, selection)) = record.selection {
         write_selection(f, variants, selection)?;
     }
+    if let (Some(VariantRef::Off), Some(off)) =
+        (record.evaluation.variant, &record.flag.off_variant)
+    {
+        writeln!(
+            f,
+            "  off with its variation {:?}: no canary, and later flags are asked",
+            off.name
+        )?;
+    }
     if let (true, Some(CanaryUrl::Refused(why))) = (record.evaluation.on, leads_to(record)) {
         writeln!(f, "  its URL is refused, so stable: {why}")?;
     }
@@ -153,7 +162,11 @@ fn leads_to<'a>(record: &FlagRecord<'a>) -> Option<&'a CanaryUrl> {
 /// The flag that another depends on, in one line, with the strategy that turned it on.
 fn write_dependency(f: &mut fmt::Formatter<'_>, record: &DependencyRecord<'_>) -> fmt::Result {
     let dependency = record.dependency;
-    let wanted = if dependency.enabled { "on" } else { "off" };
+    let wanted = match dependency.state {
+        ParentState::On => "on",
+        ParentState::Off => "off",
+        ParentState::Taking => "switched on",
+    };
     write!(f, "  depends on {} being {wanted}", dependency.name)?;
     for (index, variant) in dependency.variants.iter().enumerate() {
         let word = if index == 0 { "with" } else { "or" };

@@ -5,8 +5,8 @@ use crate::canary::ReasonKind;
 use crate::context::{Context, Field, Moment, Slot};
 use crate::engine::condition::Condition;
 use crate::engine::{
-    AudienceKind, Bucketing, CanaryUrl, Flag, Origin, RingIndex, Segment, Stickiness, VariantIndex,
-    Variants,
+    AudienceKind, Bucketing, CanaryUrl, Flag, Origin, Ring, RingIndex, Segment, Stickiness,
+    VariantIndex, Variants,
 };
 use crate::snapshot::fixture::{everyone, flag, ring, service, snapshot, variants, when};
 use crate::snapshot::{STABLE, Service, Snapshot};
@@ -430,4 +430,69 @@ fn the_reason_is_in_the_words_of_the_flags_source() {
         assert!(text.contains(&format!("reason: {word} \"")), "{text}");
         assert!(text.contains(&format!("\n  {word} \"half\": ")), "{text}");
     }
+}
+
+/// A LaunchDarkly flag with a rule for `u1`: where each variation leads, its rules' and fallthrough's variations, and the
+/// off-variation.
+fn by_rules(
+    name: &str,
+    leads: [Option<&str>; 3],
+    rule: usize,
+    fallthrough: usize,
+    off: usize,
+) -> Flag {
+    let names = ["0", "1", "2"];
+    let only_one = |index: usize| variants(&[(names[index], 1, leads[index])]);
+    let serving = |name: &str, condition, index| Ring {
+        variants: only_one(index),
+        ..ring(name, condition, "100%")
+    };
+    let off = only_one(off).map(|variants| variants.list()[0].clone());
+    Flag {
+        origin: Origin::LaunchDarkly("launchdarkly".into()),
+        url: None,
+        off_variant: off.map(Box::new),
+        ..flag(
+            name,
+            vec![
+                serving("team", only("u1"), rule),
+                serving("fallthrough", everyone(), fallthrough),
+            ],
+        )
+    }
+}
+
+#[test]
+fn the_off_variation_leaves_a_user_to_later_flags_and_any_other_is_a_control_arm() {
+    const LEADS: [Option<&str>; 3] = [CANARY, None, None];
+    let later = || flag("search.later", vec![ring("all", everyone(), "100%")]);
+    let snapshot = search(vec![by_rules("search.a", LEADS, 0, 2, 2), later()]);
+    let service = &snapshot.services[0];
+    let (one, two) = (user("u1"), user("u2"));
+    assert_eq!(named(service, &decide(service, &one, NOW)), "search.a");
+    let passed_on = decide(service, &two, NOW);
+    assert_eq!(named(service, &passed_on), "search.later");
+    assert!(!passed_on.randomised);
+    let text = explain(service, &two, NOW).to_string();
+    let told = "flag search.a: off\n  rule \"team\": no\n";
+    assert!(text.contains(told), "{text}");
+    let told = "  off with its variation \"2\": no canary, and later flags are asked\n";
+    assert!(text.contains(told), "{text}");
+
+    let snapshot = search(vec![by_rules("search.a", LEADS, 0, 1, 2), later()]);
+    let service = &snapshot.services[0];
+    let control = decide(service, &two, NOW);
+    assert_eq!((control.assigned, control.candidate), (STABLE, Some(0)));
+    assert_eq!(control.reason.kind(), ReasonKind::Rule);
+}
+
+#[test]
+fn switching_a_flag_off_takes_everybody_off_its_canaries_wherever_its_off_variation_leads() {
+    let mut switched_off = by_rules("search.a", [None, None, CANARY], 2, 0, 2);
+    switched_off.enabled = false;
+    let snapshot = search(vec![switched_off]);
+    let service = &snapshot.services[0];
+    let decision = decide(service, &user("u1"), NOW);
+    assert_eq!((decision.assigned, decision.candidate), (STABLE, None));
+    assert_eq!(decision.reason, Reason::Plain(ReasonKind::FlagOff));
 }

@@ -1,7 +1,7 @@
 //! Whether a flag is on for a user, by which ring, and with which variant. Pure, and without allocation.
 
 use super::evaluation::{Evaluation, Placement, RingVerdict, VariantSelection};
-use super::flag::{Dependency, Flag, Ring, RingIndex, Rollout, VariantRef};
+use super::flag::{Dependency, Flag, ParentState, Ring, RingIndex, Rollout, VariantRef};
 use super::trace::{Purpose, Silent, Trace};
 use super::variants::Variants;
 use crate::context::{Context, Moment};
@@ -19,10 +19,18 @@ impl Flag {
         let evaluation = if self.enabled {
             self.ask(context, moment, trace)
         } else {
-            Evaluation::default()
+            self.off_for_all()
         };
         trace.flag_end(evaluation);
         evaluation
+    }
+
+    /// The flag is off, and no ring took the user.
+    fn off_for_all(&self) -> Evaluation {
+        Evaluation {
+            variant: self.off(),
+            ..Evaluation::default()
+        }
     }
 
     /// Dependencies first, then the rings.
@@ -42,7 +50,7 @@ impl Flag {
                 return Evaluation {
                     randomised,
                     missing_id: parent.missing_id,
-                    ..Evaluation::default()
+                    ..self.off_for_all()
                 };
             }
         }
@@ -57,7 +65,7 @@ impl Flag {
         moment: Moment,
         trace: &mut T,
     ) -> Evaluation {
-        let mut evaluation = Evaluation::default();
+        let mut evaluation = self.off_for_all();
         let mut rings = self.indexed_rings();
         while let Some((index, ring)) = rings.next() {
             trace.ring_begin(index, ring, Purpose::Decide);
@@ -68,20 +76,21 @@ impl Flag {
                 RingVerdict::NoId => evaluation.missing_id = true,
                 RingVerdict::Missed(placement) => evaluation.randomised |= placement.id.is_some(),
                 RingVerdict::Everybody => {
-                    return self.on((index, ring), false, context, moment, trace);
+                    return self.taken_by((index, ring), false, context, moment, trace);
                 }
                 RingVerdict::Hit(placement) => {
                     let by_percentage =
                         placement.id.is_some() && !holds_anyway(rings, context, moment, trace);
-                    return self.on((index, ring), by_percentage, context, moment, trace);
+                    return self.taken_by((index, ring), by_percentage, context, moment, trace);
                 }
             }
         }
         evaluation
     }
 
-    /// The flag is on by a ring: that ring's variants, or else the flag's, say what the user gets.
-    fn on<'a, T: Trace<'a>>(
+    /// A ring takes the user: that ring's variants, or else the flag's, say what the user gets. The flag is on, unless that
+    /// is the off-variation.
+    fn taken_by<'a, T: Trace<'a>>(
         &'a self,
         (index, ring): (RingIndex, &'a Ring),
         by_percentage: bool,
@@ -107,6 +116,10 @@ impl Flag {
         evaluation.randomised |=
             matches!(selection, VariantSelection::Bucketed { id: Some(_), .. });
         evaluation.missing_id = matches!(selection, VariantSelection::NoId);
+        if evaluation.variant.is_some_and(|at| self.is_off(at)) {
+            evaluation.on = false;
+            evaluation.variant = Some(VariantRef::Off);
+        }
         evaluation
     }
 }
@@ -141,12 +154,17 @@ impl Dependency {
             return (false, Evaluation::default());
         };
         let evaluation = parent.evaluate(context, moment, trace);
-        let met = evaluation.on == self.enabled
-            && (!evaluation.on || self.is_met_by_variant(parent, evaluation));
+        let met = match self.state {
+            ParentState::On => evaluation.on && self.is_met_by_variant(parent, evaluation),
+            ParentState::Off => !evaluation.on,
+            ParentState::Taking => {
+                evaluation.ring.is_some() && self.is_met_by_variant(parent, evaluation)
+            }
+        };
         (met, evaluation)
     }
 
-    /// As in Unleash's engine, a parent that is on and has no variants meets the dependency whatever variants it names.
+    /// As in Unleash's engine, a parent that has no variants meets the dependency whatever variants it names.
     fn is_met_by_variant(&self, parent: &Flag, evaluation: Evaluation) -> bool {
         if self.variants.is_empty() {
             return true;

@@ -8,11 +8,11 @@ use crate::flag::Position;
 /// What a flag says of a user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evaluation {
-    /// Whether the flag is on.
+    /// Whether the flag is on: a ring took the user, and gave them something else than the off-variation.
     pub on: bool,
-    /// The ring that turned it on.
+    /// The ring that took the user.
     pub ring: Option<RingIndex>,
-    /// What the user gets; `None` as well when there is no ID to choose among several variants by.
+    /// What the user gets, be the flag on or off; `None` as well when there is no ID to choose among several variants by.
     pub variant: Option<VariantRef>,
     /// Whether a percentage, or the choice among variants, made the difference: another ID could have fared otherwise.
     pub randomised: bool,

@@ -22,10 +22,13 @@ pub struct Flag {
     pub priority: i32,
     /// Its prerequisites: the flag is off unless all of them are met.
     pub dependencies: Vec<Dependency>,
-    /// Its audiences: the first whose ring holds decides, and the flag is on.
+    /// Its audiences, in the order in which they are asked: the first that holds for the user decides.
     pub rings: Vec<Ring>,
-    /// What a user gets for whom the flag is on, unless the ring has variants of its own.
+    /// What a user gets whom a ring takes, unless the ring has variants of its own.
     pub variants: Option<Variants>,
+    /// What a user gets for whom the flag is off: LaunchDarkly's off-variation; flags of other sources have none. A ring
+    /// that gives a user the variant of this name leaves the flag off for them.
+    pub off_variant: Option<Box<Variant>>,
     /// Where the users of a flag that has no variants go.
     pub url: Option<CanaryUrl>,
     /// What people wrote about it.
@@ -45,6 +48,7 @@ impl Flag {
             dependencies: Vec::new(),
             rings: Vec::new(),
             variants: None,
+            off_variant: None,
             url: None,
             about: About::default(),
             impression_data: false,
@@ -61,14 +65,31 @@ impl Flag {
 
     /// Whether it could be on for any user as it stands.
     pub fn can_be_on(&self) -> bool {
-        let is_open = |ring: &Ring| ring.rollout.share != Share::NONE && !ring.condition.is_never();
         let mut dependencies = self.dependencies.iter();
         self.enabled
             && dependencies.all(|dependency| dependency.parent.is_ok())
-            && self.rings.iter().any(is_open)
+            && self.open_rings().next().is_some()
     }
 
-    /// Every variant: the flag's own first, then those of its rings.
+    /// The rings that could turn the flag on for any user, and for how large a part of those who meet their conditions.
+    pub fn open_rings(&self) -> impl Iterator<Item = (&Ring, Share)> {
+        let rings = self.rings.iter().filter(|ring| !ring.condition.is_never());
+        let open = rings.map(|ring| (ring, self.share_of(ring)));
+        open.filter(|(_, share)| *share != Share::NONE)
+    }
+
+    /// For how large a part of those who meet its conditions a ring turns the flag on.
+    fn share_of(&self, ring: &Ring) -> Share {
+        let variants = ring.variants.as_ref().or(self.variants.as_ref());
+        match (&self.off_variant, variants) {
+            (Some(off), Some(variants)) if ring.rollout.share != Share::NONE => {
+                variants.share_of(|variant| variant.name != off.name)
+            }
+            _ => ring.rollout.share,
+        }
+    }
+
+    /// Every variant that rings give users: the flag's own first, then those that rings have of their own.
     pub fn every_variant(&self) -> impl Iterator<Item = &Variant> {
         let of_rings = self.rings.iter().filter_map(|ring| ring.variants.as_ref());
         let all = self.variants.iter().chain(of_rings);
@@ -90,22 +111,48 @@ impl Flag {
         match at {
             VariantRef::Flag(index) => self.variants.as_ref()?.get(index),
             VariantRef::Ring(ring, index) => self.ring(ring)?.variants.as_ref()?.get(index),
+            VariantRef::Off => self.off_variant.as_deref(),
         }
+    }
+
+    /// What a user gets for whom the flag is off.
+    pub fn off(&self) -> Option<VariantRef> {
+        self.off_variant.as_ref().map(|_| VariantRef::Off)
+    }
+
+    /// Whether a user who gets this variant is one for whom the flag is off.
+    pub fn is_off(&self, at: VariantRef) -> bool {
+        let off = self.off_variant.as_ref();
+        off.is_some_and(|off| {
+            self.variant(at)
+                .is_some_and(|variant| variant.name == off.name)
+        })
     }
 }
 
-/// A prerequisite of a flag (Unleash's parent dependency): the parent flag must be on, or must be off, optionally with
-/// one of some variants.
+/// A prerequisite of a flag (Unleash's parent dependency): the parent flag must be in some state, optionally with one of
+/// some variants.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dependency {
     /// The parent's name.
     pub name: Arc<str>,
     /// The parent, or why there is none; then the dependency is never met.
     pub parent: Result<Arc<Flag>, &'static str>,
-    /// Whether the parent must be on, or must be off.
-    pub enabled: bool,
+    /// What the parent must be.
+    pub state: ParentState,
     /// The parent's variants that meet the dependency; empty: all of them do. A parent without variants meets it as well.
     pub variants: Vec<Arc<str>>,
+}
+
+/// The state of a parent flag that a dependency asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParentState {
+    /// It is on for the user.
+    On,
+    /// It is off for the user.
+    Off,
+    /// It is switched on and one of its rings takes the user, be it with the off-variation (LaunchDarkly's prerequisite).
+    Taking,
 }
 
 /// What people wrote about a flag. It never changes a decision.
@@ -173,16 +220,18 @@ impl Rollout {
     }
 }
 
-/// A variant of the deciding flag.
+/// One of a flag's variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VariantRef {
     /// One of the flag's own variants.
     Flag(VariantIndex),
     /// One of a ring's own variants.
     Ring(RingIndex, VariantIndex),
+    /// The flag's off-variation.
+    Off,
 }
 
-/// One value for each variant of a flag: those of the flag's own variants, and those of its rings'.
+/// One value for each variant that rings give users: those of the flag's own variants, and those of its rings'.
 #[derive(Clone, Debug)]
 pub struct PerVariant<T> {
     of_flag: Vec<T>,
@@ -204,11 +253,12 @@ impl<T> PerVariant<T> {
         }
     }
 
-    /// The value of the variant that a reference points to.
+    /// The value of the variant that a reference points to; the off-variation has none.
     pub fn get(&self, at: VariantRef) -> Option<&T> {
         match at {
             VariantRef::Flag(index) => self.of_flag.get(index.position()),
             VariantRef::Ring(ring, index) => self.of_rings.get(ring.0)?.get(index.position()),
+            VariantRef::Off => None,
         }
     }
 

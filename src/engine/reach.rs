@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::condition::Condition;
-use super::flag::{Flag, Ring};
+use super::flag::Flag;
 use crate::flag::Share;
 
 /// How many users a flag could have, whoever they are.
@@ -23,14 +23,12 @@ impl Reach {
         if !flag.can_be_on() {
             return reach;
         }
-        let is_open =
-            |ring: &&Ring| ring.rollout.share != Share::NONE && !ring.condition.is_never();
         let mut parts = 0_u32;
-        for ring in flag.rings.iter().filter(is_open) {
+        for (ring, share) in flag.open_rings() {
             let unconditional =
                 matches!(&ring.condition, Condition::All(parts) if parts.is_empty());
             if unconditional && flag.dependencies.is_empty() {
-                parts = parts.saturating_add(ring.rollout.share.hundred_thousandths());
+                parts = parts.saturating_add(share.hundred_thousandths());
             } else {
                 reach.rings.push(ring.name.clone());
             }

@@ -6,6 +6,7 @@ use super::bucketing::{Bucketing, HashedId};
 use super::condition::Condition;
 use crate::cluster::UpstreamUrl;
 use crate::context::{Context, Field};
+use crate::flag::Share;
 
 /// A variant of this name is the stable deployment, whatever URL it carries.
 pub const STABLE: &str = "stable";
@@ -222,6 +223,23 @@ impl Variants {
         let filling = self.bucketing.shortfall(self.total_weight) > 0;
         let filling = if filling { self.filling_up() } else { None };
         all.filter(move |(index, variant)| variant.weight > 0 || Some(*index) == filling)
+    }
+
+    /// How large a part of all users gets variants of a kind; a part that is not none is not rounded to none.
+    pub fn share_of(&self, is_meant: impl Fn(&Variant) -> bool) -> Share {
+        let shortfall = self.bucketing.shortfall(self.total_weight);
+        let filling = self.filling_up().and_then(|last| self.get(last));
+        let meant = self.list.iter().filter(|variant| is_meant(variant));
+        let mut weight: u64 = meant.map(|variant| u64::from(variant.weight)).sum();
+        if filling.is_some_and(is_meant) {
+            weight += u64::from(shortfall);
+        }
+        let all = u64::from(self.total_weight) + u64::from(shortfall);
+        let parts = weight * u64::from(Share::ALL.hundred_thousandths());
+        let parts = u32::try_from(parts.div_ceil(all.max(1))).ok();
+        parts
+            .and_then(Share::of_hundred_thousandths)
+            .unwrap_or(Share::ALL)
     }
 
     /// The only variant that any user could get, if there is but one.

@@ -9,6 +9,7 @@ use crate::canary::Cause;
 use crate::decide::Reason;
 use crate::decide::explain::Explanation;
 use crate::dispatch::Explained;
+use crate::engine::ParentState;
 use crate::engine::condition::{Condition, FieldValue};
 use crate::engine::evaluation::RingVerdict;
 use crate::engine::trace::{ConditionRecord, DependencyRecord, FlagRecord, Purpose, RingRecord};
@@ -253,8 +254,7 @@ fn deployment(service: &Service, index: DeploymentIndex) -> String {
 }
 
 fn variant(record: &FlagRecord<'_>) -> Option<String> {
-    let (variants, selection) = record.selection?;
-    let variant = variants.get(selection.variant()?)?;
+    let variant = record.flag.variant(record.evaluation.variant?)?;
     Some(variant.name.to_string())
 }
 
@@ -286,7 +286,7 @@ impl From<&DependencyRecord<'_>> for DependencyView {
         let variants = dependency.variants.iter();
         Self {
             flag: dependency.name.to_string(),
-            enabled: dependency.enabled,
+            enabled: dependency.state != ParentState::Off,
             variants: variants.map(ToString::to_string).collect(),
             met: record.met,
             answer: record.parent.as_ref().map(FlagView::from),

@@ -81,3 +81,39 @@ fn payloads_are_shown_without_upstreams() {
     let broken = told("json", r#"{"url":"http://10.0.0.1"#, None);
     assert_eq!(broken, (Value::Null, Value::from(true)));
 }
+
+#[test]
+fn a_flag_that_is_off_tells_its_off_variation_where_the_protocol_has_a_word_for_it() {
+    let variant = |name: &str, value: &str| Variant {
+        name: name.into(),
+        weight: 1,
+        url: None,
+        service: None,
+        payload: Some(Payload {
+            kind: "string".into(),
+            value: value.into(),
+        }),
+        nearly: None,
+    };
+    let flag = Flag {
+        off_variant: Some(Box::new(variant("old", "blue"))),
+        ..Flag::new("flag")
+    };
+    let wording = FlagRendering::of(&flag);
+    let answer = wording.answer(&Verdict {
+        on: false,
+        variant: Some(VariantRef::Off),
+        randomised: false,
+        missing_id: false,
+    });
+    assert_eq!(
+        &*answer.evaluation,
+        r#""key":"flag","value":"blue","variant":"old""#
+    );
+    let toggle: Value = serde_json::from_str(&answer.toggle).expect("JSON");
+    assert_eq!(
+        (&toggle["enabled"], &toggle["variant"]["name"]),
+        (&false.into(), &"disabled".into())
+    );
+    assert_eq!(toggle["variant"]["payload"], Value::Null);
+}

@@ -2,10 +2,11 @@ use super::Evaluation;
 use crate::context::{Context, Field, Moment};
 use crate::engine::bucketing::rollout_position;
 use crate::engine::condition::{Condition, Constraint, Operator};
+use crate::engine::reach::Reach;
 use crate::engine::trace::Silent;
 use crate::engine::{
-    Bucketing, Flag, Ring, RingIndex, Rollout, Stickiness, Variant, VariantIndex, VariantRef,
-    Variants,
+    Bucketing, Dependency, Flag, LaunchDarklySalt, ParentState, Ring, RingIndex, Rollout,
+    Stickiness, Variant, VariantIndex, VariantRef, Variants,
 };
 use crate::flag::Share;
 
@@ -250,4 +251,95 @@ fn a_hundredth_of_a_percent_is_possible() {
     let ids = (0..100_000).map(|number| format!("user-{number}"));
     let count = ids.filter(|id| evaluate(&flag, &user(id)).on).count();
     assert!((3..=25).contains(&count), "{count} of 100,000 users");
+}
+
+fn variation(name: &str) -> Variant {
+    let variants = variants(&[(name, 1)]).expect("variants");
+    variants.list()[0].clone()
+}
+
+/// A flag whose off-variation is called `off`.
+fn switched(rings: Vec<Ring>) -> Flag {
+    Flag {
+        off_variant: Some(Box::new(variation("off"))),
+        ..flag(rings)
+    }
+}
+
+fn giving(variants: Option<Variants>, ring: Ring) -> Ring {
+    Ring { variants, ..ring }
+}
+
+#[test]
+fn a_flag_that_is_off_gives_its_off_variation_whatever_turned_it_off() {
+    let off = Evaluation {
+        variant: Some(VariantRef::Off),
+        ..OFF
+    };
+    let nobody = switched(vec![ring(users(&["u2"]), 10_000)]);
+    assert_eq!(evaluate(&nobody, &user("u1")), off);
+    let disabled = Flag {
+        enabled: false,
+        ..switched(vec![ring(everyone(), 10_000)])
+    };
+    assert_eq!(evaluate(&disabled, &user("u1")), off);
+    let dependent = Flag {
+        dependencies: vec![Dependency {
+            name: "gone".into(),
+            parent: Err("there is no such flag"),
+            state: ParentState::On,
+            variants: Vec::new(),
+        }],
+        ..switched(vec![ring(everyone(), 10_000)])
+    };
+    assert_eq!(evaluate(&dependent, &user("u1")), off);
+    let named = dependent.variant(VariantRef::Off);
+    assert_eq!(named.map(|variant| &*variant.name), Some("off"));
+}
+
+#[test]
+fn a_ring_that_gives_the_off_variation_leaves_the_flag_off_and_ends_the_search() {
+    let flag = switched(vec![
+        giving(variants(&[("off", 1)]), ring(users(&["u1"]), 10_000)),
+        giving(variants(&[("new", 1)]), ring(everyone(), 10_000)),
+    ]);
+    let excluded = Evaluation {
+        ring: Some(RingIndex::new(0)),
+        variant: Some(VariantRef::Off),
+        ..OFF
+    };
+    assert_eq!(evaluate(&flag, &user("u1")), excluded);
+    let (ring, first) = (RingIndex::new(1), VariantIndex::new(0));
+    let given = Evaluation {
+        variant: Some(VariantRef::Ring(ring, first)),
+        ..on(1)
+    };
+    assert_eq!(evaluate(&flag, &user("u2")), given);
+}
+
+#[test]
+fn a_weighted_off_variation_is_a_percentage_of_users() {
+    let weighted = Variants::as_served(
+        [("new", 5_000), ("off", 95_000)]
+            .map(|(name, weight)| Variant {
+                weight,
+                ..variation(name)
+            })
+            .into(),
+        Bucketing::LaunchDarkly(LaunchDarklySalt::Seed(7)),
+        Stickiness::Default,
+        Vec::new(),
+    );
+    let flag = switched(vec![giving(weighted, ring(everyone(), 10_000))]);
+    let ids: Vec<_> = (0..1_000).map(|number| format!("u{number}")).collect();
+    let evaluations = ids.iter().map(|id| evaluate(&flag, &user(id)));
+    let evaluations: Vec<_> = evaluations.collect();
+    assert!(evaluations.iter().all(|one| one.randomised));
+    let on = evaluations.iter().filter(|one| one.on).count();
+    assert!((30..80).contains(&on), "{on} of 1,000 users");
+    assert_eq!(Reach::of(&flag).to_string(), "5% of all users");
+    let only_off = giving(variants(&[("off", 1)]), ring(everyone(), 10_000));
+    let off = switched(vec![only_off]);
+    assert!(!off.can_be_on());
+    assert_eq!(Reach::of(&off).to_string(), "nobody");
 }

@@ -1,6 +1,7 @@
 //! Buckets and variations, held against the evaluator that LaunchDarkly publishes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use launchdarkly_server_sdk_evaluation as theirs;
 use serde_json::{Value, json};
@@ -9,7 +10,8 @@ use crate::context::{Context, Field, Moment, Slot};
 use crate::engine::condition::{Condition, Constraint, Operator};
 use crate::engine::trace::Silent;
 use crate::engine::{
-    Bucketing, Flag, LaunchDarklySalt, Origin, Ring, Rollout, Stickiness, Variant, Variants,
+    Bucketing, Dependency, Flag, LaunchDarklySalt, Origin, ParentState, Ring, Rollout, Stickiness,
+    Variant, Variants,
 };
 
 const NOW: Moment = Moment { unix_ms: 0 };
@@ -263,6 +265,80 @@ fn rules_before_the_fallthrough_have_weights_of_their_own() {
         let expected = theirs(&Store::default(), &their_flag, &their_user(&id));
         assert_eq!(served(&ours, &user(&id)), expected, "{id}");
     }
+}
+
+#[test]
+fn the_off_variation_is_served_wherever_theirs_serves_it() {
+    let sticky = Stickiness::Field(Field::UserId);
+    let team = ["user-1", "user-2", "user-3", "user-4"];
+    let in_team = || {
+        let constraint = Constraint::new(Field::UserId, "key".into(), Operator::In, &team, false);
+        Condition::Test(constraint.expect("a constraint"))
+    };
+    let off = || Some(Box::new(variation(2, 1)));
+    let mut served_off = [0, 0];
+    // The parent's rule for the team, the variation that the child asks of it, and which of the two are on.
+    for case in 0..36 {
+        let (rule_serves, asked) = (case % 3, case / 3 % 3);
+        let (parent_on, child_on) = (case / 9 % 2 == 0, case / 18 == 0);
+        let clause = json!({ "attribute": "key", "op": "in", "negate": false, "values": team });
+        let rule_document = json!({ "id": "team", "clauses": [clause], "variation": rule_serves, "trackEvents": false });
+        let rollout = json!({ "variations": weights_of(WEIGHTS[1]) });
+        let parent_document = json!({
+            "on": parent_on, "rules": [rule_document], "fallthrough": { "rollout": rollout },
+        });
+        let child_document = json!({
+            "on": child_on, "prerequisites": [{ "key": "parent", "variation": asked }],
+            "fallthrough": { "rollout": { "variations": weights_of(WEIGHTS[0]) } },
+        });
+        let mut store = Store::default();
+        let parent_document = document("parent", "p", parent_document);
+        store
+            .0
+            .insert("parent".into(), their_flag(&parent_document));
+        let their_child = their_flag(&document("child", "c", child_document));
+
+        let rules = vec![
+            rule(
+                in_team(),
+                weighted(keyed("parent", "p"), sticky, &[(rule_serves, 100_000)]),
+            ),
+            rule(
+                everyone(),
+                weighted(keyed("parent", "p"), sticky, WEIGHTS[1]),
+            ),
+        ];
+        let parent = Flag {
+            enabled: parent_on,
+            off_variant: off(),
+            ..flag("parent", rules)
+        };
+        let fallthrough = rule(
+            everyone(),
+            weighted(keyed("child", "c"), sticky, WEIGHTS[0]),
+        );
+        let child = Flag {
+            enabled: child_on,
+            off_variant: off(),
+            dependencies: vec![Dependency {
+                name: "parent".into(),
+                parent: Ok(Arc::new(parent)),
+                state: ParentState::Taking,
+                variants: vec![asked.to_string().into()],
+            }],
+            ..flag("child", vec![fallthrough])
+        };
+        for number in 0..200 {
+            let id = format!("user-{number}");
+            let expected = theirs(&store, &their_child, &their_user(&id));
+            assert_eq!(served(&child, &user(&id)), expected, "{id}, case {case}");
+            served_off[usize::from(expected == Some(2))] += 1;
+        }
+    }
+    assert!(
+        served_off.iter().all(|&count| count > 500),
+        "{served_off:?}"
+    );
 }
 
 #[test]

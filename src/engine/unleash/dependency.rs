@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::document::DependencyDocument;
-use crate::engine::flag::{Dependency, Flag};
+use crate::engine::flag::{Dependency, Flag, ParentState};
 
 const NO_SUCH_FLAG: &str = "there is no such flag";
 
@@ -16,7 +16,10 @@ pub(super) fn unlinked(document: &DependencyDocument<'_>) -> Dependency {
     Dependency {
         name: (*document.feature).into(),
         parent: Err(NO_SUCH_FLAG),
-        enabled: document.enabled.unwrap_or(true),
+        state: match document.enabled {
+            Some(false) => ParentState::Off,
+            Some(true) | None => ParentState::On,
+        },
         variants: variants.iter().map(|name| (**name).into()).collect(),
     }
 }
