@@ -1,8 +1,8 @@
-# `make demo` shows what Serin does; `make test` is everything that must pass.
+# `make demo` shows what Serin does; `make test-quick` is for while you work; `make test` is everything that must pass.
 
 CARGO ?= cargo
 
-.PHONY: demo run test check fmt lint doc bench bench-micro bench-scale bench-instructions
+.PHONY: demo run test test-quick check fmt lint doc bench bench-micro bench-scale bench-instructions
 
 # Gateway, sample deployments and users in one process; q or Ctrl-C ends it.
 demo:
@@ -13,6 +13,11 @@ demo:
 run:
 	@scripts/install-build-deps
 	@CARGO=$(CARGO) scripts/run-sample
+
+# Seconds once it is built, and nothing to install: unit tests, the rules of the house, and the commands.
+test-quick:
+	$(CARGO) test --locked --lib
+	$(CARGO) test --locked --test it -- floors:: cli::
 
 # Installs what is missing, then runs every test: unit, integration (through the built binary) and documentation.
 test:

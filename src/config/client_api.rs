@@ -1,4 +1,4 @@
-//! What the gateway answers clients itself by: `client_api`.
+//! `client_api`: by which the gateway itself answers clients.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -42,7 +42,7 @@ pub struct Rate {
 pub struct Token([u8; 32]);
 
 impl ClientApiConfig {
-    /// What of a path is behind this API's own; `None`: the path is none of it.
+    /// The rest of a path below this API's own path; `None`: the path is not below it.
     pub fn rest<'p>(&self, path: &'p str) -> Option<&'p str> {
         let rest = path.strip_prefix(&*self.path)?;
         (rest.is_empty() || rest.starts_with('/')).then_some(rest)

@@ -36,7 +36,7 @@ fn deciding_keys(section: &Pair) -> impl Iterator<Item = (&str, &Node)> {
     section.value.pairs().iter().filter(decides).map(parts)
 }
 
-/// What a key says of its scope. One that is not known is an error of the file.
+/// The scope of a key. An unknown key is an error of the file, whatever its scope.
 fn scope(shape: &Shape, pair: &Pair) -> Scope {
     known(shape, pair).map_or(Scope::Decides, |key| key.statement().scope)
 }

@@ -81,7 +81,7 @@ impl Filler<'_> {
         scalar.fill(text, self.placeholder);
     }
 
-    /// What stands for the words between the braces; `None`, and a placeholder for the whole, if nothing does.
+    /// The value for the words between the braces; `None`: there is none, and the whole scalar becomes a placeholder.
     fn value(&mut self, inner: &str) -> Option<String> {
         if let Some(path) = inner.strip_prefix("file:") {
             if path.is_empty() {

@@ -42,7 +42,7 @@ fn look_at(text: &str, span: Span, problems: &mut Problems) {
     }
 }
 
-/// What a blank is called that is no space.
+/// The name, for people, of a blank that is not a space.
 fn name_of_blank(letter: char) -> Option<&'static str> {
     match letter {
         '\u{a0}' | '\u{202f}' | '\u{2007}' => Some("a no-break space"),

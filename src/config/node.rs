@@ -13,7 +13,7 @@ pub struct Node {
     pub value: Value,
 }
 
-/// What a node is.
+/// The three kinds of nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// A text, not yet read as anything.
@@ -105,7 +105,7 @@ impl Node {
         }
     }
 
-    /// Whether a placeholder stands somewhere in it, so that what it says is not known.
+    /// Whether it has a placeholder anywhere, so that its value is not known.
     pub fn has_placeholder(&self) -> bool {
         match &self.value {
             Value::Scalar(scalar) => scalar.is_placeholder(),
@@ -114,7 +114,7 @@ impl Node {
         }
     }
 
-    /// What it is, for people.
+    /// Its kind, for people.
     pub fn kind(&self) -> &'static str {
         match &self.value {
             Value::List(_) => "a list",
@@ -140,7 +140,7 @@ impl Scalar {
         &self.text
     }
 
-    /// The text as it may be shown: as the file has it, without what was put in.
+    /// The text as it may be shown: as it stands in the file, `${…}` included.
     pub fn shown(&self) -> &str {
         match &self.fill {
             Fill::None => &self.text,
@@ -181,7 +181,7 @@ impl Scalar {
     }
 }
 
-// What was put in may be a secret: it must not appear in any output.
+// A value that was put in may be a secret: it must not appear in any output.
 impl fmt::Debug for Scalar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.shown())

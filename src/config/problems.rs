@@ -49,12 +49,12 @@ impl Kept {
 pub struct Noted<'p>(Option<&'p mut Diagnostic>);
 
 impl Noted<'_> {
-    /// Says what would help.
+    /// Adds a hint.
     pub fn hint(self, hint: impl Into<String>) {
         self.maybe_hint(Some(hint.into()));
     }
 
-    /// Says what would help, if something would.
+    /// Adds a hint, if there is one.
     pub fn maybe_hint(self, hint: Option<String>) {
         if let Some(diagnostic) = self.0 {
             diagnostic.hint = hint;

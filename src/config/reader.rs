@@ -20,7 +20,7 @@ use crate::host::HostPattern;
 /// Reads nodes and collects every problem.
 #[derive(Debug)]
 pub struct Reader {
-    /// What was found wrong so far.
+    /// The problems so far.
     pub problems: Problems,
     /// The moment to judge dates by.
     pub now: Moment,
@@ -53,7 +53,7 @@ impl Reader {
             .ok()
     }
 
-    /// Notes that a value is not what it should be; of one that was put in nothing is told.
+    /// Notes that a value is not what it should be. A value that was put in for `${…}` may be secret and is not shown.
     fn refuse(&mut self, node: &Node, scalar: &Scalar, what: &str, hint: String) {
         let shown = value::shortened(scalar.shown());
         if scalar.is_filled() {
@@ -211,7 +211,7 @@ impl Reader {
         self.parse(node, "the value of a header", stand_in, value::header_value)
     }
 
-    /// An expression that must match the whole of what it is held against.
+    /// An expression that must match the whole of a text.
     pub fn whole_regex(&mut self, node: &Node) -> Option<Regex> {
         let stand_in = Regex::new("^$").ok()?;
         self.parse(node, "a regular expression", stand_in, value::whole_regex)

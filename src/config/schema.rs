@@ -99,7 +99,7 @@ fn json_of(default: Written) -> Value {
 fn single(form: Form) -> (Vec<&'static str>, Map<String, Value>) {
     let pattern = |look: &str| object(json!({ "pattern": format!("{look}|{INTERPOLATED}") }));
     match form {
-        // What editors take for a number or a boolean is read as the text that stands there.
+        // Where an editor sees a number or a boolean, Serin reads the text that stands there.
         Form::Any => (vec!["string", "number", "boolean"], Map::new()),
         Form::Bool => (
             vec!["boolean", "string"],

@@ -21,7 +21,7 @@ use super::node::Node;
 use super::reader::Reader;
 use crate::context::Moment;
 
-/// What a part of the file comes to where the file says nothing of it.
+/// Compiles a part of the file as if the file did not have it: every key has its default.
 fn unstated<T>(compile: impl FnOnce(&mut Reader, &Node) -> T) -> T {
     let mut reader = Reader::new(Moment { unix_ms: 0 });
     compile(&mut reader, &Node::empty_map())

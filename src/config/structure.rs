@@ -1,6 +1,6 @@
 //! Holds a tree against the table of keys: unknown and missing keys, values of the wrong kind, unknown words.
 //!
-//! What a single value says (is this a duration?) is the reader's business, and how values go together the sections'.
+//! The reader judges single values (is this a duration?), and the sections judge how values go together.
 
 use super::keys::shape::{Form, Keys, Shape, WordList};
 use super::node::{Node, Pair, Scalar, Value};
@@ -66,7 +66,7 @@ fn expected(shape: &Shape) -> String {
 }
 
 fn check_text(node: &Node, scalar: &Scalar, shape: &Shape, problems: &mut Problems) {
-    // Where any text will do, `null` is one; but an empty place and `~` are nobody's text.
+    // Where any text will do, `null` is a text; an empty place and `~` never are.
     let nothing = match shape.text {
         Some(Form::Any) => scalar.is_nothing() && matches!(scalar.text(), "" | "~"),
         _ => scalar.is_nothing(),

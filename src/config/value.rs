@@ -1,4 +1,4 @@
-//! What single values say: texts to typed values. An error is a hint: how such a value is written.
+//! Parses single values: texts to typed values. An error is a hint: how such a value is written.
 
 pub mod targets;
 
@@ -48,8 +48,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "that is longer than a thousand years".to_owned())
 }
 
-/// A duration as a file would say it: in the largest unit of which it is more than one, in seconds else. What is no whole
-/// number of seconds stands in milliseconds.
+/// A duration as a file would write it: in the largest unit that gives a whole number above 1, otherwise in seconds, or in
+/// milliseconds where it is no whole number of seconds.
 pub fn written_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     if duration.subsec_millis() != 0 {
@@ -268,7 +268,7 @@ pub fn source_name(text: &str) -> Result<Arc<str>, String> {
     Ok(text.into())
 }
 
-/// What other sources are called.
+/// Names that other sources always have.
 const OTHER_SOURCES: [&str; 2] = ["file", "launchdarkly"];
 
 /// The name of an application, as a flag server shows it.
@@ -319,7 +319,7 @@ pub fn placeholder_url() -> Option<UpstreamUrl> {
     "http://placeholder.invalid".parse().ok()
 }
 
-/// A text cut to what a message can hold.
+/// A text, cut to a length that fits in a message.
 pub fn shortened(text: &str) -> String {
     let most = 60;
     if text.chars().count() <= most {

@@ -402,7 +402,7 @@ async fn the_gateway_says_what_matters_of_itself() {
 #[tokio::test]
 async fn the_steps_of_a_request_that_is_debugged_are_logged_and_of_no_other() {
     let origin = Origin::start("origin").await;
-    let config = logging(&origin, "level: warn");
+    let config = logging(&origin, "level: info");
     let gateway = Setup::new(config)
         .env("SERIN_DEBUG_REQUEST", "X-Debug: 0123456789abcdef")
         .start()

@@ -160,7 +160,7 @@ pub(crate) static IGNORE_CASE: Stated<Bool> = stated(
 
 static CONDITION_LIST: Shape = list(&CONDITION);
 
-/// What a field must be: a value, one of a list, or operators.
+/// The test of a field: a value, a list of which it is one, or operators.
 static FIELD: Shape = Shape {
     text: Some(Form::Any),
     list: Some(&TEXT),
@@ -226,7 +226,7 @@ static VALUE_OR_LIST: Shape = Shape {
     ..text(Form::Any)
 };
 
-/// What a field is compared by; the engine knows the operators by the same names.
+/// An operator; the engine knows it by the same name.
 const fn operator(name: &'static str, about: &'static str, values: &'static Shape) -> Group {
     group(name, about, values)
 }

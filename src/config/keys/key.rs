@@ -5,7 +5,7 @@ use super::shape::{Bounds, Key, Scope, Shape, Statement, Written};
 use crate::config::node::Node;
 use crate::config::reader::Reader;
 
-/// A key without a default: what stands there is read, if anything does.
+/// A key without a default.
 #[derive(Debug)]
 pub struct Stated<K> {
     statement: Statement,
@@ -51,7 +51,7 @@ impl<K: Defaulted> Setting<K> {
             .unwrap_or_else(|| self.kind.value(self.default))
     }
 
-    /// The value that is stated, else the default; `None`: what is stated cannot be read.
+    /// The value that is stated, else the default; `None`: the stated value cannot be read.
     pub fn try_read<'n>(
         &self,
         reader: &mut Reader,

@@ -18,13 +18,13 @@ use crate::flag::Share;
 
 /// A kind of value, with its bounds.
 pub trait Kind: fmt::Debug + Sync + 'static {
-    /// What the gateway runs on.
+    /// The type that the gateway runs on.
     type Value;
 
-    /// What it looks like in the file.
+    /// How it looks in the file.
     fn shape(&self) -> Shape;
 
-    /// Reads a value, and notes what is wrong with it; `None`: it cannot be read.
+    /// Reads a value and notes its problems; `None`: it cannot be read.
     fn read(&self, reader: &mut Reader, node: &Node) -> Option<Self::Value>;
 
     /// The least and the most that it may be, as a file would say it.

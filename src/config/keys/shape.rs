@@ -1,5 +1,4 @@
-//! What the table says of a key whatever the kind of its value, and what values may look like: single values of a form,
-//! lists, maps, or any of these.
+//! Keys without the types of their values, and the shapes of values: single values of a form, lists, maps, or any of these.
 
 use std::fmt;
 
@@ -7,13 +6,13 @@ use crate::config::node::{Node, Pair};
 
 /// A key of a map, whatever the kind of its value.
 pub trait Key: fmt::Debug + Sync {
-    /// What is said of every key.
+    /// The part of its statement that every key has.
     fn statement(&self) -> &Statement;
 
     /// What its value may be; `None`: the contract has the key, but it is not supported yet.
     fn shape(&self) -> Option<Shape>;
 
-    /// What holds without it, as a file would say it; `None`: nothing, or what depends on something else.
+    /// Its default as a file would write it; `None`: it has none, or one that depends on something else.
     fn default(&self) -> Option<Written> {
         None
     }
@@ -72,7 +71,7 @@ pub trait Key: fmt::Debug + Sync {
     }
 }
 
-/// What is said of every key.
+/// The part of a statement that every key has.
 #[derive(Debug)]
 pub struct Statement {
     /// The key.
@@ -81,12 +80,12 @@ pub struct Statement {
     pub(super) about: &'static str,
     /// Whether its map needs it.
     pub required: bool,
-    /// What its value has to do with requests.
+    /// How its value bears on requests.
     pub scope: Scope,
 }
 
-/// What a value has to do with requests. A key that does not say otherwise decides: to count too much as deciding costs
-/// a snapshot, to count too little would leave a change without effect.
+/// How a value bears on requests. A key that does not say otherwise decides: counting too much as deciding costs a
+/// snapshot, counting too little would leave a change without effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// Requests are decided by it: it belongs in the digest.
@@ -111,7 +110,7 @@ pub struct Shape {
     pub list: Option<&'static Shape>,
     /// A map.
     pub map: Option<Keys>,
-    /// The name that the schema refers to it by. What contains itself needs one.
+    /// The name that the schema refers to it by. A shape that contains itself needs one.
     pub name: Option<&'static str>,
 }
 

@@ -76,7 +76,7 @@ fn allowed(text: &str) -> Result<Allowed, String> {
         return Ok(Allowed::Network(network));
     }
     let hint = || "as in 10.0.0.0/8, api.example.com or *.svc.cluster.local".to_owned();
-    // What looks like a network but is none would otherwise be an odd name.
+    // A misspelt network would otherwise pass for an odd name.
     let numeric = text
         .rsplit('.')
         .next()

@@ -27,7 +27,7 @@ pub struct Audience<'t> {
     by_name: HashMap<Arc<str>, usize>,
     sources: Vec<&'t Pair>,
     known: HashMap<&'t str, usize>,
-    compiled: HashMap<&'t str, Compiled>,
+    compiled: HashMap<&'t str, CompiledSegment>,
     /// The segments that are being compiled, each because of the one before.
     chain: Vec<&'t str>,
     /// The tests of what is being compiled.
@@ -35,12 +35,12 @@ pub struct Audience<'t> {
 }
 
 #[derive(Debug)]
-enum Compiled {
+enum CompiledSegment {
     Whole {
         segment: Arc<Segment>,
         tests: usize,
     },
-    /// Something is wrong with it, which has been said.
+    /// It has an error, which is noted.
     Broken,
 }
 
@@ -150,22 +150,22 @@ impl<'t> Audience<'t> {
                     .problems
                     .error(pair.key_span, message)
                     .hint("a list of values is one test");
-                Compiled::Broken
+                CompiledSegment::Broken
             } else {
                 let segment = Arc::new(Segment {
                     name: name.into(),
                     condition,
                 });
-                Compiled::Whole { segment, tests }
+                CompiledSegment::Whole { segment, tests }
             };
             self.compiled.insert(name, compiled);
         }
         match self.compiled.get(name)? {
-            Compiled::Whole { segment, tests } => {
+            CompiledSegment::Whole { segment, tests } => {
                 self.tests = self.tests.saturating_add(*tests);
                 Some(segment.clone())
             }
-            Compiled::Broken => None,
+            CompiledSegment::Broken => None,
         }
     }
 
@@ -287,7 +287,7 @@ impl<'t> Audience<'t> {
             Value::List(items) => items.as_slice(),
             _ => std::slice::from_ref(&pair.value),
         };
-        // What is no single value, or a placeholder, has been spoken of.
+        // Problems with lists, maps and placeholders are noted already.
         let scalars: Option<Vec<_>> = nodes
             .iter()
             .map(|node| node.scalar().filter(|scalar| !scalar.is_placeholder()))

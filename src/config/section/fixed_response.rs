@@ -9,7 +9,7 @@ use crate::config::keys::shape::Key;
 use crate::config::node::Node;
 use crate::config::reader::Reader;
 
-/// Reads status and body by their keys. No status: it cannot be read, which has been told.
+/// Reads status and body by their keys. No status: it cannot be read, and the reader has noted why.
 pub(super) fn compile(
     reader: &mut Reader,
     response: Option<&Node>,

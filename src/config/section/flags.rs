@@ -70,7 +70,7 @@ fn flag<'t>(reader: &mut Reader, pair: &'t Pair, audience: &mut Audience<'t>) ->
     }
 }
 
-/// What an ID is hashed together with, and which one.
+/// Which ID is hashed, and the group that is hashed with it.
 struct Hashing {
     group: Arc<str>,
     stickiness: Stickiness,

@@ -16,7 +16,7 @@ use crate::identity::{
     Anonymous, AnonymousCookie, Place, Property, Rules, SameSite, SecureCookie, Source, Trust,
 };
 
-/// What conditions call other things already.
+/// Names that mean something else in conditions.
 const OTHER_MEANINGS: [&str; 9] = [
     "userId",
     "sessionId",

@@ -78,7 +78,7 @@ fn admin(reader: &mut Reader, root: &Node, listeners: &[SocketAddr]) -> AdminCon
     if let Some(node) = address {
         let addresses = addresses(reader, node, &mut taken);
         warn_of_unreachable_api(reader, node, &addresses);
-        // Of an empty list, or one with errors alone, that is told.
+        // An empty list is an error, and so is one that has only errors.
         if !addresses.is_empty() {
             config.addresses = addresses;
         }

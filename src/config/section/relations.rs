@@ -1,4 +1,4 @@
-//! What stands well by itself and goes badly with the rest: services without routes, canaries that are their own stable
+//! Warnings about values that are right by themselves but do not go together: services without routes, canaries that are their own stable
 //! deployment, rollouts and rings that nobody can be in.
 
 use std::cmp::Reverse;
@@ -47,7 +47,7 @@ pub fn check(
             .iter()
             .filter_map(|pair| {
                 let flag = flags.iter().find(|flag| *flag.name == *pair.key)?;
-                // What leads nowhere takes nobody.
+                // A flag without an upstream takes no users.
                 let leads = |url: &Option<CanaryUrl>| matches!(url, Some(CanaryUrl::Allowed(_)));
                 let mut variants = flag.variants.iter().flat_map(Variants::list);
                 let leads = leads(&flag.url) || variants.any(|variant| leads(&variant.url));
@@ -191,7 +191,7 @@ fn check_audiences(reader: &mut Reader, flags: &[(usize, &Pair, &Flag)]) {
     }
 }
 
-/// What a ring asks of its users, in one text; empty: nothing.
+/// The conditions of a ring in one text; empty: it has none.
 fn audience(ring: &Node) -> String {
     let asked = [
         flags::RING_SEGMENT.name(),

@@ -29,7 +29,7 @@ static MATCH_KEYS: [&Group; 5] = [
     &keys::QUERY,
 ];
 
-/// What warnings call the names of query parameters.
+/// The words for the names of query parameters in warnings.
 pub(super) const PARAMETERS: &str = "names of query parameters";
 
 /// Compiles `routes`, in file order.
@@ -50,7 +50,7 @@ pub fn compile(reader: &mut Reader, root: &Node) -> Vec<Route> {
     for node in nodes {
         let before = reader.problems.len();
         let matches = matches(reader, node);
-        // What could not be read is not known to be what an earlier route takes.
+        // Whether an earlier route takes the same requests is not known where something could not be read.
         let known = reader.problems.len() == before
             && !MATCH_KEYS
                 .iter()
@@ -213,7 +213,7 @@ fn prefix(reader: &mut Reader, node: &Node) -> Option<Box<str>> {
     })
 }
 
-/// What is sent in place of a prefix, without its trailing slash.
+/// The path that is sent in place of a prefix, without its trailing slash.
 pub(super) fn replacement(reader: &mut Reader, node: &Node) -> Option<Box<str>> {
     reader.parse(node, "a path", "".into(), |text| {
         check_path(text)?;
@@ -232,7 +232,7 @@ fn matched(text: &str) -> Result<Box<str>, String> {
     pattern(text).map_err(|error| error.to_string())
 }
 
-/// Refuses what is no plain path.
+/// Refuses a text that is no plain path.
 fn check_path(text: &str) -> Result<(), String> {
     if !text.starts_with('/') {
         return Err("a path begins with /".to_owned());

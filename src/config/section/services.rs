@@ -189,7 +189,7 @@ pub fn check_claims(
     let lists = pairs
         .iter()
         .filter_map(|pair| keys::CANARIES.node(&pair.value));
-    // What could not be read might have named any flag.
+    // A service that could not be read might have named any flag.
     let mut known = services.len() == pairs.len();
     for node in lists.flat_map(Node::items) {
         known &= !node.has_placeholder();

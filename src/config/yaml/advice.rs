@@ -1,11 +1,11 @@
-//! What helps against YAML's own errors, which say what the parser could not make sense of, not what somebody meant.
+//! Hints for YAML's own errors: those say where the parser failed, not what the author meant.
 
 use super::Marker;
 
 /// Signs that a plain text cannot begin with, because they mean something there.
 const SIGNS: [char; 8] = ['*', '&', '!', '|', '>', '%', '@', '`'];
 
-/// What would help against an error of the parser, in the words of its `message`; `text` is the file.
+/// A hint for an error of the parser, found by its `message`; `text` is the file.
 pub(super) fn advice(message: &str, marker: &Marker, text: &str) -> Option<String> {
     let line = text
         .lines()

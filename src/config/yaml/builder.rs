@@ -26,7 +26,7 @@ pub(super) struct Builder<'p> {
 }
 
 impl<'p> Builder<'p> {
-    /// Notes in `problems` what does not keep the rest from being read.
+    /// Collects in `problems` the errors that do not keep the rest from being read.
     pub(super) fn new(problems: &'p mut Problems) -> Self {
         Self {
             problems,
@@ -71,7 +71,7 @@ impl<'p> Builder<'p> {
                     pairs: Vec::new(),
                     lines: HashMap::new(),
                     merged: None,
-                    key: Key::Awaited,
+                    key: MapKey::Awaited,
                 };
                 self.begin(span, style, anchor, content)?;
             }
@@ -219,16 +219,16 @@ impl<'p> Builder<'p> {
             return Ok(());
         };
         let mut value = done.node;
-        match std::mem::replace(key, Key::Awaited) {
-            Key::Awaited => *key = read_key(&value, lines, self.problems),
-            Key::Refused => {}
-            Key::Merge(span) => {
+        match std::mem::replace(key, MapKey::Awaited) {
+            MapKey::Awaited => *key = read_key(&value, lines, self.problems),
+            MapKey::Refused => {}
+            MapKey::Merge(span) => {
                 if done.at_key {
                     value.span = span;
                 }
                 *merged = Some(value);
             }
-            Key::Read(text, key_span) => {
+            MapKey::Read(text, key_span) => {
                 if done.at_key {
                     value.span = key_span;
                 }
@@ -242,7 +242,7 @@ impl<'p> Builder<'p> {
         Ok(())
     }
 
-    /// Adds what `<<` brings in: the map's own keys win, then those of earlier maps.
+    /// Adds the keys of merged maps (`<<`): the map's own keys win, then those of earlier maps.
     fn merge(
         &mut self,
         mut pairs: Vec<Pair>,
@@ -290,14 +290,14 @@ enum Content {
         pairs: Vec<Pair>,
         /// The line of each key.
         lines: HashMap<String, usize>,
-        /// What `<<` brings in.
+        /// The maps that `<<` merges into it.
         merged: Option<Node>,
-        key: Key,
+        key: MapKey,
     },
 }
 
-/// What a map waits for.
-enum Key {
+/// The key whose value a map is waiting for.
+enum MapKey {
     /// A key.
     Awaited,
     /// The value of this key.
@@ -322,11 +322,11 @@ struct Anchored {
     size: usize,
 }
 
-fn read_key(node: &Node, lines: &mut HashMap<String, usize>, problems: &mut Problems) -> Key {
+fn read_key(node: &Node, lines: &mut HashMap<String, usize>, problems: &mut Problems) -> MapKey {
     let span = node.span;
     let Some(scalar) = node.scalar() else {
         problems.error(span, format!("a key is a text, not {}", node.kind()));
-        return Key::Refused;
+        return MapKey::Refused;
     };
     let merge = !scalar.is_quoted() && scalar.text() == "<<";
     let text = scalar.text().to_owned();
@@ -334,13 +334,13 @@ fn read_key(node: &Node, lines: &mut HashMap<String, usize>, problems: &mut Prob
         problems
             .error(span, format!("the key `{text}` stands here a second time"))
             .hint(format!("the first one is in line {first}"));
-        return Key::Refused;
+        return MapKey::Refused;
     }
     lines.insert(text.clone(), span.line);
     if merge {
-        Key::Merge(span)
+        MapKey::Merge(span)
     } else {
-        Key::Read(text, span)
+        MapKey::Read(text, span)
     }
 }
 

@@ -83,7 +83,7 @@ impl Defaulted for RescuedMethods {
     }
 }
 
-/// What lets a request be sent again.
+/// The triggers on which a request is sent again.
 #[derive(Debug)]
 pub struct TriggerList;
 

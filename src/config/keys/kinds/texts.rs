@@ -71,9 +71,9 @@ impl<T: for<'a> From<&'a str> + fmt::Debug + 'static> Defaulted for Name<T> {
 
 /// A text within rules of its own.
 pub struct Parsed<T> {
-    /// What a message says that a wrong one is not.
+    /// Names it in the message about a wrong one: "`x` is not …".
     pub what: &'static str,
-    /// What a placeholder is read as.
+    /// Stands in for a placeholder.
     pub stand_in: &'static str,
     /// Reads it; an error is a hint.
     pub parse: fn(&str) -> Result<T, String>,

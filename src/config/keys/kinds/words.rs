@@ -1,4 +1,4 @@
-//! Words of which a value is one, each with what it means.
+//! Enumerations: words, each with its meaning.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::config::keys::shape::{Form, Shape, WordList, Written, text};
 use crate::config::node::Node;
 use crate::config::reader::Reader;
 
-/// Words, each with what it means.
+/// The words of an enumeration, each with its meaning.
 #[derive(Debug)]
 pub struct Words<T: 'static>(pub &'static [(&'static str, T)]);
 
@@ -19,7 +19,7 @@ impl<T: Copy + PartialEq> Words<T> {
         found.map_or("", |(name, _)| name)
     }
 
-    /// What a word means.
+    /// The meaning of a word.
     pub fn meaning(&self, name: &str) -> Option<T> {
         let mut words = self.0.iter();
         let found = words.find(|(own, _)| *own == name);
@@ -40,7 +40,7 @@ impl<T: Copy + PartialEq + fmt::Debug + Sync> Kind for &'static Words<T> {
         text(Form::Word(*self))
     }
 
-    // The structure check has spoken of words that are not in the table.
+    // The structure check notes words that are not in the table.
     fn read(&self, _: &mut Reader, node: &Node) -> Option<T> {
         let scalar = node.scalar().filter(|scalar| !scalar.is_placeholder())?;
         self.meaning(scalar.text())

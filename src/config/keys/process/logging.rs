@@ -79,7 +79,7 @@ pub(crate) static USER_ID: Setting<&Words<LoggedUser>> = setting(
     LoggedUser::Hash,
 );
 
-/// What stands for the user.
+/// How the user appears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LoggedUser {
     /// A hash of the ID.

@@ -31,7 +31,7 @@ pub(crate) static TYPE: Stated<&Words<ProbeType>> = stated(
     &PROBE_TYPES,
 );
 
-/// What a check asks.
+/// The kinds of checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProbeType {
     /// By a GET.

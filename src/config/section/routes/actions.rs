@@ -66,7 +66,7 @@ impl<'t> Services<'t> {
         if stated.is_some_and(Node::has_placeholder) {
             return Duration::ZERO;
         }
-        // What is wrong with it has been told.
+        // Its problems are noted where the service is compiled.
         let mut reader = Reader::new(Moment { unix_ms: 0 });
         let connect = services::CONNECT.try_read(&mut reader, timeouts);
         connect.unwrap_or(Duration::ZERO)

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::host::HostPattern;
 use crate::route::{PathPattern, RouteMatch, ValuePattern};
 
-/// What the routes so far match, each with its number and its line: several may stand in one line.
+/// The matches of the routes so far, each with its route's number and line: several may stand in one line.
 #[derive(Debug, Default)]
 pub struct EarlierRoutes {
     routes: usize,
