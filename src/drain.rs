@@ -16,7 +16,7 @@ use tokio::sync::watch;
 /// A stage of the end, in order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// Nobody has asked for the end.
+    /// Everything takes requests.
     #[default]
     Serving,
     /// The end is near: clients should go elsewhere.

@@ -62,15 +62,17 @@ impl Timing {
         self.arrived = now;
     }
 
-    /// Notes that an attempt's request is about to be sent: whether all of it has been read by then, and whether it is a
-    /// gRPC call, on a route with this timeout.
+    /// Notes that all of the request has been read.
+    pub fn completes(&mut self) {
+        self.whole = true;
+    }
+
+    /// Notes that an attempt's request is about to be sent, and whether it is a gRPC call, on a route with this timeout.
     pub fn sending_begins(
         &mut self,
-        whole: bool,
         timeout: Option<RouteTimeout>,
         is_grpc: impl FnOnce() -> bool,
     ) {
-        self.whole |= whole;
         // A call that streams may have nothing to say for long; over HTTP/2 it is reset when its client goes.
         self.unhurried = timeout == Some(RouteTimeout::Waived) && is_grpc();
     }
@@ -236,7 +238,7 @@ mod tests {
             (true, RouteTimeout::Unset, true),
         ] {
             let mut timing = Timing::begin(start);
-            timing.sending_begins(true, Some(timeout), || is_grpc);
+            timing.sending_begins(Some(timeout), || is_grpc);
             let deadline = timing.response_deadline(&attempts, replay, service, Some(timeout));
             assert_eq!(deadline.is_some(), hurried, "{is_grpc} {timeout:?}");
         }

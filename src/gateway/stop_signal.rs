@@ -41,7 +41,7 @@ impl StopSignal {
         }
     }
 
-    /// Waits for somebody who has lost patience.
+    /// Waits for a second signal: the operator has lost patience.
     pub(super) async fn again(&mut self) {
         match self {
             Self::Signals(signals) => signals.again().await,

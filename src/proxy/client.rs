@@ -6,6 +6,7 @@
 //! written is there a deadline (`write`). All of that is bookkeeping in one [`DeadlineGuard`]: no timer is set.
 
 mod expectation;
+mod open_stream;
 mod reading;
 mod stream;
 
@@ -21,11 +22,12 @@ use nix::sys::socket::Shutdown;
 use super::deadlines::DeadlineGuard;
 use super::lingering::Lingering;
 use super::transport::Transport;
-use crate::capacity::clients::{ClientConnections, ClientRequest, Excess};
+use crate::capacity::clients::ClientConnections;
 use crate::config::Traffic;
 use crate::request::framing::Framing;
 use crate::snapshot::Snapshot;
 use crate::snapshot::store::SnapshotStore;
+pub use open_stream::OpenStream;
 pub use stream::ClientStream;
 
 tokio::task_local! {
@@ -33,7 +35,7 @@ tokio::task_local! {
     static CURRENT: Arc<ClientConnection>;
 }
 
-/// How long a connection over HTTP/2 that has been told to go, and has no request, may take to do so.
+/// How long a client over HTTP/2 that got GOAWAY, and has no request, may take to close the connection.
 const TIME_TO_GO: Duration = Duration::from_secs(1);
 
 const RESTS: u8 = 0;
@@ -70,11 +72,11 @@ pub struct ClientConnection {
     requests: AtomicU32,
     /// Requests under way, over HTTP/2.
     streams: AtomicU32,
-    /// Whether it was told to go.
+    /// Whether it is to end with its current requests.
     leaving: AtomicBool,
     /// Whether the client takes nothing at the moment.
     blocked: AtomicBool,
-    /// Whether the client may still be sending what nobody is going to read.
+    /// Whether the client may still be sending a body that is not going to be read.
     unread: AtomicBool,
     /// Whether the client waits to be told that it may send its body.
     expectant: AtomicBool,
@@ -165,23 +167,7 @@ impl ClientConnection {
         malformed.then_some(StatusCode::BAD_REQUEST)
     }
 
-    /// The same over HTTP/2, until the answer is dropped; an error says what the client has too much of.
-    pub fn begin_stream(self: &Arc<Self>) -> Result<OpenStream, Excess> {
-        let client = self.client.as_ref();
-        let most = self.store.peek().traffic.streams_per_client;
-        let counted = client.map(|client| client.begin(most)).transpose();
-        let counted = counted.inspect_err(|_| {
-            self.requests.fetch_add(1, Ordering::Relaxed);
-        })?;
-        self.streams.fetch_add(1, Ordering::Relaxed);
-        self.begin_request(Framing::Length(0));
-        Ok(OpenStream {
-            connection: self.clone(),
-            counted,
-        })
-    }
-
-    /// Notes that it was told to go when its requests have ended.
+    /// Notes that it is to end with its current requests.
     pub fn dismiss(&self) {
         self.leaving.store(true, Ordering::Relaxed);
         self.enter(self.phase.load(Ordering::Relaxed));
@@ -202,7 +188,7 @@ impl ClientConnection {
         self.deadline.is_expired()
     }
 
-    /// Notes that the client may still be sending a body that nobody is going to read.
+    /// Notes that the client may still be sending a body that is not going to be read.
     pub fn leave_unread(&self) {
         self.unread.store(true, Ordering::Relaxed);
     }
@@ -371,35 +357,5 @@ impl ClientConnection {
 
     fn due_in(&self, time: Duration, part: Shutdown) {
         self.deadline.until(Instant::now() + time, part);
-    }
-}
-
-/// A request under way beside others on its connection.
-#[derive(Debug)]
-pub struct OpenStream {
-    connection: Arc<ClientConnection>,
-    counted: Option<ClientRequest>,
-}
-
-impl OpenStream {
-    /// Its connection.
-    pub fn connection(&self) -> &ClientConnection {
-        &self.connection
-    }
-
-    /// Notes that the request goes on to an upstream, of which its client's may take `most` at a time.
-    pub fn go_on(&mut self, most: usize) -> Result<(), Excess> {
-        match &mut self.counted {
-            Some(request) => request.go_on(most),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for OpenStream {
-    fn drop(&mut self) {
-        if self.connection.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.connection.multiplex();
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! Deadlines of sockets: for a response to begin, for a client to send its next request and to take what is sent.
 //!
-//! pingora's read timeout runs on every read, so one that is right for a response's head would also cut a stream of
+//! A read timeout runs on every read, so one that is right for a response's head would also cut a stream of
 //! events that is silent for a while, and one for a request's head never ends for a client that sends a byte now and
 //! then. Instead, a deadline is entered here, and when it is over its socket is shut down, which ends the read or write
 //! that waits for it at once. Nothing is spawned and no timer is set per request: one sweep a worker looks through the
@@ -50,7 +50,7 @@ struct Pending {
 enum Expiry {
     /// This part of the socket is shut down.
     Shutdown(Shutdown),
-    /// A client that waits to be told so is told to send its request's body.
+    /// A client that waits for `100 Continue` gets it.
     Continue,
 }
 
@@ -137,7 +137,7 @@ impl DeadlineGuard {
         self.set(deadline, Expiry::Shutdown(part));
     }
 
-    /// Moves the deadline, at which the client is told to go on with its request (`100 Continue`). Nothing else may be
+    /// Moves the deadline, at which the client gets `100 Continue`. Nothing else may be
     /// about to be written to the socket by then.
     pub(super) fn until_continue(&self, deadline: Instant) {
         self.set(deadline, Expiry::Continue);

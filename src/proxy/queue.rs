@@ -31,7 +31,7 @@ struct QueuedRequest {
 pub struct Admitted(Option<Admission>);
 
 impl Admitted {
-    /// Lets a request in, if there is room and nobody waits for it; else says what is full.
+    /// Lets a request in, if there is room and no other waits for it; else says what is full.
     pub(super) fn at_once(meter: &Arc<ServiceMeter>, room: Room) -> Result<Self, Bound> {
         let admission = Admission::enter(meter, room)?;
         if meter.load.queued() > 0 {
@@ -48,7 +48,7 @@ impl Admitted {
         policy: &LoadPolicy,
     ) -> Result<Self, Bound> {
         let Some(_waiting) = Waiting::in_queue(meter, policy.queue) else {
-            // It may just have become free, and nobody waits.
+            // It may just have become free, and no request waits.
             return Admission::enter(meter, room).map(|admission| Self(Some(admission)));
         };
         let until = Instant::now() + policy.wait;
@@ -91,7 +91,7 @@ fn wake_next(meter: *const ServiceMeter) {
     }
 }
 
-/// Wakes everybody who waits, in order: those for whom there is no room yet queue again.
+/// Wakes all requests that wait, in order: those for whom there is no room yet queue again.
 pub(super) fn look_again() {
     let queue = QUEUE.take();
     queue.into_iter().for_each(|queued| queued.waker.wake());

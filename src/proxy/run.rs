@@ -2,7 +2,7 @@
 //!
 //! What reads requests off connections and sends them on calls these steps, and does what they answer: pingora's hooks
 //! ([`super::pingora`]) do, and so would a loop of our own. Sockets, bodies and sessions are the caller's; of them a step
-//! is told facts.
+//! gets facts.
 //!
 //! ```text
 //! on_head ─▶ refuse, answer, shut off ────────────────────────────────┐
@@ -14,9 +14,10 @@
 //!                    └─ set aside ◀─ on_response_head ─▶ pass on ─────┴─▶ on_end
 //! ```
 
+mod active;
 mod debug;
+mod steps;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,20 +26,23 @@ use http::HeaderValue;
 use super::queue::Admitted;
 use crate::attempts::pool::Pool;
 use crate::attempts::timing::{Timing, client_deadline};
-use crate::attempts::{AttemptContext, Attempts, Failure, Replay};
+use crate::attempts::{Attempts, Failure, Replay};
 use crate::canary::Cause;
 use crate::cluster::Scheme;
 use crate::cluster::endpoint::AttemptEnd;
 use crate::context::Moment;
-use crate::dispatch::{Answer, Dispatch, Plan, Refusal, dispatch};
+use crate::dispatch::{Dispatch, Plan, dispatch};
 use crate::forward::arrival::request_id;
 use crate::meter::Gauge;
-use crate::quarantine::Quarantine;
 use crate::request::RequestHead;
 use crate::request::pace::Pace;
 use crate::route::{Action, Forward, RouteIndex, RouteTimeout};
 use crate::snapshot::Snapshot;
+use active::ActiveRequest;
 pub use debug::DebugHeader;
+pub use steps::{
+    Arrival, Deadlines, HeadStep, NextAttempt, NoAttempt, RequestEnd, ResponseStep, StepContext,
+};
 
 /// One request and its response.
 pub struct RequestRun {
@@ -79,89 +83,6 @@ pub struct UpstreamRequest {
     pub upstream_time: Option<Duration>,
     /// Its place among the service's requests.
     pub admitted: Option<Admitted>,
-}
-
-/// What is known of a request beside its head.
-pub struct Arrival<'a> {
-    /// Path and query, if the client sent a whole URL: that is for this hop.
-    pub origin_form: Option<String>,
-    /// Whether it must name a host (HTTP/1.1).
-    pub host_required: bool,
-    /// Which requests are to be debugged, if any.
-    pub debug: Option<&'a DebugHeader>,
-}
-
-/// What is to be done with a request.
-#[derive(Debug)]
-pub enum HeadStep {
-    /// It goes to a service: an attempt is to be made.
-    Forward,
-    /// It is answered with an error.
-    Refuse(Refusal),
-    /// It is answered by its route.
-    Answer(Answer),
-    /// It is for the client API: this is its path behind the API's own.
-    Client(Box<str>),
-    /// Its service is shut off for this user.
-    ShutOff,
-}
-
-/// An attempt that is to be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NextAttempt {
-    /// Where it goes.
-    pub address: SocketAddr,
-    /// What is left of the route's timeout; `None`: it has none.
-    pub time_left: Option<Duration>,
-}
-
-/// Why no attempt is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoAttempt {
-    /// The route's timeout is over.
-    TimeIsOver,
-    /// There is no endpoint, or none that may be asked.
-    NobodyToAsk,
-}
-
-/// What becomes of an upstream's answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResponseStep {
-    /// The client gets it.
-    PassOn,
-    /// It asks for another attempt: the client does not get it.
-    SetAside,
-}
-
-/// Until when something must have come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deadlines {
-    /// The response's head.
-    pub response: Instant,
-    /// More of the request's body; `None`: it has been read.
-    pub client: Option<Instant>,
-}
-
-/// How a request ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RequestEnd {
-    /// The status that was written to the client.
-    pub status: Option<u16>,
-    /// Bytes of the request's body.
-    pub request_bytes: u64,
-    /// Bytes of the response's body.
-    pub response_bytes: u64,
-}
-
-/// What a step after an attempt stands on.
-#[derive(Clone, Copy)]
-pub struct StepContext<'a> {
-    /// Who is spared which canary.
-    pub quarantine: &'a Quarantine,
-    /// What of the request could be sent again.
-    pub replay: Replay<'a>,
-    /// When it is.
-    pub now: Instant,
 }
 
 impl RequestRun {
@@ -295,17 +216,16 @@ impl RequestRun {
         Err(refused)
     }
 
-    /// The attempt has a connection, `whole` says whether all of the request has been read. Says until when its response
-    /// must have begun; `None`: it may take as long as it likes.
+    /// The attempt has a connection, over which the request is about to be sent. Says until when its response must have
+    /// begun; `None`: it may take as long as it likes.
     pub fn on_connected(
         &mut self,
-        whole: bool,
         replay: Replay<'_>,
         is_grpc: impl FnOnce() -> bool,
     ) -> Option<Instant> {
         let timeout = self.route_timeout();
         let upstream = self.upstream.as_mut()?;
-        upstream.timing.sending_begins(whole, timeout, is_grpc);
+        upstream.timing.sending_begins(timeout, is_grpc);
         self.response_deadline(replay)
     }
 
@@ -316,10 +236,17 @@ impl RequestRun {
         }
     }
 
-    /// Whether all of the request has been read that goes to a service.
+    /// All of the request has been read that goes to a service.
+    pub fn on_whole(&mut self) {
+        if let Some(upstream) = self.upstream.as_mut() {
+            upstream.timing.completes();
+        }
+    }
+
+    /// Whether it goes to a service, and all of it has been read.
     pub fn is_whole(&self) -> bool {
         let upstream = self.upstream.as_ref();
-        upstream.is_none_or(|upstream| upstream.timing.is_whole())
+        upstream.is_some_and(|upstream| upstream.timing.is_whole())
     }
 
     /// A part of the request's body has been read, or its end. Says which deadlines follow; `None`: the old ones stay.
@@ -463,32 +390,6 @@ impl RequestRun {
     pub fn told_request_id(&self) -> Option<HeaderValue> {
         let is_told = self.snapshot.logging.expose_request_id && !self.request_id.is_empty();
         is_told.then(|| self.request_id.clone())
-    }
-}
-
-impl<'a> StepContext<'a> {
-    fn at(&self, service: &'a crate::snapshot::Service) -> AttemptContext<'a> {
-        AttemptContext {
-            service,
-            quarantine: self.quarantine,
-            now: self.now,
-        }
-    }
-}
-
-/// Counted in `serin_active_requests` until dropped, however the request ends.
-struct ActiveRequest(Arc<Gauge>);
-
-impl ActiveRequest {
-    fn begin(active: &Arc<Gauge>) -> Self {
-        active.inc();
-        Self(active.clone())
-    }
-}
-
-impl Drop for ActiveRequest {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 

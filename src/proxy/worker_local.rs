@@ -7,7 +7,7 @@
 //! |---|---|---|---|
 //! | deadlines of sockets | [`super::deadlines`] | place (held by its `DeadlineGuard`) | the sweep |
 //! | tasks that sleep | [`super::timer`] | place (held by its `SweepTimer`) | the sweep |
-//! | requests in a service's queue | [`super::queue`] | order of coming | the sweep, and whoever leaves the service |
+//! | requests in a service's queue | [`super::queue`] | order of coming | the sweep, and each request that leaves the service |
 //! | upstreams' connections at rest | `pingora::idle` | the socket's number | the sweep, and the next user of the socket |
 //! | bodies on their way upstream | `pingora::uploads` | place (held by its `Upload`) | the sweep |
 //! | makers of connections | `pingora::connect` | the service's meter | every attempt |
@@ -19,7 +19,7 @@
 //!
 //! 1. **Guards stay on their thread.** A guard names a place in its own thread's table; dropped elsewhere, it would free
 //!    another's. No future of a connection ever leaves its worker, since its runtime has one thread.
-//! 2. **A guard ends before its socket**, unless it was told both addresses of the connection
+//! 2. **A guard ends before its socket**, unless it knows both addresses of the connection
 //!    (`deadlines::ConnectionAddrs`). A number goes to the next socket as soon as one is closed; between a look and a
 //!    `shutdown` nothing can be closed, because both happen on the one thread that closes. Where pingora may close a
 //!    socket without our doing, the sweep compares the addresses first, and leaves the number alone if it connects others.

@@ -88,7 +88,7 @@ impl<S: ServeHttp> Workers<S> {
     }
 }
 
-/// Waits for threads that have been told to end.
+/// Waits for threads that are about to end.
 async fn join(threads: Vec<JoinHandle<()>>) {
     let joined = tokio::task::spawn_blocking(move || {
         let results = threads.into_iter().map(JoinHandle::join);

@@ -10,8 +10,8 @@ use super::ClientConnection;
 const TIME_TO_CONTINUE: Duration = Duration::from_secs(1);
 
 impl ClientConnection {
-    /// Notes that the client waits to be told that it may send its body: it is told so after a while, unless it gets an
-    /// answer, an interim one included, or begins by itself.
+    /// Notes that the client waits for `100 Continue`: it gets that after a while, unless it gets an answer, an interim one
+    /// included, or begins by itself.
     pub fn expect_continue(&self) {
         self.expectant.store(true, Ordering::Relaxed);
         let deadline = Instant::now() + TIME_TO_CONTINUE;

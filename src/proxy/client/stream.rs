@@ -168,8 +168,8 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Whose head never came to an end is told so before the socket is closed; whose answer broke off must not see an
-        // orderly end.
+        // A client whose head never came to an end gets an answer before the socket is closed; one whose answer broke off
+        // must not see an orderly end.
         if self.connection.refusal().is_some() || self.connection.is_broken() {
             return Poll::Ready(Ok(()));
         }

@@ -14,7 +14,7 @@ pub(super) fn cause_of(error: &ErrorType) -> Cause {
     }
 }
 
-/// The status that an error is answered with; `None`: nobody is there to be answered.
+/// The status that an error is answered with; `None`: the client has gone.
 pub(super) fn status_of(error: &Error) -> Option<StatusCode> {
     match (error.etype(), error.esource()) {
         (ErrorType::HTTPStatus(code), _) => StatusCode::from_u16(*code).ok(),

@@ -24,6 +24,7 @@ use pingora::protocols::http::v2::server::HttpSession;
 
 use super::ctx::RequestCtx;
 use super::head::{Fields, SplitTarget, edit, head};
+use super::waiting;
 use crate::clock;
 use crate::cluster::Scheme;
 use crate::dispatch::{Dispatch, dispatch};
@@ -137,8 +138,10 @@ pub(super) fn take_over(session: &Session, ctx: &mut RequestCtx) -> pingora::Res
 }
 
 /// Whether a request over HTTP/1 has to wait.
-pub(super) fn is_awaited(session: &mut Session) -> bool {
-    !session.is_http2() && !session.is_body_done() && !expects_continue(session.req_header())
+pub(super) fn is_awaited(session: &mut Session, ctx: &mut RequestCtx) -> bool {
+    !session.is_http2()
+        && !waiting::is_whole(session, ctx)
+        && !expects_continue(session.req_header())
 }
 
 /// Waits for a request over HTTP/1.

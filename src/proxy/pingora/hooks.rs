@@ -187,7 +187,7 @@ impl ProxyHttp for Proxy {
             // By a text: pingora copies names that are of any other kind.
             response.insert_header("x-request-id", id)?;
         }
-        // A request that was already here when the gateway was told to end.
+        // A request that was already here when the end was announced.
         if self.drain.has_reached(Stage::Announced) {
             session.set_keepalive(None);
         }
@@ -220,7 +220,7 @@ impl ProxyHttp for Proxy {
         reused: bool,
     ) -> Box<Error> {
         if idle::rested_too_long(&e) {
-            // Nothing has been sent, and nobody has failed: pingora gets another connection.
+            // Nothing has been sent, and no endpoint has failed: pingora gets another connection.
             return e;
         }
         recovery::attempt_failed(session, ctx, &self.quarantine, e, reused)

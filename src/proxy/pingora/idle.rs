@@ -44,7 +44,7 @@ struct RestingConnection {
     connection: Weak<SocketDigest>,
     /// What the socket must still connect.
     addrs: Option<ConnectionAddrs>,
-    /// Whose it is; `None`: nobody gets it any more.
+    /// The service that it belongs to; `None`: no request gets it any more.
     meter: Option<Arc<ServiceMeter>>,
     until: Instant,
     over: bool,
@@ -134,7 +134,7 @@ impl Upstream {
             .then(|| Upload::begin(self.socket, self.connection.clone()))
     }
 
-    /// Whether it is spoken to in HTTP/1.1, and closed by nobody but us and the upstream.
+    /// Whether it is spoken to in HTTP/1.1, and closed only by us and the upstream.
     pub(super) fn is_http1(&self) -> bool {
         self.addrs.is_none()
     }

@@ -18,7 +18,7 @@ use crate::request::field;
 impl Proxy {
     /// Settles what has ended: the attempt, the record, the upstream's connection.
     pub(super) fn end(&self, session: &mut Session, ctx: &mut RequestCtx, now: Instant) {
-        if !session.is_body_done() {
+        if !ctx.run.is_whole() && !session.is_body_done() {
             ClientConnection::current(ClientConnection::leave_unread);
         }
         let end = RequestEnd {

@@ -24,7 +24,7 @@ impl Proxy {
         ctx: &mut RequestCtx,
     ) -> pingora::Result<bool> {
         first_byte::take_over(session, ctx)?;
-        if first_byte::is_awaited(session) {
+        if first_byte::is_awaited(session, ctx) {
             return Ok(false);
         }
         let shares = self.shares(ctx);
@@ -43,7 +43,7 @@ impl Proxy {
         session: &mut Session,
         ctx: &mut RequestCtx,
     ) -> pingora::Result<bool> {
-        if first_byte::is_awaited(session) {
+        if first_byte::is_awaited(session, ctx) {
             ctx.run.debug_note("waits for the body to begin");
             first_byte::over_http1(session, ctx, &self.connections).await?;
         }

@@ -28,11 +28,20 @@ pub(super) struct Connection<'a> {
     pub(super) reused: bool,
 }
 
+/// Whether all of the request has been read. pingora is asked only until it has.
+pub(super) fn is_whole(session: &mut Session, ctx: &mut RequestCtx) -> bool {
+    if !ctx.run.is_whole() && session.is_body_done() {
+        ctx.run.on_whole();
+        return true;
+    }
+    ctx.run.is_whole()
+}
+
 /// Begins to wait for an attempt's response, which is about to be asked for over a connection.
 pub(super) fn begin(session: &mut Session, ctx: &mut RequestCtx, connection: &Connection<'_>) {
-    let whole = session.is_body_done();
+    let whole = is_whole(session, ctx);
     let replay = recovery::replay(session);
-    let deadline = ctx.run.on_connected(whole, replay, || is_grpc(session));
+    let deadline = ctx.run.on_connected(replay, || is_grpc(session));
     ctx.run.debug_connected(connection.reused, deadline);
     let guard = deadline.map(|deadline| match whole && session.is_body_empty() {
         true => DeadlineGuard::begin(connection.socket, deadline, connection.addrs),

@@ -182,22 +182,22 @@ impl Loop {
             let again = match upstream {
                 Upstream::Closed => fails(run, Failure::Connect, false, now),
                 Upstream::Breaks => {
-                    run.on_connected(true, replay, || false);
+                    run.on_connected(replay, || false);
                     fails(run, Failure::Reset, false, now)
                 }
                 Upstream::Silent(time) => {
-                    let deadline = run.on_connected(true, replay, || false);
+                    let deadline = run.on_connected(replay, || false);
                     let deadline = deadline.expect("a deadline");
                     assert_eq!(deadline, now + time);
                     now = deadline;
                     fails(run, Failure::Timeout, false, now)
                 }
                 Upstream::ClientGoes => {
-                    run.on_connected(true, replay, || false);
+                    run.on_connected(replay, || false);
                     return None;
                 }
                 Upstream::Answers(bytes) | Upstream::Begins(bytes) => {
-                    run.on_connected(true, replay, || false);
+                    run.on_connected(replay, || false);
                     let (status, headers) = response(bytes);
                     let failure = Failure::of_answer(status, &headers);
                     let step = self.step(replay, now);
