@@ -107,3 +107,111 @@ pub(super) async fn in_fairness(mut drain: DrainWatch, stage: Stage, opened: Ins
     drain.reached(stage).await;
     sleep_until(opened + FIRST_REQUEST).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::{ServeHttp, serve};
+    use crate::drain::{Drain, Stage};
+    use crate::identity::Anonymous;
+    use crate::proxy::client::{ClientConnection, ClientStream};
+    use crate::proxy::listener::Listener;
+    use crate::proxy::transport::Transport;
+    use crate::snapshot::sample;
+    use crate::snapshot::store::SnapshotStore;
+
+    /// Notes which HTTP it was to serve, and what came; answers nothing.
+    #[derive(Default)]
+    struct Recorder(Mutex<Vec<(&'static str, String)>>);
+
+    impl Recorder {
+        async fn note(&self, http: &'static str, mut stream: ClientStream) {
+            let mut bytes = [0; 128];
+            let count = stream.read(&mut bytes).await.expect("an open socket");
+            let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
+            let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.push((http, text));
+        }
+    }
+
+    impl ServeHttp for Recorder {
+        async fn serve_http1(&self, stream: ClientStream, _: &Arc<ClientConnection>) {
+            assert!(ClientConnection::current(|_| ()).is_some());
+            self.note("1", stream).await;
+        }
+
+        async fn serve_http2(&self, stream: ClientStream, _: &Arc<ClientConnection>) {
+            assert!(ClientConnection::current(|_| ()).is_none());
+            self.note("2", stream).await;
+        }
+
+        fn announce_end(&self) {}
+
+        async fn close_idle(&self) {}
+
+        fn sweep(&self, _: std::time::Instant) {}
+    }
+
+    /// What is served of a client that sends `bytes` in pieces, and what the client reads.
+    async fn served(pieces: &[&str], drain: &Drain) -> (Vec<(&'static str, String)>, String) {
+        let snapshot = sample::snapshot(Anonymous::Stable);
+        let store = Arc::new(SnapshotStore::new(Arc::new(snapshot)));
+        let bound = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let address = bound.local_addr().expect("an address");
+        let client = async {
+            let mut client = TcpStream::connect(address).await.expect("a connection");
+            for piece in pieces {
+                client
+                    .write_all(piece.as_bytes())
+                    .await
+                    .expect("an open socket");
+                tokio::task::yield_now().await;
+            }
+            let mut read = Vec::new();
+            // An error is a connection that was reset.
+            let _ = client.read_to_end(&mut read).await;
+            String::from_utf8_lossy(&read).into_owned()
+        };
+        let recorder = Recorder::default();
+        let server = async {
+            let (socket, peer) = bound.accept().await.expect("a connection");
+            let socket = socket.into_std().expect("a socket");
+            let listener = Arc::new(Listener { id: 0, address });
+            let transport = Transport::accepted(socket, listener.clone()).expect("a transport");
+            assert_eq!(transport.listener(), &*listener);
+            let stream = ClientConnection::accepted(transport, peer, None, &store);
+            serve(stream, &recorder, &drain.watch()).await;
+        };
+        let (read, ()) = tokio::join!(client, server);
+        let seen = recorder
+            .0
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        (seen, read)
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_connection_is_served_by_what_its_first_bytes_say() {
+        let drain = Drain::default();
+        let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let (seen, _) = served(&[request], &drain).await;
+        assert_eq!(seen, [("1", request.to_owned())]);
+        let (seen, _) = served(&["PRI * HT", "TP/2.0\r\n\r\nSM\r\n\r\n"], &drain).await;
+        assert_eq!(seen[0].0, "2");
+        assert!(seen[0].1.starts_with("PRI * HTTP/2.0"));
+        let (seen, _) = served(&["PRI * HTTX"], &drain).await;
+        assert_eq!(seen[0].0, "1");
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_silent_connection_is_closed_while_the_gateway_drains() {
+        let drain = Drain::default();
+        drain.advance(Stage::Draining);
+        let (seen, read) = served(&[], &drain).await;
+        assert!(seen.is_empty() && read.is_empty(), "{seen:?} {read}");
+    }
+}

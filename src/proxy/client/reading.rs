@@ -6,27 +6,16 @@ use std::task::{Context, Poll};
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead as _, ReadBuf};
 
-use super::stream::ClientStream;
+use super::stream::{ClientStream, Reading};
 use crate::proxy::transport::Transport;
-use crate::request::framing::Requests;
-use crate::request::framing::frames::Frames;
 use crate::request::target::Target;
-
-/// What is read.
-#[derive(Debug)]
-pub(super) enum Reading {
-    /// Bytes: which HTTP it is has yet to be seen.
-    Bytes,
-    Requests(Requests),
-    Frames(Frames),
-}
 
 /// What an HTTP/1 client's turn is.
 enum Turn {
     /// It sends.
     Send,
     /// It waits for its answer.
-    DeadlineGuard,
+    Wait,
     /// It has sent what is not to be read any more.
     Go,
 }
@@ -101,7 +90,7 @@ impl ClientStream {
         }
         match self.turn() {
             Turn::Send => {}
-            Turn::DeadlineGuard => return self.poll_idle(cx, buffer),
+            Turn::Wait => return self.poll_idle(cx, buffer),
             Turn::Go => return Poll::Ready(Ok(())),
         }
         let is_head =
@@ -155,7 +144,7 @@ impl ClientStream {
             return Turn::Send;
         }
         if busy {
-            return Turn::DeadlineGuard;
+            return Turn::Wait;
         }
         self.reset = None;
         if !requests.may_be_followed() && !self.put_back.is_empty() {
@@ -202,7 +191,7 @@ impl ClientStream {
         }
     }
 
-    /// Reads HTTP/2's frames, with [`Frames`] looking after trailers.
+    /// Reads HTTP/2's frames, with [`crate::request::framing::frames::Frames`] looking after trailers.
     fn poll_frames(
         &mut self,
         cx: &mut Context<'_>,

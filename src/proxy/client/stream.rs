@@ -15,7 +15,6 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::ClientConnection;
-use super::reading::Reading;
 use crate::proxy::listener::Listener;
 use crate::proxy::transport::{ResetWatch, Transport};
 use crate::request::framing::Requests;
@@ -39,6 +38,15 @@ pub struct ClientStream {
     pub(super) encoded: BytesMut,
     /// Watched while a client that sends nothing more waits for its answer.
     pub(super) reset: Option<ResetWatch>,
+}
+
+/// What is read.
+#[derive(Debug)]
+pub(super) enum Reading {
+    /// Bytes: which HTTP it is has yet to be seen.
+    Bytes,
+    Requests(Requests),
+    Frames(Frames),
 }
 
 impl ClientStream {

@@ -10,8 +10,9 @@ use pingora::prelude::Session;
 use tokio::time::{Instant, sleep_until};
 
 use super::ctx::RequestCtx;
+use super::head::client_ip;
 use super::head::{Fields, SplitTarget, head};
-use super::intake::{client_ip, is_https};
+use super::intake::is_https;
 use super::proxy::Proxy;
 use super::reply::send;
 use crate::client_api::{Asked, Endpoint, KEEP_ALIVE, Reply, Step, Stream};

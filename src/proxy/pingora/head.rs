@@ -1,17 +1,20 @@
 //! pingora's headers in the clothes of the pure floors.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use http::header::{CONNECTION, COOKIE, HOST, HeaderMap, UPGRADE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::prelude::Session;
 
+use crate::dispatch::user_hash;
 use crate::edit::HeaderSink;
 use crate::identity::Rules;
 use crate::request::field;
 use crate::request::limits::FieldSizes;
 use crate::request::{HeaderLookup, RequestHead, without_blanks};
+use crate::snapshot::Snapshot;
 
 /// Look-up in pingora's header map.
 pub(super) struct Fields<'a>(pub &'a HeaderMap);
@@ -108,6 +111,25 @@ pub(super) fn head<'a>(
         headers: fields,
         peer,
         peer_trusted: rules.trusts(peer),
+    }
+}
+
+/// The other end of the client's connection.
+pub(super) fn client_ip(session: &Session) -> IpAddr {
+    session
+        .client_addr()
+        .and_then(|address| address.as_inet())
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip)
+}
+
+/// Says whose request it is, where the decision had no need of that.
+pub(super) fn user_of(session: &Session) -> impl FnOnce(&Snapshot) -> Option<u64> {
+    |snapshot| {
+        let request = session.req_header();
+        let (fields, target) = (Fields(&request.headers), SplitTarget::of(request)?);
+        let identity = &snapshot.identity;
+        let head = head(request, &target, &fields, client_ip(session), identity);
+        user_hash(&identity.identify(&head))
     }
 }
 

@@ -1,7 +1,5 @@
 //! From pingora's session to what the pure floors take: the request's head, the client, the moment, fresh IDs.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-
 use futures_util::FutureExt as _;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderName, HeaderValue, Version};
@@ -12,16 +10,17 @@ use pingora::protocols::http::ServerSession;
 use rand::Rng as _;
 
 use super::ctx::RequestCtx;
-use super::head::{Fields, SplitTarget, forget_spelling, forget_upgrade, head, join_cookies};
+use super::head::{
+    Fields, SplitTarget, client_ip, forget_spelling, forget_upgrade, head, join_cookies,
+};
 use super::proxy::Proxy;
 use super::{first_byte, http10};
-use crate::dispatch::{Refusal, user_hash};
+use crate::dispatch::Refusal;
 use crate::forward::arrival;
 use crate::proxy::client::ClientConnection;
 use crate::proxy::run::{Arrival, HeadStep};
 use crate::request::field;
 use crate::request::framing::Framing;
-use crate::snapshot::Snapshot;
 
 /// Bounds how long the rest of the request may take, and ends a connection that has had all its requests.
 pub(super) fn bound(session: &mut Session, ctx: &RequestCtx) {
@@ -111,17 +110,6 @@ impl Proxy {
     }
 }
 
-/// Says whose request it is, where the decision had no need of that.
-pub(super) fn user_of(session: &Session) -> impl FnOnce(&Snapshot) -> Option<u64> {
-    |snapshot| {
-        let request = session.req_header();
-        let (fields, target) = (Fields(&request.headers), SplitTarget::of(request)?);
-        let identity = &snapshot.identity;
-        let head = head(request, &target, &fields, client_ip(session), identity);
-        user_hash(&identity.identify(&head))
-    }
-}
-
 /// 128 random bits as a header's value.
 fn random_id() -> HeaderValue {
     HeaderValue::from_bytes(&random_hex()).unwrap_or(HeaderValue::from_static("-"))
@@ -142,14 +130,6 @@ fn random_hex() -> [u8; 32] {
         }
     }
     digits
-}
-
-/// The other end of the client's connection.
-pub(super) fn client_ip(session: &Session) -> IpAddr {
-    session
-        .client_addr()
-        .and_then(|address| address.as_inet())
-        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip)
 }
 
 /// Whether the client came by HTTPS, as far as this connection or a trusted proxy says.

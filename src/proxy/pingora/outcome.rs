@@ -6,7 +6,7 @@ use pingora::prelude::Session;
 
 use super::ctx::RequestCtx;
 use super::head::{Fields, SplitTarget, head};
-use super::intake::{client_ip, user_of};
+use super::head::{client_ip, user_of};
 use super::proxy::Proxy;
 use super::recovery::{final_answer, replay};
 use crate::forward::trace_context;

@@ -8,8 +8,9 @@ use pingora::prelude::{Error, Session};
 use rand::Rng as _;
 
 use super::ctx::RequestCtx;
+use super::head::client_ip;
 use super::head::{Fields, SplitTarget, edit, head};
-use super::intake::{client_ip, is_https};
+use super::intake::is_https;
 use super::proxy::Proxy;
 use crate::attempts::pool::Pool;
 use crate::edit::HeaderSink as _;

@@ -25,7 +25,7 @@ use pingora::{ErrorSource, ErrorType, RetryType};
 
 use super::ctx::RequestCtx;
 use super::failure::cause_of;
-use super::intake::user_of;
+use super::head::user_of;
 use crate::attempts::{Failure, Replay};
 use crate::canary::Cause;
 use crate::proxy::run::{ResponseStep, StepContext};
