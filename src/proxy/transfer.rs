@@ -1,8 +1,9 @@
 //! Who is awaited while a request is on its way to an upstream: the client for the rest of it, the upstream to take what
 //! there is, or the upstream for its answer. Only the last is what a response's deadline is about.
 //!
-//! What passes a request on does not say whether it waits for the client or for room to write. But it looks for more from the client as
-//! soon as all has been written, and how much of that the upstream's machine has not acknowledged yet the kernel knows.
+//! What passes a request on does not say whether it waits for the client or for room to write. But it looks for more
+//! from the client as soon as all has been written, and how much of that the upstream's machine has not acknowledged yet
+//! the kernel knows.
 //! So nothing is noted while a request flows: only when its deadline is over does the sweep look, and puts the deadline
 //! off unless the answer is what is awaited.
 
