@@ -240,6 +240,21 @@ fn every_file_of_tests_has_its_place() {
 }
 
 #[test]
+fn contributing_names_files_that_there_are() {
+    let text = std::fs::read_to_string(root().join("CONTRIBUTING.md")).expect("CONTRIBUTING.md");
+    let path = Regex::new(r"`((?:src|tests|deploy|benches|scripts|\.ci)/[\w./]+)`")
+        .expect("an expression");
+    let named: Vec<&str> = path
+        .captures_iter(&text)
+        .filter_map(|found| Some(found.get(1)?.as_str()))
+        .collect();
+    assert!(named.len() > 25, "{named:?}");
+    let missing = named.iter().filter(|named| !root().join(named).exists());
+    let missing: Vec<String> = missing.map(ToString::to_string).collect();
+    assert_none("CONTRIBUTING.md names what is not there", &missing);
+}
+
+#[test]
 fn every_dependency_may_be_shipped() {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version=1", "--locked"])

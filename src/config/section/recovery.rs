@@ -7,15 +7,12 @@ use crate::cluster::recovery::{QuarantinePolicy, RescuePolicy, RetryPolicy};
 use crate::config::ServiceConfig;
 use crate::config::keys as top;
 use crate::config::keys::services::recovery as keys;
-use crate::config::keys::shape::Key;
+use crate::config::keys::shape::{Key, Scope};
 use crate::config::node::{Node, Value};
 use crate::config::reader::Reader;
 use crate::config::section::unstated;
 use crate::config::value;
 use crate::engine::Flag;
-
-/// The keys that name a source of flags beside the file.
-const SERVERS: [&str; 2] = ["unleash", "launchdarkly"];
 
 /// Compiles a service's `retries`.
 pub fn retries(reader: &mut Reader, service: &Node) -> RetryPolicy {
@@ -67,7 +64,7 @@ pub fn check_time_left(
     flags: &[Arc<Flag>],
 ) {
     let stated = |name: &str| top::SERVICES.node(root)?.get(name);
-    let from_servers = SERVERS.iter().any(|server| root.get(server).is_some());
+    let from_servers = has_sources(root);
     for route in top::ROUTES.items(root) {
         let service = text(top::routes::SERVICE.node(route));
         let (Some(name), Some(limit)) = (service, top::routes::TIMEOUT.node(route)) else {
@@ -97,6 +94,12 @@ pub fn check_time_left(
                 .hint("set the service's `rescue.after` to less");
         }
     }
+}
+
+/// Whether the file names sources of flags beside itself.
+fn has_sources(root: &Node) -> bool {
+    let mut keys = top::ROOT.map.iter().flat_map(|keys| keys.known);
+    keys.any(|key| key.statement().scope == Scope::Source && root.get(key.name()).is_some())
 }
 
 /// How long a canary may take before stable takes over; `None`: stable does not, for that.
