@@ -1,4 +1,4 @@
-//! What is known of the user when flags are evaluated.
+//! The user as flags see them.
 
 pub mod schema;
 
@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Slot(pub u16);
 
-/// Something a condition can look at.
+/// A value that a condition can test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Field {
     /// The user's ID.
@@ -25,11 +25,11 @@ pub enum Field {
     Now,
     /// A property of `identity.properties`.
     Property(Slot),
-    /// What is the same for every request and stands in the rule itself; no context has it.
+    /// A constant of the rule itself, the same for every request; no context has it.
     Constant,
 }
 
-/// A point in time that is handed to the decision; nothing below reads a clock.
+/// A point in time, as an argument: no pure function reads a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment {
     /// Milliseconds since 1970-01-01T00:00:00Z.

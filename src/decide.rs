@@ -17,7 +17,7 @@ pub fn decide(service: &Service, context: &Context<'_>, moment: Moment) -> Decis
     walk(service, context, moment, &mut Silent)
 }
 
-/// Decides as [`decide`] does, keeps every step to the decision, and asks who else would have had the user.
+/// Decides as [`decide`] does, keeps every step to the decision, and finds the later flags that are on for the user as well.
 pub fn explain<'a>(
     service: &'a Service,
     context: &'a Context<'_>,
@@ -47,7 +47,7 @@ pub fn explain<'a>(
     }
 }
 
-/// The one way to a decision, whoever watches.
+/// Decides, with whatever watches.
 fn walk<'a, T: Trace<'a>>(
     service: &'a Service,
     context: &'a Context<'_>,

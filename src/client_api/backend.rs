@@ -33,7 +33,7 @@ pub(super) fn features(asked: &Asked<'_>, catalogue: &FlagCatalog) -> Reply {
     Reply::versioned(&document.etag, document.body.clone())
 }
 
-/// The document, made once a snapshot by whoever needs it first.
+/// The document, made once for each snapshot, when it is first needed.
 pub(super) fn document_of<'c>(
     snapshot: &Snapshot,
     catalogue: &'c FlagCatalog,
@@ -81,7 +81,7 @@ fn write(snapshot: &Snapshot, inline: bool) -> Document {
     }
 }
 
-/// One flag's document; `None`: it cannot be said in Unleash's words.
+/// One flag's document; `None`: it is not handed to Unleash's SDKs.
 fn text_of<'s>(snapshot: &'s Snapshot, flag: &Flag, inline: bool) -> Option<Cow<'s, str>> {
     let is_off = is_withdrawn(snapshot, flag);
     let source = match flag.origin.unleash_document() {
@@ -109,7 +109,7 @@ fn text_of<'s>(snapshot: &'s Snapshot, flag: &Flag, inline: bool) -> Option<Cow<
     Some(Cow::Owned(document.to_string()))
 }
 
-/// The canaries of a flag that was withdrawn get no users, whatever it says.
+/// Whether the flag's canaries were withdrawn, so that they get no users whatever the flag says.
 fn is_withdrawn(snapshot: &Snapshot, flag: &Flag) -> bool {
     let candidates = snapshot
         .services
@@ -149,7 +149,7 @@ fn write_segments_out(document: &mut Value, set: &FeatureSet) {
     }
 }
 
-/// A segment's constraints; one that is not there holds for nobody.
+/// A segment's constraints; a segment that is missing holds for nobody.
 fn constraints_of(set: &FeatureSet, number: i64) -> Vec<Value> {
     let text = set.segments().get(&number);
     let segment: Option<Value> = text.and_then(|text| serde_json::from_str(text).ok());

@@ -1,9 +1,9 @@
 //! Local flags in Unleash's words, for servers that evaluate flags themselves.
 //!
-//! A ring becomes strategies: Unleash knows only constraints that must all hold, so a ring whose condition says "any" is
-//! written as one strategy for each way to meet it. All of them hash the same group, so that together they take exactly the
-//! users whom the ring takes. What Unleash has no words for is left out whole: a flag that is nearly right would put users
-//! on one deployment here and on another there. That is so for shares that are no whole percent (its SDKs know no
+//! A ring becomes strategies: all constraints of an Unleash strategy must hold, so a ring whose condition says "any" is
+//! written as one strategy for each way to meet it. They hash the same group, so that together they take exactly the users
+//! whom the ring takes. A flag that cannot be expressed exactly is left out: a flag that is nearly right would put users on
+//! one deployment here and on another there. That holds for shares that are no whole percent (Unleash's SDKs know no
 //! smaller step), and for lists that ignore case.
 
 use ipnet::IpNet;
@@ -18,10 +18,10 @@ use crate::flag::Share;
 /// The most strategies that one ring becomes.
 const MOST: usize = 64;
 
-/// Several ways to meet a condition, each a list of constraints that must all hold.
+/// The ways to meet a condition, each a list of constraints that must all hold.
 type Ways = Vec<Vec<Value>>;
 
-/// The document of a local flag; `None`: it cannot be said.
+/// The document of a local flag; `None`: Unleash cannot express it.
 pub(super) fn of(flag: &Flag, vocabulary: &ContextSchema) -> Option<Value> {
     let mut strategies = Vec::new();
     for ring in &flag.rings {
@@ -36,7 +36,7 @@ pub(super) fn of(flag: &Flag, vocabulary: &ContextSchema) -> Option<Value> {
         "name": &*flag.name,
         "type": "release",
         "description": flag.about.description.as_deref(),
-        // Without a strategy a flag of Unleash's is on for everybody, and one of ours is for nobody.
+        // Without a strategy an Unleash flag is on for everybody, and a local one for nobody.
         "enabled": flag.enabled && !strategies.is_empty(),
         "project": "default",
         "stale": false,
@@ -55,7 +55,7 @@ pub(super) fn nobody() -> Value {
 enum StrategyTemplate {
     /// Everybody, without an ID.
     Everybody,
-    /// So many percent.
+    /// A percentage.
     Percentage {
         parameters: Value,
         variants: Vec<Value>,
@@ -68,7 +68,7 @@ impl StrategyTemplate {
         if !hundredths.is_multiple_of(100) {
             return None;
         }
-        // There, even 100 % takes the very ID that is hashed; the default one may be missing there, too.
+        // In Unleash even 100 % takes the ID that is hashed; only the default one may be missing.
         let by_field = rollout.stickiness != Stickiness::Default;
         if by_field && rollout.share == Share::ALL && !rollout.needs_id {
             return variants.is_none().then_some(Self::Everybody);
@@ -88,7 +88,8 @@ impl StrategyTemplate {
         })
     }
 
-    /// The variants of a strategy are drawn by the strategy's own ID and group.
+    /// The variants as a strategy's, which Unleash chooses by the strategy's own ID and group; `None`: these are chosen by
+    /// others.
     fn variants(rollout: &Rollout, sticky: &str, variants: &Variants) -> Option<Vec<Value>> {
         let is_alike = variants.stickiness() == rollout.stickiness
             && *variants.bucketing() == rollout.bucketing
@@ -210,7 +211,7 @@ fn of_test(constraint: &Constraint, inverted: bool) -> Option<Ways> {
     }
 }
 
-/// What Unleash calls what is looked at.
+/// Unleash's name of the field that a constraint tests.
 fn field(constraint: &Constraint) -> Option<&str> {
     Some(match constraint.field {
         Field::UserId => "userId",
@@ -241,7 +242,7 @@ fn networks(field: &str, list: &[IpNet], inverted: bool) -> Value {
     listed(field, "IN_CIDR", &list, inverted)
 }
 
-/// Not every SDK knows "or equal" of versions: that is two ways.
+/// "Or equal" of versions is written as two ways, since not every SDK knows it.
 fn versions(field: &str, compare: Compare, version: &str, inverted: bool) -> Ways {
     let said = |compare| {
         let operator = format!("SEMVER_{}", name(compare));

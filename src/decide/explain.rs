@@ -1,4 +1,4 @@
-//! A decision with every step to it: as data for whoever makes a view of it, and as a text for the engineer on call.
+//! A decision with every step to it: as data for the admin API's view, and as a text for the engineer on call.
 
 use std::fmt;
 
@@ -16,11 +16,11 @@ use crate::snapshot::{DeploymentIndex, Service};
 pub struct Explanation<'a> {
     /// The service that was decided on.
     pub service: &'a Service,
-    /// What was decided: the same as without an explanation.
+    /// The decision: the same as without an explanation.
     pub decision: Decision,
-    /// The canary flags that were asked, in order; the last one decided, if one did.
+    /// The canary flags that were evaluated, in order; the last one decided, if any did.
     pub asked: Vec<FlagRecord<'a>>,
-    /// The canary flags further down that would have had the user.
+    /// The later canary flags that are on for the user as well.
     pub preempted: Vec<Preempted<'a>>,
 }
 
@@ -29,7 +29,7 @@ pub struct Explanation<'a> {
 pub struct Preempted<'a> {
     /// Its position in [`Service::candidates`].
     pub candidate: usize,
-    /// Which one.
+    /// The flag.
     pub flag: &'a Flag,
     /// Where it would have sent the user.
     pub deployment: DeploymentIndex,
@@ -57,7 +57,7 @@ impl Explanation<'_> {
 impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} -> {}", self.service.name, self.assigned())?;
-        writeln!(f, "reason: {}", Because(self))?;
+        writeln!(f, "reason: {}", ReasonInWords(self))?;
         let kind = if self.decision.randomised {
             "randomised: with another ID it could be otherwise"
         } else {
@@ -84,9 +84,9 @@ impl fmt::Display for Explanation<'_> {
 }
 
 /// The reason in words.
-struct Because<'a>(&'a Explanation<'a>);
+struct ReasonInWords<'a>(&'a Explanation<'a>);
 
-impl fmt::Display for Because<'_> {
+impl fmt::Display for ReasonInWords<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(explanation) = self;
         match (explanation.decision.reason, explanation.deciding_flag()) {
@@ -159,7 +159,7 @@ fn leads_to<'a>(record: &FlagRecord<'a>) -> Option<&'a CanaryUrl> {
     variant.and_then(|variant| variant.url.as_ref())
 }
 
-/// The flag that another depends on, in one line, with the strategy that turned it on.
+/// A dependency in one line, with the ring that turned the parent on.
 fn write_dependency(f: &mut fmt::Formatter<'_>, record: &DependencyRecord<'_>) -> fmt::Result {
     let dependency = record.dependency;
     let wanted = match dependency.state {

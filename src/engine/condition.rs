@@ -1,4 +1,4 @@
-//! Conditions: what can be asked of a user, as data that evaluates, compares and prints.
+//! Conditions on a user, as data that evaluates, compares and prints.
 
 mod compile;
 mod display;
@@ -27,14 +27,14 @@ pub enum Condition {
     Segment(Arc<Segment>),
     /// One field passes one test.
     Test(Constraint),
-    /// A test of what is the same for every request: it was settled when it was compiled.
+    /// A test of a constant, which was decided when it was compiled.
     Settled(Box<Settled>),
-    /// Never, and why: what could not be compiled, or would hold by chance.
+    /// Never, and why: the condition could not be compiled, or would hold by chance.
     Never(Box<str>),
 }
 
 impl Condition {
-    /// Whether it is plain that it holds for nobody.
+    /// Whether it obviously holds for nobody.
     pub fn is_never(&self) -> bool {
         match self {
             Self::All(parts) => parts.iter().any(Self::is_never),
@@ -61,7 +61,7 @@ pub struct Segment {
 pub struct Settled {
     /// The test; its field is [`Field::Constant`].
     pub constraint: Constraint,
-    /// What it saw.
+    /// The constant's value.
     pub value: Option<Box<str>>,
     /// Whether it passed.
     pub held: bool,
@@ -70,11 +70,11 @@ pub struct Settled {
 /// One test of one field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Constraint {
-    /// What is looked at.
+    /// The field that is tested.
     pub field: Field,
     /// The field's name, for people.
     pub field_name: Arc<str>,
-    /// What it must be.
+    /// What the field must be.
     pub test: Test,
 }
 
@@ -118,7 +118,7 @@ pub enum Test {
     Matches(regex::Regex),
 }
 
-/// Expressions are the same when they are written the same.
+/// Regular expressions are equal when their texts are.
 impl PartialEq for Test {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {

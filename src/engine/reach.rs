@@ -7,12 +7,12 @@ use super::condition::Condition;
 use super::flag::Flag;
 use crate::flag::Share;
 
-/// How many users a flag could have, whoever they are.
+/// How many users a flag could be on for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
-    /// At most so large a part of all users: its percentages without conditions.
+    /// At most this part of all users: the percentages of rings without conditions.
     pub share: Option<Share>,
-    /// And those who meet the conditions of these rings.
+    /// Besides, users who meet the conditions of these rings.
     pub rings: Vec<Arc<str>>,
 }
 
@@ -38,7 +38,7 @@ impl Reach {
         reach
     }
 
-    /// Whether it is everybody, known or not.
+    /// Whether it is every user, with or without an ID.
     pub fn is_everybody(&self) -> bool {
         self.share == Some(Share::ALL)
     }

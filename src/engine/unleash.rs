@@ -1,13 +1,14 @@
 //! Unleash's flags, from the server's document to the form that is evaluated.
 //!
-//! A strategy becomes a [`crate::engine::Ring`], a constraint a [`crate::engine::condition::Condition`], and from there
-//! on there is no difference between a flag of Unleash's and a local one. Meant to answer as `unleash-yggdrasil`, the engine that Unleash
-//! publishes, does; where this is otherwise on purpose, `tests/oracle.rs` beside this file says so. Never is anything left to
-//! chance: what would be random is off, or stable, and a warning names it.
+//! A strategy becomes a [`crate::engine::Ring`] and a constraint a [`crate::engine::condition::Condition`]; after that an
+//! Unleash flag is evaluated like a local one. Flags answer as they do in `unleash-yggdrasil`, the engine that Unleash
+//! publishes; `tests/oracle.rs` beside this file lists the deliberate differences. Nothing is left to chance: where Unleash
+//! would choose at random the flag is off, or the user gets stable, and a warning names it.
 //!
-//! What cannot be compiled costs as little as may be: a strategy that is unknown or cannot be read takes nobody while the
-//! others decide, a flag is off by itself where Unleash's engine turns it off, and one that has no name is left out.
+//! What cannot be compiled affects as little as possible: a strategy that is unknown or cannot be read takes nobody while
+//! the others decide, a flag is off where Unleash's engine turns it off, and a flag without a name is left out.
 
+mod broken;
 mod constraint;
 mod dependency;
 mod document;
@@ -43,7 +44,7 @@ pub struct Compiled {
     basis: Basis,
 }
 
-/// What must be the same for a flag to be taken over as it is.
+/// The inputs of a compilation beside the set: a flag is taken over unchanged only while they are the same.
 #[derive(Debug, Default, PartialEq)]
 struct Basis {
     source: Arc<str>,
@@ -125,8 +126,8 @@ impl Basis {
         }
     }
 
-    /// Whether what was compiled on this basis would be compiled the same now: every name must still lead to the
-    /// same slot, which is seen to by mentioning them in the same order.
+    /// Whether the same texts would compile to the same flags again: every name must still lead to the same slot.
+    /// Mentioning the names in their old order sees to that.
     fn holds_for(&self, context: &mut CompileContext<'_>) -> bool {
         let mut names = self.names.iter().enumerate();
         *self.source == **context.source

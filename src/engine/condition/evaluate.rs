@@ -11,7 +11,7 @@ use crate::context::{Context, Field, Moment, ShortText};
 use crate::engine::trace::Trace;
 
 impl Condition {
-    /// Whether the condition holds. Parts that cannot change the answer are not looked at.
+    /// Whether the condition holds. Parts that cannot change the answer are skipped.
     pub fn holds<'a, T: Trace<'a>>(
         &'a self,
         context: &'a Context<'_>,
@@ -48,7 +48,7 @@ impl Condition {
 }
 
 impl Constraint {
-    /// What the constraint sees of the user. The unspecified address stands for none.
+    /// The value of the constraint's field. The unspecified address stands for a missing one.
     fn look<'a>(&self, context: &'a Context<'_>, moment: Moment) -> FieldValue<'a> {
         match self.field {
             Field::RemoteAddress => match context.remote_address.to_canonical() {
@@ -64,7 +64,7 @@ impl Constraint {
 }
 
 impl Test {
-    /// Whether what was seen passes. What cannot be read as the test needs it is like a missing value.
+    /// Whether a value passes. A value that cannot be read as the test needs it is like a missing one.
     pub fn passes(&self, seen: FieldValue<'_>) -> bool {
         match (self, seen) {
             (_, FieldValue::Address(address)) if !self.is_of_networks() => {

@@ -1,25 +1,22 @@
-//! Constraints: Unleash's operators, in the words of [`Condition`].
+//! Constraints: Unleash's operators, compiled to a [`Condition`].
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::CompileContext;
+use super::broken::Broken;
 use super::document::{ConstraintDocument, Item};
 use super::rule::{ends_well, ordered, quoted};
 use crate::context::Field;
+use crate::engine::compile_context::CompileContext;
 use crate::engine::condition::{
     Compare, Condition, Constraint, ConstraintError, FieldValue, Operator, Settled, Test, network,
 };
 
-/// Why a flag cannot be compiled, so that it is off.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Broken(pub(super) String);
-
-/// What a constraint or an ID looks at.
+/// The value that a constraint tests, or that is hashed as an ID.
 pub(super) enum Subject {
-    /// Something of the request's.
+    /// A field of the request's context.
     Field(Arc<str>, Field),
-    /// Something that is the same for every request.
+    /// A value that is the same for every request, if it is known.
     Constant(Arc<str>, Option<Box<str>>),
 }
 
@@ -71,7 +68,7 @@ enum CompiledTest {
 }
 
 impl CompileContext<'_> {
-    /// What a context name stands for.
+    /// The value that a context name stands for.
     pub(super) fn subject(&mut self, name: &str) -> Result<Subject, Broken> {
         match name {
             "appName" => Ok(Subject::Constant(name.into(), Some(self.app_name.into()))),
@@ -88,7 +85,7 @@ impl CompileContext<'_> {
         }
     }
 
-    /// Compiles a constraint. What is odd about it, but does not break it, is added to `odd`.
+    /// Compiles a constraint. Oddities that do not break it are added to `odd`.
     pub(super) fn constraint(
         &mut self,
         document: &Item<ConstraintDocument<'_>>,
@@ -135,7 +132,7 @@ impl CompileContext<'_> {
     }
 }
 
-/// A test of a subject; what is the same for every request is settled here and now.
+/// A test of a subject; one of a constant is decided at once.
 pub(super) fn condition(subject: Subject, test: Test) -> Condition {
     match subject {
         Subject::Field(field_name, field) => Condition::Test(Constraint {
@@ -180,7 +177,7 @@ fn compiled(test: Result<Test, ConstraintError>) -> Result<CompiledTest, Broken>
     Ok(CompiledTest::Test(test))
 }
 
-/// Without a value it matches whatever there is; one that is no expression matches nothing.
+/// Without a value the expression matches every text; an invalid one matches none.
 fn expression(document: &ConstraintDocument<'_>) -> Result<CompiledTest, Broken> {
     let text = document.value.as_deref().unwrap_or_default();
     ends_well(text)?;
@@ -203,7 +200,7 @@ fn order(compare: Compare, document: &ConstraintDocument<'_>) -> Result<Compiled
     Ok(CompiledTest::Test(test))
 }
 
-/// Unleash's engine takes what begins with a `v` for a version that nobody has.
+/// Unleash's engine takes a text that begins with `v` for a version that no user has.
 fn version(compare: Compare, document: &ConstraintDocument<'_>) -> Result<CompiledTest, Broken> {
     let value = value(document)?;
     if value.starts_with('v') {
@@ -214,7 +211,7 @@ fn version(compare: Compare, document: &ConstraintDocument<'_>) -> Result<Compil
     order(compare, document)
 }
 
-/// One of these texts, or none of them. Unleash ignores case nowhere but in parts of texts and in expressions.
+/// One of these texts, or none of them. Unleash ignores case only in parts of texts and in expressions.
 fn one_of(operator: Operator, values: &[&str], of_address: bool) -> Result<Test, ConstraintError> {
     if !of_address {
         return Test::of_text(operator, values, false);
@@ -235,7 +232,7 @@ fn value<'d>(document: &'d ConstraintDocument<'_>) -> Result<&'d str, Broken> {
     value.ok_or_else(|| Broken("it has no value".to_owned()))
 }
 
-/// An address as a context's would be written, so that other ways to write it are found too.
+/// An address in the form in which a context's is written, so that other spellings match too.
 fn address(text: &str) -> Box<str> {
     match text.parse::<IpAddr>() {
         Ok(address) => address.to_canonical().to_string().into(),
@@ -243,7 +240,7 @@ fn address(text: &str) -> Box<str> {
     }
 }
 
-/// What is no network is passed over, as Unleash does.
+/// Texts that are no networks are skipped, as Unleash does.
 fn networks(
     document: &ConstraintDocument<'_>,
     odd: &mut Vec<String>,
@@ -256,7 +253,7 @@ fn networks(
     Ok(CompiledTest::Test(Test::Within(networks)))
 }
 
-/// The networks among texts; the others are odd.
+/// The networks among texts; each other text is added to `odd`.
 pub(super) fn networks_of<'t>(
     texts: impl Iterator<Item = &'t str>,
     odd: &mut Vec<String>,
@@ -280,7 +277,7 @@ fn masked(text: &str) -> Option<ipnet::IpNet> {
     network.ok().map(|network| network.trunc().into())
 }
 
-/// Who is named by a list of values of one field: Unleash's `userWithId`, and overrides.
+/// The users whose field has one of some values: Unleash's `userWithId`, and overrides.
 pub(super) fn named(subject: Subject, values: &[&str]) -> Condition {
     let of_address = matches!(subject, Subject::Field(_, Field::RemoteAddress));
     // A list of texts always compiles.
@@ -290,7 +287,7 @@ pub(super) fn named(subject: Subject, values: &[&str]) -> Condition {
     }
 }
 
-/// What holds for everyone.
+/// All of these conditions: a single one as it is.
 pub(super) fn all(mut parts: Vec<Condition>) -> Condition {
     match (parts.len(), parts.pop()) {
         (1, Some(only)) => only,

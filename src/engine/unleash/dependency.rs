@@ -7,10 +7,10 @@ use crate::engine::flag::{Dependency, Flag, ParentState};
 
 const NO_SUCH_FLAG: &str = "there is no such flag";
 
-/// Unleash's engine follows dependencies one step far, so that they cannot go round in circles.
+/// Unleash's engine follows dependencies one step only, so that there can be no cycles.
 const DEPENDS_ITSELF: &str = "that flag depends on another one itself";
 
-/// A dependency whose flag is yet to be looked up.
+/// A dependency whose parent is not looked up yet.
 pub(super) fn unlinked(document: &DependencyDocument<'_>) -> Dependency {
     let variants = document.variants.as_deref().unwrap_or_default();
     Dependency {
@@ -24,8 +24,8 @@ pub(super) fn unlinked(document: &DependencyDocument<'_>) -> Dependency {
     }
 }
 
-/// Gives every dependency its flag, as that one is now. A flag whose parents are the same stays the same. Flags stand
-/// in the order of their names.
+/// Gives every dependency its current parent. A flag whose parents are the same stays the same. The flags are in the order
+/// of their names.
 pub(super) fn link(flags: &mut [Arc<Flag>]) {
     for index in 0..flags.len() {
         let Some(parents) = flags.get(index).and_then(|flag| parents(flag, flags)) else {
@@ -40,10 +40,10 @@ pub(super) fn link(flags: &mut [Arc<Flag>]) {
     }
 }
 
-/// A flag to depend on, or why there is none.
+/// A parent, or why there is none.
 type Parent = Result<Arc<Flag>, &'static str>;
 
-/// The parents of a flag, unless it has the very same already.
+/// The parents of a flag; `None`: it has the very same already.
 fn parents(flag: &Flag, flags: &[Arc<Flag>]) -> Option<Vec<Parent>> {
     let dependencies = flag.dependencies.iter();
     let parents: Vec<_> = dependencies.map(|one| find(flags, &one.name)).collect();
@@ -66,7 +66,7 @@ fn find(flags: &[Arc<Flag>], name: &str) -> Parent {
     }
 }
 
-/// Flags that are off because there is nothing to depend on.
+/// A warning for each flag that is off because a parent is missing.
 pub(super) fn unmet(flags: &[Arc<Flag>]) -> impl Iterator<Item = String> {
     flags.iter().flat_map(|flag| {
         flag.dependencies.iter().filter_map(|dependency| {

@@ -1,5 +1,5 @@
-//! Flags and segments as Unleash's servers write them. Only what decides is read; a text may also be a number. What
-//! cannot be read spoils as little as possible of what stands beside it ([`Item`]).
+//! Flags and segments as Unleash's servers write them. Only members that decide are read; a text may also be a number. A
+//! member that cannot be read affects as little as possible of what stands beside it ([`Item`]).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -43,7 +43,7 @@ pub(super) struct StrategyDocument<'a> {
     pub(super) variants: Option<Vec<VariantDocument<'a>>>,
 }
 
-/// What the strategies that are known take. A strategy that is not known may call other things the same.
+/// The parameters of the strategies that are known. Unknown strategies may use the same names for something else.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "parameters")]
 pub(super) struct ParametersDocument<'a> {
@@ -107,7 +107,7 @@ pub(super) struct PayloadDocument<'a> {
     pub(super) value: Text<'a>,
 }
 
-/// Users who get a variant whatever their ticket.
+/// Users who get a variant whatever their bucket value.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "an override")]
 pub(super) struct OverrideDocument<'a> {
@@ -168,7 +168,7 @@ impl<T> Item<T> {
         self.0.ok()
     }
 
-    /// The same without giving it away.
+    /// The member by reference, if it can be read.
     pub(super) fn get(&self) -> Option<&T> {
         self.0.as_ref().ok()
     }
@@ -183,7 +183,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Item<T> {
     }
 }
 
-/// What is wrong with a member; where in it is left out, for nobody sees the member by itself.
+/// What is wrong with a member, without line and column: those count from the member's start, which readers do not see.
 pub(super) fn why(error: &serde_json::Error) -> String {
     let whole = error.to_string();
     let said = whole

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::CompileContext;
-use super::constraint::Broken;
+use super::broken::Broken;
 use super::dependency::unlinked;
 use super::document::{FeatureDocument, Item, why};
 use super::segment::Segments;
+use crate::engine::compile_context::CompileContext;
 use crate::engine::condition::Condition;
 use crate::engine::flag::{About, Flag, Ring, Rollout};
 use crate::engine::origin::Origin;
@@ -17,7 +17,7 @@ use crate::engine::origin::Origin;
 pub(super) struct FeatureRecord {
     /// The server's text.
     pub(super) text: Arc<str>,
-    /// What is odd or broken.
+    /// The warnings.
     pub(super) warnings: Arc<[String]>,
     /// The segments that it refers to, whether or not they are there.
     segments: Arc<[i64]>,
@@ -35,7 +35,7 @@ pub(super) struct FlagCompiler<'c, 's> {
     pub(super) context: &'c mut CompileContext<'s>,
     pub(super) segments: &'c Segments,
     pub(super) name: Arc<str>,
-    /// What is odd or broken.
+    /// Warnings so far.
     warnings: Vec<String>,
     /// The first thing that turns the whole flag off.
     broken: Option<String>,
@@ -59,7 +59,7 @@ impl<'c, 's> FlagCompiler<'c, 's> {
         }
     }
 
-    /// Compiles the flag; what it depends on is not looked up yet.
+    /// Compiles the flag; its dependencies are linked later.
     pub(super) fn compile(mut self, text: &Arc<str>) -> (Arc<Flag>, FeatureRecord) {
         let (flag, segments) = match serde_json::from_str::<FeatureDocument<'_>>(text) {
             Ok(document) => (self.flag(&document), segments_of(&document)),
@@ -73,14 +73,14 @@ impl<'c, 's> FlagCompiler<'c, 's> {
         (Arc::new(flag), record)
     }
 
-    /// Notes what turns the flag off, and has nobody for the time being.
+    /// Notes why the flag is off; the condition takes nobody until that is applied to the whole flag.
     pub(super) fn off(&mut self, Broken(why): Broken) -> Condition {
         let never = Condition::Never(why.as_str().into());
         self.broken.get_or_insert(why);
         never
     }
 
-    /// Notes what is odd.
+    /// Adds a warning about the flag.
     pub(super) fn warn(&mut self, what: &str) {
         let name = &self.name;
         self.warnings.push(format!("flag {name:?}: {what}"));
@@ -90,7 +90,7 @@ impl<'c, 's> FlagCompiler<'c, 's> {
         let strategies = document.strategies.as_deref().unwrap_or_default();
         let mut rings = self.rings(strategies);
         let variants = self.flag_variants(document.variants.as_deref().unwrap_or_default());
-        // The variants stay as they are: where a flag leads is told even while it is off.
+        // The variants stay: people are shown where a flag leads even while it is off.
         if let Some(why) = self.broken.take() {
             self.warn(&format!("it is off: {why}"));
             for ring in &mut rings {

@@ -1,5 +1,5 @@
-//! Where a variant's payload leads: it is a URL, or JSON with one. Everything else is for others to read; but what is nearly
-//! one of these is told of, because somebody meant a canary by it.
+//! Where a variant's payload leads: it is a URL, or JSON with one. Everything else is for apps to read; but a payload that
+//! is nearly one of these gets a warning, because somebody meant a canary by it.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -9,19 +9,19 @@ use serde_json::{Map, Value};
 
 use crate::spelling::nearest;
 
-/// With these a text is meant to be an upstream, though not every one of them is built.
+/// A text with one of these schemes is meant to be an upstream, although not all of them are supported.
 const SCHEMES: [&str; 4] = ["http", "https", "h2c", "srv+http"];
 
-/// What people call the member that is called `url`.
+/// Names that people give the member `url` by mistake.
 const OTHER_NAMES: [&str; 6] = ["uri", "href", "upstream", "endpoint", "target", "address"];
 
-/// What a priority may be, as in `routes.yaml`.
+/// The priorities that are allowed, as in `routes.yaml`.
 const PRIORITIES: RangeInclusive<i32> = 0..=1_000_000;
 
-/// Characters shown of what stands in a payload.
+/// How many characters of a payload a warning shows.
 const SHOWN: usize = 60;
 
-/// What a payload says about where users go.
+/// Where a payload sends users.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Lead<'a> {
     /// The URL, as it is written.
@@ -35,7 +35,7 @@ pub(super) struct Lead<'a> {
 }
 
 impl<'a> Lead<'a> {
-    /// Reads a payload, of whatever kind it is said to be.
+    /// Reads a payload, whatever type it states.
     pub(super) fn read(payload: &'a str) -> Self {
         let text = payload.trim();
         let Some(rest) = text.strip_prefix('\u{feff}') else {
@@ -135,14 +135,14 @@ fn is_known(scheme: &str) -> bool {
     schemes.any(|known| known.eq_ignore_ascii_case(scheme))
 }
 
-/// Whether an upstream's URL stands somewhere in a text.
+/// Whether a text contains an upstream's URL.
 fn names_url(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     let mut schemes = SCHEMES.iter();
     schemes.any(|scheme| text.contains(&format!("{scheme}://")))
 }
 
-/// Why a text is no URL, if it was to be one.
+/// Why a text that was meant to be a URL is none.
 fn misspelt(text: &str) -> Option<String> {
     let text = text.trim();
     if names_url(text) {
@@ -159,7 +159,7 @@ fn misspelt(text: &str) -> Option<String> {
     is_known(scheme).then(|| format!("{:?} lacks the // of a URL", shown(text)))
 }
 
-/// The member that was to be `url`.
+/// The warning about a member that was meant to be `url`.
 fn misnamed(object: &Map<String, Value>) -> Option<String> {
     let mut members = object.iter();
     let is_other = |name: &str| {

@@ -1,11 +1,11 @@
-//! What can stand in a rule of Unleash's engine. It writes strategies and constraints into one text that it then parses;
-//! what its grammar (`strategy_grammar.pest`) does not take turns the flag off there, and so it does here.
+//! The values that Unleash's engine accepts. It writes strategies and constraints into one text that it then parses; a
+//! value that its grammar (`strategy_grammar.pest`) does not accept turns the flag off there, and so it does here.
 
 use std::borrow::Cow;
 
 use jiff::civil;
 
-use super::constraint::Broken;
+use super::broken::Broken;
 use crate::context::Moment;
 use crate::engine::condition::{Compare, Test};
 
@@ -40,7 +40,8 @@ pub(super) fn ends_well(text: &str) -> Result<(), Broken> {
     Ok(())
 }
 
-/// What a value is compared as. Not its operator says so but its form: a date, a semantic version or a number.
+/// The test that compares with a value: the value's form, not the operator, says whether as a date, a semantic version or
+/// a number.
 pub(super) fn ordered(compare: Compare, value: &str) -> Option<Test> {
     let value = value.trim_matches([' ', '\t']);
     if let Some(moment) = date(value) {
@@ -67,7 +68,7 @@ fn date(text: &str) -> Option<Moment> {
     if !is_digits(fraction) {
         return None;
     }
-    // Not as a timestamp: those end a day before the year 9999 does, which is how "never" is written.
+    // Not as a timestamp: jiff's end a day before 9999-12-31, which people write for "never".
     let time: civil::DateTime = head.parse().ok()?;
     let since_1970 = time.duration_since(civil::date(1970, 1, 1).at(0, 0, 0, 0));
     let milliseconds = since_1970.as_secs().checked_mul(1000)?;

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::CompileContext;
-use super::constraint::{Broken, all};
+use super::broken::Broken;
+use super::constraint::all;
 use super::document::{Item, SegmentDocument, why};
+use crate::engine::compile_context::CompileContext;
 use crate::engine::condition::Segment;
 
 /// Every segment of a set, compiled.
@@ -21,7 +22,7 @@ struct CompiledSegment {
 }
 
 impl Segments {
-    /// Compiles segments; those that are the same as earlier stay the same.
+    /// Compiles segments; those whose text is the same as before are taken over.
     pub(super) fn compile(
         texts: &BTreeMap<i64, Arc<str>>,
         context: &mut CompileContext<'_>,
@@ -57,7 +58,7 @@ impl Segments {
         &differs(self, earlier) | &differs(earlier, self)
     }
 
-    /// What is odd about them.
+    /// The warnings about them.
     pub(super) fn warnings(&self) -> impl Iterator<Item = &String> {
         self.0.values().flat_map(|segment| &*segment.warnings)
     }

@@ -1,5 +1,5 @@
-//! What a server says, as the texts that came: flags and segments, each by itself, so that what has not changed is
-//! shared and need not be compiled again.
+//! A server's flags and segments as the texts that it sent, one for each, so that a text that has not changed is shared
+//! and not compiled again.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,13 +13,13 @@ use sha2::{Digest as _, Sha256};
 use super::document::segments_of;
 use crate::digest::Digest;
 
-/// How many unreadable entries are kept, to be told of.
+/// How many unreadable entries are kept, to warn about them.
 const LEFT_OUT: usize = 20;
 
-/// Characters shown of one.
+/// How many characters of each a warning shows.
 const SHOWN: usize = 80;
 
-/// What a server says: one raw JSON text per flag and per segment, as it came.
+/// A server's flags and segments: one raw JSON text for each, as the server sent it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FeatureSet {
     features: BTreeMap<Arc<str>, Arc<str>>,
@@ -28,21 +28,20 @@ pub struct FeatureSet {
     revision: Option<u64>,
 }
 
-/// Entries that are no flags and no segments: nobody can say which ones they would be. They are told of, and the others are
-/// taken.
+/// Entries without a name or number, so that they cannot be told from others. A warning shows them; all others are taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct LeftOut {
     features: BTreeSet<Arc<str>>,
     segments: BTreeSet<Arc<str>>,
 }
 
-/// Why an answer of a flag server is none. What was known before stays in force.
+/// Why a flag server's response cannot be used. The flags that were known before stay in force.
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
-    /// It is not the JSON document that was asked for.
+    /// It is not the JSON document that was requested.
     #[error("the answer is not what an Unleash server sends: {0}")]
     Form(#[from] serde_json::Error),
-    /// There are flags, but it cannot be told of any which one it is.
+    /// It has flags, but none of them has a name.
     #[error("none of the flags in the answer has a name")]
     Nameless,
     /// An event of a delta lacks what its kind has.
@@ -52,8 +51,8 @@ pub enum DocumentError {
 
 impl FeatureSet {
     /// Reads a whole answer of `/api/client/features`, with segments at the top or inlined, or what [`Self::to_json`]
-    /// wrote. What is inside of a flag is not looked at: a broken one does not keep the others from being taken, and one
-    /// that has no name is left out.
+    /// wrote. Flags are not parsed any further: a broken one does not keep the others from being taken, and one without a
+    /// name is left out.
     ///
     /// # Errors
     /// When it is not such a document, or has flags of which none has a name.
@@ -67,7 +66,7 @@ impl FeatureSet {
         Ok(set)
     }
 
-    /// Applies the events of a delta (`{"events": […]}`), in their order. Kinds that are unknown are passed over.
+    /// Applies the events of a delta (`{"events": […]}`), in their order. Events of unknown kinds are skipped.
     ///
     /// # Errors
     /// When it is no delta, or an event lacks what its kind has.
@@ -180,7 +179,7 @@ impl FeatureSet {
         &self.segments
     }
 
-    /// What is left out because it cannot be told which flag or segment it is, in words.
+    /// A warning for each entry that is left out because it has no name or number.
     pub(super) fn left_out(&self) -> impl Iterator<Item = String> {
         let LeftOut { features, segments } = &self.left_out;
         let flags = features.iter().map(|text| ("a flag", "name", text));
@@ -238,7 +237,7 @@ impl FeatureSet {
         for text in segments {
             self.add_segment(text.get());
         }
-        // Not one of many is broken: this is something else than flags, and what was last good is better than nothing.
+        // If no flag has a name, the document is no list of flags: better to keep the last good one.
         if self.features.is_empty() && !self.left_out.features.is_empty() {
             return Err(DocumentError::Nameless);
         }
@@ -270,7 +269,7 @@ fn leave_out(list: &mut BTreeSet<Arc<str>>, text: &str) {
     }
 }
 
-/// A revision that is none is not worth the answer.
+/// The revision; an unreadable one is ignored rather than refusing the whole response.
 fn revision(meta: &RawValue) -> Option<u64> {
     let meta: Option<Meta> = serde_json::from_str(meta.get()).ok();
     meta.and_then(|meta| meta.revision_id)

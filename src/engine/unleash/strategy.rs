@@ -1,9 +1,10 @@
-//! Strategies: each becomes a ring. They are alternatives: one that cannot be used takes nobody, and the others decide.
+//! Strategies: each becomes a ring. A strategy that cannot be used takes nobody, and the others decide.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::constraint::{Broken, Subject, all, condition, named, networks_of};
+use super::broken::Broken;
+use super::constraint::{Subject, all, condition, named, networks_of};
 use super::document::{Item, Parameter, ParametersDocument, StrategyDocument};
 use super::feature::FlagCompiler;
 use super::rule::{ends_well, quoted};
@@ -14,11 +15,11 @@ use crate::engine::flag::{Ring, Rollout};
 use crate::engine::variants::Stickiness;
 use crate::flag::Share;
 
-/// What is hashed for a user.
+/// The ID that a stickiness hashes.
 pub(super) enum Sticky {
-    /// A field, or the default order of them; the same for a user as long as they keep their ID.
+    /// A field, or the first of the default ones that is there; the same for a user as long as they keep their ID.
     By(Stickiness),
-    /// Something that is the same for every request, if it is known.
+    /// A value that is the same for every request, if it is known.
     Constant(Option<Box<str>>),
     /// Another number for every request.
     Chance,
@@ -32,7 +33,7 @@ struct StrategyAudience {
 
 /// Why a strategy takes nobody.
 enum Unusable {
-    /// It does not, and the others are not touched by that.
+    /// The strategy cannot be used; the others decide.
     Alone(String),
     /// Unleash's engine cannot compile it, which turns the whole flag off.
     Flag(Broken),
@@ -96,8 +97,8 @@ impl FlagCompiler<'_, '_> {
         }
     }
 
-    /// Everything that a strategy asks. What it asks beside its own is looked at even if it takes nobody: what Unleash's
-    /// engine cannot compile there turns the flag off all the same.
+    /// The condition and the rollout of a strategy. Its constraints and segments are compiled even if it takes nobody: what
+    /// Unleash's engine cannot compile there turns the flag off all the same.
     fn audience(
         &mut self,
         name: &str,
@@ -244,7 +245,7 @@ impl FlagCompiler<'_, '_> {
         rollout(share(percent)?, group, Sticky::By(Stickiness::Field(field)))
     }
 
-    /// Unleash's engine draws one of 1 to 99 and compares it with the percentage.
+    /// Unleash's engine compares a random number from 1 to 99 with the percentage.
     fn random(&self, parameters: &ParametersDocument<'_>) -> Result<StrategyAudience, Unusable> {
         let share = match percent("percentage", &parameters.percentage)? {
             0 | 1 => Share::NONE,
@@ -254,7 +255,7 @@ impl FlagCompiler<'_, '_> {
         rollout(share, self.name.clone(), Sticky::Chance)
     }
 
-    /// What a stickiness hashes; without one it is the default.
+    /// The ID that a stickiness hashes; without one it is the default.
     pub(super) fn sticky(&mut self, name: Option<&str>) -> Result<Sticky, Broken> {
         let name = match name {
             None | Some("default") => return Ok(Sticky::By(Stickiness::Default)),
@@ -305,7 +306,7 @@ fn by_lot() -> Unusable {
     Unusable::Alone("its users would be drawn by lot, with every request anew".to_owned())
 }
 
-/// A percentage. All and none of all users are that without any ID, unless a certain one is asked for.
+/// A percentage. 100 % and 0 % need no ID, unless a certain one is asked for.
 fn rollout(share: Share, group: Arc<str>, sticky: Sticky) -> Result<StrategyAudience, Unusable> {
     let bucketing = Bucketing::Unleash { group };
     let (share, stickiness) = match sticky {

@@ -6,7 +6,8 @@ use regex::Regex;
 use super::source::{Source, read_all};
 
 /// The types whose variants stand for vendors.
-const VENDORS: &str = r"\b(?:Origin|AudienceKind|UnleashDocument|Bucketing)::\w";
+const VENDORS: &str =
+    r"\b(?:Origin|AudienceKind|UnleashDocument|Bucketing|SourceKind|SourceSet|CompiledSet)::\w";
 
 /// The files in which such a type is `Self`.
 const OWN_FILES: [&str; 2] = ["src/engine/origin.rs", "src/engine/bucketing.rs"];
