@@ -4,17 +4,20 @@ mod body;
 pub mod bounds;
 pub mod config_check;
 mod connections;
+mod endpoints;
 mod events;
 pub mod explain;
 mod guard;
 mod kills;
 mod livez;
+mod log;
 mod metrics;
 pub mod openapi;
 mod path;
 pub mod problem;
 pub mod readyz;
 mod reload;
+mod schema;
 mod services;
 mod sources;
 mod status;
@@ -26,7 +29,6 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
@@ -39,6 +41,7 @@ use crate::publisher::kills::KillSwitch;
 use crate::quarantine::Quarantine;
 use crate::reload::{Compile, Reloader};
 use crate::source::{FlagServers, SourceStatuses};
+use crate::telemetry::log::LogControl;
 use crate::telemetry::metrics::Metrics;
 use bounds::Bounds;
 use connections::Limits;
@@ -69,6 +72,8 @@ pub struct AdminState {
     /// Compiles a text that somebody sends to be checked, without this process's secrets
     /// ([`crate::source::environment::NoEnvironment`]).
     pub check: Arc<Compile>,
+    /// The log of this process; `None`: the gateway is part of another program.
+    pub log: Option<LogControl>,
     /// Whether traffic may come.
     pub readiness: Readiness,
     /// This gateway's name in `Via`.
@@ -107,43 +112,12 @@ pub async fn serve(listeners: Listeners, state: AdminState, stopped: impl Future
     join_all(api.chain(probes)).await;
 }
 
-/// What probes and scrapers ask for.
-fn probes() -> Router<Arc<AdminState>> {
-    Router::new()
-        .route("/livez", get(livez::livez))
-        .route("/readyz", get(readyz::readyz))
-        .route("/metrics", get(metrics::metrics))
-}
-
 fn probe_router(state: Arc<AdminState>) -> Router {
-    guarded(probes(), state)
+    guarded(endpoints::probes(), state)
 }
 
 fn api_router(state: Arc<AdminState>) -> Router {
-    let routes = probes()
-        .route("/api/v1/openapi.json", get(openapi::openapi))
-        .route("/api/v1/status", get(status::status))
-        .route("/api/v1/events", get(events::events))
-        .route("/api/v1/services", get(services::services))
-        .route("/api/v1/services/{service}", get(services::service))
-        .route(
-            "/api/v1/services/{service}/canaries/{name}/kill",
-            post(kills::kill),
-        )
-        .route(
-            "/api/v1/services/{service}/canaries/{name}/restore",
-            post(kills::restore),
-        )
-        .route(
-            "/api/v1/canaries/unknown/restore",
-            post(kills::restore_unknown),
-        )
-        .route("/api/v1/explain", post(explain::explain))
-        .route("/api/v1/reload", post(reload::reload))
-        .route("/api/v1/sources/{name}/refresh", post(sources::refresh))
-        .route("/api/v1/sources/{name}/accept", post(sources::accept))
-        .route("/api/v1/config/check", config_check::route());
-    guarded(routes, state)
+    guarded(endpoints::api(), state)
 }
 
 fn guarded(routes: Router<Arc<AdminState>>, state: Arc<AdminState>) -> Router {

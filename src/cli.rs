@@ -4,6 +4,7 @@ mod admin_client;
 mod canary;
 mod demo;
 mod explain;
+mod log;
 mod operate;
 mod run;
 
@@ -54,6 +55,8 @@ enum Command {
     Reload(operate::ReloadArgs),
     /// Have a running gateway fetch from a flag server now
     Refresh(operate::RefreshArgs),
+    /// Show which lines a running gateway logs, or change that for a while
+    Log(log::Args),
     /// Print the JSON Schema of routes.yaml, for editors
     Schema,
     /// Print a shell's completions
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => operate::status(&args),
         Command::Reload(args) => operate::reload(&args),
         Command::Refresh(args) => operate::refresh(&args),
+        Command::Log(args) => log::run(&args),
         Command::Schema => schema::run(&mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => completions(shell),
     };

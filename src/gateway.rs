@@ -159,6 +159,7 @@ impl Gateway {
             kills,
             quarantine,
             check: admin::check(),
+            log: surroundings.log.clone(),
             readiness: Readiness::new(drain.watch()),
             via,
             started,

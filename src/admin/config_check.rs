@@ -5,9 +5,11 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
 use axum::routing::{MethodRouter, post};
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 use super::problem::Problem;
+use super::schema::{count, list, object, reference, text, truth};
 use super::{AdminState, Shared};
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::source::file::MAX_BYTES;
@@ -28,6 +30,18 @@ struct PlaceView {
     line: usize,
     column: usize,
     path: String,
+}
+
+/// The schema of [`DiagnosticView`].
+pub(super) fn diagnostic_schema() -> Value {
+    object(&[
+        ("severity", json!({ "enum": ["error", "warning"] })),
+        ("message", text()),
+        ("line?", count()),
+        ("column?", count()),
+        ("path?", text()),
+        ("hint?", text()),
+    ])
 }
 
 impl DiagnosticView {
@@ -69,6 +83,17 @@ struct CheckView {
     problems: Vec<DiagnosticView>,
     /// How many problems are only counted.
     not_shown: usize,
+}
+
+/// The schema of [`CheckView`].
+pub(super) fn schema() -> Value {
+    object(&[
+        ("valid", truth()),
+        ("errors", count()),
+        ("warnings", count()),
+        ("problems", list(&reference("Diagnostic"))),
+        ("not_shown", count()),
+    ])
 }
 
 /// Takes bodies as large as the file may be.

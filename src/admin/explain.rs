@@ -1,5 +1,6 @@
 //! `POST /api/v1/explain`: what would be decided for a user, and every step to it.
 
+mod schema;
 mod standing;
 mod view;
 
@@ -12,17 +13,20 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::body::document;
 use super::kills::{self, KillView};
 use super::problem::Problem;
+use super::schema::{closed_object, maybe_text, text};
 use super::{AdminState, Shared};
 use crate::clock;
 use crate::context::{Context, Moment};
 use crate::dispatch;
 use crate::request::{HeaderList, RequestHead};
 use crate::snapshot::Snapshot;
+pub(super) use schema::{schema, step_schema};
+pub(super) use standing::standing_schema;
 pub use standing::{FlagExplanationView, StandingView};
 pub use view::{Circumstances, ExplanationView};
 
@@ -41,6 +45,27 @@ pub struct ExplainDocument {
     headers: BTreeMap<String, String>,
     remote_address: Option<IpAddr>,
     properties: BTreeMap<String, Value>,
+}
+
+/// The schema of [`ExplainDocument`].
+pub(super) fn request_schema() -> Value {
+    let texts = json!({ "type": "object", "additionalProperties": { "type": "string" } });
+    let scalars = json!({
+        "type": "object",
+        "additionalProperties": { "type": ["string", "number", "boolean"] },
+    });
+    closed_object(&[
+        ("flag?", maybe_text()),
+        ("user_id?", maybe_text()),
+        ("session_id?", maybe_text()),
+        ("host?", text()),
+        ("path?", json!({ "type": "string", "default": "/" })),
+        ("query?", maybe_text()),
+        ("method?", json!({ "type": "string", "default": "GET" })),
+        ("headers?", texts),
+        ("remote_address?", maybe_text()),
+        ("properties?", scalars),
+    ])
 }
 
 impl Default for ExplainDocument {

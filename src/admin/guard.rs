@@ -1,4 +1,4 @@
-//! What is asked of a request before any endpoint sees it.
+//! What the admin listener demands of a request before any endpoint sees it.
 
 use std::net::IpAddr;
 
@@ -17,7 +17,7 @@ use crate::host::split_port;
 /// What answers everybody and needs no token: what probes and scrapers ask for.
 const OPEN: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
-/// Lets through what may ask.
+/// Lets a request through, or refuses it.
 pub(super) async fn guard(
     State(state): Shared,
     Extension(caller): Extension<Caller>,
@@ -29,10 +29,17 @@ pub(super) async fn guard(
         let detail = "this came through this gateway: its own listeners are no upstream";
         return Problem::new(508, detail).into_response();
     }
-    match refusal(&caller, &state.hosts, &request) {
+    let asked = tracing::enabled!(tracing::Level::DEBUG)
+        .then(|| (request.method().clone(), request.uri().path().to_owned()));
+    let response = match refusal(&caller, &state.hosts, &request) {
         Some(problem) => problem.into_response(),
         None => next.run(request).await,
+    };
+    if let Some((method, path)) = asked {
+        let (client, status) = (caller.address, response.status().as_u16());
+        tracing::debug!(%client, %method, path, status, "an admin request was answered");
     }
+    response
 }
 
 fn refusal(caller: &Caller, hosts: &[HostPattern], request: &Request) -> Option<Problem> {

@@ -5,12 +5,14 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::task::JoinError;
 
 use super::body::document;
 use super::connections::Caller;
 use super::path::Names;
 use super::problem::Problem;
+use super::schema::{closed_object, count, maybe_text, moment, object, text, truth};
 use super::status::SHOWN;
 use super::{AdminState, Shared};
 use crate::config::value;
@@ -61,6 +63,39 @@ struct OrderDocument {
     reason: Option<String>,
     /// The kill is meant although no flag has the name yet.
     ahead: bool,
+}
+
+/// The schema of [`OrderView`].
+pub(super) fn order_schema() -> Value {
+    object(&[
+        ("service", text()),
+        ("flag", text()),
+        ("killed", truth()),
+        ("since", maybe_text()),
+        ("by", maybe_text()),
+        ("reason", maybe_text()),
+        ("changed", truth()),
+        ("canaries", count()),
+        ("stored", truth()),
+        ("scope", text()),
+        ("generation", count()),
+    ])
+}
+
+/// The schema of [`KillView`].
+pub(super) fn kill_schema() -> Value {
+    object(&[
+        ("flag", text()),
+        ("since", moment()),
+        ("by", text()),
+        ("reason", maybe_text()),
+        ("canaries", count()),
+    ])
+}
+
+/// The schema of [`OrderDocument`].
+pub(super) fn request_schema() -> Value {
+    closed_object(&[("reason?", maybe_text()), ("ahead?", truth())])
 }
 
 /// The longest reason that is kept, in bytes.
@@ -199,6 +234,16 @@ pub(super) struct SettledView {
     stored: bool,
     scope: &'static str,
     generation: u64,
+}
+
+/// The schema of [`SettledView`].
+pub(super) fn settled_schema() -> Value {
+    object(&[
+        ("changed", truth()),
+        ("stored", truth()),
+        ("scope", text()),
+        ("generation", count()),
+    ])
 }
 
 /// Says of every canary of unknown standing that it is not killed.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::connections::TooSlow;
+use super::schema::{count, list, object, reference, text};
 
 /// An error that a client sees.
 #[derive(Clone, Debug, Serialize)]
@@ -22,6 +23,17 @@ pub struct Problem {
     more: Map<String, Value>,
     #[serde(skip)]
     retry_after: Option<u32>,
+}
+
+/// The schema of [`Problem`].
+pub(super) fn schema() -> Value {
+    object(&[
+        ("title", text()),
+        ("status", count()),
+        ("detail", text()),
+        ("missing?", list(&text())),
+        ("errors?", list(&reference("Diagnostic"))),
+    ])
 }
 
 impl Problem {

@@ -3,11 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Shared;
 use super::config_check::DiagnosticView;
 use super::problem::Problem;
+use super::schema::{count, list, object, text, truth};
 use crate::reload::{ReloadFailure, ReloadReport, ReloadTrigger};
 
 /// What is in force now.
@@ -17,6 +18,16 @@ pub(super) struct ReloadView {
     digest: String,
     changed: bool,
     restart_needed: Vec<String>,
+}
+
+/// The schema of [`ReloadView`].
+pub(super) fn schema() -> Value {
+    object(&[
+        ("generation", count()),
+        ("digest", text()),
+        ("changed", truth()),
+        ("restart_needed", list(&text())),
+    ])
 }
 
 impl From<ReloadReport> for ReloadView {

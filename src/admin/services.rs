@@ -7,11 +7,13 @@ use std::time::Instant;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::Shared;
 use super::kills::{self, KillView};
 use super::path::Names;
 use super::problem::Problem;
+use super::schema::{count, list, maybe_number, maybe_text, object, reference, text, truth};
 use crate::canary::Withdrawal;
 use crate::cluster::UpstreamUrl;
 use crate::meter::view::{AssignedRequests, ServedRequests, mean_seconds, share};
@@ -83,6 +85,49 @@ struct RequestsView {
     served_share: Option<f64>,
     /// Of those that it served, from the request's head to the response's last byte.
     mean_seconds: Option<f64>,
+}
+
+/// The schema of [`ServicesView`].
+pub(super) fn schema() -> Value {
+    object(&[
+        ("generation", count()),
+        ("services", list(&reference("Service"))),
+    ])
+}
+
+/// The schema of [`ServiceView`].
+pub(super) fn service_schema() -> Value {
+    let assigned_by = object(&[
+        ("flag", text()),
+        ("variant", maybe_text()),
+        ("enabled", truth()),
+    ]);
+    let refused = object(&[("address", text()), ("why", text())]);
+    let requests = object(&[
+        ("assigned", count()),
+        ("served", count()),
+        ("errors", count()),
+        ("served_by_stable", count()),
+        ("unanswered", count()),
+        ("assigned_share", maybe_number()),
+        ("served_share", maybe_number()),
+        ("mean_seconds", maybe_number()),
+    ]);
+    let deployment = object(&[
+        ("name", text()),
+        ("url", maybe_text()),
+        ("assigned_by", list(&assigned_by)),
+        ("endpoints", list(&endpoints::schema())),
+        ("refused", list(&refused)),
+        ("healthy", truth()),
+        ("withdrawn", maybe_text()),
+        ("requests", requests),
+    ]);
+    object(&[
+        ("name", text()),
+        ("deployments", list(&deployment)),
+        ("kills", list(&reference("Kill"))),
+    ])
 }
 
 /// Shows every service.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::Shared;
 use super::path::Names;
 use super::problem::Problem;
+use super::schema::{count, list, maybe_count, object, text, truth};
 use crate::source::{RefreshError, Refreshed};
 
 /// What is in force now, and how it differs from what was.
@@ -27,6 +29,19 @@ struct FlagsView {
     added: Vec<String>,
     changed: Vec<String>,
     removed: Vec<String>,
+}
+
+/// The schema of [`RefreshView`].
+pub(super) fn schema() -> Value {
+    let flags = ["added", "changed", "removed"].map(|name| (name, list(&text())));
+    object(&[
+        ("source", text()),
+        ("generation", count()),
+        ("changed", truth()),
+        ("revision", maybe_count()),
+        ("flags", object(&flags)),
+        ("held", list(&text())),
+    ])
 }
 
 impl RefreshView {

@@ -5,10 +5,14 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::config_check::DiagnosticView;
 use super::explain::StandingView;
 use super::kills::in_words;
+use super::schema::{
+    count, list, maybe_count, maybe_text, moment, number, object, reference, text, truth,
+};
 use super::{AdminState, Shared};
 use crate::clock;
 use crate::proxy::metrics::ConnectionFigures;
@@ -87,6 +91,47 @@ struct ReloadView {
     cause: &'static str,
     result: &'static str,
     errors: Vec<DiagnosticView>,
+}
+
+/// The schema of [`StatusView`].
+pub(super) fn schema() -> Value {
+    let source = object(&[
+        ("name", text()),
+        ("age_seconds", number()),
+        ("last_error", maybe_text()),
+        ("mode?", json!({ "enum": ["polling", "streaming"] })),
+        ("revision?", maybe_count()),
+        ("answered?", truth()),
+        ("held?", list(&text())),
+    ]);
+    let causes = json!({ "enum": ["start", "changed", "signal", "api"] });
+    let results = json!({ "enum": ["ok", "invalid", "unreadable", "failed", "stopped"] });
+    let last_reload = object(&[
+        ("at", moment()),
+        ("cause", causes),
+        ("result", results),
+        ("errors", list(&reference("Diagnostic"))),
+    ]);
+    let counted = object(&[("open", count()), ("max", count())]);
+    let files = ["limit", "found", "reserve"].map(|name| (name, count()));
+    let capacity = object(&[
+        ("open_files", object(&files)),
+        ("connections", counted.clone()),
+        ("upstream_connections", counted),
+    ]);
+    object(&[
+        ("version", text()),
+        ("uptime_seconds", number()),
+        ("generation", count()),
+        ("digest", text()),
+        ("sources", list(&source)),
+        ("last_reload", last_reload),
+        ("capacity", capacity),
+        ("restart_needed", list(&text())),
+        ("warnings", list(&text())),
+        ("canary_flags", list(&reference("Standing"))),
+        ("canary_flags_left_out", count()),
+    ])
 }
 
 /// Shows the status.

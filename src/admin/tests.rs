@@ -25,6 +25,7 @@ use crate::reload::{Reloader, ReloaderSetup};
 use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
 use crate::source::{FlagServers, SourceStatuses};
+use crate::telemetry::log::LogControl;
 use crate::telemetry::metrics::{MeterRegistry, Metrics};
 
 /// "good" is a configuration, and nothing else is.
@@ -136,6 +137,7 @@ impl Admin {
             kills: KillSwitch::new(registry, publisher.clone()),
             quarantine: Arc::new(Quarantine::new(Instant::now())),
             check: Arc::new(compile),
+            log: Some(LogControl::inert()),
             readiness: Readiness::new(drain.watch()),
             via: crate::forward::via::Via::new(1),
             started: Instant::now(),
@@ -419,6 +421,54 @@ async fn a_foreign_name_or_page_gets_nothing() {
 }
 
 #[tokio::test]
+async fn the_logs_filter_is_changed_for_a_while() {
+    let admin = Admin::start().await;
+    let path = "/api/v1/log";
+    let nothing = json!({ "level": "info", "filter": null, "until": null, "remaining_seconds": null, "by": null });
+    assert_eq!(admin.get(path).await.json(), nothing);
+    for (body, remaining) in [
+        (json!({ "filter": "serin::proxy=debug" }), 600.0),
+        (
+            json!({ "filter": "info,serin::proxy=debug", "for": "5m" }),
+            300.0,
+        ),
+    ] {
+        let set = admin.send("PUT", path, &[], &body.to_string()).await.json();
+        let until: jiff::Timestamp = set["until"].as_str().unwrap().parse().unwrap();
+        assert!(until > jiff::Timestamp::now());
+        assert_eq!(
+            (&set["filter"], &set["by"]),
+            (&body["filter"], &json!("127.0.0.1"))
+        );
+        let left = set["remaining_seconds"].as_f64().unwrap();
+        assert!(left <= remaining && left > remaining - 60.0, "{left}");
+        assert_eq!(admin.get(path).await.json()["filter"], body["filter"]);
+    }
+    for (body, part) in [
+        (
+            json!({ "filter": "info,serin::proxy" }),
+            "`serin::proxy` is neither",
+        ),
+        (json!({ "filter": "hyper=loud" }), "`hyper=loud`"),
+        (json!({ "filter": "debug", "for": "2h" }), "at most 1h"),
+        (json!({ "filter": "debug", "for": "10ms" }), "at least 1s"),
+        (json!({ "filter": "debug", "for": "soon" }), "a duration is"),
+        (json!({ "for": "1m" }), "missing field `filter`"),
+    ] {
+        let refused = admin.send("PUT", path, &[], &body.to_string()).await;
+        let problem = refused.problem();
+        assert_eq!(problem["status"], 422, "{body}");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(part), "{detail}");
+    }
+    assert_eq!(
+        admin.get(path).await.json()["filter"],
+        "info,serin::proxy=debug"
+    );
+    assert_eq!(admin.send("DELETE", path, &[], "").await.json(), nothing);
+}
+
+#[tokio::test]
 async fn the_listener_of_probes_has_nothing_else() {
     let admin = Admin::start().await;
     let probes = Admin {
@@ -504,6 +554,7 @@ async fn everything_in_the_document_is_there() {
             }
             let body = match path.as_str() {
                 "/api/v1/explain" => "{\"path\":\"/search\"}",
+                "/api/v1/log" => "{\"filter\":\"serin::proxy=debug\"}",
                 path if path.ends_with("/kill") || path.ends_with("/restore") => "",
                 _ => "good",
             };

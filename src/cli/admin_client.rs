@@ -16,6 +16,8 @@ use serde_json::Value;
 
 use super::NOT_SO;
 
+/// The variable that says where the admin API is.
+pub(super) const ADMIN: &str = "SERIN_ADMIN";
 /// How long a gateway may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest answer that is read.
@@ -28,7 +30,7 @@ pub(super) struct Asked {
     #[arg(
         long,
         value_name = "URL",
-        env = "SERIN_ADMIN",
+        env = ADMIN,
         default_value = "http://127.0.0.1:9900"
     )]
     pub(super) admin: String,

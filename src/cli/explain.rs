@@ -2,13 +2,13 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Map, Value, json};
 
-use super::{ConfigPath, Format, NOT_SO, admin_client, colour};
+use super::{Format, NOT_SO, admin_client, colour};
 use crate::admin::explain::ExplainDocument;
 use crate::clock;
 use crate::config::{self, OnUnset, render};
@@ -18,9 +18,11 @@ use crate::source::{self, environment::ProcessEnvironment};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    #[command(flatten)]
-    config: ConfigPath,
-    /// Ask the running gateway whose admin API is at this URL, rather than a file
+    /// The configuration file [default: routes.yaml]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Ask the running gateway whose admin API is at this URL, rather than a file; without --config,
+    /// SERIN_ADMIN in the environment says the same
     #[arg(long, value_name = "URL", conflicts_with = "config")]
     admin: Option<String>,
     /// Say where this flag stands instead: who claims it, what it lacks, who is before it
@@ -62,9 +64,12 @@ pub(super) struct Args {
 
 /// Explains, and prints the explanation or why there is none.
 pub(super) fn run(args: &Args) -> io::Result<ExitCode> {
-    let explained = match &args.admin {
-        Some(url) => admin_client::post(url, "/api/v1/explain", &args.document()),
-        None => from_file(&args.config.config, args.document()),
+    let explained = match args.gateway() {
+        Some(url) => admin_client::post(&url, "/api/v1/explain", &args.document()),
+        None => {
+            let file = args.config.as_deref().unwrap_or(Path::new("routes.yaml"));
+            from_file(file, args.document())
+        }
     };
     match explained {
         Ok(explained) => {
@@ -79,6 +84,15 @@ pub(super) fn run(args: &Args) -> io::Result<ExitCode> {
 }
 
 impl Args {
+    /// The admin API to ask, if it is not the file that explains.
+    fn gateway(&self) -> Option<String> {
+        let from_environment = || {
+            let url = std::env::var(admin_client::ADMIN).ok();
+            url.filter(|url| !url.is_empty() && self.config.is_none())
+        };
+        self.admin.clone().or_else(from_environment)
+    }
+
     /// What is asked, in the words of the admin API.
     fn document(&self) -> Value {
         if let Some(flag) = &self.flag {

@@ -30,7 +30,7 @@ use crate::telemetry::service_manager::ServiceManager;
 /// What a gateway finds around it: a process that is its own, or a program that it is part of.
 pub(super) struct Platform {
     compile: Arc<Compile>,
-    log: Option<LogControl>,
+    pub(super) log: Option<LogControl>,
     pub(super) service_manager: Option<ServiceManager>,
     pub(super) access_log: AccessLog,
     pub(super) registry: Registry,

@@ -415,6 +415,20 @@ async fn explain_asks_a_running_gateway() {
         text.contains("search.ranker") && text.contains("team"),
         "{text}"
     );
+    // The variable says where, as it does for the other commands, unless a file is named.
+    let explain = |more: &[&str]| {
+        let mut command = serin(["explain", "--path", "/search", "--user", "u1"]);
+        command.args(more).env("SERIN_ADMIN", &admin);
+        command.output().expect("the binary runs")
+    };
+    let output = explain(&["--property", "email=a@example.com"]);
+    assert_eq!(stdout(&output), text, "{}", said(&output));
+    let output = explain(&["--config", "/nowhere/routes.yaml"]);
+    assert!(
+        stderr(&output).contains("/nowhere/routes.yaml"),
+        "{}",
+        said(&output)
+    );
     drop(gateway);
     let output = run_serin(target);
     assert_ne!(code(&output), 0);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::harness::{
-    Blunt, Gateway, Origin, Reply, Setup, assert_has, eventually, fill, get, until,
+    Blunt, Gateway, Origin, Reply, Setup, assert_has, eventually, fill, get, run_serin, until,
 };
 
 const CONFIG: &str = "
@@ -445,4 +445,49 @@ async fn the_steps_of_a_request_that_is_debugged_are_logged_and_of_no_other() {
         seen.iter()
             .all(|request| request.header("x-debug").is_none())
     );
+}
+
+#[tokio::test]
+async fn a_filter_shows_more_for_a_while_whatever_is_reloaded() {
+    let origin = Origin::start("origin").await;
+    let gateway = Gateway::start(logging(&origin, "access: off")).await;
+    let admin = format!("http://{}", gateway.admin_address());
+    let change = |args: &[&str]| {
+        let output = run_serin(["log", "--admin", &admin].iter().chain(args));
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let answered = "an admin request was answered";
+    assert_eq!(
+        change(&[]),
+        "logging.level is info\nno filter is on top of it\n"
+    );
+    let set = change(&["--filter", "serin::admin=debug", "--for", "1h"]);
+    assert!(set.contains("serin::admin=debug") && set.contains("set by 127.0.0.1"));
+    gateway.await_log("the log's filter was changed").await;
+    gateway.admin("/before").await;
+    gateway.await_log(answered).await;
+    // A reload changes the level below.
+    gateway.rewrite_config(&logging(&origin, "access: off, level: warn"));
+    eventually("the level", || async {
+        let log = gateway.admin("/api/v1/log").await.json();
+        (log["level"] == "warn" && log["filter"] == "serin::admin=debug").then_some(())
+    })
+    .await;
+    gateway.admin("/reloaded").await;
+    gateway.await_log("/reloaded").await;
+    // And its time is over by itself.
+    change(&["--filter", "serin::admin=debug", "--for", "1s"]);
+    gateway.await_log("its time is over").await;
+    gateway.admin("/over").await;
+    change(&["--filter", "serin::admin=debug"]);
+    gateway.admin("/again").await;
+    gateway.await_log("/again").await;
+    let reset = change(&["--reset"]);
+    assert_eq!(reset, "logging.level is warn\nno filter is on top of it\n");
+    assert!(!gateway.log().contains("/over"), "{}", gateway.log());
+    let refused = run_serin(["log", "--admin", &admin, "--filter", "serin::admin"]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("`serin::admin` is neither"), "{said}");
+    assert_eq!(refused.status.code(), Some(1));
 }

@@ -1,7 +1,9 @@
 //! Where a flag stands, as JSON: for `explain` and for the status.
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
+use crate::admin::schema::{count, list, maybe_text, object, text, truth};
 use crate::snapshot::Snapshot;
 use crate::snapshot::standing::FlagStanding;
 use crate::source::FILE;
@@ -33,6 +35,30 @@ pub struct StandingView {
     /// Decisions that were its since the process began.
     decisions: u64,
     withdrawn: Option<&'static str>,
+}
+
+/// The schema of [`StandingView`].
+pub(in crate::admin) fn standing_schema() -> Value {
+    object(&[
+        ("flag", text()),
+        ("source", text()),
+        ("enabled", truth()),
+        ("canary", truth()),
+        ("service", maybe_text()),
+        ("entry", maybe_text()),
+        ("unclaimed?", text()),
+        (
+            "place",
+            json!({ "type": ["integer", "null"], "minimum": 1 }),
+        ),
+        ("before", list(&text())),
+        ("priority", json!({ "type": "integer" })),
+        ("ranked_by", maybe_text()),
+        ("lacks", list(&text())),
+        ("could_have", text()),
+        ("decisions", count()),
+        ("withdrawn", maybe_text()),
+    ])
 }
 
 /// The answer to a question about a flag.

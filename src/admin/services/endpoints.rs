@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
+use crate::admin::schema::{count, number, object, or_null, text, truth};
 use crate::clock;
 use crate::cluster::endpoint::{Check, Ejection, Endpoint};
 
@@ -37,6 +39,32 @@ struct CheckView {
     seconds: f64,
     /// How many ended the same way without a break.
     in_a_row: u32,
+}
+
+/// The schema of [`EndpointView`].
+pub(super) fn schema() -> Value {
+    let standings = json!(["healthy", "warming", "trial", "ejected", "unhealthy"]);
+    let causes = json!(["consecutive_failures", "error_ratio", "relapse"]);
+    let ejection = object(&[
+        ("cause", json!({ "enum": causes })),
+        ("failure", text()),
+        ("times", count()),
+        ("until", text()),
+    ]);
+    let check = object(&[
+        ("at", text()),
+        ("passed", truth()),
+        ("said", text()),
+        ("seconds", number()),
+        ("in_a_row", count()),
+    ]);
+    object(&[
+        ("address", text()),
+        ("in_flight", count()),
+        ("health", json!({ "enum": standings })),
+        ("ejection", or_null(&ejection)),
+        ("last_check", or_null(&check)),
+    ])
 }
 
 impl EndpointView {

@@ -1,57 +1,12 @@
-//! What `explain` takes and gives.
+//! The schema of an explanation.
 
 use serde_json::{Value, json};
 
-use super::{count, list, maybe_text, object, reference, text, truth};
+use crate::admin::schema::{count, list, maybe_text, object, reference, text, truth};
 
-pub(super) fn request() -> Value {
-    let texts = || json!({ "type": "object", "additionalProperties": { "type": "string" } });
-    let scalars = json!({
-        "type": "object",
-        "additionalProperties": { "type": ["string", "number", "boolean"] },
-    });
-    let mut request = object(&[
-        ("flag?", maybe_text()),
-        ("user_id?", maybe_text()),
-        ("session_id?", maybe_text()),
-        ("host?", text()),
-        ("path?", json!({ "type": "string", "default": "/" })),
-        ("query?", maybe_text()),
-        ("method?", json!({ "type": "string", "default": "GET" })),
-        ("headers?", texts()),
-        ("remote_address?", maybe_text()),
-        ("properties?", scalars),
-    ]);
-    request["additionalProperties"] = json!(false);
-    request
-}
-
-/// Where a flag stands among a service's canaries.
-pub(super) fn standing() -> Value {
-    object(&[
-        ("flag", text()),
-        ("source", text()),
-        ("enabled", truth()),
-        ("canary", truth()),
-        ("service", maybe_text()),
-        ("entry", maybe_text()),
-        ("unclaimed?", text()),
-        (
-            "place",
-            json!({ "type": ["integer", "null"], "minimum": 1 }),
-        ),
-        ("before", list(&text())),
-        ("priority", json!({ "type": "integer" })),
-        ("ranked_by", maybe_text()),
-        ("lacks", list(&text())),
-        ("could_have", text()),
-        ("decisions", count()),
-        ("withdrawn", maybe_text()),
-    ])
-}
-
-/// Of a request, or of a flag.
-pub(super) fn explained() -> Value {
+/// The schema of what `explain` answers: of a request ([`super::ExplanationView`]) or of a flag
+/// ([`super::FlagExplanationView`]).
+pub(in crate::admin) fn schema() -> Value {
     let flag = object(&[
         ("generation", count()),
         ("digest", text()),
@@ -120,9 +75,12 @@ fn explanation() -> Value {
     ])
 }
 
-/// What may come with an order about a canary.
-pub(super) fn order_request() -> Value {
-    let mut request = object(&[("reason?", maybe_text()), ("ahead?", truth())]);
-    request["additionalProperties"] = json!(false);
-    request
+/// The schema of a condition's step, and of those within it.
+pub(in crate::admin) fn step_schema() -> Value {
+    object(&[
+        ("condition", text()),
+        ("held", truth()),
+        ("seen?", maybe_text()),
+        ("steps?", list(&reference("Step"))),
+    ])
 }

@@ -1,0 +1,244 @@
+//! Every endpoint of the admin API. The routers are made of this table, and so is the API's document: no endpoint is
+//! without a description.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::Method;
+use axum::routing::{MethodRouter, delete, get, post, put};
+
+use super::{
+    AdminState, config_check, events, explain, kills, livez, log, metrics, openapi, readyz, reload,
+    services, sources, status,
+};
+
+/// One operation.
+pub(super) struct Operation {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    /// Whether it is served on the listeners for probes and metrics, too.
+    is_probe: bool,
+    pub(super) summary: &'static str,
+    /// The media type and the schema's name of the request's body, if it has one.
+    pub(super) takes: Option<(&'static str, &'static str)>,
+    /// The media type and the schema's name of the answer.
+    pub(super) gives: (&'static str, &'static str),
+    /// The statuses of the errors that are its own.
+    pub(super) errors: &'static [u16],
+    /// Its handler.
+    route: fn() -> MethodRouter<Arc<AdminState>>,
+}
+
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain";
+
+/// Every operation, in the order of the document.
+pub(super) const OPERATIONS: &[Operation] = &[
+    Operation {
+        method: Method::GET,
+        path: "/livez",
+        is_probe: true,
+        summary: "Whether the process runs",
+        takes: None,
+        gives: (TEXT, "Text"),
+        errors: &[],
+        route: || get(livez::livez),
+    },
+    Operation {
+        method: Method::GET,
+        path: "/readyz",
+        is_probe: true,
+        summary: "Whether traffic may come",
+        takes: None,
+        gives: (TEXT, "Text"),
+        errors: &[503],
+        route: || get(readyz::readyz),
+    },
+    Operation {
+        method: Method::GET,
+        path: "/metrics",
+        is_probe: true,
+        summary: "Every figure, as Prometheus text or OpenMetrics",
+        takes: None,
+        gives: (TEXT, "Text"),
+        errors: &[],
+        route: || get(metrics::metrics),
+    },
+    Operation {
+        method: Method::GET,
+        path: "/api/v1/openapi.json",
+        is_probe: false,
+        summary: "This document",
+        takes: None,
+        gives: (JSON, "Document"),
+        errors: &[],
+        route: || get(openapi::openapi),
+    },
+    Operation {
+        method: Method::GET,
+        path: "/api/v1/status",
+        is_probe: false,
+        summary: "What runs, how fresh it is, and what is wrong with it",
+        takes: None,
+        gives: (JSON, "Status"),
+        errors: &[],
+        route: || get(status::status),
+    },
+    Operation {
+        method: Method::GET,
+        path: "/api/v1/events",
+        is_probe: false,
+        summary: "What happens, as it happens: connected, snapshot, held, source, canary, endpoint, kills, lagged, stopping",
+        takes: None,
+        gives: ("text/event-stream", "Text"),
+        errors: &[503],
+        route: || get(events::events),
+    },
+    Operation {
+        method: Method::GET,
+        path: "/api/v1/services",
+        is_probe: false,
+        summary: "Every service with its deployments, endpoints and figures",
+        takes: None,
+        gives: (JSON, "Services"),
+        errors: &[],
+        route: || get(services::services),
+    },
+    Operation {
+        method: Method::GET,
+        path: "/api/v1/services/{service}",
+        is_probe: false,
+        summary: "One service",
+        takes: None,
+        gives: (JSON, "Service"),
+        errors: &[404],
+        route: || get(services::service),
+    },
+    Operation {
+        method: Method::POST,
+        path: "/api/v1/services/{service}/canaries/{name}/kill",
+        is_probe: false,
+        summary: "Send no user to a flag's canaries any more; ahead: before there is such a flag",
+        takes: Some((JSON, "OrderRequest")),
+        gives: (JSON, "Order"),
+        errors: &[404, 409, 422, 500, 503],
+        route: || post(kills::kill),
+    },
+    Operation {
+        method: Method::POST,
+        path: "/api/v1/services/{service}/canaries/{name}/restore",
+        is_probe: false,
+        summary: "Take a kill back",
+        takes: Some((JSON, "OrderRequest")),
+        gives: (JSON, "Order"),
+        errors: &[404, 422, 500, 503],
+        route: || post(kills::restore),
+    },
+    Operation {
+        method: Method::POST,
+        path: "/api/v1/canaries/unknown/restore",
+        is_probe: false,
+        summary: "Say that no canary is killed of which a damaged kills.json leaves that unknown",
+        takes: None,
+        gives: (JSON, "Settled"),
+        errors: &[500, 503],
+        route: || post(kills::restore_unknown),
+    },
+    Operation {
+        method: Method::POST,
+        path: "/api/v1/explain",
+        is_probe: false,
+        summary: "What would be decided for a user, and every step to it",
+        takes: Some((JSON, "Request")),
+        gives: (JSON, "Explanation"),
+        errors: &[400, 404, 408, 413, 422],
+        route: || post(explain::explain),
+    },
+    Operation {
+        method: Method::POST,
+        path: "/api/v1/reload",
+        is_probe: false,
+        summary: "Read routes.yaml again and put it in force",
+        takes: None,
+        gives: (JSON, "Reload"),
+        errors: &[422, 500, 503],
+        route: || post(reload::reload),
+    },
+    Operation {
+        method: Method::GET,
+        path: "/api/v1/log",
+        is_probe: false,
+        summary: "Which log lines are written",
+        takes: None,
+        gives: (JSON, "Log"),
+        errors: &[404],
+        route: || get(log::show),
+    },
+    Operation {
+        method: Method::PUT,
+        path: "/api/v1/log",
+        is_probe: false,
+        summary: "Write other log lines for a while: directives on top of logging.level, which end by themselves",
+        takes: Some((JSON, "LogRequest")),
+        gives: (JSON, "Log"),
+        errors: &[400, 404, 408, 413, 422],
+        route: || put(log::set),
+    },
+    Operation {
+        method: Method::DELETE,
+        path: "/api/v1/log",
+        is_probe: false,
+        summary: "Set the log's filter back now",
+        takes: None,
+        gives: (JSON, "Log"),
+        errors: &[404],
+        route: || delete(log::reset),
+    },
+    Operation {
+        method: Method::POST,
+        path: "/api/v1/sources/{name}/refresh",
+        is_probe: false,
+        summary: "Fetch from a flag server now; the answer comes when it is in force",
+        takes: None,
+        gives: (JSON, "Refresh"),
+        errors: &[404, 502, 503],
+        route: || post(sources::refresh),
+    },
+    Operation {
+        method: Method::POST,
+        path: "/api/v1/sources/{name}/accept",
+        is_probe: false,
+        summary: "Let go what a flag server lacks and what is held",
+        takes: None,
+        gives: (JSON, "Refresh"),
+        errors: &[404, 503],
+        route: || post(sources::accept),
+    },
+    Operation {
+        method: Method::POST,
+        path: "/api/v1/config/check",
+        is_probe: false,
+        summary: "Check a routes.yaml without using it",
+        takes: Some(("application/yaml", "Text")),
+        gives: (JSON, "Check"),
+        errors: &[400, 408, 413, 503],
+        route: config_check::route,
+    },
+];
+
+/// The whole API.
+pub(super) fn api() -> Router<Arc<AdminState>> {
+    router(|_| true)
+}
+
+/// The endpoints that probes and scrapers ask for.
+pub(super) fn probes() -> Router<Arc<AdminState>> {
+    router(|operation| operation.is_probe)
+}
+
+fn router(takes: fn(&Operation) -> bool) -> Router<Arc<AdminState>> {
+    let operations = OPERATIONS.iter().filter(|operation| takes(operation));
+    operations.fold(Router::new(), |router, operation| {
+        router.route(operation.path, (operation.route)())
+    })
+}
