@@ -6,7 +6,7 @@ use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use super::record::{Doubt, Kill, Name, Record};
+use super::book::{Book, Doubt, Kill, Name};
 use crate::context::Moment;
 
 /// The form that is written. Members that come later are additions, which earlier versions keep as they are; what an
@@ -50,8 +50,8 @@ struct NameDocument {
 }
 
 /// Writes what is known.
-pub(super) fn write(record: &Record) -> serde_json::Result<Vec<u8>> {
-    let kills = record.kills().map(|((service, flag), kill)| KillDocument {
+pub(super) fn write(book: &Book) -> serde_json::Result<Vec<u8>> {
+    let kills = book.kills().map(|((service, flag), kill)| KillDocument {
         service,
         flag,
         at_unix_ms: kill.at.unix_ms,
@@ -59,11 +59,11 @@ pub(super) fn write(record: &Record) -> serde_json::Result<Vec<u8>> {
         reason: kill.reason.as_deref(),
         further: &kill.further,
     });
-    let unknown = record.doubts().iter().map(|doubt| DoubtDocument {
+    let unknown = book.doubts().iter().map(|doubt| DoubtDocument {
         service: doubt.service.clone(),
         why: doubt.why.clone(),
     });
-    let cleared = record.cleared.iter().map(|(service, flag)| NameDocument {
+    let cleared = book.cleared.iter().map(|(service, flag)| NameDocument {
         service: service.clone(),
         flag: flag.clone(),
     });
@@ -72,12 +72,12 @@ pub(super) fn write(record: &Record) -> serde_json::Result<Vec<u8>> {
         kills: kills.collect(),
         unknown: unknown.collect(),
         cleared: cleared.collect(),
-        further: &record.further,
+        further: &book.further,
     })
 }
 
 /// Reads what can be read, and doubts the rest.
-pub(super) fn read(text: &[u8]) -> Record {
+pub(super) fn read(text: &[u8]) -> Book {
     let mut reading = Reading::default();
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let whole = Whole(&mut reading).deserialize(&mut deserializer);
@@ -85,13 +85,13 @@ pub(super) fn read(text: &[u8]) -> Record {
         Err(error) => reading.doubt(None, format!("it cannot all be read ({error})")),
         Ok(()) => reading.check(),
     }
-    reading.record
+    reading.book
 }
 
 /// What has been read so far.
 #[derive(Default)]
 struct Reading {
-    record: Record,
+    book: Book,
     version: Option<Value>,
     has_kills: bool,
 }
@@ -99,8 +99,8 @@ struct Reading {
 impl Reading {
     /// What could not be read may be about any canary, or any of a service.
     fn doubt(&mut self, service: Option<String>, why: String) {
-        self.record.doubts.push(Doubt { service, why });
-        self.record.is_damaged = true;
+        self.book.doubts.push(Doubt { service, why });
+        self.book.is_damaged = true;
     }
 
     /// Whether the document as a whole is one that is understood here.
@@ -123,7 +123,7 @@ impl Reading {
     fn take_kill(&mut self, value: Value) {
         match kill(value) {
             Ok((name, kill)) => {
-                self.record.kills.insert(name, kill);
+                self.book.kills.insert(name, kill);
             }
             Err(service) => {
                 let why = "one of the kills in it cannot be read".to_owned();
@@ -137,7 +137,7 @@ impl Reading {
             "version" => self.version = Some(value),
             "unknown" => match Vec::<DoubtDocument>::deserialize(value) {
                 Ok(doubts) => self
-                    .record
+                    .book
                     .doubts
                     .extend(doubts.into_iter().map(|doubt| Doubt {
                         service: doubt.service,
@@ -149,10 +149,10 @@ impl Reading {
             "cleared" => {
                 let names = Vec::<NameDocument>::deserialize(value).unwrap_or_default();
                 let names = names.into_iter().map(|name| (name.service, name.flag));
-                self.record.cleared.extend(names);
+                self.book.cleared.extend(names);
             }
             _ => {
-                self.record.further.insert(key, value);
+                self.book.further.insert(key, value);
             }
         }
     }

@@ -4,8 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::book::{Book, Doubt};
 use super::document;
-use super::record::{Doubt, Record};
 use crate::durable;
 
 const NAME: &str = "kills.json";
@@ -29,34 +29,34 @@ impl KillFile {
 
     /// What is stored: nothing when there is no file. What cannot be read is doubted, and the file left as it is, for
     /// people to mend.
-    pub(super) fn read(&self) -> Record {
+    pub(super) fn read(&self) -> Book {
         match fs::read(&self.path) {
             Ok(text) => document::read(&text),
-            Err(error) if durable::is_absence(&error) => Record::default(),
-            Err(error) => Record {
+            Err(error) if durable::is_absence(&error) => Book::default(),
+            Err(error) => Book {
                 doubts: vec![Doubt {
                     service: None,
                     why: format!("it cannot be read ({error})"),
                 }],
                 is_damaged: true,
-                ..Record::default()
+                ..Book::default()
             },
         }
     }
 
-    /// What is stored, if all of it can be read. A file that is gone is none that somebody has mended: editors move
-    /// files away for a moment.
-    pub(super) fn read_mended(&self) -> Option<Record> {
+    /// What is stored, if all of it can be read. A missing file does not count as mended: editors move files away for a
+    /// moment.
+    pub(super) fn read_mended(&self) -> Option<Book> {
         let text = fs::read(&self.path).ok()?;
-        Some(document::read(&text)).filter(|record| record.doubts().is_empty())
+        Some(document::read(&text)).filter(|book| book.doubts().is_empty())
     }
 
     /// Stores what is known. A file that could not all be read is kept beside it, as it was.
-    pub(super) fn write(&self, record: &Record) -> io::Result<()> {
-        if record.is_damaged {
+    pub(super) fn write(&self, book: &Book) -> io::Result<()> {
+        if book.is_damaged {
             self.keep_damaged()?;
         }
-        durable::replace(&self.path, &document::write(record)?)
+        durable::replace(&self.path, &document::write(book)?)
     }
 
     fn keep_damaged(&self) -> io::Result<()> {

@@ -1,12 +1,12 @@
 use super::{read, write};
-use crate::registry::record::{Kill, Record};
+use crate::registry::book::{Book, Kill};
 
 /// Who is killed, which services are doubted ("*": all), and whether the file must be kept.
-fn summary(record: &Record) -> (Vec<&str>, Vec<&str>, bool) {
-    let kills = record.kills().map(|((_, flag), _)| &**flag);
-    let doubts = record.doubts().iter();
+fn summary(book: &Book) -> (Vec<&str>, Vec<&str>, bool) {
+    let kills = book.kills().map(|((_, flag), _)| &**flag);
+    let doubts = book.doubts().iter();
     let doubts = doubts.map(|doubt| doubt.service.as_deref().unwrap_or("*"));
-    (kills.collect(), doubts.collect(), record.is_damaged)
+    (kills.collect(), doubts.collect(), book.is_damaged)
 }
 
 const GOOD: &str = r#"{"service":"s","flag":"s.a","at_unix_ms":7,"by":"ann"}"#;
@@ -29,14 +29,14 @@ fn a_good_file_is_read_and_written_as_it_was_with_what_a_later_version_adds() {
   ],
   "drills": []
 }"#;
-    let record = read(text.as_bytes());
-    assert_eq!(summary(&record), (vec!["s.a"], vec![], false));
-    let (_, kill) = record.kills().next().expect("a kill");
+    let book = read(text.as_bytes());
+    assert_eq!(summary(&book), (vec!["s.a"], vec![], false));
+    let (_, kill) = book.kills().next().expect("a kill");
     assert_eq!(
         (&*kill.by, kill.reason.as_deref(), kill.at.unix_ms),
         ("ann", Some("slow"), 7)
     );
-    let written = write(&record).expect("it is written");
+    let written = write(&book).expect("it is written");
     assert_eq!(String::from_utf8(written).expect("text"), text);
 }
 
@@ -60,8 +60,8 @@ fn what_is_well_formed_holds_whatever_stands_beside_it() {
         ),
     ] {
         let text = format!(r#"{{"version":1,"kills":[{kills}]}}"#);
-        let record = read(text.as_bytes());
-        assert_eq!(summary(&record), (vec!["s.a"], doubts, true), "{text}");
+        let book = read(text.as_bytes());
+        assert_eq!(summary(&book), (vec!["s.a"], doubts, true), "{text}");
     }
     // When and by whom is no reason to lift a kill.
     let text = r#"{"version":1,"kills":[{"service":"s","flag":"s.a","at_unix_ms":"x","by":1}]}"#;
@@ -84,8 +84,8 @@ fn another_version_and_what_is_no_document_leave_everything_else_unknown() {
         format!(r#"{{"version":1,"kills":[{GOOD}]}} and more"#),
         format!("{{\"version\":1,\"kills\":[{GOOD},\u{0}\u{0}"),
     ] {
-        let record = read(text.as_bytes());
-        assert_eq!(summary(&record), (vec!["s.a"], vec!["*"], true), "{text}");
+        let book = read(text.as_bytes());
+        assert_eq!(summary(&book), (vec!["s.a"], vec!["*"], true), "{text}");
     }
     for text in [
         "",
@@ -95,8 +95,8 @@ fn another_version_and_what_is_no_document_leave_everything_else_unknown() {
         r#"{"version":1}"#,
         r#"{"version":1,"kills":{}}"#,
     ] {
-        let record = read(text.as_bytes());
-        let (kills, doubts, is_damaged) = summary(&record);
+        let book = read(text.as_bytes());
+        let (kills, doubts, is_damaged) = summary(&book);
         assert!(kills.is_empty() && is_damaged, "{text}");
         assert!(
             !doubts.is_empty() && doubts.iter().all(|doubt| *doubt == "*"),
@@ -108,17 +108,17 @@ fn another_version_and_what_is_no_document_leave_everything_else_unknown() {
 #[test]
 fn doubts_outlive_a_rewriting() {
     let text = format!(r#"{{"version":1,"kills":[{GOOD},{{"service":"x"}}]}}"#);
-    let mut record = read(text.as_bytes());
-    assert!(record.restore("x", "x.good"));
-    record.kill(
+    let mut book = read(text.as_bytes());
+    assert!(book.restore("x", "x.good"));
+    book.kill(
         "y",
         "y.a",
         Kill::new(crate::context::Moment { unix_ms: 8 }, "bob".into(), None),
     );
-    let again = read(&write(&record).expect("it is written"));
+    let again = read(&write(&book).expect("it is written"));
     assert_eq!(summary(&again), (vec!["s.a", "y.a"], vec!["x"], false));
-    record.note_written();
-    assert_eq!(again, record);
+    book.note_written();
+    assert_eq!(again, book);
     let unreadable = r#"{"version":1,"kills":[],"unknown":7}"#;
     assert_eq!(
         summary(&read(unreadable.as_bytes())),

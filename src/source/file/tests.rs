@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use notify::event::{EventKind as Kind, ModifyKind, RenameMode};
+use notify::{RecursiveMode, Watcher as _};
 use tokio::sync::mpsc::{Receiver, channel};
 
 use super::read::{FileError, MAX_BYTES, read};
 use super::{FileEvent, FileNews, FileSource};
+use crate::events::{EventKind, Events, Heard};
 use crate::source::{SourceStatus, Stage};
 
 /// A followed file in a directory of its own.
@@ -22,10 +25,14 @@ struct Followed {
 impl Followed {
     /// Begins with the content "first", which `lay` puts in place.
     fn start(lay: impl Fn(&Path)) -> Self {
+        Self::reporting_to(&Events::default(), lay)
+    }
+
+    fn reporting_to(events: &Events, lay: impl Fn(&Path)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         lay(directory.path());
+        let status = Arc::new(SourceStatus::new("file").reporting_to(events));
         let (sender, events) = channel(64);
-        let status = Arc::new(SourceStatus::new("file"));
         let path = directory.path().join("routes.yaml");
         let source = FileSource::start(&path, "first", status.clone(), sender).unwrap();
         Self {
@@ -37,7 +44,7 @@ impl Followed {
     }
 
     fn plain() -> Self {
-        Self::start(|root| fs::write(root.join("routes.yaml"), "first").unwrap())
+        Self::start(lay_plain)
     }
 
     fn path(&self) -> PathBuf {
@@ -61,6 +68,36 @@ impl Followed {
     /// The next event is this content.
     async fn changed(&mut self, text: &str) {
         assert_eq!(self.event().await, FileEvent::Changed(text.to_owned()));
+    }
+}
+
+fn lay_plain(root: &Path) {
+    fs::write(root.join("routes.yaml"), "first").unwrap();
+}
+
+/// Renames of a file, as the kernel tells of them.
+struct Renames {
+    heard: std::sync::mpsc::Receiver<notify::Result<notify::Event>>,
+    _notifier: notify::RecommendedWatcher,
+}
+
+impl Renames {
+    fn into(directory: &Path) -> Self {
+        let (sender, heard) = std::sync::mpsc::channel();
+        let mut notifier = notify::recommended_watcher(sender).unwrap();
+        notifier
+            .watch(directory, RecursiveMode::NonRecursive)
+            .unwrap();
+        Self {
+            heard,
+            _notifier: notifier,
+        }
+    }
+
+    /// Waits for the kernel to tell of one more.
+    fn next(&self) {
+        let is_rename = |kind| matches!(kind, Kind::Modify(ModifyKind::Name(RenameMode::To)));
+        while !is_rename(self.heard.recv().unwrap().unwrap().kind) {}
     }
 }
 
@@ -123,20 +160,24 @@ async fn a_replaced_directory_is_seen() {
 
 #[tokio::test]
 async fn what_is_half_written_is_not_read() {
-    let mut file = Followed::plain();
-    // Truncated and written by somebody slow.
+    let (mut file, mut other) = (Followed::plain(), Followed::plain());
+    // Truncated and written slowly: a change of another file, made after each part, is read long before the last part.
     let mut writer = File::create(file.path()).unwrap();
     for part in ["one ", "two ", "three"] {
         writer.write_all(part.as_bytes()).unwrap();
         writer.flush().unwrap();
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        other.replace(part);
+        other.changed(part).await;
+        assert!(file.events.is_empty());
     }
     drop(writer);
     file.changed("one two three").await;
     // Made anew, and empty at first.
     fs::remove_file(file.path()).unwrap();
     let mut writer = File::create(file.path()).unwrap();
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    other.replace("four");
+    other.changed("four").await;
+    assert!(file.events.is_empty());
     writer.write_all(b"four").unwrap();
     drop(writer);
     file.changed("four").await;
@@ -161,26 +202,22 @@ async fn a_writer_who_does_not_end_is_reported() {
 #[tokio::test]
 async fn a_burst_is_taken_together_and_does_not_postpone() {
     let mut file = Followed::plain();
+    let renames = Renames::into(file.directory.path());
     let begun = Instant::now();
-    let mut first = None;
-    let mut seen = 0;
-    let mut last = String::new();
-    let mut writes = 0;
-    while begun.elapsed() < Duration::from_secs(2) {
-        last = format!("number {writes}");
+    let (mut seen, mut writes) = (0, 0);
+    // The burst goes on, as fast as the kernel tells of it, until it has been seen three times.
+    while seen < 3 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "postponed");
+        file.replace(&format!("number {writes}"));
+        renames.next();
         writes += 1;
-        file.replace(&last);
-        tokio::time::sleep(Duration::from_millis(15)).await;
         while file.events.try_recv().is_ok() {
-            first.get_or_insert_with(|| begun.elapsed());
             seen += 1;
         }
     }
-    assert!(first.expect("an event within the burst") < Duration::from_secs(1));
     assert!(seen < writes / 2, "{seen} reads for {writes} writes");
     file.replace("the end");
     while file.event().await != FileEvent::Changed("the end".to_owned()) {}
-    assert_ne!(last, "the end");
 }
 
 #[tokio::test]
@@ -201,14 +238,25 @@ async fn a_file_that_is_away_for_a_moment_is_no_trouble() {
 
 #[tokio::test]
 async fn what_somebody_else_could_not_read_is_well_again_when_it_is_there() {
-    let file = Followed::plain();
+    let events = Events::default();
+    let mut listener = events.listen();
+    let file = Followed::reporting_to(&events, lay_plain);
     file.status
         .fail(Stage::Reading, "a reload came at a bad moment".to_owned());
-    let begun = Instant::now();
-    while file.status.last_error().is_some() {
-        assert!(begun.elapsed() < Duration::from_secs(20));
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    let source: Arc<str> = "file".into();
+    loop {
+        let Some(Heard::Event(event)) = listener.next().await else {
+            panic!("no more events");
+        };
+        if event.what
+            == (EventKind::SourceRecovered {
+                source: source.clone(),
+            })
+        {
+            break;
+        }
     }
+    assert_eq!(file.status.last_error(), None);
 }
 
 #[tokio::test]

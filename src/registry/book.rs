@@ -1,4 +1,4 @@
-//! What is known about kills.
+//! What is known about kills: state and rules alone. Where it is stored is [`super::store`]'s.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,7 +19,7 @@ pub struct Kill {
     pub at: Moment,
     /// The address that the order came from.
     pub by: String,
-    /// Why, in the words of whoever gave the order.
+    /// Why, in the words of the person who gave the order.
     pub reason: Option<String>,
     /// What else is stored of it, by a later version: kept as it is.
     pub(super) further: Map<String, Value>,
@@ -37,7 +37,7 @@ impl Kill {
     }
 }
 
-/// Something that is not known.
+/// A gap in what is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Doubt {
     /// The service whose canaries it may be about; `None`: any.
@@ -58,20 +58,20 @@ impl fmt::Display for Doubt {
     }
 }
 
-/// Every kill, and what is not known about others.
+/// Every kill, and the gaps in what is known about others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Record {
+pub(super) struct Book {
     pub(super) kills: BTreeMap<Name, Kill>,
     pub(super) doubts: Vec<Doubt>,
     /// What an operator has said not to be killed, in spite of the doubts.
     pub(super) cleared: BTreeSet<Name>,
-    /// What else the file has, written by a later version: kept as it is.
+    /// What else is stored, written by a later version: kept as it is.
     pub(super) further: Map<String, Value>,
-    /// Whether the file has something that would be lost if it were replaced.
+    /// Whether the store has something that would be lost if it were replaced.
     pub(super) is_damaged: bool,
 }
 
-impl Record {
+impl Book {
     pub(super) fn kills(&self) -> impl Iterator<Item = (&Name, &Kill)> {
         self.kills.iter()
     }
@@ -104,21 +104,21 @@ impl Record {
         !std::mem::take(&mut self.doubts).is_empty()
     }
 
-    /// Takes what a mended file says. What was killed meanwhile stays killed.
-    pub(super) fn take_mended(&mut self, mended: Self) {
-        let before = std::mem::replace(self, mended);
+    /// Takes over what is stored, all of which can be read. A kill beats a restore: what was killed meanwhile stays killed.
+    pub(super) fn merge(&mut self, stored: Self) {
+        let before = std::mem::replace(self, stored);
         for (name, kill) in before.kills {
             self.kills.entry(name).or_insert(kill);
         }
     }
 
-    /// The file holds all of this, and what it held before is kept beside it.
+    /// Notes that all of this is stored, and that what was stored before is kept beside it.
     pub(super) fn note_written(&mut self) {
         self.is_damaged = false;
     }
 
     pub(super) fn withdrawal(&self, service: &str, flag: &str) -> Option<Withdrawal> {
-        // Nearly always there is nothing to look for.
+        // Nearly always there are neither kills nor gaps.
         if self.kills.is_empty() && self.doubts.is_empty() {
             return None;
         }
