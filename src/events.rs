@@ -1,4 +1,4 @@
-//! What happens to this gateway, told to whoever listens, as it happens. Nobody who tells ever waits for a listener.
+//! What happens to this gateway, sent to every listener as it happens. A sender never waits for a listener.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub enum EventKind {
         /// The flags that differ.
         changes: Arc<Changes>,
     },
-    /// A flag server says less than it did; what is missing is kept until that is certain. None: nothing is held any more.
+    /// A flag server's answer lacks flags, which are kept until that is certain. None: no flag is held any more.
     Held {
         /// The source's name.
         source: Arc<str>,
@@ -53,7 +53,7 @@ pub enum EventKind {
         /// The source's name.
         source: Arc<str>,
     },
-    /// Somebody has killed a canary, or restored one.
+    /// A person has killed a canary, or restored one.
     Ordered {
         /// The service's name.
         service: Arc<str>,
@@ -63,7 +63,7 @@ pub enum EventKind {
         killed: bool,
         /// Who: an address.
         by: String,
-        /// Why, in the words of whoever gave the order.
+        /// Why, in the words of the person who gave the order.
         reason: Option<Arc<str>>,
     },
     /// An endpoint gets requests no more, is tried, or is back.
@@ -88,7 +88,7 @@ pub enum EventKind {
     Stopping,
 }
 
-/// Tells events. Clones tell the same listeners.
+/// Sends events. Clones have the same listeners.
 #[derive(Clone, Debug)]
 pub struct Events(broadcast::Sender<Arc<Event>>);
 
@@ -106,10 +106,10 @@ pub enum Heard {
 pub struct Listener(Option<broadcast::Receiver<Arc<Event>>>);
 
 impl Events {
-    /// Tells an event to whoever listens now.
-    pub fn tell(&self, what: EventKind) {
+    /// Sends an event to all present listeners.
+    pub fn emit(&self, what: EventKind) {
         let at = clock::now();
-        // Fails when nobody listens.
+        // Fails when there is no listener.
         let _ = self.0.send(Arc::new(Event { at, what }));
     }
 
@@ -156,10 +156,10 @@ mod tests {
     #[tokio::test]
     async fn every_listener_hears_what_is_told_after_it_began() {
         let events = Events::default();
-        events.tell(recovered("early"));
+        events.emit(recovered("early"));
         let mut listeners = [events.listen(), events.listen()];
-        events.tell(recovered("late"));
-        events.tell(EventKind::Stopping);
+        events.emit(recovered("late"));
+        events.emit(EventKind::Stopping);
         for listener in &mut listeners {
             let mut heard = Vec::new();
             while let Some(Heard::Event(event)) = listener.next().await {
@@ -174,7 +174,7 @@ mod tests {
         let events = Events::default();
         let mut slow = events.listen();
         for _ in 0..KEPT + 3 {
-            events.tell(recovered("flags"));
+            events.emit(recovered("flags"));
         }
         assert_eq!(slow.next().await, Some(Heard::Lagged(3)));
         assert!(matches!(slow.next().await, Some(Heard::Event(_))));

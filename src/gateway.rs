@@ -220,7 +220,7 @@ impl Gateway {
             _file,
             ..
         } = self;
-        reloader.tell_ready();
+        reloader.announce_ready();
         control.block_on(async {
             let delayed = stop_signal.end(&reloader).await;
             let (delay, grace) = reloader.shutdown_times();
@@ -241,7 +241,7 @@ impl Gateway {
                     "the grace period is over; connections were cut"
                 );
             }
-            publisher.events().tell(EventKind::Stopping);
+            publisher.events().emit(EventKind::Stopping);
             flag_servers.finish(LAST_WORDS).await;
             drain.advance(Stage::Ended);
             admin.finish(LAST_WORDS).await;

@@ -1,6 +1,7 @@
-//! Health from outside the request path: active checks, and what is told of endpoints that go down and come back.
+//! Health from outside the request path: active checks, and log lines and events about endpoints that go down and come
+//! back.
 //!
-//! What is known of an endpoint stands in its cluster; nothing here is asked when a request looks for one.
+//! An endpoint's health stands in its cluster, where requests find it; they never come here.
 
 mod checks;
 mod journal;
@@ -17,7 +18,7 @@ use crate::cluster::HealthListener;
 use crate::events::Events;
 use crate::snapshot::store::SnapshotStore;
 
-/// Rung by clusters, heard by the journal. Any number of rings before it is heard are one.
+/// Clusters ring it, and the journal hears it. Several rings before it is heard are one.
 #[derive(Default)]
 pub struct HealthNotify(Notify);
 
@@ -33,17 +34,17 @@ impl fmt::Debug for HealthNotify {
     }
 }
 
-/// Checks the endpoints of every service that wants it, and tells what happens to endpoints, by tasks on the runtime
+/// Checks the endpoints of every service that wants it, and reports what happens to endpoints, by tasks on the runtime
 /// `control`. They end with the publisher, whose `generation` they follow.
 pub fn start(
     store: &Arc<SnapshotStore>,
     generation: &watch::Receiver<u64>,
-    bell: Arc<HealthNotify>,
+    changed: Arc<HealthNotify>,
     events: Events,
     control: &Handle,
 ) {
     let checks = checks::follow(store.clone(), generation.clone());
     control.spawn(checks);
-    let journal = journal::keep(store.clone(), generation.clone(), bell, events);
+    let journal = journal::keep(store.clone(), generation.clone(), changed, events);
     control.spawn(journal);
 }

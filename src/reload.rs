@@ -119,7 +119,7 @@ impl Reloader {
     /// Reads the file and puts what it says in force, even if it has not changed.
     pub async fn reload(&self, cause: ReloadTrigger) -> Result<ReloadReport, ReloadFailure> {
         let mut history = self.history.lock().await;
-        self.announce();
+        self.announce_reload();
         let path = self.path.clone();
         let read_at = Instant::now();
         let text = tokio::task::spawn_blocking(move || read(&path).map_err(|e| e.to_string()));
@@ -148,7 +148,7 @@ impl Reloader {
                     if history.judged == hash(&text) || at < history.read_at {
                         continue;
                     }
-                    self.announce();
+                    self.announce_reload();
                     let result = self.put_in_force(text, at, &mut history).await;
                     self.note(ReloadTrigger::Changed, &result);
                 }
@@ -164,7 +164,7 @@ impl Reloader {
     }
 
     /// Tells the service manager, if there is one, that traffic is taken, and on which generation.
-    pub fn tell_ready(&self) {
+    pub fn announce_ready(&self) {
         let Some(manager) = self.service_manager else {
             return;
         };
@@ -262,14 +262,14 @@ impl Reloader {
             .filter(|problem| problem.severity == Severity::Error);
         let first = errors.clone().next().map_or("", |error| &error.message);
         self.source.fail(Stage::Content, first.to_owned());
-        let told = history.complained.replace(history.judged) == Some(history.judged);
+        let is_known = history.complained.replace(history.judged) == Some(history.judged);
         tracing::error!(
             file = %self.path.display(),
             errors = problems.errors(),
             "the file {} errors; what runs stays",
-            if told { "still has the same" } else { "has" }
+            if is_known { "still has the same" } else { "has" }
         );
-        if told {
+        if is_known {
             return;
         }
         for error in errors {
@@ -301,11 +301,11 @@ impl Reloader {
             cause: Some(cause),
             result: result.as_ref().map(|_| ()).map_err(Clone::clone),
         };
-        self.tell_ready();
+        self.announce_ready();
     }
 
-    /// Tells the service manager, if there is one, that a reload begins. [`Self::note`] tells of its end.
-    fn announce(&self) {
+    /// Tells the service manager, if there is one, that a reload begins. [`Self::note`] announces its end.
+    fn announce_reload(&self) {
         if let Some(manager) = self.service_manager {
             manager.reloading();
         }

@@ -1,7 +1,7 @@
 //! Names to addresses, in the background: the request path never waits for any of it.
 //!
-//! The directory hands out clusters when a snapshot is assembled. Behind every host name that some cluster needs
-//! there is one task on the control runtime, which looks the name up again whenever its answer has run out.
+//! The manager hands out clusters when a snapshot is assembled. Behind every host name that some cluster needs
+//! there is one task on the control runtime, which looks the name up again whenever its addresses have run out.
 
 pub mod dns;
 mod known;
@@ -28,12 +28,12 @@ const KEPT_UNUSED: Duration = Duration::from_secs(600);
 
 /// Every cluster of the process, and the tasks that keep their addresses fresh.
 pub struct ClusterManager {
-    clusters: HashMap<Key, Entry>,
+    clusters: HashMap<Key, ManagedCluster>,
     names: HashMap<(Box<str>, Records), NameWatch>,
     screen: Arc<Screen>,
     dns: Arc<Dns>,
     control: Handle,
-    alarm: Arc<dyn HealthListener>,
+    listener: Arc<dyn HealthListener>,
     last_id: u64,
     /// Called for every handle that is asked for, so that tests can have something happen while a snapshot is assembled.
     #[cfg(test)]
@@ -56,13 +56,14 @@ impl std::fmt::Debug for ClusterManager {
 /// What makes two clusters the same.
 type Key = (Box<str>, Box<str>, UpstreamUrl, NamedBy);
 
+/// A cluster, and since when no snapshot points to it.
 #[derive(Debug)]
-struct Entry {
+struct ManagedCluster {
     cluster: Arc<Cluster>,
     unused_since: Option<Instant>,
 }
 
-/// What is asked about a name.
+/// Which records of a name are looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Records {
     /// A and AAAA: where the host is.
@@ -72,7 +73,7 @@ enum Records {
 }
 
 impl ClusterManager {
-    /// An empty directory that looks names up with `dns`, by tasks on the runtime `control`. `own` are the addresses
+    /// Without clusters yet; it looks names up with `dns`, by tasks on the runtime `control`. `own` are the addresses
     /// that this gateway listens on: no cluster has them.
     pub fn new(dns: Dns, control: Handle, own: Box<[SocketAddr]>) -> Self {
         Self {
@@ -81,16 +82,16 @@ impl ClusterManager {
             screen: Arc::new(Screen::new(own, UrlPolicy::nothing())),
             dns: Arc::new(dns),
             control,
-            alarm: Arc::new(NoopListener),
+            listener: Arc::new(NoopListener),
             last_id: 0,
             #[cfg(test)]
             meanwhile: None,
         }
     }
 
-    /// The same, with clusters that ring `alarm`.
-    pub fn with_listener(mut self, alarm: Arc<dyn HealthListener>) -> Self {
-        self.alarm = alarm;
+    /// The same, with clusters that notify `listener` of changes of health.
+    pub fn with_listener(mut self, listener: Arc<dyn HealthListener>) -> Self {
+        self.listener = listener;
         self
     }
 
@@ -113,10 +114,10 @@ impl ClusterManager {
         self.names.values().for_each(NameWatch::give_again);
     }
 
-    /// Drops what no snapshot has pointed to for a while, and ends the look-ups that nobody needs any more.
+    /// Drops what no snapshot has pointed to for a while, and ends the look-ups that no cluster needs any more.
     pub fn sweep(&mut self, now: Instant) {
         self.clusters.retain(|_, entry| {
-            // Only this directory, borrowed here, could make a second handle of a cluster that it alone holds.
+            // Only this manager, borrowed here, could make a second handle of a cluster that it alone holds.
             if Arc::strong_count(&entry.cluster) > 1 {
                 entry.unused_since = None;
                 return true;
@@ -174,7 +175,7 @@ impl ClusterManager {
         }
         self.last_id += 1;
         let names = (service, deployment);
-        let cluster = Cluster::new(self.last_id, names, url.clone(), self.alarm.clone());
+        let cluster = Cluster::new(self.last_id, names, url.clone(), self.listener.clone());
         match url.host() {
             UpstreamHost::Name(name) => self.watch(name, named_by, &cluster),
             UpstreamHost::Address(ip) => {
@@ -184,7 +185,7 @@ impl ClusterManager {
             }
             UpstreamHost::Nowhere => {}
         }
-        let entry = Entry {
+        let entry = ManagedCluster {
             cluster: cluster.clone(),
             unused_since: None,
         };

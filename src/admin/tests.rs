@@ -315,7 +315,7 @@ async fn what_happens_is_told_as_it_happens() {
     assert!(told.contains("event: snapshot\n"), "{told}");
     let told = until("\"counts\":{\"added\":1,\"changed\":1,\"removed\":0}").await;
     assert!(told.contains("\"added\":[\"search.new\"]"), "{told}");
-    admin.publisher.events().tell(EventKind::SourceTrouble {
+    admin.publisher.events().emit(EventKind::SourceTrouble {
         source: "unleash".into(),
         error: "no answer\nat all".to_owned(),
     });
@@ -325,7 +325,7 @@ async fn what_happens_is_told_as_it_happens() {
         false => until("no answer").await,
     };
     assert!(told.contains("\"error\":\"no answer\\nat all\""), "{told}");
-    admin.publisher.events().tell(EventKind::Stopping);
+    admin.publisher.events().emit(EventKind::Stopping);
     until("event: stopping\n").await;
     // And that is the stream's end, told in HTTP's way.
     until("\r\n0\r\n\r\n").await;

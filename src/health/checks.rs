@@ -66,7 +66,7 @@ fn next(
         .collect()
 }
 
-/// Checks a cluster's endpoints until nobody wants it any more; then what was found is forgotten.
+/// Checks a cluster's endpoints as long as its service wants it; then the results are forgotten.
 async fn check_always(
     cluster: Weak<Cluster>,
     mut policy: watch::Receiver<HealthPolicy>,

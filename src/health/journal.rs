@@ -31,7 +31,7 @@ pub(super) async fn keep(
         for event in &look.events {
             event.log();
             if let Some(told) = event.told() {
-                events.tell(told);
+                events.emit(told);
             }
         }
         tokio::time::sleep(PAUSE).await;
@@ -85,7 +85,7 @@ enum Need {
     Panic,
 }
 
-/// Something to be told.
+/// A line for the log, and an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Event {
     service: Box<str>,
@@ -143,7 +143,7 @@ impl Journal {
     }
 }
 
-/// What a cluster with so many endpoints lacks. One without addresses is DNS's affair, and told there.
+/// What a cluster with so many endpoints lacks. One without addresses is reported by the resolver.
 fn need(role: Role, (well, on_trial): (usize, usize), count: usize) -> Option<Need> {
     match role {
         _ if count == 0 => None,

@@ -130,7 +130,7 @@ impl SnapshotBuilder {
                 let flags = flags.len();
                 tracing::warn!(%source, flags, "flags are missing and held");
             }
-            self.events.tell(what);
+            self.events.emit(what);
         }
         self.announce(&published);
         published
@@ -211,7 +211,7 @@ impl SnapshotBuilder {
 
     fn announce(&self, published: &Published) {
         if published.is_new {
-            self.events.tell(EventKind::Published {
+            self.events.emit(EventKind::Published {
                 generation: published.generation,
                 digest: published.digest,
                 changes: published.changes.clone(),

@@ -15,9 +15,9 @@ use crate::snapshot::Snapshot;
 
 /// How many kills there may be of names that no flag has: a kill may come before its flag, but not without end.
 pub const MAX_AHEAD: usize = 1000;
-/// How often a damaged file is looked at for somebody having mended it.
+/// How often a damaged file is read again, in case a person has mended it.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often it is complained about.
+/// How often it is logged that the file is damaged.
 const COMPLAIN: Duration = Duration::from_secs(60);
 
 /// Kills canaries and restores them.
@@ -27,7 +27,7 @@ pub struct KillSwitch {
     publisher: PublisherHandle,
 }
 
-/// What an order has come to.
+/// How an order was carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KillReport {
     /// The kill that holds now; `None`: there is none.
@@ -42,7 +42,7 @@ pub struct KillReport {
     pub generation: u64,
 }
 
-/// What the order has come to that ends all doubts.
+/// How the order that ends all doubts was carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettleReport {
     /// Whether there was any doubt.
@@ -81,7 +81,7 @@ impl From<PublishError> for KillFailure {
     }
 }
 
-/// An order.
+/// What a person orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KillAction {
     /// No user is sent there any more.
@@ -99,7 +99,7 @@ impl KillSwitch {
         }
     }
 
-    /// What is killed.
+    /// Where kills are kept.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
@@ -109,17 +109,17 @@ impl KillSwitch {
     /// canary for longer than it took to get here.
     ///
     /// # Errors
-    /// When there is no such service, or too many kills of names that nobody has; and when the process ends.
+    /// When there is no such service, or too many kills of names that no flag has; and when the process ends.
     pub async fn order(
         &self,
-        order: KillAction,
+        action: KillAction,
         service: &str,
         flag: &str,
         (by, reason): (IpAddr, Option<String>),
     ) -> Result<KillReport, KillFailure> {
-        let canaries = self.judge(order, service, flag)?;
+        let canaries = self.judge(action, service, flag)?;
         let by = by.to_canonical().to_string();
-        let (kill, changed) = match order {
+        let (kill, changed) = match action {
             KillAction::Kill => {
                 let kill = Kill::new(clock::now(), by.clone(), reason.clone());
                 let (held, is_new) = self.registry.kill(service, flag, kill);
@@ -128,8 +128,8 @@ impl KillSwitch {
             KillAction::Restore => (None, self.registry.restore(service, flag)),
         };
         if changed {
-            tracing::warn!(service, canary = flag, by, reason, canaries, "{order}");
-            self.publisher.events().tell(EventKind::Ordered {
+            tracing::warn!(service, canary = flag, by, reason, canaries, "{action}");
+            self.publisher.events().emit(EventKind::Ordered {
                 service: service.into(),
                 flag: flag.into(),
                 killed: kill.is_some(),
@@ -158,7 +158,7 @@ impl KillSwitch {
             tracing::warn!(by, "every canary of unknown standing was restored");
             self.publisher
                 .events()
-                .tell(EventKind::Settled { by: Some(by) });
+                .emit(EventKind::Settled { by: Some(by) });
         }
         let (stored, generation) = self.put_in_force().await?;
         Ok(SettleReport {
@@ -179,8 +179,8 @@ impl KillSwitch {
                 tracing::warn!("the kills can all be read now, and hold");
                 self.publisher
                     .events()
-                    .tell(EventKind::Settled { by: None });
-                // An error is told, and an attempt of its own follows every order.
+                    .emit(EventKind::Settled { by: None });
+                // A failure is logged there, and the next order is another attempt.
                 let _ = self.put_in_force().await;
             } else if complained.elapsed() >= COMPLAIN {
                 complained = Instant::now();
@@ -195,12 +195,12 @@ impl KillSwitch {
     }
 
     /// How many canaries an order is about, if it can be carried out.
-    fn judge(&self, order: KillAction, service: &str, flag: &str) -> Result<usize, KillFailure> {
+    fn judge(&self, action: KillAction, service: &str, flag: &str) -> Result<usize, KillFailure> {
         let snapshot = self.publisher.store().load();
         let Some((_, found)) = snapshot.service(service) else {
             return Err(KillFailure::NoService(service.to_owned()));
         };
-        if order == KillAction::Kill && !has_flag(&snapshot, flag) {
+        if action == KillAction::Kill && !has_flag(&snapshot, flag) {
             let ahead = self.ahead(&snapshot);
             let is_known = ahead
                 .iter()

@@ -3,6 +3,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::file::KillFile;
+use super::store::KillStore;
 use super::{Book, Kill, Registry};
 use crate::canary::Withdrawal;
 use crate::context::Moment;
@@ -163,7 +164,7 @@ async fn a_kill_holds_although_it_cannot_be_stored() {
     let state = folder.path().join("state");
     // A file where the folder should be.
     fs::write(&state, "").unwrap();
-    let registry = Registry::with(Book::default(), Some(KillFile::new(&state)));
+    let registry = Registry::with(Book::default(), KillStore::File(KillFile::new(&state)));
     registry.kill("search", "search.a", kill("ann"));
     registry.store().await.unwrap_err();
     assert!(registry.unstored().is_some());

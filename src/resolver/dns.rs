@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// The whole look-up, over servers, search domains and aliases.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// How much longer the second address family may take than the first that has addresses (RFC 8305, section 3,
-/// speaks of a resolution delay; nobody waits here, so ours is more generous).
+/// speaks of a resolution delay; no request waits here, so ours is more generous).
 const GRACE: Duration = Duration::from_millis(300);
 /// How long what `/etc/hosts` says is believed before the file is read again.
 const HOSTS_TTL: Duration = Duration::from_secs(10);
@@ -44,9 +44,9 @@ pub struct Missing {
     pub certain: bool,
 }
 
-/// What a look-up found.
+/// The addresses that a look-up of a host found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct HostAddresses {
     /// Of A records.
     pub v4: Family,
     /// Of AAAA records.
@@ -111,7 +111,7 @@ impl Dns {
     }
 
     /// Looks a name up now.
-    pub async fn look_up(&self, name: &str) -> Answer {
+    pub async fn look_up(&self, name: &str) -> HostAddresses {
         if let Some(answer) = from_hosts(&Hosts::from_system().unwrap_or_default(), name) {
             return answer;
         }
@@ -122,7 +122,7 @@ impl Dns {
             .await
             .unwrap_or_else(|_| (late(), late()));
         let ttl = ttl4.into_iter().chain(ttl6).min().unwrap_or_default();
-        Answer { v4, v6, ttl }
+        HostAddresses { v4, v6, ttl }
     }
 
     /// Looks a name's SRV records up now; at least one, with how long they may be believed.
@@ -150,7 +150,7 @@ impl Dns {
         name: &str,
         records: RecordType,
         read: impl Fn(&RData) -> Option<T>,
-    ) -> Asked<T> {
+    ) -> FoundRecords<T> {
         // The task that asks keeps the answer for as long as it holds; a second memory below would only
         // make it older than it says.
         self.resolver.clear_lookup_cache(name, records);
@@ -187,10 +187,10 @@ impl std::fmt::Debug for Dns {
 }
 
 /// A family and its records' shortest time to live.
-type FamilyResult = Asked<IpAddr>;
+type FamilyResult = FoundRecords<IpAddr>;
 
 /// What was found, at least one, and the records' shortest time to live.
-type Asked<T> = (Result<Vec<T>, Missing>, Option<Duration>);
+type FoundRecords<T> = (Result<Vec<T>, Missing>, Option<Duration>);
 
 /// Waits for both families, but for the second only a little once the first has addresses.
 async fn both<A, B>(mut v4: Pin<&mut A>, mut v6: Pin<&mut B>) -> (FamilyResult, FamilyResult)
@@ -222,17 +222,17 @@ async fn second<F: Future<Output = FamilyResult>>(
     }
 }
 
-fn late<T>() -> Asked<T> {
+fn late<T>() -> FoundRecords<T> {
     missing("no answer in time", false)
 }
 
-fn missing<T>(why: impl Into<String>, certain: bool) -> Asked<T> {
+fn missing<T>(why: impl Into<String>, certain: bool) -> FoundRecords<T> {
     let why = why.into();
     (Err(Missing { why, certain }), None)
 }
 
 /// What the hosts file says of a name, if it names it at all: then DNS is not asked, as in every C library.
-fn from_hosts(hosts: &Hosts, name: &str) -> Option<Answer> {
+fn from_hosts(hosts: &Hosts, name: &str) -> Option<HostAddresses> {
     let name = Name::from_utf8(name).ok()?;
     let family = |records| {
         let lookup = hosts.lookup_static_host(&Query::query(name.clone(), records))?;
@@ -245,7 +245,7 @@ fn from_hosts(hosts: &Hosts, name: &str) -> Option<Answer> {
         return None;
     }
     let absent = || missing("not in the hosts file", true).0;
-    Some(Answer {
+    Some(HostAddresses {
         v4: v4.map_or_else(absent, Ok),
         v6: v6.map_or_else(absent, Ok),
         ttl: HOSTS_TTL,

@@ -1,4 +1,4 @@
-//! What look-ups of one name have found, good answers kept over bad ones.
+//! What look-ups of one name have found: good answers are kept over bad ones.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::dns::{Answer, Dns, Family, SrvRecord};
+use super::dns::{Dns, Family, HostAddresses, SrvRecord};
 use crate::cluster::Placement;
 
-/// How soon half an answer is asked for again.
+/// How soon a name is looked up again of which only one family was found.
 const HALF_ANSWER: Duration = Duration::from_secs(10);
 /// SRV records that are followed; with more, the ones of the best priority and the greatest weight are.
 const MOST_TARGETS: usize = 256;
@@ -26,10 +26,10 @@ impl Addresses {
     /// Looks the name up. Returns how long the answer may be believed, or why there is none.
     pub(super) async fn refresh(&mut self, dns: &Dns, name: &str) -> Result<Duration, String> {
         let answer = dns.look_up(name).await;
-        self.take(answer)
+        self.update(answer)
     }
 
-    fn take(&mut self, answer: Answer) -> Result<Duration, String> {
+    fn update(&mut self, answer: HostAddresses) -> Result<Duration, String> {
         let (v4, v6) = (answer.v4, answer.v6);
         let ttl = match (&v4, &v6) {
             (Err(v4), Err(v6)) if v4.why == v6.why => return Err(v4.why.clone()),
@@ -48,7 +48,7 @@ impl Addresses {
         self.v4.iter().chain(&self.v6).copied()
     }
 
-    /// As equal endpoints, whose port somebody else knows.
+    /// As equal endpoints; the port is the cluster's.
     pub(super) fn placements(&self) -> Vec<Placement> {
         let at = |ip| Placement::from(SocketAddr::new(ip, 0));
         self.all().map(at).collect()

@@ -28,7 +28,7 @@ pub(super) struct NameWatch {
 
 #[derive(Debug)]
 struct Shared {
-    /// With who named each.
+    /// With the party that named each.
     clusters: Vec<(Weak<Cluster>, NamedBy)>,
     screen: Arc<Screen>,
     /// What was found last; without ports unless the records have them.
@@ -67,14 +67,14 @@ impl NameWatch {
         Self { shared, task }
     }
 
-    /// Gives a cluster what is known, and everything that will be.
+    /// Gives a cluster the addresses that are known, and all later ones.
     pub(super) fn add(&self, cluster: &Arc<Cluster>, named_by: NamedBy) {
         let mut shared = lock(&self.shared);
         shared.clusters.push((Arc::downgrade(cluster), named_by));
         shared.give(cluster, named_by);
     }
 
-    /// Gives every cluster what is known once more: other addresses may be allowed now.
+    /// Gives every cluster the known addresses once more: other ones may be allowed now.
     pub(super) fn give_again(&self) {
         lock(&self.shared).give_all();
     }
@@ -111,8 +111,8 @@ impl Shared {
         }
     }
 
-    /// Takes in what a look-up has found, and passes it on.
-    fn take(&mut self, name: &str, found: Vec<Placement>) {
+    /// Notes what a look-up has found.
+    fn update(&mut self, name: &str, found: Vec<Placement>) {
         if found != self.found {
             let before = self.shown();
             self.found = found;
@@ -128,7 +128,7 @@ impl Shared {
         }
     }
 
-    /// For people.
+    /// In words, for the log.
     fn shown(&self) -> Vec<String> {
         let shown = |place: &Placement| match self.records {
             Records::Addresses => place.address.ip().to_string(),
@@ -176,7 +176,8 @@ impl Watcher {
         }
     }
 
-    /// Looks up, and hands what is good to the clusters. Returns how long it may be believed, or why there is nothing.
+    /// Looks the name up, and gives good addresses to the clusters. Returns how long they may be believed, or why there are
+    /// none.
     async fn look_up(&mut self) -> Result<Duration, String> {
         let (dns, name) = (&self.dns, &*self.name);
         let (outcome, found) = match &mut self.known {
@@ -191,7 +192,7 @@ impl Watcher {
         };
         let mut shared = lock(&self.shared);
         if outcome.is_ok() {
-            shared.take(name, found);
+            shared.update(name, found);
         }
         shared.asked = true;
         shared.give_all();

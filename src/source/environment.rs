@@ -31,15 +31,15 @@ impl Environment for ProcessEnvironment {
         if text.len() as u64 > MAX_SECRET_BYTES {
             return Err(format!("it has more than {MAX_SECRET_BYTES} bytes"));
         }
-        // Whoever wrote the file most likely ended it with a line break, which is no part of the secret.
+        // Editors and `echo` end the file with a line break, which is no part of the secret.
         let end = text.trim_end_matches(['\r', '\n']).len();
         text.truncate(end);
         Ok(text)
     }
 }
 
-/// Knows nothing: for texts that somebody else sends to be checked, who must not learn this process's secrets
-/// from what is said about them.
+/// Knows nothing: for texts that a caller of the API sends to be checked, who must not learn this process's secrets from
+/// the problems that are found.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoEnvironment;
 

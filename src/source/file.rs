@@ -15,13 +15,13 @@ use watch::{Signal, Watch};
 
 /// Changes within this time of the first are taken together; further ones never postpone it.
 const SETTLE: Duration = Duration::from_millis(100);
-/// How much later than the file itself the kernel's word of a change to it may come.
+/// How much later than a change itself the kernel's notification of it may come.
 const HINDSIGHT: Duration = Duration::from_millis(20);
 /// How long an empty file may be the beginning of a full one.
 const EMPTY: Duration = Duration::from_millis(700);
-/// How often the file is looked at where nothing tells of changes (network file systems).
+/// How often the file is looked at where there are no notifications of changes (network file systems).
 const POLL: Duration = Duration::from_secs(1);
-/// How long somebody may write before it is reported. What is half written is never read.
+/// How long a writer may take before it is reported. A half-written file is never read.
 const WRITING: Duration = Duration::from_secs(10);
 /// How long the file may be away before it is reported.
 const AWAY: Duration = Duration::from_secs(1);
@@ -32,10 +32,10 @@ pub struct FileSource {
     signals: mpsc::Sender<Signal>,
 }
 
-/// What the file's follower has to say, and since when it is so.
+/// What the file's follower has found, and when.
 #[derive(Clone, Debug)]
 pub struct FileNews {
-    /// By when the file had been read: whoever has begun to read it later knows better.
+    /// By when the file had been read: a reload that began to read it later knows better.
     pub at: Instant,
     /// What was found.
     pub event: FileEvent,

@@ -44,7 +44,7 @@ pub struct FlagServersSetup {
     pub statuses: SourceStatuses,
     /// Where the last good flags are kept.
     pub state_dir: PathBuf,
-    /// How clients used Unleash flags, for the servers to be told.
+    /// How clients used Unleash flags, to be reported to the servers.
     pub client_uses: Arc<ClientUses>,
     /// Where their tasks run.
     pub control: Handle,

@@ -66,10 +66,10 @@ pub struct ServerFacts {
 /// How flags come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FeedMode {
-    /// They are asked for at intervals.
+    /// The server is polled at intervals.
     #[default]
     Polling,
-    /// The server tells of changes.
+    /// The server streams changes.
     Streaming,
 }
 
@@ -182,7 +182,7 @@ impl SourceStatus {
         *place = Some(error.clone());
         if is_news {
             let source = (&*self.name).into();
-            self.events.tell(EventKind::SourceTrouble { source, error });
+            self.events.emit(EventKind::SourceTrouble { source, error });
         }
         is_news
     }
@@ -194,7 +194,7 @@ impl SourceStatus {
         let is_news = place.and_then(Option::take).is_some();
         if is_news && inner.trouble.iter().all(Option::is_none) {
             let source = (&*self.name).into();
-            self.events.tell(EventKind::SourceRecovered { source });
+            self.events.emit(EventKind::SourceRecovered { source });
         }
         is_news
     }

@@ -1,15 +1,15 @@
 //! Servers that speak Unleash's client API: what is Unleash's own about following one.
 //!
-//! `client` asks for flags and streams, `deltas` reads what a stream says. The server is told who asks it (`identity`) and
-//! how its flags are used (`reporter`, from what `tally` reads off the meters and what `clients` report, in the words of
-//! `wire`).
+//! `client` asks for flags and streams, and `deltas` reads what a stream says. The `reporter` reports to the server who
+//! asks it (`identity`) and how its flags are used, from what the `meter_reader` reads off the meters and what `clients`
+//! report, in the words of `wire`.
 
 mod client;
 mod clients;
 mod deltas;
 mod identity;
+mod meter_reader;
 mod reporter;
-mod tally;
 mod wire;
 
 use std::io;

@@ -20,7 +20,7 @@ pub(super) enum NotServing {
     #[error("grpc-status {0}")]
     GrpcStatus(String),
     #[error("{0}")]
-    Said(&'static str),
+    ServingStatus(&'static str),
     #[error("the answer is none of the gRPC health service's")]
     Unreadable,
 }
@@ -45,9 +45,9 @@ pub(super) async fn read(answer: Response<Incoming>) -> Result<(), NotServing> {
     refused(body.trailers().ok_or(NotServing::Unreadable)?)?;
     match serving_status(&body.to_bytes()).ok_or(NotServing::Unreadable)? {
         SERVING => Ok(()),
-        0 => Err(NotServing::Said("UNKNOWN")),
-        2 => Err(NotServing::Said("NOT_SERVING")),
-        3 => Err(NotServing::Said("SERVICE_UNKNOWN")),
+        0 => Err(NotServing::ServingStatus("UNKNOWN")),
+        2 => Err(NotServing::ServingStatus("NOT_SERVING")),
+        3 => Err(NotServing::ServingStatus("SERVICE_UNKNOWN")),
         _ => Err(NotServing::Unreadable),
     }
 }

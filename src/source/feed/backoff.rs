@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The longest wait after a failure.
 pub(super) const LONGEST: Duration = Duration::from_secs(10);
-/// How long a server is left alone that refuses the token: somebody has to do something first.
+/// How long a server is left alone that refuses the token, or has no API at the URL: a person has to mend that first.
 pub(super) const REFUSED: Duration = Duration::from_secs(30);
 /// The wait after a first failure, at most.
 const FIRST: Duration = Duration::from_secs(1);

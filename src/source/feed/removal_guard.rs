@@ -1,7 +1,7 @@
 //! The removal guard: a server that has lost its memory takes no canaries away by answering without them.
 //!
 //! Flags that a full answer lacks are kept if they are more than half of all and at least ten, or if the answer is
-//! empty. They go when the server has gone on lacking just these for `removal_guard`, or when somebody accepts it. What is
+//! empty. They go when the server has gone on lacking just these for `removal_guard`, or when a person accepts it. What is
 //! in an answer takes effect at once, and so does the removal of a flag by name.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! The follower: what it has been told, what it waits for, and when it reads.
+//! The follower: which changes it has been notified of, what it waits for, and when it reads.
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
@@ -19,9 +19,9 @@ use crate::source::{SourceStatus, Stage};
 
 /// What wakes the follower.
 pub(super) enum Signal {
-    /// The kernel tells of a change.
+    /// The kernel's notification of a change.
     Event(notify::Result<Event>),
-    /// Nobody listens any more.
+    /// The source was dropped.
     Stop,
 }
 
@@ -41,12 +41,12 @@ pub(super) struct Watch {
     known: Hash,
     /// The state of the file in which it had the content `known`.
     stamp: Option<Stamp>,
-    /// What a poll found that nothing had told of: it must be found twice.
+    /// What a poll found without a notification: it must be found twice.
     candidate: Option<Hash>,
     /// When the first change was noticed that has not been acted upon.
     pending: Option<Instant>,
-    /// The files in the directories that are watched which somebody writes and has not closed yet. Not only the one
-    /// that the path leads to: it may be led to another of them at any time.
+    /// The files in the watched directories that are being written and are not closed yet. Not only the one that the path
+    /// leads to: a link may lead it to another of them at any time.
     writing: HashMap<PathBuf, Writing>,
     /// Whether the file was written to since it was last read.
     touched: bool,
@@ -121,8 +121,8 @@ impl Watch {
             let settled = self.pending.filter(|_| self.writer().is_none());
             if let Some(since) = settled.filter(|since| now >= *since + SETTLE) {
                 self.arm();
-                // The path may lead to another file by now, which somebody writes.
-                if self.writer().is_none() && !self.look_told(inbox, since) {
+                // The path may lead to another file by now, which is being written.
+                if self.writer().is_none() && !self.read_notified(inbox, since) {
                     return;
                 }
             }
@@ -137,7 +137,7 @@ impl Watch {
         }
     }
 
-    /// Waits for one signal, until a moment. False: it is over.
+    /// Waits for one signal, until a moment. False: the follower ends.
     fn attend(&mut self, inbox: &Receiver<Signal>, until: Instant) -> bool {
         match inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(Signal::Event(event)) => self.note(event),
@@ -147,15 +147,15 @@ impl Watch {
         true
     }
 
-    /// Looks at the file, of which a change was told at `since`. What was read is believed only if it is the file that
-    /// is watched, and nobody has written to it: the kernel tells of a writer a moment later than the file shows it.
-    /// False: it is over.
-    fn look_told(&mut self, inbox: &Receiver<Signal>, since: Instant) -> bool {
+    /// Reads the file after a notification of a change at `since`. The text is used only if it is of the file that is
+    /// watched, and nothing was written to it meanwhile: the kernel's notification of a write comes a moment later than the
+    /// write itself. False: the follower ends.
+    fn read_notified(&mut self, inbox: &Receiver<Signal>, since: Instant) -> bool {
         self.pending = None;
         self.touched = false;
         let found = self.unknown();
         let led_elsewhere = way(&self.path) != self.way;
-        self.catch_up();
+        self.flush();
         let hindsight = Instant::now() + HINDSIGHT;
         while matches!(found, Ok(Some(_))) && Instant::now() < hindsight {
             if !self.attend(inbox, hindsight) {
@@ -163,7 +163,7 @@ impl Watch {
             }
         }
         let now = Instant::now();
-        // Truncating takes the kernel a while: the file is empty before anybody is told. One that stays so is meant.
+        // Truncating takes the kernel a while: the file is empty before the notification. One that stays empty is meant.
         let empty = matches!(&found, Ok(Some(found)) if found.text.is_empty());
         if led_elsewhere || self.touched || (empty && now < since + EMPTY) {
             self.pending = Some(since);
@@ -173,18 +173,18 @@ impl Watch {
         true
     }
 
-    /// Waits until what the kernel has told so far has been passed on: a notifier answers what it is asked in turn,
-    /// and by the second answer has passed on what stood in line with the first question.
-    fn catch_up(&mut self) {
+    /// Flushes the notifier: it processes commands in order with events, so that after the second round trip every event
+    /// that was queued before the first has been delivered.
+    fn flush(&mut self) {
         if let Some(notifier) = &mut self.notifier {
             for _ in 0..2 {
-                // It has nothing to configure; only its answer matters.
+                // There is nothing to configure; only the round trip matters.
                 let _ = notifier.configure(notify::Config::default());
             }
         }
     }
 
-    /// Takes note of what the kernel tells.
+    /// Notes what an event of the kernel means.
     fn note(&mut self, event: notify::Result<Event>) {
         let now = Instant::now();
         let Ok(event) = event else {
@@ -242,7 +242,7 @@ impl Watch {
         }
     }
 
-    /// Who writes the file that the path leads to.
+    /// The writer, if any, of the file that the path leads to.
     fn writer(&self) -> Option<Writing> {
         self.writing.get(self.way.last()?).copied()
     }
@@ -283,7 +283,7 @@ impl Watch {
         }
     }
 
-    /// What must be noticed even if nobody tells.
+    /// Notices what there may be no notification of.
     fn poll(&mut self, now: Instant) {
         if let Some(writing) = self.writer() {
             if !writing.begun && now >= writing.since + POLL {
@@ -313,31 +313,30 @@ impl Watch {
         Ok(Some(Found { text, stamp, at }))
     }
 
-    /// Hands the content on if it is another one: at once when somebody told of a change, else when it is found a
-    /// second time.
-    fn judge(&mut self, found: Result<Option<Found>, FileError>, told: bool, now: Instant) {
+    /// Sends the content on if it is another one: at once after a notification, else when a poll finds it a second time.
+    fn judge(&mut self, found: Result<Option<Found>, FileError>, is_notified: bool, now: Instant) {
         let Found { text, stamp, at } = match found {
             Ok(Some(found)) => found,
             Ok(None) => {
-                self.well();
+                self.note_recovery();
                 return self.status.confirm();
             }
             Err(error) => return self.unreadable(&error, now),
         };
         self.away = None;
         let found = hash(&text);
-        if found != self.known && !told && self.candidate != Some(found) {
+        if found != self.known && !is_notified && self.candidate != Some(found) {
             self.candidate = Some(found);
             return;
         }
         self.candidate = None;
         self.stamp = Some(stamp);
-        self.well();
+        self.note_recovery();
         if found == self.known {
             self.status.confirm();
         } else {
             self.known = found;
-            self.tell(at, FileEvent::Changed(text));
+            self.send(at, FileEvent::Changed(text));
         }
     }
 
@@ -360,19 +359,19 @@ impl Watch {
         if self.trouble.as_ref() != Some(&trouble) {
             self.status.fail(Stage::Reading, trouble.clone());
             self.trouble = Some(trouble.clone());
-            self.tell(Instant::now(), FileEvent::Trouble(trouble));
+            self.send(Instant::now(), FileEvent::Trouble(trouble));
         }
     }
 
-    fn tell(&self, at: Instant, event: FileEvent) {
-        // Fails only when nobody listens any more, which the loop notices.
+    fn send(&self, at: Instant, event: FileEvent) {
+        // Fails only when the receiver is gone, which the loop notices.
         let _ = self.events.blocking_send(FileNews { at, event });
     }
 
-    fn well(&mut self) {
+    fn note_recovery(&mut self) {
         self.away = None;
         self.trouble = None;
-        // Somebody else who asked for a reload may have found it unreadable meanwhile.
+        // A reload by signal or API may have found it unreadable meanwhile.
         self.status.recover(Stage::Reading);
     }
 }

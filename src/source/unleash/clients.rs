@@ -1,20 +1,20 @@
-//! How those used flags who are answered by the gateway in a flag server's place. The server is told of it together with
-//! what the gateway itself counts.
+//! How clients used the flags that the gateway hands out in a server's place. The server gets it together with what the
+//! gateway itself counts.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::tally::Uses;
+use super::meter_reader::Uses;
 
-/// So many flags of a source are remembered at most while its server cannot be told.
+/// So many flags of a source are remembered at most while its server cannot be reached.
 const MOST: usize = 20_000;
 
-/// How clients used flags, by source and flag, until their server is told.
+/// How clients used flags, by source and flag, until it is reported to their server.
 #[derive(Debug, Default)]
-pub struct ClientUses(Mutex<Sources>);
+pub struct ClientUses(Mutex<UsesBySource>);
 
 /// By source, then by flag.
-type Sources = HashMap<Arc<str>, BTreeMap<Arc<str>, Uses>>;
+type UsesBySource = HashMap<Arc<str>, BTreeMap<Arc<str>, Uses>>;
 
 /// How a client used a flag.
 #[derive(Clone, Debug, Default)]
@@ -47,12 +47,12 @@ impl ClientUses {
         });
     }
 
-    /// Takes out what is to be told to a server.
+    /// Takes out what is to be reported to a server.
     pub(super) fn take(&self, source: &str) -> BTreeMap<Arc<str>, Uses> {
         self.lock().remove(source).unwrap_or_default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Sources> {
+    fn lock(&self) -> MutexGuard<'_, UsesBySource> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

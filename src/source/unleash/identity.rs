@@ -1,4 +1,4 @@
-//! Who asks: what Unleash knows this process by.
+//! The names that Unleash knows this process by.
 
 use crate::machine;
 

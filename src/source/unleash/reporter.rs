@@ -1,4 +1,4 @@
-//! Tells a flag server who asks it, and how its flags are used: without that it takes them for unused.
+//! Reports to a server who asks it, and how its flags are used: without that it takes them for unused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use super::client::Client;
 use super::clients::ClientUses;
 use super::identity::Identity;
-use super::tally::{Bucket, Tally};
+use super::meter_reader::{MeterReader, MetricsBucket};
 use super::wire;
 use crate::clock;
 use crate::config::unleash::UnleashConfig;
@@ -19,24 +19,24 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::store::SnapshotStore;
 use crate::source::feed::flag_server::FetchError;
 
-/// How often it is told, at most and at least; in between, with every fourth poll.
+/// How often reports are sent, at most and at least; in between, with every fourth poll.
 const MOST_OFTEN: Duration = Duration::from_secs(5);
 const LEAST_OFTEN: Duration = Duration::from_secs(60);
 
-/// The one who reports to a server.
+/// The task that reports to a server.
 pub(super) struct Reporter {
     config: Arc<UnleashConfig>,
     client: Client,
     identity: Identity,
     store: Arc<SnapshotStore>,
-    /// How others used its flags.
+    /// How clients used its flags.
     clients: Arc<ClientUses>,
     generation: watch::Receiver<u64>,
     last_wish: mpsc::Receiver<oneshot::Sender<()>>,
     /// What was counted on since the last reading: other flags may be asked in another order from the next one on.
     snapshot: Arc<Snapshot>,
-    tally: Tally,
-    bucket: Bucket,
+    reader: MeterReader,
+    bucket: MetricsBucket,
     started: Moment,
     is_registered: bool,
     is_heard: bool,
@@ -55,7 +55,7 @@ impl Reporter {
         let started = clock::now();
         let snapshot = publisher.store().load();
         Self {
-            tally: Tally::new(config.name.clone(), &snapshot),
+            reader: MeterReader::new(config.name.clone(), &snapshot),
             config,
             client,
             identity,
@@ -64,14 +64,14 @@ impl Reporter {
             generation: publisher.generation(),
             last_wish,
             snapshot,
-            bucket: Bucket::new(started),
+            bucket: MetricsBucket::new(started),
             started,
             is_registered: false,
             is_heard: true,
         }
     }
 
-    /// Reports until nobody wants it any more.
+    /// Reports until the server is not followed any more.
     pub(super) async fn run(mut self) {
         let interval = (self.config.poll * 4).clamp(MOST_OFTEN, LEAST_OFTEN);
         let mut next = Instant::now() + interval;
@@ -91,7 +91,7 @@ impl Reporter {
                 done = self.last_wish.recv() => {
                     let Some(done) = done else { return };
                     self.report().await;
-                    // Whoever waited has lost patience.
+                    // Fails when the gateway has given up waiting.
                     let _ = done.send(());
                 }
             }
@@ -100,7 +100,7 @@ impl Reporter {
 
     /// Reads what has been counted so far, and goes on with what runs now.
     fn read(&mut self) {
-        self.tally.read(&self.snapshot, &mut self.bucket);
+        self.reader.read(&self.snapshot, &mut self.bucket);
         for (flag, uses) in self.clients.take(&self.config.name) {
             self.bucket.add_uses(&flag, uses);
         }
@@ -111,7 +111,7 @@ impl Reporter {
         self.register().await;
         self.read();
         let stop = clock::now();
-        let told = std::mem::replace(&mut self.bucket, Bucket::new(stop));
+        let told = std::mem::replace(&mut self.bucket, MetricsBucket::new(stop));
         let mut parts = wire::parts(told).into_iter();
         while let Some(part) = parts.next() {
             let body = wire::report(&self.config, &self.identity, &part, stop);
@@ -135,7 +135,7 @@ impl Reporter {
         }
     }
 
-    /// Says once that the server cannot be told, and once that it can again. No flag is the worse for it.
+    /// Logs once that reports fail, and once that they succeed again. Flags do not suffer from it.
     fn note(&mut self, what: &str, result: &Result<(), FetchError>) {
         let source = &self.config.name;
         match result {
@@ -150,7 +150,7 @@ impl Reporter {
     }
 }
 
-/// Whether there is nothing to be said again: it was taken, or never will be.
+/// Whether the report need not be sent again: the server took it, or never will.
 fn is_settled(result: &Result<(), FetchError>) -> bool {
     matches!(result, Ok(()) | Err(FetchError::Unusable(_)))
 }

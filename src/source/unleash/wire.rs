@@ -1,4 +1,4 @@
-//! What a flag server is told, as JSON.
+//! Reports to a server, as JSON.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::SPEC;
 use super::identity::Identity;
-use super::tally::{Bucket, Impact, Uses};
+use super::meter_reader::{Impact, MetricsBucket, Uses};
 use crate::config::unleash::UnleashConfig;
 use crate::context::Moment;
 use crate::meter::BUCKETS;
@@ -45,11 +45,11 @@ pub(super) fn registration(config: &UnleashConfig, identity: &Identity, started:
 }
 
 /// A bucket in reports that a server takes, each as large as it may be.
-pub(super) fn parts(bucket: Bucket) -> Vec<Bucket> {
+pub(super) fn parts(bucket: MetricsBucket) -> Vec<MetricsBucket> {
     let mut parts = Vec::new();
     let (mut flags, mut deployments) = (bucket.flags, bucket.deployments);
     while !(flags.is_empty() && deployments.is_empty()) {
-        let mut part = Bucket::new(bucket.start);
+        let mut part = MetricsBucket::new(bucket.start);
         part.flags = first(&mut flags, FLAGS);
         part.deployments = first(&mut deployments, DEPLOYMENTS);
         parts.push(part);
@@ -61,7 +61,7 @@ pub(super) fn parts(bucket: Bucket) -> Vec<Bucket> {
 pub(super) fn report(
     config: &UnleashConfig,
     identity: &Identity,
-    bucket: &Bucket,
+    bucket: &MetricsBucket,
     stop: Moment,
 ) -> Bytes {
     let toggles: Map<String, Value> = bucket
@@ -108,7 +108,7 @@ fn toggle(uses: &Uses) -> Value {
     json!({ "yes": uses.yes, "no": uses.no, "variants": variants })
 }
 
-fn impact(config: &UnleashConfig, bucket: &Bucket) -> Value {
+fn impact(config: &UnleashConfig, bucket: &MetricsBucket) -> Value {
     type Figure = fn(&Impact) -> u64;
     let counters: [(&str, &str, Figure); 3] = [
         (
@@ -197,7 +197,7 @@ mod tests {
     use crate::config::unleash::UnleashConfig;
     use crate::context::Moment;
     use crate::source::unleash::identity::Identity;
-    use crate::source::unleash::tally::{Bucket, Impact, Uses};
+    use crate::source::unleash::meter_reader::{Impact, MetricsBucket, Uses};
 
     fn config() -> UnleashConfig {
         UnleashConfig {
@@ -222,8 +222,8 @@ mod tests {
         serde_json::from_slice(body).expect("JSON")
     }
 
-    fn bucket() -> Bucket {
-        let mut bucket = Bucket::new(Moment { unix_ms: 0 });
+    fn bucket() -> MetricsBucket {
+        let mut bucket = MetricsBucket::new(Moment { unix_ms: 0 });
         let variants = BTreeMap::from([(Arc::from("canary"), 3)]);
         let with = Uses {
             yes: 4,

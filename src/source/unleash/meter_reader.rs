@@ -1,4 +1,4 @@
-//! What a flag server is told of its flags' use, counted from the decisions that were really made.
+//! What is reported to a server of its flags' use, counted from the decisions that were really made.
 //!
 //! Nothing is counted twice on the request path: the meters that snapshots point to are read, and what they have grown by
 //! since the last reading is what happened. A flag said yes to whomever it decided about; it was asked and said no for
@@ -14,14 +14,14 @@ use crate::meter::view::durations;
 use crate::meter::{BUCKETS, Counter, DecisionMeter, DeploymentMeter, Histogram, ServiceMeter};
 use crate::snapshot::{Candidate, Service, Snapshot};
 
-/// So many flags and deployments are remembered at most while the server cannot be told.
+/// So many flags and deployments are remembered at most while the server cannot be reached.
 const MOST: usize = 20_000;
 /// How many buckets a histogram has, the one above all bounds among them.
 const HEIGHTS: usize = BUCKETS.len() + 1;
 
-/// What has happened since it was last told.
+/// What has happened since the last report (Unleash calls it a bucket).
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Bucket {
+pub(super) struct MetricsBucket {
     /// Since when.
     pub(super) start: Moment,
     /// By flag.
@@ -74,8 +74,8 @@ pub(super) struct Impact {
     pub(super) seconds: f64,
 }
 
-impl Bucket {
-    /// Of which nothing is known yet.
+impl MetricsBucket {
+    /// An empty one.
     pub(super) fn new(start: Moment) -> Self {
         Self {
             start,
@@ -84,7 +84,7 @@ impl Bucket {
         }
     }
 
-    /// Adds what could not be told before, as far as there is room.
+    /// Adds what could not be reported before, as far as there is room.
     pub(super) fn put_back(&mut self, earlier: Self) {
         self.start = self.start.min(earlier.start);
         for (name, uses) in earlier.flags {
@@ -119,30 +119,30 @@ impl Bucket {
     }
 }
 
-/// Reads the meters of whatever snapshot runs.
+/// Reads the meters of the running snapshot.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(super) struct MeterReader {
     source: Arc<str>,
     services: Readings<ServiceMeter, u64>,
     decisions: Readings<DecisionMeter, u64>,
     deployments: Readings<DeploymentMeter, Impact>,
 }
 
-impl Tally {
-    /// What was counted before is nobody's concern: whoever reported to the server before has told it.
+impl MeterReader {
+    /// Counts from now on: what was counted before has been reported by an earlier reporter.
     pub(super) fn new(source: Arc<str>, snapshot: &Snapshot) -> Self {
-        let mut tally = Self {
+        let mut reader = Self {
             source,
             services: Readings::default(),
             decisions: Readings::default(),
             deployments: Readings::default(),
         };
-        tally.read(snapshot, &mut Bucket::new(Moment { unix_ms: 0 }));
-        tally
+        reader.read(snapshot, &mut MetricsBucket::new(Moment { unix_ms: 0 }));
+        reader
     }
 
     /// Adds what has happened on this snapshot since the last reading.
-    pub(super) fn read(&mut self, snapshot: &Snapshot, bucket: &mut Bucket) {
+    pub(super) fn read(&mut self, snapshot: &Snapshot, bucket: &mut MetricsBucket) {
         for service in &snapshot.services {
             let mut flags = service.candidates.iter().map(|candidate| &candidate.flag);
             if flags.any(|flag| self.is_ours(flag)) {
@@ -159,7 +159,7 @@ impl Tally {
         flag.origin.unleash_server() == Some(&self.source)
     }
 
-    fn read_decisions(&mut self, service: &Service, bucket: &mut Bucket) {
+    fn read_decisions(&mut self, service: &Service, bucket: &mut MetricsBucket) {
         let by_none = |meter: &ServiceMeter| asked(&meter.decisions);
         let mut past = self.services.growth(&service.meter, by_none);
         for candidate in service.candidates.iter().rev() {
@@ -190,7 +190,7 @@ impl Tally {
         uses
     }
 
-    fn read_deployments(&mut self, service: &Service, bucket: &mut Bucket) {
+    fn read_deployments(&mut self, service: &Service, bucket: &mut MetricsBucket) {
         for deployment in &service.deployments {
             let impact = self.deployments.growth(&deployment.meter, Impact::of);
             if impact != Impact::default() {

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Bucket, MOST, Tally, Uses};
+use super::{MOST, MeterReader, MetricsBucket, Uses};
 use crate::canary::ReasonKind;
 use crate::context::Moment;
 use crate::engine::{Flag, Origin, VariantIndex, VariantRef};
@@ -50,8 +50,8 @@ fn uses(yes: u64, no: u64, variants: &[(&str, u64)], has_variants: bool) -> Uses
     }
 }
 
-fn bucket() -> Bucket {
-    Bucket::new(Moment { unix_ms: 5 })
+fn bucket() -> MetricsBucket {
+    MetricsBucket::new(Moment { unix_ms: 5 })
 }
 
 /// Counts decisions as the request path does.
@@ -82,7 +82,7 @@ fn count(
 #[test]
 fn a_flag_said_no_to_whomever_was_decided_behind_it() {
     let snapshot = snapshot(&mut MeterRegistry::default());
-    let mut tally = Tally::new(SOURCE.into(), &snapshot);
+    let mut reader = MeterReader::new(SOURCE.into(), &snapshot);
     count(&snapshot, Some(0), Some(0), ReasonKind::Strategy, 3);
     count(&snapshot, Some(0), Some(1), ReasonKind::Killed, 2);
     count(&snapshot, Some(0), None, ReasonKind::NoIdentity, 1);
@@ -92,7 +92,7 @@ fn a_flag_said_no_to_whomever_was_decided_behind_it() {
     // A forced decision asks nobody.
     count(&snapshot, Some(2), None, ReasonKind::Override, 1000);
     let mut told = bucket();
-    tally.read(&snapshot, &mut told);
+    reader.read(&snapshot, &mut told);
     let expected = BTreeMap::from([
         (
             Arc::from("search.1"),
@@ -105,13 +105,13 @@ fn a_flag_said_no_to_whomever_was_decided_behind_it() {
     // Nothing is told twice.
     count(&snapshot, None, None, ReasonKind::Default, 1);
     let mut more = bucket();
-    tally.read(&snapshot, &mut more);
+    reader.read(&snapshot, &mut more);
     assert_eq!(
         more.flags[&Arc::<str>::from("search.3")],
         uses(0, 1, &[], false)
     );
     let mut nothing = bucket();
-    tally.read(&snapshot, &mut nothing);
+    reader.read(&snapshot, &mut nothing);
     assert_eq!(nothing, bucket());
 }
 
@@ -119,10 +119,10 @@ fn a_flag_said_no_to_whomever_was_decided_behind_it() {
 fn what_was_counted_before_and_other_servers_flags_are_not_told() {
     let snapshot = snapshot(&mut MeterRegistry::default());
     count(&snapshot, Some(2), None, ReasonKind::Strategy, 7);
-    let mut tally = Tally::new(SOURCE.into(), &snapshot);
-    let mut other = Tally::new("other".into(), &snapshot);
+    let mut reader = MeterReader::new(SOURCE.into(), &snapshot);
+    let mut other = MeterReader::new("other".into(), &snapshot);
     let mut told = bucket();
-    tally.read(&snapshot, &mut told);
+    reader.read(&snapshot, &mut told);
     assert_eq!(told, bucket());
     count(&snapshot, Some(2), None, ReasonKind::Strategy, 7);
     other.read(&snapshot, &mut told);
@@ -133,21 +133,21 @@ fn what_was_counted_before_and_other_servers_flags_are_not_told() {
 fn a_meter_that_outlives_its_snapshot_goes_on_being_told() {
     let mut meters = MeterRegistry::default();
     let first = snapshot(&mut meters);
-    let mut tally = Tally::new(SOURCE.into(), &first);
+    let mut reader = MeterReader::new(SOURCE.into(), &first);
     count(&first, Some(2), None, ReasonKind::Strategy, 7);
     let mut told = bucket();
-    tally.read(&first, &mut told);
+    reader.read(&first, &mut told);
     let second = snapshot(&mut meters);
     drop(first);
     count(&second, Some(2), None, ReasonKind::Strategy, 1);
-    tally.read(&second, &mut told);
+    reader.read(&second, &mut told);
     assert_eq!(told.flags[&Arc::<str>::from("search.3")].yes, 8);
 }
 
 #[test]
 fn requests_are_told_by_deployment() {
     let snapshot = snapshot(&mut MeterRegistry::default());
-    let mut tally = Tally::new(SOURCE.into(), &snapshot);
+    let mut reader = MeterReader::new(SOURCE.into(), &snapshot);
     let canary = snapshot.services[0].deployments.iter();
     let mut canary = canary.filter(|deployment| &*deployment.name == "search.3");
     let meter = &canary.next().expect("a deployment").meter;
@@ -159,7 +159,7 @@ fn requests_are_told_by_deployment() {
     meter.rescues[0].inc();
     meter.unserved.inc(502);
     let mut told = bucket();
-    tally.read(&snapshot, &mut told);
+    reader.read(&snapshot, &mut told);
     let [(key, impact)] = told.deployments.iter().collect::<Vec<_>>()[..] else {
         panic!("{told:?}");
     };
@@ -171,7 +171,7 @@ fn requests_are_told_by_deployment() {
 
 #[test]
 fn what_could_not_be_told_is_added_up_within_bounds() {
-    let mut earlier = Bucket::new(Moment { unix_ms: 1 });
+    let mut earlier = MetricsBucket::new(Moment { unix_ms: 1 });
     for number in 0..MOST {
         let name: Arc<str> = format!("flag-{number:05}").into();
         earlier.flags.insert(name, uses(1, 2, &[("a", 1)], true));
