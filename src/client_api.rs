@@ -1,23 +1,24 @@
-//! What client apps and servers ask the gateway itself (`client_api`): Unleash's frontend and client APIs, OFREP, and
-//! the caller's decisions, answered from the very snapshot that their requests are routed by.
+//! The API that client apps and servers call on the gateway itself (`client_api`): Unleash's frontend and client APIs,
+//! OFREP, and the caller's decisions, answered from the snapshot that routes their requests.
 //!
-//! Nothing here sends or waits: a request becomes a [`Step`], and the proxy does as that says.
+//! This module neither sends nor waits: it answers a request with a [`NextStep`], which the proxy carries out.
 
 mod access;
 mod backend;
-mod catalogue;
 mod decisions;
 mod document;
 mod endpoint;
+mod evaluation;
 mod events;
+mod flag_catalog;
 mod frontend;
 mod limiter;
 mod metrics;
 mod ofrep;
+mod rendering;
 mod reply;
 mod subject;
 mod usage;
-mod wording;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -32,41 +33,41 @@ use crate::quarantine::Quarantine;
 use crate::request::RequestHead;
 use crate::snapshot::Snapshot;
 use crate::source::unleash::ClientUses;
-use catalogue::FlagCatalog;
 pub use endpoint::Endpoint;
 pub use events::{KEEP_ALIVE, Stream};
+use flag_catalog::FlagCatalog;
 use frontend::SuppliedContext;
 use limiter::Limiter;
 pub use metrics::ApiMetrics;
 pub use reply::Reply;
-use subject::{Said, Subject};
+use subject::{ClaimedUser, Subject};
 
 /// How many streams of events may be open.
 const STREAMS: usize = 4096;
 /// After how many seconds a client that found every stream taken may try again.
 const PATIENCE: u64 = 30;
 
-/// What outlives snapshots.
+/// The state of the API that outlives snapshots.
 pub struct ClientApi {
     /// What is counted.
     pub metrics: ApiMetrics,
     limiter: Limiter,
     uses: Arc<ClientUses>,
     streams: Arc<Semaphore>,
-    /// The flags of the snapshot that was asked last.
-    catalogue: ArcSwapOption<Made>,
-    /// Held by who makes a catalogue, so that only one does.
+    /// The catalog of the snapshot that answered last.
+    catalog: ArcSwapOption<Made>,
+    /// Held while a catalog is made, so that only one request makes it.
     making: Mutex<()>,
 }
 
 struct Made {
     generation: u64,
-    catalogue: Arc<FlagCatalog>,
+    catalog: Arc<FlagCatalog>,
 }
 
 /// A request for the client API.
 #[derive(Clone, Copy)]
-pub struct Asked<'a> {
+pub struct ApiRequest<'a> {
     /// The snapshot that the answer is taken from.
     pub snapshot: &'a Arc<Snapshot>,
     /// The snapshot's configuration of this API.
@@ -83,25 +84,25 @@ pub struct Asked<'a> {
     pub now: Instant,
 }
 
-/// What is to be done next.
-pub enum Step {
-    /// This is the answer.
+/// What the proxy does next.
+pub enum NextStep {
+    /// Send this answer.
     Answer(Reply),
-    /// The body is to be read, up to so many bytes, and then [`ClientApi::answer`] to be asked.
+    /// Read the body, up to so many bytes, and call [`ClientApi::answer`] with it.
     Read(usize),
-    /// The client is to be told of changes until it goes.
+    /// Tell the client of changes until it goes.
     Stream(Stream, Reply),
 }
 
 impl ClientApi {
-    /// Of a gateway that has not been asked anything. Clients' reports go to `uses`.
+    /// The API of a gateway that has had no request yet. Clients' reports go to `uses`.
     pub fn new(uses: Arc<ClientUses>, now: Instant) -> Self {
         Self {
             metrics: ApiMetrics::default(),
             limiter: Limiter::new(now),
             uses,
             streams: Arc::new(Semaphore::new(STREAMS)),
-            catalogue: ArcSwapOption::empty(),
+            catalog: ArcSwapOption::empty(),
             making: Mutex::new(()),
         }
     }
@@ -117,129 +118,130 @@ impl ClientApi {
     }
 
     /// Looks at a request whose path goes on with `rest` behind the API's own: who asks, how often, and for what.
-    pub fn admit(&self, asked: &Asked<'_>, rest: &str) -> (Endpoint, Step) {
+    pub fn admit(&self, request: &ApiRequest<'_>, rest: &str) -> (Endpoint, NextStep) {
         let (endpoint, _) = Endpoint::find(rest);
-        let origin = access::origin(asked.config, asked.head);
-        let client = asked.snapshot.identity.client_address(asked.head);
-        let admitted = match self.limiter.take(client, asked.config.rate, asked.now) {
+        let origin = access::origin(request.config, request.head);
+        let client = request.snapshot.identity.client_address(request.head);
+        let admitted = match self.limiter.take(client, request.config.rate, request.now) {
             Err(wait) => {
                 let why = "this address asks too often";
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
                 let reply = Reply::later(StatusCode::TOO_MANY_REQUESTS, why, seconds);
                 (endpoint, Err(reply))
             }
-            Ok(()) if access::is_preflight(asked.head.method, asked.head.headers) => {
-                let reply = access::preflight(endpoint, asked.head, origin);
+            Ok(()) if access::is_preflight(request.head.method, request.head.headers) => {
+                let reply = access::preflight(endpoint, request.head, origin);
                 (Endpoint::Preflight, Err(reply))
             }
-            Ok(()) => (endpoint, self.step(asked, endpoint)),
+            Ok(()) => (endpoint, self.step(request, endpoint)),
         };
         match admitted {
-            (endpoint, Ok(Step::Stream(stream, mut reply))) => {
+            (endpoint, Ok(NextStep::Stream(stream, mut reply))) => {
                 access::share(&mut reply, origin);
-                (endpoint, Step::Stream(stream, reply))
+                (endpoint, NextStep::Stream(stream, reply))
             }
             (endpoint, Ok(step)) => (endpoint, step),
             (endpoint, Err(mut reply)) => {
                 access::share(&mut reply, origin);
-                (endpoint, Step::Answer(reply))
+                (endpoint, NextStep::Answer(reply))
             }
         }
     }
 
     /// Answers a request that was admitted, with its body.
-    pub fn answer(&self, asked: &Asked<'_>, rest: &str, body: &[u8]) -> Reply {
-        let mut reply = self.answered(asked, rest, body);
-        access::share(&mut reply, access::origin(asked.config, asked.head));
+    pub fn answer(&self, request: &ApiRequest<'_>, rest: &str, body: &[u8]) -> Reply {
+        let mut reply = self.answered(request, rest, body);
+        access::share(&mut reply, access::origin(request.config, request.head));
         reply
     }
 
     /// Refuses a request whose body is too large, or took too long to come.
-    pub fn refuse(&self, asked: &Asked<'_>, status: StatusCode, why: &str) -> Reply {
+    pub fn refuse(&self, request: &ApiRequest<'_>, status: StatusCode, why: &str) -> Reply {
         let mut reply = Reply::error(status, why);
-        access::share(&mut reply, access::origin(asked.config, asked.head));
+        access::share(&mut reply, access::origin(request.config, request.head));
         reply
     }
 
-    /// What takes long to make and is not made yet for this snapshot: to be done where nobody else waits for it.
+    /// The slow work that must precede answers from this snapshot, if it is not done yet. The caller does it where no other
+    /// request waits for it.
     pub fn preparation(
         self: &Arc<Self>,
-        asked: &Asked<'_>,
+        request: &ApiRequest<'_>,
         endpoint: Endpoint,
     ) -> Option<impl FnOnce() + Send + use<>> {
         let wants_document = endpoint == Endpoint::Features;
-        let inline = backend::wants_inline(asked.head.headers);
-        let made = self.made(asked.snapshot.generation);
-        let is_there = made.is_some_and(|catalogue| {
-            let [with_segments, inlined] = &catalogue.documents;
+        let inline = backend::wants_inline(request.head.headers);
+        let made = self.made(request.snapshot.generation);
+        let is_there = made.is_some_and(|catalog| {
+            let [with_segments, inlined] = &catalog.documents;
             let document = if inline { inlined } else { with_segments };
             !wants_document || document.get().is_some()
         });
-        let (api, snapshot) = (self.clone(), asked.snapshot.clone());
+        let (api, snapshot) = (self.clone(), request.snapshot.clone());
         (!is_there).then_some(move || {
             let Some(config) = snapshot.client_api.as_deref() else {
                 return;
             };
-            let catalogue = api.catalogue(&snapshot, config);
+            let catalog = api.catalog(&snapshot, config);
             if wants_document {
-                backend::document_of(&snapshot, &catalogue, inline);
+                backend::document_of(&snapshot, &catalog, inline);
             }
         })
     }
 
-    fn step(&self, asked: &Asked<'_>, endpoint: Endpoint) -> Result<Step, Reply> {
+    fn step(&self, request: &ApiRequest<'_>, endpoint: Endpoint) -> Result<NextStep, Reply> {
         if endpoint == Endpoint::Unknown {
             let why = "there is nothing at this path";
             return Err(Reply::error(StatusCode::NOT_FOUND, why));
         }
-        if !endpoint.takes(asked.head.method) {
+        if !endpoint.takes(request.head.method) {
             return Err(Reply::wrong_method(endpoint.methods()));
         }
-        access::authorize(asked.config, endpoint.audience(), asked.head)?;
+        access::authorize(request.config, endpoint.audience(), request.head)?;
         if endpoint == Endpoint::OfrepEvents {
-            events::verify(asked)?;
+            events::verify(request)?;
             let seat = self.streams.clone().try_acquire_owned().map_err(|_| {
                 let why = "too many streams are open";
                 Reply::later(StatusCode::SERVICE_UNAVAILABLE, why, PATIENCE)
             })?;
             let stream = Stream {
-                digest: asked.snapshot.digest,
+                digest: request.snapshot.digest,
                 _seat: seat,
             };
-            return Ok(Step::Stream(stream, Stream::head()));
+            return Ok(NextStep::Stream(stream, Stream::head()));
         }
-        Ok(Step::Read(match asked.head.method {
+        Ok(NextStep::Read(match request.head.method {
             "POST" => endpoint.body_limit(),
             _ => 0,
         }))
     }
 
-    fn answered(&self, asked: &Asked<'_>, rest: &str, body: &[u8]) -> Reply {
-        let catalogue = || self.catalogue(asked.snapshot, asked.config);
+    fn answered(&self, request: &ApiRequest<'_>, rest: &str, body: &[u8]) -> Reply {
+        let catalog = || self.catalog(request.snapshot, request.config);
         let (endpoint, key) = Endpoint::find(rest);
         match endpoint {
             Endpoint::Frontend | Endpoint::FrontendAll => {
-                match SuppliedContext::read(asked, body) {
+                match SuppliedContext::read(request, body) {
                     Ok(wish) => {
-                        let subject = self.subject(asked, wish.said);
+                        let subject = self.subject(request, wish.said);
                         let all = endpoint == Endpoint::FrontendAll;
-                        frontend::answer(asked, &catalogue(), &subject, &wish.only, all)
+                        frontend::answer(request, &catalog(), &subject, &wish.only, all)
                     }
                     Err(reply) => reply,
                 }
             }
             Endpoint::FrontendMetrics | Endpoint::Metrics => {
-                usage::report(asked.snapshot, &self.uses, body)
+                usage::report(request.snapshot, &self.uses, body)
             }
             Endpoint::FrontendRegister | Endpoint::Register => usage::register(body),
-            Endpoint::Features => backend::features(asked, &catalogue()),
-            Endpoint::OfrepFlag => self.one_flag(asked, &key.unwrap_or_default(), body),
+            Endpoint::Features => backend::features(request, &catalog()),
+            Endpoint::OfrepFlag => self.one_flag(request, &key.unwrap_or_default(), body),
             Endpoint::OfrepFlags => match ofrep::read(body) {
-                Ok(said) => ofrep::all(asked, &catalogue(), &self.subject(asked, said)),
+                Ok(said) => ofrep::all(request, &catalog(), &self.subject(request, said)),
                 Err(misread) => misread.reply(None),
             },
             Endpoint::Decisions => {
-                decisions::answer(asked, &asked.snapshot.identity.identify(asked.head))
+                decisions::answer(request, &request.snapshot.identity.identify(request.head))
             }
             Endpoint::OfrepEvents | Endpoint::Preflight | Endpoint::Unknown => {
                 Reply::empty(StatusCode::NOT_FOUND)
@@ -247,20 +249,20 @@ impl ClientApi {
         }
     }
 
-    fn one_flag(&self, asked: &Asked<'_>, key: &str, body: &[u8]) -> Reply {
-        let catalogue = self.catalogue(asked.snapshot, asked.config);
-        let Some(entry) = catalogue.find(key) else {
+    fn one_flag(&self, request: &ApiRequest<'_>, key: &str, body: &[u8]) -> Reply {
+        let catalog = self.catalog(request.snapshot, request.config);
+        let Some(entry) = catalog.find(key) else {
             return ofrep::not_found(key);
         };
         match ofrep::read(body) {
-            Ok(said) => ofrep::one(asked, entry, &self.subject(asked, said)),
+            Ok(said) => ofrep::one(request, entry, &self.subject(request, said)),
             Err(misread) => misread.reply(Some(key)),
         }
     }
 
-    fn subject<'a>(&self, asked: &Asked<'a>, said: Said) -> Subject<'a> {
-        let own = asked.snapshot.identity.identify(asked.head);
-        let subject = Subject::new(own, said, &asked.snapshot.vocabulary);
+    fn subject<'a>(&self, request: &ApiRequest<'a>, said: ClaimedUser) -> Subject<'a> {
+        let own = request.snapshot.identity.identify(request.head);
+        let subject = Subject::new(own, said, &request.snapshot.vocabulary);
         if subject.disagrees {
             self.metrics.disagreements.inc();
         }
@@ -268,13 +270,13 @@ impl ClientApi {
     }
 
     fn made(&self, generation: u64) -> Option<Arc<FlagCatalog>> {
-        let made = self.catalogue.load();
+        let made = self.catalog.load();
         let made = made.as_ref().filter(|made| made.generation == generation)?;
-        Some(made.catalogue.clone())
+        Some(made.catalog.clone())
     }
 
-    /// The catalogue of a snapshot. A request that still holds an older one than another has asked for makes its own.
-    fn catalogue(&self, snapshot: &Snapshot, config: &ClientApiConfig) -> Arc<FlagCatalog> {
+    /// The catalog of a snapshot. A request that holds an older snapshot than the last one to ask makes its own.
+    fn catalog(&self, snapshot: &Snapshot, config: &ClientApiConfig) -> Arc<FlagCatalog> {
         if let Some(made) = self.made(snapshot.generation) {
             return made;
         }
@@ -282,16 +284,16 @@ impl ClientApi {
         if let Some(made) = self.made(snapshot.generation) {
             return made;
         }
-        let catalogue = Arc::new(FlagCatalog::of(snapshot, config));
-        self.catalogue.store(Some(Arc::new(Made {
+        let catalog = Arc::new(FlagCatalog::of(snapshot, config));
+        self.catalog.store(Some(Arc::new(Made {
             generation: snapshot.generation,
-            catalogue: catalogue.clone(),
+            catalog: catalog.clone(),
         })));
-        catalogue
+        catalog
     }
 }
 
-impl Asked<'_> {
+impl ApiRequest<'_> {
     /// The versions that the client has.
     fn if_none_match(&self) -> Option<&str> {
         self.head.headers.text("if-none-match")

@@ -31,7 +31,7 @@ use file::{RoutesFile, Setting, loopback};
 use sample::Samples;
 use screen::Scene;
 use show::{Display, Show};
-use users::Tally;
+use users::UserCounts;
 
 /// How the demo is asked for.
 #[derive(Clone, Debug)]
@@ -171,7 +171,7 @@ impl Stage {
             gateway,
             stop,
         } = self;
-        let tally = Arc::new(Tally::default());
+        let tally = Arc::new(UserCounts::default());
         let (leave, left) = watch::channel(false);
         let crowd = runtime.spawn(users::ask(scene.gateway, tally.clone(), left));
         let mut show = Show::new(scene, samples, &gateway, tally, options.duration);

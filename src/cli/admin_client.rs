@@ -25,7 +25,7 @@ const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 /// Which gateway is asked, and how its answer is printed.
 #[derive(Debug, clap::Args)]
-pub(super) struct Asked {
+pub(super) struct AdminArgs {
     /// Where the gateway's admin API is
     #[arg(
         long,
@@ -39,7 +39,7 @@ pub(super) struct Asked {
     pub(super) json: bool,
 }
 
-impl Asked {
+impl AdminArgs {
     /// Sends a request and prints its answer: as it is, or as `text` has it. What is refused is an error for people.
     pub(super) fn ask(
         &self,

@@ -7,16 +7,16 @@ use clap::Subcommand;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::admin_client::{Asked, segment};
+use super::admin_client::{AdminArgs, segment};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
-    order: Order,
+    order: CanaryCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Order {
+enum CanaryCommand {
     /// Send no user to a canary any more, whatever its flag says; survives restarts
     Kill(Kill),
     /// Take a kill back
@@ -26,7 +26,7 @@ enum Order {
 #[derive(Debug, clap::Args)]
 struct Kill {
     #[command(flatten)]
-    target: Target,
+    target: CanaryName,
     /// Why, for those who will ask: it is shown wherever the kill is
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -34,22 +34,22 @@ struct Kill {
     #[arg(long)]
     ahead: bool,
     #[command(flatten)]
-    asked: Asked,
+    asked: AdminArgs,
 }
 
 #[derive(Debug, clap::Args)]
 struct Restore {
     #[command(flatten)]
-    target: Option<Target>,
+    target: Option<CanaryName>,
     /// Say that no canary is killed of which a damaged kills.json leaves that unknown
     #[arg(long, conflicts_with_all = ["service", "name"], required_unless_present = "service")]
     all_unknown: bool,
     #[command(flatten)]
-    asked: Asked,
+    asked: AdminArgs,
 }
 
 #[derive(Debug, clap::Args)]
-struct Target {
+struct CanaryName {
     /// The service
     service: String,
     /// The canary's flag; all variants of it are meant
@@ -59,8 +59,8 @@ struct Target {
 /// Gives the order, and prints what it has come to.
 pub(super) fn run(args: &Args) -> io::Result<ExitCode> {
     let (asked, target, verb) = match &args.order {
-        Order::Kill(kill) => (&kill.asked, Some(&kill.target), "kill"),
-        Order::Restore(restore) => (&restore.asked, restore.target.as_ref(), "restore"),
+        CanaryCommand::Kill(kill) => (&kill.asked, Some(&kill.target), "kill"),
+        CanaryCommand::Restore(restore) => (&restore.asked, restore.target.as_ref(), "restore"),
     };
     let path = match target {
         Some(target) => target.path(verb),
@@ -68,8 +68,8 @@ pub(super) fn run(args: &Args) -> io::Result<ExitCode> {
     };
     let request = (Method::POST, path.as_str());
     let document = match &args.order {
-        Order::Kill(kill) => json!({ "reason": kill.reason, "ahead": kill.ahead }),
-        Order::Restore(_) => json!({}),
+        CanaryCommand::Kill(kill) => json!({ "reason": kill.reason, "ahead": kill.ahead }),
+        CanaryCommand::Restore(_) => json!({}),
     };
     asked.ask(request, Some(&document), |answer, out| match target {
         Some(target) => print(answer, target, out),
@@ -77,7 +77,7 @@ pub(super) fn run(args: &Args) -> io::Result<ExitCode> {
     })
 }
 
-impl Target {
+impl CanaryName {
     fn path(&self, verb: &str) -> String {
         let (service, name) = (segment(&self.service), segment(&self.name));
         format!("/api/v1/services/{service}/canaries/{name}/{verb}")
@@ -95,7 +95,7 @@ fn print_settled(answer: &Value, out: &mut dyn io::Write) -> io::Result<()> {
     print_storage(answer, out)
 }
 
-fn print(answer: &Value, target: &Target, out: &mut dyn io::Write) -> io::Result<()> {
+fn print(answer: &Value, target: &CanaryName, out: &mut dyn io::Write) -> io::Result<()> {
     let name = &target.name;
     let of = format!("{name} of {}", target.service);
     let text = |key: &str| answer[key].as_str().unwrap_or_default();

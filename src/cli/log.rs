@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::admin_client::Asked;
+use super::admin_client::AdminArgs;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -21,7 +21,7 @@ pub(super) struct Args {
     #[arg(long, conflicts_with_all = ["filter", "lifetime"])]
     reset: bool,
     #[command(flatten)]
-    asked: Asked,
+    asked: AdminArgs,
 }
 
 /// Shows or changes the filter, and prints what holds then.

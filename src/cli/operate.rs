@@ -6,18 +6,18 @@ use std::process::ExitCode;
 use hyper::Method;
 use serde_json::Value;
 
-use super::admin_client::{Asked, segment};
+use super::admin_client::{AdminArgs, segment};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {
     #[command(flatten)]
-    asked: Asked,
+    asked: AdminArgs,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ReloadArgs {
     #[command(flatten)]
-    asked: Asked,
+    asked: AdminArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -26,7 +26,7 @@ pub(super) struct RefreshArgs {
     #[arg(default_value = "unleash")]
     source: String,
     #[command(flatten)]
-    asked: Asked,
+    asked: AdminArgs,
 }
 
 /// Shows the status.

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use semver::Version;
 use serde_json::{Value, json};
 
-use super::Asked;
-use super::catalogue::{Document, FlagCatalog, push_hex};
+use super::ApiRequest;
 use super::document;
+use super::flag_catalog::{Document, FlagCatalog, push_hex};
 use super::reply::{Reply, matches};
 use crate::engine::unleash::FeatureSet;
 use crate::engine::{Flag, UnleashDocument};
@@ -25,9 +25,13 @@ pub(super) fn wants_inline(headers: &dyn HeaderLookup) -> bool {
 }
 
 /// Answers with every flag.
-pub(super) fn features(asked: &Asked<'_>, catalogue: &FlagCatalog) -> Reply {
-    let document = document_of(asked.snapshot, catalogue, wants_inline(asked.head.headers));
-    if matches(asked.if_none_match(), &document.etag) {
+pub(super) fn features(request: &ApiRequest<'_>, catalog: &FlagCatalog) -> Reply {
+    let document = document_of(
+        request.snapshot,
+        catalog,
+        wants_inline(request.head.headers),
+    );
+    if matches(request.if_none_match(), &document.etag) {
         return Reply::not_modified(&document.etag);
     }
     Reply::versioned(&document.etag, document.body.clone())
@@ -36,10 +40,10 @@ pub(super) fn features(asked: &Asked<'_>, catalogue: &FlagCatalog) -> Reply {
 /// The document, made once for each snapshot, when it is first needed.
 pub(super) fn document_of<'c>(
     snapshot: &Snapshot,
-    catalogue: &'c FlagCatalog,
+    catalog: &'c FlagCatalog,
     inline: bool,
 ) -> &'c Document {
-    let [with_segments, inlined] = &catalogue.documents;
+    let [with_segments, inlined] = &catalog.documents;
     let place = if inline { inlined } else { with_segments };
     place.get_or_init(|| write(snapshot, inline))
 }

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::Asked;
+use super::ApiRequest;
 use super::reply::Reply;
 use crate::context::Context;
 use crate::decide::{Decision, decide};
@@ -13,7 +13,7 @@ use crate::quarantine::QuarantineKey;
 use crate::snapshot::{STABLE, Service};
 
 /// Answers for the request's own identity, and for nobody else's.
-pub(super) fn answer(asked: &Asked<'_>, own: &Context<'_>) -> Reply {
+pub(super) fn answer(asked: &ApiRequest<'_>, own: &Context<'_>) -> Reply {
     let snapshot = asked.snapshot;
     if snapshot.identity.anonymous == Anonymous::Reject && own.user_id.is_none() {
         let why = "this request names no user";
@@ -25,7 +25,7 @@ pub(super) fn answer(asked: &Asked<'_>, own: &Context<'_>) -> Reply {
     Reply::json(StatusCode::OK, body.to_string())
 }
 
-fn view(asked: &Asked<'_>, own: &Context<'_>, service: &Service) -> Value {
+fn view(asked: &ApiRequest<'_>, own: &Context<'_>, service: &Service) -> Value {
     let decision = decide(service, own, asked.moment);
     let candidate = decision
         .candidate
@@ -48,7 +48,7 @@ fn view(asked: &Asked<'_>, own: &Context<'_>, service: &Service) -> Value {
 /// Who answered the user of late, as far as anybody remembers: stable, for those meant for it and for those spared a
 /// canary that failed them too often. Of the others nothing is kept.
 fn served(
-    asked: &Asked<'_>,
+    asked: &ApiRequest<'_>,
     own: &Context<'_>,
     service: &Service,
     decision: &Decision,

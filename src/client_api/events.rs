@@ -11,8 +11,8 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use sha2::Sha256;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Asked;
-use super::catalogue::push_hex;
+use super::ApiRequest;
+use super::flag_catalog::push_hex;
 use super::reply::Reply;
 use crate::config::client_api::ClientApiConfig;
 use crate::context::Moment;
@@ -65,16 +65,20 @@ impl Stream {
 }
 
 /// The URL of a stream, for a client that asks for flags now.
-pub(super) fn address(asked: &Asked<'_>) -> String {
-    let half = asked.moment.unix_ms.div_euclid(1000).div_euclid(HALF_A_DAY);
+pub(super) fn address(request: &ApiRequest<'_>) -> String {
+    let half = request
+        .moment
+        .unix_ms
+        .div_euclid(1000)
+        .div_euclid(HALF_A_DAY);
     let expires = (half + HALVES) * HALF_A_DAY;
-    let path = format!("{}/ofrep/v1/events", asked.config.path);
+    let path = format!("{}/ofrep/v1/events", request.config.path);
     let mut signature = String::with_capacity(64);
-    if let Some(signer) = signer(asked.config, &path, expires) {
+    if let Some(signer) = signer(request.config, &path, expires) {
         push_hex(&mut signature, signer.finalize().into_bytes().iter());
     }
-    let scheme = if asked.https { "https" } else { "http" };
-    let host = asked.head.authority;
+    let scheme = if request.https { "https" } else { "http" };
+    let host = request.head.authority;
     format!("{scheme}://{host}{path}?expires={expires}&signature={signature}")
 }
 
@@ -82,17 +86,17 @@ pub(super) fn address(asked: &Asked<'_>) -> String {
 ///
 /// # Errors
 /// 401 when it is not, or not any more.
-pub(super) fn verify(asked: &Asked<'_>) -> Result<(), Reply> {
+pub(super) fn verify(request: &ApiRequest<'_>) -> Result<(), Reply> {
     let value = |name: &str| {
-        let mut pairs = asked.head.query.into_iter().flat_map(query_pairs);
+        let mut pairs = request.head.query.into_iter().flat_map(query_pairs);
         pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
     };
     let expires: Option<i64> = value("expires").and_then(|text| text.parse().ok());
     let signature = value("signature").and_then(bytes);
-    let now = asked.moment.unix_ms.div_euclid(1000);
+    let now = request.moment.unix_ms.div_euclid(1000);
     if let (Some(expires), Some(signature)) = (expires, signature) {
-        let path = format!("{}/ofrep/v1/events", asked.config.path);
-        let signer = signer(asked.config, &path, expires);
+        let path = format!("{}/ofrep/v1/events", request.config.path);
+        let signer = signer(request.config, &path, expires);
         let is_signed = signer.is_some_and(|signer| signer.verify_slice(&signature).is_ok());
         if expires > now && is_signed {
             return Ok(());

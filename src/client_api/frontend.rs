@@ -4,10 +4,10 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::Asked;
-use super::catalogue::{FlagCatalog, version};
+use super::ApiRequest;
+use super::flag_catalog::{FlagCatalog, version};
 use super::reply::{Reply, matches};
-use super::subject::{Said, Subject};
+use super::subject::{ClaimedUser, Subject};
 
 /// The body of `POST /api/frontend`.
 #[derive(Deserialize)]
@@ -19,16 +19,16 @@ struct FrontendRequest {
 
 /// What was asked, whichever way.
 pub(super) struct SuppliedContext {
-    pub(super) said: Said,
+    pub(super) said: ClaimedUser,
     pub(super) only: Vec<String>,
 }
 
 impl SuppliedContext {
     /// Reads it off the query, or the body of a POST.
-    pub(super) fn read(asked: &Asked<'_>, body: &[u8]) -> Result<Self, Reply> {
-        if asked.head.method != "POST" {
+    pub(super) fn read(request: &ApiRequest<'_>, body: &[u8]) -> Result<Self, Reply> {
+        if request.head.method != "POST" {
             return Ok(Self {
-                said: Said::from_query(asked.head.query),
+                said: ClaimedUser::from_query(request.head.query),
                 only: Vec::new(),
             });
         }
@@ -37,7 +37,7 @@ impl SuppliedContext {
             Reply::error(StatusCode::BAD_REQUEST, why)
         })?;
         Ok(Self {
-            said: Said::from_json(&question.context.unwrap_or_default()),
+            said: ClaimedUser::from_json(&question.context.unwrap_or_default()),
             only: question.toggles.unwrap_or_default(),
         })
     }
@@ -45,32 +45,32 @@ impl SuppliedContext {
 
 /// Answers with the flags of a user: those that are on, or `all`.
 pub(super) fn answer(
-    asked: &Asked<'_>,
-    catalogue: &FlagCatalog,
+    request: &ApiRequest<'_>,
+    catalog: &FlagCatalog,
     subject: &Subject<'_>,
     only: &[String],
     all: bool,
 ) -> Reply {
-    let verdicts = catalogue.verdicts(asked.snapshot, subject, asked.moment);
+    let evaluations = catalog.evaluations(request.snapshot, subject, request.moment);
     let kind = [u8::from(all)];
     let names = only.iter().flat_map(|name| name.bytes().chain([0]));
     let more: Vec<u8> = kind.into_iter().chain(names).collect();
-    let etag = version(asked.snapshot, subject, &verdicts, &more);
-    if matches(asked.if_none_match(), &etag) {
+    let etag = version(request.snapshot, subject, &evaluations, &more);
+    if matches(request.if_none_match(), &etag) {
         return Reply::not_modified(&etag);
     }
-    let mut body = String::with_capacity(256 * verdicts.len() + 16);
+    let mut body = String::with_capacity(256 * evaluations.len() + 16);
     body.push_str("{\"toggles\":[");
     let first = body.len();
-    for (entry, verdict) in catalogue.entries.iter().zip(&verdicts) {
+    for (entry, evaluation) in catalog.entries.iter().zip(&evaluations) {
         let wanted = only.is_empty() || only.iter().any(|name| **name == *entry.flag.name);
-        if !wanted || !(all || verdict.on) {
+        if !wanted || !(all || evaluation.on) {
             continue;
         }
         if body.len() > first {
             body.push(',');
         }
-        body.push_str(&entry.wording.answer(verdict).toggle);
+        body.push_str(&entry.rendering.answer(evaluation).toggle);
     }
     body.push_str("]}");
     Reply::versioned(&etag, body)

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::config::client_api::Rate;
 
-/// How many buckets there are. Two addresses that fall on one share it; which do is nobody's to foresee.
+/// How many buckets there are. Addresses that collide share a bucket; the hash is seeded, so a
+/// client cannot choose whom it collides with.
 const BUCKETS: usize = 65_536;
 
 /// Every address's bucket: the moment at which it will be full again, in microseconds (the "theoretical arrival time"

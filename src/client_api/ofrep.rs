@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::Asked;
-use super::catalogue::{Entry, FlagCatalog, Verdict, version};
+use super::ApiRequest;
+use super::evaluation::FlagEvaluation;
 use super::events;
+use super::flag_catalog::{CatalogFlag, FlagCatalog, version};
 use super::reply::{Reply, matches};
-use super::subject::{Said, Subject};
+use super::subject::{ClaimedUser, Subject};
 
 /// Why no flag can be evaluated.
 pub(super) struct Misread {
@@ -18,7 +19,7 @@ pub(super) struct Misread {
 }
 
 /// Reads the context off a body.
-pub(super) fn read(body: &[u8]) -> Result<Said, Misread> {
+pub(super) fn read(body: &[u8]) -> Result<ClaimedUser, Misread> {
     let misread = |code, why| Misread { code, why };
     let body: Value =
         serde_json::from_slice(body).map_err(|_| misread("PARSE_ERROR", "the body is not JSON"))?;
@@ -31,7 +32,7 @@ pub(super) fn read(body: &[u8]) -> Result<Said, Misread> {
         Some(_) => return Err(misread("INVALID_CONTEXT", "the context is not an object")),
     };
     match context.get("targetingKey") {
-        None | Some(Value::Null | Value::String(_)) => Ok(Said::from_json(context)),
+        None | Some(Value::Null | Value::String(_)) => Ok(ClaimedUser::from_json(context)),
         Some(_) => Err(misread(
             "INVALID_CONTEXT",
             "the targeting key is not a text",
@@ -54,35 +55,35 @@ pub(super) fn not_found(key: &str) -> Reply {
 }
 
 /// Answers about one flag.
-pub(super) fn one(asked: &Asked<'_>, entry: &Entry, subject: &Subject<'_>) -> Reply {
-    let verdict = entry.alone(asked.snapshot, subject, asked.moment);
-    let status = if lacks_key(&verdict) {
+pub(super) fn one(request: &ApiRequest<'_>, entry: &CatalogFlag, subject: &Subject<'_>) -> Reply {
+    let evaluation = entry.alone(request.snapshot, subject, request.moment);
+    let status = if lacks_key(&evaluation) {
         StatusCode::BAD_REQUEST
     } else {
         StatusCode::OK
     };
     let mut body = String::with_capacity(256);
-    push(&mut body, entry, &verdict, &metadata(asked));
+    push(&mut body, entry, &evaluation, &metadata(request));
     Reply::json(status, body)
 }
 
 /// Answers about every flag.
-pub(super) fn all(asked: &Asked<'_>, catalogue: &FlagCatalog, subject: &Subject<'_>) -> Reply {
-    let verdicts = catalogue.verdicts(asked.snapshot, subject, asked.moment);
+pub(super) fn all(request: &ApiRequest<'_>, catalog: &FlagCatalog, subject: &Subject<'_>) -> Reply {
+    let evaluations = catalog.evaluations(request.snapshot, subject, request.moment);
     // With the stream's address, so that nobody keeps one that has run out.
-    let stream = events::address(asked);
-    let etag = version(asked.snapshot, subject, &verdicts, stream.as_bytes());
-    if matches(asked.if_none_match(), &etag) {
+    let stream = events::address(request);
+    let etag = version(request.snapshot, subject, &evaluations, stream.as_bytes());
+    if matches(request.if_none_match(), &etag) {
         return Reply::not_modified(&etag);
     }
-    let metadata = metadata(asked);
-    let mut body = String::with_capacity(256 * verdicts.len() + 512);
+    let metadata = metadata(request);
+    let mut body = String::with_capacity(256 * evaluations.len() + 512);
     body.push_str("{\"flags\":[");
-    for (index, (entry, verdict)) in catalogue.entries.iter().zip(&verdicts).enumerate() {
+    for (index, (entry, evaluation)) in catalog.entries.iter().zip(&evaluations).enumerate() {
         if index > 0 {
             body.push(',');
         }
-        push(&mut body, entry, verdict, &metadata);
+        push(&mut body, entry, evaluation, &metadata);
     }
     // Writing to a `String` cannot fail.
     let _ = write!(
@@ -94,8 +95,8 @@ pub(super) fn all(asked: &Asked<'_>, catalogue: &FlagCatalog, subject: &Subject<
 }
 
 /// One flag's answer, or why there is none.
-fn push(body: &mut String, entry: &Entry, verdict: &Verdict, metadata: &str) {
-    if lacks_key(verdict) {
+fn push(body: &mut String, entry: &CatalogFlag, evaluation: &FlagEvaluation, metadata: &str) {
+    if lacks_key(evaluation) {
         let why = "without a targeting key this flag's percentage cannot be drawn";
         body.push_str(&failure(
             Some(&entry.flag.name),
@@ -108,21 +109,21 @@ fn push(body: &mut String, entry: &Entry, verdict: &Verdict, metadata: &str) {
     let _ = write!(
         body,
         "{{{},\"reason\":\"{}\",\"metadata\":{metadata}}}",
-        entry.wording.answer(verdict).evaluation,
-        reason(entry, verdict)
+        entry.rendering.answer(evaluation).evaluation,
+        reason(entry, evaluation)
     );
 }
 
-fn lacks_key(verdict: &Verdict) -> bool {
-    verdict.missing_id && !verdict.on
+fn lacks_key(evaluation: &FlagEvaluation) -> bool {
+    evaluation.missing_id && !evaluation.on
 }
 
-fn reason(entry: &Entry, verdict: &Verdict) -> &'static str {
+fn reason(entry: &CatalogFlag, evaluation: &FlagEvaluation) -> &'static str {
     if !entry.flag.enabled {
         "DISABLED"
-    } else if verdict.randomised {
+    } else if evaluation.randomised {
         "SPLIT"
-    } else if entry.wording.is_static {
+    } else if entry.rendering.is_static {
         "STATIC"
     } else {
         "TARGETING_MATCH"
@@ -138,6 +139,6 @@ fn failure(key: Option<&str>, code: &str, why: &str) -> String {
     body.to_string()
 }
 
-fn metadata(asked: &Asked<'_>) -> String {
-    format!("{{\"digest\":\"{}\"}}", asked.snapshot.digest)
+fn metadata(request: &ApiRequest<'_>) -> String {
+    format!("{{\"digest\":\"{}\"}}", request.snapshot.digest)
 }

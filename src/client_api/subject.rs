@@ -22,7 +22,7 @@ use crate::request::{form_decoded, query_pairs};
 
 /// What a client says of the user.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct ClaimedUser {
     pub(super) user_id: Option<String>,
     session_id: Option<String>,
     remote_address: Option<IpAddr>,
@@ -40,7 +40,7 @@ pub(super) struct Subject<'a> {
     pub(super) disagrees: bool,
 }
 
-impl Said {
+impl ClaimedUser {
     /// Reads Unleash's context, and OFREP's: a map of texts, with more of them in `properties`.
     pub(super) fn from_json(context: &Map<String, Value>) -> Self {
         let mut said = Self::default();
@@ -96,14 +96,14 @@ impl Said {
 
 impl<'a> Subject<'a> {
     /// Of a request that says `own` of itself.
-    pub(super) fn new(own: Context<'a>, said: Said, vocabulary: &ContextSchema) -> Self {
+    pub(super) fn new(own: Context<'a>, said: ClaimedUser, vocabulary: &ContextSchema) -> Self {
         let named = own.user_id.as_deref();
         let disagrees = match (named, said.user_id.as_deref()) {
             (Some(own), Some(said)) => own != said,
             _ => false,
         };
         let is_named = named.is_some();
-        if said == Said::default() {
+        if said == ClaimedUser::default() {
             return Self {
                 routing: own,
                 other: None,
@@ -143,7 +143,7 @@ impl<'a> Subject<'a> {
 }
 
 /// Adds what the client says where nothing is known.
-fn fill(context: &mut Context<'_>, said: Said, vocabulary: &ContextSchema) {
+fn fill(context: &mut Context<'_>, said: ClaimedUser, vocabulary: &ContextSchema) {
     let fill = |own: &mut Option<Cow<'_, str>>, said: Option<String>| {
         if own.as_deref().is_none_or(str::is_empty) {
             *own = said.map(Cow::Owned);

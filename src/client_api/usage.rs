@@ -17,11 +17,11 @@ const MOST: u64 = 1_000_000_000;
 /// The body of `POST …/client/metrics`, as far as it matters.
 #[derive(Deserialize)]
 struct Report {
-    bucket: Option<Bucket>,
+    bucket: Option<ReportBucket>,
 }
 
 #[derive(Deserialize)]
-struct Bucket {
+struct ReportBucket {
     toggles: Option<HashMap<String, Counts>>,
 }
 

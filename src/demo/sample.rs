@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// A sample deployment as it is meant to be.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Plan {
+pub(super) struct SampleConfig {
     /// The deployment, by the name that `routes.yaml` gives it.
     pub(super) name: &'static str,
     /// The variable that `routes.yaml` names its port with.
@@ -40,19 +40,19 @@ pub(super) struct Plan {
 /// How long the sample deployments take to answer, on purpose, in milliseconds: from, to.
 pub(super) const PACE: (u64, u64) = (CANARY.pace.0, TREATMENT.pace.1);
 
-const STABLE: Plan = Plan {
+const STABLE: SampleConfig = SampleConfig {
     name: "stable",
     variable: "SERIN_DEMO_STABLE",
     port: 9001,
     pace: (8, 35),
 };
-const CANARY: Plan = Plan {
+const CANARY: SampleConfig = SampleConfig {
     name: "search.ranker-v2",
     variable: "SERIN_DEMO_RANKER",
     port: 9002,
     pace: (4, 20),
 };
-const TREATMENT: Plan = Plan {
+const TREATMENT: SampleConfig = SampleConfig {
     name: "search.ab",
     variable: "SERIN_DEMO_AB",
     port: 9003,
@@ -88,7 +88,7 @@ impl Samples {
 /// A running sample deployment.
 #[derive(Debug)]
 pub(super) struct Sample {
-    pub(super) plan: Plan,
+    pub(super) plan: SampleConfig,
     pub(super) port: u16,
     /// Its port is open for as long as this is held.
     door: Option<watch::Sender<()>>,
@@ -96,7 +96,7 @@ pub(super) struct Sample {
 
 impl Sample {
     /// Opens its port: the planned one, or any that is free where that is taken or wanted.
-    fn start(plan: Plan, wanted: u16) -> io::Result<Self> {
+    fn start(plan: SampleConfig, wanted: u16) -> io::Result<Self> {
         let planned = (plan.port != wanted).then_some(plan.port);
         let socket = match planned.map(|port| bind(loopback(port))) {
             Some(Ok(socket)) => socket,
@@ -131,7 +131,7 @@ impl Sample {
     }
 }
 
-async fn accept(listener: TcpListener, plan: Plan, mut closed: watch::Receiver<()>) {
+async fn accept(listener: TcpListener, plan: SampleConfig, mut closed: watch::Receiver<()>) {
     loop {
         tokio::select! {
             // Whoever is connected already is still let in when the port closes.
@@ -148,7 +148,7 @@ async fn accept(listener: TcpListener, plan: Plan, mut closed: watch::Receiver<(
 }
 
 /// Answers on one connection until the other side, or the port, closes.
-async fn converse(socket: TcpStream, plan: Plan, mut closed: watch::Receiver<()>) {
+async fn converse(socket: TcpStream, plan: SampleConfig, mut closed: watch::Receiver<()>) {
     let asked = Arc::new(AtomicBool::new(false));
     let service = service_fn(|request| {
         asked.store(true, Ordering::Relaxed);
@@ -177,7 +177,7 @@ async fn converse(socket: TcpStream, plan: Plan, mut closed: watch::Receiver<()>
 }
 
 async fn answer(
-    plan: Plan,
+    plan: SampleConfig,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (from, to) = plan.pace;

@@ -9,7 +9,7 @@ use super::figures::{Reading, Row};
 use super::layout::{Line, Rank};
 use super::sample::{self, Sample};
 use super::style::Style;
-use super::users::Tally;
+use super::users::UserCounts;
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::context::Moment;
 use crate::reload::{LastReload, ReloadFailure};
@@ -99,7 +99,7 @@ pub(super) struct View<'a> {
     pub(super) recent: Reading,
     /// Since the start.
     pub(super) total: &'a Reading,
-    pub(super) tally: &'a Tally,
+    pub(super) tally: &'a UserCounts,
     pub(super) generation: u64,
     pub(super) last_reload: &'a LastReload,
     pub(super) now: Moment,

@@ -13,7 +13,7 @@ use super::sample::Samples;
 use super::screen::{Scene, View, complaints};
 use super::story::{Story, Turn};
 use super::terminal::Terminal;
-use super::users::Tally;
+use super::users::UserCounts;
 use crate::clock;
 use crate::gateway::Gateway;
 use crate::reload::{LastReload, Reloader};
@@ -58,7 +58,7 @@ pub(super) struct Show {
     story: Story,
     ledger: Ledger,
     window: Window,
-    tally: Arc<Tally>,
+    tally: Arc<UserCounts>,
     reloader: Arc<Reloader>,
     last_reload: LastReload,
     generation: u64,
@@ -77,7 +77,7 @@ impl Show {
         scene: Scene,
         samples: Samples,
         gateway: &Gateway,
-        tally: Arc<Tally>,
+        tally: Arc<UserCounts>,
         length: Option<Duration>,
     ) -> Self {
         let mut ledger = Ledger::new(gateway.store().clone());

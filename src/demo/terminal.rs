@@ -21,9 +21,9 @@ const END: &str = "\x1b[J\x1b[?2026l";
 const PRESSES: usize = 16;
 
 /// What is to be undone; `None` when nothing is.
-static TAKEN: Mutex<Option<Taken>> = Mutex::new(None);
+static TAKEN: Mutex<Option<TakenTerminal>> = Mutex::new(None);
 
-struct Taken {
+struct TakenTerminal {
     /// How keys were read before; `None` where there are none.
     keys: Option<Termios>,
     by: std::thread::ThreadId,
@@ -41,7 +41,7 @@ impl Terminal {
             let next = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |panic| {
                 // A message on the other screen would be gone with it.
-                if taken().as_ref().is_some_and(Taken::is_mine) {
+                if taken().as_ref().is_some_and(TakenTerminal::is_mine) {
                     give_back();
                 }
                 next(panic);
@@ -52,7 +52,7 @@ impl Terminal {
         } else {
             None
         };
-        *taken() = Some(Taken {
+        *taken() = Some(TakenTerminal {
             keys,
             by: std::thread::current().id(),
         });
@@ -94,7 +94,7 @@ impl Drop for Terminal {
     }
 }
 
-impl Taken {
+impl TakenTerminal {
     fn is_mine(&self) -> bool {
         self.by == std::thread::current().id()
     }
@@ -117,7 +117,7 @@ fn unbuffered() -> io::Result<Termios> {
     Ok(before)
 }
 
-fn taken() -> std::sync::MutexGuard<'static, Option<Taken>> {
+fn taken() -> std::sync::MutexGuard<'static, Option<TakenTerminal>> {
     TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -29,13 +29,13 @@ const IDLE: Duration = Duration::from_secs(20);
 
 /// How the users fared.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct UserCounts {
     answered: AtomicU64,
     failed: AtomicU64,
     last_failure: Mutex<Option<String>>,
 }
 
-impl Tally {
+impl UserCounts {
     /// How many requests were answered.
     pub(super) fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
@@ -98,7 +98,11 @@ fn population() -> Vec<User> {
 }
 
 /// Asks on and on, until `stop` comes true or its other end is gone, and what is under way has been answered.
-pub(super) async fn ask(gateway: SocketAddr, tally: Arc<Tally>, mut stop: watch::Receiver<bool>) {
+pub(super) async fn ask(
+    gateway: SocketAddr,
+    tally: Arc<UserCounts>,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     let client = Client::builder(TokioExecutor::new())
@@ -168,7 +172,7 @@ async fn whole(response: Response<Incoming>) -> Result<(), String> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{Tally, population};
+    use super::{UserCounts, population};
 
     #[test]
     fn every_user_is_somebody_else_and_every_audience_is_there() {
@@ -183,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_counted_and_kept() {
-        let tally = Tally::default();
+        let tally = UserCounts::default();
         tally.note(Ok(()));
         tally.note(Err("502 Bad Gateway".to_owned()));
         assert_eq!((tally.answered(), tally.failed()), (1, 1));

@@ -1,10 +1,10 @@
 //! One JSON object a line on standard output for the requests that `logging.access` wants to see.
 //!
-//! The request path decides whether a line is wanted, copies what the line needs and goes on: formatting and
-//! writing are a thread's of its own, and when that cannot keep up, lines are dropped and counted.
+//! The request path decides whether a line is wanted, copies what the line needs and goes on. A thread of its own formats
+//! and writes; when it cannot keep up, the request path drops lines and counts them.
 
-mod entry;
 pub mod key;
+mod line;
 mod metrics;
 
 use std::cell::Cell;
@@ -17,9 +17,9 @@ use crate::config::AccessPolicy;
 use crate::meter::Counter;
 use crate::record::Outcome;
 use crate::snapshot::STABLE;
-use entry::Entry;
+use line::LogLine;
 
-/// Lines that may wait for the writer.
+/// How many lines may wait for the writer.
 const QUEUE: usize = 8_192;
 /// How much is written at once, at most.
 const CHUNK: usize = 64 * 1024;
@@ -33,7 +33,7 @@ pub struct AccessLog {
 
 #[derive(Debug)]
 enum Message {
-    Entry(Box<Entry>),
+    LogLine(Box<LogLine>),
     /// Everything before this is to be written now.
     Flush(SyncSender<()>),
 }
@@ -50,8 +50,8 @@ impl AccessLog {
         Ok(Self { queue, dropped })
     }
 
-    /// Whether a request is to be logged, as the snapshot says that it was decided on. Asked once for each: what is
-    /// sampled is so by chance.
+    /// Whether the snapshot that decided a request wants it logged. The caller asks once for each request, since
+    /// samples are drawn by chance.
     pub fn picks(&self, outcome: &Outcome<'_>) -> bool {
         let share = match outcome.snapshot.logging.access {
             AccessPolicy::Off => return false,
@@ -63,7 +63,7 @@ impl AccessLog {
 
     /// Logs a request that was picked. Never waits.
     pub fn offer(&self, outcome: &Outcome<'_>) {
-        let entry = Message::Entry(Box::new(Entry::new(outcome)));
+        let entry = Message::LogLine(Box::new(LogLine::new(outcome)));
         if self.queue.try_send(entry).is_err() {
             self.dropped.inc();
         }
@@ -79,7 +79,7 @@ impl AccessLog {
         let deadline = Instant::now() + within;
         let (done, written) = sync_channel(1);
         let mut message = Message::Flush(done);
-        // Only ever called when traffic has ended, so that waiting for a place in the queue harms nobody.
+        // Traffic has ended when the gateway calls this, so that waiting for a place in the queue delays no request.
         while let Err(TrySendError::Full(back)) = self.queue.try_send(message) {
             if Instant::now() >= deadline {
                 return;
@@ -96,7 +96,7 @@ fn is_rescued(outcome: &Outcome<'_>) -> bool {
     outcome.served == Some(STABLE) && assigned.is_some_and(|assigned| assigned != STABLE)
 }
 
-/// A number below 10,000 that nobody need be surprised by: splitmix64, a few instructions.
+/// A fast, non-cryptographic random number below 10,000 (splitmix64).
 fn chance() -> u64 {
     thread_local! {
         static STATE: Cell<u64> = Cell::new(rand::random());
@@ -120,7 +120,7 @@ fn write_all(entries: &Receiver<Message>, mut output: impl Write, lost: &Counter
         let mut waiting = Vec::new();
         while let Some(message) = next.take() {
             match message {
-                Message::Entry(entry) => {
+                Message::LogLine(entry) => {
                     entry.write(&mut buffer);
                     lines += 1;
                 }
@@ -132,7 +132,7 @@ fn write_all(entries: &Receiver<Message>, mut output: impl Write, lost: &Counter
         }
         let written = output.write_all(&buffer).and_then(|()| output.flush());
         if written.is_err() {
-            // Nobody reads any more; traffic goes on.
+            // The reader has gone; traffic goes on.
             (0..lines).for_each(|_| lost.inc());
         }
         buffer.clear();

@@ -10,12 +10,12 @@ use tokio::sync::Notify;
 pub(super) struct Places {
     most: usize,
     open: Mutex<Vec<Arc<Place>>>,
-    order: Arc<Order>,
+    order: Arc<WaitingOrder>,
 }
 
 /// Who began to wait before whom.
 #[derive(Debug, Default)]
-struct Order {
+struct WaitingOrder {
     next: AtomicU64,
     /// Rung when a connection ends, or begins to wait.
     changed: Notify,
@@ -25,10 +25,10 @@ struct Order {
 #[derive(Debug)]
 pub(super) struct Place {
     is_local: bool,
-    /// When it began to wait for its client, in [`Order`]; 0: the gateway is at work for it.
+    /// When it began to wait for its client, in [`WaitingOrder`]; 0: the gateway is at work for it.
     waits_since: AtomicU64,
     lost: Notify,
-    order: Arc<Order>,
+    order: Arc<WaitingOrder>,
 }
 
 /// A place that is held; dropped, it is free.

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Said, Subject};
+use super::{ClaimedUser, Subject};
 use crate::context::Context;
 use crate::context::schema::ContextSchema;
 
@@ -22,12 +22,12 @@ fn own(user: Option<&'static str>, session: Option<&'static str>) -> Context<'st
     }
 }
 
-fn said() -> Said {
+fn said() -> ClaimedUser {
     let context = json!({
         "userId": "said", "sessionId": "made-up", "remoteAddress": "198.51.100.7", "appName": "shop",
         "properties": { "email": "said@example.com", "plan": "pro", "unheard-of": "x", "list": [] },
     });
-    Said::from_json(context.as_object().expect("an object"))
+    ClaimedUser::from_json(context.as_object().expect("an object"))
 }
 
 fn parts<'c>(
@@ -90,12 +90,12 @@ fn a_session_that_an_sdk_made_up_routes_nobody() {
 fn a_query_says_what_json_says() {
     let query = "userId=a%20b&sessionId=s&properties%5Bplan%5D=pro+x&properties[email]=e&x=%FF&environment=e";
     let json = json!({ "targetingKey": "a b", "sessionId": "s", "plan": "pro x", "email": "e" });
-    let said = Said::from_query(Some(query));
-    let other = Said::from_json(json.as_object().expect("an object"));
+    let said = ClaimedUser::from_query(Some(query));
+    let other = ClaimedUser::from_json(json.as_object().expect("an object"));
     assert_eq!(said.user_id, other.user_id);
     assert_eq!(said.session_id, other.session_id);
     let mut properties = other.properties;
     properties.sort_by(|a, b| b.cmp(a));
     assert_eq!(said.properties, properties);
-    assert_eq!(Said::from_query(None), Said::default());
+    assert_eq!(ClaimedUser::from_query(None), ClaimedUser::default());
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Scene, Style, Tally, View, grouped};
+use super::{Scene, Style, UserCounts, View, grouped};
 use crate::config::diagnostic::{Diagnostic, Severity, Span};
 use crate::context::Moment;
 use crate::demo::figures::tests::reading;
@@ -60,7 +60,7 @@ fn drawn(colour: bool, invalid: bool) -> (Vec<String>, String, Vec<String>) {
         elapsed: Duration::from_millis(49_900),
         recent,
         total: &total,
-        tally: &Tally::default(),
+        tally: &UserCounts::default(),
         generation: 2,
         last_reload: &last_reload,
         now: Moment { unix_ms: 5_000 },
@@ -108,7 +108,7 @@ fn colours_are_only_colours() {
 fn nothing_has_happened_yet() {
     let scene = scene(false);
     let empty = || reading(Instant::now(), Duration::ZERO, &[("stable", 0, 0)], 0);
-    let (total, tally) = (empty(), Tally::default());
+    let (total, tally) = (empty(), UserCounts::default());
     let last_reload = LastReload {
         at: Moment { unix_ms: 0 },
         cause: None,

@@ -15,7 +15,7 @@ use super::head::{Fields, SplitTarget, head};
 use super::intake::is_https;
 use super::proxy::Proxy;
 use super::reply::send;
-use crate::client_api::{Asked, Endpoint, KEEP_ALIVE, Reply, Step, Stream};
+use crate::client_api::{ApiRequest, Endpoint, KEEP_ALIVE, NextStep, Reply, Stream};
 use crate::clock;
 use crate::drain::Stage;
 use crate::request::field;
@@ -32,14 +32,14 @@ impl Proxy {
         let admitted = self.asked(session, ctx, |asked| self.client_api.admit(asked, rest));
         let (endpoint, reply) = match admitted {
             None => (Endpoint::Unknown, Reply::not_text()),
-            Some((endpoint, Step::Answer(reply))) => (endpoint, reply),
-            Some((endpoint, Step::Stream(stream, reply))) => {
+            Some((endpoint, NextStep::Answer(reply))) => (endpoint, reply),
+            Some((endpoint, NextStep::Stream(stream, reply))) => {
                 self.client_api
                     .metrics
                     .count(endpoint, reply.status.as_u16());
                 return self.stream(session, ctx, stream, reply).await;
             }
-            Some((endpoint, Step::Read(limit))) => {
+            Some((endpoint, NextStep::Read(limit))) => {
                 let body = body(session, limit).await?;
                 let reply = self.answer_client(session, ctx, (endpoint, rest), body);
                 (endpoint, reply.await)
@@ -130,7 +130,7 @@ impl Proxy {
         &self,
         session: &Session,
         ctx: &RequestCtx,
-        question: impl FnOnce(&Asked<'_>) -> T,
+        question: impl FnOnce(&ApiRequest<'_>) -> T,
     ) -> Option<T> {
         let request = session.req_header();
         let fields = Fields(&request.headers);
@@ -138,7 +138,7 @@ impl Proxy {
         let peer: IpAddr = client_ip(session);
         let rules = &ctx.run.snapshot.identity;
         let head = head(request, &target, &fields, peer, rules);
-        Some(question(&Asked {
+        Some(question(&ApiRequest {
             snapshot: &ctx.run.snapshot,
             config: ctx.run.snapshot.client_api.as_deref()?,
             head: &head,

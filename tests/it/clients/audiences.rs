@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::Value;
-use serin::client_api::{Asked, ClientApi};
+use serin::client_api::{ApiRequest, ClientApi};
 use serin::config::{self, Config, OnUnset};
 use serin::context::Moment;
 use serin::dispatch::{Dispatch, dispatch};
@@ -122,7 +122,7 @@ fn disagreements(snapshot: &Arc<Snapshot>) -> (usize, usize) {
         };
         let service = &snapshot.services[plan.service];
         let assigned = &*service.deployments[plan.decision.assigned].name;
-        let asked = Asked {
+        let asked = ApiRequest {
             snapshot,
             config,
             head: &head("/.serin/api/frontend"),

@@ -1,23 +1,23 @@
-//! How a flag is put to clients: the JSON of each of its possible answers, written once.
+//! The JSON of each answer that a flag can give to clients, written once for all users.
 
 use serde_json::{Value, json};
 
-use super::catalogue::Verdict;
+use super::evaluation::FlagEvaluation;
 use crate::engine::condition::Condition;
 use crate::engine::{Flag, Payload, PerVariant, Ring, Variant};
 use crate::flag::Share;
 
 /// The JSON of each of a flag's possible answers.
 pub(super) struct FlagRendering {
-    off: Answer,
-    plain: Answer,
-    variants: PerVariant<Answer>,
+    off: RenderedFlag,
+    plain: RenderedFlag,
+    variants: PerVariant<RenderedFlag>,
     /// Whether anything about the user or the moment can make a difference.
     pub(super) is_static: bool,
 }
 
 /// One of a flag's possible answers.
-pub(super) struct Answer {
+pub(super) struct RenderedFlag {
     /// As a member of Unleash's `toggles`.
     pub(super) toggle: Box<str>,
     /// For OFREP, as far as it goes: `"key":…,"value":…,"variant":…`.
@@ -27,18 +27,18 @@ pub(super) struct Answer {
 impl FlagRendering {
     pub(super) fn of(flag: &Flag) -> Self {
         Self {
-            off: Answer::of(flag, false, flag.off_variant.as_deref()),
-            plain: Answer::of(flag, true, None),
-            variants: PerVariant::of(flag, |variant| Answer::of(flag, true, Some(variant))),
+            off: RenderedFlag::of(flag, false, flag.off_variant.as_deref()),
+            plain: RenderedFlag::of(flag, true, None),
+            variants: PerVariant::of(flag, |variant| RenderedFlag::of(flag, true, Some(variant))),
             is_static: !flag.enabled
                 || (flag.dependencies.is_empty() && flag.rings.iter().all(is_for_everybody)),
         }
     }
 
-    /// The answer that a verdict comes to.
-    pub(super) fn answer(&self, verdict: &Verdict) -> &Answer {
-        let variant = verdict.variant.and_then(|at| self.variants.get(at));
-        match (verdict.on, variant) {
+    /// The JSON of what a flag came to.
+    pub(super) fn answer(&self, evaluation: &FlagEvaluation) -> &RenderedFlag {
+        let variant = evaluation.variant.and_then(|at| self.variants.get(at));
+        match (evaluation.on, variant) {
             (false, _) => &self.off,
             (true, Some(variant)) => variant,
             (true, None) => &self.plain,
@@ -51,7 +51,7 @@ fn is_for_everybody(ring: &Ring) -> bool {
     always && ring.rollout.share == Share::ALL && ring.variants.is_none()
 }
 
-impl Answer {
+impl RenderedFlag {
     fn of(flag: &Flag, on: bool, variant: Option<&Variant>) -> Self {
         let payload = variant.and_then(shown);
         Self {

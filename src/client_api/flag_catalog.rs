@@ -1,4 +1,4 @@
-//! A snapshot's flags as clients are told of them: everything that is the same for every user is written once.
+//! A snapshot's flags in the form that clients get: everything that is the same for every user is written once.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -8,21 +8,21 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
+use super::evaluation::FlagEvaluation;
+use super::rendering::FlagRendering;
 use super::subject::Subject;
-use super::wording::FlagRendering;
 use crate::canary::ReasonKind;
 use crate::config::client_api::ClientApiConfig;
 use crate::context::{Context, Moment};
 use crate::decide::{Decision, decide};
-use crate::engine::evaluation::Evaluation;
 use crate::engine::trace::Silent;
 use crate::engine::{Flag, VariantRef};
 use crate::snapshot::Snapshot;
 
-/// A snapshot's flags as clients are told of them.
+/// A snapshot's flags in the form that clients get.
 pub(super) struct FlagCatalog {
     /// Those that apps may see, by name.
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<CatalogFlag>,
     /// `/api/client/features`: with segments at the top, and with segments inlined.
     pub(super) documents: [OnceLock<Document>; 2],
 }
@@ -36,22 +36,11 @@ pub(super) struct Document {
 }
 
 /// One flag.
-pub(super) struct Entry {
+pub(super) struct CatalogFlag {
     pub(super) flag: Arc<Flag>,
     /// The service that it routes, and its place among that service's candidates.
     routes: Option<(usize, usize)>,
-    pub(super) wording: FlagRendering,
-}
-
-/// What a flag says of a user, and does with the user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Verdict {
-    pub(super) on: bool,
-    pub(super) variant: Option<VariantRef>,
-    /// A percentage decided.
-    pub(super) randomised: bool,
-    /// There was no ID to decide by.
-    pub(super) missing_id: bool,
+    pub(super) rendering: FlagRendering,
 }
 
 impl FlagCatalog {
@@ -69,9 +58,9 @@ impl FlagCatalog {
             .filter(|flag| config.shows(&flag.name));
         Self {
             entries: shown
-                .map(|flag| Entry {
+                .map(|flag| CatalogFlag {
                     routes: routing.get(&Arc::as_ptr(flag)).copied(),
-                    wording: FlagRendering::of(flag),
+                    rendering: FlagRendering::of(flag),
                     flag: flag.clone(),
                 })
                 .collect(),
@@ -80,7 +69,7 @@ impl FlagCatalog {
     }
 
     /// The flag of this name, if apps may see it.
-    pub(super) fn find(&self, name: &str) -> Option<&Entry> {
+    pub(super) fn find(&self, name: &str) -> Option<&CatalogFlag> {
         let place = self
             .entries
             .binary_search_by(|entry| (*entry.flag.name).cmp(name));
@@ -88,12 +77,12 @@ impl FlagCatalog {
     }
 
     /// What every flag says of a user.
-    pub(super) fn verdicts(
+    pub(super) fn evaluations(
         &self,
         snapshot: &Snapshot,
         subject: &Subject<'_>,
         moment: Moment,
-    ) -> Vec<Verdict> {
+    ) -> Vec<FlagEvaluation> {
         let mut decisions = Decisions {
             snapshot,
             context: &subject.routing,
@@ -102,31 +91,35 @@ impl FlagCatalog {
         };
         let entries = self.entries.iter();
         entries
-            .map(|entry| entry.verdict(&mut decisions, subject))
+            .map(|entry| entry.evaluation(&mut decisions, subject))
             .collect()
     }
 }
 
-impl Entry {
+impl CatalogFlag {
     /// What this flag alone says of a user.
     pub(super) fn alone(
         &self,
         snapshot: &Snapshot,
         subject: &Subject<'_>,
         moment: Moment,
-    ) -> Verdict {
+    ) -> FlagEvaluation {
         let mut decisions = Decisions {
             snapshot,
             context: &subject.routing,
             moment,
             made: vec![None; snapshot.services.len()],
         };
-        self.verdict(&mut decisions, subject)
+        self.evaluation(&mut decisions, subject)
     }
 
     /// A flag that routes is on when it has the user: not when another flag of the service has them, and not when its
     /// canary was withdrawn and they are on stable after all.
-    fn verdict(&self, decisions: &mut Decisions<'_, '_>, subject: &Subject<'_>) -> Verdict {
+    fn evaluation(
+        &self,
+        decisions: &mut Decisions<'_, '_>,
+        subject: &Subject<'_>,
+    ) -> FlagEvaluation {
         let Some((service, candidate)) = self.routes else {
             let context = subject.other();
             return self
@@ -140,22 +133,11 @@ impl Entry {
             ReasonKind::Killed | ReasonKind::LeaseOver
         );
         let has_user = decision.candidate == Some(candidate) && !is_withdrawn;
-        Verdict {
+        FlagEvaluation {
             on: has_user,
             variant: decision.variant.filter(|_| has_user),
             randomised: decision.randomised,
             missing_id: decision.reason.kind() == ReasonKind::NoIdentity,
-        }
-    }
-}
-
-impl From<Evaluation> for Verdict {
-    fn from(evaluation: Evaluation) -> Self {
-        Self {
-            on: evaluation.on,
-            variant: evaluation.variant,
-            randomised: evaluation.randomised,
-            missing_id: evaluation.missing_id,
         }
     }
 }
@@ -184,7 +166,7 @@ impl Decisions<'_, '_> {
 pub(super) fn version(
     snapshot: &Snapshot,
     subject: &Subject<'_>,
-    verdicts: &[Verdict],
+    evaluations: &[FlagEvaluation],
     more: &[u8],
 ) -> String {
     let mut hash = Sha256::new();
@@ -192,9 +174,9 @@ pub(super) fn version(
     add_context(&mut hash, &subject.routing);
     add_context(&mut hash, subject.other());
     let place = |index: usize| u32::try_from(index).unwrap_or(u32::MAX).to_be_bytes();
-    for verdict in verdicts {
-        hash.update([u8::from(verdict.on), u8::from(verdict.missing_id)]);
-        let (ring, variant) = match verdict.variant {
+    for evaluation in evaluations {
+        hash.update([u8::from(evaluation.on), u8::from(evaluation.missing_id)]);
+        let (ring, variant) = match evaluation.variant {
             None | Some(VariantRef::Off) => continue,
             Some(VariantRef::Flag(variant)) => (0, variant),
             Some(VariantRef::Ring(ring, variant)) => (ring.position() + 1, variant),

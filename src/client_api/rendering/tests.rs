@@ -1,7 +1,7 @@
 use serde_json::Value;
 
 use super::FlagRendering;
-use crate::client_api::catalogue::Verdict;
+use crate::client_api::evaluation::FlagEvaluation;
 use crate::engine::{
     Bucketing, CanaryUrl, Flag, Payload, Stickiness, Variant, VariantIndex, VariantRef, Variants,
 };
@@ -36,8 +36,8 @@ fn told_of(
         ),
         ..Flag::new("flag")
     };
-    let wording = FlagRendering::of(&flag);
-    let answer = wording.answer(&Verdict {
+    let rendering = FlagRendering::of(&flag);
+    let answer = rendering.answer(&FlagEvaluation {
         on: true,
         variant: Some(VariantRef::Flag(VariantIndex::new(0))),
         randomised: false,
@@ -99,8 +99,8 @@ fn a_flag_that_is_off_tells_its_off_variation_where_the_protocol_has_a_word_for_
         off_variant: Some(Box::new(variant("old", "blue"))),
         ..Flag::new("flag")
     };
-    let wording = FlagRendering::of(&flag);
-    let answer = wording.answer(&Verdict {
+    let rendering = FlagRendering::of(&flag);
+    let answer = rendering.answer(&FlagEvaluation {
         on: false,
         variant: Some(VariantRef::Off),
         randomised: false,

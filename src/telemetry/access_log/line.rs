@@ -23,7 +23,7 @@ const MAX_TEXT: usize = 2_048;
 /// One line, in the order of its keys. Every line has every key, so that whoever reads them need not guess which are
 /// absent: what there is not is `null`.
 #[derive(Debug, Serialize)]
-pub(super) struct Entry {
+pub(super) struct LogLine {
     #[serde(serialize_with = "rfc3339")]
     time: Moment,
     request_id: String,
@@ -80,7 +80,7 @@ impl Serialize for Name {
     }
 }
 
-impl Entry {
+impl LogLine {
     /// Copies what the line needs.
     pub(super) fn new(outcome: &Outcome<'_>) -> Self {
         let snapshot = outcome.snapshot;
