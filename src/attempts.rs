@@ -122,7 +122,7 @@ impl Attempts {
     }
 
     /// The address of the next attempt; it is counted in flight there until the attempt has ended. A canary that is
-    /// not to be asked is passed over for stable. An error says why nobody can be asked.
+    /// not to be asked is passed over for stable. An error says why no endpoint can be asked.
     pub fn next(&mut self, site: &AttemptContext<'_>, random: u64) -> Result<SocketAddr, Cause> {
         self.endpoint = None;
         loop {
@@ -189,7 +189,7 @@ impl Attempts {
         step != Step::End
     }
 
-    /// Says whose request it is, unless that is known: whoever fails at an endpoint is asked for it.
+    /// Notes whose request it is, unless that is known: endpoints count the users that fail at them.
     pub fn know_user(&mut self, user: impl FnOnce() -> Option<u64>) {
         if self.user.is_none() {
             self.user = user();
@@ -209,14 +209,14 @@ impl Attempts {
         self.measure(AttemptOutcome::of_status(status), site);
     }
 
-    /// Notes that nobody waits for the current attempt any more, if there is one whose answer has not begun.
+    /// Notes that the client does not wait for the current attempt any more, if there is one whose answer has not begun.
     pub fn abandoned(&mut self, site: &AttemptContext<'_>) {
         if self.endpoint.take().is_some() {
             self.measure(AttemptOutcome::Abandoned, site);
         }
     }
 
-    /// Notes why nobody answered, or why an answer broke, unless an earlier cause explains more.
+    /// Notes why no upstream answered, or why an answer broke, unless an earlier cause explains more.
     pub fn gave_up(&mut self, cause: Cause) {
         self.cause.get_or_insert(cause);
     }

@@ -65,7 +65,7 @@ impl Failure {
         matches!(self, Self::Status(_) | Self::Unavailable)
     }
 
-    /// What the endpoint is told; `None`: nothing, since it has ended no more than one request, or a connection that
+    /// The end that the endpoint counts; `None`: none, since it has ended no more than one request, or a connection that
     /// rested.
     pub fn end(self) -> Option<AttemptEnd> {
         match self {

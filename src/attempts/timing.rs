@@ -1,6 +1,6 @@
 //! Which deadline holds for a request at which moment.
 //!
-//! * Time runs from when the last part of the request had been read: nobody can answer what has not arrived.
+//! * Time runs from when the last part of the request had been read: no upstream can answer what has not arrived.
 //! * A route's timeout holds for the whole request, whatever is attempted.
 //! * An attempt's response must begin within the service's `timeouts.response`, counted from the attempt's own beginning
 //!   if that came later. A canary's, while stable could still take over, must begin within `rescue.after`, which is

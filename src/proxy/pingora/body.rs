@@ -53,7 +53,7 @@ fn fits(session: &Session, ctx: &RequestCtx) -> pingora::Result<()> {
 }
 
 /// Holds the body to `server.timeouts.body_rate`, of which a piece has come. What streams of RPC send comes when there is
-/// something to say, as does what follows an upgrade; and once the answer has begun, nobody waits for the body alone.
+/// something to say, as does what follows an upgrade; and once the answer has begun, the body alone keeps no upstream waiting.
 fn keeps_pace(session: &Session, ctx: &mut RequestCtx, piece: &[u8]) -> pingora::Result<()> {
     let Some(rate) = ctx.run.snapshot.traffic.body_rate else {
         return Ok(());

@@ -74,7 +74,7 @@ impl Proxy {
             self.client_api.preparation(asked, endpoint)
         });
         if let Some(work) = work.flatten() {
-            // A panic there has been told of; what it was to make is made again, here.
+            // A panic there has been logged; what it was to make is made again, here.
             let _ = tokio::task::spawn_blocking(work).await;
         }
         let answered = self.asked(session, ctx, |asked| {

@@ -93,7 +93,7 @@ impl ServeHttp for HttpServer {
             return;
         };
         connection.multiplex();
-        // A client that is told to go away before its first request would have to come back for nothing.
+        // A client that gets GOAWAY before its first request would have to come back for nothing.
         let opened = tokio::time::Instant::now();
         let mut goes = pin!(in_fairness(self.drain.clone(), Stage::Announced, opened));
         let (mut closing, mut malformed) = (false, 0);

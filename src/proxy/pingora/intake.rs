@@ -75,7 +75,7 @@ fn is_unencoded(session: &Session) -> bool {
     sent.is_some_and(|sent| sent != request.get_headers_raw_bytes().len())
 }
 
-/// Whether the client has taken the request back already (HTTP/2): nobody need be asked for its answer.
+/// Whether the client has cancelled the request already (HTTP/2): no upstream need be asked for its answer.
 pub(super) fn is_cancelled(session: &mut Session) -> bool {
     match session.as_downstream_mut() {
         ServerSession::H2(stream) => stream.idle().now_or_never().is_some(),

@@ -71,7 +71,7 @@ impl Proxy {
         if !ctx.run.is_for_clients {
             outcome.count();
         }
-        // What was asked for, and by whom, is read again only for the few records that are told.
+        // What was asked for, and by whom, is read again only for the few records that the access log picks.
         if self.access_log.picks(&outcome) {
             let (fields, target) = (Fields(&request.headers), SplitTarget::of(request));
             let rules = &ctx.run.snapshot.identity;

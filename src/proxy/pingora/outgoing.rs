@@ -76,7 +76,7 @@ pub(super) fn edit_request(
         }
         parts.headers.apply(&route.request_edits);
         if upstream_request.pool == Pool::Fresh {
-            // Nobody else gets it: the upstream need not keep it, and pingora does not.
+            // No other request gets it: the upstream need not keep it, and pingora does not.
             parts.headers.insert(CONNECTION, CLOSE);
         }
     });

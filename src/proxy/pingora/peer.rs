@@ -1,4 +1,4 @@
-//! What pingora is told of an upstream.
+//! The peer that pingora gets for an attempt.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -73,7 +73,7 @@ fn no_attempt(why: NoAttempt) -> Box<Error> {
 }
 
 /// The peer of one attempt; with `shared`, other requests may share its connection, and a number in `unshared` asks for one
-/// that nobody else ever gets. Names are resolved long before; pingora gets addresses only.
+/// that no other request ever gets. Names are resolved long before; pingora gets addresses only.
 pub(super) fn peer(
     address: SocketAddr,
     cluster: &Cluster,
@@ -101,7 +101,7 @@ pub(super) fn peer(
         // A connection for each request at a time. One that takes too long to be answered can be cut off without harm
         // to others, while one that may be silent is left alone: pingora's own read timeout would cut both. No stream is
         // opened that an upstream's SETTINGS, which come later than the first request goes, do not allow. And what
-        // breaks a connection breaks one request. Only where a client has said nothing yet, and nobody is late, is a
+        // breaks a connection breaks one request. Only where a client has said nothing yet, and no end is late, is a
         // connection shared: it would be held for nothing.
         options.max_h2_streams = if shared { SHARED } else { 1 };
     }

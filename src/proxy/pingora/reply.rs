@@ -16,7 +16,7 @@ use crate::dispatch::{Answer, Refusal};
 use crate::edit::{Edit, HeaderSink};
 use crate::proxy::explanation::COME_BACK;
 
-/// The challenge that a 401 has to carry (RFC 9110, section 11.6.1). What identity is read from is nobody's to know, and
+/// The challenge that a 401 has to carry (RFC 9110, section 11.6.1). Clients need not know what identity is read from, and
 /// cookies and headers have no scheme of their own; this one (RFC 6750, section 3) makes no browser ask for a password.
 const CHALLENGE: &str = "Bearer realm=\"users\"";
 
@@ -69,7 +69,7 @@ pub(super) async fn answer(
     send(session, header, Bytes::from(answer.body.into_string())).await
 }
 
-/// Sends what a service's shutoff says, with its route's edits. Nobody may keep it: the service will be back.
+/// Sends what a service's shutoff says, with its route's edits. Caches must not keep it: the service will be back.
 pub(super) async fn shut_off<'e>(
     session: &mut Session,
     respond: &ShutoffResponse,
@@ -119,7 +119,7 @@ pub(super) async fn error(
     send(session, header, Bytes::from(body)).await
 }
 
-/// Tells the client the request's ID, where it is to be told.
+/// Adds the request's ID, where clients get it.
 fn tell_id(header: &mut ResponseHeader, request_id: Option<HeaderValue>) -> pingora::Result<()> {
     match request_id {
         Some(id) => header.insert_header("x-request-id", id),

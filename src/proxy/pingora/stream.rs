@@ -99,7 +99,7 @@ impl Peek for SessionStream {}
 
 impl GetTimingDigest for SessionStream {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        // Nobody asks; pingora does so for every request.
+        // Its times are not used; pingora collects them for every request.
         Vec::new()
     }
 }

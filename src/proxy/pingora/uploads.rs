@@ -4,7 +4,7 @@
 //! nothing of the answer. An upstream that answers early and then reads no further would keep its answer from the client
 //! that way. Bodies under way are therefore looked at by the worker's sweep: where the kernel can pass nothing on, and
 //! an answer is there, the writing half of the socket is shut down. pingora's write ends at once, and it reads the
-//! answer; whatever is left of the upload has nobody to go to.
+//! answer; the rest of the upload would go nowhere.
 //!
 //! The rules of `proxy::worker_local` hold.
 
