@@ -20,9 +20,10 @@ use http::Method;
 use smallvec::SmallVec;
 
 use crate::canary::{Cause, ReasonKind};
-use crate::cluster::Choice;
 use crate::cluster::endpoint::{AttemptEnd, Endpoint, EndpointUse, Standing};
+use crate::cluster::{Balance, Choice};
 use crate::decide::Decision;
+use crate::identity::UserKey;
 use crate::meter::AttemptOutcome;
 use crate::meter::load::Retrying;
 use crate::quarantine::{Quarantine, QuarantineKey};
@@ -43,7 +44,7 @@ pub struct Attempts {
     last: Option<(SocketAddr, Instant)>,
     retries: SmallVec<[Cause; 2]>,
     cause: Option<Cause>,
-    user: Option<u64>,
+    user: Option<UserKey>,
     /// Whether stable may take over. An override asks for the canary's own answer, whatever it is.
     rescuable: bool,
     /// Held while the request is in a retry.
@@ -83,8 +84,8 @@ enum Step {
 }
 
 impl Attempts {
-    /// Before the first attempt. `user` stands for the user, where there is one.
-    pub fn new(service: &Service, decision: &Decision, user: Option<u64>) -> Self {
+    /// Before the first attempt.
+    pub fn new(service: &Service, decision: &Decision, user: Option<UserKey>) -> Self {
         Self {
             deployment: decision.assigned,
             retries_left: service.upstream.retries.attempts,
@@ -189,18 +190,16 @@ impl Attempts {
         step != Step::End
     }
 
-    /// Notes whose request it is, unless that is known: endpoints count the users that fail at them.
-    pub fn know_user(&mut self, user: impl FnOnce() -> Option<u64>) {
-        if self.user.is_none() {
-            self.user = user();
-        }
-    }
-
     /// Tells the endpoint how the current attempt ended, and counts the request there no more. An attempt that has
     /// ended already, or never began, has nothing to tell.
     pub fn ended(&mut self, end: AttemptEnd, site: &AttemptContext<'_>) {
         if let Some(endpoint) = self.endpoint.take() {
-            endpoint.report(end, self.user, &site.service.upstream, site.now);
+            endpoint.report(
+                end,
+                self.user.map(|user| user.hash),
+                &site.service.upstream,
+                site.now,
+            );
         }
     }
 
@@ -229,7 +228,7 @@ impl Attempts {
 
     fn ask(&self, site: &AttemptContext<'_>, random: u64) -> Result<EndpointUse, Cause> {
         let policy = &site.service.upstream;
-        let deployment = &site.service.deployments[self.deployment];
+        let deployment = site.service.deployments.get(self.deployment);
         let is_canary = self.deployment != STABLE;
         if is_canary {
             // Read again before each attempt: a kill counts for requests that were decided on before it, too.
@@ -244,7 +243,7 @@ impl Attempts {
             policy,
             tried: &self.tried,
             random,
-            user_hash: self.user,
+            user_hash: self.chosen_for(policy.balance),
             now: site.now,
         };
         let endpoint = deployment
@@ -260,10 +259,19 @@ impl Attempts {
         }
     }
 
+    /// The user that an endpoint is chosen for; `None`: for nobody in particular. Of the users of stable only those are told
+    /// apart whom the balance tells apart, and those whose request has failed already: an endpoint on trial is held back
+    /// from the user whose request failed there.
+    fn chosen_for(&self, balance: Balance) -> Option<u64> {
+        let is_canarys = self.deployment != STABLE || self.cause.is_some();
+        let matters = is_canarys || balance == Balance::HashUser || !self.retries.is_empty();
+        self.user.filter(|_| matters).map(|user| user.hash)
+    }
+
     fn quarantined(&self, deployment: &Deployment, site: &AttemptContext<'_>) -> bool {
         self.user.is_some_and(|user| {
-            let patient = QuarantineKey::new(user, deployment.cluster.id);
-            site.quarantine.holds(patient, site.now).is_some()
+            let key = QuarantineKey::new(user, deployment.cluster.id);
+            site.quarantine.holds(key, site.now).is_some()
         })
     }
 
@@ -314,7 +322,7 @@ impl Attempts {
     fn has_other(&self, site: &AttemptContext<'_>) -> bool {
         let current = self.endpoint.iter().map(EndpointUse::address);
         let tried: SmallVec<[SocketAddr; 4]> = self.tried.iter().copied().chain(current).collect();
-        let cluster = &site.service.deployments[self.deployment].cluster;
+        let cluster = &site.service.deployments.get(self.deployment).cluster;
         cluster.has_other(&tried, site.now)
     }
 
@@ -340,7 +348,12 @@ impl Attempts {
         self.measure(AttemptOutcome::of_failure(failure.cause()), site);
         self.tried.push(endpoint.address());
         if let Some(end) = failure.end() {
-            endpoint.report(end, self.user, &site.service.upstream, site.now);
+            endpoint.report(
+                end,
+                self.user.map(|user| user.hash),
+                &site.service.upstream,
+                site.now,
+            );
         }
         match failure {
             Failure::Stale => 0,
@@ -350,7 +363,7 @@ impl Attempts {
 
     fn measure(&self, outcome: AttemptOutcome, site: &AttemptContext<'_>) {
         if let Some((_, began)) = self.last {
-            let meter = &site.service.deployments[self.deployment].meter;
+            let meter = &site.service.deployments.get(self.deployment).meter;
             let took = site.now.saturating_duration_since(began);
             meter.attempts.observe(outcome, took);
         }
@@ -374,7 +387,7 @@ impl Attempts {
             failure,
             Failure::Reset | Failure::StreamReset | Failure::Timeout | Failure::Status(_)
         );
-        let cluster = &site.service.deployments[self.deployment].cluster;
+        let cluster = &site.service.deployments.get(self.deployment).cluster;
         let policy = site.service.upstream.rescue.quarantine;
         let (Some(policy), Some(user), true) = (policy, self.user, own_trouble) else {
             return;
@@ -386,10 +399,10 @@ impl Attempts {
         if !cluster.endpoints().iter().all(is_well) {
             return;
         }
-        let patient = QuarantineKey::new(user, cluster.id);
-        let own = u32::from(site.quarantine.rescues(patient, site.now)) + 1;
+        let key = QuarantineKey::new(user, cluster.id);
+        let own = u32::from(site.quarantine.rescues(key, site.now)) + 1;
         if failures <= own {
-            site.quarantine.note(patient, policy, site.now);
+            site.quarantine.note(key, policy, site.now);
         }
     }
 }

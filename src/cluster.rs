@@ -61,6 +61,15 @@ impl Role {
     }
 }
 
+/// A deployment of a service, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DeploymentName<'a> {
+    /// The service's.
+    pub service: &'a str,
+    /// The deployment's own.
+    pub deployment: &'a str,
+}
+
 /// What an endpoint is chosen by.
 #[derive(Debug)]
 pub struct Choice<'a> {
@@ -160,7 +169,7 @@ impl Cluster {
     /// A cluster without addresses, unless the URL's host is one.
     pub fn new(
         id: u64,
-        (service, deployment): (&str, &str),
+        name: DeploymentName<'_>,
         url: UpstreamUrl,
         alarm: Arc<dyn HealthListener>,
     ) -> Arc<Self> {
@@ -173,9 +182,9 @@ impl Cluster {
         let cluster = Arc::new_cyclic(|itself| Self {
             id,
             url,
-            service: service.into(),
-            deployment: deployment.into(),
-            role: Role::of(deployment),
+            service: name.service.into(),
+            deployment: name.deployment.into(),
+            role: Role::of(name.deployment),
             itself: itself.clone(),
             members: ArcSwap::default(),
             settled: AtomicBool::new(settled),

@@ -7,7 +7,7 @@ use crate::context::{Context, Moment};
 use crate::engine::evaluation::Evaluation;
 use crate::engine::trace::{Recorder, Silent, Trace};
 use crate::engine::{AudienceKind, RingIndex};
-use crate::snapshot::{DeploymentIndex, STABLE, Service};
+use crate::snapshot::{Candidate, CandidateIndex, DeploymentIndex, STABLE, Service};
 use explain::{Explanation, Preempted};
 
 pub use crate::engine::VariantRef;
@@ -25,29 +25,27 @@ pub fn explain<'a>(
 ) -> Explanation<'a> {
     let mut recorder = Recorder::default();
     let decision = walk(service, context, moment, &mut recorder);
-    let rest = decision
+    let asked = decision
         .candidate
-        .map_or(service.candidates.len(), |candidate| candidate + 1);
-    let preempted = (rest..)
-        .zip(service.candidates.iter().skip(rest))
-        .filter_map(|(candidate, later)| {
-            let evaluation = later.flag.evaluate(context, moment, &mut Silent);
-            evaluation.on.then(|| Preempted {
-                candidate,
-                flag: &later.flag,
-                deployment: service.target(candidate, evaluation.variant).deployment,
-            })
+        .map_or(service.candidates.len(), |last| last.position() + 1);
+    let later = service.candidates.entries().skip(asked);
+    let preempted = later.filter_map(|(candidate, later)| {
+        let evaluation = later.flag.evaluate(context, moment, &mut Silent);
+        evaluation.on.then(|| Preempted {
+            candidate,
+            flag: &later.flag,
+            deployment: later.arm(evaluation.variant).deployment,
         })
-        .collect();
+    });
     Explanation {
         service,
         decision,
+        preempted: preempted.collect(),
         asked: recorder.into_flags(),
-        preempted,
     }
 }
 
-/// Decides, with whatever watches.
+/// The one way to a decision, with or without a record of its steps.
 fn walk<'a, T: Trace<'a>>(
     service: &'a Service,
     context: &'a Context<'_>,
@@ -56,10 +54,10 @@ fn walk<'a, T: Trace<'a>>(
 ) -> Decision {
     let mut missing_id = false;
     let mut randomised = false;
-    for (index, candidate) in service.candidates.iter().enumerate() {
+    for (index, candidate) in service.candidates.entries() {
         let evaluation = candidate.flag.evaluate(context, moment, trace);
         if evaluation.on {
-            return by_flag(service, index, evaluation);
+            return by_flag(index, candidate, evaluation);
         }
         missing_id |= evaluation.missing_id;
         randomised |= evaluation.randomised;
@@ -85,25 +83,25 @@ fn walk<'a, T: Trace<'a>>(
 
 /// The decision of a flag that is on. Without an ID to choose a variant by, the user is on stable under this flag:
 /// a choice by chance would be another one with every request.
-fn by_flag(service: &Service, candidate: usize, evaluation: Evaluation) -> Decision {
-    if let Some(withdrawal) = service.candidates[candidate].withdrawn {
+fn by_flag(index: CandidateIndex, candidate: &Candidate, evaluation: Evaluation) -> Decision {
+    if let Some(withdrawal) = candidate.withdrawn {
         // Control arms as well: an experiment is over for all of its users at once. No later flag is asked.
         return Decision {
             assigned: STABLE,
-            candidate: Some(candidate),
+            candidate: Some(index),
             variant: evaluation.variant,
             reason: Reason::Plain(withdrawal.reason()),
             randomised: evaluation.randomised,
         };
     }
-    let origin = &service.candidates[candidate].flag.origin;
+    let origin = &candidate.flag.origin;
     let reason = match (evaluation.missing_id, evaluation.ring) {
         (false, Some(ring)) => Reason::Audience(origin.audience(), ring),
         (true, _) | (false, None) => Reason::Plain(ReasonKind::NoIdentity),
     };
     Decision {
-        assigned: service.target(candidate, evaluation.variant).deployment,
-        candidate: Some(candidate),
+        assigned: candidate.arm(evaluation.variant).deployment,
+        candidate: Some(index),
         variant: evaluation.variant,
         reason,
         randomised: evaluation.randomised,
@@ -115,8 +113,8 @@ fn by_flag(service: &Service, candidate: usize, evaluation: Evaluation) -> Decis
 pub struct Decision {
     /// The deployment the user is meant for.
     pub assigned: DeploymentIndex,
-    /// The deciding flag: a position in [`Service::candidates`].
-    pub candidate: Option<usize>,
+    /// The deciding flag, of [`Service::candidates`].
+    pub candidate: Option<CandidateIndex>,
     /// The variant that the flag gave.
     pub variant: Option<VariantRef>,
     /// Why.
@@ -128,11 +126,14 @@ pub struct Decision {
 impl Decision {
     /// Counts it among the decisions of its service.
     pub fn count(&self, service: &Service) {
-        let meter = match self.candidate {
-            Some(candidate) => &service.target(candidate, self.variant).meter,
-            None => &service.meter.decisions,
-        };
-        meter[self.reason.kind().index()].inc();
+        let candidate = self
+            .candidate
+            .and_then(|index| service.candidates.get(index));
+        let arm = candidate.map(|candidate| candidate.arm(self.variant));
+        let meter = arm.map_or(&service.meter.decisions, |arm| &arm.meter);
+        if let Some(counter) = meter.get(self.reason.kind().index()) {
+            counter.inc();
+        }
     }
 }
 

@@ -6,21 +6,20 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 
-use crate::cluster::Balance;
 use crate::context::{Context, Moment};
 use crate::decide::explain::Explanation;
 use crate::decide::{self, Decision};
 use crate::engine::murmur3::murmur3_32;
 use crate::engine::trace::Silent;
 use crate::hygiene;
-use crate::identity::Anonymous;
+use crate::identity::{Anonymous, IdKind, UserKey};
 use crate::request::RequestHead;
 use crate::request::path::NormalPath;
 use crate::route::nearest::nearest;
 use crate::route::{Action, Forward, Route, RouteIndex, ServiceIndex};
-use crate::snapshot::{STABLE, Service, Snapshot};
+use crate::snapshot::{Service, Snapshot};
 
-/// The seed that users are hashed with to share endpoints out: no flag's.
+/// The seed of [`UserKey`]: no flag's.
 const BALANCE_SEED: u32 = 0x5e71_6e00;
 
 /// Of a path that leads to one route as some servers read it, and elsewhere as others do.
@@ -33,13 +32,11 @@ pub enum Dispatch {
     /// It is answered with an error.
     Refuse(Refusal),
     /// It is answered by its route.
-    Answer(Answer),
+    Respond(DirectResponse),
     /// It is for the client API: this is its path behind the API's own.
     Client(Box<str>),
     /// It goes to a service.
     Forward(Plan),
-    /// It would go to a service that is shut off for this user.
-    ShutOff(Plan),
 }
 
 /// Why a request goes nowhere.
@@ -55,7 +52,7 @@ pub struct Refusal {
 
 /// A redirect or a fixed response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct DirectResponse {
     /// The route that says so.
     pub route: RouteIndex,
     /// The status.
@@ -66,7 +63,7 @@ pub struct Answer {
     pub body: Box<str>,
 }
 
-/// A request on its way to a service.
+/// A request for a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// The route that took it.
@@ -75,14 +72,16 @@ pub struct Plan {
     pub service: ServiceIndex,
     /// Which deployment it is meant for, and why.
     pub decision: Decision,
+    /// Whether the service is shut off for this user: the request is answered without it.
+    pub shut_off: bool,
     /// Path and query to send upstream, where they are not those that the client sent.
     pub target: Option<String>,
     /// The random ID that this anonymous user was given just now.
     pub new_session: Option<String>,
     /// Whether every header field may pass as the client sent it, so that forwarding need not look for those that may not.
-    pub plain: bool,
-    /// What stands for the user where endpoints are shared out among users, and where a canary's rescues are counted.
-    pub user_hash: Option<u64>,
+    pub headers_clean: bool,
+    /// Stands for the user; `None`: the request has no ID.
+    pub user: Option<UserKey>,
 }
 
 /// Decides what is to be done. `fresh_id` makes a random ID; it is called only for an anonymous user who needs one.
@@ -93,36 +92,40 @@ pub fn dispatch(
     moment: Moment,
     fresh_id: &mut dyn FnMut() -> String,
 ) -> Dispatch {
-    let plain = match acceptable(snapshot, head, host_required) {
-        Ok(plain) => plain,
+    let headers_clean = match acceptable(snapshot, head, host_required) {
+        Ok(clean) => clean,
         Err(refusal) => return Dispatch::Refuse(refusal),
     };
     let path = normal_path(head);
     if let Some(rest) = for_clients(snapshot, head.path, path.as_ref().ok()) {
         return Dispatch::Client(rest);
     }
-    let (index, path) = match path.and_then(|path| Ok((match_route(snapshot, head, &path)?, path)))
-    {
+    let matched = path.and_then(|path| Ok((match_route(snapshot, head, &path)?, path)));
+    let ((index, route), path) = match matched {
         Ok(matched) => matched,
         Err(refusal) => return Dispatch::Refuse(refusal),
     };
-    let route = &snapshot.routes[index];
     match &route.action {
-        Action::Forward(forward) => plan(
-            snapshot,
-            (head, plain),
-            (index, forward),
-            &path,
-            moment,
-            fresh_id,
-        ),
-        Action::Redirect(redirect) => Dispatch::Answer(Answer {
+        Action::Forward(forward) => {
+            let matched = Matched {
+                index,
+                route,
+                forward,
+                path,
+                headers_clean,
+            };
+            match plan(snapshot, head, &matched, moment, fresh_id) {
+                Ok(plan) => Dispatch::Forward(plan),
+                Err(refusal) => Dispatch::Refuse(refusal),
+            }
+        }
+        Action::Redirect(redirect) => Dispatch::Respond(DirectResponse {
             route: index,
             status: redirect.status,
             location: Some(target::location(route, redirect, head, &path)),
             body: "".into(),
         }),
-        Action::Respond(respond) => Dispatch::Answer(Answer {
+        Action::Respond(respond) => Dispatch::Respond(DirectResponse {
             route: index,
             status: respond.status,
             location: None,
@@ -140,8 +143,8 @@ pub struct Explained<'a> {
     pub decision: Option<Explanation<'a>>,
     /// The flag that shuts the service off for the user.
     pub shut_off_by: Option<&'a str>,
-    /// What stands for the user where rescues are counted.
-    pub user_hash: Option<u64>,
+    /// Stands for the user; `None`: no ID is described, or the route leads to no service.
+    pub user: Option<UserKey>,
 }
 
 /// Explains what [`dispatch`] would decide for a user that is described rather than read from the request.
@@ -152,29 +155,28 @@ pub fn explain<'a>(
     moment: Moment,
 ) -> Result<Explained<'a>, Refusal> {
     let path = normal_path(head)?;
-    let index = match_route(snapshot, head, &path).map_err(|mut refusal| {
-        let nearest = nearest(&snapshot.routes, head, &path);
+    let (_, route) = match_route(snapshot, head, &path).map_err(|mut refusal| {
+        let nearest = nearest(snapshot.router.routes(), head, &path);
         if let (StatusCode::NOT_FOUND, Some((route, wanted))) = (refusal.status, nearest) {
             let why = &refusal.why;
             refusal.why = format!("{why}; the nearest is `{}`, which {wanted}", route.name).into();
         }
         refusal
     })?;
-    let route = &snapshot.routes[index];
     let Action::Forward(forward) = &route.action else {
         return Ok(Explained {
             route,
             decision: None,
             shut_off_by: None,
-            user_hash: None,
+            user: None,
         });
     };
-    let service = &snapshot.services[forward.service];
+    let service = snapshot.services.get(forward.service);
     Ok(Explained {
         route,
         decision: Some(decide::explain(service, context, moment)),
         shut_off_by: shut_off_by(service, context, moment),
-        user_hash: user_hash(context),
+        user: user_key(context),
     })
 }
 
@@ -211,7 +213,7 @@ impl Refusal {
     }
 }
 
-/// Refuses what is too large, and what servers could read in two ways. Answers [`Plan::plain`].
+/// Refuses what is too large, and what servers could read in two ways. Answers [`Plan::headers_clean`].
 fn acceptable(
     snapshot: &Snapshot,
     head: &RequestHead<'_>,
@@ -244,49 +246,53 @@ fn normal_path<'a>(head: &RequestHead<'a>) -> Result<NormalPath<'a>, Refusal> {
         .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string(), None))
 }
 
-fn match_route(
-    snapshot: &Snapshot,
+fn match_route<'s>(
+    snapshot: &'s Snapshot,
     head: &RequestHead<'_>,
     path: &NormalPath<'_>,
-) -> Result<RouteIndex, Refusal> {
-    let find = |path: &NormalPath<'_>| snapshot.router.find(&snapshot.routes, head, path);
+) -> Result<(RouteIndex, &'s Route), Refusal> {
+    let find = |path: &NormalPath<'_>| snapshot.router.find(head, path);
     let is_for_clients = |path: &NormalPath<'_>| {
         let config = snapshot.client_api.as_deref();
         config.is_some_and(|config| config.rest(path.as_str()).is_some())
     };
+    let index = |found: Option<(RouteIndex, &Route)>| found.map(|(index, _)| index);
     let found = find(path);
     let others = path.other_readings();
     if others
         .iter()
-        .any(|other| is_for_clients(other) || find(other) != found)
+        .any(|other| is_for_clients(other) || index(find(other)) != index(found))
     {
         return Err(Refusal::bad_request(TWO_ROUTES));
     }
     found.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "no route for this request", None))
 }
 
+/// A request whose route leads to a service.
+struct Matched<'a> {
+    index: RouteIndex,
+    route: &'a Route,
+    forward: &'a Forward,
+    path: NormalPath<'a>,
+    /// [`Plan::headers_clean`].
+    headers_clean: bool,
+}
+
 fn plan(
     snapshot: &Snapshot,
-    (head, plain): (&RequestHead<'_>, bool),
-    (index, forward): (RouteIndex, &Forward),
-    path: &NormalPath<'_>,
+    head: &RequestHead<'_>,
+    matched: &Matched<'_>,
     moment: Moment,
     fresh_id: &mut dyn FnMut() -> String,
-) -> Dispatch {
+) -> Result<Plan, Refusal> {
     let identity = &snapshot.identity;
-    let service = &snapshot.services[forward.service];
-    let target = match target::rewritten(&snapshot.routes[index], forward, head, path) {
-        Ok(target) => target,
-        Err(refusal) => return Dispatch::Refuse(refusal),
-    };
+    let service = snapshot.services.get(matched.forward.service);
+    let target = target::rewritten(matched.route, matched.forward, head, &matched.path)?;
     let mut context = identity.identify(head);
     if identity.anonymous == Anonymous::Reject && context.user_id.is_none() {
-        let refusal = Refusal::new(
-            StatusCode::UNAUTHORIZED,
-            "this request names no user",
-            Some(index),
-        );
-        return Dispatch::Refuse(refusal);
+        let why = "this request names no user";
+        let route = Some(matched.index);
+        return Err(Refusal::new(StatusCode::UNAUTHORIZED, why, route));
     }
     let newcomer = context.user_id.is_none() && context.session_id.is_none();
     let new_session = (identity.anonymous == Anonymous::Sticky && newcomer && service.uses_session)
@@ -294,35 +300,29 @@ fn plan(
     if let Some(id) = &new_session {
         context.session_id = Some(Cow::Owned(id.clone()));
     }
-    let decision = decide::decide(service, &context, moment);
-    // Asked for by few requests: those that are shared out by user, and a canary's, whose rescues are counted by user.
-    let by_user = service.upstream.balance == Balance::HashUser || decision.assigned != STABLE;
-    let shut_off = shut_off_by(service, &context, moment).is_some();
-    let plan = Plan {
-        route: index,
-        service: forward.service,
-        user_hash: by_user.then(|| user_hash(&context)).flatten(),
-        decision,
+    Ok(Plan {
+        route: matched.index,
+        service: matched.forward.service,
+        decision: decide::decide(service, &context, moment),
+        shut_off: shut_off_by(service, &context, moment).is_some(),
+        user: user_key(&context),
         target,
         new_session,
-        plain,
-    };
-    if shut_off {
-        Dispatch::ShutOff(plan)
-    } else {
-        Dispatch::Forward(plan)
-    }
+        headers_clean: matched.headers_clean,
+    })
 }
 
-/// What stands for a user: the same on every gateway and after every restart. Salted, so that the users of a canary, who were chosen by the
-/// same kind of hash, do not all land on the same of its endpoints.
-pub fn user_hash(context: &Context<'_>) -> Option<u64> {
-    let id = context
-        .user_id
-        .as_deref()
-        .or(context.session_id.as_deref())?;
+/// What stands for a user: of the user's ID, else of the session's. The hash is salted, so that the users of a canary, who
+/// were chosen by the same kind of hash, do not all land on the same of its endpoints.
+pub fn user_key(context: &Context<'_>) -> Option<UserKey> {
+    let (kind, id) = match (&context.user_id, &context.session_id) {
+        (Some(id), _) => (IdKind::User, id),
+        (None, Some(id)) => (IdKind::Session, id),
+        (None, None) => return None,
+    };
     let half = |seed| u64::from(murmur3_32(seed, [id.as_bytes()]));
-    Some(half(BALANCE_SEED) << 32 | half(!BALANCE_SEED))
+    let hash = half(BALANCE_SEED) << 32 | half(!BALANCE_SEED);
+    Some(UserKey { kind, hash })
 }
 
 #[cfg(test)]

@@ -59,17 +59,17 @@ pub struct Attempt<'a> {
 /// The edits of the request that goes upstream, before the route's own.
 pub fn request_edits(attempt: &Attempt<'_>) -> Edits {
     let Attempt { snapshot, head, .. } = attempt;
-    let service = &snapshot.services[attempt.plan.service];
-    let deployment = &service.deployments[attempt.deployment];
+    let service = snapshot.services.get(attempt.plan.service);
+    let deployment = service.deployments.get(attempt.deployment);
     let mut edits = Edits::new();
-    let plain = attempt.plan.plain;
-    if !plain {
+    let clean = attempt.plan.headers_clean;
+    if !clean {
         hygiene::visit_forbidden(head, &snapshot.identity, &mut |name| {
             edits.push(Edit::Remove(name));
         });
     }
     edits.push(Edit::Set(DEPLOYMENT, deployment.header.clone()));
-    let kept = match plain {
+    let kept = match clean {
         true => Vec::new(),
         false => baggage::kept(head, &service.name),
     };
@@ -77,7 +77,7 @@ pub fn request_edits(attempt: &Attempt<'_>) -> Edits {
         BAGGAGE,
         baggage::joined(kept, &deployment.baggage),
     ));
-    if !plain {
+    if !clean {
         trace(attempt, &mut edits);
     }
     edits.push(Edit::Set(REQUEST_ID, attempt.request_id.clone()));
@@ -176,7 +176,7 @@ pub fn response_edits(
 ) -> ResponseEdits {
     let mut edits = ResponseEdits::new();
     let decision = expose
-        .then(|| exposed(&snapshot.services[plan.service], plan, served))
+        .then(|| exposed(snapshot.services.get(plan.service), plan, served))
         .and_then(|value| HeaderValue::try_from(value).ok());
     edits.push(match decision {
         Some(value) => Edit::Set(DECISION, value),
@@ -206,8 +206,8 @@ fn exposed(service: &Service, plan: &Plan, served: Served) -> String {
         };
         out.push(if fits { char::from(byte) } else { '*' });
     }
-    let assigned = &service.deployments[decision.assigned].name;
-    let served_by = &service.deployments[served.deployment].name;
+    let assigned = &service.deployments.get(decision.assigned).name;
+    let served_by = &service.deployments.get(served.deployment).name;
     let reason = decision.reason.kind().as_str();
     let pairs = [
         ("=", &**assigned),

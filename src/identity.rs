@@ -1,5 +1,7 @@
 //! Who the user is: where an ID or a property is read from, and whom it is believed from.
 
+mod user_key;
+
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use smallvec::SmallVec;
 use crate::context::Context;
 use crate::host::split_port;
 use crate::request::{RequestHead, form_decoded, without_blanks};
+pub use user_key::{IdKind, UserKey};
 
 /// Whose word counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

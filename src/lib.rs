@@ -12,7 +12,7 @@
 //! * F2 [`snapshot`], [`attempts`], [`decide`], [`dispatch`], [`forward`], [`record`]: one immutable whole, and the pure functions over it.
 //! * F1 [`engine`], [`config`]: untrusted documents, checked and compiled.
 //! * F0 [`canary`], [`capacity`], [`cluster`], [`context`], [`digest`],
-//!   [`edit`], [`flag`], [`host`], [`hygiene`], [`identity`], [`meter`], [`quarantine`], [`request`], [`route`],
+//!   [`edit`], [`flag`], [`host`], [`hygiene`], [`identity`], [`indexed`], [`meter`], [`quarantine`], [`request`], [`route`],
 //!   [`spelling`]: vocabulary and pure matching.
 
 pub mod canary;
@@ -25,6 +25,7 @@ pub mod flag;
 pub mod host;
 pub mod hygiene;
 pub mod identity;
+pub mod indexed;
 pub mod meter;
 pub mod quarantine;
 pub mod request;

@@ -109,7 +109,9 @@ impl CodeCounters {
         let (class, code) = (usize::from(status / 100 - 1), usize::from(status % 100));
         if let Some(class) = self.classes.get(class) {
             let counts = class.get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU64::new(0))));
-            counts[code].fetch_add(1, Ordering::Relaxed);
+            if let Some(count) = counts.get(code) {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 
@@ -241,7 +243,9 @@ pub struct AttemptMeter([Rare<Histogram>; AttemptOutcome::ALL.len()]);
 impl AttemptMeter {
     /// Counts one attempt.
     pub fn observe(&self, outcome: AttemptOutcome, took: Duration) {
-        self.0[outcome as usize].used().observe(took);
+        if let Some(histogram) = self.0.get(outcome as usize) {
+            histogram.used().observe(took);
+        }
     }
 
     /// The outcomes that occurred.

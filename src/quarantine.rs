@@ -1,8 +1,8 @@
 //! Users who fare badly on one canary while others do well there: they are served by stable for a while.
 //!
-//! One table for the whole gateway, of fixed size and without locks. It is looked at only while anybody is in
-//! quarantine at all, and written to only when a user was rescued; it takes memory from the first rescue on. What is
-//! lost in a race between two threads is a count, never more: a user is counted once less.
+//! One table for the whole gateway, of fixed size and without locks. A request reads it only while some user is in
+//! quarantine, and writes to it only when its user was rescued; it takes memory from the first rescue on. A race between two
+//! threads loses a count, never more: a user is counted once less.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -10,12 +10,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::cluster::recovery::QuarantinePolicy;
+use crate::identity::UserKey;
 
 /// The most users, rescued or in quarantine, that are remembered.
-const ENTRIES: usize = 65_536;
+const SLOTS: usize = 65_536;
 
-/// How many places one user may be at: a look reads at most so many.
-const PLACES: usize = 8;
+/// In how many slots one user may be: a look-up reads no more.
+const WAYS: usize = 8;
+
+/// The slots that one user may be in.
+type Group = [Slot; WAYS];
 
 /// Stands for the count of a user who is in quarantine.
 const HELD: u16 = u16::MAX;
@@ -26,13 +30,13 @@ pub struct Quarantine {
     base: Instant,
     /// When the last quarantine of all ends, in milliseconds; 0: there was none.
     latest: AtomicU64,
-    entries: OnceLock<Box<[Entry]>>,
+    groups: OnceLock<Box<[Group]>>,
 }
 
-/// A user on a canary.
+/// What has become of one user on one canary.
 #[derive(Default)]
-struct Entry {
-    /// [`QuarantineKey`]; 0: nobody.
+struct Slot {
+    /// The [`QuarantineKey`]; 0: the slot was never used.
     key: AtomicU64,
     /// The end of the period in milliseconds, and below it in 16 bits how often the user was rescued in it.
     state: AtomicU64,
@@ -43,11 +47,10 @@ struct Entry {
 pub struct QuarantineKey(u64);
 
 impl QuarantineKey {
-    /// `user` stands for the user; `cluster` is [`crate::cluster::Cluster::id`], so that another upstream of the same
-    /// canary begins anew.
-    pub fn new(user: u64, cluster: u64) -> Self {
-        // A round of splitmix64: the table's places are the key's lowest bits.
-        let mut key = user ^ cluster.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    /// `cluster` is [`crate::cluster::Cluster::id`], so that a canary that moves to another URL begins with a clean record.
+    pub fn new(user: UserKey, cluster: u64) -> Self {
+        // A round of splitmix64: the key's lowest bits choose the group.
+        let mut key = user.hash ^ cluster.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         key = (key ^ (key >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         key = (key ^ (key >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         Self((key ^ (key >> 31)).max(1))
@@ -60,38 +63,40 @@ impl Quarantine {
         Self {
             base: now,
             latest: AtomicU64::new(0),
-            entries: OnceLock::new(),
+            groups: OnceLock::new(),
         }
     }
 
     /// Until when the user is to be spared the canary.
-    pub fn holds(&self, patient: QuarantineKey, now: Instant) -> Option<Instant> {
+    pub fn holds(&self, key: QuarantineKey, now: Instant) -> Option<Instant> {
         let now = self.millis(now);
         if self.latest.load(Ordering::Relaxed) <= now {
             return None;
         }
-        let (end, count) = unpacked(self.find(patient)?.state.load(Ordering::Relaxed));
+        let (end, count) = unpacked(self.find(key)?.state.load(Ordering::Relaxed));
         (count == HELD && end > now).then(|| self.base + Duration::from_millis(end))
     }
 
     /// How often the user was rescued from the canary in the period that runs.
-    pub fn rescues(&self, patient: QuarantineKey, now: Instant) -> u16 {
+    pub fn rescues(&self, key: QuarantineKey, now: Instant) -> u16 {
         let state = self
-            .find(patient)
-            .map_or(0, |entry| entry.state.load(Ordering::Relaxed));
+            .find(key)
+            .map_or(0, |slot| slot.state.load(Ordering::Relaxed));
         match unpacked(state) {
             (end, count) if end > self.millis(now) => count,
             _ => 0,
         }
     }
 
-    /// Counts a rescue of the user. Whether it was the last straw. A period begins with its first rescue.
-    pub fn note(&self, patient: QuarantineKey, policy: QuarantinePolicy, now: Instant) -> bool {
+    /// Counts a rescue of the user. Answers whether it begins a quarantine. A period begins with its first rescue.
+    pub fn note(&self, key: QuarantineKey, policy: QuarantinePolicy, now: Instant) -> bool {
         let period = u64::try_from(policy.period.as_millis()).unwrap_or(u64::MAX >> 20);
         let now = self.millis(now);
         let fresh_end = now.saturating_add(period).min(u64::MAX >> 16);
-        let entry = self.place(patient, now);
-        let updated = entry
+        let Some(slot) = self.slot(key, now) else {
+            return false;
+        };
+        let updated = slot
             .state
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
                 let (end, count) = match unpacked(state) {
@@ -107,7 +112,7 @@ impl Quarantine {
             });
         let before = unpacked(updated.unwrap_or_default());
         let was_held = before.1 == HELD && before.0 > now;
-        let (end, count) = unpacked(entry.state.load(Ordering::Relaxed));
+        let (end, count) = unpacked(slot.state.load(Ordering::Relaxed));
         if count == HELD {
             self.latest.fetch_max(end, Ordering::Relaxed);
         }
@@ -119,38 +124,37 @@ impl Quarantine {
         u64::try_from(since).unwrap_or(u64::MAX)
     }
 
-    fn find(&self, patient: QuarantineKey) -> Option<&Entry> {
-        places(self.entries.get()?, patient)
+    fn find(&self, key: QuarantineKey) -> Option<&Slot> {
+        group(self.groups.get()?, key)?
             .iter()
-            .find(|entry| entry.key.load(Ordering::Relaxed) == patient.0)
+            .find(|slot| slot.key.load(Ordering::Relaxed) == key.0)
     }
 
-    /// The user's entry; if they have none, one whose period is over becomes theirs, else the one that ends first.
-    fn place(&self, patient: QuarantineKey, now: u64) -> &Entry {
-        let all = self
-            .entries
-            .get_or_init(|| (0..ENTRIES).map(|_| Entry::default()).collect());
-        let places = places(all, patient);
-        if let Some(entry) = self.find(patient) {
-            return entry;
+    /// The user's slot; if there is none, one whose period is over becomes theirs, else the one that ends first.
+    fn slot(&self, key: QuarantineKey, now: u64) -> Option<&Slot> {
+        let groups = self.groups.get_or_init(|| {
+            let groups = (0..SLOTS / WAYS).map(|_| Group::default());
+            groups.collect()
+        });
+        if let Some(slot) = self.find(key) {
+            return Some(slot);
         }
-        let end = |entry: &&Entry| {
-            let (end, count) = unpacked(entry.state.load(Ordering::Relaxed));
-            // Whoever is in quarantine stays there as long as anybody else can make room.
+        let end = |slot: &&Slot| {
+            let (end, count) = unpacked(slot.state.load(Ordering::Relaxed));
+            // A user in quarantine stays there as long as any other can make room.
             (end > now, count == HELD, end)
         };
-        let entry = places.iter().min_by_key(end).unwrap_or(&places[0]);
-        // Emptied before it changes hands: nobody must find another's quarantine under their own key.
-        entry.state.store(0, Ordering::Relaxed);
-        entry.key.store(patient.0, Ordering::Release);
-        entry
+        let slot = group(groups, key)?.iter().min_by_key(end)?;
+        // Emptied before it changes hands: no user must find another's quarantine under their own key.
+        slot.state.store(0, Ordering::Relaxed);
+        slot.key.store(key.0, Ordering::Release);
+        Some(slot)
     }
 }
 
-fn places(entries: &[Entry], patient: QuarantineKey) -> &[Entry] {
-    let groups = (ENTRIES / PLACES) as u64;
-    let first = (patient.0 % groups) as usize * PLACES;
-    entries.get(first..first + PLACES).unwrap_or(entries)
+/// The slots that a user may be in. There always are some.
+fn group(groups: &[Group], key: QuarantineKey) -> Option<&Group> {
+    groups.get(key.0 as usize % groups.len().max(1))
 }
 
 fn packed(end: u64, count: u16) -> u64 {
@@ -174,8 +178,14 @@ mod tests {
     use std::sync::Arc;
     use std::time::{Duration, Instant};
 
-    use super::{ENTRIES, Quarantine, QuarantineKey};
+    use super::{Quarantine, QuarantineKey, SLOTS};
     use crate::cluster::recovery::QuarantinePolicy;
+    use crate::identity::{IdKind, UserKey};
+
+    fn key(hash: u64, cluster: u64) -> QuarantineKey {
+        let kind = IdKind::User;
+        QuarantineKey::new(UserKey { kind, hash }, cluster)
+    }
 
     const POLICY: QuarantinePolicy = QuarantinePolicy {
         after: 3,
@@ -187,7 +197,7 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let quarantine = Quarantine::new(start);
-        let (ann, elsewhere) = (QuarantineKey::new(7, 1), QuarantineKey::new(7, 2));
+        let (ann, elsewhere) = (key(7, 1), key(7, 2));
         assert!(!quarantine.note(ann, POLICY, at(0)));
         assert!(!quarantine.note(ann, POLICY, at(59)));
         assert_eq!(quarantine.rescues(ann, at(59)), 2);
@@ -208,8 +218,8 @@ mod tests {
         let start = Instant::now();
         let quarantine = Quarantine::new(start);
         let policy = QuarantinePolicy { after: 1, ..POLICY };
-        assert!(quarantine.note(QuarantineKey::new(1, 1), policy, start));
-        assert!(quarantine.holds(QuarantineKey::new(1, 1), start).is_some());
+        assert!(quarantine.note(key(1, 1), policy, start));
+        assert!(quarantine.holds(key(1, 1), start).is_some());
     }
 
     #[test]
@@ -217,24 +227,20 @@ mod tests {
         let start = Instant::now();
         let quarantine = Quarantine::new(start);
         let policy = QuarantinePolicy { after: 1, ..POLICY };
-        let users = (ENTRIES * 2) as u64;
+        let users = (SLOTS * 2) as u64;
         for user in 0..users {
-            let patient = QuarantineKey::new(user, 1);
-            assert!(quarantine.note(patient, policy, start));
-            assert!(quarantine.holds(patient, start).is_some(), "{user}");
+            let key_of_user = key(user, 1);
+            assert!(quarantine.note(key_of_user, policy, start));
+            assert!(quarantine.holds(key_of_user, start).is_some(), "{user}");
         }
         let held = (0..users)
-            .filter(|&user| {
-                quarantine
-                    .holds(QuarantineKey::new(user, 1), start)
-                    .is_some()
-            })
+            .filter(|&user| quarantine.holds(key(user, 1), start).is_some())
             .count();
-        assert!(held <= ENTRIES && held > ENTRIES / 2, "{held}");
+        assert!(held <= SLOTS && held > SLOTS / 2, "{held}");
         // When their periods are over, there is room again.
         let later = start + POLICY.period;
-        assert!(!quarantine.note(QuarantineKey::new(users, 1), POLICY, later));
-        assert_eq!(quarantine.rescues(QuarantineKey::new(users, 1), later), 1);
+        assert!(!quarantine.note(key(users, 1), POLICY, later));
+        assert_eq!(quarantine.rescues(key(users, 1), later), 1);
     }
 
     #[test]
@@ -247,8 +253,8 @@ mod tests {
                 let quarantine = quarantine.clone();
                 std::thread::spawn(move || {
                     for user in 0..1_000 {
-                        quarantine.note(QuarantineKey::new(user, 1), policy, start);
-                        quarantine.note(QuarantineKey::new(user, 1), policy, start);
+                        quarantine.note(key(user, 1), policy, start);
+                        quarantine.note(key(user, 1), policy, start);
                     }
                 })
             })
@@ -257,11 +263,7 @@ mod tests {
             thread.join().expect("a thread without a panic");
         }
         let free = (0..1_000)
-            .filter(|&user| {
-                quarantine
-                    .holds(QuarantineKey::new(user, 1), start)
-                    .is_none()
-            })
+            .filter(|&user| quarantine.holds(key(user, 1), start).is_none())
             .count();
         assert!(free <= 1_000 / 20, "{free} are free");
     }

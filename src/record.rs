@@ -7,6 +7,8 @@ use std::time::Duration;
 use crate::canary::Cause;
 use crate::context::Moment;
 use crate::decide::Decision;
+use crate::identity::UserKey;
+use crate::meter::Counter;
 use crate::route::{RouteIndex, ServiceIndex};
 use crate::snapshot::{DeploymentIndex, Snapshot};
 
@@ -45,7 +47,9 @@ pub struct Outcome<'a> {
     pub host: &'a str,
     /// The path asked for, without its query.
     pub path: &'a str,
-    /// Whom it was for.
+    /// Stands for the user it was for, where it went to a service.
+    pub user: Option<UserKey>,
+    /// The ID of the user it was for, where the access log shows the request.
     pub user_id: Option<&'a str>,
     /// The client's address.
     pub client: IpAddr,
@@ -60,21 +64,18 @@ pub struct Outcome<'a> {
 impl Outcome<'_> {
     /// Counts the request in the meters that its snapshot points to. No lock, no allocation, no formatting.
     pub fn count(&self) {
-        let Some((service, decision)) = self
-            .service
-            .and_then(|index| self.snapshot.services.get(index))
-            .zip(self.decision)
-        else {
+        let (Some(service), Some(decision)) = (self.service, self.decision) else {
             self.snapshot.unrouted.served.inc(self.status);
             let durations = &self.snapshot.unrouted.durations;
             durations.observe(self.total_time, None);
             return;
         };
+        let service = self.snapshot.services.get(service);
         decision.count(service);
         for cause in self.retries {
-            service.meter.retries[cause.index()].inc();
+            inc(&service.meter.retries, *cause);
         }
-        let assigned = &service.deployments[decision.assigned].meter;
+        let assigned = &service.deployments.get(decision.assigned).meter;
         let Some(served) = self.served else {
             assigned.unserved.inc(self.status);
             return;
@@ -85,11 +86,18 @@ impl Outcome<'_> {
         } else {
             assigned.served_by_stable.inc(self.status);
             if let Some(cause) = self.cause {
-                assigned.rescues[cause.index()].inc();
+                inc(&assigned.rescues, cause);
             }
             assigned.durations_by_stable.used()
         };
         durations.observe(self.total_time, self.upstream_time);
+    }
+}
+
+/// Counts a cause. There is a counter for each.
+fn inc(counters: &[Counter; Cause::ALL.len()], cause: Cause) {
+    if let Some(counter) = counters.get(cause.index()) {
+        counter.inc();
     }
 }
 

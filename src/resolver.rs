@@ -16,8 +16,10 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use crate::cluster::policy::UrlPolicy;
-use crate::cluster::{Cluster, HealthListener, NoopListener, Placement, UpstreamHost, UpstreamUrl};
-use crate::snapshot::{NamedBy, STABLE, Snapshot};
+use crate::cluster::{
+    Cluster, DeploymentName, HealthListener, NoopListener, Placement, UpstreamHost, UpstreamUrl,
+};
+use crate::snapshot::{NamedBy, Snapshot};
 use dns::Dns;
 use screen::Screen;
 use watch::NameWatch;
@@ -159,8 +161,7 @@ impl ClusterManager {
     /// The handle for one deployment: the same one for the same URL.
     pub fn cluster(
         &mut self,
-        service: &str,
-        deployment: &str,
+        name: DeploymentName<'_>,
         url: &UpstreamUrl,
         named_by: NamedBy,
     ) -> Arc<Cluster> {
@@ -168,14 +169,18 @@ impl ClusterManager {
         if let Some(meanwhile) = &self.meanwhile {
             meanwhile(url);
         }
-        let key = (service.into(), deployment.into(), url.clone(), named_by);
+        let key = (
+            name.service.into(),
+            name.deployment.into(),
+            url.clone(),
+            named_by,
+        );
         if let Some(entry) = self.clusters.get_mut(&key) {
             entry.unused_since = None;
             return entry.cluster.clone();
         }
         self.last_id += 1;
-        let names = (service, deployment);
-        let cluster = Cluster::new(self.last_id, names, url.clone(), self.listener.clone());
+        let cluster = Cluster::new(self.last_id, name, url.clone(), self.listener.clone());
         match url.host() {
             UpstreamHost::Name(name) => self.watch(name, named_by, &cluster),
             UpstreamHost::Address(ip) => {
@@ -200,10 +205,7 @@ pub fn unsettled(snapshot: &Snapshot) -> impl Iterator<Item = &str> {
     snapshot
         .services
         .iter()
-        .filter(|service| {
-            let stable = service.deployments.get(STABLE);
-            stable.is_some_and(|stable| !stable.cluster.is_settled())
-        })
+        .filter(|service| !service.stable().cluster.is_settled())
         .map(|service| &*service.name)
 }
 

@@ -1,6 +1,7 @@
 //! Routes: what a request must look like, and what is done with it.
 
 pub mod nearest;
+pub mod precedence;
 pub mod router;
 
 use std::sync::Arc;
@@ -11,12 +12,17 @@ use regex::Regex;
 
 use crate::edit::Edit;
 use crate::host::HostPattern;
+use crate::indexed::index;
 
-/// The position of a route in its file.
-pub type RouteIndex = usize;
+index!(
+    /// The position of a route in its file.
+    RouteIndex
+);
 
-/// The position of a service in its file.
-pub type ServiceIndex = usize;
+index!(
+    /// The position of a service in its file.
+    ServiceIndex
+);
 
 /// A path that a route takes, as [`crate::request::path::NormalPath`] has it.
 #[derive(Clone, Debug)]

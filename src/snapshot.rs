@@ -3,24 +3,28 @@
 pub mod assemble;
 pub mod capacity;
 pub mod changes;
-pub mod claims;
+mod claims;
+mod deployments;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod names;
 pub mod offline;
 mod recorded;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod seniority;
+mod services;
 pub mod standing;
 pub mod store;
 pub mod withdrawn;
 
-use std::ops::Range;
 use std::sync::Arc;
+
+use smallvec::SmallVec;
 
 use crate::canary::{Withdrawal, WithdrawalFlag};
 use crate::cluster::policy::UpstreamPolicy;
-use crate::cluster::{Cluster, UpstreamUrl};
+use crate::cluster::{Cluster, DeploymentName, UpstreamUrl};
 use crate::config::client_api::ClientApiConfig;
 use crate::config::{Logging, ShutoffResponse, Traffic};
 use crate::context::schema::ContextSchema;
@@ -29,9 +33,12 @@ use crate::engine::source::SourceSet;
 use crate::engine::{Flag, PerVariant, VariantRef};
 use crate::flag::Glob;
 use crate::identity;
+use crate::indexed::{Indexed, index};
 use crate::meter::{DecisionMeter, DeploymentMeter, ServiceMeter};
-use crate::route::{Route, ServiceIndex, router::Router};
+use crate::route::router::Router;
 use changes::{Rebucketed, Taking};
+pub use deployments::{DeploymentIndex, Deployments, STABLE};
+pub use services::Services;
 
 /// Everything a request is decided on.
 #[derive(Debug)]
@@ -40,12 +47,10 @@ pub struct Snapshot {
     pub generation: u64,
     /// Its content's hash.
     pub digest: Digest,
-    /// Finds a request's route.
+    /// The routes; finds a request's.
     pub router: Arc<Router>,
-    /// By [`crate::route::RouteIndex`].
-    pub routes: Arc<[Route]>,
-    /// By [`ServiceIndex`].
-    pub services: Vec<Service>,
+    /// The services.
+    pub services: Services,
     /// Every flag, by name; of several with one name, the one whose source comes first.
     pub flags: Vec<Arc<Flag>>,
     /// What the flag servers said, in order of precedence.
@@ -84,12 +89,12 @@ pub struct FlagSource {
 pub struct Service {
     /// Its name.
     pub name: Arc<str>,
-    /// Its deployments; the first is stable.
-    pub deployments: Vec<Deployment>,
+    /// Its deployments.
+    pub deployments: Deployments,
     /// The flags that are its canaries, in order of precedence.
     pub canaries: Arc<[Glob]>,
     /// Its canary flags, in order of precedence.
-    pub candidates: Vec<Candidate>,
+    pub candidates: Indexed<CandidateIndex, Candidate>,
     /// Whether a flag server that has never answered could have canary flags of it.
     pub awaits_flags: bool,
     /// Whether an anonymous user's session ID could ever be hashed here.
@@ -102,11 +107,10 @@ pub struct Service {
     pub meter: Arc<ServiceMeter>,
 }
 
-/// The position of a deployment in [`Service::deployments`].
-pub type DeploymentIndex = usize;
-
-/// Stable's [`DeploymentIndex`].
-pub const STABLE: DeploymentIndex = 0;
+index!(
+    /// The position of a flag in [`Service::candidates`].
+    CandidateIndex
+);
 
 /// One running version of a service.
 #[derive(Clone, Debug)]
@@ -135,13 +139,13 @@ pub struct Candidate {
     /// How many of the service's flags were seen running before it; `None`: it has not been seen running.
     pub seniority: Option<usize>,
     /// Its deployments.
-    pub deployments: Range<DeploymentIndex>,
+    pub deployments: SmallVec<[DeploymentIndex; 2]>,
     /// Why its canaries get no users, whatever it says.
     pub withdrawn: Option<Withdrawal>,
     /// Where a user goes who is on without a variant.
-    pub plain: Target,
+    pub default_arm: Arm,
     /// Where a user goes by variant.
-    pub variants: PerVariant<Target>,
+    pub variants: PerVariant<Arm>,
 }
 
 /// A service's shutoff: users whom the flag is on for are answered without it.
@@ -155,7 +159,7 @@ pub struct Shutoff {
 
 /// Where a variant leads, and what counts its decisions.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct Arm {
     /// The deployment: [`STABLE`] for a control arm.
     pub deployment: DeploymentIndex,
     /// Counts the decisions.
@@ -163,6 +167,22 @@ pub struct Target {
 }
 
 impl Deployment {
+    /// One that nobody withdraws.
+    pub fn new(
+        name: DeploymentName<'_>,
+        cluster: Arc<Cluster>,
+        meter: Arc<DeploymentMeter>,
+    ) -> Self {
+        Self {
+            name: name.deployment.into(),
+            header: names::header(name.deployment),
+            baggage: names::baggage(name),
+            cluster,
+            mark: None,
+            meter,
+        }
+    }
+
     /// Why it gets no requests now, whatever was decided; `None`: it gets them.
     pub fn withdrawal(&self) -> Option<Withdrawal> {
         self.mark.as_ref()?.get()
@@ -175,27 +195,25 @@ impl Snapshot {
         let place = self.flags.binary_search_by(|flag| (*flag.name).cmp(name));
         self.flags.get(place.ok()?)
     }
-
-    /// A service by its name.
-    pub fn service(&self, name: &str) -> Option<(ServiceIndex, &Service)> {
-        self.services
-            .iter()
-            .enumerate()
-            .find(|(_, service)| *service.name == *name)
-    }
 }
 
 impl Service {
-    /// Its stable deployment. Assembly puts one first in every service.
+    /// Its stable deployment.
     pub fn stable(&self) -> &Deployment {
-        &self.deployments[STABLE]
+        self.deployments.stable()
+    }
+}
+
+impl Candidate {
+    /// The arm that a variant of its flag leads to.
+    pub fn arm(&self, variant: Option<VariantRef>) -> &Arm {
+        let arm = variant.and_then(|variant| self.variants.get(variant));
+        arm.unwrap_or(&self.default_arm)
     }
 
-    /// The targets that a variant reference points into.
-    pub fn target(&self, candidate: usize, variant: Option<VariantRef>) -> &Target {
-        let candidate = &self.candidates[candidate];
-        let target = variant.and_then(|variant| candidate.variants.get(variant));
-        target.unwrap_or(&candidate.plain)
+    /// Every arm: by variant, and without one.
+    pub fn arms(&self) -> impl Iterator<Item = &Arm> {
+        self.variants.iter().chain([&self.default_arm])
     }
 }
 
@@ -205,8 +223,7 @@ pub trait ClusterProvider {
     /// The handle for one deployment. The addresses that it may have depend on who named it.
     fn cluster(
         &mut self,
-        service: &str,
-        deployment: &str,
+        name: DeploymentName<'_>,
         url: &UpstreamUrl,
         named_by: NamedBy,
     ) -> Arc<Cluster>;

@@ -13,13 +13,13 @@ use criterion::Criterion;
 use serin::cluster::UpstreamUrl;
 use serin::config::Config;
 use serin::context::{Context, Field, Slot};
-use serin::decide::decide;
+use serin::decide::{Decision, decide};
 use serin::engine::condition::{Condition, Constraint, Operator};
 use serin::engine::{Bucketing, CanaryUrl, Flag, Ring, Rollout, Stickiness, Variant, Variants};
 use serin::flag::Share;
 use serin::snapshot::assemble::assemble;
 use serin::snapshot::offline::{NoopMeters, Offline};
-use serin::snapshot::{Service, Snapshot};
+use serin::snapshot::{CandidateIndex, Service, Snapshot};
 
 use crate::yaml::{NOW, config};
 
@@ -35,7 +35,7 @@ pub(crate) fn group() {
     let contexts: Vec<_> = users.iter().map(User::context).collect();
     let unleash = yggdrasil::Engine::new(&users);
     let launchdarkly = launchdarkly::Engine::new(&users);
-    let ours = |user: usize| decide(service, &contexts[user], NOW).candidate;
+    let ours = |user: usize| position(&decide(service, &contexts[user], NOW));
     let nobody = agree(service, &contexts, &unleash, &launchdarkly);
 
     let mut criterion = Criterion::default()
@@ -64,6 +64,11 @@ pub(crate) fn group() {
     criterion.final_summary();
 }
 
+/// The position of the flag that decided.
+fn position(decision: &Decision) -> Option<usize> {
+    decision.candidate.map(CandidateIndex::position)
+}
+
 /// How often one decision asks for memory.
 fn allocations(users: Range<usize>, decide: &dyn Fn(usize) -> Option<usize>) -> f64 {
     let decisions = users.len();
@@ -89,8 +94,8 @@ fn agree(
     for (index, user) in contexts.iter().enumerate() {
         let decision = decide(service, user, NOW);
         let there = launchdarkly.first_on(index);
-        assert_eq!(decision.candidate, unleash.first_on(index));
-        on[decision.candidate.unwrap_or(CANDIDATES)] += 1;
+        assert_eq!(position(&decision), unleash.first_on(index));
+        on[position(&decision).unwrap_or(CANDIDATES)] += 1;
         on_there[there.unwrap_or(CANDIDATES)] += 1;
         if decision.candidate.is_none() && there.is_none() && decision.randomised {
             nobody = index;

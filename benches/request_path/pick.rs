@@ -9,7 +9,7 @@ use criterion::Criterion;
 use serin::canary::Cause;
 use serin::cluster::endpoint::AttemptEnd;
 use serin::cluster::policy::UpstreamPolicy;
-use serin::cluster::{Balance, Choice, Cluster, NoopListener};
+use serin::cluster::{Balance, Choice, Cluster, DeploymentName, NoopListener};
 
 /// Three and a hundred endpoints: all well, by a user's hash, and with one of them ejected.
 pub(crate) fn group() {
@@ -44,7 +44,11 @@ struct Scene {
 impl Scene {
     fn new(count: u16, balance: Balance) -> Self {
         let url = "http://name.test".parse().expect("a URL");
-        let cluster = Cluster::new(1, ("search", "stable"), url, Arc::new(NoopListener));
+        let name = DeploymentName {
+            service: "search",
+            deployment: "stable",
+        };
+        let cluster = Cluster::new(1, name, url, Arc::new(NoopListener));
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
         cluster.replace_endpoints(&(1..=count).map(address).collect::<Vec<_>>());
         let policy = UpstreamPolicy {

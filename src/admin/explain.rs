@@ -112,8 +112,8 @@ impl AnswerView {
             Explained::Request(view) => view.service(),
             Explained::Flag(_) => None,
         };
-        let service = service.and_then(|name| snapshot.service(name));
-        let kills = service.map(|(_, service)| kills::of_service(service, state.kills.registry()));
+        let service = service.and_then(|name| snapshot.services.named(name));
+        let kills = service.map(|service| kills::of_service(service, state.kills.registry()));
         Self {
             kills: kills.unwrap_or_default(),
             explained,

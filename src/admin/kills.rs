@@ -167,7 +167,8 @@ fn must_be_known(state: &AdminState, service: &str, flag: &str) -> Result<(), Pr
     };
     let names = || snapshot.flags.iter().map(|known| &*known.name);
     // Of a service that there is not, the order itself tells.
-    if snapshot.service(service).is_none() || names().any(|name| name == flag) || is_killed() {
+    if snapshot.services.named(service).is_none() || names().any(|name| name == flag) || is_killed()
+    {
         return Ok(());
     }
     let hint = nearest(flag, names()).map(|name| format!("; did you mean {name}?"));

@@ -149,15 +149,15 @@ pub(super) async fn service(
     Names(name): Names<String>,
 ) -> Result<Json<ServiceView>, Problem> {
     let snapshot = state.publisher.store().load();
-    match snapshot.service(&name) {
-        Some((_, service)) => Ok(Json(ServiceView::new(service, state.kills.registry()))),
+    match snapshot.services.named(&name) {
+        Some(service) => Ok(Json(ServiceView::new(service, state.kills.registry()))),
         None => Err(Problem::new(404, format!("there is no service {name:?}"))),
     }
 }
 
 impl ServiceView {
     fn new(service: &Service, registry: &Registry) -> Self {
-        let deployments = service.deployments.iter().enumerate();
+        let deployments = service.deployments.entries();
         Self {
             name: service.name.to_string(),
             deployments: deployments
@@ -213,10 +213,10 @@ fn assignments(candidate: &Candidate, index: DeploymentIndex) -> Vec<AssignmentV
     let mut assignments: Vec<AssignmentView> = flag
         .every_variant()
         .zip(candidate.variants.iter())
-        .filter(|(_, target)| target.deployment == index)
+        .filter(|(_, arm)| arm.deployment == index)
         .map(|(variant, _)| view(Some(&variant.name)))
         .collect();
-    if flag.url.is_some() && candidate.plain.deployment == index {
+    if flag.url.is_some() && candidate.default_arm.deployment == index {
         assignments.push(view(None));
     }
     assignments

@@ -335,7 +335,8 @@ async fn what_happens_is_told_as_it_happens() {
 async fn services_are_shown_with_endpoints_and_figures() {
     let admin = Admin::start().await;
     let snapshot = admin.publisher.store().load();
-    let [stable, canary] = &snapshot.services[0].deployments[..] else {
+    let deployments = &snapshot.services[0].deployments;
+    let (stable, [canary]) = (deployments.stable(), deployments.canaries()) else {
         panic!("two deployments");
     };
     stable.meter.served.inc(200);

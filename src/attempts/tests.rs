@@ -9,12 +9,17 @@ use crate::cluster::endpoint::AttemptEnd;
 use crate::cluster::recovery::{Statuses, Triggers};
 use crate::decide::{Decision, Reason};
 use crate::flag::Share;
-use crate::identity::Anonymous;
+use crate::identity::{Anonymous, IdKind, UserKey};
 use crate::quarantine::Quarantine;
-use crate::snapshot::{STABLE, Snapshot, sample};
+use crate::snapshot::{DeploymentIndex, STABLE, Snapshot, sample};
 
 /// The position of `search.a`.
-const CANARY: usize = 1;
+const CANARY: DeploymentIndex = DeploymentIndex::new(1);
+
+fn user(hash: u64) -> Option<UserKey> {
+    let kind = IdKind::User;
+    Some(UserKey { kind, hash })
+}
 
 /// A service, and what its requests meet.
 struct Scene {
@@ -47,23 +52,25 @@ impl Scene {
         }
     }
 
-    fn endpoints(&self, deployment: usize, ports: &[u16]) {
+    fn endpoints(&self, deployment: DeploymentIndex, ports: &[u16]) {
         let addresses: Vec<SocketAddr> = ports
             .iter()
             .map(|&port| ([127, 0, 0, 1], port).into())
             .collect();
         let service = &self.snapshot.services[0];
-        service.deployments[deployment]
+        service
+            .deployments
+            .get(deployment)
             .cluster
             .replace_endpoints(&addresses);
     }
 
     /// A request that is meant for a deployment, of a user.
-    fn request(&self, assigned: usize, user: u64) -> Attempts {
+    fn request(&self, assigned: DeploymentIndex, number: u64) -> Attempts {
         Attempts::new(
             &self.snapshot.services[0],
             &decision(assigned, ReasonKind::Default),
-            Some(user),
+            user(number),
         )
     }
 
@@ -77,7 +84,7 @@ impl Scene {
     }
 }
 
-fn decision(assigned: usize, reason: ReasonKind) -> Decision {
+fn decision(assigned: DeploymentIndex, reason: ReasonKind) -> Decision {
     Decision {
         assigned,
         candidate: None,
@@ -95,7 +102,12 @@ fn replay(method: &Method) -> Replay<'_> {
 }
 
 /// What becomes of a request whose first attempt fails: `retry`, `rescue` or `end`.
-fn after(scene: &Scene, deployment: usize, failure: Failure, replay: Replay<'_>) -> &'static str {
+fn after(
+    scene: &Scene,
+    deployment: DeploymentIndex,
+    failure: Failure,
+    replay: Replay<'_>,
+) -> &'static str {
     let mut attempts = scene.request(deployment, 7);
     scene.next(&mut attempts).expect("an endpoint");
     let again = attempts.failed(failure, replay, &scene.site());
@@ -317,7 +329,7 @@ fn a_status_that_nothing_is_done_about_is_an_answer() {
     scene.next(&mut attempts).expect("an endpoint");
     assert!(!scene.failed(&mut attempts, Failure::Status(500)));
     assert_eq!(attempts.cause(), None);
-    let cluster = &scene.site().service.deployments[STABLE].cluster;
+    let cluster = &scene.site().service.deployments.get(STABLE).cluster;
     assert_eq!(cluster.in_flight(), 1, "the attempt goes on");
     attempts.ended(AttemptEnd::Answered(500), &scene.site());
     assert_eq!(cluster.in_flight(), 0);
@@ -364,7 +376,7 @@ fn a_withdrawn_canary_gets_no_further_attempt() {
         scene.next(&mut attempts).expect("an endpoint");
         // The snapshot is pinned; the mark is not.
         let service = scene.site().service;
-        let mark = service.deployments[CANARY].mark.as_ref();
+        let mark = service.deployments.get(CANARY).mark.as_ref();
         mark.expect("a canary's mark").set(Some(withdrawal));
         assert!(scene.failed(&mut attempts, Failure::Connect));
         assert_eq!(scene.next(&mut attempts), Ok(9001));
@@ -395,7 +407,7 @@ fn an_override_gets_the_canary_whatever_it_does() {
     let scene = Scene::new();
     let overridden = || {
         let decision = decision(CANARY, ReasonKind::Override);
-        Attempts::new(scene.site().service, &decision, Some(7))
+        Attempts::new(scene.site().service, &decision, user(7))
     };
     for failure in [Failure::Reset, Failure::Timeout, Failure::Status(500)] {
         let mut attempts = overridden();
@@ -499,9 +511,9 @@ fn an_ill_canary_sends_nobody_into_quarantine() {
 #[test]
 fn an_endpoint_is_in_flight_only_while_it_is_asked() {
     let scene = Scene::new();
-    let in_flight = |deployment: usize| {
+    let in_flight = |deployment: DeploymentIndex| {
         let service = scene.site().service;
-        service.deployments[deployment].cluster.in_flight()
+        service.deployments.get(deployment).cluster.in_flight()
     };
     let mut attempts = scene.request(CANARY, 7);
     scene.next(&mut attempts).expect("an endpoint");

@@ -145,8 +145,9 @@ mod tests {
     use crate::decide::{Decision, Reason};
     use crate::identity::Anonymous;
     use crate::route::RouteTimeout;
-    use crate::snapshot::{STABLE, Service, Snapshot, sample};
+    use crate::snapshot::{DeploymentIndex, STABLE, Service, Snapshot, sample};
 
+    const CANARY: DeploymentIndex = DeploymentIndex::new(1);
     const SECOND: Duration = Duration::from_secs(1);
 
     /// A service that answers within ten seconds, and whose canaries are rescued after two.
@@ -158,7 +159,7 @@ mod tests {
         snapshot
     }
 
-    fn attempts(service: &Service, assigned: usize) -> Attempts {
+    fn attempts(service: &Service, assigned: DeploymentIndex) -> Attempts {
         let decision = Decision {
             assigned,
             candidate: None,
@@ -175,9 +176,9 @@ mod tests {
         let (service, start) = (&snapshot.services[0], Instant::now());
         let timing = Timing::begin(start);
         for (assigned, method, whole, expected) in [
-            (1, Method::GET, true, 2),
-            (1, Method::GET, false, 10),
-            (1, Method::POST, true, 10),
+            (CANARY, Method::GET, true, 2),
+            (CANARY, Method::GET, false, 10),
+            (CANARY, Method::POST, true, 10),
             (STABLE, Method::GET, true, 10),
         ] {
             let replay = Replay {
@@ -189,7 +190,7 @@ mod tests {
             assert_eq!(
                 deadline,
                 Some(start + expected * SECOND),
-                "{assigned} {method}"
+                "{assigned:?} {method}"
             );
         }
     }

@@ -7,7 +7,7 @@ use super::ApiRequest;
 use super::reply::Reply;
 use crate::context::Context;
 use crate::decide::{Decision, decide};
-use crate::dispatch::user_hash;
+use crate::dispatch::user_key;
 use crate::identity::Anonymous;
 use crate::quarantine::QuarantineKey;
 use crate::snapshot::{STABLE, Service};
@@ -38,7 +38,7 @@ fn view(asked: &ApiRequest<'_>, own: &Context<'_>, service: &Service) -> Value {
         "service": &*service.name,
         "flag": candidate.map(|candidate| &*candidate.flag.name),
         "variant": variant.map(|variant| &*variant.name),
-        "assigned": assigned.map(|deployment| &*deployment.name),
+        "assigned": &*assigned.name,
         "served": served(asked, own, service, &decision),
         "reason": decision.reason.kind().as_str(),
         "randomised": decision.randomised,
@@ -53,10 +53,10 @@ fn served(
     service: &Service,
     decision: &Decision,
 ) -> Option<&'static str> {
-    let cluster = &service.deployments.get(decision.assigned)?.cluster;
+    let cluster = &service.deployments.get(decision.assigned).cluster;
     let is_spared = || {
-        let patient = QuarantineKey::new(user_hash(own)?, cluster.id);
-        asked.quarantine.holds(patient, asked.now)
+        let key = QuarantineKey::new(user_key(own)?, cluster.id);
+        asked.quarantine.holds(key, asked.now)
     };
     (decision.assigned == STABLE || is_spared().is_some()).then_some("stable")
 }

@@ -17,7 +17,9 @@ use crate::context::{Context, Moment};
 use crate::decide::{Decision, decide};
 use crate::engine::trace::Silent;
 use crate::engine::{Flag, VariantRef};
-use crate::snapshot::Snapshot;
+use crate::indexed::Indexed;
+use crate::route::ServiceIndex;
+use crate::snapshot::{CandidateIndex, Snapshot};
 
 /// A snapshot's flags in the form that clients get.
 pub(super) struct FlagCatalog {
@@ -39,16 +41,16 @@ pub(super) struct Document {
 pub(super) struct CatalogFlag {
     pub(super) flag: Arc<Flag>,
     /// The service that it routes, and its place among that service's candidates.
-    routes: Option<(usize, usize)>,
+    routes: Option<(ServiceIndex, CandidateIndex)>,
     pub(super) rendering: FlagRendering,
 }
 
 impl FlagCatalog {
     /// Of a snapshot.
     pub(super) fn of(snapshot: &Snapshot, config: &ClientApiConfig) -> Self {
-        let mut routing: HashMap<*const Flag, (usize, usize)> = HashMap::new();
-        for (service, of_service) in snapshot.services.iter().enumerate() {
-            for (candidate, of_flag) in of_service.candidates.iter().enumerate() {
+        let mut routing: HashMap<*const Flag, (ServiceIndex, CandidateIndex)> = HashMap::new();
+        for (service, of_service) in snapshot.services.entries() {
+            for (candidate, of_flag) in of_service.candidates.entries() {
                 routing.insert(Arc::as_ptr(&of_flag.flag), (service, candidate));
             }
         }
@@ -87,7 +89,7 @@ impl FlagCatalog {
             snapshot,
             context: &subject.routing,
             moment,
-            made: vec![None; snapshot.services.len()],
+            made: snapshot.services.iter().map(|_| None).collect(),
         };
         let entries = self.entries.iter();
         entries
@@ -108,7 +110,7 @@ impl CatalogFlag {
             snapshot,
             context: &subject.routing,
             moment,
-            made: vec![None; snapshot.services.len()],
+            made: snapshot.services.iter().map(|_| None).collect(),
         };
         self.evaluation(&mut decisions, subject)
     }
@@ -147,13 +149,13 @@ struct Decisions<'a, 'c> {
     snapshot: &'a Snapshot,
     context: &'a Context<'c>,
     moment: Moment,
-    made: Vec<Option<Decision>>,
+    made: Indexed<ServiceIndex, Option<Decision>>,
 }
 
 impl Decisions<'_, '_> {
-    fn of(&mut self, service: usize) -> Decision {
+    fn of(&mut self, service: ServiceIndex) -> Decision {
         let (context, moment) = (self.context, self.moment);
-        let decide = || decide(&self.snapshot.services[service], context, moment);
+        let decide = || decide(self.snapshot.services.get(service), context, moment);
         match self.made.get_mut(service) {
             Some(made) => *made.get_or_insert_with(decide),
             None => decide(),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::policy::UpstreamPolicy;
-use super::{Balance, Choice, Cluster, NoopListener, UpstreamUrl, UpstreamUrlError};
+use super::{
+    Balance, Choice, Cluster, DeploymentName, NoopListener, UpstreamUrl, UpstreamUrlError,
+};
 
 fn url(text: &str) -> UpstreamUrl {
     text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
@@ -15,7 +17,11 @@ fn cluster(text: &str) -> Arc<Cluster> {
 }
 
 fn of_deployment(deployment: &str, text: &str) -> Arc<Cluster> {
-    Cluster::new(1, ("search", deployment), url(text), Arc::new(NoopListener))
+    let name = DeploymentName {
+        service: "search",
+        deployment,
+    };
+    Cluster::new(1, name, url(text), Arc::new(NoopListener))
 }
 
 fn pick(

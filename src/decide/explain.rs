@@ -9,7 +9,7 @@ use crate::engine::evaluation::{Placement, RingVerdict, VariantSelection};
 use crate::engine::trace::{ConditionRecord, DependencyRecord, FlagRecord, Purpose, RingRecord};
 use crate::engine::{CanaryUrl, Flag, ParentState, Rollout, VariantIndex, VariantRef, Variants};
 use crate::flag::Share;
-use crate::snapshot::{DeploymentIndex, Service};
+use crate::snapshot::{CandidateIndex, DeploymentIndex, Service};
 
 /// A decision with every step to it.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub struct Explanation<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Preempted<'a> {
     /// Its position in [`Service::candidates`].
-    pub candidate: usize,
+    pub candidate: CandidateIndex,
     /// The flag.
     pub flag: &'a Flag,
     /// Where it would have sent the user.
@@ -42,10 +42,7 @@ impl Explanation<'_> {
     }
 
     fn deployment(&self, index: DeploymentIndex) -> &str {
-        self.service
-            .deployments
-            .get(index)
-            .map_or("", |deployment| &deployment.name)
+        &self.service.deployments.get(index).name
     }
 
     /// The flag that decided.

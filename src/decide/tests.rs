@@ -9,12 +9,15 @@ use crate::engine::{
     VariantIndex, Variants,
 };
 use crate::snapshot::fixture::{everyone, flag, ring, service, snapshot, variants, when};
-use crate::snapshot::{STABLE, Service, Snapshot};
+use crate::snapshot::{CandidateIndex, STABLE, Service, Snapshot};
 
 const NOW: Moment = Moment {
     unix_ms: 1_800_000_000_000,
 };
 const CANARY: Option<&str> = Some("http://127.0.0.1:9001");
+
+/// The first candidate.
+const FIRST: Option<CandidateIndex> = Some(CandidateIndex::new(0));
 
 fn search(flags: Vec<Flag>) -> Snapshot {
     snapshot(vec![service("search", &["search.*"])], flags)
@@ -32,7 +35,7 @@ fn only(id: &str) -> Condition {
 }
 
 fn named<'a>(service: &'a Service, decision: &Decision) -> &'a str {
-    &service.deployments[decision.assigned].name
+    &service.deployments.get(decision.assigned).name
 }
 
 #[test]
@@ -54,7 +57,7 @@ fn the_first_flag_that_is_on_decides() {
     assert_eq!(
         (first.candidate, first.reason),
         (
-            Some(0),
+            FIRST,
             Reason::Audience(AudienceKind::Ring, RingIndex::new(0))
         )
     );
@@ -63,7 +66,7 @@ fn the_first_flag_that_is_on_decides() {
     assert_eq!(
         (second.candidate, second.reason),
         (
-            Some(1),
+            Some(CandidateIndex::new(1)),
             Reason::Audience(AudienceKind::Ring, RingIndex::new(1))
         )
     );
@@ -84,7 +87,7 @@ fn a_control_arm_is_stable_under_its_flag_and_ends_the_search() {
         let Some(VariantRef::Flag(variant)) = decision.variant else {
             panic!("{decision:?}")
         };
-        assert_eq!(decision.candidate, Some(0));
+        assert_eq!(decision.candidate, FIRST);
         assert!(decision.randomised);
         let expected = ["stable", "search.ab"][variant.position()];
         assert_eq!(named(service, &decision), expected);
@@ -110,7 +113,7 @@ fn a_variant_whose_url_is_refused_is_stable_under_its_flag_and_ends_the_search()
     let snapshot = search(vec![outside, later]);
     let service = &snapshot.services[0];
     let decision = decide(service, &user("u1"), NOW);
-    assert_eq!((decision.assigned, decision.candidate), (STABLE, Some(0)));
+    assert_eq!((decision.assigned, decision.candidate), (STABLE, FIRST));
     assert_eq!(
         decision.reason,
         Reason::Audience(AudienceKind::Ring, RingIndex::new(0))
@@ -215,7 +218,7 @@ fn no_id_to_choose_a_variant_by_is_stable_under_the_flag() {
         decision,
         Decision {
             assigned: STABLE,
-            candidate: Some(0),
+            candidate: FIRST,
             variant: None,
             reason: Reason::Plain(ReasonKind::NoIdentity),
             randomised: false,
@@ -322,7 +325,10 @@ fn an_explanation_is_of_the_very_decision() {
         let context = elaborate_user(id, VERSIONS[number % 4]);
         let explanation = explain(service, &context, NOW);
         assert_eq!(explanation.decision, decide(service, &context, NOW));
-        let asked = explanation.decision.candidate.map_or(3, |index| index + 1);
+        let asked = explanation
+            .decision
+            .candidate
+            .map_or(3, |index| index.position() + 1);
         assert_eq!(explanation.asked.len(), asked);
     }
 }
@@ -350,7 +356,7 @@ fn deciding_allocates_nothing() {
     let allocated = allocation_counter::measure(|| {
         for context in &contexts {
             let decision = decide(service, context, NOW);
-            seen[decision.candidate.unwrap_or(3)] += 1;
+            seen[decision.candidate.map_or(3, CandidateIndex::position)] += 1;
         }
     });
     assert_eq!(allocated.count_total, 0);
@@ -394,9 +400,9 @@ fn flags_further_down_that_would_be_on_are_named() {
         .iter()
         .map(|later| {
             (
-                later.candidate,
+                later.candidate.position(),
                 &*later.flag.name,
-                &*service.deployments[later.deployment].name,
+                &*service.deployments.get(later.deployment).name,
             )
         })
         .collect();
@@ -424,7 +430,7 @@ fn the_reason_is_in_the_words_of_the_flags_source() {
         let service = &snapshot.services[0];
         let named = decide(service, &user("u1"), NOW);
         assert_eq!(named.reason.kind(), reason);
-        assert_eq!(named.candidate, Some(0));
+        assert_eq!(named.candidate, FIRST);
         let text = explain(service, &user("u1"), NOW).to_string();
         let word = reason.as_str();
         assert!(text.contains(&format!("reason: {word} \"")), "{text}");

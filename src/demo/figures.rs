@@ -67,7 +67,7 @@ impl Ledger {
     pub(super) fn killed(&self) -> Vec<Arc<str>> {
         let snapshot = self.store.load();
         let deployments = snapshot.services.iter().flat_map(|service| {
-            let canaries = service.deployments.iter().skip(1);
+            let canaries = service.deployments.canaries().iter();
             canaries.filter(|canary| canary.withdrawal().is_some())
         });
         deployments
@@ -116,7 +116,7 @@ impl Ledger {
 
     fn meet(&mut self, snapshot: &Snapshot) {
         for service in &snapshot.services {
-            for (index, deployment) in service.deployments.iter().enumerate() {
+            for (index, deployment) in service.deployments.entries() {
                 let same = |known: &Known| Arc::ptr_eq(&known.meter, &deployment.meter);
                 if !self.known.iter().any(same) {
                     self.known.push(Known {

@@ -1,11 +1,11 @@
 use std::net::IpAddr;
 
-use super::{Dispatch, dispatch};
+use super::{Dispatch, Plan, dispatch, user_key};
 use crate::canary::ReasonKind;
-use crate::context::Moment;
-use crate::identity::Anonymous;
+use crate::context::{Context, Moment};
+use crate::identity::{Anonymous, IdKind};
 use crate::request::{HeaderList, RequestHead};
-use crate::snapshot::{Snapshot, sample};
+use crate::snapshot::{Deployment, Snapshot, sample};
 
 const FRESH: &str = "00112233445566778899aabbccddeeff";
 
@@ -32,10 +32,13 @@ fn ask(snapshot: &Snapshot, url: &str, fields: &[(&str, &str)]) -> Dispatch {
 fn refused(dispatch: &Dispatch) -> Option<u16> {
     match dispatch {
         Dispatch::Refuse(refusal) => Some(refusal.status.as_u16()),
-        Dispatch::Answer(_) | Dispatch::Client(_) | Dispatch::Forward(_) | Dispatch::ShutOff(_) => {
-            None
-        }
+        Dispatch::Respond(_) | Dispatch::Client(_) | Dispatch::Forward(_) => None,
     }
+}
+
+fn assigned<'a>(snapshot: &'a Snapshot, plan: &Plan) -> &'a Deployment {
+    let service = snapshot.services.get(plan.service);
+    service.deployments.get(plan.decision.assigned)
 }
 
 /// Where the request is sent upstream, the assigned deployment, and a new session's ID.
@@ -46,7 +49,7 @@ fn planned(
     let Dispatch::Forward(plan) = dispatch else {
         panic!("not forwarded: {dispatch:?}");
     };
-    let assigned = &snapshot.services[plan.service].deployments[plan.decision.assigned].name;
+    let assigned = &assigned(snapshot, &plan).name;
     (
         plan.target,
         assigned.to_string(),
@@ -89,11 +92,11 @@ fn a_rewrite_replaces_the_matched_prefix_and_keeps_the_query() {
 #[test]
 fn redirects_and_answers_need_no_service() {
     let snapshot = sample::snapshot(Anonymous::Reject);
-    let Dispatch::Answer(redirect) = ask(&snapshot, "/old/a?q=1", &[]) else {
+    let Dispatch::Respond(redirect) = ask(&snapshot, "/old/a?q=1", &[]) else {
         panic!("not answered");
     };
     assert_eq!(redirect.location.as_deref(), Some("/search/a?q=1"));
-    let Dispatch::Answer(pong) = ask(&snapshot, "/ping", &[]) else {
+    let Dispatch::Respond(pong) = ask(&snapshot, "/ping", &[]) else {
         panic!("not answered");
     };
     assert_eq!((pong.status.as_u16(), &*pong.body), (200, "pong"));
@@ -134,4 +137,54 @@ fn an_anonymous_user_gets_an_id_only_where_a_rollout_could_use_it() {
     );
     snapshot.services[0].uses_session = false;
     assert_eq!(planned(&snapshot, ask(&snapshot, "/plain", &[])).3, None);
+}
+
+/// The plan of a request to `/plain` with these fields.
+fn plan_of(snapshot: &Snapshot, fields: &[(&str, &str)]) -> Plan {
+    match ask(snapshot, "/plain", fields) {
+        Dispatch::Forward(plan) => plan,
+        other => panic!("not forwarded: {other:?}"),
+    }
+}
+
+#[test]
+fn every_decided_request_has_its_users_key() {
+    let snapshot = sample::snapshot(Anonymous::Stable);
+    let context = |id: &'static str| Context {
+        user_id: Some(id.into()),
+        ..Context::default()
+    };
+    let mut arms = std::collections::BTreeMap::new();
+    // "ann" is on `search.a`; half of the others are on `search.b`, the other half on stable.
+    for id in ["ann", "u1", "u2", "u3", "u4", "u5", "u6", "u7"] {
+        let plan = plan_of(&snapshot, &[("x-user-id", id)]);
+        assert_eq!(plan.user, user_key(&context(id)), "{id}");
+        assert_eq!(plan.user.map(|user| user.kind), Some(IdKind::User));
+        let keys: &mut Vec<_> = arms
+            .entry(assigned(&snapshot, &plan).name.clone())
+            .or_default();
+        keys.push(plan.user);
+    }
+    let found: Vec<&str> = arms.keys().map(|name| &**name).collect();
+    assert_eq!(found, ["search.a", "search.b", "stable"]);
+    let mut keys: Vec<_> = arms.into_values().flatten().flatten().collect();
+    keys.sort_by_key(|key| key.hash);
+    keys.dedup();
+    assert_eq!(keys.len(), 8, "one for each user");
+    assert_eq!(plan_of(&snapshot, &[]).user, None, "nobody");
+}
+
+#[test]
+fn the_key_of_a_session_is_no_users() {
+    let snapshot = sample::snapshot(Anonymous::Sticky);
+    let new = plan_of(&snapshot, &[]);
+    assert_eq!(new.new_session.as_deref(), Some(FRESH));
+    let cookie = format!("serin_id={FRESH}");
+    let again = plan_of(&snapshot, &[("cookie", &cookie)]);
+    assert_eq!(new.user, again.user);
+    assert_eq!(new.user.map(|user| user.kind), Some(IdKind::Session));
+    let namesake = plan_of(&snapshot, &[("x-user-id", FRESH)]);
+    assert_ne!(namesake.user, again.user);
+    let both = plan_of(&snapshot, &[("x-user-id", FRESH), ("cookie", &cookie)]);
+    assert_eq!(both.user, namesake.user, "the user's own ID decides");
 }

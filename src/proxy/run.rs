@@ -36,7 +36,7 @@ use crate::forward::arrival::request_id;
 use crate::meter::Gauge;
 use crate::request::RequestHead;
 use crate::request::pace::Pace;
-use crate::route::{Action, Forward, RouteIndex, RouteTimeout};
+use crate::route::{Action, Forward, Route, RouteIndex, RouteTimeout};
 use crate::snapshot::Snapshot;
 use active::ActiveRequest;
 pub use debug::DebugHeader;
@@ -126,6 +126,11 @@ impl RequestRun {
             fresh_session,
         );
         let step = match dispatch {
+            Dispatch::Forward(plan) if plan.shut_off => {
+                let upstream = self.begin_upstream(plan);
+                upstream.attempts.gave_up(Cause::Shutoff);
+                HeadStep::ShutOff
+            }
             Dispatch::Forward(mut plan) => {
                 if plan.target.is_none() {
                     plan.target = arrival.origin_form;
@@ -133,13 +138,8 @@ impl RequestRun {
                 self.begin_upstream(plan);
                 HeadStep::Forward
             }
-            Dispatch::ShutOff(plan) => {
-                let upstream = self.begin_upstream(plan);
-                upstream.attempts.gave_up(Cause::Shutoff);
-                HeadStep::ShutOff
-            }
             Dispatch::Refuse(refusal) => HeadStep::Refuse(refusal),
-            Dispatch::Answer(answer) => HeadStep::Answer(answer),
+            Dispatch::Respond(response) => HeadStep::Respond(response),
             Dispatch::Client(rest) => HeadStep::Client(rest),
         };
         self.debug_head(head, &step);
@@ -150,9 +150,9 @@ impl RequestRun {
         self.route = Some(plan.route);
         self.upstream.insert(UpstreamRequest {
             attempts: Attempts::new(
-                &self.snapshot.services[plan.service],
+                self.snapshot.services.get(plan.service),
                 &plan.decision,
-                plan.user_hash,
+                plan.user,
             ),
             plan,
             timing: Timing::begin(self.started),
@@ -163,10 +163,11 @@ impl RequestRun {
     }
 
     /// What the route of a request that goes to a service asks for.
-    pub fn forward(&self) -> Option<(RouteIndex, &Forward)> {
+    pub fn forward(&self) -> Option<(&Route, &Forward)> {
         let index = self.upstream.as_ref()?.plan.route;
-        match &self.snapshot.routes[index].action {
-            Action::Forward(forward) => Some((index, forward)),
+        let route = self.snapshot.router.route(index)?;
+        match &route.action {
+            Action::Forward(forward) => Some((route, forward)),
             Action::Redirect(_) | Action::Respond(_) => None,
         }
     }
@@ -189,7 +190,7 @@ impl RequestRun {
             .timing
             .route_deadline(timeout)
             .map(|deadline| deadline.saturating_duration_since(step.now));
-        let service = &self.snapshot.services[upstream.plan.service];
+        let service = self.snapshot.services.get(upstream.plan.service);
         let refused = if time_left.is_some_and(|left| left.is_zero()) {
             upstream.attempts.gave_up(Cause::Timeout);
             NoAttempt::TimeIsOver
@@ -197,7 +198,7 @@ impl RequestRun {
             match upstream.attempts.next(&step.at(service), random) {
                 Ok(address) => {
                     upstream.timing.attempt_begins(step.now);
-                    let deployment = &service.deployments[upstream.attempts.deployment()];
+                    let deployment = service.deployments.get(upstream.attempts.deployment());
                     upstream.pool = match deployment.cluster.url.scheme() {
                         Scheme::Http => upstream.attempts.pool(step.replay.method, step.now),
                         // It says which streams its end was too late for.
@@ -267,29 +268,27 @@ impl RequestRun {
 
     fn response_deadline(&self, replay: Replay<'_>) -> Option<Instant> {
         let upstream = self.upstream.as_ref()?;
-        let service = &self.snapshot.services[upstream.plan.service];
+        let service = self.snapshot.services.get(upstream.plan.service);
         let timeout = self.route_timeout();
         upstream
             .timing
             .response_deadline(&upstream.attempts, replay, service, timeout)
     }
 
-    /// The head of a final answer has come, of which `failure` is what it says of one. `user` says whose request it is,
-    /// where the decision had no need of that.
+    /// The head of a final answer has come, of which `failure` is what it says of one.
     pub fn on_response_head(
         &mut self,
         status: u16,
         failure: Option<Failure>,
         step: &StepContext<'_>,
-        user: impl FnOnce(&Snapshot) -> Option<u64>,
     ) -> ResponseStep {
         if let Some(failure) = failure
-            && self.fail(failure, step, user)
+            && self.fail(failure, step)
         {
             return ResponseStep::SetAside;
         }
         if let Some(upstream) = self.upstream.as_mut() {
-            let service = &self.snapshot.services[upstream.plan.service];
+            let service = self.snapshot.services.get(upstream.plan.service);
             upstream.attempts.answered(status, &step.at(service));
             let began = upstream.timing.attempt_started();
             upstream.upstream_time = Some(step.now.saturating_duration_since(began));
@@ -304,22 +303,20 @@ impl RequestRun {
         failure: Failure,
         answered: bool,
         step: &StepContext<'_>,
-        user: impl FnOnce(&Snapshot) -> Option<u64>,
     ) -> bool {
         if !answered {
-            return self.fail(failure, step, user);
+            return self.fail(failure, step);
         }
         let Some(upstream) = self.upstream.as_mut() else {
             return false;
         };
-        let service = &self.snapshot.services[upstream.plan.service];
+        let service = self.snapshot.services.get(upstream.plan.service);
         let attempts = &mut upstream.attempts;
-        attempts.know_user(|| user(&self.snapshot));
         if let Some(end) = failure.end() {
             attempts.ended(end, &step.at(service));
         }
         attempts.gave_up(failure.cause());
-        let deployment = &service.deployments[attempts.deployment()];
+        let deployment = service.deployments.get(attempts.deployment());
         deployment.meter.broken.inc();
         self.debug_failure(failure, "the answer broke off");
         false
@@ -329,13 +326,11 @@ impl RequestRun {
         &mut self,
         failure: Failure,
         step: &StepContext<'_>,
-        user: impl FnOnce(&Snapshot) -> Option<u64>,
     ) -> bool {
         let Some(upstream) = self.upstream.as_mut() else {
             return false;
         };
-        let service = &self.snapshot.services[upstream.plan.service];
-        upstream.attempts.know_user(|| user(&self.snapshot));
+        let service = self.snapshot.services.get(upstream.plan.service);
         let before = upstream.attempts.deployment();
         let again = upstream
             .attempts
@@ -364,21 +359,17 @@ impl RequestRun {
         &mut self,
         end: RequestEnd,
         step: &StepContext<'_>,
-        user: impl FnOnce(&Snapshot) -> Option<u64>,
     ) {
         self.debug_end(&end, step.now);
         let Some(upstream) = self.upstream.as_mut() else {
             return;
         };
-        let service = &self.snapshot.services[upstream.plan.service];
+        let service = self.snapshot.services.get(upstream.plan.service);
         let attempts = &mut upstream.attempts;
         let has_answer = upstream.upstream_time.is_some();
         let end = end.status.filter(|_| has_answer).map(AttemptEnd::Answered);
         match end {
             Some(end) => {
-                if end.failure().is_some() {
-                    attempts.know_user(|| user(&self.snapshot));
-                }
                 attempts.ended(end, &step.at(service));
             }
             None if has_answer => {}

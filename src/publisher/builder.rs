@@ -10,7 +10,7 @@ use super::order::OrderKeeper;
 use super::{Change, Published};
 use crate::canary::WithdrawalFlag;
 use crate::clock;
-use crate::cluster::{Cluster, UpstreamUrl};
+use crate::cluster::{Cluster, DeploymentName, UpstreamUrl};
 use crate::config::Config;
 use crate::digest::Digest;
 use crate::engine::source::SourceSet;
@@ -55,12 +55,11 @@ struct Handles {
 impl ClusterProvider for Handles {
     fn cluster(
         &mut self,
-        service: &str,
-        deployment: &str,
+        name: DeploymentName<'_>,
         url: &UpstreamUrl,
         named_by: NamedBy,
     ) -> Arc<Cluster> {
-        self.clusters.cluster(service, deployment, url, named_by)
+        self.clusters.cluster(name, url, named_by)
     }
 
     fn mark(&mut self, service: &str, flag: &str) -> Arc<WithdrawalFlag> {
@@ -234,7 +233,7 @@ fn log(next: &Snapshot, before: Option<(&Snapshot, &Changes)>) {
         generation = next.generation,
         digest = digest.get(..12),
         services = next.services.len(),
-        routes = next.routes.len(),
+        routes = next.router.routes().len(),
         flags = next.flags.len(),
         added = changed(|changes| changes.added.len()),
         changed = changed(|changes| changes.changed.len()),

@@ -10,7 +10,8 @@ use crate::cluster::UpstreamUrl;
 use crate::config::Config;
 use crate::engine::source::SourceSet;
 use crate::events::EventKind;
-use crate::snapshot::assemble::{Content, Routing, StableUrl};
+use crate::route::router::Router;
+use crate::snapshot::assemble::{Content, StableUrl};
 use crate::snapshot::seniority::Seniority;
 use crate::snapshot::{NamedBy, Snapshot};
 
@@ -18,7 +19,7 @@ use crate::snapshot::{NamedBy, Snapshot};
 #[derive(Clone)]
 pub(super) struct Inputs {
     pub(super) config: Arc<Config>,
-    routing: Routing,
+    router: Arc<Router>,
     sources: FlagSources,
     /// Where stable deployments are, or were when the configuration or a flag last said so.
     last_known: HashMap<Arc<str>, StableUrl>,
@@ -33,7 +34,7 @@ impl Inputs {
             sources.apply(&config, FlagUpdate { source, set, held });
         }
         Self {
-            routing: Routing::of(&config),
+            router: Arc::new(Router::new(config.routes.clone())),
             sources,
             config,
             last_known: HashMap::new(),
@@ -72,7 +73,7 @@ impl Inputs {
         self.last_known.retain(|_, known| {
             known.named_by == NamedBy::Platform || config.canary_urls.allows(&known.url)
         });
-        self.routing = Routing::of(&config);
+        self.router = Arc::new(Router::new(config.routes.clone()));
         self.config = Arc::new(config);
     }
 
@@ -84,7 +85,7 @@ impl Inputs {
     ) -> Content<'a> {
         Content {
             config: &self.config,
-            routing: self.routing.clone(),
+            router: self.router.clone(),
             sources: self.sources.compiled(),
             vocabulary: self.sources.schema().clone(),
             last_known: &self.last_known,

@@ -197,7 +197,7 @@ impl KillSwitch {
     /// How many canaries an order is about, if it can be carried out.
     fn judge(&self, action: KillAction, service: &str, flag: &str) -> Result<usize, KillFailure> {
         let snapshot = self.publisher.store().load();
-        let Some((_, found)) = snapshot.service(service) else {
+        let Some(found) = snapshot.services.named(service) else {
             return Err(KillFailure::NoService(service.to_owned()));
         };
         if action == KillAction::Kill && !has_flag(&snapshot, flag) {

@@ -66,15 +66,18 @@ async fn what_changes_nothing_is_no_generation() {
 async fn a_swap_resets_neither_clusters_nor_figures() {
     let publisher = start();
     let before = publisher.store().load();
-    before.services[0].deployments[1].meter.served.inc(200);
+    before.services[0].deployments.canaries()[0]
+        .meter
+        .served
+        .inc(200);
     publisher
         .publish(config("http://127.0.0.1:82", 2))
         .await
         .unwrap();
     let after = publisher.store().load();
     let (before, after) = (
-        &before.services[0].deployments,
-        &after.services[0].deployments,
+        before.services[0].deployments.iter().collect::<Vec<_>>(),
+        after.services[0].deployments.iter().collect::<Vec<_>>(),
     );
     assert!(Arc::ptr_eq(&before[1].cluster, &after[1].cluster));
     assert!(

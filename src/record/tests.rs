@@ -16,7 +16,7 @@ use crate::identity::Anonymous;
 use crate::request::limits::FieldSizes;
 use crate::request::{HeaderLookup, RequestHead};
 use crate::route::Action;
-use crate::snapshot::{STABLE, Service, Snapshot, sample};
+use crate::snapshot::{DeploymentIndex, STABLE, Service, Snapshot, sample};
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const NOW: Moment = Moment { unix_ms: 0 };
@@ -134,8 +134,7 @@ fn exchange(snapshot: &Arc<Snapshot>, bytes: &str, failed: Option<Cause>) -> Exc
             outcome(snapshot, &head, None, None, refusal.status.as_u16()).count();
             Exchanged::default()
         }
-        other @ (Dispatch::Answer(_) | Dispatch::Client(_)) => panic!("answered: {other:?}"),
-        Dispatch::ShutOff(plan) => panic!("shut off: {plan:?}"),
+        other @ (Dispatch::Respond(_) | Dispatch::Client(_)) => panic!("answered: {other:?}"),
         Dispatch::Forward(plan) => {
             let deployment = failed.map_or(plan.decision.assigned, |_| STABLE);
             let served = Served {
@@ -159,9 +158,10 @@ fn to_upstream(
     head: RequestHead<'_>,
     fields: &RawFields<'_>,
     plan: &Plan,
-    deployment: usize,
+    deployment: DeploymentIndex,
 ) -> String {
-    let Action::Forward(route) = &snapshot.routes[plan.route].action else {
+    let route = snapshot.router.route(plan.route).expect("a route");
+    let Action::Forward(route) = &route.action else {
         panic!("a plan without a way");
     };
     let edits = request_edits(&Attempt {
@@ -186,7 +186,7 @@ fn to_client(snapshot: &Snapshot, plan: &Plan, served: Served) -> (u16, String) 
     let status = parsed.parse(RESPONSE.as_bytes()).expect("a response");
     assert!(status.is_complete());
     let mut written = RawFields::of(parsed.headers).written();
-    let route = &snapshot.routes[plan.route];
+    let route = snapshot.router.route(plan.route).expect("a route");
     let Action::Forward(forward) = &route.action else {
         panic!("a plan without a way");
     };
@@ -222,6 +222,7 @@ fn outcome<'a>(
         method: head.method,
         host: head.host(),
         path: head.path,
+        user: plan.and_then(|plan| plan.user),
         user_id: None,
         client: CLIENT,
         request_id: "id-1",
@@ -263,7 +264,7 @@ fn a_request_goes_its_whole_way_without_a_session() {
     assert_eq!(canary.served.counts().collect::<Vec<_>>(), [(200, 1)]);
     assert_eq!(canary.durations.total.counts().iter().sum::<u64>(), 1);
     assert_eq!(canary.durations.upstream.counts().iter().sum::<u64>(), 1);
-    let by_flag = &service.candidates[0].plain.meter;
+    let by_flag = &service.candidates[0].default_arm.meter;
     assert_eq!(by_flag[ReasonKind::Ring.index()].get(), 1);
     assert_eq!(
         service

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use super::ClusterManager;
 use super::dns::{Dns, DnsSetupError};
 use crate::cluster::policy::UrlPolicy;
-use crate::cluster::{AddressRefusal, Cluster};
+use crate::cluster::{AddressRefusal, Cluster, DeploymentName};
 use crate::snapshot::NamedBy;
 
 /// What the test's own server says to a question.
@@ -142,7 +142,12 @@ fn cluster(directory: &mut ClusterManager, deployment: &str, url: &str) -> Arc<C
         "stable" => NamedBy::Platform,
         _ => NamedBy::Flag,
     };
-    directory.cluster("search", deployment, &url.parse().unwrap(), named_by)
+    let service = "search";
+    let name = DeploymentName {
+        service,
+        deployment,
+    };
+    directory.cluster(name, &url.parse().unwrap(), named_by)
 }
 
 #[tokio::test]
@@ -157,8 +162,10 @@ async fn the_same_deployment_and_url_is_the_same_cluster() {
         cluster(&mut directory, "stable", "http://127.0.0.1:82"),
         cluster(&mut directory, "stable", "h2c://127.0.0.1:81"),
         directory.cluster(
-            "shop",
-            "stable",
+            DeploymentName {
+                service: "shop",
+                deployment: "stable",
+            },
             &"http://127.0.0.1:81".parse().unwrap(),
             NamedBy::Platform,
         ),

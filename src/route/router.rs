@@ -1,32 +1,33 @@
 //! Finds the route of a request: by hash of host and path, never by scanning (regular expressions aside).
 //!
-//! Precedence is lexicographic: host (exact, then the longest wildcard, then none), path (exact, then regular
-//! expressions in file order, then the longest prefix), then methods named, header matches, query matches, file
-//! order. A route that does not match lets the next one in this order try, also one of a less specific host.
+//! [`Precedence`] says which of several routes takes a request. A route that does not match lets the next one in this order
+//! try, also one of a less specific host.
 
 use std::borrow::Cow;
 
 use rustc_hash::FxHashMap;
 
+use super::precedence::Precedence;
 use super::{HeaderMatch, PathPattern, QueryMatch, Route, RouteIndex, ValuePattern};
 use crate::host::HostPattern;
+use crate::indexed::Indexed;
 use crate::request::path::NormalPath;
 use crate::request::{RequestHead, form_decoded};
 
 /// Every route, laid out for look-up.
 #[derive(Debug, Default)]
 pub struct Router {
+    routes: Indexed<RouteIndex, Route>,
     exact_hosts: FxHashMap<Box<str>, PathTable>,
     /// By what follows `*.`.
     wildcard_hosts: FxHashMap<Box<str>, PathTable>,
     any_host: PathTable,
 }
 
-/// The routes of one host.
+/// The routes of one host; every list is in the order of precedence.
 #[derive(Debug, Default)]
 struct PathTable {
     exact: FxHashMap<Box<str>, Vec<RouteIndex>>,
-    /// In file order.
     regexes: Vec<RouteIndex>,
     prefixes: FxHashMap<Box<str>, Vec<RouteIndex>>,
     /// The length of the longest key of `prefixes`: longer ones need not be looked up.
@@ -34,55 +35,75 @@ struct PathTable {
 }
 
 impl Router {
-    /// Lays out routes.
-    pub fn new(routes: &[Route]) -> Self {
+    /// Lays out routes, which are in the order of their file.
+    pub fn new(routes: Vec<Route>) -> Self {
         let mut router = Self::default();
-        let mut ranked: Vec<RouteIndex> = (0..routes.len()).collect();
-        // Every list below keeps this order, so that the first of a list that matches is the right one.
-        ranked.sort_by_key(|&index| rank(&routes[index]));
-        for index in ranked {
-            let hosts = &routes[index].matches.hosts;
-            for host in hosts {
-                let table = match host {
-                    HostPattern::Exact(name) => router.exact_hosts.entry(name.clone()),
-                    HostPattern::Wildcard(suffix) => router.wildcard_hosts.entry(suffix.clone()),
-                };
-                table.or_default().insert(index, &routes[index]);
-            }
-            if hosts.is_empty() {
-                router.any_host.insert(index, &routes[index]);
-            }
+        let routes = Indexed::from(routes);
+        let mut ranked: Vec<(Precedence, RouteIndex, &Route, Option<&HostPattern>)> = Vec::new();
+        for (index, route) in routes.entries() {
+            let hosts = route.matches.hosts.iter().map(Some);
+            let any_host = route.matches.hosts.is_empty().then_some(None);
+            ranked.extend(hosts.chain(any_host).map(|host| {
+                let precedence = Precedence::of(index, route, host);
+                (precedence, index, route, host)
+            }));
         }
-        let tables = router
-            .exact_hosts
-            .values_mut()
-            .chain(router.wildcard_hosts.values_mut());
-        for table in tables.chain([&mut router.any_host]) {
-            table.regexes.sort_unstable();
+        ranked.sort_unstable_by_key(|(precedence, ..)| *precedence);
+        for (_, index, route, host) in ranked {
+            let table = match host {
+                Some(HostPattern::Exact(name)) => {
+                    router.exact_hosts.entry(name.clone()).or_default()
+                }
+                Some(HostPattern::Wildcard(suffix)) => {
+                    router.wildcard_hosts.entry(suffix.clone()).or_default()
+                }
+                None => &mut router.any_host,
+            };
+            table.insert(index, route);
         }
+        router.routes = routes;
         router
     }
 
-    /// The route that takes a request. `routes` is the list the router was made of.
+    /// The routes, in the order of their file.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// A route that was found here; `None` for an index that another, longer list of routes has.
+    pub fn route(&self, index: RouteIndex) -> Option<&Route> {
+        self.routes.get(index)
+    }
+
+    /// The route that takes a request.
     pub fn find(
         &self,
-        routes: &[Route],
         head: &RequestHead<'_>,
         path: &NormalPath<'_>,
+    ) -> Option<(RouteIndex, &Route)> {
+        let in_table = |table: &PathTable| table.find(&self.routes, head, path.as_str());
+        let index = self.search(head, in_table)?;
+        Some((index, self.routes.get(index)?))
+    }
+
+    /// The first find in the tables of a request's host, the most specific one first.
+    fn search(
+        &self,
+        head: &RequestHead<'_>,
+        in_table: impl Fn(&PathTable) -> Option<RouteIndex>,
     ) -> Option<RouteIndex> {
-        let in_table = |table: &PathTable| table.find(routes, head, path.as_str());
         if self.exact_hosts.is_empty() && self.wildcard_hosts.is_empty() {
             return in_table(&self.any_host);
         }
         let host = lower_case(head.host());
         let host = host.strip_suffix('.').unwrap_or(&host);
-        if let Some(found) = self.exact_hosts.get(host).and_then(in_table) {
+        if let Some(found) = self.exact_hosts.get(host).and_then(&in_table) {
             return Some(found);
         }
         if !self.wildcard_hosts.is_empty() {
             let mut labels = host;
             while let Some((_, suffix)) = labels.split_once('.') {
-                if let Some(found) = self.wildcard_hosts.get(suffix).and_then(in_table) {
+                if let Some(found) = self.wildcard_hosts.get(suffix).and_then(&in_table) {
                     return Some(found);
                 }
                 labels = suffix;
@@ -104,18 +125,21 @@ impl PathTable {
         }
     }
 
-    fn find(&self, routes: &[Route], head: &RequestHead<'_>, path: &str) -> Option<RouteIndex> {
-        let first = |list: &Vec<RouteIndex>| {
-            list.iter()
-                .copied()
-                .find(|&index| holds(&routes[index], head))
-        };
+    fn find(
+        &self,
+        routes: &Indexed<RouteIndex, Route>,
+        head: &RequestHead<'_>,
+        path: &str,
+    ) -> Option<RouteIndex> {
+        let is_met = |index: RouteIndex| routes.get(index).is_some_and(|route| holds(route, head));
+        let first = |list: &Vec<RouteIndex>| list.iter().copied().find(|&index| is_met(index));
         if let Some(found) = self.exact.get(path).and_then(first) {
             return Some(found);
         }
         let by_regex = self.regexes.iter().copied().find(|&index| {
-            matches!(&routes[index].matches.path, PathPattern::Regex(regex) if regex.is_match(path))
-                && holds(&routes[index], head)
+            let pattern = routes.get(index).map(|route| &route.matches.path);
+            matches!(pattern, Some(PathPattern::Regex(regex)) if regex.is_match(path))
+                && is_met(index)
         });
         if by_regex.is_some() {
             return by_regex;
@@ -127,24 +151,13 @@ impl PathTable {
             {
                 return Some(found);
             }
-            let at = prefix.rfind('/')?;
-            prefix = &prefix[..at];
+            (prefix, _) = prefix.rsplit_once('/')?;
         }
     }
 }
 
-/// What orders routes of one host and path: smaller goes first.
-fn rank(route: &Route) -> (bool, usize, usize) {
-    let wanted = &route.matches;
-    (
-        wanted.methods.is_empty(),
-        usize::MAX - wanted.headers.len(),
-        usize::MAX - wanted.query.len(),
-    )
-}
-
 /// Whether method, headers and query are as the route asks.
-fn holds(route: &Route, head: &RequestHead<'_>) -> bool {
+pub(super) fn holds(route: &Route, head: &RequestHead<'_>) -> bool {
     let wanted = &route.matches;
     (wanted.methods.is_empty()
         || wanted

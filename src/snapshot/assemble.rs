@@ -1,7 +1,6 @@
 //! From a compiled configuration and what flag servers said to a snapshot: flags by precedence, deployments, candidates
 //! in order, and meters at hand.
 
-mod names;
 mod ownership;
 mod precedence;
 mod service;
@@ -15,14 +14,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::claims::Claims;
 use super::seniority::Seniority;
-use super::{Candidate, ClusterProvider, FlagSource, Service, Snapshot, recorded};
+use super::{Candidate, ClusterProvider, FlagSource, Services, Snapshot, recorded};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::{Config, ServiceConfig};
 use crate::context::schema::ContextSchema;
 use crate::digest::Digest;
 use crate::engine::Flag;
 use crate::meter::Meters;
-use crate::route::Route;
 use crate::route::router::Router;
 use ownership::Ownership;
 use precedence::Ranked;
@@ -41,7 +39,7 @@ pub fn assemble(
 ) -> Snapshot {
     let content = Content {
         config,
-        routing: Routing::of(config),
+        router: Arc::new(Router::new(config.routes.clone())),
         sources: config
             .sources()
             .map(|source| CompiledSource::unheard(source.name()))
@@ -60,7 +58,7 @@ pub struct Content<'a> {
     /// The configuration.
     pub config: &'a Config,
     /// Its routes.
-    pub routing: Routing,
+    pub router: Arc<Router>,
     /// What its flag servers said, in order of precedence.
     pub sources: Vec<CompiledSource<'a>>,
     /// Which field a name means that flags look at.
@@ -71,25 +69,6 @@ pub struct Content<'a> {
     pub seniority: &'a Seniority,
     /// An earlier snapshot of the same configuration; what is the same in it is taken over as it is.
     pub earlier: Option<&'a Snapshot>,
-}
-
-/// The routes of a configuration, shared by all its snapshots.
-#[derive(Clone, Debug)]
-pub struct Routing {
-    /// The routes.
-    pub routes: Arc<[Route]>,
-    /// Finds one.
-    pub router: Arc<Router>,
-}
-
-impl Routing {
-    /// Prepares a configuration's routes.
-    pub fn of(config: &Config) -> Self {
-        Self {
-            routes: config.routes.as_slice().into(),
-            router: Arc::new(Router::new(&config.routes)),
-        }
-    }
 }
 
 /// What one flag server said, compiled.
@@ -149,8 +128,7 @@ impl Content<'_> {
         Snapshot {
             generation,
             digest: ordered(self.digest(), &services),
-            router: self.routing.router,
-            routes: self.routing.routes,
+            router: self.router,
             services,
             flags,
             sources: self.sources.into_iter().map(|part| part.source).collect(),
@@ -207,7 +185,7 @@ impl Content<'_> {
         warnings: &mut Vec<String>,
         clusters: &mut dyn ClusterProvider,
         meters: &mut dyn Meters,
-    ) -> Vec<Service> {
+    ) -> Services {
         let configs = &self.config.services;
         let of_use = all
             .iter()
@@ -226,8 +204,8 @@ impl Content<'_> {
             let stable = StableUrl::find(config, &flags, last_known, warnings);
             let earlier = self
                 .earlier
-                .and_then(|snapshot| snapshot.service(&config.name));
-            let earlier = earlier.map(|(_, service)| Earlier::new(service));
+                .and_then(|snapshot| snapshot.services.named(&config.name))
+                .map(Earlier::new);
             let mut assembly = Assembly::new(config, &stable, clusters, meters);
             let candidates = owned
                 .into_iter()
@@ -257,7 +235,7 @@ impl Content<'_> {
 
 /// The content's hash with the order of running flags, wherever that is not what their names and priorities alone make
 /// it: equal on gateways that decide equally.
-fn ordered(content: Digest, services: &[Service]) -> Digest {
+fn ordered(content: Digest, services: &Services) -> Digest {
     let mut hash = Sha256::new();
     let mut is_own = false;
     let by_name = |one: &Candidate| (one.rank, Reverse(one.flag.priority), one.flag.name.clone());

@@ -5,21 +5,22 @@ use rustc_hash::FxHashMap;
 use super::recorded::{self, Stated};
 use crate::engine::Flag;
 use crate::flag::Glob;
+use crate::indexed::Indexed;
 use crate::route::ServiceIndex;
 use crate::spelling::nearest;
 
 /// The entries of all services' `canaries` by what stands before their first `*`.
 pub(super) struct Claims<'a> {
     /// The services' names.
-    services: Vec<&'a str>,
-    by_prefix: FxHashMap<&'a str, Vec<Entry<'a>>>,
+    services: Indexed<ServiceIndex, &'a str>,
+    by_prefix: FxHashMap<&'a str, Vec<Claim<'a>>>,
     /// The lengths of those prefixes, longest first.
     lengths: Vec<usize>,
 }
 
-/// One entry of a service's `canaries`.
+/// One entry of a service's `canaries`: the service claims the flags that it matches.
 #[derive(Clone, Copy)]
-pub(super) struct Entry<'a> {
+pub(super) struct Claim<'a> {
     /// The service.
     pub(super) service: ServiceIndex,
     /// Its position in `canaries`.
@@ -31,13 +32,12 @@ pub(super) struct Entry<'a> {
 impl<'a> Claims<'a> {
     /// The claims of these services, by name and `canaries`.
     pub(super) fn new(services: impl Iterator<Item = (&'a str, &'a [Glob])>) -> Self {
-        let mut names = Vec::new();
-        let mut by_prefix: FxHashMap<&str, Vec<Entry<'a>>> = FxHashMap::default();
-        for (service, (name, canaries)) in services.enumerate() {
-            names.push(name);
+        let (names, canaries): (Vec<&str>, Vec<&[Glob]>) = services.unzip();
+        let mut by_prefix: FxHashMap<&str, Vec<Claim<'a>>> = FxHashMap::default();
+        for (service, canaries) in (0..).map(ServiceIndex::new).zip(canaries) {
             for (rank, glob) in canaries.iter().enumerate() {
                 let (prefix, _) = glob.as_str().split_at(glob.literal_prefix());
-                by_prefix.entry(prefix).or_default().push(Entry {
+                by_prefix.entry(prefix).or_default().push(Claim {
                     service,
                     rank,
                     glob,
@@ -48,15 +48,15 @@ impl<'a> Claims<'a> {
         lengths.sort_unstable_by(|a, b| b.cmp(a));
         lengths.dedup();
         Self {
-            services: names,
+            services: names.into(),
             by_prefix,
             lengths,
         }
     }
 
-    /// How many services there are.
-    pub(super) fn len(&self) -> usize {
-        self.services.len()
+    /// The services' names.
+    pub(super) fn services(&self) -> &Indexed<ServiceIndex, &'a str> {
+        &self.services
     }
 
     /// A service's name.
@@ -65,7 +65,7 @@ impl<'a> Claims<'a> {
     }
 
     /// Entries whose literal prefix the name has, longest prefix first, as far as they match.
-    fn matching<'i>(&'i self, name: &'i str) -> impl Iterator<Item = &'i Entry<'a>> {
+    fn matching<'i>(&'i self, name: &'i str) -> impl Iterator<Item = &'i Claim<'a>> {
         self.lengths
             .iter()
             .filter_map(|&length| self.by_prefix.get(name.get(..length)?))
@@ -79,7 +79,7 @@ impl<'a> Claims<'a> {
     /// # Errors
     /// Why nobody can have it. A flag that two services have equal claims to belongs to neither: sending the users of one
     /// service to the canary of another would be worse than having no canary.
-    pub(super) fn of(&self, flag: &Flag) -> Result<Option<Entry<'a>>, String> {
+    pub(super) fn of(&self, flag: &Flag) -> Result<Option<Claim<'a>>, String> {
         let mut matching = self.matching(&flag.name).peekable();
         let Some(first) = matching.peek() else {
             return Ok(None);
@@ -103,7 +103,7 @@ impl<'a> Claims<'a> {
     }
 
     /// The service of the first entry, unless another one names the flag as literally.
-    fn longest(&self, flag: &Flag, first: &Entry<'_>) -> Result<ServiceIndex, String> {
+    fn longest(&self, flag: &Flag, first: &Claim<'_>) -> Result<ServiceIndex, String> {
         let length = first.glob.literal_prefix();
         let rival = self
             .matching(&flag.name)
@@ -122,13 +122,13 @@ impl<'a> Claims<'a> {
 
     /// The entry that a name nearly matches: it goes on after the entry's first word with another character
     /// (`search-dash` and `search.*`), or has that word misspelt (`serach.x`).
-    pub(super) fn nearly(&self, name: &str) -> Option<Entry<'a>> {
+    pub(super) fn nearly(&self, name: &str) -> Option<Claim<'a>> {
         let word = |text: &str| -> String {
             let letters = text.chars().take_while(|c| c.is_alphanumeric());
             letters.collect()
         };
         let begins = word(name);
-        let mut entries: Vec<&Entry<'a>> = self.by_prefix.values().flatten().collect();
+        let mut entries: Vec<&Claim<'a>> = self.by_prefix.values().flatten().collect();
         entries.sort_by_key(|entry| (entry.service, entry.rank));
         let words: Vec<String> = entries
             .iter()

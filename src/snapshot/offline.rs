@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{ClusterProvider, NamedBy};
 use crate::canary::WithdrawalFlag;
-use crate::cluster::{Cluster, NoopListener, UpstreamUrl};
+use crate::cluster::{Cluster, DeploymentName, NoopListener, UpstreamUrl};
 use crate::meter::{DecisionMeter, DeploymentMeter, Meters, ServiceMeter};
 
 /// Gives every name a handle of its own, which nobody resolves and nobody reads.
@@ -14,16 +14,9 @@ pub struct Offline {
 }
 
 impl ClusterProvider for Offline {
-    fn cluster(
-        &mut self,
-        service: &str,
-        deployment: &str,
-        url: &UpstreamUrl,
-        _: NamedBy,
-    ) -> Arc<Cluster> {
+    fn cluster(&mut self, name: DeploymentName<'_>, url: &UpstreamUrl, _: NamedBy) -> Arc<Cluster> {
         self.clusters += 1;
-        let names = (service, deployment);
-        Cluster::new(self.clusters, names, url.clone(), Arc::new(NoopListener))
+        Cluster::new(self.clusters, name, url.clone(), Arc::new(NoopListener))
     }
 
     fn mark(&mut self, _: &str, _: &str) -> Arc<WithdrawalFlag> {

@@ -12,7 +12,7 @@ use crate::engine::Bucketing;
 use crate::host::HostPattern;
 use crate::identity::{Anonymous, Place, Rules, Source, Trust};
 use crate::route::{
-    Action, Forward, PathPattern, Redirect, Respond, Route, RouteMatch, RouteTimeout,
+    Action, Forward, PathPattern, Redirect, Respond, Route, RouteMatch, RouteTimeout, ServiceIndex,
 };
 
 /// Service `search`: stable at port 9001; `search.a` at port 9002, on for user `ann`; `search.b` at port 9003, on for
@@ -53,7 +53,7 @@ pub(crate) fn snapshot(anonymous: Anonymous) -> Snapshot {
 fn forward(rewrite: Option<&str>, expose: bool) -> Forward {
     let route = HeaderName::from_static("x-route");
     Forward {
-        service: 0,
+        service: ServiceIndex::new(0),
         rewrite_prefix: rewrite.map(Into::into),
         request_edits: vec![Edit::Set(route, HeaderValue::from_static("yes"))],
         timeout: RouteTimeout::Unset,

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::claims::{Claims, Entry};
+use super::claims::{Claim, Claims};
 use super::{Candidate, Service, Snapshot, recorded};
 use crate::engine::reach::Reach;
 use crate::engine::{CanaryUrl, Flag, STABLE, Variant};
@@ -41,13 +41,8 @@ pub struct Place<'a> {
 impl Place<'_> {
     /// How many decisions were its since the process began.
     pub fn decisions(&self) -> u64 {
-        let candidate = self.candidate;
-        let mut meters: Vec<_> = candidate
-            .variants
-            .iter()
-            .chain([&candidate.plain])
-            .map(|target| &target.meter)
-            .collect();
+        let arms = self.candidate.arms();
+        let mut meters: Vec<_> = arms.map(|arm| &arm.meter).collect();
         // Rings may share a variant, and so its meter.
         meters.sort_by_key(|meter| Arc::as_ptr(meter));
         meters.dedup_by_key(|meter| Arc::as_ptr(meter));
@@ -82,7 +77,7 @@ impl Snapshot {
 
     fn stands<'a>(&'a self, claims: &Claims<'a>, flag: &'a Arc<Flag>) -> FlagStanding<'a> {
         let claim = match claims.of(flag) {
-            Ok(Some(entry)) => Ok((&self.services[entry.service], entry.glob.as_str())),
+            Ok(Some(claim)) => Ok((self.services.get(claim.service), claim.glob.as_str())),
             Ok(None) => Err(unclaimed(claims, &flag.name)),
             Err(why) => Err(format!("it {why}")),
         };
@@ -103,7 +98,7 @@ impl Snapshot {
 fn unclaimed(claims: &Claims<'_>, flag: &str) -> String {
     let nobody = "no service's `canaries` match it";
     match claims.nearly(flag) {
-        Some(Entry { service, glob, .. }) => {
+        Some(Claim { service, glob, .. }) => {
             let service = claims.name(service);
             format!("{nobody}; the nearest is {:?} of {service}", glob.as_str())
         }
@@ -113,12 +108,12 @@ fn unclaimed(claims: &Claims<'_>, flag: &str) -> String {
 
 fn place<'a>(service: &'a Service, flag: &Flag) -> Option<Place<'a>> {
     let candidates = &service.candidates;
-    let index = candidates
-        .iter()
-        .position(|candidate| candidate.flag.name == flag.name)?;
-    let before = candidates.iter().take(index);
+    let (index, candidate) = candidates
+        .entries()
+        .find(|(_, candidate)| candidate.flag.name == flag.name)?;
+    let before = candidates.iter().take(index.position());
     Some(Place {
-        candidate: candidates.get(index)?,
+        candidate,
         before: before.map(|candidate| &*candidate.flag.name).collect(),
         of: candidates.len(),
     })

@@ -93,7 +93,7 @@ mod tests {
     use crate::context::{Context, Moment};
     use crate::decide::decide;
     use crate::identity::Anonymous;
-    use crate::snapshot::{STABLE, sample};
+    use crate::snapshot::{CandidateIndex, STABLE, sample};
 
     fn killed(flag: &str) -> Withdrawn {
         let mut withdrawn = Withdrawn::default();
@@ -118,7 +118,7 @@ mod tests {
                 decision.candidate,
                 decision.reason.kind()
             ),
-            (STABLE, Some(0), ReasonKind::Killed)
+            (STABLE, Some(CandidateIndex::new(0)), ReasonKind::Killed)
         );
         assert_ne!(snapshot.digest, alive);
     }

@@ -143,14 +143,14 @@ impl NowView {
             quarantine,
             now,
         };
-        let user = explained.user_hash;
+        let user = explained.user;
         let mut attempts = Attempts::new(site.service, &explanation.decision, user);
         // The endpoint is let go at once.
         if let Err(cause) = attempts.next(&site, 0) {
             return Self::nobody(cause);
         }
         let assigned = explanation.decision.assigned;
-        let cluster = &site.service.deployments[assigned].cluster;
+        let cluster = &site.service.deployments.get(assigned).cluster;
         let held = user
             .filter(|_| attempts.cause() == Some(Cause::Quarantined))
             .and_then(|user| quarantine.holds(QuarantineKey::new(user, cluster.id), now));
@@ -249,8 +249,7 @@ impl DecisionView {
 }
 
 fn deployment(service: &Service, index: DeploymentIndex) -> String {
-    let deployment = service.deployments.get(index);
-    deployment.map_or_else(String::new, |deployment| deployment.name.to_string())
+    service.deployments.get(index).name.to_string()
 }
 
 fn variant(record: &FlagRecord<'_>) -> Option<String> {

@@ -6,13 +6,17 @@ use std::time::Instant;
 use super::mix;
 use crate::cluster::endpoint::{EndpointUse, Finding};
 use crate::cluster::policy::{HealthPolicy, Probe, UpstreamPolicy};
-use crate::cluster::{Balance, Choice, Cluster, NoopListener, Placement};
+use crate::cluster::{Balance, Choice, Cluster, DeploymentName, NoopListener, Placement};
 
 const USERS: u64 = 10_000;
 
 fn cluster(placements: &[Placement]) -> Arc<Cluster> {
     let url = "http://name.test".parse().expect("a URL");
-    let cluster = Cluster::new(1, ("search", "stable"), url, Arc::new(NoopListener));
+    let name = DeploymentName {
+        service: "search",
+        deployment: "stable",
+    };
+    let cluster = Cluster::new(1, name, url, Arc::new(NoopListener));
     cluster.place_endpoints(placements);
     cluster
 }

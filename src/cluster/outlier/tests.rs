@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::canary::Cause;
 use crate::cluster::endpoint::{AttemptEnd, EjectionRule, EndpointUse, Finding, Standing};
 use crate::cluster::policy::{HealthPolicy, Probe, UpstreamPolicy};
-use crate::cluster::{Choice, Cluster, HealthListener, NoEndpoint};
+use crate::cluster::{Choice, Cluster, DeploymentName, HealthListener, NoEndpoint};
 use crate::flag::Share;
 
 const OK: AttemptEnd = AttemptEnd::Answered(200);
@@ -38,7 +38,11 @@ impl Scene {
     fn new(deployment: &str, endpoints: u16) -> Self {
         let rings = Arc::new(Rings::default());
         let url = "http://name.test".parse().expect("a URL");
-        let cluster = Cluster::new(1, ("search", deployment), url, rings.clone());
+        let name = DeploymentName {
+            service: "search",
+            deployment,
+        };
+        let cluster = Cluster::new(1, name, url, rings.clone());
         let addresses: Vec<SocketAddr> = (1..=endpoints).map(address).collect();
         cluster.replace_endpoints(&addresses);
         let now = Instant::now();

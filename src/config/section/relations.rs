@@ -80,7 +80,7 @@ fn check_routed(reader: &mut Reader, root: &Node, services: &[Pair], routes: &[R
     let mut routed = vec![false; services.len()];
     for route in routes {
         if let Action::Forward(forward) = &route.action
-            && let Some(routed) = routed.get_mut(forward.service)
+            && let Some(routed) = routed.get_mut(forward.service.position())
         {
             *routed = true;
         }

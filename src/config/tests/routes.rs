@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{check, check_with, config};
 use crate::edit::Edit;
-use crate::route::{Action, PathPattern, RouteTimeout, ValuePattern};
+use crate::route::{Action, PathPattern, RouteTimeout, ServiceIndex, ValuePattern};
 
 #[test]
 fn routes_are_compiled_in_file_order_and_have_names_of_their_own() {
@@ -45,7 +45,9 @@ routes:
             && first.matches.hosts[1].matches("a.b.example.com")
     );
     assert!(matches!(&first.matches.path, PathPattern::Prefix(path) if &**path == "/search"));
-    assert!(matches!(&first.action, Action::Forward(forward) if forward.service == 1));
+    assert!(
+        matches!(&first.action, Action::Forward(forward) if forward.service == ServiceIndex::new(1))
+    );
     assert!(matches!(&exact.matches.path, PathPattern::Exact(path) if &**path == "/x/"));
     assert!(
         matches!(&exact.action, Action::Forward(forward) if forward.rewrite_prefix.as_deref() == Some(""))

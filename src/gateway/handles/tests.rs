@@ -187,7 +187,7 @@ async fn both_formats_are_well_formed_and_say_the_same() {
     let (handles, publisher) = handles();
     let snapshot = publisher.store().load();
     let service = &snapshot.services[0];
-    let canary = &service.deployments[1];
+    let canary = &service.deployments.canaries()[0];
     canary.meter.served.inc(200);
     canary.meter.served_by_stable.inc(502);
     canary.meter.rescues[Cause::Connect.index()].inc();

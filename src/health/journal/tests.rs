@@ -9,7 +9,7 @@ use crate::identity::Anonymous;
 use crate::snapshot::{Snapshot, sample};
 
 fn canary(snapshot: &Snapshot) -> &Cluster {
-    &snapshot.services[0].deployments[1].cluster
+    &snapshot.services[0].deployments.canaries()[0].cluster
 }
 
 fn end(cluster: &Cluster, end: AttemptEnd, times: u32, now: Instant) {

@@ -61,7 +61,7 @@ impl RequestCtx {
         if let Some(request) = self.run.upstream.as_ref()
             && let Some(upstream) = self.connection.upstream.take()
         {
-            let service = &self.run.snapshot.services[request.plan.service];
+            let service = self.run.snapshot.services.get(request.plan.service);
             let idle = service.upstream.idle_timeout;
             let rest = self.connection.rest.map_or(idle, |rest| rest.min(idle));
             upstream.rest(now + rest, &service.meter, now);

@@ -197,9 +197,9 @@ fn need(session: &HttpSession, snapshot: &Snapshot) -> Need {
     let head = head(request, &target, &fields, client.ip(), &snapshot.identity);
     // What is decided here is decided again when the request goes on: no ID that is made up matters.
     match dispatch(snapshot, &head, false, clock::now(), &mut String::new) {
-        Dispatch::Forward(plan) => {
-            let service = &snapshot.services[plan.service];
-            let cluster = &service.deployments[plan.decision.assigned].cluster;
+        Dispatch::Forward(plan) if !plan.shut_off => {
+            let service = snapshot.services.get(plan.service);
+            let cluster = &service.deployments.get(plan.decision.assigned).cluster;
             match cluster.url.scheme() == Scheme::H2c && is_rpc_stream(request) {
                 true => Need::Stream,
                 false => Need::Body,

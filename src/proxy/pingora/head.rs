@@ -8,7 +8,6 @@ use http::{HeaderName, HeaderValue, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Session;
 
-use crate::dispatch::user_hash;
 use crate::edit::HeaderSink;
 use crate::identity::Rules;
 use crate::request::field;
@@ -120,17 +119,6 @@ pub(super) fn client_ip(session: &Session) -> IpAddr {
         .client_addr()
         .and_then(|address| address.as_inet())
         .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip)
-}
-
-/// Says whose request it is, where the decision had no need of that.
-pub(super) fn user_of(session: &Session) -> impl FnOnce(&Snapshot) -> Option<u64> {
-    |snapshot| {
-        let request = session.req_header();
-        let (fields, target) = (Fields(&request.headers), SplitTarget::of(request)?);
-        let identity = &snapshot.identity;
-        let head = head(request, &target, &fields, client_ip(session), identity);
-        user_hash(&identity.identify(&head))
-    }
 }
 
 /// Joins the lines that a client of HTTP/2 may send its cookies in: HTTP/1.1 has one (RFC 9113, section 8.2.3), and

@@ -67,7 +67,7 @@ impl ProxyHttp for Proxy {
                 };
             }
             HeadStep::Refuse(refusal) => Box::pin(self.refuse(session, ctx, refusal)),
-            HeadStep::Answer(answer) => Box::pin(self.answer(session, ctx, answer)),
+            HeadStep::Respond(response) => Box::pin(self.answer(session, ctx, response)),
             HeadStep::Client(rest) => {
                 Box::pin(async move { self.serve_client(session, ctx, &rest).await })
             }

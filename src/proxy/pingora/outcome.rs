@@ -6,7 +6,7 @@ use pingora::prelude::Session;
 
 use super::ctx::RequestCtx;
 use super::head::{Fields, SplitTarget, head};
-use super::head::{client_ip, user_of};
+use super::head::client_ip;
 use super::proxy::Proxy;
 use super::recovery::{final_answer, replay};
 use crate::forward::trace_context;
@@ -31,7 +31,7 @@ impl Proxy {
             replay: replay(session),
             now,
         };
-        ctx.run.on_end(end, &step, user_of(session));
+        ctx.run.on_end(end, &step);
         self.record(session, ctx, now);
         ctx.rest_upstream(now);
     }
@@ -62,6 +62,7 @@ impl Proxy {
             method: request.method.as_str(),
             host: "",
             path: "",
+            user: upstream_request.and_then(|upstream_request| upstream_request.plan.user),
             user_id: None,
             client: peer,
             request_id: ctx.run.request_id.to_str().unwrap_or_default(),

@@ -52,7 +52,7 @@ pub(super) fn edit_request(
         deployment: upstream_request.attempts.deployment(),
         request_id: &ctx.run.request_id,
         // Only a trace that goes on needs one.
-        span_id: match upstream_request.plan.plain {
+        span_id: match upstream_request.plan.headers_clean {
             true => 1,
             false => rand::rng().next_u64().max(1),
         },
@@ -91,7 +91,7 @@ impl Proxy {
         response: &mut ResponseHeader,
         ctx: &RequestCtx,
     ) {
-        let (Some(upstream_request), Some((index, route))) = (&ctx.run.upstream, ctx.run.forward())
+        let (Some(upstream_request), Some((route, forward))) = (&ctx.run.upstream, ctx.run.forward())
         else {
             return;
         };
@@ -102,10 +102,10 @@ impl Proxy {
         let (snapshot, plan) = (&ctx.run.snapshot, &upstream_request.plan);
         // Only a cookie has to know.
         let https = plan.new_session.is_some() && is_https(session, ctx);
-        let mut edits = forward::response_edits(snapshot, plan, served, route.expose, https);
+        let mut edits = forward::response_edits(snapshot, plan, served, forward.expose, https);
         for edit in edits.drain(..) {
             response.take(edit);
         }
-        response.apply(&snapshot.routes[index].response_edits);
+        response.apply(&route.response_edits);
     }
 }

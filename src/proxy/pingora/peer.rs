@@ -46,8 +46,8 @@ impl Proxy {
         let Some(request) = ctx.run.upstream.as_ref() else {
             return Err(no_attempt(NoAttempt::NobodyToAsk));
         };
-        let service = &snapshot.services[request.plan.service];
-        let cluster = &service.deployments[request.attempts.deployment()].cluster;
+        let service = snapshot.services.get(request.plan.service);
+        let cluster = &service.deployments.get(request.attempts.deployment()).cluster;
         let shares = self.connections.shares(snapshot.traffic.connections);
         Ok(Box::new(peer(
             next.address,

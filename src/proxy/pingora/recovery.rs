@@ -25,7 +25,6 @@ use pingora::{ErrorSource, ErrorType, RetryType};
 
 use super::ctx::RequestCtx;
 use super::failure::cause_of;
-use super::head::user_of;
 use crate::attempts::{Failure, Replay};
 use crate::canary::Cause;
 use crate::proxy::run::{ResponseStep, StepContext};
@@ -86,8 +85,7 @@ pub(super) fn set_aside(
         now: Instant::now(),
     };
     let status = response.status.as_u16();
-    let user = user_of(session);
-    match ctx.run.on_response_head(status, failure, &step, user) {
+    match ctx.run.on_response_head(status, failure, &step) {
         ResponseStep::PassOn => {
             ctx.connection.deadline = None;
             Ok(())
@@ -177,8 +175,7 @@ fn fail(
         now: Instant::now(),
     };
     let answered = has_begun(session);
-    ctx.run
-        .on_failure(failure, answered, &step, user_of(session))
+    ctx.run.on_failure(failure, answered, &step)
 }
 
 /// What of the request could be sent again, as far as can be told while its body is being read.

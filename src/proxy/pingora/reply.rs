@@ -12,7 +12,7 @@ use super::ctx::RequestCtx;
 use super::grpc;
 use super::proxy::Proxy;
 use crate::config::ShutoffResponse;
-use crate::dispatch::{Answer, Refusal};
+use crate::dispatch::{DirectResponse, Refusal};
 use crate::edit::{Edit, HeaderSink};
 use crate::proxy::explanation::COME_BACK;
 
@@ -43,20 +43,21 @@ impl Proxy {
         &self,
         session: &mut Session,
         ctx: &mut Box<RequestCtx>,
-        what: Answer,
+        what: DirectResponse,
     ) -> pingora::Result<()> {
         ctx.run.route = Some(what.route);
         ctx.run.own_status = Some(what.status.as_u16());
-        let route = &ctx.run.snapshot.routes[what.route];
+        let route = ctx.run.snapshot.router.route(what.route);
+        let edits = route.map(|route| &*route.response_edits);
         let id = ctx.run.told_request_id();
-        answer(session, what, &route.response_edits, id).await
+        answer(session, what, edits.unwrap_or_default(), id).await
     }
 }
 
 /// Sends a redirect or a fixed response, with its route's edits.
 pub(super) async fn answer(
     session: &mut Session,
-    answer: Answer,
+    answer: DirectResponse,
     edits: &[Edit],
     request_id: Option<HeaderValue>,
 ) -> pingora::Result<()> {

@@ -31,7 +31,7 @@ impl Proxy {
         let Some(upstream_request) = ctx.run.upstream.as_mut() else {
             return Ok(true);
         };
-        let service = &ctx.run.snapshot.services[upstream_request.plan.service];
+        let service = ctx.run.snapshot.services.get(upstream_request.plan.service);
         let unspoken = first_byte::is_unspoken(session);
         upstream_request.admitted = admission::at_once(service, shares, unspoken);
         Ok(upstream_request.admitted.is_some())
@@ -52,7 +52,7 @@ impl Proxy {
         let Some(upstream_request) = ctx.run.upstream.as_mut() else {
             return Ok(false);
         };
-        let service = &ctx.run.snapshot.services[upstream_request.plan.service];
+        let service = ctx.run.snapshot.services.get(upstream_request.plan.service);
         let unspoken = first_byte::is_unspoken(session);
         match admission::in_turn(service, shares, unspoken).await {
             Ok(admitted) => {
@@ -73,7 +73,7 @@ impl Proxy {
         ctx.run.own_status = Some(status.as_u16());
         if let Some(upstream_request) = ctx.run.upstream.as_mut() {
             upstream_request.attempts.gave_up(Cause::Overload);
-            let service = &ctx.run.snapshot.services[upstream_request.plan.service];
+            let service = ctx.run.snapshot.services.get(upstream_request.plan.service);
             service.meter.load.refused(bound).inc();
         }
         if !session.is_body_done() {

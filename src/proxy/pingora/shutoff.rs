@@ -20,12 +20,13 @@ impl Proxy {
             return Ok(());
         };
         let snapshot = &ctx.run.snapshot;
-        let Some(shutoff) = &snapshot.services[upstream_request.plan.service].shutoff else {
+        let Some(shutoff) = &snapshot.services.get(upstream_request.plan.service).shutoff else {
             return Ok(());
         };
         ctx.run.own_status = Some(shutoff.respond.status.as_u16());
         let cookie = forward::session_cookie(snapshot, &upstream_request.plan, https);
-        let edits = &snapshot.routes[upstream_request.plan.route].response_edits;
+        let route = snapshot.router.route(upstream_request.plan.route);
+        let edits = route.iter().flat_map(|route| &route.response_edits);
         let id = ctx.run.told_request_id();
         reply::shut_off(session, &shutoff.respond, cookie.iter().chain(edits), id).await
     }

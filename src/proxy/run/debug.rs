@@ -112,19 +112,20 @@ impl RequestRun {
         }
         let client = head.peer;
         step!(self, method = head.method, host = head.authority, path = head.path, %client, "head read");
-        let route = self.route.map(|route| &*self.snapshot.routes[route].name);
+        let route = self.route.and_then(|route| self.snapshot.router.route(route));
+        let route = route.map(|route| &*route.name);
         let Some(upstream) = &self.upstream else {
             let (what, status) = match next {
                 HeadStep::Refuse(refusal) => ("refuse", refusal.status.as_u16()),
-                HeadStep::Answer(answer) => ("answer", answer.status.as_u16()),
+                HeadStep::Respond(response) => ("answer", response.status.as_u16()),
                 _ => ("client API", 0),
             };
             step!(self, route, what, status, "dispatched");
             return;
         };
-        let service = &self.snapshot.services[upstream.plan.service];
+        let service = self.snapshot.services.get(upstream.plan.service);
         let decision = &upstream.plan.decision;
-        let assigned = &*service.deployments[decision.assigned].name;
+        let assigned = &*service.deployments.get(decision.assigned).name;
         let reason = decision.reason.kind().as_str();
         let service = &*service.name;
         step!(self, route, service, assigned, reason, "dispatched");
@@ -132,8 +133,8 @@ impl RequestRun {
 
     pub(super) fn debug_attempt(&self, endpoint: SocketAddr) {
         if let Some(upstream) = &self.upstream {
-            let service = &self.snapshot.services[upstream.plan.service];
-            let deployment = || &*service.deployments[upstream.attempts.deployment()].name;
+            let service = self.snapshot.services.get(upstream.plan.service);
+            let deployment = || &*service.deployments.get(upstream.attempts.deployment()).name;
             step!(self, %endpoint, deployment = deployment(), "attempt begins");
         }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::debug::DebugHeader;
 use crate::attempts::{AttemptContext, Replay};
-use crate::dispatch::{Answer, Refusal};
+use crate::dispatch::{DirectResponse, Refusal};
 use crate::quarantine::Quarantine;
 use crate::snapshot::Service;
 
@@ -27,7 +27,7 @@ pub enum HeadStep {
     /// It is answered with an error.
     Refuse(Refusal),
     /// It is answered by its route.
-    Answer(Answer),
+    Respond(DirectResponse),
     /// It is for the client API: this is its path behind the API's own.
     Client(Box<str>),
     /// Its service is shut off for this user.

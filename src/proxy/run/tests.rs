@@ -22,14 +22,14 @@ use crate::meter::Gauge;
 use crate::quarantine::Quarantine;
 use crate::record::tests::RawFields;
 use crate::request::{HeaderLookup as _, RequestHead};
-use crate::snapshot::{STABLE, Snapshot, sample};
+use crate::snapshot::{DeploymentIndex, STABLE, Snapshot, sample};
 use crate::telemetry::log::DEBUG_REQUEST;
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const PROXY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 const SECOND: Duration = Duration::from_secs(1);
 /// The position of `search.a`, which user `ann` gets.
-const CANARY: usize = 1;
+const CANARY: DeploymentIndex = DeploymentIndex::new(1);
 const REQUEST: &str = "GET /search/a HTTP/1.1\r\nHost: api.example.com\r\nX-User-ID: ann\r\n\r\n";
 
 /// What an attempt meets.
@@ -64,7 +64,7 @@ struct Loop {
 struct Seen {
     steps: Vec<String>,
     cause: Option<Cause>,
-    deployment: Option<usize>,
+    deployment: Option<DeploymentIndex>,
 }
 
 impl Loop {
@@ -123,7 +123,7 @@ impl Loop {
                 end.status = self.forward(&mut run, &method, upstreams, &mut steps);
             }
             HeadStep::Refuse(refusal) => end.status = Some(refusal.status.as_u16()),
-            HeadStep::Answer(answer) => end.status = Some(answer.status.as_u16()),
+            HeadStep::Respond(response) => end.status = Some(response.status.as_u16()),
             other => panic!("{other:?}"),
         }
         steps.push(format!("client gets {}", end.status.unwrap_or(0)));
@@ -132,7 +132,7 @@ impl Loop {
             whole: true,
         };
         let step = self.step(replay, self.now);
-        run.on_end(end, &step, |_| None);
+        run.on_end(end, &step);
         let seen = Seen {
             steps,
             cause: run.upstream.as_ref().and_then(|own| own.attempts.cause()),
@@ -141,7 +141,7 @@ impl Loop {
         drop(run);
         assert_eq!(self.active.get(), 0);
         let service = &self.snapshot.services[0];
-        let in_flight = |index: usize| service.deployments[index].cluster.in_flight();
+        let in_flight = |index: DeploymentIndex| service.deployments.get(index).cluster.in_flight();
         assert_eq!((in_flight(STABLE), in_flight(CANARY)), (0, 0));
         seen
     }
@@ -177,7 +177,7 @@ impl Loop {
             steps.push(format!("asks {}", next.address.port()));
             let upstream = *upstreams.next().expect("an attempt too many");
             let fails = |run: &mut RequestRun, failure, answered, now| {
-                run.on_failure(failure, answered, &self.step(replay, now), |_| None)
+                run.on_failure(failure, answered, &self.step(replay, now))
             };
             let again = match upstream {
                 Upstream::Closed => fails(run, Failure::Connect, false, now),
@@ -201,7 +201,7 @@ impl Loop {
                     let (status, headers) = response(bytes);
                     let failure = Failure::of_answer(status, &headers);
                     let step = self.step(replay, now);
-                    match run.on_response_head(status.as_u16(), failure, &step, |_| None) {
+                    match run.on_response_head(status.as_u16(), failure, &step) {
                         ResponseStep::SetAside => true,
                         ResponseStep::PassOn => {
                             if matches!(upstream, Upstream::Begins(_)) {
@@ -295,7 +295,7 @@ fn an_answer_that_breaks_off_is_counted_and_final() {
     let seen = loops.drive(REQUEST, &[Upstream::Begins("HTTP/1.1 200 OK\r\n\r\n")]);
     assert_eq!(seen.steps, ["asks 9002", "client gets 200"]);
     assert_eq!(seen.cause, Some(Cause::Reset));
-    let canary = &loops.snapshot.services[0].deployments[CANARY];
+    let canary = loops.snapshot.services[0].deployments.get(CANARY);
     assert_eq!(canary.meter.broken.get(), 1);
 }
 

@@ -7,7 +7,7 @@ use crate::config::unleash::UnleashConfig;
 use crate::config::{AccessPolicy, Config, UserIdPolicy};
 use crate::context::Moment;
 use crate::digest::Digest;
-use crate::route::{Action, Forward, PathPattern, Route, RouteMatch, RouteTimeout};
+use crate::route::{Action, Forward, PathPattern, Route, RouteMatch, RouteTimeout, ServiceIndex};
 use crate::snapshot::fixture::{self, flag, service, url, variants};
 
 /// A service "search" with stable at `stable`, and the flag "search.ab", whose variant "b" is a canary at
@@ -50,7 +50,7 @@ fn route() -> Route {
             query: Vec::new(),
         },
         action: Action::Forward(Forward {
-            service: 0,
+            service: ServiceIndex::new(0),
             rewrite_prefix: None,
             request_edits: Vec::new(),
             timeout: RouteTimeout::Unset,

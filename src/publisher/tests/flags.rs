@@ -89,7 +89,7 @@ pub(super) fn assigned(snapshot: &Snapshot) -> (String, ReasonKind) {
     };
     let service = &snapshot.services[0];
     let decision = decide(service, &context, NOW);
-    let deployment = &service.deployments[decision.assigned];
+    let deployment = service.deployments.get(decision.assigned);
     (deployment.name.to_string(), decision.reason.kind())
 }
 
@@ -237,7 +237,7 @@ async fn only_what_changed_is_compiled_and_what_did_not_stays_the_same_one() {
     stricter.canary_urls.networks.clear();
     let published = publisher.publish(stricter).await.unwrap();
     assert_eq!(published.changes.changed.len(), 3);
-    assert_eq!(publisher.store().load().services[0].deployments.len(), 2);
+    assert_eq!(publisher.store().load().services[0].deployments.count(), 2);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::Screen;
 use crate::cluster::policy::UrlPolicy;
-use crate::cluster::{AddressRefusal, Cluster, NoopListener, Placement};
+use crate::cluster::{AddressRefusal, Cluster, DeploymentName, NoopListener, Placement};
 use crate::snapshot::NamedBy;
 
 fn policy(networks: &[&str]) -> UrlPolicy {
@@ -16,8 +16,12 @@ fn policy(networks: &[&str]) -> UrlPolicy {
 
 fn refusal(screen: &Screen, named_by: NamedBy, address: &str) -> Option<AddressRefusal> {
     let url = "http://name.test".parse().unwrap();
-    let names = ("search", "search.x");
-    let cluster = Cluster::new(1, names, url, Arc::new(NoopListener));
+    let (service, deployment) = ("search", "search.x");
+    let name = DeploymentName {
+        service,
+        deployment,
+    };
+    let cluster = Cluster::new(1, name, url, Arc::new(NoopListener));
     let address: SocketAddr = address.parse().unwrap();
     screen.place(&cluster, named_by, vec![Placement::from(address)]);
     let refused = cluster.refused();

@@ -3,12 +3,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use http::{HeaderName, Method, StatusCode};
 use regex::Regex;
 
-use super::Router;
+use super::{Router, holds};
 use crate::host::HostPattern;
 use crate::request::path::NormalPath;
 use crate::request::{HeaderList, RequestHead};
+use crate::route::precedence::Precedence;
 use crate::route::{
-    Action, HeaderMatch, PathPattern, QueryMatch, Respond, Route, RouteMatch, ValuePattern,
+    Action, HeaderMatch, PathPattern, QueryMatch, Respond, Route, RouteIndex, RouteMatch,
+    ValuePattern,
 };
 
 fn route(hosts: &[&str], path: PathPattern) -> Route {
@@ -61,7 +63,9 @@ fn find(routes: &[Route], method: &str, url: &str, fields: &[(&str, &str)]) -> O
         peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
         peer_trusted: false,
     };
-    Router::new(routes).find(routes, &head, &NormalPath::new(path).expect("a clean path"))
+    let router = Router::new(routes.to_vec());
+    let found = router.find(&head, &NormalPath::new(path).expect("a clean path"));
+    found.map(|(index, _)| index.position())
 }
 
 fn get(routes: &[Route], url: &str) -> Option<usize> {
@@ -167,4 +171,123 @@ fn no_spelling_slips_past_a_route() {
     ] {
         assert_eq!(get(&routes, path), Some(1), "{path}");
     }
+}
+
+/// Small numbers that look random and are the same in every run (a linear congruential generator: Knuth's MMIX).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % bound
+    }
+
+    fn of<T: Copy>(&mut self, list: &[T]) -> T {
+        list[self.below(list.len())]
+    }
+}
+
+const HOSTS: [&[&str]; 6] = [
+    &[],
+    &["a.b.c"],
+    &["*.b.c"],
+    &["*.c"],
+    &["*.b.c", "d.c"],
+    &["d.c", "*.c"],
+];
+
+fn any_route(numbers: &mut Numbers) -> Route {
+    let path = match numbers.below(7) {
+        0 => exact("/x/y"),
+        1 => exact("/x"),
+        2 => regex("^(?:/x/.*)$"),
+        3 => regex("^(?:/[xz].*)$"),
+        4 => prefix("/x"),
+        5 => prefix("/x/y"),
+        _ => prefix(""),
+    };
+    let mut route = route(numbers.of(&HOSTS), path);
+    if numbers.below(4) == 0 {
+        route.matches.methods = vec![numbers.of(&[&Method::GET, &Method::POST]).clone()];
+    }
+    for name in ["x-one", "x-two"] {
+        if numbers.below(4) == 0 {
+            route.matches.headers.push(HeaderMatch {
+                name: HeaderName::from_static(name),
+                value: ValuePattern::Present(numbers.below(3) > 0),
+            });
+        }
+    }
+    if numbers.below(4) == 0 {
+        route.matches.query.push(QueryMatch {
+            name: "q".into(),
+            value: ValuePattern::Exact("1".into()),
+        });
+    }
+    route
+}
+
+/// The route of the smallest precedence, of all that match: each is tried on each of its hosts.
+fn searched(routes: &[Route], head: &RequestHead<'_>, path: &NormalPath<'_>) -> Option<usize> {
+    let text = path.as_str();
+    let is_path = |pattern: &PathPattern| match pattern {
+        PathPattern::Exact(exact) => **exact == *text,
+        PathPattern::Regex(regex) => regex.is_match(text),
+        PathPattern::Prefix(prefix) => text
+            .strip_prefix(&**prefix)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+    };
+    let mut best: Option<(Precedence, usize)> = None;
+    for (position, route) in routes.iter().enumerate() {
+        let hosts = &route.matches.hosts;
+        let named = hosts.iter().filter(|host| host.matches(head.host()));
+        let any = hosts.is_empty().then_some(None);
+        if !is_path(&route.matches.path) || !holds(route, head) {
+            continue;
+        }
+        for host in named.map(Some).chain(any) {
+            let precedence = Precedence::of(RouteIndex::new(position), route, host);
+            if best.is_none_or(|(smallest, _)| precedence < smallest) {
+                best = Some((precedence, position));
+            }
+        }
+    }
+    best.map(|(_, position)| position)
+}
+
+#[test]
+fn the_look_up_finds_what_a_search_by_precedence_finds() {
+    let mut numbers = Numbers(7);
+    let mut taken = 0;
+    for _ in 0..300 {
+        let routes: Vec<Route> = (0..numbers.below(12))
+            .map(|_| any_route(&mut numbers))
+            .collect();
+        let router = Router::new(routes.clone());
+        for _ in 0..40 {
+            let mut headers = HeaderList::default();
+            for name in ["x-one", "x-two"] {
+                if numbers.below(2) == 0 {
+                    headers.push(name, "");
+                }
+            }
+            let head = RequestHead {
+                method: numbers.of(&["GET", "POST", "PUT"]),
+                authority: numbers.of(&["a.b.c", "z.b.c", "d.c", "c", "other"]),
+                path: numbers.of(&["/x", "/x/y", "/x/y/z", "/xy", "/z", "/"]),
+                query: numbers.of(&[None, Some("q=1"), Some("q=2")]),
+                headers: &headers,
+                peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                peer_trusted: false,
+            };
+            let path = NormalPath::new(head.path).expect("a clean path");
+            let found = router.find(&head, &path).map(|(index, _)| index.position());
+            assert_eq!(found, searched(&routes, &head, &path), "{routes:#?}");
+            taken += usize::from(found.is_some());
+        }
+    }
+    assert!((6_000..12_000).contains(&taken), "{taken} of 12,000");
 }

@@ -6,14 +6,19 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::engine::Flag;
+use crate::indexed::Indexed;
+use crate::route::ServiceIndex;
 use crate::snapshot::claims::Claims;
 use crate::snapshot::recorded;
 use crate::snapshot::seniority::Seniority;
 
+/// A flag that a service has, and the position of the first entry of the service's `canaries` that matches it.
+type OwnedFlag<'a> = (usize, &'a Arc<Flag>);
+
 /// The flags of every service that record an upstream for it.
 pub(super) struct Ownership<'a> {
-    /// By service, in order of precedence, each with the position of the first entry of `canaries` that matches it.
-    pub(super) owned: Vec<Vec<(usize, &'a Arc<Flag>)>>,
+    /// By service, in order of precedence.
+    pub(super) owned: Indexed<ServiceIndex, Vec<OwnedFlag<'a>>>,
     /// What keeps flags from being canaries that were to be, in words.
     pub(super) disputes: Vec<String>,
 }
@@ -25,7 +30,9 @@ impl<'a> Ownership<'a> {
         seniority: &Seniority,
         flags: impl Iterator<Item = &'a Arc<Flag>>,
     ) -> Self {
-        let mut owned: Vec<Vec<(usize, &Arc<Flag>)>> = vec![Vec::new(); claims.len()];
+        let services = claims.services().iter();
+        let mut owned: Indexed<ServiceIndex, Vec<OwnedFlag<'_>>> =
+            services.map(|_| Vec::new()).collect();
         let mut disputes = Vec::new();
         for flag in flags {
             match claims.of(flag) {
@@ -38,8 +45,10 @@ impl<'a> Ownership<'a> {
                             flag.name
                         )
                     }));
-                    if recorded::is_of_use(flag) {
-                        owned[entry.service].push((entry.rank, flag));
+                    if recorded::is_of_use(flag)
+                        && let Some(owned) = owned.get_mut(entry.service)
+                    {
+                        owned.push((entry.rank, flag));
                     }
                 }
                 Ok(None) => {}
@@ -48,7 +57,7 @@ impl<'a> Ownership<'a> {
                 }
             }
         }
-        for (service, flags) in owned.iter_mut().enumerate() {
+        for (service, flags) in owned.entries_mut() {
             order(flags, seniority.of(claims.name(service)));
         }
         Self { owned, disputes }
@@ -56,7 +65,7 @@ impl<'a> Ownership<'a> {
 }
 
 /// By the entries of `canaries`, then by priority, then those that ran first, in their order, then by name.
-fn order(flags: &mut [(usize, &Arc<Flag>)], seniors: &[Arc<str>]) {
+fn order(flags: &mut [OwnedFlag<'_>], seniors: &[Arc<str>]) {
     let places: FxHashMap<&str, usize> = seniors.iter().map(|name| &**name).zip(0..).collect();
     let place = |flag: &Flag| places.get(&*flag.name).copied().unwrap_or(usize::MAX);
     flags.sort_by(|(a, one), (b, other)| {

@@ -30,8 +30,8 @@ pub(super) fn merge(lists: &[Ranked<'_>]) -> (Vec<Arc<Flag>>, Vec<String>) {
     for (flag, rank) in all {
         if merged.last().is_some_and(|last| last.name == flag.name) {
             let place = |(by, of, _): &(usize, usize, Vec<&str>)| (*by, *of) == (winner, rank);
-            match shadowed.iter().position(place) {
-                Some(index) => shadowed[index].2.push(&flag.name),
+            match shadowed.iter_mut().find(|known| place(known)) {
+                Some((_, _, names)) => names.push(&flag.name),
                 None => shadowed.push((winner, rank, vec![&flag.name])),
             }
         } else {

@@ -3,20 +3,21 @@
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
-use super::names::{baggage, header};
 use super::stable::StableUrl;
 use crate::canary::WithdrawalFlag;
-use crate::cluster::UpstreamUrl;
+use crate::cluster::{DeploymentName, UpstreamUrl};
 use crate::config::ServiceConfig;
 use crate::engine::{
     CanaryUrl, Dependency, Flag, PerVariant, Ring, STABLE as STABLE_NAME, Variants,
 };
 use crate::flag::Share;
+use crate::indexed::Indexed;
 use crate::meter::Meters;
 use crate::snapshot::{
-    Candidate, ClusterProvider, Deployment, DeploymentIndex, NamedBy, STABLE, Service, Shutoff,
-    Target, recorded,
+    Arm, Candidate, CandidateIndex, ClusterProvider, Deployment, DeploymentIndex, Deployments,
+    NamedBy, STABLE, Service, Shutoff, recorded,
 };
 
 /// One service under assembly.
@@ -24,7 +25,7 @@ pub(super) struct Assembly<'a> {
     service: &'a ServiceConfig,
     clusters: &'a mut dyn ClusterProvider,
     meters: &'a mut dyn Meters,
-    deployments: Vec<Deployment>,
+    deployments: Deployments,
 }
 
 /// The canaries of one flag: what a variant's name and URL lead to.
@@ -33,14 +34,15 @@ type Canaries<'a> = Vec<(&'a str, &'a UpstreamUrl, DeploymentIndex)>;
 /// What an earlier snapshot of the same configuration made of a service, to be taken over where a flag is the same.
 pub(super) struct Earlier<'a> {
     service: &'a Service,
-    by_flag: FxHashMap<*const Flag, usize>,
+    by_flag: FxHashMap<*const Flag, CandidateIndex>,
 }
 
 impl<'a> Earlier<'a> {
     pub(super) fn new(service: &'a Service) -> Self {
-        let flags = service.candidates.iter().map(|one| Arc::as_ptr(&one.flag));
+        let candidates = service.candidates.entries();
+        let by_flag = candidates.map(|(index, one)| (Arc::as_ptr(&one.flag), index));
         Self {
-            by_flag: flags.zip(0..).collect(),
+            by_flag: by_flag.collect(),
             service,
         }
     }
@@ -58,14 +60,18 @@ impl<'a> Assembly<'a> {
         clusters: &'a mut dyn ClusterProvider,
         meters: &'a mut dyn Meters,
     ) -> Self {
-        let mut assembly = Self {
+        let name = DeploymentName {
+            service: &service.name,
+            deployment: STABLE_NAME,
+        };
+        let cluster = clusters.cluster(name, &stable.url, stable.named_by);
+        let meter = meters.deployment(name.service, name.deployment);
+        Self {
             service,
             clusters,
             meters,
-            deployments: Vec::new(),
-        };
-        assembly.deploy(STABLE_NAME, &stable.url, stable.named_by, None);
-        assembly
+            deployments: Deployments::new(Deployment::new(name, cluster, meter)),
+        }
     }
 
     /// Adds a canary flag, the next in order.
@@ -83,35 +89,39 @@ impl<'a> Assembly<'a> {
 
     /// A candidate as it was, with the deployments that it had, wherever they stand now.
     fn take_over(&mut self, service: &Service, earlier: &Candidate) -> Candidate {
-        let (old, new) = (earlier.deployments.start, self.deployments.len());
-        let kept = service.deployments.get(earlier.deployments.clone());
-        self.deployments.extend_from_slice(kept.unwrap_or_default());
         let mut candidate = earlier.clone();
-        candidate.deployments = new..self.deployments.len();
-        let targets = std::iter::once(&mut candidate.plain).chain(candidate.variants.iter_mut());
-        for target in targets.filter(|target| target.deployment != STABLE) {
-            target.deployment = target.deployment - old + new;
+        let mut moved: SmallVec<[(DeploymentIndex, DeploymentIndex); 2]> = SmallVec::new();
+        candidate.deployments.clear();
+        for &old in &earlier.deployments {
+            let new = self.deployments.push(service.deployments.get(old).clone());
+            moved.push((old, new));
+            candidate.deployments.push(new);
+        }
+        let by_variant = candidate.variants.iter_mut();
+        for arm in by_variant.chain([&mut candidate.default_arm]) {
+            let place = moved.iter().find(|(old, _)| *old == arm.deployment);
+            arm.deployment = place.map_or(STABLE, |(_, new)| *new);
         }
         candidate
     }
 
     fn compose(&mut self, rank: usize, flag: &Arc<Flag>) -> Candidate {
-        let start = self.deployments.len();
         let mark = self.clusters.mark(&self.service.name, &flag.name);
         // Without variants the flag's URL is where its users go; with them it has none of its own.
         let url = flag.url.as_ref().filter(|_| flag.variants.is_none());
-        let plain = url.and_then(CanaryUrl::allowed).map_or(STABLE, |url| {
-            self.deploy(&flag.name, url, named_by(flag), Some(&mark))
-        });
+        let own_url = url.and_then(CanaryUrl::allowed);
+        let default = own_url.map(|url| self.deploy(&flag.name, url, named_by(flag), &mark));
         let canaries = self.canaries(flag, &mark, url.is_none());
+        let of_variants = canaries.iter().map(|(_, _, deployment)| *deployment);
+        let deployments = default.into_iter().chain(of_variants).collect();
         Candidate {
             flag: flag.clone(),
             rank,
             seniority: None,
             withdrawn: None,
-            plain: self.target(flag, "", plain),
-            variants: self.targets(flag, &canaries),
-            deployments: start..self.deployments.len(),
+            default_arm: self.arm(flag, "", default.unwrap_or(STABLE)),
+            variants: self.arms(flag, &canaries),
+            deployments,
         }
     }
 
@@ -120,18 +130,18 @@ impl<'a> Assembly<'a> {
         name: &str,
         url: &UpstreamUrl,
         named_by: NamedBy,
-        mark: Option<&Arc<WithdrawalFlag>>,
+        mark: &Arc<WithdrawalFlag>,
     ) -> DeploymentIndex {
-        let service = &*self.service.name;
+        let name = DeploymentName {
+            service: &self.service.name,
+            deployment: name,
+        };
+        let cluster = self.clusters.cluster(name, url, named_by);
+        let meter = self.meters.deployment(name.service, name.deployment);
         self.deployments.push(Deployment {
-            name: name.into(),
-            header: header(name),
-            baggage: baggage(service, name),
-            cluster: self.clusters.cluster(service, name, url, named_by),
-            mark: mark.cloned(),
-            meter: self.meters.deployment(service, name),
-        });
-        self.deployments.len() - 1
+            mark: Some(mark.clone()),
+            ..Deployment::new(name, cluster, meter)
+        })
     }
 
     /// Makes a deployment of every distinct canary that the flag's variants name: called like the flag when that is
@@ -161,25 +171,25 @@ impl<'a> Assembly<'a> {
                 0 => format!("{}:{variant}", flag.name),
                 earlier => format!("{}:{variant}.{}", flag.name, earlier + 1),
             };
-            let deployment = self.deploy(&name, url, named_by(flag), Some(mark));
+            let deployment = self.deploy(&name, url, named_by(flag), mark);
             canaries.push((variant, url, deployment));
         }
         canaries
     }
 
-    fn targets(&mut self, flag: &Flag, canaries: &Canaries<'_>) -> PerVariant<Target> {
+    fn arms(&mut self, flag: &Flag, canaries: &Canaries<'_>) -> PerVariant<Arm> {
         PerVariant::of(flag, |variant| {
             let url = variant.url.as_ref().and_then(CanaryUrl::allowed);
             let mut canaries = canaries.iter();
             let canary =
                 canaries.find(|(name, known, _)| *name == &*variant.name && url == Some(*known));
             let deployment = canary.map_or(STABLE, |(_, _, deployment)| *deployment);
-            self.target(flag, &variant.name, deployment)
+            self.arm(flag, &variant.name, deployment)
         })
     }
 
-    fn target(&mut self, flag: &Flag, variant: &str, deployment: DeploymentIndex) -> Target {
-        Target {
+    fn arm(&mut self, flag: &Flag, variant: &str, deployment: DeploymentIndex) -> Arm {
+        Arm {
             deployment,
             meter: self
                 .meters
@@ -190,7 +200,7 @@ impl<'a> Assembly<'a> {
     /// `flags` are all there are, by name.
     pub(super) fn finish(
         self,
-        candidates: Vec<Candidate>,
+        candidates: Indexed<CandidateIndex, Candidate>,
         flags: &[Arc<Flag>],
         awaits_flags: bool,
     ) -> Service {

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::service::may_hash_session;
-use super::{CompiledSource, Content, Routing, StableUrl};
+use super::{CompiledSource, Content, StableUrl};
 use crate::config::Config;
 use crate::context::schema::ContextSchema;
 use crate::context::{Field, Slot};
@@ -10,12 +10,13 @@ use crate::digest::Digest;
 use crate::engine::source::{SourceKind, SourceSet};
 use crate::engine::{Bucketing, CanaryUrl, Flag, Stickiness, Variant, Variants};
 use crate::flag::Glob;
+use crate::route::router::Router;
 use crate::snapshot::fixture::{
     assembled, canary, config, everyone, flag, ring, service, snapshot, url, variants,
 };
 use crate::snapshot::offline::{NoopMeters, Offline};
 use crate::snapshot::seniority::Seniority;
-use crate::snapshot::{Candidate, FlagSource, NamedBy, STABLE, Service, Snapshot};
+use crate::snapshot::{Candidate, DeploymentIndex, FlagSource, NamedBy, Service, Snapshot};
 
 fn candidates(service: &Service) -> Vec<&str> {
     let names = service
@@ -135,8 +136,9 @@ fn led(shape: impl FnOnce(&mut Flag)) -> (Snapshot, Vec<String>) {
     let snapshot = snapshot(vec![service("s", &["s.*"])], vec![flag]);
     let service = &snapshot.services[0];
     let candidate = &service.candidates[0];
-    let targets = std::iter::once(&candidate.plain).chain(candidate.variants.iter());
-    let names = targets.map(|target| service.deployments[target.deployment].name.to_string());
+    let arms = [&candidate.default_arm].into_iter();
+    let arms = arms.chain(candidate.variants.iter());
+    let names = arms.map(|arm| service.deployments.get(arm.deployment).name.to_string());
     let names = names.collect();
     (snapshot, names)
 }
@@ -221,7 +223,9 @@ fn rings_share_a_canary_that_is_the_same_and_number_one_that_is_not() {
         flag.rings[1].variants = variants(&[("canary", 1, TWO)]);
     });
     assert_eq!(led_to, ["stable", "s.f:canary", "s.f:canary.2"]);
-    let urls: Vec<_> = snapshot.services[0].deployments[1..]
+    let urls: Vec<_> = snapshot.services[0]
+        .deployments
+        .canaries()
         .iter()
         .map(|deployment| deployment.cluster.url.clone())
         .collect();
@@ -235,13 +239,13 @@ fn rings_share_a_canary_that_is_the_same_and_number_one_that_is_not() {
 fn names_are_percent_encoded_where_headers_need_it() {
     let flags = plain(&["suche.größe, \"neu\""]);
     let snapshot = snapshot(vec![service("suche/1", &["suche.*"])], flags);
-    let canary = &snapshot.services[0].deployments[1];
+    let canary = &snapshot.services[0].deployments.canaries()[0];
     assert_eq!(canary.header, "suche.gr%C3%B6%C3%9Fe, \"neu\"");
     assert_eq!(
         canary.baggage,
         "serin.suche%2F1=suche.gr%C3%B6%C3%9Fe%2C%20%22neu%22"
     );
-    let stable = &snapshot.services[0].deployments[STABLE];
+    let stable = snapshot.services[0].stable();
     assert_eq!(stable.header, "stable");
     assert_eq!(stable.baggage, "serin.suche%2F1=stable");
 }
@@ -386,7 +390,7 @@ fn served(
     });
     let content = Content {
         config,
-        routing: Routing::of(config),
+        router: Arc::new(Router::new(config.routes.clone())),
         sources: sources.collect(),
         vocabulary: Arc::new(ContextSchema::new(&[])),
         last_known,
@@ -496,7 +500,7 @@ fn of_flags_with_one_name_the_first_source_s_counts() {
             "search.0", "search.1", "search.a", "search.b", "search.c", "search.d"
         ]
     );
-    let urls: Vec<_> = snapshot.services[0].deployments[3..]
+    let urls: Vec<_> = snapshot.services[0].deployments.canaries()[2..]
         .iter()
         .map(|deployment| deployment.cluster.url.port())
         .collect();
@@ -563,7 +567,7 @@ fn a_flag_that_is_the_same_is_taken_over_wherever_it_stands_now() {
     config.flags = of(&["search.z"]);
     let content = Content {
         config: &config,
-        routing: Routing::of(&config),
+        router: Arc::new(Router::new(config.routes.clone())),
         sources: Vec::new(),
         vocabulary: Arc::new(ContextSchema::new(&[])),
         last_known: &HashMap::new(),
@@ -574,18 +578,15 @@ fn a_flag_that_is_the_same_is_taken_over_wherever_it_stands_now() {
     let fresh = assembled(&config);
     let shape = |snapshot: &Snapshot| {
         let service = &snapshot.services[0];
-        let targets = |candidate: &Candidate| -> Vec<usize> {
-            std::iter::once(&candidate.plain)
-                .chain(candidate.variants.iter())
-                .map(|target| target.deployment)
-                .collect()
+        let arms = |candidate: &Candidate| -> Vec<DeploymentIndex> {
+            candidate.arms().map(|arm| arm.deployment).collect()
         };
-        let targets: Vec<_> = service.candidates.iter().map(targets).collect();
+        let arms: Vec<_> = service.candidates.iter().map(arms).collect();
         let names: Vec<String> = deployments(service)
             .into_iter()
             .map(str::to_owned)
             .collect();
-        (names, targets)
+        (names, arms)
     };
     assert_eq!(shape(&after), shape(&fresh));
     let cluster = |snapshot: &Snapshot, name: &str| {

@@ -67,7 +67,8 @@ impl Taking {
 /// Finds the flags that begin to take users, service by service.
 pub(super) fn between(before: &Snapshot, after: &Snapshot, at: Moment) -> Vec<Arc<Taking>> {
     let services = after.services.iter();
-    let both = services.filter_map(|service| Some((before.service(&service.name)?.1, service)));
+    let both =
+        services.filter_map(|service| Some((before.services.named(&service.name)?, service)));
     both.flat_map(|(old, new)| of_service(old, new, at))
         .collect()
 }

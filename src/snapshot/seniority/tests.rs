@@ -6,7 +6,8 @@ use crate::config::Config;
 use crate::context::schema::ContextSchema;
 use crate::engine::Flag;
 use crate::engine::source::SourceSet;
-use crate::snapshot::assemble::{CompiledSource, Content, Routing};
+use crate::route::router::Router;
+use crate::snapshot::assemble::{CompiledSource, Content};
 use crate::snapshot::fixture::{self, everyone, ring, service};
 use crate::snapshot::offline::{NoopMeters, Offline};
 use crate::snapshot::{FlagSource, Snapshot};
@@ -41,7 +42,7 @@ fn assembled(config: &Config, seniority: &Seniority, unheard: bool) -> Snapshot 
     };
     let content = Content {
         config,
-        routing: Routing::of(config),
+        router: Arc::new(Router::new(config.routes.clone())),
         sources: if unheard {
             vec![source(None)]
         } else {

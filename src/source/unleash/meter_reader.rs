@@ -175,7 +175,7 @@ impl MeterReader {
     /// How often the flag said yes.
     fn uses(&mut self, candidate: &Candidate) -> Uses {
         let mut uses = Uses {
-            yes: self.decisions.growth(&candidate.plain.meter, asked),
+            yes: self.decisions.growth(&candidate.default_arm.meter, asked),
             ..Uses::default()
         };
         let variants = candidate.flag.every_variant();

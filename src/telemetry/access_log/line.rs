@@ -84,14 +84,9 @@ impl LogLine {
     /// Copies what the line needs.
     pub(super) fn new(outcome: &Outcome<'_>) -> Self {
         let snapshot = outcome.snapshot;
-        let service = outcome
-            .service
-            .and_then(|index| snapshot.services.get(index));
-        let route = outcome.route.and_then(|index| snapshot.routes.get(index));
-        let deployment = |index: usize| {
-            let deployment = service?.deployments.get(index)?;
-            Some(Name::of(&deployment.name))
-        };
+        let service = outcome.service.map(|index| snapshot.services.get(index));
+        let route = outcome.route.and_then(|index| snapshot.router.route(index));
+        let deployment = |index| Some(Name::of(&service?.deployments.get(index).name));
         Self {
             time: outcome.moment,
             request_id: bounded(outcome.request_id),
@@ -148,7 +143,7 @@ impl Decided {
         Self {
             flag: flag.map(|flag| Name::of(&flag.name)),
             variant,
-            assigned: assigned.map(|deployment| Name::of(&deployment.name)),
+            assigned: Some(Name::of(&assigned.name)),
             reason: Some(decision.reason.kind()),
             randomised: Some(decision.randomised),
         }

@@ -14,9 +14,10 @@ use crate::engine::{AudienceKind, RingIndex, VariantIndex};
 use crate::flag::Share;
 use crate::publisher::tests::fixture;
 use crate::record::Outcome;
-use crate::snapshot::Snapshot;
+use crate::route::{RouteIndex, ServiceIndex};
 use crate::snapshot::assemble::assemble;
 use crate::snapshot::offline::{NoopMeters, Offline};
+use crate::snapshot::{CandidateIndex, DeploymentIndex, STABLE, Snapshot};
 
 /// An output that the test can look at.
 #[derive(Clone, Default)]
@@ -57,16 +58,16 @@ fn snapshot(access: AccessPolicy, user_id: UserIdPolicy) -> Arc<Snapshot> {
 fn outcome(snapshot: &Arc<Snapshot>) -> Outcome<'_> {
     Outcome {
         snapshot,
-        route: Some(0),
-        service: Some(0),
+        route: Some(RouteIndex::new(0)),
+        service: Some(ServiceIndex::new(0)),
         decision: Some(Decision {
-            assigned: 1,
-            candidate: Some(0),
+            assigned: DeploymentIndex::new(1),
+            candidate: Some(CandidateIndex::new(0)),
             variant: Some(VariantRef::Flag(VariantIndex::new(1))),
             reason: Reason::Audience(AudienceKind::Ring, RingIndex::new(0)),
             randomised: true,
         }),
-        served: Some(1),
+        served: Some(DeploymentIndex::new(1)),
         cause: None,
         retries: &[],
         status: 200,
@@ -80,6 +81,7 @@ fn outcome(snapshot: &Arc<Snapshot>) -> Outcome<'_> {
         method: "GET",
         host: "api.example.com",
         path: "/search/a",
+        user: None,
         user_id: Some("u1"),
         client: IpAddr::V6(Ipv4Addr::LOCALHOST.to_ipv6_mapped()),
         request_id: "r1",
@@ -164,6 +166,7 @@ fn no_text_of_a_clients_breaks_a_line_or_grows_without_bound() {
         &log,
         &Outcome {
             path: &path,
+            user: None,
             user_id: Some("a\nb"),
             ..outcome(&snapshot)
         },
@@ -210,7 +213,7 @@ fn sampling_keeps_its_share_and_everything_that_went_wrong() {
         ..outcome(&nothing)
     };
     let rescued = Outcome {
-        served: Some(0),
+        served: Some(STABLE),
         cause: Some(Cause::Connect),
         ..outcome(&nothing)
     };

@@ -120,8 +120,8 @@ fn disagreements(snapshot: &Arc<Snapshot>) -> (usize, usize) {
         let Dispatch::Forward(plan) = request else {
             panic!("{request:?}");
         };
-        let service = &snapshot.services[plan.service];
-        let assigned = &*service.deployments[plan.decision.assigned].name;
+        let service = snapshot.services.get(plan.service);
+        let assigned = &*service.deployments.get(plan.decision.assigned).name;
         let asked = ApiRequest {
             snapshot,
             config,

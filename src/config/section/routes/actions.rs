@@ -38,7 +38,7 @@ impl<'t> Services<'t> {
             by_name: pairs
                 .iter()
                 .map(|pair| pair.key.as_str())
-                .zip(0..)
+                .zip((0..).map(ServiceIndex::new))
                 .collect(),
         }
     }
@@ -60,7 +60,7 @@ impl<'t> Services<'t> {
 
     /// `timeouts.connect`; nothing if it cannot be read.
     fn connect_timeout(&self, index: ServiceIndex) -> Duration {
-        let service = self.pairs.get(index).map(|pair| &pair.value);
+        let service = self.pairs.get(index.position()).map(|pair| &pair.value);
         let timeouts = services::TIMEOUTS.node(service);
         let stated = services::CONNECT.node(timeouts);
         if stated.is_some_and(Node::has_placeholder) {

@@ -65,7 +65,7 @@ fn count(
     let service = &snapshot.services[0];
     let meter = match (candidate, variant) {
         (None, _) => &service.meter.decisions,
-        (Some(candidate), None) => &*service.candidates[candidate].plain.meter,
+        (Some(candidate), None) => &*service.candidates[candidate].default_arm.meter,
         (Some(candidate), Some(variant)) => {
             &*service.candidates[candidate]
                 .variants

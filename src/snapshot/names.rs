@@ -3,6 +3,8 @@
 use http::HeaderValue;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
+use crate::cluster::DeploymentName;
+
 /// What a header's value cannot carry as it is.
 const HEADER: &AsciiSet = &CONTROLS.add(b'%');
 
@@ -30,14 +32,14 @@ pub(super) fn header(name: &str) -> HeaderValue {
     header_value(&utf8_percent_encode(name, HEADER).to_string())
 }
 
-/// The member of `baggage` that tells whoever comes later which deployment of a service was asked.
-pub(super) fn baggage(service: &str, deployment: &str) -> HeaderValue {
-    let key = utf8_percent_encode(service, BAGGAGE_KEY);
-    let value = utf8_percent_encode(deployment, BAGGAGE_VALUE);
+/// The member of `baggage` that tells later hops which deployment of a service was asked.
+pub(super) fn baggage(name: DeploymentName<'_>) -> HeaderValue {
+    let key = utf8_percent_encode(name.service, BAGGAGE_KEY);
+    let value = utf8_percent_encode(name.deployment, BAGGAGE_VALUE);
     header_value(&format!("serin.{key}={value}"))
 }
 
-/// What was percent-encoded is visible ASCII, so that the value given otherwise is never seen.
+/// Percent-encoded text is visible ASCII, so the fallback is never used.
 fn header_value(encoded: &str) -> HeaderValue {
     HeaderValue::from_str(encoded).unwrap_or_else(|_| HeaderValue::from_static("-"))
 }
