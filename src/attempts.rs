@@ -11,23 +11,23 @@
 //! * The answer had begun for the client, or the body can no longer be replayed: nothing goes on.
 
 mod failure;
+mod rescued;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
 use http::Method;
 use smallvec::SmallVec;
 
 use crate::canary::{Cause, ReasonKind};
-use crate::cluster::endpoint::{AttemptEnd, Endpoint, EndpointUse, Standing};
+use crate::cluster::endpoint::{AttemptEnd, EndpointUse};
 use crate::cluster::{Balance, Choice};
 use crate::decide::Decision;
 use crate::identity::UserKey;
 use crate::meter::AttemptOutcome;
 use crate::meter::load::Retrying;
-use crate::quarantine::{Quarantine, QuarantineKey};
-use crate::snapshot::{Deployment, DeploymentIndex, STABLE, Service};
+use crate::quarantine::Quarantine;
+use crate::snapshot::{DeploymentIndex, STABLE, Service};
 pub use failure::Failure;
 
 /// How often an upstream may refuse one request before that is a failure like any other.
@@ -268,13 +268,6 @@ impl Attempts {
         self.user.filter(|_| matters).map(|user| user.hash)
     }
 
-    fn quarantined(&self, deployment: &Deployment, site: &AttemptContext<'_>) -> bool {
-        self.user.is_some_and(|user| {
-            let key = QuarantineKey::new(user, deployment.cluster.id);
-            site.quarantine.holds(key, site.now).is_some()
-        })
-    }
-
     /// What comes after a failure, and with a retry its place in the budget.
     fn step(&mut self, failure: Failure, replay: Replay<'_>, site: &AttemptContext<'_>) -> Step {
         if replay.whole && self.may_retry(failure, replay.method, site) {
@@ -377,33 +370,6 @@ impl Attempts {
         self.met_stale = false;
         self.refusals = 0;
         self.retrying = None;
-    }
-
-    /// Counts a rescue against the user, if it may be the user's own trouble: the canary did something with the
-    /// request, it has no endpoint that is known to be ill, and nobody else's requests are among the last failures in
-    /// a row at the endpoint. When all fare badly it is the canary that is ill, and its users come back with it.
-    fn count_for_quarantine(&self, failure: Failure, failures: u32, site: &AttemptContext<'_>) {
-        let own_trouble = matches!(
-            failure,
-            Failure::Reset | Failure::StreamReset | Failure::Timeout | Failure::Status(_)
-        );
-        let cluster = &site.service.deployments.get(self.deployment).cluster;
-        let policy = site.service.upstream.rescue.quarantine;
-        let (Some(policy), Some(user), true) = (policy, self.user, own_trouble) else {
-            return;
-        };
-        let is_well = |endpoint: &Arc<Endpoint>| {
-            let standing = endpoint.standing(site.now);
-            matches!(standing, Standing::Healthy | Standing::Warming(_))
-        };
-        if !cluster.endpoints().iter().all(is_well) {
-            return;
-        }
-        let key = QuarantineKey::new(user, cluster.id);
-        let own = u32::from(site.quarantine.rescues(key, site.now)) + 1;
-        if failures <= own {
-            site.quarantine.note(key, policy, site.now);
-        }
     }
 }
 

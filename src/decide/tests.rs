@@ -488,7 +488,7 @@ fn the_off_variation_leaves_a_user_to_later_flags_and_any_other_is_a_control_arm
     let snapshot = search(vec![by_rules("search.a", LEADS, 0, 1, 2), later()]);
     let service = &snapshot.services[0];
     let control = decide(service, &two, NOW);
-    assert_eq!((control.assigned, control.candidate), (STABLE, Some(0)));
+    assert_eq!((control.assigned, control.candidate), (STABLE, FIRST));
     assert_eq!(control.reason.kind(), ReasonKind::Rule);
 }
 

@@ -298,12 +298,7 @@ impl RequestRun {
     }
 
     /// The attempt has failed; `answered`: after its answer had begun for the client. Says whether another is to be made.
-    pub fn on_failure(
-        &mut self,
-        failure: Failure,
-        answered: bool,
-        step: &StepContext<'_>,
-    ) -> bool {
+    pub fn on_failure(&mut self, failure: Failure, answered: bool, step: &StepContext<'_>) -> bool {
         if !answered {
             return self.fail(failure, step);
         }
@@ -322,11 +317,7 @@ impl RequestRun {
         false
     }
 
-    fn fail(
-        &mut self,
-        failure: Failure,
-        step: &StepContext<'_>,
-    ) -> bool {
+    fn fail(&mut self, failure: Failure, step: &StepContext<'_>) -> bool {
         let Some(upstream) = self.upstream.as_mut() else {
             return false;
         };
@@ -355,11 +346,7 @@ impl RequestRun {
 
     /// The request has ended: settles the attempt that is still under way. Its answer came whole, or as far as the client
     /// wanted it, or the client has gone.
-    pub fn on_end(
-        &mut self,
-        end: RequestEnd,
-        step: &StepContext<'_>,
-    ) {
+    pub fn on_end(&mut self, end: RequestEnd, step: &StepContext<'_>) {
         self.debug_end(&end, step.now);
         let Some(upstream) = self.upstream.as_mut() else {
             return;

@@ -1,5 +1,6 @@
 //! The house's rules, read off the sources: which floor may name which, and the words that a floor does not know.
 
+mod circles;
 mod source;
 mod vendors;
 
@@ -21,28 +22,42 @@ const IMPURE: &str = concat!(
 /// The floors that [`IMPURE`] holds for.
 const PURE: u8 = 2;
 
-/// The floor of every module, as `src/lib.rs` says it.
-fn floors() -> BTreeMap<String, u8> {
+/// Where a module stands: its floor, and on that its group. A "then" in `src/lib.rs` begins another group.
+type Rank = (u8, u8);
+
+/// The rank of every module, as `src/lib.rs` says it.
+fn ranks() -> BTreeMap<String, Rank> {
     let text = std::fs::read_to_string(root().join("src/lib.rs")).expect("src/lib.rs");
-    let doc: Vec<&str> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("//! "))
-        .collect();
-    let name = Regex::new("`([a-z_]+)`").expect("an expression");
-    let mut floors = BTreeMap::new();
-    let mut floor = None;
+    let doc = text.lines().filter_map(|line| line.strip_prefix("//! "));
+    let mut items: Vec<String> = Vec::new();
     for line in doc {
-        if let Some(item) = line.strip_prefix("* F") {
-            floor = item.get(..1).and_then(|digit| digit.parse::<u8>().ok());
-        } else if !line.starts_with("  ") {
-            floor = None;
-        }
-        if let Some(floor) = floor {
-            let names = name.captures_iter(line).map(|found| found[1].to_owned());
-            floors.extend(names.map(|name| (name, floor)));
+        match items.last_mut() {
+            Some(item) if line.starts_with("  ") => item.push_str(line),
+            _ => items.push(line.to_owned()),
         }
     }
-    floors
+    let word = Regex::new(r"`([a-z_]+)`|\bthen\b").expect("an expression");
+    let mut ranks = BTreeMap::new();
+    for item in items.iter().filter_map(|item| item.strip_prefix("* F")) {
+        let (floor, modules) = item.split_at(1);
+        let (modules, _) = modules.split_once(':').unwrap_or((modules, ""));
+        let (floor, mut group) = (floor.parse().expect("a floor's number"), 0);
+        for found in word.captures_iter(modules) {
+            match found.get(1) {
+                Some(name) => {
+                    ranks.insert(name.as_str().to_owned(), (floor, group));
+                }
+                None => group += 1,
+            }
+        }
+    }
+    ranks
+}
+
+/// The floor of every module.
+fn floors() -> BTreeMap<String, u8> {
+    let ranks = ranks().into_iter();
+    ranks.map(|(name, (floor, _))| (name, floor)).collect()
 }
 
 fn root() -> &'static Path {
@@ -84,17 +99,19 @@ fn every_module_has_a_floor_and_every_floor_its_modules() {
 
 #[test]
 fn imports_go_down_only() {
-    let floors = floors();
+    let ranks = ranks();
+    let groups = |floor| ranks.values().filter(|rank| rank.0 == floor).max();
+    assert!(groups(3).is_some_and(|last| last.1 > 0), "F3 has an order");
     let mut climbs = Vec::new();
     for source in read_all("src") {
-        let Some(own) = floor_of(&source, &floors) else {
+        let Some(&own) = ranks.get(source.module()) else {
             continue;
         };
         for (line, module) in source.crate_paths() {
-            if let Some(&other) = floors.get(&module).filter(|&&other| other > own) {
+            if let Some(&other) = ranks.get(&module).filter(|&&other| other > own) {
                 climbs.push(format!(
-                    "{}:{line}: F{own} names {module} (F{other})",
-                    source.path
+                    "{}:{line}: F{}, group {}, names {module} (F{}, group {})",
+                    source.path, own.0, own.1, other.0, other.1
                 ));
             }
         }

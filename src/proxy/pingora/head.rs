@@ -13,7 +13,6 @@ use crate::identity::Rules;
 use crate::request::field;
 use crate::request::limits::FieldSizes;
 use crate::request::{HeaderLookup, RequestHead, without_blanks};
-use crate::snapshot::Snapshot;
 
 /// Look-up in pingora's header map.
 pub(super) struct Fields<'a>(pub &'a HeaderMap);

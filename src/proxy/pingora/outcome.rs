@@ -5,8 +5,8 @@ use std::time::Instant;
 use pingora::prelude::Session;
 
 use super::ctx::RequestCtx;
-use super::head::{Fields, SplitTarget, head};
 use super::head::client_ip;
+use super::head::{Fields, SplitTarget, head};
 use super::proxy::Proxy;
 use super::recovery::{final_answer, replay};
 use crate::forward::trace_context;

@@ -91,7 +91,8 @@ impl Proxy {
         response: &mut ResponseHeader,
         ctx: &RequestCtx,
     ) {
-        let (Some(upstream_request), Some((route, forward))) = (&ctx.run.upstream, ctx.run.forward())
+        let (Some(upstream_request), Some((route, forward))) =
+            (&ctx.run.upstream, ctx.run.forward())
         else {
             return;
         };

@@ -47,7 +47,10 @@ impl Proxy {
             return Err(no_attempt(NoAttempt::NobodyToAsk));
         };
         let service = snapshot.services.get(request.plan.service);
-        let cluster = &service.deployments.get(request.attempts.deployment()).cluster;
+        let cluster = &service
+            .deployments
+            .get(request.attempts.deployment())
+            .cluster;
         let shares = self.connections.shares(snapshot.traffic.connections);
         Ok(Box::new(peer(
             next.address,

@@ -112,7 +112,9 @@ impl RequestRun {
         }
         let client = head.peer;
         step!(self, method = head.method, host = head.authority, path = head.path, %client, "head read");
-        let route = self.route.and_then(|route| self.snapshot.router.route(route));
+        let route = self
+            .route
+            .and_then(|route| self.snapshot.router.route(route));
         let route = route.map(|route| &*route.name);
         let Some(upstream) = &self.upstream else {
             let (what, status) = match next {

@@ -132,6 +132,33 @@ impl Source {
             .collect()
     }
 
+    /// The names that lead to it from the crate's root: `src/a/b.rs` is `a::b`.
+    pub(super) fn names(&self) -> Vec<String> {
+        let path = self.path.strip_prefix("src/").unwrap_or(&self.path);
+        let names = path.trim_end_matches(".rs").split('/');
+        names.map(ToOwned::to_owned).collect()
+    }
+
+    /// Every path that the shipped code writes from the crate's root, from itself or from what it is part of, as names from
+    /// the root, with its line.
+    pub(super) fn paths(&self) -> Vec<(usize, Vec<String>)> {
+        let start = Regex::new(r"\b(?:crate::|self::|(?:super::)+)").expect("an expression");
+        let own = self.names();
+        let mut paths = Vec::new();
+        for found in start.find_iter(&self.shipped) {
+            let kept = match found.as_str() {
+                "crate::" => 0,
+                "self::" => own.len(),
+                supers => own.len().saturating_sub(supers.matches("super::").count()),
+            };
+            let line = self.shipped[..found.start()].matches('\n').count() + 1;
+            for names in all_names(&self.shipped[found.end()..]) {
+                paths.push((line, [&own[..kept], &names].concat()));
+            }
+        }
+        paths
+    }
+
     /// The first names of paths from the crate's root in the shipped code, with their lines.
     pub(super) fn crate_paths(&self) -> Vec<(usize, String)> {
         let start = Regex::new(r"\b(?:crate::|(?:super::)+)").expect("an expression");
@@ -153,6 +180,48 @@ impl Source {
 
 fn is_test_path(path: &str) -> bool {
     path.ends_with("/tests.rs") || path.contains("/tests/") || path.starts_with("tests/")
+}
+
+/// `a::b` gives that; `a::{b, c::d}` gives `a::b` and `a::c::d`.
+fn all_names(rest: &str) -> Vec<Vec<String>> {
+    let rest = rest.trim_start();
+    if let Some(group) = rest.strip_prefix('{') {
+        return parts(group).into_iter().flat_map(all_names).collect();
+    }
+    let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_'));
+    let (name, rest) = rest.split_at(end.unwrap_or(rest.len()));
+    if name.is_empty() {
+        return Vec::new();
+    }
+    let with_name = |mut names: Vec<String>| {
+        names.insert(0, name.to_owned());
+        names
+    };
+    match rest.strip_prefix("::").map(all_names) {
+        Some(further) if !further.is_empty() => further.into_iter().map(with_name).collect(),
+        _ => vec![with_name(Vec::new())],
+    }
+}
+
+/// What stands between the commas of a group, up to the brace that ends it.
+fn parts(group: &str) -> Vec<&str> {
+    let (mut depth, mut start, mut parts) = (1, 0, Vec::new());
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 1 => {
+                parts.push(&group[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+        if depth == 0 {
+            parts.push(&group[start..at]);
+            break;
+        }
+    }
+    parts
 }
 
 /// `a::b` gives `a`; `{a::{b, c}, d}` gives `a` and `d`.
@@ -255,6 +324,16 @@ fn last() { crate::z() }
         "use super::o; use super::super::p;".into(),
     );
     assert_eq!(below.crate_paths(), [(1, "p".to_owned())]);
+    let paths = |source: &Source| -> Vec<String> {
+        let paths = source.paths().into_iter();
+        paths.map(|(_, names)| names.join("::")).collect()
+    };
+    assert_eq!(paths(&below), ["m::o", "p"]);
+    assert_eq!(
+        paths(&source),
+        ["a", "b::c", "b::d", "e", "g::H", "z"],
+        "whole paths"
+    );
     assert!(
         !source
             .matches_in_comments(&Regex::new("commented").unwrap())
