@@ -3,31 +3,16 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::Method;
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::routing::{delete, get, post, put};
+use axum::{Json, Router};
+use serde_json::Value;
 
+use super::openapi::Operation;
 use super::{
     AdminState, config_check, events, explain, kills, livez, log, metrics, openapi, readyz, reload,
     services, sources, status,
 };
-
-/// One operation.
-pub(super) struct Operation {
-    pub(super) method: Method,
-    pub(super) path: &'static str,
-    /// Whether it is served on the listeners for probes and metrics, too.
-    is_probe: bool,
-    pub(super) summary: &'static str,
-    /// The media type and the schema's name of the request's body, if it has one.
-    pub(super) takes: Option<(&'static str, &'static str)>,
-    /// The media type and the schema's name of the answer.
-    pub(super) gives: (&'static str, &'static str),
-    /// The statuses of the errors that are its own.
-    pub(super) errors: &'static [u16],
-    /// Its handler.
-    route: fn() -> MethodRouter<Arc<AdminState>>,
-}
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain";
@@ -72,7 +57,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         takes: None,
         gives: (JSON, "Document"),
         errors: &[],
-        route: || get(openapi::openapi),
+        route: || get(document),
     },
     Operation {
         method: Method::GET,
@@ -234,6 +219,11 @@ pub(super) fn api() -> Router<Arc<AdminState>> {
 /// The endpoints that probes and scrapers ask for.
 pub(super) fn probes() -> Router<Arc<AdminState>> {
     router(|operation| operation.is_probe)
+}
+
+/// Shows the API's document.
+async fn document() -> Json<Value> {
+    Json(openapi::document(OPERATIONS))
 }
 
 fn router(takes: fn(&Operation) -> bool) -> Router<Arc<AdminState>> {

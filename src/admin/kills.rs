@@ -13,7 +13,6 @@ use super::connections::Caller;
 use super::path::Names;
 use super::problem::Problem;
 use super::schema::{closed_object, count, maybe_text, moment, object, text, truth};
-use super::status::SHOWN;
 use super::{AdminState, Shared};
 use crate::config::value;
 use crate::context::Moment;
@@ -21,6 +20,9 @@ use crate::publisher::kills::{KillAction, KillFailure, KillReport};
 use crate::registry::{Kill, Registry};
 use crate::snapshot::{Service, Snapshot};
 use crate::spelling::nearest;
+
+/// How many names a warning has; the others are counted.
+pub(super) const SHOWN: usize = 10;
 
 /// What an order has come to.
 #[derive(Debug, Serialize)]

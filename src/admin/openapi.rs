@@ -1,21 +1,36 @@
 //! `GET /api/v1/openapi.json`: the API, described (OpenAPI 3.1).
 
-use axum::Json;
+use std::sync::Arc;
+
+use axum::http::Method;
+use axum::routing::MethodRouter;
 use serde_json::{Map, Value, json};
 
-use super::endpoints::{OPERATIONS, Operation};
+use super::AdminState;
 use super::schema::{reference, text};
 use super::{config_check, explain, kills, log, problem, reload, services, sources, status};
 
-/// Shows the document.
-pub(super) async fn openapi() -> Json<Value> {
-    Json(document())
+/// One operation.
+pub(super) struct Operation {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    /// Whether it is served on the listeners for probes and metrics, too.
+    pub(super) is_probe: bool,
+    pub(super) summary: &'static str,
+    /// The media type and the schema's name of the request's body, if it has one.
+    pub(super) takes: Option<(&'static str, &'static str)>,
+    /// The media type and the schema's name of the answer.
+    pub(super) gives: (&'static str, &'static str),
+    /// The statuses of the errors that are its own.
+    pub(super) errors: &'static [u16],
+    /// Its handler.
+    pub(super) route: fn() -> MethodRouter<Arc<AdminState>>,
 }
 
-/// The document.
-pub fn document() -> Value {
+/// The document of these operations.
+pub(super) fn document(operations: &[Operation]) -> Value {
     let mut paths = Map::new();
-    for operation in OPERATIONS {
+    for operation in operations {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
         path[operation.method.as_str().to_ascii_lowercase()] = operation.describe();
     }

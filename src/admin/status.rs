@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::config_check::DiagnosticView;
 use super::explain::StandingView;
-use super::kills::in_words;
+use super::kills::{SHOWN, in_words};
 use super::schema::{
     count, list, maybe_count, maybe_text, moment, number, object, reference, text, truth,
 };
@@ -21,9 +21,6 @@ use crate::reload::{LastReload, ReloadFailure};
 use crate::snapshot::Snapshot;
 use crate::snapshot::capacity::shortfalls;
 use crate::source::{ServerFacts, SourceStatus};
-
-/// How many names a warning has; the others are counted.
-pub(super) const SHOWN: usize = 10;
 
 /// How many flags are listed.
 const LISTED: usize = 1_000;

@@ -21,15 +21,6 @@ use crate::request::framing::Requests;
 use crate::request::framing::frames::Frames;
 use crate::request::target::Target;
 
-/// What is read.
-#[derive(Debug)]
-pub(super) enum Reading {
-    /// Bytes: which HTTP it is has yet to be seen.
-    Bytes,
-    Requests(Requests),
-    Frames(Frames),
-}
-
 /// The stream of a [`ClientConnection`].
 #[derive(Debug)]
 pub struct ClientStream {
