@@ -16,13 +16,13 @@ run:
 
 # Seconds once it is built, and nothing to install: unit tests, the rules of the house, and the commands.
 test-quick:
-	$(CARGO) test --locked --lib
+	$(CARGO) test --locked --workspace --lib
 	$(CARGO) test --locked --test it -- floors:: cli::
 
 # Installs what is missing, then runs every test: unit, integration (through the built binary) and documentation.
 test:
 	@scripts/install-test-deps
-	$(CARGO) test --locked
+	$(CARGO) test --locked --workspace
 
 # The two files that the repository carries.
 check:
@@ -34,10 +34,10 @@ fmt:
 
 lint:
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 doc:
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
 # The same job on Serin, nginx, HAProxy and Envoy, installed where they are missing: ten minutes at most once Serin is built.
 bench:

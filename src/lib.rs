@@ -15,32 +15,11 @@
 //!   [`edit`], [`flag`], [`host`], [`hygiene`], [`identity`], [`indexed`], [`meter`], [`quarantine`], [`request`], [`route`],
 //!   [`spelling`]: vocabulary and pure matching.
 
-pub mod canary;
-pub mod capacity;
-pub mod cluster;
-pub mod context;
-pub mod digest;
-pub mod edit;
-pub mod flag;
-pub mod host;
-pub mod hygiene;
-pub mod identity;
-pub mod indexed;
-pub mod meter;
-pub mod quarantine;
-pub mod request;
-pub mod route;
-pub mod spelling;
-
-pub mod config;
-pub mod engine;
-
-pub mod attempts;
-pub mod decide;
-pub mod dispatch;
-pub mod forward;
-pub mod record;
-pub mod snapshot;
+pub use serin_core::{
+    attempts, canary, capacity, cluster, config, context, decide, digest, dispatch, edit, engine,
+    flag, forward, host, hygiene, identity, indexed, meter, quarantine, record, request, route,
+    snapshot, spelling,
+};
 
 pub mod client_api;
 pub mod clock;

@@ -9,6 +9,7 @@ use pingora::http::ResponseHeader;
 use pingora::prelude::Error;
 
 use super::ctx::AttemptConnection;
+use super::head::ResponseFields;
 use crate::edit::HeaderSink as _;
 use crate::forward::answer::{self, Mending};
 use crate::request::field;
@@ -23,15 +24,15 @@ pub(super) fn mend(response: &mut ResponseHeader) -> pingora::Result<Mending> {
         response.set_version(Version::HTTP_11);
     }
     if mending.unframed {
-        response.remove(&CONTENT_LENGTH);
-        response.remove(&TRANSFER_ENCODING);
+        ResponseFields(response).remove(&CONTENT_LENGTH);
+        ResponseFields(response).remove(&TRANSFER_ENCODING);
     }
     if mending.emptied {
-        response.remove(&TRANSFER_ENCODING);
-        response.set(&CONTENT_LENGTH, &HeaderValue::from_static("0"));
+        ResponseFields(response).remove(&TRANSFER_ENCODING);
+        ResponseFields(response).set(&CONTENT_LENGTH, &HeaderValue::from_static("0"));
     }
     if let Some(length) = mending.length {
-        response.set(&CONTENT_LENGTH, &HeaderValue::from(length));
+        ResponseFields(response).set(&CONTENT_LENGTH, &HeaderValue::from(length));
     }
     Ok(mending)
 }

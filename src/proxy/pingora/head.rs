@@ -172,17 +172,20 @@ pub(super) fn edit<T>(request: &mut RequestHeader, edit: impl FnOnce(&mut Parts)
     edited
 }
 
-/// pingora's errors on header edits are about names and values that are not valid; these are typed and cannot be.
-impl HeaderSink for ResponseHeader {
+/// A response's fields, for edits. pingora's errors on header edits are about names and values that are not valid; these
+/// are typed and cannot be.
+pub(super) struct ResponseFields<'r>(pub &'r mut ResponseHeader);
+
+impl HeaderSink for ResponseFields<'_> {
     fn remove(&mut self, name: &HeaderName) {
-        self.remove_header(name);
+        self.0.remove_header(name);
     }
 
     fn set(&mut self, name: &HeaderName, value: &HeaderValue) {
-        let _ = self.insert_header(name, value);
+        let _ = self.0.insert_header(name, value);
     }
 
     fn add(&mut self, name: &HeaderName, value: &HeaderValue) {
-        let _ = self.append_header(name, value);
+        let _ = self.0.append_header(name, value);
     }
 }

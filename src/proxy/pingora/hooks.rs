@@ -18,6 +18,7 @@ use super::body::take_piece;
 use super::connect::had_no_room;
 use super::ctx::RequestCtx;
 use super::failure::status_of;
+use super::head::ResponseFields;
 use super::http10;
 use super::idle::{self, Upstream};
 use super::intake::{bound, is_cancelled};
@@ -173,14 +174,14 @@ impl ProxyHttp for Proxy {
             ClientConnection::current(ClientConnection::open_tunnel);
         }
         for field in hop_fields(response.status, &response.headers) {
-            HeaderSink::remove(response, &field);
+            ResponseFields(response).remove(&field);
         }
         let interim = is_interim(response);
         // pingora looks for an unread body when it writes any head, and would close the connection for an interim one's.
         session.set_close_on_response_before_downstream_finish(!interim);
         // A response's edits are the final one's: cookies and decisions have no place in an interim one.
         if interim {
-            HeaderSink::remove(response, &forward::DECISION);
+            ResponseFields(response).remove(&forward::DECISION);
             return Ok(());
         }
         if let Some(id) = ctx.run.told_request_id() {

@@ -8,6 +8,7 @@ use pingora::prelude::{Error, Session};
 use rand::Rng as _;
 
 use super::ctx::RequestCtx;
+use super::head::ResponseFields;
 use super::head::client_ip;
 use super::head::{Fields, SplitTarget, edit, head};
 use super::intake::is_https;
@@ -105,8 +106,8 @@ impl Proxy {
         let https = plan.new_session.is_some() && is_https(session, ctx);
         let mut edits = forward::response_edits(snapshot, plan, served, forward.expose, https);
         for edit in edits.drain(..) {
-            response.take(edit);
+            ResponseFields(response).take(edit);
         }
-        response.apply(&route.response_edits);
+        ResponseFields(response).apply(&route.response_edits);
     }
 }

@@ -10,6 +10,7 @@ use pingora::prelude::Session;
 
 use super::ctx::RequestCtx;
 use super::grpc;
+use super::head::ResponseFields;
 use super::proxy::Proxy;
 use crate::config::ShutoffResponse;
 use crate::dispatch::{DirectResponse, Refusal};
@@ -66,7 +67,7 @@ pub(super) async fn answer(
     if let Some(location) = answer.location {
         header.insert_header(LOCATION, location)?;
     }
-    header.apply(edits);
+    ResponseFields(&mut header).apply(edits);
     send(session, header, Bytes::from(answer.body.into_string())).await
 }
 
@@ -87,7 +88,7 @@ pub(super) async fn shut_off<'e>(
     if let Some(seconds) = respond.retry_after {
         header.insert_header(RETRY_AFTER, seconds)?;
     }
-    header.apply(edits);
+    ResponseFields(&mut header).apply(edits);
     let body = match grpc {
         true => Bytes::new(),
         false => Bytes::from(String::from(respond.body.clone())),

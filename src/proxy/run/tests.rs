@@ -20,7 +20,7 @@ use crate::flag::Share;
 use crate::identity::Anonymous;
 use crate::meter::Gauge;
 use crate::quarantine::Quarantine;
-use crate::record::tests::RawFields;
+use crate::record::raw_fields::RawFields;
 use crate::request::{HeaderLookup as _, RequestHead};
 use crate::snapshot::{DeploymentIndex, STABLE, Snapshot, sample};
 use crate::telemetry::log::DEBUG_REQUEST;
@@ -97,7 +97,7 @@ impl Loop {
         let mut parsed = httparse::Request::new(&mut slots);
         let status = parsed.parse(bytes.as_bytes()).expect("a request");
         assert!(status.is_complete());
-        let fields = RawFields::of(parsed.headers);
+        let fields = RawFields::of(parsed.headers.iter().map(|field| (field.name, field.value)));
         let head = RequestHead {
             method: parsed.method.expect("a method"),
             authority: fields.text("host").unwrap_or_default(),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::source::{Source, read_all};
+use super::source::{Source, read_house};
 
 /// Who names whom, and where: by the one who names, then by the one who is named.
 type Arrows = BTreeMap<String, BTreeMap<String, String>>;
@@ -80,7 +80,7 @@ fn described(arrows: &Arrows, circle: &[&str]) -> String {
 
 #[test]
 fn modules_go_round_in_no_circle() {
-    let sources = read_all("src");
+    let sources = read_house();
     // `lib` declares all modules, and `main` starts them: both are above the house.
     let roots = |own: &[String], other: &[String]| {
         let is_above = matches!(&*own[0], "lib" | "main");

@@ -17,6 +17,17 @@ pub(super) struct Source {
     shipped: String,
 }
 
+/// Every `.rs` file that is built into `serin`: those of its own package and of `core`, in order.
+pub(super) fn read_house() -> Vec<Source> {
+    ["core/src", "src"].into_iter().flat_map(read_all).collect()
+}
+
+/// A path within the package that it belongs to: without the folder that holds the package's sources.
+fn within_package(path: &str) -> &str {
+    let path = path.strip_prefix("core/").unwrap_or(path);
+    path.strip_prefix("src/").unwrap_or(path)
+}
+
 /// Every `.rs` file below a folder of the repository, in order.
 pub(super) fn read_all(folder: &str) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -73,6 +84,7 @@ impl Source {
         .expect("an expression");
         let own = self.path.trim_end_matches(".rs");
         let folder = match own {
+            "core/src/lib" => "core/src",
             "src/lib" | "src/main" => "src",
             module => module,
         };
@@ -84,7 +96,7 @@ impl Source {
 
     /// The module of the crate's root that it is, or is part of.
     pub(super) fn module(&self) -> &str {
-        let path = self.path.strip_prefix("src/").unwrap_or(&self.path);
+        let path = within_package(&self.path);
         path.split(['/', '.']).next().unwrap_or_default()
     }
 
@@ -134,7 +146,7 @@ impl Source {
 
     /// The names that lead to it from the crate's root: `src/a/b.rs` is `a::b`.
     pub(super) fn names(&self) -> Vec<String> {
-        let path = self.path.strip_prefix("src/").unwrap_or(&self.path);
+        let path = within_package(&self.path);
         let names = path.trim_end_matches(".rs").split('/');
         names.map(ToOwned::to_owned).collect()
     }
@@ -163,7 +175,7 @@ impl Source {
     pub(super) fn crate_paths(&self) -> Vec<(usize, String)> {
         let start = Regex::new(r"\b(?:crate::|(?:super::)+)").expect("an expression");
         // src/a.rs is one step below the root, src/a/b.rs two.
-        let depth = self.path.matches('/').count();
+        let depth = 1 + within_package(&self.path).matches('/').count();
         let mut paths = Vec::new();
         for found in start.find_iter(&self.shipped) {
             let supers = found.as_str().matches("super::").count();

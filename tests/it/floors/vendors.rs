@@ -3,18 +3,18 @@
 
 use regex::Regex;
 
-use super::source::{Source, read_all};
+use super::source::{Source, read_house};
 
 /// The types whose variants stand for vendors.
 const VENDORS: &str =
     r"\b(?:Origin|AudienceKind|UnleashDocument|Bucketing|SourceKind|SourceSet|CompiledSet)::\w";
 
 /// The files in which such a type is `Self`.
-const OWN_FILES: [&str; 2] = ["src/engine/origin.rs", "src/engine/bucketing.rs"];
+const OWN_FILES: [&str; 2] = ["core/src/engine/origin.rs", "core/src/engine/bucketing.rs"];
 
 #[test]
 fn every_vendor_is_named_where_vendors_are_told_apart() {
-    let found: Vec<String> = read_all("src").iter().flat_map(wildcards).collect();
+    let found: Vec<String> = read_house().iter().flat_map(wildcards).collect();
     super::assert_none("a further vendor would be taken for another", &found);
 }
 

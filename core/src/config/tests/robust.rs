@@ -7,8 +7,8 @@ use super::{Given, NOW};
 use crate::config::{OnUnset, compile, render};
 
 const FILES: [&str; 2] = [
-    include_str!("../../../routes.yaml"),
-    include_str!("../../../deploy/reference.yaml"),
+    include_str!("../../../../routes.yaml"),
+    include_str!("../../../../deploy/reference.yaml"),
 ];
 
 /// What is spliced into files: YAML's own signs, and values that mean something somewhere.

@@ -1,4 +1,8 @@
 //! Snapshots for tests, and short ways to say a flag.
+#![expect(
+    clippy::expect_used,
+    reason = "a fixture that cannot be made fails its test"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,17 +24,18 @@ use crate::engine::{Bucketing, CanaryUrl, Flag, Ring, Rollout, Stickiness, Varia
 use crate::flag::{Glob, Share};
 use crate::identity;
 
-pub(crate) fn url(text: &str) -> UpstreamUrl {
+/// An upstream URL.
+pub fn url(text: &str) -> UpstreamUrl {
     text.parse().expect("an upstream URL")
 }
 
 /// The URL of a flag or a variant, allowed.
-pub(crate) fn canary(text: &str) -> Option<CanaryUrl> {
+pub fn canary(text: &str) -> Option<CanaryUrl> {
     Some(CanaryUrl::Allowed(url(text)))
 }
 
 /// A service whose stable deployment is called after it.
-pub(crate) fn service(name: &str, canaries: &[&str]) -> ServiceConfig {
+pub fn service(name: &str, canaries: &[&str]) -> ServiceConfig {
     ServiceConfig {
         name: name.into(),
         stable: Some(url("http://127.0.0.1:8000")),
@@ -41,7 +46,7 @@ pub(crate) fn service(name: &str, canaries: &[&str]) -> ServiceConfig {
 }
 
 /// A flag with a URL and these rings.
-pub(crate) fn flag(name: &str, rings: Vec<Ring>) -> Flag {
+pub fn flag(name: &str, rings: Vec<Ring>) -> Flag {
     Flag {
         rings,
         url: canary("http://127.0.0.1:9001"),
@@ -50,7 +55,7 @@ pub(crate) fn flag(name: &str, rings: Vec<Ring>) -> Flag {
 }
 
 /// Variants by name, weight and URL.
-pub(crate) fn variants(list: &[(&str, u32, Option<&str>)]) -> Option<Variants> {
+pub fn variants(list: &[(&str, u32, Option<&str>)]) -> Option<Variants> {
     let variant = |&(name, weight, to): &(&str, u32, Option<&str>)| Variant {
         name: name.into(),
         weight,
@@ -67,7 +72,7 @@ pub(crate) fn variants(list: &[(&str, u32, Option<&str>)]) -> Option<Variants> {
 }
 
 /// A ring; its percentage is hashed with the group `group`.
-pub(crate) fn ring(name: &str, condition: Condition, share: &str) -> Ring {
+pub fn ring(name: &str, condition: Condition, share: &str) -> Ring {
     Ring {
         name: name.into(),
         condition,
@@ -82,17 +87,19 @@ pub(crate) fn ring(name: &str, condition: Condition, share: &str) -> Ring {
 }
 
 /// A condition of one test.
-pub(crate) fn when(field: Field, name: &str, operator: &str, values: &[&str]) -> Condition {
+pub fn when(field: Field, name: &str, operator: &str, values: &[&str]) -> Condition {
     let operator = Operator::from_name(operator).expect("an operator");
     let constraint = Constraint::new(field, name.into(), operator, values, false);
     Condition::Test(constraint.expect("a constraint"))
 }
 
-pub(crate) fn everyone() -> Condition {
+/// The condition that holds for everyone.
+pub fn everyone() -> Condition {
     Condition::All(Vec::new())
 }
 
-pub(crate) fn config(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Config {
+/// A configuration of these services and flags, and nothing else.
+pub fn config(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Config {
     Config {
         services,
         flags: flags.into_iter().map(Arc::new).collect(),
@@ -125,11 +132,11 @@ pub(crate) fn config(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Config {
 }
 
 /// The snapshot of these services and flags.
-pub(crate) fn snapshot(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Snapshot {
+pub fn snapshot(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Snapshot {
     assembled(&config(services, flags))
 }
 
 /// The snapshot of a configuration.
-pub(crate) fn assembled(config: &Config) -> Snapshot {
+pub fn assembled(config: &Config) -> Snapshot {
     assemble(config, 1, &mut Offline::default(), &mut NoopMeters)
 }

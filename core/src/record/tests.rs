@@ -7,14 +7,14 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 
 use super::Outcome;
+use super::raw_fields::RawFields;
 use crate::canary::{Cause, ReasonKind};
 use crate::context::Moment;
 use crate::dispatch::{Dispatch, Plan, dispatch};
 use crate::edit::HeaderSink;
 use crate::forward::{Attempt, Served, request_edits, response_edits};
 use crate::identity::Anonymous;
-use crate::request::limits::FieldSizes;
-use crate::request::{HeaderLookup, RequestHead};
+use crate::request::{HeaderLookup as _, RequestHead};
 use crate::route::Action;
 use crate::snapshot::{DeploymentIndex, STABLE, Service, Snapshot, sample};
 
@@ -29,47 +29,9 @@ const REQUEST: &str = "GET /search/a?q=1 HTTP/1.1\r\n\
     Baggage: k=v, serin.search=stable\r\n\r\n";
 const RESPONSE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Serin-Decision: forged\r\n\r\nok";
 
-/// Header fields as a loop of our own would hold them: what the parser borrowed from the connection's buffer, with
-/// names in lower case.
-pub(crate) struct RawFields<'a>(Vec<(String, &'a [u8])>);
-
-impl<'a> RawFields<'a> {
-    pub(crate) fn of(parsed: &[httparse::Header<'a>]) -> Self {
-        let field = |field: &httparse::Header<'a>| (field.name.to_ascii_lowercase(), field.value);
-        Self(parsed.iter().map(field).collect())
-    }
-
-    fn written(&self) -> Written {
-        let field = |(name, value): &(String, &[u8])| (name.clone(), value.to_vec());
-        Written(self.0.iter().map(field).collect())
-    }
-}
-
-impl HeaderLookup for RawFields<'_> {
-    fn first(&self, name: &str) -> Option<&[u8]> {
-        let found = self.0.iter().find(|(own, _)| own == name);
-        found.map(|(_, value)| *value)
-    }
-
-    fn visit<'a>(&'a self, name: &str, visit: &mut dyn FnMut(&'a [u8])) {
-        for (_, value) in self.0.iter().filter(|(own, _)| own == name) {
-            visit(value);
-        }
-    }
-
-    fn visit_names<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
-        for (name, _) in &self.0 {
-            visit(name);
-        }
-    }
-
-    fn sizes(&self) -> FieldSizes {
-        let mut sizes = FieldSizes::default();
-        for (name, value) in &self.0 {
-            sizes.add(name.as_bytes(), value);
-        }
-        sizes
-    }
+/// A parser's fields as (name, value).
+fn pairs<'a>(headers: &[httparse::Header<'a>]) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+    headers.iter().map(|field| (field.name, field.value))
 }
 
 /// The fields of a head that is being written.
@@ -91,6 +53,11 @@ impl HeaderSink for Written {
 }
 
 impl Written {
+    fn of(fields: &RawFields<'_>) -> Self {
+        let owned = |(name, value): (&str, &[u8])| (name.to_owned(), value.to_vec());
+        Self(fields.iter().map(owned).collect())
+    }
+
     fn after(&self, first_line: &str) -> String {
         let mut bytes = format!("{first_line}\r\n").into_bytes();
         for (name, value) in &self.0 {
@@ -114,7 +81,7 @@ fn exchange(snapshot: &Arc<Snapshot>, bytes: &str, failed: Option<Cause>) -> Exc
     let mut parsed = httparse::Request::new(&mut slots);
     let status = parsed.parse(bytes.as_bytes()).expect("a request");
     assert!(status.is_complete());
-    let fields = RawFields::of(parsed.headers);
+    let fields = RawFields::of(pairs(parsed.headers));
     let target = parsed.path.expect("a target");
     let (path, query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query)),
@@ -173,7 +140,7 @@ fn to_upstream(
         span_id: 1,
         via: "1.1 serin",
     });
-    let mut written = fields.written();
+    let mut written = Written::of(fields);
     written.apply(edits.iter().chain(&route.request_edits));
     let target = plan.target.as_deref().unwrap_or(head.path);
     written.after(&format!("{} {target} HTTP/1.1", head.method))
@@ -185,7 +152,7 @@ fn to_client(snapshot: &Snapshot, plan: &Plan, served: Served) -> (u16, String) 
     let mut parsed = httparse::Response::new(&mut slots);
     let status = parsed.parse(RESPONSE.as_bytes()).expect("a response");
     assert!(status.is_complete());
-    let mut written = RawFields::of(parsed.headers).written();
+    let mut written = Written::of(&RawFields::of(pairs(parsed.headers)));
     let route = snapshot.router.route(plan.route).expect("a route");
     let Action::Forward(forward) = &route.action else {
         panic!("a plan without a way");

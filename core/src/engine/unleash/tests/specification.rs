@@ -17,7 +17,7 @@ const VARIANT_TESTS: usize = 52;
 
 /// Where `scripts/install-test-deps` has put it.
 fn folder() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let output = Command::new(root.join("scripts/install-test-deps"))
         .args(["--folder", "tests/client-specification"])
         .output()

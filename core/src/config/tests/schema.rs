@@ -245,7 +245,7 @@ fn the_reference_has_every_key() {
     let mut missing = BTreeMap::new();
     due(ROOT, &mut missing);
     assert!(missing.len() > 100, "{missing:?}");
-    for stated in keys(include_str!("../../../deploy/reference.yaml")).keys() {
+    for stated in keys(include_str!("../../../../deploy/reference.yaml")).keys() {
         missing.remove(stated);
     }
     assert_eq!(missing, BTreeMap::new());
@@ -253,8 +253,8 @@ fn the_reference_has_every_key() {
 
 #[test]
 fn every_key_of_the_file_in_the_root_stands_in_the_reference() {
-    let root = include_str!("../../../routes.yaml");
-    let reference = keys(include_str!("../../../deploy/reference.yaml"));
+    let root = include_str!("../../../../routes.yaml");
+    let reference = keys(include_str!("../../../../deploy/reference.yaml"));
     let mut extra = keys(root);
     extra.retain(|key, _| !reference.contains_key(key));
     assert_eq!(extra, BTreeMap::new());

@@ -11,7 +11,7 @@ use crate::config::node::{Node, Pair, Value};
 use crate::config::problems::Problems;
 use crate::config::yaml;
 
-const REFERENCE: &str = include_str!("../../../deploy/reference.yaml");
+const REFERENCE: &str = include_str!("../../../../deploy/reference.yaml");
 
 /// One place of the reference at which a key stands.
 struct Place {

@@ -5,13 +5,13 @@ pub mod capacity;
 pub mod changes;
 mod claims;
 mod deployments;
-#[cfg(test)]
-pub(crate) mod fixture;
+#[cfg(any(test, feature = "testing"))]
+pub mod fixture;
 mod names;
 pub mod offline;
 mod recorded;
-#[cfg(test)]
-pub(crate) mod sample;
+#[cfg(any(test, feature = "testing"))]
+pub mod sample;
 pub mod seniority;
 mod services;
 pub mod standing;

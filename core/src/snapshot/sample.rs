@@ -1,4 +1,8 @@
 //! A small snapshot for tests of what becomes of a request: a service with two canaries, and routes of every kind.
+#![expect(
+    clippy::expect_used,
+    reason = "a fixture that cannot be made fails its test"
+)]
 
 use std::sync::Arc;
 
@@ -17,7 +21,7 @@ use crate::route::{
 
 /// Service `search`: stable at port 9001; `search.a` at port 9002, on for user `ann`; `search.b` at port 9003, on for
 /// half of those with an ID. Routes: `/search` (rewritten to `/`, exposed), `/plain`, `/old` (a redirect), `/ping`.
-pub(crate) fn snapshot(anonymous: Anonymous) -> Snapshot {
+pub fn snapshot(anonymous: Anonymous) -> Snapshot {
     let mut search = service("search", &["search.*"]);
     search.stable = Some(url("http://127.0.0.1:9001"));
     let ann = when(Field::UserId, "userId", "in", &["ann"]);

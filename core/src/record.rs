@@ -1,5 +1,8 @@
 //! The one record of what became of a request: what was assigned, what served, and what it cost.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod raw_fields;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,4 +105,4 @@ fn inc(counters: &[Counter; Cause::ALL.len()], cause: Cause) {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

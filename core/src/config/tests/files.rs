@@ -18,8 +18,8 @@ fn given(
 
 #[test]
 fn the_files_of_the_repository_pass_without_warnings() {
-    config(include_str!("../../../routes.yaml"));
-    config(include_str!("../../../deploy/reference.yaml"));
+    config(include_str!("../../../../routes.yaml"));
+    config(include_str!("../../../../deploy/reference.yaml"));
 }
 
 #[test]
@@ -72,11 +72,11 @@ fn the_digest_is_of_what_is_said_not_of_how() {
 fn the_digests_of_the_files_of_the_repository_are_what_they_ever_were() {
     for (text, digest) in [
         (
-            include_str!("../../../routes.yaml"),
+            include_str!("../../../../routes.yaml"),
             "5062fa3efe69cc530f3c5b3c9915f091e7845ed57848e0fc658a1f199a6b32a1",
         ),
         (
-            include_str!("../../../deploy/reference.yaml"),
+            include_str!("../../../../deploy/reference.yaml"),
             "45cfafce80110acfc0cb694b025c89390c48dfd4bec6280650a0a7784fea6c49",
         ),
     ] {
