@@ -13,12 +13,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::AdminState;
 use crate::admin::bounds::Bounds;
 use crate::admin::readyz::Readiness;
-use crate::config::Config;
+use crate::config::{Config, Process};
 use crate::drain::{Drain, Stage};
 use crate::events::EventKind;
 use crate::forward::via::Via;
@@ -30,7 +30,6 @@ use crate::proxy::run::DebugHeader;
 use crate::proxy::workers::Workers;
 use crate::publisher::PublisherHandle;
 use crate::publisher::kills::KillSwitch;
-use crate::quarantine::Quarantine;
 use crate::reload::{Compile, Reloader};
 use crate::resolver::dns::DnsSetupError;
 use crate::snapshot::store::SnapshotStore;
@@ -118,12 +117,7 @@ impl Gateway {
         let surroundings = Platform::new(start.embedding, &mut config, debug.is_some())?;
         let config = Arc::new(config);
         let process = config.process.clone();
-        tracing::info!(
-            version = env!("CARGO_PKG_VERSION"),
-            file = %path.display(),
-            threads = worker_count(process.threads),
-            "starting"
-        );
+        log_start(&path, &process);
         let sockets = bind_all(&process.listeners)?;
         let admin_sockets = AdminSockets::bind(&process.admin)?;
         let control = control_runtime()?;
@@ -135,11 +129,9 @@ impl Gateway {
         let publisher = surroundings.publisher(&config, &stored, &meters, own, control.handle())?;
         let kills = KillSwitch::new(surroundings.registry.clone(), publisher.clone());
         control.spawn(kills.clone().await_mending());
-        let quarantine = Arc::new(Quarantine::new(started));
         let (registry, access_log) = (&surroundings.registry, &surroundings.access_log);
         let handles = Handles::new(meters, &publisher, registry, access_log, capacity::raise());
-        let (store, connections) = (handles.store.clone(), handles.connections.clone());
-        tokio::spawn(capacity::warn(store, connections, publisher.generation()));
+        tokio::spawn(handles.warn_of_shortfalls(publisher.generation()));
         let flag_servers = follow_servers(&config, stored, &publisher, &handles);
         let setup = surroundings.reloader_setup(&path, &publisher, &handles, flag_servers.clone());
         let reloader = Arc::new(Reloader::new(setup, &text, &config));
@@ -147,8 +139,11 @@ impl Gateway {
         let drain = Arc::new(Drain::default());
         let listeners = addresses(&sockets)?;
         let via = Via::new(rand::random());
-        let told = (&quarantine, &publisher.generation(), via, debug);
-        let workers = start_workers(process.threads, sockets, &handles, &drain, told)?;
+        let proxy = Proxy {
+            debug,
+            ..handles.proxy(publisher.generation(), drain.watch(), via)
+        };
+        let workers = start_workers(process.threads, sockets, &drain, &proxy)?;
         let state = AdminState {
             metrics: handles.metrics(),
             sources: handles.sources.clone(),
@@ -157,7 +152,7 @@ impl Gateway {
             reloader: reloader.clone(),
             flag_servers: flag_servers.clone(),
             kills,
-            quarantine,
+            quarantine: proxy.quarantine.clone(),
             check: admin::check(),
             log: surroundings.log.clone(),
             readiness: Readiness::new(drain.watch()),
@@ -288,7 +283,16 @@ fn tell(kind: &str, addresses: &[SocketAddr]) {
     }
 }
 
-/// One worker a core, unless told otherwise.
+fn log_start(file: &Path, process: &Process) {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        file = %file.display(),
+        threads = worker_count(process.threads),
+        "starting"
+    );
+}
+
+/// One worker a core, unless the configuration says otherwise.
 fn worker_count(threads: usize) -> usize {
     match threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -299,30 +303,12 @@ fn worker_count(threads: usize) -> usize {
 fn start_workers(
     threads: usize,
     sockets: Vec<TcpListener>,
-    handles: &Handles,
     drain: &Arc<Drain>,
-    (quarantine, generation, via, debug): (
-        &Arc<Quarantine>,
-        &watch::Receiver<u64>,
-        Via,
-        Option<Arc<DebugHeader>>,
-    ),
+    proxy: &Proxy,
 ) -> io::Result<Workers<HttpServer>> {
-    let limit = ConnectionLimit::new(handles.store.clone(), handles.connections.clone());
+    let limit = ConnectionLimit::new(proxy.store.clone(), proxy.connections.clone());
     let listeners = BoundListener::number(sockets)?;
-    let hooks = || Proxy {
-        store: handles.store.clone(),
-        access_log: handles.access_log.clone(),
-        active: handles.active.clone(),
-        connections: handles.connections.clone(),
-        client_api: handles.client_api.clone(),
-        generation: generation.clone(),
-        drain: drain.watch(),
-        debug: debug.clone(),
-        quarantine: quarantine.clone(),
-        via,
-    };
-    let server = || HttpServer::new(hooks());
+    let server = || HttpServer::new(proxy.clone());
     Workers::start(worker_count(threads), listeners, limit, drain, server)
 }
 

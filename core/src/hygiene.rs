@@ -107,7 +107,7 @@ fn check_host(head: &RequestHead<'_>, required: bool) -> Result<(), Unclean> {
     let (mut count, mut clean) = (0, true);
     head.headers.visit("host", &mut |value| {
         count += 1;
-        clean &= value.iter().all(|&byte| IN_NAME[usize::from(byte)])
+        clean &= value.iter().all(|&byte| is_in_name(byte))
             || std::str::from_utf8(value).is_ok_and(is_host_and_port);
     });
     if count > 1 || !clean || (head.authority.is_empty() && required) {
@@ -116,26 +116,33 @@ fn check_host(head: &RequestHead<'_>, required: bool) -> Result<(), Unclean> {
     Ok(())
 }
 
-/// The bytes of a host that is a name or an IPv4 address (RFC 3986, section 3.2.2).
-const IN_NAME: [bool; 256] = {
-    let mut table = [false; 256];
+/// The bytes of a host that is a name or an IPv4 address (RFC 3986, section 3.2.2), a bit for each that is ASCII.
+const IN_NAME: u128 = {
+    let mut bits = 0;
     let mut byte = 0;
     while byte < 128 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        if (byte as u8).is_ascii_alphanumeric() {
+            bits |= 1 << byte;
+        }
         byte += 1;
     }
-    let (marks, mut index) = (b"-._~!$&'()*+;=%", 0);
-    while index < marks.len() {
-        table[marks[index] as usize] = true;
-        index += 1;
+    let mut marks: &[u8] = b"-._~!$&'()*+;=%";
+    while let [mark, rest @ ..] = marks {
+        bits |= 1 << *mark;
+        marks = rest;
     }
-    table
+    bits
 };
+
+/// Whether a byte may stand in a host's name.
+fn is_in_name(byte: u8) -> bool {
+    byte.is_ascii() && IN_NAME >> byte & 1 == 1
+}
 
 /// Whether colons stand in brackets or before the port, and the port is none, empty (RFC 3986, section 3.2.3, allows
 /// it) or a number that a port can be.
 fn is_host_and_port(authority: &str) -> bool {
-    let allowed = |byte| IN_NAME[usize::from(byte)] || matches!(byte, b':' | b'[' | b']');
+    let allowed = |byte| is_in_name(byte) || matches!(byte, b':' | b'[' | b']');
     if !authority.bytes().all(allowed) {
         return false;
     }

@@ -80,7 +80,7 @@ impl<'a> RequestHead<'a> {
             let ends = memchr_iter(b';', field).chain([field.len()]);
             let mut start = 0;
             for end in ends {
-                let pair = without_blanks(&field[start..end]);
+                let pair = without_blanks(field.get(start..end).unwrap_or_default());
                 start = end + 1;
                 if let Some(rest) = pair.strip_prefix(name.as_bytes())
                     && let Some(value) = without_blanks(rest).strip_prefix(b"=")

@@ -20,6 +20,9 @@ pub fn nearest<'n>(wrong: &str, valid: impl IntoIterator<Item = &'n str>) -> Opt
         .map(|(_, name)| name)
 }
 
+/// Further than any two words are apart.
+const FAR: usize = usize::MAX / 2;
+
 /// How many letters must be inserted, deleted, replaced or swapped with their neighbour (Damerau's distance,
 /// restricted to editing nothing twice).
 fn edits(a: &[char], b: &[char]) -> usize {
@@ -28,10 +31,12 @@ fn edits(a: &[char], b: &[char]) -> usize {
     for (i, x) in a.iter().enumerate() {
         let mut row = vec![i + 1];
         for (j, y) in b.iter().enumerate() {
-            let replaced = last[j] + usize::from(x != y);
-            let mut best = replaced.min(last[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
-                best = best.min(before[j - 1] + 1);
+            let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(FAR);
+            let replaced = at(&last, j) + usize::from(x != y);
+            let mut best = replaced.min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
+            let swapped = i > 0 && j > 0 && b.get(j - 1) == Some(x) && a.get(i - 1) == Some(y);
+            if swapped {
+                best = best.min(at(&before, j - 1) + 1);
             }
             row.push(best);
         }

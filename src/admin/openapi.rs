@@ -57,11 +57,13 @@ impl Operation {
         }
         let problem = response("Any other error", "application/problem+json", "Problem");
         responses.insert("default".to_owned(), problem);
-        let mut described = json!({ "summary": self.summary, "responses": responses });
+        let mut described = Map::new();
+        described.insert("summary".to_owned(), json!(self.summary));
+        described.insert("responses".to_owned(), json!(responses));
         if let Some((media, schema)) = self.takes {
             let content = json!({ media: { "schema": reference(schema) } });
-            described["requestBody"] =
-                json!({ "required": schema != "OrderRequest", "content": content });
+            let body = json!({ "required": schema != "OrderRequest", "content": content });
+            described.insert("requestBody".to_owned(), body);
         }
         let parameters: Vec<Value> = self
             .path
@@ -72,9 +74,9 @@ impl Operation {
             })
             .collect();
         if !parameters.is_empty() {
-            described["parameters"] = json!(parameters);
+            described.insert("parameters".to_owned(), json!(parameters));
         }
-        described
+        Value::Object(described)
     }
 }
 

@@ -29,7 +29,9 @@ pub(super) fn object(members: &[(&str, Value)]) -> Value {
 /// An object that has no other members, as clients send it.
 pub(super) fn closed_object(members: &[(&str, Value)]) -> Value {
     let mut schema = object(members);
-    schema["additionalProperties"] = json!(false);
+    if let Some(members) = schema.as_object_mut() {
+        members.insert("additionalProperties".to_owned(), json!(false));
+    }
     schema
 }
 

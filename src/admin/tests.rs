@@ -60,6 +60,11 @@ async fn listeners() -> (Listeners, SocketAddr, SocketAddr) {
     (listeners, address, probes_address)
 }
 
+/// Serves the API for as long as the test runs, with a name server that is there but silent.
+async fn serve_beside(_silent: std::net::UdpSocket, listeners: Listeners, state: AdminState) {
+    serve(listeners, state, std::future::pending()).await;
+}
+
 /// A gateway's admin listener without the gateway.
 struct Admin {
     address: SocketAddr,
@@ -99,12 +104,13 @@ impl Admin {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("routes.yaml");
         std::fs::write(&path, "good").unwrap();
-        // Nobody answers there, and nobody says so.
+        // No answer comes from there.
         let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let dns = Dns::new(Some(&silent.local_addr().unwrap().to_string())).unwrap();
+        let dns = silent.local_addr().unwrap().to_string();
         let meters = MeterRegistry::default();
         let registry = Registry::open(&directory.path().join("state"));
         let first = Arc::new(config(stable, 1));
+        let dns = Dns::new(Some(&dns)).unwrap();
         let clusters = ClusterManager::new(dns, Handle::current(), Box::default());
         let publisher = Publisher::start(
             first.clone(),
@@ -145,10 +151,7 @@ impl Admin {
             hosts: Vec::new(),
             bounds: Bounds::default(),
         };
-        tokio::spawn(async move {
-            let _silent = silent;
-            serve(listeners, state, std::future::pending()).await;
-        });
+        tokio::spawn(serve_beside(silent, listeners, state));
         Self {
             address,
             probes,

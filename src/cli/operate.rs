@@ -50,7 +50,8 @@ pub(super) fn refresh(args: &RefreshArgs) -> io::Result<ExitCode> {
     args.asked.ask((Method::POST, &path), None, |answer, out| {
         writeln!(out, "{}", in_force(answer))?;
         for kind in ["added", "changed", "removed"] {
-            list(out, kind, &answer["flags"][kind])?;
+            let changed = answer.pointer(&format!("/flags/{kind}"));
+            list(out, kind, changed.unwrap_or_default())?;
         }
         list(out, "held", &answer["held"])
     })

@@ -3,13 +3,20 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::watch;
+
+use super::capacity;
 use crate::capacity::OpenFiles;
 use crate::client_api::ClientApi;
+use crate::drain::DrainWatch;
+use crate::forward::via::Via;
 use crate::health::metrics::HealthMetrics;
 use crate::meter::Gauge;
 use crate::proxy::metrics::{ConnectionFigures, ConnectionMetrics, RequestMetrics};
+use crate::proxy::pingora::proxy::Proxy;
 use crate::publisher::PublisherHandle;
 use crate::publisher::metrics::{FlagMetrics, SnapshotMetrics};
+use crate::quarantine::Quarantine;
 use crate::registry::Registry;
 use crate::registry::metrics::KillMetrics;
 use crate::reload::metrics::ReloadMetrics;
@@ -51,6 +58,35 @@ impl Handles {
             connections: Arc::new(ConnectionFigures::within(files)),
             client_api: Arc::new(ClientApi::new(Arc::default(), Instant::now())),
         }
+    }
+
+    /// What serves requests with these handles: no user is spared a canary yet, and no request is debugged.
+    pub(super) fn proxy(
+        &self,
+        generation: watch::Receiver<u64>,
+        drain: DrainWatch,
+        via: Via,
+    ) -> Proxy {
+        Proxy {
+            store: self.store.clone(),
+            access_log: self.access_log.clone(),
+            active: self.active.clone(),
+            connections: self.connections.clone(),
+            client_api: self.client_api.clone(),
+            generation,
+            drain,
+            quarantine: Arc::new(Quarantine::new(Instant::now())),
+            debug: None,
+            via,
+        }
+    }
+
+    /// Warns of every snapshot that asks for more files than there are.
+    pub(super) fn warn_of_shortfalls(
+        &self,
+        generation: watch::Receiver<u64>,
+    ) -> impl Future<Output = ()> + use<> {
+        capacity::warn(self.store.clone(), self.connections.clone(), generation)
     }
 
     /// The metrics page: one line for each collector, in the page's order.

@@ -58,7 +58,7 @@ impl ConnectionLimit {
         let entered = self.clients.borrow_mut().enter(peer.ip(), most);
         entered.map(Some).map_err(|excess| {
             self.figures.refused.inc();
-            self.figures.excess[excess.index()].inc();
+            self.figures.excess.of(excess).inc();
             TooMany
         })
     }

@@ -16,8 +16,8 @@ pub struct ConnectionFigures {
     pub open: Gauge,
     /// Clients' connections that were turned away because there were too many.
     pub refused: Counter,
-    /// Connections and requests that were refused because their client had too many, by [`Excess::index`].
-    pub excess: [Counter; Excess::ALL.len()],
+    /// Connections and requests that were refused because their client had too many.
+    pub excess: ExcessCounters,
     /// How many files the process may open.
     pub files: OpenFiles,
     /// Connections to upstreams that are open, those at rest included.
@@ -26,6 +26,25 @@ pub struct ConnectionFigures {
     pub upstream_wanted: Gauge,
     /// Requests whose body has not begun, and for which no upstream is asked before.
     pub awaiting_body: Gauge,
+}
+
+/// What was refused because its client had too many, by what there was too much of.
+#[derive(Debug, Default)]
+pub struct ExcessCounters {
+    connections: Counter,
+    streams: Counter,
+    upstreams: Counter,
+}
+
+impl ExcessCounters {
+    /// What was refused because there was too much of this.
+    pub fn of(&self, excess: Excess) -> &Counter {
+        match excess {
+            Excess::Connections => &self.connections,
+            Excess::Streams => &self.streams,
+            Excess::Upstreams => &self.upstreams,
+        }
+    }
 }
 
 impl ConnectionFigures {
@@ -90,8 +109,8 @@ impl Collector for ConnectionMetrics {
             "serin_client_refusals",
             "Connections and requests that were refused because their client had too many",
         )?;
-        for (excess, count) in Excess::ALL.into_iter().zip(&figures.excess) {
-            family.write_nonzero([("limit", excess.as_str())], count)?;
+        for excess in Excess::ALL {
+            family.write_nonzero([("limit", excess.as_str())], figures.excess.of(excess))?;
         }
         page.gauge(
             "serin_upstream_connections_max",

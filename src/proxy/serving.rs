@@ -88,15 +88,15 @@ async fn is_http2(stream: &mut ClientStream, drain: &DrainWatch) -> Option<bool>
         let read = tokio::select! {
             // What has come already is served.
             biased;
-            read = stream.read(&mut seen[length..]) => read.unwrap_or(0),
+            read = stream.read(seen.get_mut(length..).unwrap_or_default()) => read.unwrap_or(0),
             () = &mut too_late, if length == 0 => 0,
         };
         length += read;
-        let compared = length.min(PREFACE.len());
-        let decided = seen[..compared] != PREFACE[..compared] || compared == PREFACE.len();
-        if decided || read == 0 {
-            stream.put_back(&seen[..length]);
-            return (length > 0).then(|| seen.starts_with(PREFACE));
+        let begun = seen.get(..length).unwrap_or_default();
+        let is_preface = begun.starts_with(PREFACE);
+        if is_preface || !PREFACE.starts_with(begun) || read == 0 {
+            stream.put_back(begun);
+            return (length > 0).then_some(is_preface);
         }
     }
 }

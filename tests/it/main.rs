@@ -28,6 +28,10 @@
     clippy::expect_used,
     reason = "a broken assumption of a test is a failed test"
 )]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a test that looks for what is not there fails"
+)]
 
 mod admin;
 mod appearing;

@@ -23,7 +23,7 @@ pub enum Excess {
 }
 
 impl Excess {
-    /// Everything there can be too much of, in index order.
+    /// Everything there can be too much of.
     pub const ALL: [Self; 3] = [Self::Connections, Self::Streams, Self::Upstreams];
 
     /// The name that metrics carry.
@@ -33,11 +33,6 @@ impl Excess {
             Self::Streams => "streams",
             Self::Upstreams => "upstream_connections",
         }
-    }
-
-    /// The position in [`Excess::ALL`].
-    pub fn index(self) -> usize {
-        self as usize
     }
 }
 
@@ -157,13 +152,6 @@ mod tests {
 
     fn address(text: &str) -> IpAddr {
         text.parse().expect("an address")
-    }
-
-    #[test]
-    fn an_index_is_a_position_in_all() {
-        for (index, excess) in Excess::ALL.into_iter().enumerate() {
-            assert_eq!(excess.index(), index, "{}", excess.as_str());
-        }
     }
 
     #[test]

@@ -23,8 +23,8 @@ pub fn kept(head: &RequestHead<'_>, service: &str) -> Vec<u8> {
 }
 
 fn may_pass(member: &[u8], service: &str, trusted: bool) -> bool {
-    let end = member.iter().position(|byte| matches!(byte, b'=' | b';'));
-    let key = member[..end.unwrap_or(member.len())].trim_ascii();
+    let mut parts = member.splitn(2, |byte| matches!(byte, b'=' | b';'));
+    let key = parts.next().unwrap_or_default().trim_ascii();
     let Some(name) = strip_prefix_ignoring_case(key, b"serin.") else {
         return true;
     };

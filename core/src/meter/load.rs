@@ -18,7 +18,7 @@ pub enum Bound {
 }
 
 impl Bound {
-    /// Every bound, in index order.
+    /// Every bound.
     pub const ALL: [Self; 3] = [Self::Requests, Self::Connections, Self::Files];
 
     /// The name that metrics carry.
@@ -28,11 +28,6 @@ impl Bound {
             Self::Connections => "max_connections",
             Self::Files => "open_files",
         }
-    }
-
-    /// The position in [`Bound::ALL`].
-    pub fn index(self) -> usize {
-        self as usize
     }
 }
 
@@ -57,8 +52,10 @@ pub struct Load {
     wanted: AtomicU32,
     /// Retries under way.
     retrying: AtomicU32,
-    /// Requests that were refused, by [`Bound::index`].
-    refused: [Counter; Bound::ALL.len()],
+    /// Requests that were refused on account of each bound.
+    refused_requests: Counter,
+    refused_connections: Counter,
+    refused_files: Counter,
 }
 
 impl Load {
@@ -84,7 +81,11 @@ impl Load {
 
     /// Requests that were refused on account of this bound.
     pub fn refused(&self, bound: Bound) -> &Counter {
-        &self.refused[bound.index()]
+        match bound {
+            Bound::Requests => &self.refused_requests,
+            Bound::Connections => &self.refused_connections,
+            Bound::Files => &self.refused_files,
+        }
     }
 }
 
@@ -222,9 +223,11 @@ mod tests {
     use crate::meter::ServiceMeter;
 
     #[test]
-    fn an_index_is_a_position_in_all() {
-        for (index, bound) in Bound::ALL.into_iter().enumerate() {
-            assert_eq!(bound.index(), index, "{bound}");
+    fn every_bound_is_counted_by_itself() {
+        let meter = ServiceMeter::default();
+        for bound in Bound::ALL {
+            meter.load.refused(bound).inc();
+            assert_eq!(meter.load.refused(bound).get(), 1, "{bound}");
         }
     }
 

@@ -31,7 +31,7 @@ impl Target {
         if self.0 == Part::Before
             && let Some(end) = memchr(b'\n', bytes)
             && end > 1
-            && is_clean(&bytes[..end])
+            && is_clean(bytes.get(..end).unwrap_or_default())
         {
             self.0 = Part::Behind;
             return None;
@@ -52,7 +52,8 @@ impl Target {
         }
         // A character in two pieces is left to the parser, which refuses what is no text.
         let is_whole = matches!(begun, Part::Before | Part::Method) && self.0 == Part::Behind;
-        let is_text = !is_whole || std::str::from_utf8(&bytes[start..end]).is_ok();
+        let is_text =
+            !is_whole || std::str::from_utf8(bytes.get(start..end).unwrap_or_default()).is_ok();
         if is_clean && is_text {
             return None;
         }

@@ -113,8 +113,8 @@ fn path_miss(pattern: &PathPattern, path: &str) -> Option<(usize, String)> {
 fn difference(one: &str, other: &str) -> usize {
     let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
     let begins = one.iter().zip(&other).take_while(|(a, b)| a == b).count();
-    let (one, other) = (&one[begins..], &other[begins..]);
-    let ends = one.iter().rev().zip(other.iter().rev());
+    let (one, other) = (one.iter().skip(begins), other.iter().skip(begins));
+    let ends = one.clone().rev().zip(other.clone().rev());
     let ends = ends.take_while(|(a, b)| a == b).count();
     one.len().max(other.len()) - ends
 }

@@ -29,10 +29,14 @@ pub fn snapshot(anonymous: Anonymous) -> Snapshot {
         flag("search.a", vec![ring("ann", ann, "100%")]),
         flag("search.b", vec![ring("half", everyone(), "50%")]),
     ];
-    flags[0].url = canary("http://127.0.0.1:9002");
-    flags[1].url = canary("http://127.0.0.1:9003");
-    for flag in &mut flags {
-        flag.rings[0].rollout.bucketing = Bucketing::unleash(flag.name.clone());
+    for (flag, url) in flags
+        .iter_mut()
+        .zip(["http://127.0.0.1:9002", "http://127.0.0.1:9003"])
+    {
+        flag.url = canary(url);
+        for ring in &mut flag.rings {
+            ring.rollout.bucketing = Bucketing::unleash(flag.name.clone());
+        }
     }
     let mut config = config(vec![search], Vec::new());
     config.flags = flags.into_iter().map(Arc::new).collect();

@@ -3,7 +3,7 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use bytes::{Buf as _, BytesMut};
+use bytes::BytesMut;
 use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::stream::{ClientStream, Reading};
@@ -50,8 +50,8 @@ impl ClientStream {
 
     /// Hands on the first bytes that were put back.
     fn take_back(&mut self, length: usize, buffer: &mut ReadBuf<'_>) {
-        buffer.put_slice(&self.put_back[..length]);
-        self.put_back.advance(length);
+        let now = self.put_back.split_to(length.min(self.put_back.len()));
+        buffer.put_slice(&now);
         if self.put_back.is_empty() {
             self.put_back = BytesMut::new();
         }
@@ -66,12 +66,13 @@ impl ClientStream {
     ) -> Poll<io::Result<usize>> {
         let before = buffer.filled().len();
         std::task::ready!(self.transport()?.poll_read(cx, buffer))?;
-        let fresh = &buffer.filled()[before..];
+        let fresh = buffer.filled().get(before..).unwrap_or_default();
         let (came, length) = (fresh.len(), keep(self, fresh));
         if let Ok(length) = length
             && length < came
         {
-            self.put_back.extend_from_slice(&fresh[length..]);
+            self.put_back
+                .extend_from_slice(fresh.get(length..).unwrap_or_default());
         }
         buffer.set_filled(before + *length.as_ref().unwrap_or(&0));
         Poll::Ready(length.map(|_| came))
@@ -102,7 +103,7 @@ impl ClientStream {
         } else {
             let offered = self.put_back.len().min(buffer.remaining());
             let put_back = std::mem::take(&mut self.put_back);
-            let length = self.part_of(&put_back[..offered]);
+            let length = self.part_of(put_back.get(..offered).unwrap_or_default());
             self.put_back = put_back;
             self.take_back(length?, buffer);
         }
@@ -114,7 +115,10 @@ impl ClientStream {
 
     /// Puts what of a target must be encoded in its place, in what has been handed on since `before`.
     fn encode_target(&mut self, before: usize, buffer: &mut ReadBuf<'_>) {
-        let Some(encoded) = self.target.encode(&buffer.filled()[before..]) else {
+        let Some(encoded) = self
+            .target
+            .encode(buffer.filled().get(before..).unwrap_or_default())
+        else {
             return;
         };
         buffer.set_filled(before);

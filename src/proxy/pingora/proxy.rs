@@ -15,6 +15,7 @@ use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::access_log::AccessLog;
 
 /// The proxy that a worker's pingora calls: what its hooks ([`super::hooks`]) have at hand.
+#[derive(Clone)]
 pub struct Proxy {
     /// Where the current snapshot is.
     pub store: Arc<SnapshotStore>,

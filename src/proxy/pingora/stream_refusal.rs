@@ -17,7 +17,7 @@ pub(super) fn refuse(
     excess: Excess,
     figures: &ConnectionFigures,
 ) {
-    figures.excess[excess.index()].inc();
+    figures.excess.of(excess).inc();
     let status = StatusCode::SERVICE_UNAVAILABLE;
     let header = ResponseHeader::build(status, Some(3)).and_then(|mut header| {
         header.insert_header(CONTENT_LENGTH, 0)?;

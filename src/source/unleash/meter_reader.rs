@@ -231,7 +231,7 @@ impl Impact {
             rescues: meter.rescues.iter().map(Counter::get).sum(),
             durations: std::array::from_fn(|bucket| {
                 histograms()
-                    .map(|histogram| histogram.counts()[bucket])
+                    .filter_map(|histogram| histogram.counts().get(bucket).copied())
                     .sum()
             }),
             seconds: histograms().map(Histogram::sum_seconds).sum(),

@@ -81,6 +81,8 @@ fn written(node: &Node) -> String {
 
 #[test]
 fn the_default_of_every_key_stands_in_the_reference() {
+    // "default", "default;" and "default: …" say that what stands there is the default.
+    let is_default = Regex::new("^default($|[;:,])").expect("an expression");
     for places in places().values() {
         let Some(default) = places[0]
             .key
@@ -102,8 +104,6 @@ fn the_default_of_every_key_stands_in_the_reference() {
             places.iter().any(says_so),
             "line {line}: the default of {name} is {shown}"
         );
-        // "default", "default;" and "default: …" say that what stands there is the default.
-        let is_default = Regex::new("^default($|[;:,])").expect("an expression");
         for place in places
             .iter()
             .filter(|place| is_default.is_match(&place.comment))

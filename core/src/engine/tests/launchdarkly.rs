@@ -267,6 +267,26 @@ fn rules_before_the_fallthrough_have_weights_of_their_own() {
     }
 }
 
+/// Their flag `parent`: the rule for the team serves one variation, all others fall through to weights.
+fn parent_document(on: bool, rule_serves: usize, team: &[&str]) -> Value {
+    let clause = json!({ "attribute": "key", "op": "in", "negate": false, "values": team });
+    let rule = json!({
+        "id": "team", "clauses": [clause], "variation": rule_serves, "trackEvents": false,
+    });
+    let rollout = json!({ "variations": weights_of(WEIGHTS[1]) });
+    let members = json!({ "on": on, "rules": [rule], "fallthrough": { "rollout": rollout } });
+    document("parent", "p", members)
+}
+
+/// Their flag `child`: it asks for a variation of `parent`.
+fn child_document(on: bool, asked: usize) -> Value {
+    let members = json!({
+        "on": on, "prerequisites": [{ "key": "parent", "variation": asked }],
+        "fallthrough": { "rollout": { "variations": weights_of(WEIGHTS[0]) } },
+    });
+    document("child", "c", members)
+}
+
 #[test]
 fn the_off_variation_is_served_wherever_theirs_serves_it() {
     let sticky = Stickiness::Field(Field::UserId);
@@ -281,22 +301,12 @@ fn the_off_variation_is_served_wherever_theirs_serves_it() {
     for case in 0..36 {
         let (rule_serves, asked) = (case % 3, case / 3 % 3);
         let (parent_on, child_on) = (case / 9 % 2 == 0, case / 18 == 0);
-        let clause = json!({ "attribute": "key", "op": "in", "negate": false, "values": team });
-        let rule_document = json!({ "id": "team", "clauses": [clause], "variation": rule_serves, "trackEvents": false });
-        let rollout = json!({ "variations": weights_of(WEIGHTS[1]) });
-        let parent_document = json!({
-            "on": parent_on, "rules": [rule_document], "fallthrough": { "rollout": rollout },
-        });
-        let child_document = json!({
-            "on": child_on, "prerequisites": [{ "key": "parent", "variation": asked }],
-            "fallthrough": { "rollout": { "variations": weights_of(WEIGHTS[0]) } },
-        });
+        let parent_document = parent_document(parent_on, rule_serves, &team);
         let mut store = Store::default();
-        let parent_document = document("parent", "p", parent_document);
         store
             .0
             .insert("parent".into(), their_flag(&parent_document));
-        let their_child = their_flag(&document("child", "c", child_document));
+        let their_child = their_flag(&child_document(child_on, asked));
 
         let rules = vec![
             rule(

@@ -54,7 +54,7 @@ impl Frames {
             if passed == most {
                 return passed;
             }
-            let Some(head) = Head::of(&bytes[passed..]) else {
+            let Some(head) = Head::of(bytes.get(passed..).unwrap_or_default()) else {
                 return passed;
             };
             if head.kind == HEADERS && head.stream != 0 {
@@ -76,7 +76,9 @@ impl Frames {
         let length = head.length + REGULAR.len();
         if length > MOST {
             // No room: without the end of its stream it is malformed as well (section 8.1).
-            bytes[4] &= !END_STREAM;
+            if let Some(flags) = bytes.get_mut(4) {
+                *flags &= !END_STREAM;
+            }
             self.left = HEAD + head.length;
             return true;
         }
@@ -91,8 +93,10 @@ impl Frames {
         let behind = bytes.split_off(at);
         bytes.extend_from_slice(&REGULAR);
         bytes.unsplit(behind);
-        let lengths = (length as u32).to_be_bytes();
-        bytes[..3].copy_from_slice(&lengths[1..]);
+        let [_, lengths @ ..] = (length as u32).to_be_bytes();
+        if let Some(field) = bytes.first_chunk_mut() {
+            *field = lengths;
+        }
         self.left = HEAD + length;
         true
     }

@@ -27,7 +27,7 @@ impl HeadEnd {
         let mut start = 0;
         for line_feed in memchr_iter(b'\n', bytes) {
             let is_empty = matches!(
-                (self.line, &bytes[start..line_feed]),
+                (self.line, bytes.get(start..line_feed).unwrap_or_default()),
                 (Line::Nothing, [] | [b'\r']) | (Line::CarriageReturn, [])
             );
             start = line_feed + 1;
@@ -37,7 +37,7 @@ impl HeadEnd {
             }
             self.begun |= !is_empty;
         }
-        self.line = match (self.line, &bytes[start..]) {
+        self.line = match (self.line, bytes.get(start..).unwrap_or_default()) {
             (line, []) => line,
             (Line::Nothing, [b'\r']) => Line::CarriageReturn,
             _ => Line::More,

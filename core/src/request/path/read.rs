@@ -126,14 +126,16 @@ pub(super) fn validate(path: &str) -> Result<bool, PathError> {
     let mut disguised = path.contains('\\');
     let mut rest = path.as_bytes();
     while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
-        let digits = rest.get(at + 1..at + 3).ok_or(PathError::Encoding)?;
+        let (digits, behind) = (rest.get(at + 1..))
+            .and_then(|rest| rest.split_at_checked(2))
+            .ok_or(PathError::Encoding)?;
         match digits {
             b"00" => return Err(PathError::Nul),
             [b'2', b'f' | b'F'] | [b'5', b'c' | b'C'] | [b'3', b'b' | b'B'] => disguised = true,
             _ if digits.iter().all(u8::is_ascii_hexdigit) => {}
             _ => return Err(PathError::Encoding),
         }
-        rest = &rest[at + 3..];
+        rest = behind;
     }
     Ok(disguised)
 }

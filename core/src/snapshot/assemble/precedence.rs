@@ -41,15 +41,16 @@ pub(super) fn merge(lists: &[Ranked<'_>]) -> (Vec<Arc<Flag>>, Vec<String>) {
     }
     shadowed.sort_by_key(|(by, of, _)| (*of, *by));
     let told = |(by, of, names): &(usize, usize, Vec<&str>)| {
+        let source = |rank: usize| lists.get(rank).map_or("", |list| list.source);
         format!(
             "{} of {} not used, because {} comes first and has the same: {}",
             if names.len() == 1 { "a flag" } else { "flags" },
             format_args!(
                 "{} {}",
-                lists[*of].source,
+                source(*of),
                 if names.len() == 1 { "is" } else { "are" }
             ),
-            lists[*by].source,
+            source(*by),
             listed(names)
         )
     };
