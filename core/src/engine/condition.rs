@@ -1,6 +1,6 @@
 //! Conditions on a user, as data that evaluates, compares and prints.
 
-mod compile;
+pub mod compile;
 mod display;
 mod evaluate;
 mod operator;
@@ -11,8 +11,7 @@ use std::sync::Arc;
 
 use crate::context::{Field, Moment};
 
-pub use compile::{ConstraintError, Problem, network};
-pub use operator::Operator;
+pub use operator::{Compare, Operator};
 
 /// A condition over the context.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,21 +133,6 @@ impl PartialEq for Test {
             _ => false,
         }
     }
-}
-
-/// How two values must compare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compare {
-    /// Equal.
-    Eq,
-    /// Greater (later).
-    Gt,
-    /// Greater or equal.
-    Gte,
-    /// Less (earlier).
-    Lt,
-    /// Less or equal.
-    Lte,
 }
 
 /// A set of texts, hashed; with `ignore_case` held in lower case.

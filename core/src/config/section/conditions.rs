@@ -11,7 +11,8 @@ use crate::config::reader::Reader;
 use crate::config::value;
 use crate::context::{Field, Slot};
 use crate::engine::Segment;
-use crate::engine::condition::{Condition, Constraint, ConstraintError, Operator};
+use crate::engine::condition::compile::ConstraintError;
+use crate::engine::condition::{Condition, Constraint, Operator};
 use crate::identity::Property;
 
 /// How many tests one segment may come to, with the segments it refers to: what a request may cost at worst.

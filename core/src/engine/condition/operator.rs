@@ -2,7 +2,20 @@
 
 use std::fmt;
 
-use super::Compare;
+/// How two values must compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compare {
+    /// Equal.
+    Eq,
+    /// Greater (later).
+    Gt,
+    /// Greater or equal.
+    Gte,
+    /// Less (earlier).
+    Lt,
+    /// Less or equal.
+    Lte,
+}
 
 /// What a constraint asks of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

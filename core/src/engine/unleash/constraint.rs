@@ -8,8 +8,9 @@ use super::document::{ConstraintDocument, Item};
 use super::rule::{ends_well, ordered, quoted};
 use crate::context::Field;
 use crate::engine::compile_context::CompileContext;
+use crate::engine::condition::compile::{ConstraintError, network};
 use crate::engine::condition::{
-    Compare, Condition, Constraint, ConstraintError, FieldValue, Operator, Settled, Test, network,
+    Compare, Condition, Constraint, FieldValue, Operator, Settled, Test,
 };
 
 /// The value that a constraint tests, or that is hashed as an ID.
