@@ -21,7 +21,6 @@ use crate::admin::readyz::Readiness;
 use crate::config::{Config, Process};
 use crate::drain::{Drain, Stage};
 use crate::events::EventKind;
-use crate::forward::via::Via;
 use crate::proxy::connection_limit::ConnectionLimit;
 use crate::proxy::listener::{self, BoundListener};
 use crate::proxy::pingora::http_server::HttpServer;
@@ -29,7 +28,6 @@ use crate::proxy::pingora::proxy::Proxy;
 use crate::proxy::run::DebugHeader;
 use crate::proxy::workers::Workers;
 use crate::publisher::PublisherHandle;
-use crate::publisher::kills::KillSwitch;
 use crate::reload::{Compile, Reloader};
 use crate::resolver::dns::DnsSetupError;
 use crate::snapshot::store::SnapshotStore;
@@ -127,8 +125,7 @@ impl Gateway {
         let meters = MeterRegistry::default();
         let own = own_addresses(&sockets, &admin_sockets)?;
         let publisher = surroundings.publisher(&config, &stored, &meters, own, control.handle())?;
-        let kills = KillSwitch::new(surroundings.registry.clone(), publisher.clone());
-        control.spawn(kills.clone().await_mending());
+        let kills = surroundings.kill_switch(&publisher, control.handle());
         let (registry, access_log) = (&surroundings.registry, &surroundings.access_log);
         let handles = Handles::new(meters, &publisher, registry, access_log, capacity::raise());
         tokio::spawn(handles.warn_of_shortfalls(publisher.generation()));
@@ -138,11 +135,7 @@ impl Gateway {
         let file = follow(&path, &text, &handles, &reloader)?;
         let drain = Arc::new(Drain::default());
         let listeners = addresses(&sockets)?;
-        let via = Via::new(rand::random());
-        let proxy = Proxy {
-            debug,
-            ..handles.proxy(publisher.generation(), drain.watch(), via)
-        };
+        let proxy = handles.proxy(publisher.generation(), drain.watch(), debug);
         let workers = start_workers(process.threads, sockets, &drain, &proxy)?;
         let state = AdminState {
             metrics: handles.metrics(),
@@ -156,7 +149,7 @@ impl Gateway {
             check: admin::check(),
             log: surroundings.log.clone(),
             readiness: Readiness::new(drain.watch()),
-            via,
+            via: handles.via,
             started,
             hosts: process.admin.hosts,
             bounds: Bounds::default(),

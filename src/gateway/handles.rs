@@ -14,6 +14,7 @@ use crate::health::metrics::HealthMetrics;
 use crate::meter::Gauge;
 use crate::proxy::metrics::{ConnectionFigures, ConnectionMetrics, RequestMetrics};
 use crate::proxy::pingora::proxy::Proxy;
+use crate::proxy::run::DebugHeader;
 use crate::publisher::PublisherHandle;
 use crate::publisher::metrics::{FlagMetrics, SnapshotMetrics};
 use crate::quarantine::Quarantine;
@@ -36,6 +37,8 @@ pub(super) struct Handles {
     pub(super) active: Arc<Gauge>,
     pub(super) connections: Arc<ConnectionFigures>,
     pub(super) client_api: Arc<ClientApi>,
+    /// This gateway's name in `Via`.
+    pub(super) via: Via,
 }
 
 impl Handles {
@@ -57,15 +60,16 @@ impl Handles {
             active: Arc::default(),
             connections: Arc::new(ConnectionFigures::within(files)),
             client_api: Arc::new(ClientApi::new(Arc::default(), Instant::now())),
+            via: Via::new(rand::random()),
         }
     }
 
-    /// What serves requests with these handles: no user is spared a canary yet, and no request is debugged.
+    /// What serves requests with these handles; no user is spared a canary yet. `debug` says which requests are debugged.
     pub(super) fn proxy(
         &self,
         generation: watch::Receiver<u64>,
         drain: DrainWatch,
-        via: Via,
+        debug: Option<Arc<DebugHeader>>,
     ) -> Proxy {
         Proxy {
             store: self.store.clone(),
@@ -76,8 +80,8 @@ impl Handles {
             generation,
             drain,
             quarantine: Arc::new(Quarantine::new(Instant::now())),
-            debug: None,
-            via,
+            debug,
+            via: self.via,
         }
     }
 

@@ -13,6 +13,7 @@ use super::{Embedding, StartError};
 use crate::clock;
 use crate::config::{self, Config, OnUnset};
 use crate::health::{self, HealthNotify};
+use crate::publisher::kills::KillSwitch;
 use crate::publisher::order::OrderKeeper;
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::registry::Registry;
@@ -111,6 +112,13 @@ impl Platform {
         let (generation, events) = (publisher.generation(), publisher.events().clone());
         health::start(publisher.store(), &generation, bell, events, control);
         Ok(publisher)
+    }
+
+    /// Switches canaries off and on, and goes on trying to store what could not be stored.
+    pub(super) fn kill_switch(&self, publisher: &PublisherHandle, control: &Handle) -> KillSwitch {
+        let kills = KillSwitch::new(self.registry.clone(), publisher.clone());
+        control.spawn(kills.clone().await_mending());
+        kills
     }
 
     /// What the reloader works with.
