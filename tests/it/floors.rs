@@ -265,7 +265,7 @@ fn every_file_of_tests_has_its_place() {
 #[test]
 fn contributing_names_files_that_there_are() {
     let text = std::fs::read_to_string(root().join("CONTRIBUTING.md")).expect("CONTRIBUTING.md");
-    let path = Regex::new(r"`((?:src|tests|deploy|benches|scripts|\.ci)/[\w./]+)`")
+    let path = Regex::new(r"`((?:core|src|tests|deploy|benches|scripts|\.ci)/[\w./]+)`")
         .expect("an expression");
     let named: Vec<&str> = path
         .captures_iter(&text)
