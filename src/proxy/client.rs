@@ -3,7 +3,7 @@
 //!
 //! Between requests a connection *rests* (`server.timeouts.idle`); from a head's first byte until its last it sends a
 //! *head* (`header_read`); then it is *busy* until the response has ended, and only while it takes nothing of what is
-//! written is there a deadline (`write`). All of that is bookkeeping in one [`DeadlineGuard`]: no timer is set.
+//! written is there a deadline (`write`). All of that is bookkeeping in one `DeadlineGuard`: no timer is set.
 
 mod expectation;
 mod open_stream;

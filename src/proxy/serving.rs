@@ -43,7 +43,7 @@ pub trait ServeHttp: Send + Sync + 'static {
     /// Closes the connections that have no request.
     fn close_idle(&self) -> impl Future<Output = ()> + Send;
 
-    /// Looks after what was put off. Called at every sweep of the worker ([`super::sweep`]).
+    /// Looks after what was put off. Called at every sweep of the worker (`proxy::sweep`).
     fn sweep(&self, now: std::time::Instant);
 }
 

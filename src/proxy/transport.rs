@@ -51,7 +51,7 @@ impl Transport {
         &self.listener
     }
 
-    /// The socket's number, to set deadlines by ([`super::deadlines`]).
+    /// The socket's number, to set deadlines by (`proxy::deadlines`).
     pub fn fd(&self) -> RawFd {
         self.socket.as_raw_fd()
     }

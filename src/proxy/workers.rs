@@ -1,5 +1,5 @@
 //! The threads that traffic runs on: one single-threaded runtime each, so that no connection ever changes thread, and
-//! one more that accepts ([`super::acceptor`]).
+//! one more that accepts (`proxy::acceptor`).
 
 use std::io;
 use std::sync::Arc;

@@ -14,7 +14,7 @@ use crate::quarantine::Quarantine;
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::access_log::AccessLog;
 
-/// The proxy that a worker's pingora calls: what its hooks ([`super::hooks`]) have at hand.
+/// The proxy that a worker's pingora calls: what its hooks (`pingora::hooks`) have at hand.
 #[derive(Clone)]
 pub struct Proxy {
     /// Where the current snapshot is.
