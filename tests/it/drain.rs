@@ -1,8 +1,8 @@
 //! SIGTERM under load: nobody who asks in time is turned away, nobody who has been taken is dropped.
 
 use std::error::Error as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -30,10 +30,15 @@ async fn await_time(moment: Instant) {
     until("a moment", || (Instant::now() >= moment).then_some(())).await;
 }
 
-/// Load, until told to end: everybody who connects before that must be served.
+/// For how long the gateway takes connections once it has been told to end.
+const TAKES: Duration = Duration::from_secs(2);
+
+/// Load, until told to end: everybody who connects while the gateway takes connections must be served.
 struct Load {
     address: std::net::SocketAddr,
     over: tokio::sync::watch::Receiver<bool>,
+    /// When the gateway was told to end.
+    told: Arc<OnceLock<Instant>>,
     served: Arc<AtomicUsize>,
 }
 
@@ -47,10 +52,27 @@ impl Load {
         self.served.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// A connection; `None`: the time to take any is over, and a refusal is right.
+    async fn connect(&self) -> Option<TcpStream> {
+        match TcpStream::connect(self.address).await {
+            Ok(stream) => Some(stream),
+            Err(error) => {
+                let told = self.told.get().map(Instant::elapsed);
+                assert!(
+                    told.is_some_and(|since| since >= TAKES),
+                    "{error} {told:?} after it was told to end"
+                );
+                None
+            }
+        }
+    }
+
     /// One connection after the other, each for as long as it is kept open.
     async fn keep_alive(self) {
-        while !self.is_over() {
-            let mut connection = Connection::open(self.address).await;
+        while !self.is_over()
+            && let Some(stream) = self.connect().await
+        {
+            let mut connection = Connection::over(stream).await;
             while !self.is_over() {
                 let answer = connection.send(get("/kept")).await;
                 self.note(&answer);
@@ -63,15 +85,20 @@ impl Load {
 
     /// A connection for each request.
     async fn fresh(self) {
-        while !self.is_over() {
-            self.note(&send(self.address, get("/fresh")).await);
+        while !self.is_over()
+            && let Some(stream) = self.connect().await
+        {
+            let answer = Connection::over(stream).await.send(get("/fresh")).await;
+            self.note(&answer);
         }
     }
 
     /// HTTP/2, each connection for as long as it takes new streams.
     async fn http2(self) {
-        while !self.is_over() {
-            let mut connection = H2Connection::connect(self.address).await;
+        while !self.is_over()
+            && let Some(stream) = self.connect().await
+        {
+            let mut connection = H2Connection::over(stream).await;
             while !self.is_over() && !connection.is_closed() {
                 match connection.try_send(get("/h2")).await {
                     Ok(answer) => self.note(&answer),
@@ -102,9 +129,11 @@ async fn no_request_fails_while_the_gateway_drains_under_load() {
     let (origin, mut gateway) = start("{ shutdown_delay: 2s, shutdown_grace: 30s }").await;
     let (end, over) = tokio::sync::watch::channel(false);
     let served = Arc::new(AtomicUsize::new(0));
+    let told = Arc::new(OnceLock::new());
     let load = || Load {
         address: gateway.address(),
         over: over.clone(),
+        told: told.clone(),
         served: served.clone(),
     };
     let running = [
@@ -116,15 +145,15 @@ async fn no_request_fails_while_the_gateway_drains_under_load() {
     let count = || served.load(Ordering::SeqCst);
     eventually("load", || async { (count() > 100).then_some(()) }).await;
 
+    let begun = *told.get_or_init(Instant::now);
     gateway.sigterm();
-    let begun = Instant::now();
     gateway.await_log("draining").await;
     let before = count();
     eventually("load while it drains", || async {
         (count() > before + 100).then_some(())
     })
     .await;
-    // Until shortly before it closes its sockets: from then on a refusal is right.
+    // Until shortly before it closes its sockets. Where this comes late, refusals may have come first.
     await_time(begun + Duration::from_millis(1_700)).await;
     end.send_replace(true);
     for task in running {

@@ -192,6 +192,11 @@ impl Connection {
     /// Connects.
     pub(crate) async fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.expect("a connection");
+        Self::over(stream).await
+    }
+
+    /// Over a socket that is connected already.
+    pub(crate) async fn over(stream: TcpStream) -> Self {
         let (sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .expect("an HTTP/1.1 connection");
@@ -255,6 +260,11 @@ impl H2Connection {
     /// Connects.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.expect("a connection");
+        Self::over(stream).await
+    }
+
+    /// Over a socket that is connected already.
+    pub(crate) async fn over(stream: TcpStream) -> Self {
         let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
             .await
             .expect("an HTTP/2 connection");
