@@ -1,7 +1,7 @@
 //! `serin demo`: a gateway, sample deployments behind it and users before it, in one process and on loopback only.
 //!
-//! The gateway is the real one, its file is followed as ever, and the figures shown are its own; only what is called
-//! a failed request is what a user saw.
+//! The gateway is the real one, its file is followed as ever, and the figures shown are its own; only failed requests
+//! are counted by the users.
 
 mod figures;
 mod file;
@@ -80,7 +80,7 @@ pub enum DemoError {
 
 /// Runs the demo to its end.
 pub fn run(options: &Options) -> Result<(), DemoError> {
-    // Asked first: whoever only meant another port finds nothing written.
+    // First of all: with a port that is taken, the demo writes no file.
     drop(
         bind(loopback(options.port)).map_err(|cause| StartError::Bind {
             address: loopback(options.port),
@@ -184,7 +184,7 @@ impl Stage {
                 Err(error) => Err(error),
             };
             leave.send_replace(true);
-            // A crowd that panicked has been told of already.
+            // The panic of a crowd is in the log.
             let _ = crowd.await;
             shown
         });

@@ -158,7 +158,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         replace(&file, b"one").unwrap();
-        // Somebody's folder is in the way, which nobody may delete.
+        // A folder is in the way, and may not be deleted.
         fs::create_dir_all(with_suffix(&file, ".tmp").join("x")).unwrap();
         assert!(replace(&file, b"two").is_err());
         assert_eq!(fs::read_to_string(&file).unwrap(), "one");

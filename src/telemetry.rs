@@ -1,4 +1,4 @@
-//! What is told to people and machines: log lines, the access log, metrics, and a service manager's state.
+//! What goes out to people and machines: log lines, the access log, metrics, and messages to a service manager.
 
 pub mod access_log;
 pub mod log;

@@ -1,4 +1,4 @@
-//! Header edits as data: what configuration asks for and what forwarding adds, applied by whoever holds the headers.
+//! Header edits as data: what configuration asks for and what forwarding adds, applied by the code that holds the headers.
 
 use http::{HeaderName, HeaderValue};
 
@@ -22,7 +22,7 @@ pub trait HeaderSink {
     /// Adds a field beside those that are there.
     fn add(&mut self, name: &HeaderName, value: &HeaderValue);
 
-    /// Applies an edit that nobody else needs.
+    /// Applies an edit that is used once.
     fn take(&mut self, edit: Edit) {
         match edit {
             Edit::Remove(name) => self.remove(&name),

@@ -12,7 +12,7 @@ pub(super) fn document<T: DeserializeOwned>(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<T, Problem> {
     let body = body?;
-    // A struct could be read from a list, too; nobody means that.
+    // serde would read a struct from a list, too.
     if body.trim_ascii_start().starts_with(b"[") {
         return Err(Problem::new(422, "the body: expected an object".to_owned()));
     }

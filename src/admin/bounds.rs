@@ -10,7 +10,7 @@ use super::problem::Problem;
 const EVENT_STREAMS: usize = 64;
 /// Configurations that are read and checked at a time, each of which may be as large as a file.
 const CHECKS: usize = 4;
-/// Orders at a time that wait for somebody else: a reload, or a flag server.
+/// Orders at a time that wait for a reload or a flag server.
 const ORDERS: usize = 32;
 /// When to come back, in seconds, for who came too many.
 const LATER: u32 = 1;
@@ -45,7 +45,7 @@ impl Bounds {
         take(&self.checks, "checks", CHECKS)
     }
 
-    /// A place for an order that waits for somebody else.
+    /// A place for an order that waits for a reload or a flag server.
     pub(super) fn order(&self) -> Result<OwnedSemaphorePermit, Problem> {
         take(&self.orders, "orders of this kind", ORDERS)
     }

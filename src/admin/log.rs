@@ -31,7 +31,7 @@ const MIN_LIFETIME: Duration = Duration::from_secs(1);
 pub(super) struct LogView {
     /// `logging.level` of the running configuration.
     level: &'static str,
-    /// The directives on top of it, if somebody has set any.
+    /// The directives on top of it, if an operator has set any.
     filter: Option<String>,
     /// When they end, and how far away that is.
     until: Option<String>,

@@ -11,7 +11,7 @@ use crate::drain::{DrainWatch, Stage};
 use crate::resolver::unsettled;
 use crate::snapshot::Snapshot;
 
-/// Becomes ready once, and stays so until the process is told to end.
+/// Becomes ready once, and stays so until SIGTERM.
 #[derive(Debug)]
 pub struct Readiness {
     reached: AtomicBool,
@@ -27,7 +27,7 @@ impl Readiness {
         }
     }
 
-    /// Whether the process has been told to end.
+    /// Whether SIGTERM has come.
     pub fn is_draining(&self) -> bool {
         self.drain.has_reached(Stage::Announced)
     }

@@ -40,12 +40,12 @@ pub(super) struct ServiceView {
 #[derive(Debug, Serialize)]
 struct DeploymentView {
     name: String,
-    /// `null`: nobody has said yet where it is.
+    /// `null`: neither the file nor a flag names one.
     url: Option<String>,
     /// Which variants of which canary flags lead here, in order of precedence.
     assigned_by: Vec<AssignmentView>,
     endpoints: Vec<EndpointView>,
-    /// Addresses that its URL leads to and that nobody is sent to.
+    /// Addresses that its URL leads to and that get no users.
     refused: Vec<RefusedView>,
     healthy: bool,
     /// Why it gets no users, whatever its flag says.
@@ -77,7 +77,7 @@ struct RequestsView {
     errors: u64,
     /// That were assigned to it, and that stable served in its place.
     served_by_stable: u64,
-    /// That were assigned to it, and that nobody answered: the gateway did, with an error, or the client went away.
+    /// That were assigned to it, and that no deployment answered: the gateway sent an error, or the client went away.
     unanswered: u64,
     /// The part of all the service's requests that were meant for this deployment: 0 to 1.
     assigned_share: Option<f64>,

@@ -184,7 +184,7 @@ fn warnings(snapshot: &Snapshot, kills: &KillSwitch) -> Vec<String> {
     warnings
 }
 
-/// Addresses that deployments lead to and that nobody is sent to.
+/// Addresses that deployments lead to and that get no users.
 fn refused(snapshot: &Snapshot) -> Vec<String> {
     let mut warnings = Vec::new();
     for service in &snapshot.services {

@@ -12,7 +12,7 @@ use crate::context::Moment;
 use crate::source::environment::ProcessEnvironment;
 use crate::source::file::{FileError, read, read_stream};
 
-/// How files are checked, and how it is told.
+/// How files are checked, and how the result is printed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct How {
     /// Warnings fail, too, and what is unset is an error.

@@ -23,7 +23,7 @@ pub(super) struct Args {
     dir: PathBuf,
 }
 
-/// Runs the demo until it is over, or somebody ends it.
+/// Runs the demo until it is over, or its user ends it.
 pub(super) fn run(args: Args) -> io::Result<ExitCode> {
     let terminal = io::stdout().is_terminal();
     let can_move = std::env::var_os("TERM").is_none_or(|term| term != "dumb");

@@ -26,7 +26,7 @@ pub(super) struct Args {
     debug_request: Option<DebugHeader>,
 }
 
-/// Runs the gateway until it is told to end.
+/// Runs the gateway until SIGTERM or SIGINT.
 pub(super) fn run(args: &Args) -> ExitCode {
     let path = args.config.config.clone();
     let (text, config) = match load(&path) {

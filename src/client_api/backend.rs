@@ -153,7 +153,7 @@ fn write_segments_out(document: &mut Value, set: &FeatureSet) {
     }
 }
 
-/// A segment's constraints; a segment that is missing holds for nobody.
+/// A segment's constraints; a segment that is missing holds for no user.
 fn constraints_of(set: &FeatureSet, number: i64) -> Vec<Value> {
     let text = set.segments().get(&number);
     let segment: Option<Value> = text.and_then(|text| serde_json::from_str(text).ok());

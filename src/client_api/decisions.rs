@@ -12,7 +12,7 @@ use crate::identity::Anonymous;
 use crate::quarantine::QuarantineKey;
 use crate::snapshot::{STABLE, Service};
 
-/// Answers for the request's own identity, and for nobody else's.
+/// Answers for the request's own identity, and for no other.
 pub(super) fn answer(asked: &ApiRequest<'_>, own: &Context<'_>) -> Reply {
     let snapshot = asked.snapshot;
     if snapshot.identity.anonymous == Anonymous::Reject && own.user_id.is_none() {

@@ -36,7 +36,7 @@ pub(super) fn of(flag: &Flag, vocabulary: &ContextSchema) -> Option<Value> {
         "name": &*flag.name,
         "type": "release",
         "description": flag.about.description.as_deref(),
-        // Without a strategy an Unleash flag is on for everybody, and a local one for nobody.
+        // Without a strategy an Unleash flag is on for all users, and a local one for none.
         "enabled": flag.enabled && !strategies.is_empty(),
         "project": "default",
         "stale": false,
@@ -46,7 +46,7 @@ pub(super) fn of(flag: &Flag, vocabulary: &ContextSchema) -> Option<Value> {
     }))
 }
 
-/// A constraint that holds for nobody.
+/// A constraint that holds for no user.
 pub(super) fn nobody() -> Value {
     listed("userId", "IN", &[], false)
 }

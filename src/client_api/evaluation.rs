@@ -3,7 +3,7 @@
 use crate::engine::VariantRef;
 use crate::engine::evaluation::Evaluation;
 
-/// What a flag comes to for one user: what clients are told, and what routing does.
+/// What a flag comes to for one user: what clients get, and what routing does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FlagEvaluation {
     pub(super) on: bool,

@@ -26,7 +26,7 @@ const HALVES: i64 = 3;
 /// How long a stream is silent at most. Many proxies cut what is silent for a minute.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// A client that is told of changes for as long as this is held.
+/// A client that gets changes for as long as this is held.
 #[derive(Debug)]
 pub struct Stream {
     /// The digest that the client is taken to know.
@@ -35,9 +35,9 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// What a client is told first: how soon to come back when the connection is lost.
+    /// The first message to a client: how soon to come back when the connection is lost.
     pub const GREETING: &'static str = "retry: 2000\n\n";
-    /// What a client is told when there is nothing to tell.
+    /// The message to a client when nothing has changed for a while.
     pub const NOTHING: &'static str = ": nothing new\n\n";
 
     /// The head of the answer.
@@ -51,7 +51,7 @@ impl Stream {
         reply.with(name, unbuffered)
     }
 
-    /// What a client is told of this snapshot; `None`: it says the same as the one before.
+    /// The message to a client about this snapshot; `None`: it says the same as the one before.
     pub fn tell(&mut self, digest: Digest, moment: Moment) -> Option<String> {
         if digest == self.digest {
             return None;

@@ -163,7 +163,7 @@ impl Decisions<'_, '_> {
     }
 }
 
-/// The version of what one user is told: it begins with the snapshot's digest, and is another whenever an answer is. The
+/// The version of one user's answer: it begins with the snapshot's digest, and is another whenever an answer is. The
 /// answers themselves are part of it, since conditions on the time can change them while all else stays the same.
 pub(super) fn version(
     snapshot: &Snapshot,

@@ -1,4 +1,4 @@
-//! What is answered: a status, header fields and a body, whoever sends them.
+//! An answer: a status, header fields and a body; which server writes it does not matter here.
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, RETRY_AFTER, WWW_AUTHENTICATE};

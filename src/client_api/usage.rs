@@ -32,7 +32,7 @@ struct Counts {
     variants: Option<HashMap<String, u64>>,
 }
 
-/// Takes a registration in. Who is there is counted, and that is all: a server is told of the gateway.
+/// Takes a registration in. It is counted, and that is all: the flag server knows of the gateway alone.
 pub(super) fn register(body: &[u8]) -> Reply {
     match serde_json::from_slice::<HashMap<String, IgnoredAny>>(body) {
         Ok(_) => Reply::empty(StatusCode::ACCEPTED),

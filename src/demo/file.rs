@@ -14,7 +14,7 @@ use crate::source::file::{FileError, read};
 
 /// What is written where there is no file yet.
 const FIRST: &str = include_str!("routes.yaml");
-/// How long running requests may go on at the end: somebody who pressed a key waits for it.
+/// How long running requests may go on at the end: the user who pressed a key waits for it.
 const GRACE: Duration = Duration::from_millis(500);
 /// Threads for traffic, unless the file says: a trickle needs no more.
 const THREADS: usize = 2;

@@ -165,7 +165,7 @@ async fn converse(socket: TcpStream, plan: SampleConfig, mut closed: watch::Rece
         _ = closed.changed() => {}
     }
     if !asked.load(Ordering::Relaxed) {
-        // The first request is on its way: whoever connects has one.
+        // The first request is on its way: no client connects without one.
         let patience = tokio::time::timeout(PAUSE, connection.as_mut());
         if patience.await.is_ok() {
             return;

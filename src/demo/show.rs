@@ -219,7 +219,7 @@ impl Show {
                     "{name} is dead: its port {port} is closed, and stable answers its users."
                 ));
             }
-            // Should somebody have taken the port meanwhile, it is tried again at the next tick.
+            // Should another process have taken the port meanwhile, it is tried again at the next tick.
             Turn::Restore => {
                 if self.samples.canary.open().is_ok() {
                     self.story.restored();

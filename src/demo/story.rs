@@ -1,4 +1,4 @@
-//! When the sample canary dies and comes back: once by itself, and whenever somebody asks for it.
+//! When the sample canary dies and comes back: once by itself, and whenever the user presses the key.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(super) enum Story {
     },
     /// The canary is dead, and will come back by itself.
     Dead { until: Duration },
-    /// The canary is dead until somebody asks for it.
+    /// The canary is dead until the user presses the key.
     Killed,
     /// The canary lives on.
     Alive,
@@ -56,7 +56,7 @@ impl Story {
         }
     }
 
-    /// Somebody wants the other state.
+    /// The user has pressed the key: the other state is wanted.
     pub(super) fn switch(&mut self) -> Turn {
         match self {
             Self::Waiting { .. } | Self::Alive => {

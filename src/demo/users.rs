@@ -75,7 +75,7 @@ struct User {
     app_version: &'static str,
 }
 
-/// Sixty users: the team, a customer's, and everybody else, with apps old and new.
+/// Sixty users: the team, a customer's, and the rest, with apps old and new.
 fn population() -> Vec<User> {
     let team = ["alice", "carol", "dave", "heidi", "ivan"];
     let versions = ["9.4.0", "10.0.3", "10.1.0", "10.2.1"];

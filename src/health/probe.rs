@@ -19,7 +19,7 @@ use crate::cluster::endpoint::Finding;
 use crate::cluster::policy::{HealthPolicy, Probe};
 use crate::cluster::{Scheme, UpstreamUrl};
 
-/// How checks are told from users' requests in the services' own logs.
+/// The user agent of health checks, by which services' logs tell them from users' requests.
 const USER_AGENT: &str = concat!("serin/", env!("CARGO_PKG_VERSION"), " health");
 
 /// Why a check failed.

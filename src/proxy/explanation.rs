@@ -1,4 +1,4 @@
-//! What clients are told of an error: enough to report, nothing about the inside.
+//! What an error answer says to clients: enough to report, nothing about the inside.
 
 use http::StatusCode;
 

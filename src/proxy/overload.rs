@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use super::lingering::{Lingering, PATIENCE, lingering_close};
 use super::transport::Transport;
 
-/// How many clients are told at a time that there are too many connections; the others are only closed.
+/// How many clients at a time get an answer that says that there are too many connections; the others are only closed.
 const TOLD_AT_A_TIME: usize = 256;
 
 /// Refuses connections that are too many.

@@ -1,6 +1,6 @@
 //! Serin's own log lines, on standard error.
 //!
-//! The configuration sets level and format (`logging`). For a while, somebody may put [`Directives`] on top of its level:
+//! The configuration sets level and format (`logging`). For a while, an operator may put [`Directives`] on top of its level:
 //! they outlast a reload, which changes the level below them, and end by themselves.
 
 mod directives;

@@ -1,4 +1,4 @@
-//! What the service manager is told: systemd's notification protocol, sd_notify(3).
+//! Messages to the service manager: systemd's notification protocol, sd_notify(3).
 //!
 //! Without `NOTIFY_SOCKET` in the environment, as in a container or on a terminal, nothing is said to anybody.
 
@@ -9,7 +9,7 @@ use sd_notify::NotifyState;
 pub struct ServiceManager(());
 
 impl ServiceManager {
-    /// `None` when nobody wants to be told.
+    /// `None`: no service manager started this process.
     pub fn of_this_process() -> Option<Self> {
         std::env::var_os("NOTIFY_SOCKET").map(|_| Self(()))
     }

@@ -1,4 +1,4 @@
-//! Filter directives: which log lines are written while somebody looks for something.
+//! Filter directives: which log lines are written while an operator looks for something.
 //!
 //! `serin::proxy=debug` adds the lines of a part of the program; a level alone, as in `info,serin::proxy=debug`, stands
 //! in for `logging.level`.
@@ -19,7 +19,7 @@ const MAX_BYTES: usize = 1_024;
 /// Filter directives that can be put in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directives {
-    /// As somebody wrote them.
+    /// As the operator wrote them.
     text: String,
     level: Option<Level>,
     targets: Vec<(String, LevelFilter)>,

@@ -1,4 +1,4 @@
-//! Flags that begin to take users from canaries that run: told, because whoever made them may not know of the others.
+//! Flags that begin to take users from canaries that run: reported, because their makers may not know of the others.
 
 use std::collections::BTreeMap;
 use std::fmt;
