@@ -152,6 +152,7 @@ fn flag(name: &str, percent: u16) -> Flag {
     let property = Field::Property(Slot(0));
     let ring = |ring: &str, condition, share| Ring {
         name: ring.into(),
+        enabled: true,
         condition,
         rollout: Rollout {
             share: Share::new(share).expect("a share"),

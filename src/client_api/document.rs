@@ -24,7 +24,7 @@ type Ways = Vec<Vec<Value>>;
 /// The document of a local flag; `None`: Unleash cannot express it.
 pub(super) fn of(flag: &Flag, vocabulary: &ContextSchema) -> Option<Value> {
     let mut strategies = Vec::new();
-    for ring in &flag.rings {
+    for ring in flag.rings.iter().filter(|ring| ring.enabled) {
         let sticky = sticky(ring.rollout.stickiness, vocabulary)?;
         let variants = ring.variants.as_ref().or(flag.variants.as_ref());
         let template = StrategyTemplate::of(&ring.rollout, sticky, variants)?;

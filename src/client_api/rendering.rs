@@ -31,7 +31,7 @@ impl FlagRendering {
             plain: RenderedFlag::of(flag, true, None),
             variants: PerVariant::of(flag, |variant| RenderedFlag::of(flag, true, Some(variant))),
             is_static: !flag.enabled
-                || (flag.dependencies.is_empty() && flag.rings.iter().all(is_for_everybody)),
+                || (flag.dependencies.is_empty() && flag.rings.iter().all(is_for_all_or_nobody)),
         }
     }
 
@@ -46,9 +46,9 @@ impl FlagRendering {
     }
 }
 
-fn is_for_everybody(ring: &Ring) -> bool {
+fn is_for_all_or_nobody(ring: &Ring) -> bool {
     let always = matches!(&ring.condition, Condition::All(all) if all.is_empty());
-    always && ring.rollout.share == Share::ALL && ring.variants.is_none()
+    !ring.enabled || always && ring.rollout.share == Share::ALL && ring.variants.is_none()
 }
 
 impl RenderedFlag {

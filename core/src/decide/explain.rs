@@ -196,7 +196,10 @@ fn write_dependency(f: &mut fmt::Formatter<'_>, record: &DependencyRecord<'_>) -
 
 fn write_ring(f: &mut fmt::Formatter<'_>, flag: &Flag, record: &RingRecord<'_>) -> fmt::Result {
     let (kind, name) = (flag.origin.audience().as_str(), &record.ring.name);
-    let holds = yes(record.verdict.holds());
+    let holds = match record.verdict {
+        RingVerdict::Off => "no, it is switched off",
+        verdict => yes(verdict.holds()),
+    };
     match record.purpose {
         Purpose::Decide => writeln!(f, "  {kind} {name:?}: {holds}")?,
         Purpose::Compare => writeln!(
@@ -220,7 +223,7 @@ fn write_rollout(f: &mut fmt::Formatter<'_>, record: &RingRecord<'_>) -> fmt::Re
     let rollout = &record.ring.rollout;
     let share = rollout.share;
     match record.verdict {
-        RingVerdict::Unmet | RingVerdict::Everybody => Ok(()),
+        RingVerdict::Off | RingVerdict::Unmet | RingVerdict::Everybody => Ok(()),
         RingVerdict::Nobody => writeln!(f, "    rollout 0%: nobody"),
         RingVerdict::NoId => writeln!(f, "    rollout {share}: there is no ID to hash"),
         RingVerdict::Missed(placement) => {

@@ -105,6 +105,23 @@ fn first_refused() -> Option<Variants> {
 }
 
 #[test]
+fn a_ring_that_is_switched_off_is_told_and_takes_nobody() {
+    let mut team = ring("team", only("u1"), "100%");
+    team.enabled = false;
+    let snapshot = search(vec![flag("search.a", vec![team])]);
+    let service = &snapshot.services[0];
+    let one = user("u1");
+    let explained = explain(service, &one, NOW);
+    assert_eq!(
+        explained.decision.reason,
+        Reason::Plain(ReasonKind::Default)
+    );
+    let text = explained.to_string();
+    let expected = "flag search.a: off\n  ring \"team\": no, it is switched off\n";
+    assert!(text.ends_with(expected), "{text}");
+}
+
+#[test]
 fn a_variant_whose_url_is_refused_is_stable_under_its_flag_and_ends_the_search() {
     let mut outside = flag("search.a", vec![ring("one", only("u1"), "100%")]);
     outside.url = None;

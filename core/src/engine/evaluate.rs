@@ -72,7 +72,7 @@ impl Flag {
             let verdict = ring.ask(context, moment, trace);
             trace.ring_end(verdict);
             match verdict {
-                RingVerdict::Unmet | RingVerdict::Nobody => {}
+                RingVerdict::Off | RingVerdict::Unmet | RingVerdict::Nobody => {}
                 RingVerdict::NoId => evaluation.missing_id = true,
                 RingVerdict::Missed(placement) => evaluation.randomised |= placement.id.is_some(),
                 RingVerdict::Everybody => {
@@ -183,7 +183,9 @@ impl Ring {
         moment: Moment,
         trace: &mut T,
     ) -> RingVerdict<'a> {
-        if self.condition.holds(context, moment, trace) {
+        if !self.enabled {
+            RingVerdict::Off
+        } else if self.condition.holds(context, moment, trace) {
             self.rollout.admit(context)
         } else {
             RingVerdict::Unmet

@@ -32,6 +32,8 @@ pub struct Placement<'a> {
 /// What a ring says of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RingVerdict<'a> {
+    /// It is switched off.
+    Off,
     /// The condition does not hold.
     Unmet,
     /// The share is 0 %.

@@ -73,7 +73,8 @@ impl Flag {
 
     /// The rings that could turn the flag on for any user, and for how large a part of those who meet their conditions.
     pub fn open_rings(&self) -> impl Iterator<Item = (&Ring, Share)> {
-        let rings = self.rings.iter().filter(|ring| !ring.condition.is_never());
+        let rings = self.rings.iter();
+        let rings = rings.filter(|ring| ring.enabled && !ring.condition.is_never());
         let open = rings.map(|ring| (ring, self.share_of(ring)));
         open.filter(|(_, share)| *share != Share::NONE)
     }
@@ -171,6 +172,8 @@ pub struct About {
 pub struct Ring {
     /// Its name, for people.
     pub name: Arc<str>,
+    /// Whether it is switched on; one that is not takes nobody.
+    pub enabled: bool,
     /// Segments and conditions.
     pub condition: Condition,
     /// The percentage.

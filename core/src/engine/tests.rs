@@ -70,6 +70,7 @@ fn flag(condition: Condition, rollout: Rollout, variants: Option<Variants>) -> F
     Flag {
         rings: vec![Ring {
             name: "ring".into(),
+            enabled: true,
             condition,
             rollout,
             variants,

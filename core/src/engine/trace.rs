@@ -97,7 +97,7 @@ pub struct RingRecord<'a> {
     pub ring: &'a Ring,
     /// Why it was asked.
     pub purpose: Purpose,
-    /// The conditions that were looked at: none only while the ring is being asked.
+    /// The conditions that were looked at: none while the ring is being asked, and of one that is switched off.
     pub condition: Option<ConditionRecord<'a>>,
     /// What it says of the user.
     pub verdict: RingVerdict<'a>,

@@ -75,6 +75,7 @@ pub fn variants(list: &[(&str, u32, Option<&str>)]) -> Option<Variants> {
 pub fn ring(name: &str, condition: Condition, share: &str) -> Ring {
     Ring {
         name: name.into(),
+        enabled: true,
         condition,
         rollout: Rollout {
             share: share.parse::<Share>().expect("a share"),

@@ -23,7 +23,15 @@ fn explanation() -> Value {
         ("id", maybe_text()),
         ("position", maybe_text()),
     ]);
-    let verdicts = json!(["unmet", "nobody", "no_id", "missed", "hit", "everybody"]);
+    let verdicts = json!([
+        "switched_off",
+        "unmet",
+        "nobody",
+        "no_id",
+        "missed",
+        "hit",
+        "everybody"
+    ]);
     let ring = object(&[
         ("ring", text()),
         ("purpose", json!({ "enum": ["decide", "compare"] })),

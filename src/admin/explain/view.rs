@@ -296,6 +296,7 @@ impl From<&DependencyRecord<'_>> for DependencyView {
 impl From<&RingRecord<'_>> for RingView {
     fn from(record: &RingRecord<'_>) -> Self {
         let (verdict, placement) = match record.verdict {
+            RingVerdict::Off => ("switched_off", None),
             RingVerdict::Unmet => ("unmet", None),
             RingVerdict::Nobody => ("nobody", None),
             RingVerdict::NoId => ("no_id", None),

@@ -111,10 +111,12 @@ flags:
   k.off: { url: 'http://127.0.0.1:2', enabled: false, rings: [{ name: all }] }
   l.none: { url: 'http://127.0.0.1:2', rings: [] }
   m.match: { url: 'http://127.0.0.1:2', rings: [{ name: m, when: { userId: { matches: '7$' } } }] }
+  n.ring: { url: 'http://127.0.0.1:2', rings: [{ name: all, enabled: false, rollout: 0.5% }, { name: ten, rollout: 10% }] }
+  o.rings: { url: 'http://127.0.0.1:2', rings: [{ name: all, enabled: false }] }
 ",
     );
     let mut vocabulary = ContextSchema::new(&property_names(&config));
-    assert_eq!(config.flags.len(), 13);
+    assert_eq!(config.flags.len(), 15);
     let mut on = 0;
     for flag in &config.flags {
         let said = document(flag, &vocabulary).unwrap_or_else(|| panic!("{}", flag.name));

@@ -105,10 +105,24 @@ pub(crate) static VARIANT_URL: Stated<Url> =
 
 static RING_LIST: Shape = list(&RING);
 
-static RING: Shape = map(&[&RING_NAME, &RING_SEGMENT, &RING_SEGMENTS, &WHEN, &ROLLOUT]);
+static RING: Shape = map(&[
+    &RING_NAME,
+    &RING_ENABLED,
+    &RING_SEGMENT,
+    &RING_SEGMENTS,
+    &WHEN,
+    &ROLLOUT,
+]);
 
 pub(crate) static RING_NAME: Stated<Name<Arc<str>>> =
     stated("name", "Its name, for people.", name());
+
+pub(crate) static RING_ENABLED: Setting<Bool> = setting(
+    "enabled",
+    "false: it takes nobody, and leaves the other rings as they are; default {default}.",
+    Bool,
+    true,
+);
 
 pub(crate) static RING_SEGMENT: Stated<Text> =
     stated("segment", "A segment that the user must belong to.", Text);

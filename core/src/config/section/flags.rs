@@ -292,6 +292,7 @@ fn ring<'t>(
     }
     Ring {
         name,
+        enabled: keys::RING_ENABLED.read(reader, node),
         condition: all(stated),
         rollout: Rollout {
             share: keys::ROLLOUT.read(reader, node),

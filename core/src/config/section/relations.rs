@@ -148,7 +148,7 @@ fn check_rollouts(
             continue;
         };
         let is_part = ring.rollout.share != Share::ALL && ring.rollout.share != Share::NONE;
-        if is_part && !decided(&ring.rollout.stickiness) {
+        if ring.enabled && is_part && !decided(&ring.rollout.stickiness) {
             reader
                 .problems
                 .follow_up(
@@ -168,7 +168,7 @@ fn check_audiences(reader: &mut Reader, flags: &[(usize, &Pair, &Flag)]) {
         let rings: Vec<(&Node, String, bool)> = nodes
             .iter()
             .zip(&flag.rings)
-            .filter(|(node, _)| !node.has_placeholder())
+            .filter(|(node, ring)| ring.enabled && !node.has_placeholder())
             .map(|(node, ring)| (node, audience(node), ring.rollout.share == Share::ALL))
             .collect();
         for (node, audience, _) in &rings {

@@ -77,7 +77,7 @@ fn the_digests_of_the_files_of_the_repository_are_what_they_ever_were() {
         ),
         (
             include_str!("../../../../deploy/reference.yaml"),
-            "45cfafce80110acfc0cb694b025c89390c48dfd4bec6280650a0a7784fea6c49",
+            "185f7e44e8b6254e58e06dba45b27611f075e8013ca7498662b48345987c619b",
         ),
     ] {
         assert_eq!(config(text).digest.to_string(), digest);

@@ -22,7 +22,7 @@ flags:
     group: shared
     rings:
       - { name: team, segment: s }
-      - { segments: [s, t], when: [{ userId: u }, { now: { after: 2027-01-01 } }], rollout: 0.25% }
+      - { enabled: false, segments: [s, t], when: [{ userId: u }, { now: { after: 2027-01-01 } }], rollout: 0.25% }
 segments: { s: { userId: u }, t: { segment: s } }
 identity: { properties: { customer: { cookie: c } } }
 ",
@@ -36,6 +36,7 @@ identity: { properties: { customer: { cookie: c } } }
         Some(1_801_439_999_999)
     );
     assert_eq!(a.about.owner.as_deref(), Some("me"));
+    assert_eq!((a.rings[0].enabled, a.rings[1].enabled), (true, false));
     assert!(matches!(a.rings[0].condition, Condition::Segment(_)));
     assert!(matches!(&a.rings[1].condition, Condition::All(all) if all.len() == 3));
     assert_eq!((&*a.rings[0].name, &*a.rings[1].name), ("team", "ring 2"));

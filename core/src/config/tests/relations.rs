@@ -85,6 +85,15 @@ routes: [{ service: a }]
         [gets_nobody("a.c", "a.b")],
         "those that come before it lose nobody"
     );
+    let ring_off = text.replace(
+        "[{ segment: team }] }",
+        "[{ segment: team, enabled: false }] }",
+    );
+    assert_eq!(
+        said(&ring_off),
+        [gets_nobody("a.c", "a.b")],
+        "a ring that is switched off takes nobody from the others"
+    );
 }
 
 #[test]

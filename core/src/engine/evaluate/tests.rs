@@ -13,6 +13,7 @@ use crate::flag::Share;
 fn ring(condition: Condition, hundredths: u16) -> Ring {
     Ring {
         name: "ring".into(),
+        enabled: true,
         condition,
         rollout: Rollout {
             share: Share::new(hundredths).expect("a share"),
@@ -342,4 +343,44 @@ fn a_weighted_off_variation_is_a_percentage_of_users() {
     let off = switched(vec![only_off]);
     assert!(!off.can_be_on());
     assert_eq!(Reach::of(&off).to_string(), "nobody");
+}
+
+#[test]
+fn a_ring_that_is_switched_off_leaves_the_others_and_their_buckets_as_they_are() {
+    let off = |ring: Ring| Ring {
+        enabled: false,
+        ..ring
+    };
+    let rings = || [ring(users(&["ann"]), 10_000), ring(everyone(), 2_500)];
+    let [team, quarter] = rings();
+    let whole = flag(vec![team, quarter]);
+    let [team, quarter] = rings();
+    let without_team = flag(vec![off(team), quarter]);
+    let [team, quarter] = rings();
+    let without_quarter = flag(vec![team, off(quarter)]);
+    let on = |flag: &Flag, id: &str| {
+        let evaluation = flag.evaluate(&user(id), Moment { unix_ms: 0 }, &mut Silent);
+        evaluation.ring.map(RingIndex::position)
+    };
+    let mut taken = 0;
+    for number in 0..1_000 {
+        let id = format!("u{number}");
+        let before = on(&whole, &id);
+        assert_eq!(on(&without_team, &id), before, "{id}");
+        assert_eq!(on(&without_quarter, &id), None, "{id}");
+        taken += usize::from(before.is_some());
+    }
+    assert!((200..300).contains(&taken), "{taken}");
+    let by_percentage = rollout_position("group", "ann") < 2_500;
+    assert_eq!(on(&whole, "ann"), Some(0));
+    assert_eq!(on(&without_team, "ann"), by_percentage.then_some(1));
+    assert_eq!(on(&without_quarter, "ann"), Some(0));
+    let [team, quarter] = rings();
+    let none = flag(vec![off(team), off(quarter)]);
+    assert!(!none.can_be_on() && whole.can_be_on());
+    assert_eq!(Reach::of(&none).to_string(), "nobody");
+    assert_eq!(
+        Reach::of(&without_quarter).to_string(),
+        "those who meet the conditions of \"ring\""
+    );
 }

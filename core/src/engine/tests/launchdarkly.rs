@@ -86,6 +86,7 @@ fn weighted(
 fn rule(condition: Condition, variants: Option<Variants>) -> Ring {
     Ring {
         name: "rule".into(),
+        enabled: true,
         condition,
         rollout: Rollout::everybody(&"rule".into()),
         variants,

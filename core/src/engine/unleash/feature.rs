@@ -135,6 +135,7 @@ impl<'c, 's> FlagCompiler<'c, 's> {
         Flag {
             rings: vec![Ring {
                 name: "unreadable".into(),
+                enabled: true,
                 condition: Condition::Never(why.into()),
                 rollout: Rollout::everybody(&self.name),
                 variants: None,

@@ -51,6 +51,7 @@ impl FlagCompiler<'_, '_> {
         if strategies.is_empty() {
             return vec![Ring {
                 name: "no strategies: everyone".into(),
+                enabled: true,
                 condition: Condition::All(Vec::new()),
                 rollout: Rollout::everybody(&self.name),
                 variants: None,
@@ -73,6 +74,7 @@ impl FlagCompiler<'_, '_> {
                         .never(&number.to_string(), &format!("it cannot be read: {why}")),
                     rollout: Rollout::everybody(&self.name),
                     variants: None,
+                    enabled: true,
                     name: name.into(),
                 };
             }
@@ -93,6 +95,7 @@ impl FlagCompiler<'_, '_> {
             condition: audience.condition,
             rollout: audience.rollout,
             variants: self.strategy_variants(document),
+            enabled: true,
             name,
         }
     }

@@ -244,6 +244,9 @@ pub(super) fn may_hash_session(flag: &Flag) -> bool {
     let several =
         |variants: &Variants| variants.only().is_none() && variants.stickiness().may_use_session();
     let ring = |ring: &Ring| {
+        if !ring.enabled {
+            return false;
+        }
         let rollout = &ring.rollout;
         let hashed = match rollout.share {
             Share::NONE => return false,

@@ -32,7 +32,9 @@ pub(super) fn compare(one: Named<'_>, other: Named<'_>) -> Vec<Moved> {
         moved.extend(told(None, why));
     }
     let pairs = pairs(&old.rings, &new.rings);
-    for (before, after) in &pairs {
+    // A ring that is switched off moves its users in so many words.
+    let on = |(before, after): &&(&Ring, &Ring)| before.enabled && after.enabled;
+    for (before, after) in pairs.iter().filter(on) {
         let mut why = rollout((&before.rollout, one.1), (&after.rollout, other.1));
         why.extend(drawn((before, one), (after, other)));
         moved.extend(told(Some(after.name.clone()), why));

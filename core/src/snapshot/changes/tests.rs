@@ -133,6 +133,14 @@ fn a_ring_that_is_renamed_is_still_compared() {
 }
 
 #[test]
+fn a_ring_that_is_switched_off_or_on_again_moves_nobody_silently() {
+    let none = Vec::<String>::new();
+    assert_eq!(moved(|flag| flag.rings[0].enabled = false), none);
+    let off = |flag: &mut Flag| flag.rings[0].enabled = false;
+    assert_eq!(moved_between(off, |_| {}), none);
+}
+
+#[test]
 fn rings_are_known_by_what_they_say_before_what_they_are_called() {
     let strategy = |number: usize, share: &str| {
         let name = format!("flexibleRollout {number}");
