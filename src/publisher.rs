@@ -3,9 +3,11 @@
 mod builder;
 mod flag_sources;
 mod inputs;
+mod kept_flags;
 pub mod kills;
 pub mod metrics;
 pub mod order;
+mod preview;
 
 use std::any::Any;
 use std::ops::Range;
@@ -17,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::config::Config;
+use crate::config::kept::KeptDocuments;
 use crate::digest::Digest;
 use crate::engine::source::SourceSet;
 use crate::events::Events;
@@ -27,6 +30,7 @@ use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::metrics::MeterRegistry;
 use builder::SnapshotBuilder;
 use order::{OrderKeeper, Trouble};
+pub use preview::KeptPreview;
 
 /// How often clusters and meters are looked through for those that no snapshot points to.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -50,6 +54,8 @@ enum Change {
     Config(Arc<Config>),
     /// A flag server says something else.
     Flags(FlagUpdate),
+    /// Serin keeps other flags or segments itself.
+    Kept(Arc<KeptDocuments>),
     /// The registry says something else of which canaries are withdrawn.
     Withdrawn,
 }
@@ -63,6 +69,22 @@ pub struct FlagUpdate {
     pub set: SourceSet,
     /// Flags that its answer lacks and that are kept until that is certain.
     pub held: Vec<Arc<str>>,
+}
+
+/// The flags that are stored when the process begins.
+#[derive(Clone, Debug, Default)]
+pub struct StoredFlags {
+    /// By source, what its server said last.
+    pub sets: Vec<(Arc<str>, SourceSet)>,
+    /// What Serin keeps itself.
+    pub kept: Arc<KeptDocuments>,
+}
+
+impl From<Vec<(Arc<str>, SourceSet)>> for StoredFlags {
+    fn from(sets: Vec<(Arc<str>, SourceSet)>) -> Self {
+        let kept = Arc::default();
+        Self { sets, kept }
+    }
 }
 
 /// What became of an update.
@@ -99,6 +121,7 @@ pub struct Stopped;
 #[derive(Clone, Debug)]
 pub struct PublisherHandle {
     updates: mpsc::Sender<Update>,
+    publisher: Publisher,
     generation: watch::Receiver<u64>,
     store: Arc<SnapshotStore>,
     order_trouble: Trouble,
@@ -106,6 +129,7 @@ pub struct PublisherHandle {
 }
 
 /// The task that makes snapshots. The work itself is done on threads where nothing else waits for it.
+#[derive(Clone)]
 pub struct Publisher {
     builder: Arc<Mutex<SnapshotBuilder>>,
 }
@@ -122,13 +146,21 @@ impl Publisher {
         control: &Handle,
     ) -> PublisherHandle {
         let order = OrderKeeper::in_memory();
-        Self::start_with(first, stored, clusters, meters, registry, order, control)
+        Self::start_with(
+            first,
+            stored.into(),
+            clusters,
+            meters,
+            registry,
+            order,
+            control,
+        )
     }
 
     /// The same with what is known of which canary flags ran first.
     pub fn start_with(
         first: Arc<Config>,
-        stored: Vec<(Arc<str>, SourceSet)>,
+        stored: StoredFlags,
         clusters: ClusterManager,
         meters: MeterRegistry,
         registry: Registry,
@@ -138,22 +170,20 @@ impl Publisher {
         let events = Events::default();
         let (own, trouble) = (events.clone(), order.trouble());
         let builder = SnapshotBuilder::open(first, stored, clusters, meters, registry, order, own);
-        PublisherHandle {
-            store: builder.store().clone(),
-            generation: builder.generation(),
-            updates: Self::spawn(builder, control),
-            order_trouble: trouble,
-            events,
-        }
-    }
-
-    fn spawn(builder: SnapshotBuilder, control: &Handle) -> mpsc::Sender<Update> {
         let (updates, inbox) = mpsc::channel(QUEUE);
+        let (store, generation) = (builder.store().clone(), builder.generation());
         let publisher = Self {
             builder: Arc::new(Mutex::new(builder)),
         };
-        control.spawn(publisher.run(inbox));
-        updates
+        control.spawn(publisher.clone().run(inbox));
+        PublisherHandle {
+            updates,
+            publisher,
+            generation,
+            store,
+            order_trouble: trouble,
+            events,
+        }
     }
 
     async fn run(self, mut inbox: mpsc::Receiver<Update>) {
@@ -258,6 +288,17 @@ impl PublisherHandle {
         let (source, set) = (source.clone(), set.into());
         self.send(Change::Flags(FlagUpdate { source, set, held }))
             .await
+    }
+
+    /// Publishes the flags and segments that Serin keeps now, and returns when requests are decided on them.
+    ///
+    /// # Errors
+    /// When no snapshot can be made of them, or the process ends.
+    pub async fn publish_kept(
+        &self,
+        documents: Arc<KeptDocuments>,
+    ) -> Result<Published, PublishError> {
+        self.send(Change::Kept(documents)).await
     }
 
     /// Publishes what the registry says is withdrawn, and returns when requests are decided on it.

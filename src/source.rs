@@ -13,5 +13,4 @@ pub use feed::stored_sets::StoredSets;
 pub use servers::{FlagServers, FlagServersSetup};
 pub use status::{FeedMode, ServerFacts, SourceStatus, SourceStatuses, Stage};
 
-/// The name of `routes.yaml` among the sources.
-pub const FILE: &str = "file";
+pub use crate::engine::origin::FILE;

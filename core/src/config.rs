@@ -3,9 +3,11 @@
 pub mod client_api;
 pub mod compile;
 pub mod diagnostic;
+pub mod document;
 pub mod fingerprint;
 pub mod flag_server;
 pub mod interpolate;
+pub mod kept;
 pub mod keys;
 pub mod lookalikes;
 pub mod node;

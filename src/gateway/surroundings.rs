@@ -102,7 +102,7 @@ impl Platform {
         };
         let publisher = Publisher::start_with(
             config.clone(),
-            loaded.sets(),
+            loaded.sets().into(),
             clusters,
             meters.clone(),
             self.registry.clone(),

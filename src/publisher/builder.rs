@@ -7,17 +7,17 @@ use tokio::sync::watch;
 
 use super::inputs::Inputs;
 use super::order::OrderKeeper;
-use super::{Change, Published};
+use super::{Change, Published, StoredFlags};
 use crate::canary::WithdrawalFlag;
 use crate::clock;
 use crate::cluster::{Cluster, DeploymentName, UpstreamUrl};
 use crate::config::Config;
 use crate::digest::Digest;
-use crate::engine::source::SourceSet;
 use crate::events::{EventKind, Events};
 use crate::registry::Registry;
 use crate::resolver::ClusterManager;
 use crate::snapshot::changes::Changes;
+use crate::snapshot::seniority::Seniority;
 use crate::snapshot::store::SnapshotStore;
 use crate::snapshot::withdrawn::Withdrawn;
 use crate::snapshot::{ClusterProvider, NamedBy, Snapshot};
@@ -71,7 +71,7 @@ impl SnapshotBuilder {
     /// Makes the first snapshot.
     pub(super) fn open(
         config: Arc<Config>,
-        stored: Vec<(Arc<str>, SourceSet)>,
+        stored: StoredFlags,
         clusters: ClusterManager,
         mut meters: MeterRegistry,
         registry: Registry,
@@ -108,6 +108,21 @@ impl SnapshotBuilder {
 
     pub(super) fn store(&self) -> &Arc<SnapshotStore> {
         &self.store
+    }
+
+    /// What the running snapshot is made of.
+    pub(super) fn inputs(&self) -> &Inputs {
+        &self.basis.inputs
+    }
+
+    /// Which canary flags ran first.
+    pub(super) fn seniority(&self) -> &Seniority {
+        self.order.known()
+    }
+
+    /// Which canaries are withdrawn.
+    pub(super) fn withdrawn(&self) -> Withdrawn {
+        self.handles.registry.withdrawn()
     }
 
     pub(super) fn generation(&self) -> watch::Receiver<u64> {

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::flag_sources::FlagSources;
-use super::{Change, FlagUpdate};
+use super::kept_flags::KeptFlags;
+use super::{Change, FlagUpdate, StoredFlags};
 use crate::cluster::UpstreamUrl;
 use crate::config::Config;
-use crate::engine::source::SourceSet;
+use crate::config::kept::{CompiledKept, KeptDocuments};
 use crate::events::EventKind;
 use crate::route::router::Router;
 use crate::snapshot::assemble::{Content, StableUrl};
@@ -20,21 +21,23 @@ use crate::snapshot::{NamedBy, Snapshot};
 pub(super) struct Inputs {
     pub(super) config: Arc<Config>,
     router: Arc<Router>,
+    kept: KeptFlags,
     sources: FlagSources,
     /// Where stable deployments are, or were when the configuration or a flag last said so.
     last_known: HashMap<Arc<str>, StableUrl>,
 }
 
 impl Inputs {
-    /// A configuration, and what is stored of its flag servers.
-    pub(super) fn new(config: Arc<Config>, stored: Vec<(Arc<str>, SourceSet)>) -> Self {
+    /// A configuration, and what is stored of other flags.
+    pub(super) fn new(config: Arc<Config>, stored: StoredFlags) -> Self {
         let mut sources = FlagSources::new(&config);
-        for (source, set) in stored {
+        for (source, set) in stored.sets {
             let held = Vec::new();
             sources.apply(&config, FlagUpdate { source, set, held });
         }
         Self {
             router: Arc::new(Router::new(config.routes.clone())),
+            kept: KeptFlags::new(stored.kept, &config),
             sources,
             config,
             last_known: HashMap::new(),
@@ -53,6 +56,10 @@ impl Inputs {
                 let flags = self.sources.apply(&self.config, update.clone())?;
                 Some(EventKind::Held { source, flags })
             }
+            Change::Kept(documents) => {
+                self.kept.replace(documents.clone(), &self.config);
+                None
+            }
             Change::Withdrawn => None,
         }
     }
@@ -68,6 +75,7 @@ impl Inputs {
                 *flag = same.clone();
             }
         }
+        self.kept.reconfigure(&config);
         self.sources.reconfigure(&self.config, &config);
         // What flags may not name any more does not stay either.
         self.last_known.retain(|_, known| {
@@ -75,6 +83,14 @@ impl Inputs {
         });
         self.router = Arc::new(Router::new(config.routes.clone()));
         self.config = Arc::new(config);
+    }
+
+    /// The same with other flags and segments kept, and what these come to.
+    pub(super) fn with_kept(&self, documents: Arc<KeptDocuments>) -> (Self, Arc<CompiledKept>) {
+        let mut inputs = self.clone();
+        inputs.kept.replace(documents, &self.config);
+        let compiled = inputs.kept.shared();
+        (inputs, compiled)
     }
 
     /// For assembly, with what can be taken over from an earlier snapshot of the same configuration.
@@ -85,6 +101,7 @@ impl Inputs {
     ) -> Content<'a> {
         Content {
             config: &self.config,
+            kept: self.kept.compiled(),
             router: self.router.clone(),
             sources: self.sources.compiled(),
             vocabulary: self.sources.schema().clone(),

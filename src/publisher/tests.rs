@@ -1,6 +1,7 @@
 mod faults;
 pub(crate) mod fixture;
 mod flags;
+mod kept;
 
 use std::sync::Arc;
 

@@ -12,6 +12,7 @@ use regex::{Regex, RegexBuilder};
 
 use crate::cluster::UpstreamUrl;
 use crate::context::Moment;
+use crate::engine::origin::{FILE, SERIN};
 use crate::flag::{Share, ShareError};
 use crate::host::HostPattern;
 
@@ -269,7 +270,7 @@ pub fn source_name(text: &str) -> Result<Arc<str>, String> {
 }
 
 /// Names that other sources always have.
-const OTHER_SOURCES: [&str; 2] = ["file", "launchdarkly"];
+const OTHER_SOURCES: [&str; 3] = [FILE, SERIN, "launchdarkly"];
 
 /// The name of an application, as a flag server shows it.
 pub fn app_name(text: &str) -> Result<Arc<str>, String> {

@@ -44,6 +44,29 @@ impl Condition {
             Self::Not(_) | Self::Test(_) => false,
         }
     }
+
+    /// How many tests it comes to at worst. A reference to a segment is one, too.
+    pub fn tests(&self) -> usize {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().map(Self::tests).sum(),
+            Self::Not(part) => part.tests(),
+            Self::Segment(segment) => 1 + segment.condition.tests(),
+            Self::Test(_) | Self::Settled(_) => 1,
+            Self::Never(_) => 0,
+        }
+    }
+
+    /// How deep the segments stand in each other that it refers to.
+    pub fn depth(&self) -> usize {
+        match self {
+            Self::All(parts) | Self::Any(parts) => {
+                parts.iter().map(Self::depth).max().unwrap_or_default()
+            }
+            Self::Not(part) => part.depth(),
+            Self::Segment(segment) => 1 + segment.condition.depth(),
+            Self::Test(_) | Self::Settled(_) | Self::Never(_) => 0,
+        }
+    }
 }
 
 /// A named audience that rings refer to.

@@ -7,11 +7,19 @@ use std::sync::Arc;
 
 use crate::canary::ReasonKind;
 
+/// The name of `routes.yaml` among the sources.
+pub const FILE: &str = "file";
+
+/// What Serin is called among those who keep flags.
+pub const SERIN: &str = "serin";
+
 /// The source that keeps a flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// `routes.yaml`.
     Local,
+    /// Serin itself, as the admin API was told.
+    Serin,
     /// The Unleash server of this name.
     Unleash(Arc<str>),
     /// The LaunchDarkly environment of this name.
@@ -21,7 +29,7 @@ pub enum Origin {
 /// What a source calls the audiences of a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AudienceKind {
-    /// A local flag's.
+    /// That of a flag in `routes.yaml`, or of one that Serin keeps.
     Ring,
     /// An Unleash flag's.
     Strategy,
@@ -41,10 +49,36 @@ pub enum UnleashDocument<'a> {
 }
 
 impl Origin {
-    /// The flag server's name; `None`: the flag stands in `routes.yaml`.
+    /// Who keeps the flag, for people: `routes.yaml`, `serin`, or the flag server's name.
+    pub fn keeper(&self) -> &str {
+        match self {
+            Self::Local => "routes.yaml",
+            Self::Serin => SERIN,
+            Self::Unleash(name) | Self::LaunchDarkly(name) => name,
+        }
+    }
+
+    /// Its source's name, for programs: `file`, `serin`, or the flag server's name.
+    pub fn source(&self) -> &str {
+        match self {
+            Self::Local => FILE,
+            Self::Serin => SERIN,
+            Self::Unleash(name) | Self::LaunchDarkly(name) => name,
+        }
+    }
+
+    /// Whether its URLs are as trusted as a stable deployment's. All others lead only where `canary_urls` allows.
+    pub fn is_of_the_platform(&self) -> bool {
+        match self {
+            Self::Local => true,
+            Self::Serin | Self::Unleash(_) | Self::LaunchDarkly(_) => false,
+        }
+    }
+
+    /// The flag server's name; `None`: no flag server has the flag.
     pub fn server(&self) -> Option<&Arc<str>> {
         match self {
-            Self::Local => None,
+            Self::Local | Self::Serin => None,
             Self::Unleash(name) | Self::LaunchDarkly(name) => Some(name),
         }
     }
@@ -53,14 +87,14 @@ impl Origin {
     pub fn unleash_server(&self) -> Option<&Arc<str>> {
         match self {
             Self::Unleash(name) => Some(name),
-            Self::Local | Self::LaunchDarkly(_) => None,
+            Self::Local | Self::Serin | Self::LaunchDarkly(_) => None,
         }
     }
 
     /// What the flag's audiences are called.
     pub fn audience(&self) -> AudienceKind {
         match self {
-            Self::Local => AudienceKind::Ring,
+            Self::Local | Self::Serin => AudienceKind::Ring,
             Self::Unleash(_) => AudienceKind::Strategy,
             Self::LaunchDarkly(_) => AudienceKind::Rule,
         }
@@ -69,7 +103,7 @@ impl Origin {
     /// How the flag is put to Unleash's SDKs.
     pub fn unleash_document(&self) -> UnleashDocument<'_> {
         match self {
-            Self::Local => UnleashDocument::Written,
+            Self::Local | Self::Serin => UnleashDocument::Written,
             Self::Unleash(server) => UnleashDocument::AsSent(server),
             Self::LaunchDarkly(_) => UnleashDocument::Withheld,
         }
@@ -78,7 +112,7 @@ impl Origin {
     /// What a flag lacks that names no upstream at all, in words.
     pub fn lacks_upstream(&self) -> &'static str {
         match self {
-            Self::Local => "it has no `url`, and no `variants` with one",
+            Self::Local | Self::Serin => "it has no `url`, and no `variants` with one",
             Self::Unleash(_) => "it has no variants, so no payload says where its users go",
             Self::LaunchDarkly(_) => "it has no variation whose value says where its users go",
         }
@@ -110,6 +144,7 @@ mod tests {
         let (unleash, launchdarkly) = ("unleash".into(), "launchdarkly".into());
         let origins = [
             Origin::Local,
+            Origin::Serin,
             Origin::Unleash(unleash),
             Origin::LaunchDarkly(launchdarkly),
         ];
@@ -122,6 +157,7 @@ mod tests {
             answers,
             [
                 (None, None, "ring"),
+                (None, None, "ring"),
                 (Some("unleash"), Some("unleash"), "strategy"),
                 (Some("launchdarkly"), None, "rule"),
             ]
@@ -131,9 +167,16 @@ mod tests {
             documents,
             [
                 UnleashDocument::Written,
+                UnleashDocument::Written,
                 UnleashDocument::AsSent(&"unleash".into()),
                 UnleashDocument::Withheld,
             ]
         );
+        let keepers = origins.each_ref().map(Origin::keeper);
+        assert_eq!(keepers, ["routes.yaml", "serin", "unleash", "launchdarkly"]);
+        let sources = origins.each_ref().map(Origin::source);
+        assert_eq!(sources, ["file", "serin", "unleash", "launchdarkly"]);
+        let trusted = origins.each_ref().map(Origin::is_of_the_platform);
+        assert_eq!(trusted, [true, false, false, false]);
     }
 }

@@ -16,10 +16,11 @@ use super::claims::Claims;
 use super::seniority::Seniority;
 use super::{Candidate, ClusterProvider, FlagSource, Services, Snapshot, recorded};
 use crate::config::diagnostic::Diagnostic;
+use crate::config::kept::CompiledKept;
 use crate::config::{Config, ServiceConfig};
 use crate::context::schema::ContextSchema;
 use crate::digest::Digest;
-use crate::engine::Flag;
+use crate::engine::{Flag, Origin};
 use crate::meter::Meters;
 use crate::route::router::Router;
 use ownership::Ownership;
@@ -39,6 +40,7 @@ pub fn assemble(
 ) -> Snapshot {
     let content = Content {
         config,
+        kept: &CompiledKept::default(),
         router: Arc::new(Router::new(config.routes.clone())),
         sources: config
             .sources()
@@ -57,7 +59,9 @@ pub fn assemble(
 pub struct Content<'a> {
     /// The configuration.
     pub config: &'a Config,
-    /// Its routes.
+    /// The flags that Serin keeps itself.
+    pub kept: &'a CompiledKept,
+    /// The configuration's routes.
     pub router: Arc<Router>,
     /// What its flag servers said, in order of precedence.
     pub sources: Vec<CompiledSource<'a>>,
@@ -120,6 +124,7 @@ impl Content<'_> {
             .iter()
             .map(Diagnostic::in_one_line)
             .collect();
+        extend(&mut warnings, &self.kept.warnings());
         for source in &self.sources {
             extend(&mut warnings, source.warnings);
         }
@@ -147,20 +152,24 @@ impl Content<'_> {
     /// Every list of flags, the most important first.
     fn ranked(&self) -> Vec<Ranked<'_>> {
         let local = Ranked {
-            source: "routes.yaml",
+            source: Origin::Local.keeper(),
             flags: &self.config.flags,
+        };
+        let kept = Ranked {
+            source: Origin::Serin.keeper(),
+            flags: &self.kept.flags,
         };
         let servers = self.sources.iter().map(|part| Ranked {
             source: &part.source.name,
             flags: part.flags,
         });
-        std::iter::once(local).chain(servers).collect()
+        [local, kept].into_iter().chain(servers).collect()
     }
 
-    /// Of a configuration without flag servers: its own; with them: everything that decides, in order. Which flags ran
-    /// first is not part of it.
+    /// Of a configuration without other sources of flags: its own; with them: everything that decides, in order. Which
+    /// flags ran first is not part of it.
     pub fn digest(&self) -> Digest {
-        if self.sources.is_empty() {
+        if self.sources.is_empty() && self.kept.digest.is_none() {
             return self.config.digest;
         }
         let mut hash = Sha256::new();
@@ -175,6 +184,11 @@ impl Content<'_> {
                 }
                 None => hash.update([0]),
             }
+        }
+        // Nothing is added where nothing is kept: gateways that decide equally have equal digests.
+        if let Some(digest) = self.kept.digest {
+            hash.update([2]);
+            hash.update(digest.0);
         }
         Digest(hash.finalize().into())
     }
@@ -220,14 +234,13 @@ impl Content<'_> {
         services.collect()
     }
 
-    /// Whether a flag server could have canary flags of a service that `routes.yaml` does not have.
+    /// Whether a flag server could have canary flags of a service that nobody has who comes before it.
     fn could_be_served(&self, service: &ServiceConfig) -> bool {
-        let local = |name: &str| {
-            let flags = &self.config.flags;
-            flags
-                .binary_search_by(|flag| (*flag.name).cmp(name))
-                .is_ok()
+        let has = |flags: &[Arc<Flag>], name: &str| {
+            let found = flags.binary_search_by(|flag| (*flag.name).cmp(name));
+            found.is_ok()
         };
+        let local = |name: &str| has(&self.config.flags, name) || has(&self.kept.flags, name);
         let mut globs = service.canaries.iter().map(|glob| glob.as_str());
         globs.any(|glob| glob.contains('*') || !local(glob))
     }

@@ -1,6 +1,7 @@
 //! What tells one snapshot from the one before it: for events, and so that no flag moves its users silently.
 
 mod bucketing;
+pub mod effects;
 mod taking;
 
 use std::cmp::Ordering;

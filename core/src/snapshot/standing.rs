@@ -164,7 +164,7 @@ fn leads_nowhere(variant: &Variant, is_canary: bool) -> Option<String> {
 impl fmt::Display for FlagStanding<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let flag = self.flag;
-        let source = flag.origin.server().map_or("routes.yaml", |name| name);
+        let source = flag.origin.keeper();
         let state = match (flag.enabled, flag.can_be_on()) {
             (false, _) => "disabled",
             (true, false) => "on for nobody",

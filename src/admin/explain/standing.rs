@@ -6,14 +6,13 @@ use serde_json::{Value, json};
 use crate::admin::schema::{count, list, maybe_text, object, text, truth};
 use crate::snapshot::Snapshot;
 use crate::snapshot::standing::FlagStanding;
-use crate::source::FILE;
 use crate::spelling::nearest;
 
 /// Where one flag stands.
 #[derive(Debug, Serialize)]
 pub struct StandingView {
     flag: String,
-    /// Who keeps it: `file`, or the flag server's name.
+    /// Who keeps it: `file`, `serin`, or the flag server's name.
     source: String,
     enabled: bool,
     /// Whether it is a canary flag of the service.
@@ -100,10 +99,7 @@ impl From<&FlagStanding<'_>> for StandingView {
         let before = place.map_or(&[] as &[&str], |place| place.before.as_slice());
         Self {
             flag: flag.name.to_string(),
-            source: flag
-                .origin
-                .server()
-                .map_or_else(|| FILE.to_owned(), ToString::to_string),
+            source: flag.origin.source().to_owned(),
             enabled: flag.enabled,
             canary: place.is_some(),
             service: claim.ok().map(|(service, _)| service.name.to_string()),

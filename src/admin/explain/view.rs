@@ -16,7 +16,6 @@ use crate::engine::trace::{ConditionRecord, DependencyRecord, FlagRecord, Purpos
 use crate::quarantine::{Quarantine, QuarantineKey};
 use crate::route::Action;
 use crate::snapshot::{DeploymentIndex, Service, Snapshot};
-use crate::source::FILE;
 
 /// What would be done with a request.
 #[derive(Debug, Serialize)]
@@ -52,7 +51,7 @@ struct DecisionView {
 #[derive(Debug, Serialize)]
 struct FlagView {
     flag: String,
-    /// Who keeps it: `file`, or the flag server's name.
+    /// Who keeps it: `file`, `serin`, or the flag server's name.
     source: String,
     enabled: bool,
     on: bool,
@@ -261,11 +260,7 @@ impl From<&FlagRecord<'_>> for FlagView {
     fn from(record: &FlagRecord<'_>) -> Self {
         Self {
             flag: record.flag.name.to_string(),
-            source: record
-                .flag
-                .origin
-                .server()
-                .map_or_else(|| FILE.to_owned(), ToString::to_string),
+            source: record.flag.origin.source().to_owned(),
             enabled: record.flag.enabled,
             on: record.evaluation.on,
             variant: variant(record),

@@ -58,7 +58,7 @@ pub(super) fn first_with(names: &[&str], content: u8) -> Arc<Config> {
     Arc::new(with_servers(names, content))
 }
 
-fn start(first: &Arc<Config>, stored: Vec<(Arc<str>, SourceSet)>) -> PublisherHandle {
+pub(super) fn start(first: &Arc<Config>, stored: Vec<(Arc<str>, SourceSet)>) -> PublisherHandle {
     let dns = Dns::new(Some("127.0.0.1:9")).unwrap();
     let clusters = ClusterManager::new(dns, Handle::current(), Box::default());
     Publisher::start(

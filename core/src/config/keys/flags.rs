@@ -12,7 +12,7 @@ use crate::flag::Share;
 
 pub(super) static FLAGS: Shape = names(&FLAG);
 
-static FLAG: Shape = map(&[
+pub(crate) static FLAG: Shape = map(&[
     &URL,
     &VARIANTS,
     &DESCRIPTION,
@@ -145,7 +145,7 @@ pub(crate) static ROLLOUT: Setting<Percentage> = setting(
 pub(super) static SEGMENTS: Shape = names(&CONDITIONS);
 
 /// One map of conditions, or a list of them; all must hold.
-static CONDITIONS: Shape = Shape {
+pub(crate) static CONDITIONS: Shape = Shape {
     list: Some(&CONDITION),
     name: None,
     ..CONDITION

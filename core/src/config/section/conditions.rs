@@ -1,6 +1,6 @@
 //! Conditions, and the segments that they and rings refer to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::config::keys::SEGMENTS;
@@ -19,13 +19,15 @@ use crate::identity::Property;
 const MAX_TESTS: usize = 10_000;
 
 /// How long a chain of segments may be that refer to each other.
-const MAX_CHAIN: usize = 32;
+pub const MAX_CHAIN: usize = 32;
 
 /// What conditions may refer to: fields and segments.
 #[derive(Debug)]
 pub struct Audience<'t> {
     fields: Vec<(Arc<str>, Field)>,
     by_name: HashMap<Arc<str>, usize>,
+    /// Segments that are compiled already; they come before those of `sources`.
+    given: &'t BTreeMap<Arc<str>, Arc<Segment>>,
     sources: Vec<&'t Pair>,
     known: HashMap<&'t str, usize>,
     compiled: HashMap<&'t str, CompiledSegment>,
@@ -46,8 +48,17 @@ enum CompiledSegment {
 }
 
 impl<'t> Audience<'t> {
-    /// Collects the names that conditions may use.
+    /// Collects the names that conditions of a file may use.
     pub fn new(root: &'t Node, properties: &[Property]) -> Self {
+        Self::over(&NO_SEGMENTS, SEGMENTS.pairs(root), properties)
+    }
+
+    /// Collects the names that conditions may use where some segments are `given`.
+    pub fn over(
+        given: &'t BTreeMap<Arc<str>, Arc<Segment>>,
+        sources: &'t [Pair],
+        properties: &[Property],
+    ) -> Self {
         let mut fields: Vec<(Arc<str>, Field)> = vec![
             ("userId".into(), Field::UserId),
             ("sessionId".into(), Field::SessionId),
@@ -58,8 +69,9 @@ impl<'t> Audience<'t> {
             fields.push((property.name.clone(), Field::Property(Slot(slot))));
         }
         let by_name = fields.iter().map(|(name, _)| name.clone()).zip(0..);
-        let sources: Vec<&Pair> = SEGMENTS.pairs(root).iter().collect();
+        let sources: Vec<&Pair> = sources.iter().collect();
         Self {
+            given,
             by_name: by_name.collect(),
             fields,
             known: sources
@@ -106,13 +118,20 @@ impl<'t> Audience<'t> {
         let Some(name) = reader.name(node) else {
             return NEVER;
         };
+        if let Some(segment) = self.given.get(name) {
+            let tests = segment.condition.tests();
+            self.tests = self.tests.saturating_add(tests).saturating_add(1);
+            return Condition::Segment(segment.clone());
+        }
         let pair = self
             .known
             .get(name)
             .and_then(|index| self.sources.get(*index).copied());
         let Some(pair) = pair else {
             let shown = node.scalar().map_or("", |scalar| scalar.shown());
-            let hint = reader.problems.suggest(shown, self.known.keys().copied());
+            let given = self.given.keys().map(|name| &**name);
+            let names = self.known.keys().copied().chain(given);
+            let hint = reader.problems.suggest(shown, names);
             reader
                 .problems
                 .error(node.span, format!("there is no segment `{shown}`"))
@@ -137,7 +156,8 @@ impl<'t> Audience<'t> {
         self.segment(reader, pair).map_or(NEVER, Condition::Segment)
     }
 
-    fn segment(&mut self, reader: &mut Reader, pair: &'t Pair) -> Option<Arc<Segment>> {
+    /// The segment that a pair of a name and conditions is; `None`: it comes to too much.
+    pub fn segment(&mut self, reader: &mut Reader, pair: &'t Pair) -> Option<Arc<Segment>> {
         let name = pair.key.as_str();
         if !self.compiled.contains_key(name) {
             let outer = std::mem::take(&mut self.tests);
@@ -163,7 +183,8 @@ impl<'t> Audience<'t> {
         }
         match self.compiled.get(name)? {
             CompiledSegment::Whole { segment, tests } => {
-                self.tests = self.tests.saturating_add(*tests);
+                // The reference counts, too: segments without tests can refer to each other many times over.
+                self.tests = self.tests.saturating_add(*tests).saturating_add(1);
                 Some(segment.clone())
             }
             CompiledSegment::Broken => None,
@@ -316,6 +337,9 @@ impl<'t> Audience<'t> {
         }
     }
 }
+
+/// Nothing is compiled before a file is.
+static NO_SEGMENTS: BTreeMap<Arc<str>, Arc<Segment>> = BTreeMap::new();
 
 /// Stands for a condition that cannot be compiled; the file is refused anyway.
 const NEVER: Condition = Condition::Any(Vec::new());

@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use super::conditions::{Audience, all};
 use super::services::shutoff_flags;
-use crate::cluster::UpstreamHost;
 use crate::cluster::address::is_metadata;
+use crate::cluster::policy::UrlPolicy;
+use crate::cluster::{UpstreamHost, UpstreamUrl};
 use crate::config::keys::FLAGS;
 use crate::config::keys::flags as keys;
 use crate::config::keys::shape::Key;
-use crate::config::node::{Node, Pair};
+use crate::config::node::{Node, Pair, Scalar};
 use crate::config::reader::Reader;
 use crate::config::value;
 use crate::context::{Field, Moment};
 use crate::engine::{
-    About, Bucketing, CanaryUrl, Flag, Ring, Rollout, STABLE, Stickiness, Variant, Variants,
+    About, Bucketing, CanaryUrl, Flag, Origin, Ring, Rollout, STABLE, Stickiness, Variant, Variants,
 };
 
 /// The sum of all weights of a flag, in thousandths.
@@ -39,6 +40,43 @@ pub fn compile<'t>(
         .collect();
     flags.sort_by(|a, b| a.name.cmp(&b.name));
     flags
+}
+
+/// Compiles a flag that stands by itself, as a document that people send. Its URLs must be ones that `policy` allows;
+/// it may have none, where a registration records one.
+pub fn compile_kept<'t>(
+    reader: &mut Reader,
+    pair: &'t Pair,
+    audience: &mut Audience<'t>,
+    policy: &UrlPolicy,
+) -> Flag {
+    let node = &pair.value;
+    if let (Some(_), Some(_)) = (keys::URL.node(node), keys::VARIANTS.node(node)) {
+        check_targets(reader, pair);
+    }
+    let variants = keys::VARIANTS.items(node).iter();
+    let urls = variants.filter_map(|variant| keys::VARIANT_URL.node(variant));
+    for node in keys::URL.node(node).into_iter().chain(urls) {
+        check_allowed(reader, node, policy);
+    }
+    Flag {
+        origin: Origin::Serin,
+        ..flag(reader, pair, audience)
+    }
+}
+
+/// What is no URL is told where it is read.
+fn check_allowed(reader: &mut Reader, node: &Node, policy: &UrlPolicy) {
+    let text = node.scalar().map_or("", Scalar::text);
+    if let Ok(url) = text.parse::<UpstreamUrl>()
+        && !policy.allows(&url)
+    {
+        let message = format!("`canary_urls` does not allow `{}`", value::shortened(text));
+        reader
+            .problems
+            .error(node.span, message)
+            .hint("`canary_urls.allow` in routes.yaml says where flags may lead");
+    }
 }
 
 fn flag<'t>(reader: &mut Reader, pair: &'t Pair, audience: &mut Audience<'t>) -> Flag {

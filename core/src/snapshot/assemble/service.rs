@@ -233,9 +233,9 @@ impl<'a> Assembly<'a> {
 
 /// Who says where a flag's canaries are.
 fn named_by(flag: &Flag) -> NamedBy {
-    match flag.origin.server() {
-        None => NamedBy::Platform,
-        Some(_) => NamedBy::Flag,
+    match flag.origin.is_of_the_platform() {
+        true => NamedBy::Platform,
+        false => NamedBy::Flag,
     }
 }
 

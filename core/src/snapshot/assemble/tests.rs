@@ -4,6 +4,7 @@ use std::sync::Arc;
 use super::service::may_hash_session;
 use super::{CompiledSource, Content, StableUrl};
 use crate::config::Config;
+use crate::config::kept::CompiledKept;
 use crate::context::schema::ContextSchema;
 use crate::context::{Field, Slot};
 use crate::digest::Digest;
@@ -390,6 +391,7 @@ fn served(
     });
     let content = Content {
         config,
+        kept: &CompiledKept::default(),
         router: Arc::new(Router::new(config.routes.clone())),
         sources: sources.collect(),
         vocabulary: Arc::new(ContextSchema::new(&[])),
@@ -567,6 +569,7 @@ fn a_flag_that_is_the_same_is_taken_over_wherever_it_stands_now() {
     config.flags = of(&["search.z"]);
     let content = Content {
         config: &config,
+        kept: &CompiledKept::default(),
         router: Arc::new(Router::new(config.routes.clone())),
         sources: Vec::new(),
         vocabulary: Arc::new(ContextSchema::new(&[])),

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::Seniority;
 use crate::config::Config;
+use crate::config::kept::CompiledKept;
 use crate::context::schema::ContextSchema;
 use crate::engine::Flag;
 use crate::engine::source::SourceSet;
@@ -42,6 +43,7 @@ fn assembled(config: &Config, seniority: &Seniority, unheard: bool) -> Snapshot 
     };
     let content = Content {
         config,
+        kept: &CompiledKept::default(),
         router: Arc::new(Router::new(config.routes.clone())),
         sources: if unheard {
             vec![source(None)]

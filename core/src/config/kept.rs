@@ -1,0 +1,376 @@
+//! Flags and segments that Serin keeps itself: JSON documents that say what `flags` and `segments` of `routes.yaml` say,
+//! read by the same reader. They are compiled against the file: its segments, its properties and its `canary_urls`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+use sha2::{Digest as _, Sha256};
+
+use super::Config;
+use super::diagnostic::{Severity, Span};
+use super::document::{FieldProblem, located, tree};
+use super::keys::flags::{CONDITIONS, FLAG};
+use super::keys::shape::Shape;
+use super::node::Pair;
+use super::problems::Problems;
+use super::reader::Reader;
+use super::section::conditions::{Audience, MAX_CHAIN};
+use super::section::flags;
+use super::{lookalikes, structure};
+use crate::context::Moment;
+use crate::digest::Digest;
+use crate::engine::condition::Condition;
+use crate::engine::origin::Origin;
+use crate::engine::{Flag, Ring, Rollout, Segment};
+
+/// A document as it was put, and its hash.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Document {
+    json: Json,
+    digest: Digest,
+}
+
+/// Documents by name.
+pub type Documents = BTreeMap<Arc<str>, Arc<Document>>;
+
+/// Everything that Serin keeps. Clones share the documents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptDocuments {
+    /// Flags, each as an entry of `flags`.
+    pub flags: Documents,
+    /// Segments, each as an entry of `segments`.
+    pub segments: Documents,
+}
+
+/// What is kept, compiled.
+#[derive(Clone, Debug, Default)]
+pub struct CompiledKept {
+    /// Every flag, by name. One that does not compile is there, and off.
+    pub flags: Vec<Arc<Flag>>,
+    /// The hash of all documents; `None`: nothing is kept.
+    pub digest: Option<Digest>,
+    segments: BTreeMap<Arc<str>, Arc<Segment>>,
+    problems: BTreeMap<Subject, Vec<FieldProblem>>,
+    shadowed: Vec<Arc<str>>,
+}
+
+/// What a document is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// The segment of this name.
+    Segment(Arc<str>),
+    /// The flag of this name.
+    Flag(Arc<str>),
+}
+
+impl Document {
+    /// A document that was put.
+    pub fn new(json: Json) -> Self {
+        let digest = Digest(Sha256::digest(json.to_string()).into());
+        Self { json, digest }
+    }
+
+    /// The document.
+    pub fn json(&self) -> &Json {
+        &self.json
+    }
+
+    /// Its hash: equal for documents that say the same, in whatever layout they came.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
+impl KeptDocuments {
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.flags.is_empty() && self.segments.is_empty()
+    }
+
+    fn digest(&self) -> Option<Digest> {
+        let mut hash = Sha256::new();
+        for documents in [&self.segments, &self.flags] {
+            hash.update((documents.len() as u64).to_be_bytes());
+            for (name, document) in documents {
+                hash.update((name.len() as u64).to_be_bytes());
+                hash.update(name.as_bytes());
+                hash.update(document.digest.0);
+            }
+        }
+        (!self.is_empty()).then(|| Digest(hash.finalize().into()))
+    }
+
+    /// Compiles everything. Flags that say the same as in `earlier` stay the very same [`Flag`]. Where `earlier` was compiled
+    /// of the same segments against the same configuration, only other documents are read.
+    pub fn compile(
+        &self,
+        config: &Config,
+        now: Moment,
+        earlier: Option<Earlier<'_>>,
+    ) -> CompiledKept {
+        let same = earlier
+            .filter(|earlier| earlier.is_same_config && self.has_same_segments(earlier.documents));
+        let mut compiled = match same {
+            Some(earlier) => earlier.compiled.segments_of(),
+            None => self.compile_segments(config, now),
+        };
+        compiled.digest = self.digest();
+        for (name, document) in &self.flags {
+            let before = earlier.and_then(|earlier| earlier.flag(name));
+            let flag = match before {
+                Some((flag, read, problems)) if same.is_some() && Arc::ptr_eq(read, document) => {
+                    compiled.note(Subject::Flag(name.clone()), problems.to_vec());
+                    flag.clone()
+                }
+                _ => {
+                    let surroundings = Surroundings {
+                        config,
+                        known: &compiled.segments,
+                        now,
+                    };
+                    let (flag, problems) = surroundings.flag(name, document);
+                    compiled.note(Subject::Flag(name.clone()), problems);
+                    match before {
+                        Some((before, ..)) if **before == flag => before.clone(),
+                        _ => Arc::new(flag),
+                    }
+                }
+            };
+            compiled.flags.push(flag);
+        }
+        compiled
+    }
+
+    fn has_same_segments(&self, other: &Self) -> bool {
+        let (mine, theirs) = (self.segments.iter(), other.segments.iter());
+        self.segments.len() == other.segments.len()
+            && mine.zip(theirs).all(|((name, document), (known, read))| {
+                name == known && Arc::ptr_eq(document, read)
+            })
+    }
+
+    /// Segments of the file come first. The others are compiled once what they refer to is; what is left then refers to
+    /// itself, or to something that is not there or broken.
+    fn compile_segments(&self, config: &Config, now: Moment) -> CompiledKept {
+        let mut compiled = CompiledKept::default();
+        for segment in &config.segments {
+            let known = (segment.name.clone(), segment.clone());
+            compiled.segments.extend([known]);
+        }
+        let mut left = Vec::new();
+        for (name, document) in &self.segments {
+            match compiled.segments.contains_key(name) {
+                true => compiled.shadowed.push(name.clone()),
+                false => left.push((name, document)),
+            }
+        }
+        let with = |compiled: &CompiledKept,
+                    (name, document): &(&Arc<str>, &Arc<Document>),
+                    others: &[Pair]| {
+            let surroundings = Surroundings {
+                config,
+                known: &compiled.segments,
+                now,
+            };
+            surroundings.segment(name, document, others)
+        };
+        loop {
+            let before = left.len();
+            left.retain(|one| match with(&compiled, one, &[]) {
+                Ok(segment) => {
+                    compiled.segments.insert(segment.name.clone(), segment);
+                    false
+                }
+                Err(_) => true,
+            });
+            if left.len() == before {
+                break;
+            }
+        }
+        let trees = trees(&left);
+        for one in &left {
+            let problems = with(&compiled, one, &trees).err().unwrap_or_default();
+            compiled.note(Subject::Segment(one.0.clone()), problems);
+        }
+        compiled
+    }
+}
+
+/// What was compiled before.
+#[derive(Clone, Copy, Debug)]
+pub struct Earlier<'a> {
+    /// Of what.
+    pub documents: &'a KeptDocuments,
+    /// What came of it.
+    pub compiled: &'a CompiledKept,
+    /// Whether it was compiled against the same configuration.
+    pub is_same_config: bool,
+}
+
+impl<'a> Earlier<'a> {
+    /// A flag with its document and what is wrong with that.
+    fn flag(
+        self,
+        name: &Arc<str>,
+    ) -> Option<(&'a Arc<Flag>, &'a Arc<Document>, &'a [FieldProblem])> {
+        let Self {
+            documents,
+            compiled,
+            ..
+        } = self;
+        let flags = &compiled.flags;
+        let place = flags.binary_search_by(|flag| flag.name.cmp(name)).ok()?;
+        Some((
+            flags.get(place)?,
+            documents.flags.get(name)?,
+            compiled.problems(&Subject::Flag(name.clone())),
+        ))
+    }
+}
+
+impl CompiledKept {
+    /// What is wrong with a document, errors first.
+    pub fn problems(&self, subject: &Subject) -> &[FieldProblem] {
+        self.problems.get(subject).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a document could not be compiled.
+    pub fn is_broken(&self, subject: &Subject) -> bool {
+        let mut problems = self.problems(subject).iter();
+        problems.any(|problem| problem.severity == Severity::Error)
+    }
+
+    /// What is out of force, and why, for people.
+    pub fn warnings(&self) -> Vec<String> {
+        let shadowed = self.shadowed.iter().map(|name| {
+            format!("the segment {name:?} of serin is not used, because routes.yaml has one of that name")
+        });
+        let broken = self.problems.iter().filter_map(|(subject, problems)| {
+            let mut problems = problems.iter();
+            let error = problems.find(|problem| problem.severity == Severity::Error)?;
+            let why = error.in_one_line();
+            Some(match subject {
+                Subject::Segment(name) => {
+                    format!("the segment {name:?} of serin does not compile any more, and neither do flags that use it: {why}")
+                }
+                Subject::Flag(name) => {
+                    format!("flag {name} of serin does not compile any more, so it is off: {why}")
+                }
+            })
+        });
+        shadowed.chain(broken).collect()
+    }
+
+    /// The same segments, and no flags yet.
+    fn segments_of(&self) -> Self {
+        let problems = self.problems.iter();
+        let of_segments = problems.filter(|(subject, _)| matches!(subject, Subject::Segment(_)));
+        Self {
+            segments: self.segments.clone(),
+            shadowed: self.shadowed.clone(),
+            problems: of_segments
+                .map(|(subject, problems)| (subject.clone(), problems.clone()))
+                .collect(),
+            ..Self::default()
+        }
+    }
+
+    fn note(&mut self, subject: Subject, problems: Vec<FieldProblem>) {
+        if !problems.is_empty() {
+            self.problems.insert(subject, problems);
+        }
+    }
+}
+
+/// What one document is compiled with.
+struct Surroundings<'a> {
+    config: &'a Config,
+    known: &'a BTreeMap<Arc<str>, Arc<Segment>>,
+    now: Moment,
+}
+
+impl Surroundings<'_> {
+    /// Reads a document as a tree, and holds it against a shape.
+    fn read(&self, name: &str, document: &Document, shape: &Shape) -> (Reader, Pair) {
+        let mut reader = Reader::new(self.now);
+        let pair = Pair {
+            key: name.to_owned(),
+            key_span: Span::default(),
+            value: tree(&document.json, 0, &mut reader.problems),
+        };
+        structure::check(&pair.value, shape, &mut reader.problems);
+        lookalikes::check(&pair.value, &mut reader.problems);
+        (reader, pair)
+    }
+
+    /// Compiles a segment, which may refer to those that are known and to `others`.
+    fn segment(
+        &self,
+        name: &str,
+        document: &Document,
+        others: &[Pair],
+    ) -> Result<Arc<Segment>, Vec<FieldProblem>> {
+        let (mut reader, pair) = self.read(name, document, &CONDITIONS);
+        let properties = &self.config.identity.properties;
+        let mut audience = Audience::over(self.known, others, properties);
+        let segment = audience.segment(&mut reader, &pair);
+        let depth = segment.as_ref().map(|one| one.condition.depth());
+        if depth.is_some_and(|depth| depth >= MAX_CHAIN) {
+            let message = format!("more than {MAX_CHAIN} segments refer to each other in a chain");
+            reader.problems.error(pair.key_span, message);
+        }
+        match segment {
+            Some(segment) if !reader.problems.has_errors() => Ok(segment),
+            _ => Err(located(reader.problems, &pair.value)),
+        }
+    }
+
+    /// Compiles a flag. One that has errors is off.
+    fn flag(&self, name: &Arc<str>, document: &Document) -> (Flag, Vec<FieldProblem>) {
+        let (mut reader, pair) = self.read(name, document, &FLAG);
+        let properties = &self.config.identity.properties;
+        let mut audience = Audience::over(self.known, &[], properties);
+        let policy = &self.config.canary_urls;
+        let mut flag = flags::compile_kept(&mut reader, &pair, &mut audience, policy);
+        if reader.problems.has_errors() {
+            flag = off(name);
+        }
+        (flag, located(reader.problems, &pair.value))
+    }
+}
+
+/// The trees of several documents, no two of which have a place in common.
+fn trees(left: &[(&Arc<str>, &Arc<Document>)]) -> Vec<Pair> {
+    let tree = |(index, (name, document)): (usize, &(&Arc<str>, &Arc<Document>))| Pair {
+        key: name.to_string(),
+        key_span: Span::default(),
+        value: tree(
+            &document.json,
+            (index + 1) * PLACES,
+            &mut Problems::default(),
+        ),
+    };
+    left.iter().enumerate().map(tree).collect()
+}
+
+/// More places than a document can have that fits into a request.
+const PLACES: usize = 1_000_000;
+
+/// Stands for a flag that does not compile.
+fn off(name: &Arc<str>) -> Flag {
+    Flag {
+        origin: Origin::Serin,
+        rings: vec![Ring {
+            name: "unreadable".into(),
+            enabled: true,
+            condition: Condition::Never("its document does not compile".into()),
+            rollout: Rollout::everybody(name),
+            variants: None,
+        }],
+        ..Flag::new(name.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests;
