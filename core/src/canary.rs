@@ -23,6 +23,8 @@ pub enum ReasonKind {
     Killed,
     /// The flag puts the user on a canary whose registration has run out.
     LeaseOver,
+    /// The flag puts the user on a canary that has not passed its first health check since it was registered.
+    NotReady,
     /// A percentage could have put the user on a canary, but there is no ID to hash.
     NoIdentity,
     /// No flags have been loaded yet.
@@ -35,13 +37,14 @@ pub enum ReasonKind {
 
 impl ReasonKind {
     /// Every reason, in index order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Override,
         Self::Ring,
         Self::Strategy,
         Self::Rule,
         Self::Killed,
         Self::LeaseOver,
+        Self::NotReady,
         Self::NoIdentity,
         Self::NoFlags,
         Self::FlagOff,
@@ -57,6 +60,7 @@ impl ReasonKind {
             Self::Rule => "rule",
             Self::Killed => "killed",
             Self::LeaseOver => "lease_over",
+            Self::NotReady => "not_ready",
             Self::NoIdentity => "no_identity",
             Self::NoFlags => "no_flags",
             Self::FlagOff => "flag_off",

@@ -57,7 +57,7 @@ fn walk<'a, T: Trace<'a>>(
     for (index, candidate) in service.candidates.entries() {
         let evaluation = candidate.flag.evaluate(context, moment, trace);
         if evaluation.on {
-            return by_flag(index, candidate, evaluation);
+            return by_flag(index, candidate, evaluation, moment);
         }
         missing_id |= evaluation.missing_id;
         randomised |= evaluation.randomised;
@@ -83,8 +83,13 @@ fn walk<'a, T: Trace<'a>>(
 
 /// The decision of a flag that is on. Without an ID to choose a variant by, the user is on stable under this flag:
 /// a choice by chance would be another one with every request.
-fn by_flag(index: CandidateIndex, candidate: &Candidate, evaluation: Evaluation) -> Decision {
-    if let Some(withdrawal) = candidate.withdrawn {
+fn by_flag(
+    index: CandidateIndex,
+    candidate: &Candidate,
+    evaluation: Evaluation,
+    moment: Moment,
+) -> Decision {
+    if let Some(withdrawal) = candidate.withdrawal_at(moment) {
         // Control arms as well: an experiment is over for all of its users at once. No later flag is asked.
         return Decision {
             assigned: STABLE,

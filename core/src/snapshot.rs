@@ -10,6 +10,7 @@ pub mod fixture;
 mod names;
 pub mod offline;
 mod recorded;
+pub mod registration;
 #[cfg(any(test, feature = "testing"))]
 pub mod sample;
 pub mod seniority;
@@ -27,6 +28,7 @@ use crate::cluster::policy::UpstreamPolicy;
 use crate::cluster::{Cluster, DeploymentName, UpstreamUrl};
 use crate::config::client_api::ClientApiConfig;
 use crate::config::{Logging, ShutoffResponse, Traffic};
+use crate::context::Moment;
 use crate::context::schema::ContextSchema;
 use crate::digest::Digest;
 use crate::engine::source::SourceSet;
@@ -38,6 +40,7 @@ use crate::meter::{DecisionMeter, DeploymentMeter, ServiceMeter};
 use crate::route::router::Router;
 use changes::{Rebucketed, Taking};
 pub use deployments::{DeploymentIndex, Deployments, STABLE};
+use registration::RegisteredUrl;
 pub use services::Services;
 
 /// Everything a request is decided on.
@@ -142,6 +145,12 @@ pub struct Candidate {
     pub deployments: SmallVec<[DeploymentIndex; 2]>,
     /// Why its canaries get no users, whatever it says.
     pub withdrawn: Option<Withdrawal>,
+    /// When the first of the registrations that it uses ends: from that moment on its canaries get no users.
+    pub until: Option<Moment>,
+    /// Whether a registration that it uses has not passed its first health check: its canaries get no users until all have.
+    pub is_checking: bool,
+    /// The upstreams of its canaries that the flag itself does not carry.
+    pub registered: Vec<RegisteredUrl>,
     /// Where a user goes who is on without a variant.
     pub default_arm: Arm,
     /// Where a user goes by variant.
@@ -233,11 +242,13 @@ pub trait ClusterProvider {
 }
 
 /// Who named an upstream. The platform's own names may lead to any address but this gateway's own listeners and metadata
-/// addresses; a flag server's only where `canary_urls` allows.
+/// addresses; a flag server's and a registrar's only where `canary_urls` allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NamedBy {
     /// `routes.yaml`: a stable deployment's or a local flag's.
     Platform,
     /// A flag server's payload.
     Flag,
+    /// A registration.
+    Registration,
 }

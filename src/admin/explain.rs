@@ -150,7 +150,7 @@ impl ExplainDocument {
         meets: Option<Circumstances<'_>>,
     ) -> Result<Explained, String> {
         if let Some(flag) = &self.flag {
-            let explained = FlagExplanationView::new(snapshot, flag)?;
+            let explained = FlagExplanationView::new(snapshot, flag, moment)?;
             return Ok(Explained::Flag(Box::new(explained)));
         }
         let headers: HeaderList = self.headers.iter().collect();

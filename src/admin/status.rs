@@ -140,7 +140,7 @@ impl StatusView {
     fn of(state: &AdminState) -> Self {
         let snapshot = state.publisher.store().peek();
         let sources = state.sources.all();
-        let standings = snapshot.standings();
+        let standings = snapshot.standings(clock::now());
         let listed = standings.iter().take(LISTED);
         Self {
             canary_flags: listed.map(StandingView::from).collect(),

@@ -132,7 +132,7 @@ impl CatalogFlag {
         let decision = decisions.of(service);
         let is_withdrawn = matches!(
             decision.reason.kind(),
-            ReasonKind::Killed | ReasonKind::LeaseOver
+            ReasonKind::Killed | ReasonKind::LeaseOver | ReasonKind::NotReady
         );
         let has_user = decision.candidate == Some(candidate) && !is_withdrawn;
         FlagEvaluation {

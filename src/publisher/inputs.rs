@@ -106,6 +106,7 @@ impl Inputs {
             sources: self.sources.compiled(),
             vocabulary: self.sources.schema().clone(),
             last_known: &self.last_known,
+            registrations: &[],
             seniority,
             earlier,
         }

@@ -77,7 +77,9 @@ impl Screen {
         }
         let is_allowed = match named_by {
             NamedBy::Platform => true,
-            NamedBy::Flag => self.policy.load().allows_address(host, address.ip()),
+            NamedBy::Flag | NamedBy::Registration => {
+                self.policy.load().allows_address(host, address.ip())
+            }
         };
         (!is_allowed).then_some(AddressRefusal::NotAllowed)
     }

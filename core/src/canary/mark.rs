@@ -13,6 +13,8 @@ pub enum Withdrawal {
     LeaseOver,
     /// What is stored about kills cannot all be read: it may be one of the killed ones, and counts as killed.
     Unknown,
+    /// It was registered, and has not passed its first health check yet.
+    NotReady,
 }
 
 impl Withdrawal {
@@ -22,6 +24,7 @@ impl Withdrawal {
             Self::Killed => "killed",
             Self::LeaseOver => "lease_over",
             Self::Unknown => "unknown",
+            Self::NotReady => "not_ready",
         }
     }
 
@@ -30,6 +33,7 @@ impl Withdrawal {
         match self {
             Self::Killed | Self::Unknown => Cause::Killed,
             Self::LeaseOver => Cause::LeaseOver,
+            Self::NotReady => Cause::Unhealthy,
         }
     }
 
@@ -38,6 +42,7 @@ impl Withdrawal {
         match self {
             Self::Killed | Self::Unknown => ReasonKind::Killed,
             Self::LeaseOver => ReasonKind::LeaseOver,
+            Self::NotReady => ReasonKind::NotReady,
         }
     }
 }
@@ -62,6 +67,7 @@ impl WithdrawalFlag {
             1 => Some(Withdrawal::Killed),
             2 => Some(Withdrawal::LeaseOver),
             3 => Some(Withdrawal::Unknown),
+            4 => Some(Withdrawal::NotReady),
             _ => None,
         }
     }
@@ -73,6 +79,7 @@ impl WithdrawalFlag {
             Some(Withdrawal::Killed) => 1,
             Some(Withdrawal::LeaseOver) => 2,
             Some(Withdrawal::Unknown) => 3,
+            Some(Withdrawal::NotReady) => 4,
         };
         self.0.store(value, Ordering::Release);
     }
@@ -90,6 +97,7 @@ mod tests {
             Withdrawal::Killed,
             Withdrawal::LeaseOver,
             Withdrawal::Unknown,
+            Withdrawal::NotReady,
         ];
         for set in all.map(Some).into_iter().chain([None]) {
             mark.set(set);

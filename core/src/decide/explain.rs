@@ -105,7 +105,7 @@ impl fmt::Display for ReasonInWords<'_> {
                 ),
                 ReasonKind::FlagOff => f.write_str("flag_off (every canary flag is disabled)"),
                 ReasonKind::Default => f.write_str("default (no canary flag is on for this user)"),
-                kind @ (ReasonKind::Killed | ReasonKind::LeaseOver) => {
+                kind @ (ReasonKind::Killed | ReasonKind::LeaseOver | ReasonKind::NotReady) => {
                     let flag = explanation.deciding_flag();
                     let flag = flag.map_or("", |record| &record.flag.name);
                     write!(f, "{kind} ({flag} is on, but its canaries are withdrawn)")

@@ -3,6 +3,7 @@
 
 mod ownership;
 mod precedence;
+mod registered;
 mod service;
 mod stable;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::claims::Claims;
+use super::registration::Registration;
 use super::seniority::Seniority;
 use super::{Candidate, ClusterProvider, FlagSource, Services, Snapshot, recorded};
 use crate::config::diagnostic::Diagnostic;
@@ -25,6 +27,7 @@ use crate::meter::Meters;
 use crate::route::router::Router;
 use ownership::Ownership;
 use precedence::Ranked;
+use registered::Registered;
 use service::{Assembly, Earlier};
 pub use stable::StableUrl;
 
@@ -48,6 +51,7 @@ pub fn assemble(
             .collect(),
         vocabulary: Arc::new(ContextSchema::new(&property_names(config))),
         last_known: &HashMap::new(),
+        registrations: &[],
         seniority: &Seniority::default(),
         earlier: None,
     };
@@ -69,6 +73,8 @@ pub struct Content<'a> {
     pub vocabulary: Arc<ContextSchema>,
     /// Where services' stable deployments were when something last said so.
     pub last_known: &'a HashMap<Arc<str>, StableUrl>,
+    /// The upstreams that somebody registered; of two for one place the first counts.
+    pub registrations: &'a [Registration],
     /// Which canary flags ran first.
     pub seniority: &'a Seniority,
     /// An earlier snapshot of the same configuration; what is the same in it is taken over as it is.
@@ -167,8 +173,12 @@ impl Content<'_> {
     }
 
     /// Of a configuration without other sources of flags: its own; with them: everything that decides, in order. Which
-    /// flags ran first is not part of it.
+    /// flags ran first is not part of it, nor who registered an upstream.
     pub fn digest(&self) -> Digest {
+        registered::digest(self.digest_of_flags(), self.registrations)
+    }
+
+    fn digest_of_flags(&self) -> Digest {
         if self.sources.is_empty() && self.kept.digest.is_none() {
             return self.config.digest;
         }
@@ -201,16 +211,17 @@ impl Content<'_> {
         meters: &mut dyn Meters,
     ) -> Services {
         let configs = &self.config.services;
-        let of_use = all
-            .iter()
-            .filter(|flag| recorded::is_of_use(flag) || recorded::nearly(flag).next().is_some());
         let claims = Claims::new(
             configs
                 .iter()
                 .map(|config| (&*config.name, &*config.canaries)),
         );
-        let Ownership { owned, disputes } = Ownership::of(&claims, self.seniority, of_use);
+        let policy = &self.config.canary_urls;
+        let registered = Registered::of(self.registrations, all, &claims, policy);
+        let Ownership { owned, disputes } =
+            Ownership::of(&claims, self.seniority, all, &registered);
         extend(warnings, &disputes);
+        extend(warnings, &registered.problems);
         let unanswered = self.sources.iter().any(|part| part.source.set.is_none());
         let services = configs.iter().zip(owned).map(|(config, owned)| {
             let last_known = self.last_known.get(&config.name);
@@ -223,8 +234,10 @@ impl Content<'_> {
             let mut assembly = Assembly::new(config, &stable, clusters, meters);
             let candidates = owned
                 .into_iter()
-                .filter(|(_, flag)| recorded::is_canary(flag))
-                .map(|(rank, flag)| assembly.candidate(rank, flag, earlier.as_ref()))
+                .filter(|(_, flag)| recorded::is_canary(flag) || registered.gives(flag))
+                .map(|(rank, flag)| {
+                    assembly.candidate(rank, flag, registered.get(flag), earlier.as_ref())
+                })
                 .collect();
             let mut service =
                 assembly.finish(candidates, all, unanswered && self.could_be_served(config));

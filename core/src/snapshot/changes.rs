@@ -5,10 +5,12 @@ pub mod effects;
 mod taking;
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::Snapshot;
+use super::registration::RegisteredUrl;
+use super::{Candidate, Snapshot};
 use crate::context::Moment;
 use crate::engine::Flag;
 
@@ -22,7 +24,7 @@ const WARNED_MS: i64 = 24 * 3600 * 1000;
 pub struct Changes {
     /// Flags that are new.
     pub added: Vec<Arc<str>>,
-    /// Flags that say something else than before.
+    /// Flags that say something else than before, or that other upstreams are registered for.
     pub changed: Vec<Arc<str>>,
     /// Flags that are gone.
     pub removed: Vec<Arc<str>>,
@@ -70,6 +72,7 @@ impl Changes {
             taking: taking::between(before, after, at),
             ..Self::default()
         };
+        let (registered, registers) = (registered_urls(before), registered_urls(after));
         let (mut old, mut new) = (before.flags.iter(), after.flags.iter());
         let (mut gone, mut come) = (old.next(), new.next());
         loop {
@@ -84,6 +87,11 @@ impl Changes {
                 (Ordering::Greater, _, Some(flag)) => changes.added.push(flag.name.clone()),
                 (Ordering::Equal, Some(one), Some(other)) if !Arc::ptr_eq(one, other) => {
                     changes.compare((before, one), (after, other), at);
+                }
+                (Ordering::Equal, Some(one), _)
+                    if registered.get(&*one.name) != registers.get(&*one.name) =>
+                {
+                    changes.changed.push(one.name.clone());
                 }
                 _ => {}
             }
@@ -141,6 +149,20 @@ impl Changes {
             })
         }));
     }
+}
+
+/// The registered upstreams of every flag that has some. A registration that lasts longer than before changes none.
+fn registered_urls(snapshot: &Snapshot) -> BTreeMap<&str, &[RegisteredUrl]> {
+    let services = snapshot.services.iter();
+    let candidates = services.flat_map(|service| service.candidates.iter());
+    candidates
+        .filter(|candidate| !candidate.registered.is_empty())
+        .map(
+            |Candidate {
+                 flag, registered, ..
+             }| (&*flag.name, registered.as_slice()),
+        )
+        .collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use super::claims::{Claim, Claims};
 use super::{Candidate, Service, Snapshot, recorded};
+use crate::canary::Withdrawal;
+use crate::context::Moment;
 use crate::engine::reach::Reach;
 use crate::engine::{CanaryUrl, Flag, STABLE, Variant};
 
@@ -36,6 +38,8 @@ pub struct Place<'a> {
     pub before: Vec<&'a str>,
     /// How many canary flags the service has.
     pub of: usize,
+    /// Why its canaries get no users at the moment that was asked for.
+    pub withdrawal: Option<Withdrawal>,
 }
 
 impl Place<'_> {
@@ -52,22 +56,22 @@ impl Place<'_> {
 }
 
 impl Snapshot {
-    /// Where a flag stands; `None`: there is no such flag.
-    pub fn standing(&self, flag: &str) -> Option<FlagStanding<'_>> {
+    /// Where a flag stands at a moment; `None`: there is no such flag.
+    pub fn standing(&self, flag: &str, at: Moment) -> Option<FlagStanding<'_>> {
         let flag = self.flag(flag)?;
-        Some(self.stands(&self.claims(), flag))
+        Some(self.stands(&self.claims(), flag, at))
     }
 
-    /// Where every flag stands that looks like a canary: one that a service's `canaries` match, or that carries an
-    /// upstream's URL, or nearly one.
-    pub fn standings(&self) -> Vec<FlagStanding<'_>> {
+    /// Where every flag stands at a moment that looks like a canary: one that a service's `canaries` match, or that carries
+    /// an upstream's URL, or nearly one.
+    pub fn standings(&self, at: Moment) -> Vec<FlagStanding<'_>> {
         let claims = self.claims();
         let flags = self.flags.iter();
         let looks = flags.filter(|flag| {
             let is_claimed = !matches!(claims.of(flag), Ok(None));
             is_claimed || recorded::is_of_use(flag) || recorded::nearly(flag).next().is_some()
         });
-        looks.map(|flag| self.stands(&claims, flag)).collect()
+        looks.map(|flag| self.stands(&claims, flag, at)).collect()
     }
 
     fn claims(&self) -> Claims<'_> {
@@ -75,7 +79,12 @@ impl Snapshot {
         Claims::new(services.map(|service| (&*service.name, &*service.canaries)))
     }
 
-    fn stands<'a>(&'a self, claims: &Claims<'a>, flag: &'a Arc<Flag>) -> FlagStanding<'a> {
+    fn stands<'a>(
+        &'a self,
+        claims: &Claims<'a>,
+        flag: &'a Arc<Flag>,
+        at: Moment,
+    ) -> FlagStanding<'a> {
         let claim = match claims.of(flag) {
             Ok(Some(claim)) => Ok((self.services.get(claim.service), claim.glob.as_str())),
             Ok(None) => Err(unclaimed(claims, &flag.name)),
@@ -84,7 +93,7 @@ impl Snapshot {
         let place = claim
             .as_ref()
             .ok()
-            .and_then(|(service, _)| place(service, flag));
+            .and_then(|(service, _)| place(service, flag, at));
         FlagStanding {
             lacks: lacks(flag, place.is_some()),
             reach: Reach::of(flag),
@@ -106,7 +115,7 @@ fn unclaimed(claims: &Claims<'_>, flag: &str) -> String {
     }
 }
 
-fn place<'a>(service: &'a Service, flag: &Flag) -> Option<Place<'a>> {
+fn place<'a>(service: &'a Service, flag: &Flag, at: Moment) -> Option<Place<'a>> {
     let candidates = &service.candidates;
     let (index, candidate) = candidates
         .entries()
@@ -116,6 +125,7 @@ fn place<'a>(service: &'a Service, flag: &Flag) -> Option<Place<'a>> {
         candidate,
         before: before.map(|candidate| &*candidate.flag.name).collect(),
         of: candidates.len(),
+        withdrawal: candidate.withdrawal_at(at),
     })
 }
 
@@ -126,7 +136,7 @@ fn lacks(flag: &Flag, is_canary: bool) -> Vec<String> {
         lacks.push(format!("its URL is refused: {why}"));
     }
     let mut variants = flag.every_variant().peekable();
-    if variants.peek().is_none() && flag.url.is_none() {
+    if variants.peek().is_none() && flag.url.is_none() && !is_canary {
         lacks.push(flag.origin.lacks_upstream().to_owned());
     }
     for variant in variants.filter(|variant| *variant.name != *STABLE) {
@@ -198,9 +208,10 @@ impl fmt::Display for FlagStanding<'_> {
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            candidate,
             before,
             of,
+            withdrawal,
+            ..
         } = self;
         writeln!(
             f,
@@ -211,7 +222,7 @@ impl fmt::Display for Place<'_> {
             writeln!(f, "before it: {}", before.join(", "))?;
         }
         writeln!(f, "ranked by: {}", self.ranked_by())?;
-        if let Some(withdrawal) = candidate.withdrawn {
+        if let Some(withdrawal) = withdrawal {
             writeln!(
                 f,
                 "withdrawn ({}): its users are on stable",

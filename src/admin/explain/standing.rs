@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::admin::schema::{count, list, maybe_text, object, text, truth};
+use crate::context::Moment;
 use crate::snapshot::Snapshot;
 use crate::snapshot::standing::FlagStanding;
 use crate::spelling::nearest;
@@ -71,12 +72,12 @@ pub struct FlagExplanationView {
 }
 
 impl FlagExplanationView {
-    /// Explains a flag on a snapshot.
+    /// Explains a flag on a snapshot, at a moment.
     ///
     /// # Errors
     /// When there is no such flag, with the nearest name.
-    pub fn new(snapshot: &Snapshot, flag: &str) -> Result<Self, String> {
-        let standing = snapshot.standing(flag).ok_or_else(|| {
+    pub fn new(snapshot: &Snapshot, flag: &str, at: Moment) -> Result<Self, String> {
+        let standing = snapshot.standing(flag, at).ok_or_else(|| {
             let names = snapshot.flags.iter().map(|flag| &*flag.name);
             match nearest(flag, names) {
                 Some(name) => format!("there is no flag {flag:?}; did you mean {name:?}?"),
@@ -113,7 +114,7 @@ impl From<&FlagStanding<'_>> for StandingView {
             could_have: standing.reach.to_string(),
             decisions: place.map_or(0, |place| place.decisions()),
             withdrawn: place
-                .and_then(|place| place.candidate.withdrawn)
+                .and_then(|place| place.withdrawal)
                 .map(|withdrawal| withdrawal.reason().as_str()),
         }
     }

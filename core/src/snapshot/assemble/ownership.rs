@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::registered::Registered;
 use crate::engine::Flag;
 use crate::indexed::Indexed;
 use crate::route::ServiceIndex;
@@ -15,7 +16,7 @@ use crate::snapshot::seniority::Seniority;
 /// A flag that a service has, and the position of the first entry of the service's `canaries` that matches it.
 type OwnedFlag<'a> = (usize, &'a Arc<Flag>);
 
-/// The flags of every service that record an upstream for it.
+/// The flags of every service that record an upstream for it, or that one is registered for.
 pub(super) struct Ownership<'a> {
     /// By service, in order of precedence.
     pub(super) owned: Indexed<ServiceIndex, Vec<OwnedFlag<'a>>>,
@@ -28,13 +29,18 @@ impl<'a> Ownership<'a> {
     pub(super) fn of(
         claims: &Claims<'_>,
         seniority: &Seniority,
-        flags: impl Iterator<Item = &'a Arc<Flag>>,
+        flags: &'a [Arc<Flag>],
+        registered: &Registered<'_>,
     ) -> Self {
         let services = claims.services().iter();
         let mut owned: Indexed<ServiceIndex, Vec<OwnedFlag<'_>>> =
             services.map(|_| Vec::new()).collect();
         let mut disputes = Vec::new();
         for flag in flags {
+            let is_of_use = recorded::is_of_use(flag) || registered.gives(flag);
+            if !is_of_use && recorded::nearly(flag).next().is_none() {
+                continue;
+            }
             match claims.of(flag) {
                 Ok(Some(entry)) => {
                     let nearly = recorded::nearly(flag);
@@ -45,9 +51,7 @@ impl<'a> Ownership<'a> {
                             flag.name
                         )
                     }));
-                    if recorded::is_of_use(flag)
-                        && let Some(owned) = owned.get_mut(entry.service)
-                    {
+                    if is_of_use && let Some(owned) = owned.get_mut(entry.service) {
                         owned.push((entry.rank, flag));
                     }
                 }

@@ -15,6 +15,7 @@ use crate::engine::{
 use crate::flag::Share;
 use crate::indexed::Indexed;
 use crate::meter::Meters;
+use crate::snapshot::registration::FlagRegistrations;
 use crate::snapshot::{
     Arm, Candidate, CandidateIndex, ClusterProvider, Deployment, DeploymentIndex, Deployments,
     NamedBy, STABLE, Service, Shutoff, recorded,
@@ -47,9 +48,14 @@ impl<'a> Earlier<'a> {
         }
     }
 
-    fn candidate(&self, flag: &Arc<Flag>) -> Option<&'a Candidate> {
+    /// The candidate of the same flag with the same registrations.
+    fn candidate(&self, flag: &Arc<Flag>, registered: &FlagRegistrations) -> Option<&'a Candidate> {
         let index = self.by_flag.get(&Arc::as_ptr(flag))?;
-        self.service.candidates.get(*index)
+        let candidate = self.service.candidates.get(*index)?;
+        let is_same = candidate.until == registered.until
+            && candidate.is_checking == registered.is_checking
+            && candidate.registered == registered.urls;
+        is_same.then_some(candidate)
     }
 }
 
@@ -79,11 +85,13 @@ impl<'a> Assembly<'a> {
         &mut self,
         rank: usize,
         flag: &Arc<Flag>,
+        registered: &FlagRegistrations,
         earlier: Option<&Earlier<'_>>,
     ) -> Candidate {
-        match earlier.and_then(|earlier| Some((earlier.service, earlier.candidate(flag)?))) {
-            Some((service, candidate)) => self.take_over(service, candidate),
-            None => self.compose(rank, flag),
+        let same = earlier.and_then(|earlier| earlier.candidate(flag, registered));
+        match (earlier, same) {
+            (Some(earlier), Some(candidate)) => self.take_over(earlier.service, candidate),
+            _ => self.compose(rank, flag, registered),
         }
     }
 
@@ -105,13 +113,21 @@ impl<'a> Assembly<'a> {
         candidate
     }
 
-    fn compose(&mut self, rank: usize, flag: &Arc<Flag>) -> Candidate {
+    fn compose(
+        &mut self,
+        rank: usize,
+        flag: &Arc<Flag>,
+        registered: &FlagRegistrations,
+    ) -> Candidate {
         let mark = self.clusters.mark(&self.service.name, &flag.name);
         // Without variants the flag's URL is where its users go; with them it has none of its own.
-        let url = flag.url.as_ref().filter(|_| flag.variants.is_none());
-        let own_url = url.and_then(CanaryUrl::allowed);
-        let default = own_url.map(|url| self.deploy(&flag.name, url, named_by(flag), &mark));
-        let canaries = self.canaries(flag, &mark, url.is_none());
+        let own = flag.url.as_ref().filter(|_| flag.variants.is_none());
+        let own = own.map(|url| (url, named_by(flag)));
+        let of_registration = registered.url(None);
+        let own = own.or(of_registration.map(|url| (url, NamedBy::Registration)));
+        let allowed = own.and_then(|(url, named_by)| Some((url.allowed()?, named_by)));
+        let default = allowed.map(|(url, named_by)| self.deploy(&flag.name, url, named_by, &mark));
+        let canaries = self.canaries(flag, registered, &mark, own.is_none());
         let of_variants = canaries.iter().map(|(_, _, deployment)| *deployment);
         let deployments = default.into_iter().chain(of_variants).collect();
         Candidate {
@@ -119,8 +135,11 @@ impl<'a> Assembly<'a> {
             rank,
             seniority: None,
             withdrawn: None,
+            until: registered.until,
+            is_checking: registered.is_checking,
+            registered: registered.urls.clone(),
             default_arm: self.arm(flag, "", default.unwrap_or(STABLE)),
-            variants: self.arms(flag, &canaries),
+            variants: self.arms(flag, registered, &canaries),
             deployments,
         }
     }
@@ -150,18 +169,24 @@ impl<'a> Assembly<'a> {
     fn canaries<'f>(
         &mut self,
         flag: &'f Flag,
+        registered: &'f FlagRegistrations,
         mark: &Arc<WithdrawalFlag>,
         name_is_free: bool,
     ) -> Canaries<'f> {
-        let mut distinct: Vec<(&str, &CanaryUrl)> = Vec::new();
-        for upstream in recorded::canaries(flag) {
+        let carried = recorded::canaries(flag).map(|(name, url)| (name, url, named_by(flag)));
+        let of_registrations = registered.urls.iter().filter_map(|one| {
+            let name = one.variant.as_deref()?;
+            Some((name, &one.url, NamedBy::Registration))
+        });
+        let mut distinct: Vec<(&str, &CanaryUrl, NamedBy)> = Vec::new();
+        for upstream in carried.chain(of_registrations) {
             if !distinct.contains(&upstream) {
                 distinct.push(upstream);
             }
         }
         let alone = name_is_free && distinct.len() == 1;
         let mut canaries: Canaries<'f> = Vec::with_capacity(distinct.len());
-        for (variant, url) in distinct {
+        for (variant, url, named_by) in distinct {
             let Some(url) = url.allowed() else {
                 continue;
             };
@@ -171,15 +196,22 @@ impl<'a> Assembly<'a> {
                 0 => format!("{}:{variant}", flag.name),
                 earlier => format!("{}:{variant}.{}", flag.name, earlier + 1),
             };
-            let deployment = self.deploy(&name, url, named_by(flag), mark);
+            let deployment = self.deploy(&name, url, named_by, mark);
             canaries.push((variant, url, deployment));
         }
         canaries
     }
 
-    fn arms(&mut self, flag: &Flag, canaries: &Canaries<'_>) -> PerVariant<Arm> {
+    fn arms(
+        &mut self,
+        flag: &Flag,
+        registered: &FlagRegistrations,
+        canaries: &Canaries<'_>,
+    ) -> PerVariant<Arm> {
         PerVariant::of(flag, |variant| {
-            let url = variant.url.as_ref().and_then(CanaryUrl::allowed);
+            let carried = variant.url.as_ref();
+            let url = carried.or_else(|| registered.url(Some(&variant.name)));
+            let url = url.and_then(CanaryUrl::allowed);
             let mut canaries = canaries.iter();
             let canary =
                 canaries.find(|(name, known, _)| *name == &*variant.name && url == Some(*known));

@@ -396,6 +396,7 @@ fn served(
         sources: sources.collect(),
         vocabulary: Arc::new(ContextSchema::new(&[])),
         last_known,
+        registrations: &[],
         seniority: &Seniority::default(),
         earlier: None,
     };
@@ -574,6 +575,7 @@ fn a_flag_that_is_the_same_is_taken_over_wherever_it_stands_now() {
         sources: Vec::new(),
         vocabulary: Arc::new(ContextSchema::new(&[])),
         last_known: &HashMap::new(),
+        registrations: &[],
         seniority: &Seniority::default(),
         earlier: Some(&before),
     };

@@ -74,11 +74,11 @@ pub(super) fn between(before: &Snapshot, after: &Snapshot, at: Moment) -> Vec<Ar
 }
 
 fn of_service(before: &Service, after: &Service, at: Moment) -> Vec<Arc<Taking>> {
-    let places: BTreeMap<&str, usize> = running(before)
+    let places: BTreeMap<&str, usize> = running(before, at)
         .map(|candidate| &*candidate.flag.name)
         .zip(0..)
         .collect();
-    let now: Vec<(&Candidate, Option<usize>)> = running(after)
+    let now: Vec<(&Candidate, Option<usize>)> = running(after, at)
         .map(|candidate| (candidate, places.get(&*candidate.flag.name).copied()))
         .collect();
     // Nearly always: nobody is new but at the end, and nobody has changed places.
@@ -108,10 +108,10 @@ fn of_service(before: &Service, after: &Service, at: Moment) -> Vec<Arc<Taking>>
     taking
 }
 
-/// The candidates that could have users, in order.
-fn running(service: &Service) -> impl Iterator<Item = &Candidate> {
+/// The candidates that could have users at a moment, in order.
+fn running(service: &Service, at: Moment) -> impl Iterator<Item = &Candidate> {
     let candidates = service.candidates.iter();
-    candidates.filter(|one| one.runs() && one.withdrawn.is_none())
+    candidates.filter(move |one| one.runs() && one.withdrawal_at(at).is_none())
 }
 
 #[cfg(test)]

@@ -52,6 +52,7 @@ fn assembled(config: &Config, seniority: &Seniority, unheard: bool) -> Snapshot 
         },
         vocabulary: Arc::new(ContextSchema::new(&[])),
         last_known: &HashMap::new(),
+        registrations: &[],
         seniority,
         earlier: None,
     };
