@@ -17,6 +17,43 @@ pub(in crate::admin) fn schema() -> Value {
 }
 
 fn explanation() -> Value {
+    let now = object(&[
+        ("served", maybe_text()),
+        ("cause", maybe_text()),
+        ("quarantined_seconds?", count()),
+    ]);
+    let decision = object(&[
+        ("service", text()),
+        ("assigned", text()),
+        ("flag", maybe_text()),
+        ("variant", maybe_text()),
+        ("reason", text()),
+        ("ring", maybe_text()),
+        ("randomised", truth()),
+        ("flags", list(&flag_record())),
+        (
+            "preempted",
+            list(&object(&[("flag", text()), ("deployment", text())])),
+        ),
+        ("shut_off_by", maybe_text()),
+        ("now?", now),
+        ("text", text()),
+    ]);
+    object(&[
+        ("generation", count()),
+        ("digest", text()),
+        ("route", text()),
+        (
+            "action",
+            json!({ "enum": ["forward", "redirect", "respond"] }),
+        ),
+        ("decision?", decision),
+        ("kills?", list(&reference("Kill"))),
+    ])
+}
+
+/// The schema of a flag that was asked, with its rings.
+fn flag_record() -> Value {
     let rollout = object(&[
         ("share", text()),
         ("group", text()),
@@ -40,46 +77,13 @@ fn explanation() -> Value {
         ("rollout", rollout),
         ("condition?", reference("Step")),
     ]);
-    let flag = object(&[
+    object(&[
         ("flag", text()),
         ("source", text()),
         ("enabled", truth()),
         ("on", truth()),
         ("variant", maybe_text()),
         ("rings", list(&ring)),
-    ]);
-    let now = object(&[
-        ("served", maybe_text()),
-        ("cause", maybe_text()),
-        ("quarantined_seconds?", count()),
-    ]);
-    let decision = object(&[
-        ("service", text()),
-        ("assigned", text()),
-        ("flag", maybe_text()),
-        ("variant", maybe_text()),
-        ("reason", text()),
-        ("ring", maybe_text()),
-        ("randomised", truth()),
-        ("flags", list(&flag)),
-        (
-            "preempted",
-            list(&object(&[("flag", text()), ("deployment", text())])),
-        ),
-        ("shut_off_by", maybe_text()),
-        ("now?", now),
-        ("text", text()),
-    ]);
-    object(&[
-        ("generation", count()),
-        ("digest", text()),
-        ("route", text()),
-        (
-            "action",
-            json!({ "enum": ["forward", "redirect", "respond"] }),
-        ),
-        ("decision?", decision),
-        ("kills?", list(&reference("Kill"))),
     ])
 }
 

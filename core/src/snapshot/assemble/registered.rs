@@ -90,7 +90,7 @@ impl<'a> Registered<'a> {
 /// A registration is used only in the service that its flag belongs to.
 fn check_service(one: &Registration, flag: &Flag, claims: &Claims<'_>) -> Result<(), String> {
     if let Some(stated) = one.service.as_deref()
-        && !claims.services().iter().any(|name| *name == stated)
+        && !claims.services().contains(&stated)
     {
         return Err(format!("there is no service {stated:?}"));
     }
