@@ -41,6 +41,7 @@ use crate::publisher::kills::KillSwitch;
 use crate::quarantine::Quarantine;
 use crate::reload::{Compile, Reloader};
 use crate::source::{FlagServers, SourceStatuses};
+use crate::state::StateStore;
 use crate::telemetry::log::LogControl;
 use crate::telemetry::metrics::Metrics;
 use bounds::Bounds;
@@ -67,6 +68,8 @@ pub struct AdminState {
     pub flag_servers: Arc<FlagServers>,
     /// Kills canaries.
     pub kills: KillSwitch,
+    /// What people and pipelines have told Serin.
+    pub state_store: StateStore,
     /// Which users are spared which canary.
     pub quarantine: Arc<Quarantine>,
     /// Compiles a text that somebody sends to be checked, without this process's secrets

@@ -126,8 +126,7 @@ impl Gateway {
         let own = own_addresses(&sockets, &admin_sockets)?;
         let publisher = surroundings.publisher(&config, &stored, &meters, own, control.handle())?;
         let kills = surroundings.kill_switch(&publisher, control.handle());
-        let (registry, access_log) = (&surroundings.registry, &surroundings.access_log);
-        let handles = Handles::new(meters, &publisher, registry, access_log, capacity::raise());
+        let handles = surroundings.handles(meters, &publisher, capacity::raise());
         tokio::spawn(handles.warn_of_shortfalls(publisher.generation()));
         let flag_servers = follow_servers(&config, stored, &publisher, &handles);
         let setup = surroundings.reloader_setup(&path, &publisher, &handles, flag_servers.clone());
@@ -145,6 +144,7 @@ impl Gateway {
             reloader: reloader.clone(),
             flag_servers: flag_servers.clone(),
             kills,
+            state_store: surroundings.state.clone(),
             quarantine: proxy.quarantine.clone(),
             check: admin::check(),
             log: surroundings.log.clone(),

@@ -23,7 +23,7 @@ use crate::config::kept::KeptDocuments;
 use crate::digest::Digest;
 use crate::engine::source::SourceSet;
 use crate::events::Events;
-use crate::registry::Registry;
+use crate::registry::kills::Kills;
 use crate::resolver::ClusterManager;
 use crate::snapshot::changes::Changes;
 use crate::snapshot::store::SnapshotStore;
@@ -56,7 +56,7 @@ enum Change {
     Flags(FlagUpdate),
     /// Serin keeps other flags or segments itself.
     Kept(Arc<KeptDocuments>),
-    /// The registry says something else of which canaries are withdrawn.
+    /// The kills say something else of which canaries are withdrawn.
     Withdrawn,
 }
 
@@ -142,7 +142,7 @@ impl Publisher {
         stored: Vec<(Arc<str>, SourceSet)>,
         clusters: ClusterManager,
         meters: MeterRegistry,
-        registry: Registry,
+        kills: Kills,
         control: &Handle,
     ) -> PublisherHandle {
         let order = OrderKeeper::in_memory();
@@ -151,7 +151,7 @@ impl Publisher {
             stored.into(),
             clusters,
             meters,
-            registry,
+            kills,
             order,
             control,
         )
@@ -163,13 +163,13 @@ impl Publisher {
         stored: StoredFlags,
         clusters: ClusterManager,
         meters: MeterRegistry,
-        registry: Registry,
+        kills: Kills,
         order: OrderKeeper,
         control: &Handle,
     ) -> PublisherHandle {
         let events = Events::default();
         let (own, trouble) = (events.clone(), order.trouble());
-        let builder = SnapshotBuilder::open(first, stored, clusters, meters, registry, order, own);
+        let builder = SnapshotBuilder::open(first, stored, clusters, meters, kills, order, own);
         let (updates, inbox) = mpsc::channel(QUEUE);
         let (store, generation) = (builder.store().clone(), builder.generation());
         let publisher = Self {
@@ -301,10 +301,10 @@ impl PublisherHandle {
         self.send(Change::Kept(documents)).await
     }
 
-    /// Publishes what the registry says is withdrawn, and returns when requests are decided on it.
+    /// Publishes what the kills say is withdrawn, and returns when requests are decided on it.
     ///
     /// # Errors
-    /// When no snapshot can be made, or the process ends. The registry's marks stop requests all the same.
+    /// When no snapshot can be made, or the process ends. Their marks stop requests all the same.
     pub async fn withdraw(&self) -> Result<Published, PublishError> {
         self.send(Change::Withdrawn).await
     }

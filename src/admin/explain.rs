@@ -113,7 +113,7 @@ impl AnswerView {
             Explained::Flag(_) => None,
         };
         let service = service.and_then(|name| snapshot.services.named(name));
-        let kills = service.map(|service| kills::of_service(service, state.kills.registry()));
+        let kills = service.map(|service| kills::of_service(service, state.kills.all()));
         Self {
             kills: kills.unwrap_or_default(),
             explained,

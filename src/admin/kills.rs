@@ -17,7 +17,7 @@ use super::{AdminState, Shared};
 use crate::config::value;
 use crate::context::Moment;
 use crate::publisher::kills::{KillAction, KillFailure, KillReport};
-use crate::registry::{Kill, Registry};
+use crate::registry::kills::{Kill, Kills};
 use crate::snapshot::{Service, Snapshot};
 use crate::spelling::nearest;
 
@@ -164,7 +164,7 @@ fn said(body: Result<Bytes, BytesRejection>) -> Result<OrderDocument, Problem> {
 fn must_be_known(state: &AdminState, service: &str, flag: &str) -> Result<(), Problem> {
     let snapshot = state.publisher.store().load();
     let is_killed = || {
-        let killed = state.kills.registry().of_service(service);
+        let killed = state.kills.all().of_service(service);
         killed.iter().any(|(name, _)| name == flag)
     };
     let names = || snapshot.flags.iter().map(|known| &*known.name);
@@ -182,11 +182,11 @@ fn must_be_known(state: &AdminState, service: &str, flag: &str) -> Result<(), Pr
 }
 
 /// Every kill, for people: a canary that gets no users is otherwise found out late.
-pub(super) fn in_words(snapshot: &Snapshot, registry: &Registry) -> Vec<String> {
+pub(super) fn in_words(snapshot: &Snapshot, kills: &Kills) -> Vec<String> {
     let mut told: Vec<String> = Vec::new();
     let mut more = 0;
     for service in &snapshot.services {
-        for (flag, kill) in registry.of_service(&service.name) {
+        for (flag, kill) in kills.of_service(&service.name) {
             if told.len() == SHOWN {
                 more += 1;
                 continue;
@@ -206,9 +206,9 @@ pub(super) fn in_words(snapshot: &Snapshot, registry: &Registry) -> Vec<String> 
 }
 
 /// The kills of a service, whether there are such flags or not.
-pub(super) fn of_service(service: &Service, registry: &Registry) -> Vec<KillView> {
-    let kills = registry.of_service(&service.name).into_iter();
-    kills
+pub(super) fn of_service(service: &Service, kills: &Kills) -> Vec<KillView> {
+    let of_service = kills.of_service(&service.name).into_iter();
+    of_service
         .map(|(flag, kill)| KillView::new(service.canaries_of(&flag), flag, kill))
         .collect()
 }

@@ -56,7 +56,7 @@ impl Readiness {
 /// Says `ready`, or 503 and what is missing.
 pub(super) async fn readyz(State(state): Shared) -> Result<&'static str, Problem> {
     let mut others = state.flag_servers.missing();
-    others.extend(state.kills.registry().doubts());
+    others.extend(state.kills.all().doubts());
     let missing = state
         .readiness
         .missing(&state.publisher.store().peek(), others);

@@ -17,7 +17,7 @@ use super::schema::{count, list, maybe_number, maybe_text, object, reference, te
 use crate::canary::Withdrawal;
 use crate::cluster::UpstreamUrl;
 use crate::meter::view::{AssignedRequests, ServedRequests, mean_seconds, share};
-use crate::registry::Registry;
+use crate::registry::kills::Kills;
 use crate::snapshot::{Candidate, Deployment, DeploymentIndex, STABLE, Service};
 use endpoints::EndpointView;
 
@@ -138,7 +138,7 @@ pub(super) async fn services(State(state): Shared) -> Json<ServicesView> {
         services: snapshot
             .services
             .iter()
-            .map(|service| ServiceView::new(service, state.kills.registry()))
+            .map(|service| ServiceView::new(service, state.kills.all()))
             .collect(),
     })
 }
@@ -150,20 +150,20 @@ pub(super) async fn service(
 ) -> Result<Json<ServiceView>, Problem> {
     let snapshot = state.publisher.store().load();
     match snapshot.services.named(&name) {
-        Some(service) => Ok(Json(ServiceView::new(service, state.kills.registry()))),
+        Some(service) => Ok(Json(ServiceView::new(service, state.kills.all()))),
         None => Err(Problem::new(404, format!("there is no service {name:?}"))),
     }
 }
 
 impl ServiceView {
-    fn new(service: &Service, registry: &Registry) -> Self {
+    fn new(service: &Service, kills: &Kills) -> Self {
         let deployments = service.deployments.entries();
         Self {
             name: service.name.to_string(),
             deployments: deployments
                 .map(|(index, deployment)| DeploymentView::new(service, index, deployment))
                 .collect(),
-            kills: kills::of_service(service, registry),
+            kills: kills::of_service(service, kills),
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::reload::{LastReload, ReloadFailure};
 use crate::snapshot::Snapshot;
 use crate::snapshot::capacity::shortfalls;
 use crate::source::{ServerFacts, SourceStatus};
+use crate::state::{Kind, StateStore};
 
 /// How many flags are listed.
 const LISTED: usize = 1_000;
@@ -158,6 +159,7 @@ impl StatusView {
             restart_needed: state.reloader.restart_needed(),
             warnings: warnings(&snapshot, &state.kills)
                 .into_iter()
+                .chain(damage(&state.state_store))
                 .chain(shortfalls(&snapshot, state.connections.files))
                 .chain(state.publisher.order_trouble())
                 .collect(),
@@ -165,13 +167,19 @@ impl StatusView {
     }
 }
 
+/// What could not be read of what is stored. What it means for kills, they say themselves.
+fn damage(store: &StateStore) -> impl Iterator<Item = String> {
+    let others = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Kills);
+    others.flat_map(|kind| store.damage(kind))
+}
+
 /// What is odd about kills and about what runs, and which flags lately moved their users, or
 /// took some from others.
 fn warnings(snapshot: &Snapshot, kills: &KillSwitch) -> Vec<String> {
     let now = clock::now();
-    let mut warnings = kills.registry().doubts();
-    warnings.extend(kills.registry().unstored());
-    warnings.extend(in_words(snapshot, kills.registry()));
+    let mut warnings = kills.all().doubts();
+    warnings.extend(kills.all().unstored());
+    warnings.extend(in_words(snapshot, kills.all()));
     warnings.extend(ahead(&kills.ahead(snapshot)));
     warnings.extend(snapshot.warnings.iter().cloned());
     warnings.extend(refused(snapshot));

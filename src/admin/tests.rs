@@ -20,12 +20,13 @@ use crate::publisher::kills::KillSwitch;
 use crate::publisher::tests::fixture::config;
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::quarantine::Quarantine;
-use crate::registry::Registry;
+use crate::registry::kills::Kills;
 use crate::reload::metrics::ReloadMetrics;
 use crate::reload::{Reloader, ReloaderSetup};
 use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
 use crate::source::{FlagServers, SourceStatuses};
+use crate::state::StateStore;
 use crate::telemetry::log::LogControl;
 use crate::telemetry::metrics::{MeterRegistry, Metrics};
 
@@ -108,7 +109,8 @@ impl Admin {
         let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let dns = silent.local_addr().unwrap().to_string();
         let meters = MeterRegistry::default();
-        let registry = Registry::open(&directory.path().join("state"));
+        let state_store = StateStore::open(&directory.path().join("state"));
+        let kills = Kills::open(state_store.clone());
         let first = Arc::new(config(stable, 1));
         let dns = Dns::new(Some(&dns)).unwrap();
         let clusters = ClusterManager::new(dns, Handle::current(), Box::default());
@@ -117,7 +119,7 @@ impl Admin {
             Vec::new(),
             clusters,
             meters.clone(),
-            registry.clone(),
+            kills.clone(),
             &Handle::current(),
         );
         let sources = SourceStatuses::default();
@@ -141,7 +143,8 @@ impl Admin {
             publisher: publisher.clone(),
             flag_servers: setup.flag_servers.clone(),
             reloader: Arc::new(Reloader::new(setup, "", &first)),
-            kills: KillSwitch::new(registry, publisher.clone()),
+            kills: KillSwitch::new(kills, publisher.clone()),
+            state_store,
             quarantine: Arc::new(Quarantine::new(Instant::now())),
             check: Arc::new(compile),
             log: Some(LogControl::inert()),

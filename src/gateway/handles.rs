@@ -18,8 +18,8 @@ use crate::proxy::run::DebugHeader;
 use crate::publisher::PublisherHandle;
 use crate::publisher::metrics::{FlagMetrics, SnapshotMetrics};
 use crate::quarantine::Quarantine;
-use crate::registry::Registry;
-use crate::registry::metrics::KillMetrics;
+use crate::registry::kills::Kills;
+use crate::registry::kills::metrics::KillMetrics;
 use crate::reload::metrics::ReloadMetrics;
 use crate::snapshot::store::SnapshotStore;
 use crate::source::SourceStatuses;
@@ -30,7 +30,7 @@ use crate::telemetry::metrics::{MeterRegistry, Metrics, Process};
 pub(super) struct Handles {
     pub(super) meters: MeterRegistry,
     pub(super) store: Arc<SnapshotStore>,
-    pub(super) registry: Registry,
+    pub(super) kills: Kills,
     pub(super) access_log: AccessLog,
     pub(super) sources: SourceStatuses,
     pub(super) reloads: Arc<ReloadMetrics>,
@@ -46,14 +46,14 @@ impl Handles {
     pub(super) fn new(
         meters: MeterRegistry,
         publisher: &PublisherHandle,
-        registry: &Registry,
+        kills: &Kills,
         access_log: &AccessLog,
         files: OpenFiles,
     ) -> Self {
         Self {
             meters,
             store: publisher.store().clone(),
-            registry: registry.clone(),
+            kills: kills.clone(),
             access_log: access_log.clone(),
             sources: SourceStatuses::reporting_to(publisher.events()),
             reloads: Arc::default(),
@@ -100,7 +100,7 @@ impl Handles {
             .with(SnapshotMetrics(self.store.clone()))
             .with(HealthMetrics(self.store.clone()))
             .with(KillMetrics {
-                registry: self.registry.clone(),
+                kills: self.kills.clone(),
                 store: self.store.clone(),
             })
             .with(FlagMetrics(self.store.clone()))

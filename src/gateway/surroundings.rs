@@ -10,18 +10,20 @@ use tokio::sync::oneshot;
 
 use super::handles::Handles;
 use super::{Embedding, StartError};
+use crate::capacity::OpenFiles;
 use crate::clock;
 use crate::config::{self, Config, OnUnset};
 use crate::health::{self, HealthNotify};
 use crate::publisher::kills::KillSwitch;
 use crate::publisher::order::OrderKeeper;
 use crate::publisher::{Publisher, PublisherHandle};
-use crate::registry::Registry;
+use crate::registry::kills::Kills;
 use crate::reload::{Compile, ReloaderSetup};
 use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
 use crate::source::environment::ProcessEnvironment;
 use crate::source::{FlagServers, StoredSets};
+use crate::state::StateStore;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::access_log::key::OwnKey;
 use crate::telemetry::log::LogControl;
@@ -33,8 +35,9 @@ pub(super) struct Platform {
     compile: Arc<Compile>,
     pub(super) log: Option<LogControl>,
     pub(super) service_manager: Option<ServiceManager>,
-    pub(super) access_log: AccessLog,
-    pub(super) registry: Registry,
+    access_log: AccessLog,
+    pub(super) state: StateStore,
+    kills: Kills,
     /// Whether what it learns is for the next start.
     remembers: bool,
     pub(super) stop: Option<oneshot::Receiver<()>>,
@@ -49,15 +52,19 @@ impl Platform {
     ) -> io::Result<Self> {
         Ok(match embedding {
             None => Self::of_this_process(config, debugs_requests)?,
-            Some(Embedding { compile, stop }) => Self {
-                log: None,
-                service_manager: None,
-                compile,
-                access_log: AccessLog::start(io::sink())?,
-                registry: Registry::in_memory(),
-                remembers: false,
-                stop: Some(stop),
-            },
+            Some(Embedding { compile, stop }) => {
+                let state = StateStore::in_memory();
+                Self {
+                    log: None,
+                    service_manager: None,
+                    compile,
+                    access_log: AccessLog::start(io::sink())?,
+                    kills: Kills::open(state.clone()),
+                    state,
+                    remembers: false,
+                    stop: Some(stop),
+                }
+            }
         })
     }
 
@@ -72,12 +79,14 @@ impl Platform {
             key.put_in(&mut config.logging);
             Ok(config)
         };
+        let state = StateStore::open(&config.process.state_dir);
         Ok(Self {
             log: Some(log),
             compile: Arc::new(compile),
             service_manager: ServiceManager::of_this_process(),
             access_log: AccessLog::start(io::stdout())?,
-            registry: Registry::open(&config.process.state_dir),
+            kills: Kills::open(state.clone()),
+            state,
             remembers: true,
             stop: None,
         })
@@ -105,7 +114,7 @@ impl Platform {
             loaded.sets().into(),
             clusters,
             meters.clone(),
-            self.registry.clone(),
+            self.kills.clone(),
             order,
             control,
         );
@@ -114,9 +123,19 @@ impl Platform {
         Ok(publisher)
     }
 
+    /// What the parts of the gateway share. `files` is how many it may have open.
+    pub(super) fn handles(
+        &self,
+        meters: MeterRegistry,
+        publisher: &PublisherHandle,
+        files: OpenFiles,
+    ) -> Handles {
+        Handles::new(meters, publisher, &self.kills, &self.access_log, files)
+    }
+
     /// Switches canaries off and on, and goes on trying to store what could not be stored.
     pub(super) fn kill_switch(&self, publisher: &PublisherHandle, control: &Handle) -> KillSwitch {
-        let kills = KillSwitch::new(self.registry.clone(), publisher.clone());
+        let kills = KillSwitch::new(self.kills.clone(), publisher.clone());
         control.spawn(kills.clone().await_mending());
         kills
     }

@@ -14,7 +14,7 @@ use crate::cluster::{Cluster, DeploymentName, UpstreamUrl};
 use crate::config::Config;
 use crate::digest::Digest;
 use crate::events::{EventKind, Events};
-use crate::registry::Registry;
+use crate::registry::kills::Kills;
 use crate::resolver::ClusterManager;
 use crate::snapshot::changes::Changes;
 use crate::snapshot::seniority::Seniority;
@@ -49,7 +49,7 @@ struct Basis {
 /// What snapshots point to and what outlives them.
 struct Handles {
     clusters: ClusterManager,
-    registry: Registry,
+    kills: Kills,
 }
 
 impl ClusterProvider for Handles {
@@ -63,7 +63,7 @@ impl ClusterProvider for Handles {
     }
 
     fn mark(&mut self, service: &str, flag: &str) -> Arc<WithdrawalFlag> {
-        self.registry.mark(service, flag)
+        self.kills.mark(service, flag)
     }
 }
 
@@ -74,18 +74,18 @@ impl SnapshotBuilder {
         stored: StoredFlags,
         clusters: ClusterManager,
         mut meters: MeterRegistry,
-        registry: Registry,
+        kills: Kills,
         mut order: OrderKeeper,
         events: Events,
     ) -> Self {
-        let mut handles = Handles { clusters, registry };
+        let mut handles = Handles { clusters, kills };
         let mut inputs = Inputs::new(config, stored);
         handles.clusters.set_policy(&inputs.config.canary_urls);
         let content = inputs.content(order.known(), None);
         let digest = content.digest();
         let mut first = content.assemble(1, &mut handles, &mut meters);
         let content = digest;
-        let withdrawn = handles.registry.withdrawn();
+        let withdrawn = handles.kills.withdrawn();
         first.withdraw(&withdrawn);
         order.learn(&mut first);
         log(&first, None);
@@ -122,7 +122,7 @@ impl SnapshotBuilder {
 
     /// Which canaries are withdrawn.
     pub(super) fn withdrawn(&self) -> Withdrawn {
-        self.handles.registry.withdrawn()
+        self.handles.kills.withdrawn()
     }
 
     pub(super) fn generation(&self) -> watch::Receiver<u64> {
@@ -154,7 +154,7 @@ impl SnapshotBuilder {
     pub(super) fn sweep(&mut self, now: Instant) {
         self.retire(None);
         self.handles.clusters.sweep(now);
-        self.handles.registry.sweep();
+        self.handles.kills.sweep();
         self.meters.sweep(now);
     }
 
@@ -165,7 +165,7 @@ impl SnapshotBuilder {
         let earlier = same_config.then_some(&*running);
         let digest = inputs.content(self.order.known(), None).digest();
         let unchanged = digest == self.basis.content
-            && self.handles.registry.withdrawn() == self.basis.withdrawn
+            && self.handles.kills.withdrawn() == self.basis.withdrawn
             && self.basis.inputs.config.carries_the_same(config);
         if unchanged {
             self.basis.inputs = inputs;
@@ -181,7 +181,7 @@ impl SnapshotBuilder {
         let mut next = content.assemble(generation, &mut self.handles, &mut self.meters);
         // Read only now, since kills may have come meanwhile. One that comes from here on has an update of its own, and
         // its mark stops requests until then.
-        let withdrawn = self.handles.registry.withdrawn();
+        let withdrawn = self.handles.kills.withdrawn();
         next.withdraw(&withdrawn);
         let now = clock::now();
         let changes = Arc::new(Changes::between(&running, &next, now));

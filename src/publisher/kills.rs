@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::{PublishError, Published, PublisherHandle, Stopped};
 use crate::clock;
 use crate::events::EventKind;
-use crate::registry::{Kill, Registry};
+use crate::registry::kills::{Kill, Kills};
 use crate::snapshot::Snapshot;
 
 /// How many kills there may be of names that no flag has: a kill may come before its flag, but not without end.
@@ -23,7 +23,7 @@ const COMPLAIN: Duration = Duration::from_secs(60);
 /// Kills canaries and restores them.
 #[derive(Clone, Debug)]
 pub struct KillSwitch {
-    registry: Registry,
+    kills: Kills,
     publisher: PublisherHandle,
 }
 
@@ -91,17 +91,14 @@ pub enum KillAction {
 }
 
 impl KillSwitch {
-    /// For the canaries of what `publisher` publishes, which must know the same registry.
-    pub fn new(registry: Registry, publisher: PublisherHandle) -> Self {
-        Self {
-            registry,
-            publisher,
-        }
+    /// For the canaries of what `publisher` publishes, which must know the same kills.
+    pub fn new(kills: Kills, publisher: PublisherHandle) -> Self {
+        Self { kills, publisher }
     }
 
-    /// Where kills are kept.
-    pub fn registry(&self) -> &Registry {
-        &self.registry
+    /// Every kill.
+    pub fn all(&self) -> &Kills {
+        &self.kills
     }
 
     /// Carries out an order that came from the address `by`, perhaps with a reason. The flag need not exist yet: a kill switch must work before
@@ -122,10 +119,10 @@ impl KillSwitch {
         let (kill, changed) = match action {
             KillAction::Kill => {
                 let kill = Kill::new(clock::now(), by.clone(), reason.clone());
-                let (held, is_new) = self.registry.kill(service, flag, kill);
+                let (held, is_new) = self.kills.kill(service, flag, kill);
                 (Some(held), is_new)
             }
-            KillAction::Restore => (None, self.registry.restore(service, flag)),
+            KillAction::Restore => (None, self.kills.restore(service, flag)),
         };
         if changed {
             tracing::warn!(service, canary = flag, by, reason, canaries, "{action}");
@@ -153,7 +150,7 @@ impl KillSwitch {
     /// When the process ends.
     pub async fn settle(&self, by: IpAddr) -> Result<SettleReport, KillFailure> {
         let by = by.to_canonical().to_string();
-        let changed = self.registry.restore_unknown();
+        let changed = self.kills.restore_unknown();
         if changed {
             tracing::warn!(by, "every canary of unknown standing was restored");
             self.publisher
@@ -173,9 +170,9 @@ impl KillSwitch {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut complained = Instant::now();
-        while !self.registry.doubts().is_empty() {
+        while !self.kills.doubts().is_empty() {
             look.tick().await;
-            if self.registry.reread().await {
+            if self.kills.reread().await {
                 tracing::warn!("the kills can all be read now, and hold");
                 self.publisher
                     .events()
@@ -184,14 +181,14 @@ impl KillSwitch {
                 let _ = self.put_in_force().await;
             } else if complained.elapsed() >= COMPLAIN {
                 complained = Instant::now();
-                self.registry.warn_of_doubts();
+                self.kills.warn_of_doubts();
             }
         }
     }
 
     /// The service and flag of every kill of a name that no flag has.
     pub fn ahead(&self, snapshot: &Snapshot) -> Vec<(String, String)> {
-        self.registry.names(|_, flag| !has_flag(snapshot, flag))
+        self.kills.names(|_, flag| !has_flag(snapshot, flag))
     }
 
     /// How many canaries an order is about, if it can be carried out.
@@ -215,7 +212,7 @@ impl KillSwitch {
     /// Stores what holds, and publishes it. Whether it is stored, and the generation.
     async fn put_in_force(&self) -> Result<(bool, u64), PublishError> {
         // Written again even if nothing changed: an earlier attempt may have been in vain.
-        let stored = self.registry.store().await.is_ok();
+        let stored = self.kills.store().await.is_ok();
         let Published { generation, .. } = self.publisher.withdraw().await?;
         Ok((stored, generation))
     }

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use super::{Publisher, PublisherHandle};
 use crate::config::AccessPolicy;
-use crate::registry::Registry;
+use crate::registry::kills::Kills;
 use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
 use crate::telemetry::metrics::MeterRegistry;
@@ -24,7 +24,7 @@ fn start() -> PublisherHandle {
         Vec::new(),
         clusters,
         MeterRegistry::default(),
-        Registry::in_memory(),
+        Kills::in_memory(),
         &Handle::current(),
     )
 }

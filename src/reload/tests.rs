@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Findings, Severity, Span};
 use crate::publisher::Publisher;
 use crate::publisher::tests::fixture::config;
-use crate::registry::Registry;
+use crate::registry::kills::Kills;
 use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
 use crate::source::file::{FileEvent, FileNews, FileSource};
@@ -59,7 +59,7 @@ impl Running {
             Vec::new(),
             clusters,
             meters,
-            Registry::in_memory(),
+            Kills::in_memory(),
             &Handle::current(),
         );
         let source = Arc::new(SourceStatus::new("file"));

@@ -11,7 +11,7 @@ use crate::engine::{VariantIndex, VariantRef};
 use crate::meter::AttemptOutcome;
 use crate::publisher::tests::fixture::config;
 use crate::publisher::{Publisher, PublisherHandle};
-use crate::registry::Registry;
+use crate::registry::kills::Kills;
 use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
 use crate::telemetry::access_log::AccessLog;
@@ -25,20 +25,20 @@ fn handles() -> (Handles, PublisherHandle) {
         Box::default(),
     );
     let first = config("http://127.0.0.1:81", 1);
-    let registry = Registry::in_memory();
+    let kills = Kills::in_memory();
     let publisher = Publisher::start(
         Arc::new(first),
         Vec::new(),
         clusters,
         meters.clone(),
-        registry.clone(),
+        kills.clone(),
         &Handle::current(),
     );
     let access_log = AccessLog::start(std::io::sink()).unwrap();
     let handles = Handles::new(
         meters,
         &publisher,
-        &registry,
+        &kills,
         &access_log,
         OpenFiles::default(),
     );

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::context::Moment;
 use crate::publisher::kills::{KillAction, KillSwitch};
 use crate::publisher::{PublishError, Publisher, PublisherHandle};
-use crate::registry::{Kill, Registry};
+use crate::registry::kills::{Kill, Kills};
 use crate::resolver::dns::Dns;
 use crate::resolver::{ClusterManager, Meanwhile};
 use crate::telemetry::metrics::MeterRegistry;
@@ -19,7 +19,7 @@ use crate::telemetry::metrics::MeterRegistry;
 /// The port of canaries that something happens at.
 const ODD: u16 = 9666;
 
-fn start(first: &Arc<Config>, registry: &Registry, meanwhile: Meanwhile) -> PublisherHandle {
+fn start(first: &Arc<Config>, kills: &Kills, meanwhile: Meanwhile) -> PublisherHandle {
     let dns = Dns::new(Some("127.0.0.1:9")).unwrap();
     let mut clusters = ClusterManager::new(dns, Handle::current(), Box::default());
     clusters.meanwhile = Some(meanwhile);
@@ -28,7 +28,7 @@ fn start(first: &Arc<Config>, registry: &Registry, meanwhile: Meanwhile) -> Publ
         Vec::new(),
         clusters,
         MeterRegistry::default(),
-        registry.clone(),
+        kills.clone(),
         &Handle::current(),
     )
 }
@@ -39,8 +39,8 @@ fn panicking() -> Meanwhile {
 
 #[tokio::test]
 async fn what_no_snapshot_can_be_made_of_is_no_end_and_leaves_nothing_behind() {
-    let registry = Registry::in_memory();
-    let publisher = start(&first_with(&["one", "two"], 1), &registry, panicking());
+    let kills = Kills::in_memory();
+    let publisher = start(&first_with(&["one", "two"], 1), &kills, panicking());
     say(&publisher, "one", &[feature("a", 100, 9001)]).await;
     let (one, two) = ("one".into(), "two".into());
     let odd = || publisher.publish_flags(&one, set(&[feature("a", 100, ODD)]), Vec::new());
@@ -61,7 +61,7 @@ async fn what_no_snapshot_can_be_made_of_is_no_end_and_leaves_nothing_behind() {
     // Everybody else's updates go on without it, a kill above all.
     let published = say(&publisher, "two", &[feature("b", 1, 9002)]).await;
     assert_eq!((published.generation, published.is_new), (3, true));
-    let kills = KillSwitch::new(registry, publisher.clone());
+    let kills = KillSwitch::new(kills, publisher.clone());
     let order = |order| kills.order(order, "search", "search.a", (by_nobody(), None));
     let report = order(KillAction::Kill).await.unwrap();
     assert_eq!((report.generation, report.canaries), (4, 1));
@@ -85,8 +85,8 @@ async fn what_no_snapshot_can_be_made_of_is_no_end_and_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn what_waits_beside_what_cannot_be_published_is_published() {
-    let registry = Registry::in_memory();
-    let publisher = start(&first_with(&["one", "two"], 1), &registry, panicking());
+    let kills = Kills::in_memory();
+    let publisher = start(&first_with(&["one", "two"], 1), &kills, panicking());
     let (one, two) = ("one".into(), "two".into());
     // Polled together, they are sent before the publisher, on the same thread, takes any.
     let (odd, good, kill) = tokio::join!(
@@ -103,13 +103,13 @@ async fn what_waits_beside_what_cannot_be_published_is_published() {
 
 #[tokio::test]
 async fn a_kill_that_comes_while_a_snapshot_is_made_is_not_lifted_by_it() {
-    let registry = Registry::in_memory();
-    let killing = registry.clone();
+    let kills = Kills::in_memory();
+    let killing = kills.clone();
     let has_killed = Arc::new(AtomicBool::new(false));
     let killed = has_killed.clone();
     let publisher = start(
         &first_with(&["unleash"], 1),
-        &registry,
+        &kills,
         Box::new(move |url| {
             if url.port() == ODD && !killed.swap(true, Ordering::Relaxed) {
                 let moment = Moment { unix_ms: 0 };
@@ -141,9 +141,9 @@ async fn a_kill_that_comes_while_a_snapshot_is_made_is_not_lifted_by_it() {
 
 #[tokio::test]
 async fn a_canary_that_was_restored_while_its_flag_was_gone_is_back_with_it() {
-    let registry = Registry::in_memory();
-    let publisher = start(&first_with(&["unleash"], 1), &registry, panicking());
-    let kills = KillSwitch::new(registry, publisher.clone());
+    let kills = Kills::in_memory();
+    let publisher = start(&first_with(&["unleash"], 1), &kills, panicking());
+    let kills = KillSwitch::new(kills, publisher.clone());
     let order = |order| kills.order(order, "search", "search.a", (by_nobody(), None));
     say(&publisher, "unleash", &[feature("a", 100, 9001)]).await;
     // A request under way holds the snapshot, and with it the canary's mark.

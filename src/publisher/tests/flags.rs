@@ -16,7 +16,7 @@ use crate::engine::unleash::FeatureSet;
 use crate::events::{EventKind, Heard, Listener};
 use crate::publisher::kills::{KillAction, KillSwitch};
 use crate::publisher::{Published, Publisher, PublisherHandle};
-use crate::registry::Registry;
+use crate::registry::kills::Kills;
 use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
 use crate::snapshot::Snapshot;
@@ -66,7 +66,7 @@ pub(super) fn start(first: &Arc<Config>, stored: Vec<(Arc<str>, SourceSet)>) -> 
         stored,
         clusters,
         MeterRegistry::default(),
-        Registry::in_memory(),
+        Kills::in_memory(),
         &Handle::current(),
     )
 }
@@ -383,7 +383,7 @@ async fn a_request_under_way_takes_no_large_snapshot_apart() {
 #[tokio::test]
 async fn a_killed_canary_stays_killed_whatever_flags_come() {
     let first = first_with(&["unleash"], 1);
-    let registry = Registry::in_memory();
+    let kills = Kills::in_memory();
     let dns = Dns::new(Some("127.0.0.1:9")).unwrap();
     let clusters = ClusterManager::new(dns, Handle::current(), Box::default());
     let meters = MeterRegistry::default();
@@ -393,10 +393,10 @@ async fn a_killed_canary_stays_killed_whatever_flags_come() {
         Vec::new(),
         clusters,
         meters,
-        registry.clone(),
+        kills.clone(),
         &control,
     );
-    let kills = KillSwitch::new(registry, publisher.clone());
+    let kills = KillSwitch::new(kills, publisher.clone());
     let mut events = publisher.events().listen();
     let by = by_nobody();
     kills

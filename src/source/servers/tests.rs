@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::config::flag_server::{ServerUrl, Streaming};
 use crate::publisher::Publisher;
 use crate::publisher::tests::fixture;
-use crate::registry::Registry;
+use crate::registry::kills::Kills;
 use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
 use crate::source::SourceStatuses;
@@ -68,7 +68,7 @@ async fn flags_are_followed_on_when_a_snapshot_cannot_be_made_of_them() {
         Vec::new(),
         clusters,
         MeterRegistry::default(),
-        Registry::in_memory(),
+        Kills::in_memory(),
         &Handle::current(),
     );
     let state = tempfile::tempdir().unwrap();

@@ -16,7 +16,7 @@ use serin::dispatch::{Dispatch, dispatch};
 use serin::engine::unleash::FeatureSet;
 use serin::publisher::{Publisher, PublisherHandle};
 use serin::quarantine::Quarantine;
-use serin::registry::Registry;
+use serin::registry::kills::Kills;
 use serin::request::{HeaderList, RequestHead};
 use serin::resolver::ClusterManager;
 use serin::resolver::dns::Dns;
@@ -170,14 +170,14 @@ async fn publisher(first: Config, set: FeatureSet) -> PublisherHandle {
     let dns = Dns::new(None).expect("a resolver");
     let clusters = ClusterManager::new(dns, control.clone(), Box::default());
     let stored = vec![("unleash".into(), set.into())];
-    let registry = Registry::in_memory();
+    let kills = Kills::in_memory();
     let meters = MeterRegistry::default();
     Publisher::start(
         Arc::new(first),
         stored,
         clusters,
         meters,
-        registry,
+        kills,
         &control,
     )
 }

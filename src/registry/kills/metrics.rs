@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::Registry;
+use super::Kills;
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::metrics::{Collector, Page};
 
@@ -11,7 +11,7 @@ use crate::telemetry::metrics::{Collector, Page};
 #[derive(Debug)]
 pub struct KillMetrics {
     /// Every kill.
-    pub registry: Registry,
+    pub kills: Kills,
     /// The running snapshot: kills of services that it does not have are not shown.
     pub store: Arc<SnapshotStore>,
 }
@@ -20,7 +20,7 @@ impl Collector for KillMetrics {
     fn collect(&self, page: &mut Page<'_>) -> fmt::Result {
         let mut family = page.gauges("serin_canary_killed", "Flags whose canaries are killed")?;
         for service in &self.store.peek().services {
-            for (flag, _) in self.registry.of_service(&service.name) {
+            for (flag, _) in self.kills.of_service(&service.name) {
                 let labels = [("service", &*service.name), ("flag", flag.as_str())];
                 family.write(labels, &1_u64)?;
             }

@@ -1,0 +1,215 @@
+//! Which canaries are killed: in memory, in the marks that requests look at, and in the store.
+
+mod book;
+mod marks;
+pub mod metrics;
+mod record;
+mod unsaved;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::canary::WithdrawalFlag;
+use crate::snapshot::withdrawn::Withdrawn;
+use crate::state::{Kind, StateStore, StoreError};
+use book::Book;
+pub use book::Kill;
+use marks::Marks;
+
+/// Every kill; clones are the same. Kills are by service and flag, so that all variants of a flag go at once,
+/// and a kill may come before its flag does.
+#[derive(Clone, Debug)]
+pub struct Kills(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    state: Mutex<State>,
+    store: StateStore,
+    /// Held while kills are stored or read: an order that finds nothing to be stored knows that it is stored.
+    writing: tokio::sync::Mutex<()>,
+}
+
+/// The book, and the marks that say what it says: changed together, under one lock, so that no two orders can leave them
+/// at odds.
+#[derive(Debug, Default)]
+struct State {
+    book: Book,
+    marks: Marks,
+    /// Why the last orders could not be stored.
+    unstored: Option<String>,
+}
+
+impl Kills {
+    /// With the kills that are stored. What cannot be read of them is logged, and the users of the canaries
+    /// that it may be about stay on stable ([`Self::doubts`]).
+    pub fn open(store: StateStore) -> Self {
+        let book = Book::read(store.read(Kind::Kills));
+        for ((service, flag), kill) in book.kills() {
+            tracing::warn!(
+                service,
+                canary = flag,
+                by = kill.by,
+                "this canary is killed"
+            );
+        }
+        let state = State {
+            book,
+            ..State::default()
+        };
+        let kills = Self(Arc::new(Inner {
+            state: Mutex::new(state),
+            store,
+            writing: tokio::sync::Mutex::default(),
+        }));
+        kills.warn_of_doubts();
+        kills
+    }
+
+    /// Without any kills, and forgotten at the end.
+    pub fn in_memory() -> Self {
+        Self::open(StateStore::in_memory())
+    }
+
+    /// The one mark of a flag's canaries in a service.
+    pub fn mark(&self, service: &str, flag: &str) -> Arc<WithdrawalFlag> {
+        let mut state = self.state();
+        let state = &mut *state;
+        state
+            .marks
+            .get_or_make(service, flag, || state.book.withdrawal(service, flag))
+    }
+
+    /// Kills a flag's canaries: no attempt goes to them from here on. The kill that holds, and whether it is this one:
+    /// an earlier one stays.
+    pub fn kill(&self, service: &str, flag: &str, kill: Kill) -> (Kill, bool) {
+        self.state().change(|book| book.kill(service, flag, kill))
+    }
+
+    /// Takes a kill back, or says of a canary of unknown standing that it is not killed. Whether that changes anything.
+    pub fn restore(&self, service: &str, flag: &str) -> bool {
+        self.state().change(|book| book.restore(service, flag))
+    }
+
+    /// Says of every canary of unknown standing that it is not killed. Whether there was any doubt.
+    pub fn restore_unknown(&self) -> bool {
+        self.state().change(Book::settle)
+    }
+
+    /// What is not known about kills, since the file could not all be read, for people. Nothing: all is known.
+    pub fn doubts(&self) -> Vec<String> {
+        let state = self.state();
+        let doubts = state.book.doubts().iter();
+        doubts
+            .map(|doubt| self.explained(&doubt.to_string()))
+            .collect()
+    }
+
+    fn explained(&self, doubt: &str) -> String {
+        let place = self.0.store.place(Kind::Kills);
+        format!(
+            "{place}: {doubt} until the file is mended, or `serin canary restore --all-unknown` says that none of them is killed"
+        )
+    }
+
+    /// Logs what is not known.
+    pub fn warn_of_doubts(&self) {
+        for doubt in self.doubts() {
+            tracing::error!("{doubt}");
+        }
+    }
+
+    /// Reads the store again if it could not all be read. Returns whether all of it can be read by now: then it holds, and
+    /// what was killed meanwhile stays killed.
+    pub async fn reread(&self) -> bool {
+        let _turn = self.0.writing.lock().await;
+        if self.state().book.doubts().is_empty() {
+            return false;
+        }
+        let Some(loaded) = self.0.store.reread(Kind::Kills).await else {
+            return false;
+        };
+        let stored = Book::read(loaded);
+        if !stored.doubts().is_empty() {
+            return false;
+        }
+        self.state().change(|book| book.merge(stored));
+        true
+    }
+
+    /// The kills of a service, by flag.
+    pub fn of_service(&self, service: &str) -> Vec<(String, Kill)> {
+        let state = self.state();
+        let of_service = state.book.kills();
+        of_service
+            .filter(|((name, _), _)| name == service)
+            .map(|((_, flag), kill)| (flag.clone(), kill.clone()))
+            .collect()
+    }
+
+    /// The service and flag of every kill that `is_wanted`.
+    pub fn names(&self, is_wanted: impl Fn(&str, &str) -> bool) -> Vec<(String, String)> {
+        let state = self.state();
+        let names = state.book.kills().map(|(name, _)| name);
+        let wanted = names.filter(|(service, flag)| is_wanted(service, flag));
+        wanted.cloned().collect()
+    }
+
+    /// What snapshots need to know.
+    pub fn withdrawn(&self) -> Withdrawn {
+        self.state().book.withdrawn()
+    }
+
+    /// Why the last orders could not be stored.
+    pub fn unstored(&self) -> Option<String> {
+        self.state().unstored.clone()
+    }
+
+    /// Stores the kills as they are now.
+    ///
+    /// # Errors
+    /// When they cannot be stored. They hold all the same, until the gateway ends, and are stored with the next order.
+    pub async fn store(&self) -> Result<(), StoreError> {
+        let _turn = self.0.writing.lock().await;
+        let (writes, changes) = self.state().book.unsaved();
+        let result = if writes.is_empty() {
+            Ok(())
+        } else {
+            self.0.store.write(Kind::Kills, writes).await.map(drop)
+        };
+        let mut state = self.state();
+        match &result {
+            Ok(()) => {
+                state.unstored = None;
+                state.book.note_saved(changes);
+            }
+            Err(error) => {
+                let trouble = format!("kills and restores are not stored: {error}");
+                tracing::error!("{trouble}");
+                state.unstored = Some(trouble);
+            }
+        }
+        result
+    }
+
+    /// Forgets the marks that nothing holds.
+    pub fn sweep(&self) {
+        self.state().marks.sweep();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Changes what is known, and every mark accordingly.
+    fn change<T>(&mut self, change: impl FnOnce(&mut Book) -> T) -> T {
+        let done = change(&mut self.book);
+        for (service, flag, mark) in self.marks.all() {
+            mark.set(self.book.withdrawal(service, flag));
+        }
+        done
+    }
+}
+
+#[cfg(test)]
+mod tests;

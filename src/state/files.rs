@@ -1,0 +1,222 @@
+//! The files in `state_dir`, and the thread that writes them.
+
+use std::fs;
+use std::mem;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use tokio::sync::oneshot;
+
+use super::document;
+use super::error::StoreError;
+use super::held::{Damage, Held, Loaded};
+use super::kind::{Kind, PerKind};
+use super::table::{Table, Undo, Write};
+use crate::durable;
+
+/// How many orders one write of the files may carry out.
+const MAX_BATCH: usize = 1000;
+
+/// The files, and the way to the thread that writes them. It ends when nobody can send it anything any more.
+#[derive(Debug)]
+pub(super) struct Files {
+    paths: PerKind<PathBuf>,
+    orders: Sender<Order>,
+}
+
+/// What the thread is to do.
+enum Order {
+    Write(Kind, Vec<Write>, oneshot::Sender<Result<(), StoreError>>),
+    Reread(Kind, oneshot::Sender<Option<Loaded>>),
+}
+
+impl Files {
+    /// Reads the files in `state_dir` into `held`, and starts the thread.
+    pub(super) fn open(state_dir: &Path, held: &Held) -> Self {
+        let files = PerKind::make(|kind| {
+            let (file, loaded) = StateFile::open(state_dir, kind);
+            for Damage { why, .. } in &loaded.damage {
+                tracing::error!("{}: {why}", file.path.display());
+            }
+            held.with(kind, |held| *held = loaded);
+            file
+        });
+        let paths = PerKind::make(|kind| files.get(kind).path.clone());
+        let (orders, received) = channel();
+        let writer = Writer {
+            files,
+            held: held.clone(),
+        };
+        let started = thread::Builder::new()
+            .name("serin-state".to_owned())
+            .spawn(move || writer.run(&received));
+        if let Err(error) = started {
+            // Every write says so, too.
+            tracing::error!("nothing can be stored, since no thread can be started: {error}");
+        }
+        Self { paths, orders }
+    }
+
+    /// A kind's file.
+    pub(super) fn path(&self, kind: Kind) -> &Path {
+        self.paths.get(kind)
+    }
+
+    /// Carries out all of `writes` or none of them, and forces them to the disk.
+    pub(super) async fn write(&self, kind: Kind, writes: Vec<Write>) -> Result<(), StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let order = Order::Write(kind, writes, answer);
+        self.orders.send(order).map_err(|_| StoreError::Stopped)?;
+        answered.await.unwrap_or(Err(StoreError::Stopped))
+    }
+
+    /// Reads a file again; what is in it holds, if all of it can be read.
+    pub(super) async fn reread(&self, kind: Kind) -> Option<Loaded> {
+        let (answer, answered) = oneshot::channel();
+        self.orders.send(Order::Reread(kind, answer)).ok()?;
+        answered.await.ok()?
+    }
+}
+
+/// What the thread has.
+struct Writer {
+    files: PerKind<StateFile>,
+    held: Held,
+}
+
+impl Writer {
+    fn run(mut self, orders: &Receiver<Order>) {
+        while let Ok(first) = orders.recv() {
+            let waiting = orders.try_iter().take(MAX_BATCH);
+            for order in [first].into_iter().chain(waiting) {
+                self.take(order);
+            }
+            for kind in Kind::ALL {
+                self.commit(kind);
+            }
+        }
+    }
+
+    fn take(&mut self, order: Order) {
+        match order {
+            Order::Write(kind, writes, answer) => {
+                let file = self.files.get_mut(kind);
+                match file.table.apply(writes) {
+                    Ok(undo) => file.waiting.push((undo, answer)),
+                    // Whoever asked may have gone away; nothing has changed.
+                    Err(error) => drop(answer.send(Err(error))),
+                }
+            }
+            Order::Reread(kind, answer) => {
+                self.commit(kind);
+                let read = self.files.get_mut(kind).reread();
+                if let Some(loaded) = &read {
+                    self.held.with(kind, |held| held.clone_from(loaded));
+                }
+                drop(answer.send(read));
+            }
+        }
+    }
+
+    /// Stores what waits, shows it to readers, and answers; if it cannot be stored, puts back what was there before.
+    fn commit(&mut self, kind: Kind) {
+        let file = self.files.get_mut(kind);
+        let waiting = mem::take(&mut file.waiting);
+        if waiting.is_empty() {
+            return;
+        }
+        let unchanged = |(undo, _): &(Undo, _)| undo.is_unchanged(&file.table);
+        let result = if file.is_current && waiting.iter().all(unchanged) {
+            Ok(())
+        } else {
+            file.store()
+        };
+        let mut answers = Vec::with_capacity(waiting.len());
+        if result.is_ok() {
+            self.held.with(kind, |held| {
+                for (undo, answer) in waiting {
+                    held.table.follow(&file.table, &undo);
+                    answers.push(answer);
+                }
+            });
+        } else {
+            for (undo, answer) in waiting.into_iter().rev() {
+                file.table.undo(undo);
+                answers.push(answer);
+            }
+        }
+        for answer in answers {
+            // Whoever asked may have gone away.
+            let _ = answer.send(result.clone());
+        }
+    }
+}
+
+/// A file, and what is in it.
+struct StateFile {
+    kind: Kind,
+    path: PathBuf,
+    table: Table,
+    /// Whether the file says what the table does.
+    is_current: bool,
+    /// Whether it has something that would be lost if it were replaced.
+    must_be_kept: bool,
+    /// What is in the table, but not in the file yet, and who waits for it.
+    waiting: Vec<(Undo, oneshot::Sender<Result<(), StoreError>>)>,
+}
+
+impl StateFile {
+    fn open(state_dir: &Path, kind: Kind) -> (Self, Loaded) {
+        let path = state_dir.join(format!("{}.json", kind.name()));
+        let loaded = match fs::read(&path) {
+            Ok(text) => document::read(kind, &text),
+            Err(error) if durable::is_absence(&error) => Loaded::default(),
+            Err(error) => {
+                let damage = Damage {
+                    service: None,
+                    why: format!("it cannot be read ({error})"),
+                };
+                Loaded {
+                    damage: vec![damage],
+                    ..Loaded::default()
+                }
+            }
+        };
+        let file = Self {
+            kind,
+            path,
+            table: loaded.table.clone(),
+            // What a person has edited, or another version has written, is written anew.
+            is_current: false,
+            must_be_kept: !loaded.damage.is_empty(),
+            waiting: Vec::new(),
+        };
+        (file, loaded)
+    }
+
+    /// Stores the table. A file that could not all be read is kept beside it, as it was.
+    fn store(&mut self) -> Result<(), StoreError> {
+        self.is_current = false;
+        if self.must_be_kept {
+            if let Some(kept) = durable::keep_damaged(&self.path)? {
+                tracing::warn!("{} is kept as {}", self.path.display(), kept.display());
+            }
+            self.must_be_kept = false;
+        }
+        durable::replace(&self.path, &document::write(&self.table)?)?;
+        self.is_current = true;
+        Ok(())
+    }
+
+    fn reread(&mut self) -> Option<Loaded> {
+        let text = fs::read(&self.path).ok()?;
+        let loaded = document::read(self.kind, &text);
+        if !loaded.damage.is_empty() {
+            return None;
+        }
+        self.table = loaded.table.clone();
+        self.must_be_kept = false;
+        Some(loaded)
+    }
+}
