@@ -1,6 +1,7 @@
 //! Which canaries are killed: in memory, in the marks that requests look at, and in the store.
 
 mod book;
+mod kill;
 mod marks;
 pub mod metrics;
 mod record;
@@ -12,7 +13,7 @@ use crate::canary::WithdrawalFlag;
 use crate::snapshot::withdrawn::Withdrawn;
 use crate::state::{Kind, StateStore, StoreError};
 use book::Book;
-pub use book::Kill;
+pub use kill::Kill;
 use marks::Marks;
 
 /// Every kill; clones are the same. Kills are by service and flag, so that all variants of a flag go at once,

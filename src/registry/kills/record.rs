@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::book::{Doubt, Kill, Name};
+use super::kill::{Doubt, Kill, Name};
 use crate::context::Moment;
 
 /// The note of what is not known.

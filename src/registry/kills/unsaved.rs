@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::book::Name;
+use super::kill::Name;
 
 /// What the store does not have yet, each with the number of its last change: what changes while it is being stored is
 /// stored again.
