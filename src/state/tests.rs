@@ -40,7 +40,12 @@ async fn what_was_answered_is_there_after_a_restart_each_kind_in_its_file() {
     store.write(Kind::Flags, vec![note]).await.unwrap();
     assert_eq!(
         names(&state),
-        ["flags.json", "kills.json", "registrations.json", "segments.json"]
+        [
+            "flags.json",
+            "kills.json",
+            "registrations.json",
+            "segments.json"
+        ]
     );
     let mode = fs::metadata(state.join("flags.json")).unwrap();
     assert_eq!(mode.permissions().mode() & 0o777, 0o600);
@@ -64,7 +69,9 @@ async fn a_write_that_expects_something_else_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = StateStore::open(folder.path());
     let write = |writes| store.write(Kind::Flags, writes);
-    write(vec![put("a", json!(1), Expected::Absent)]).await.unwrap();
+    write(vec![put("a", json!(1), Expected::Absent)])
+        .await
+        .unwrap();
     let remove = |expected| Write::Remove {
         key: "a".to_owned(),
         expected,
@@ -141,9 +148,16 @@ async fn a_damaged_file_is_told_and_kept_once_beside_what_replaces_it() {
     fs::write(&path, damaged).unwrap();
     let store = StateStore::open(folder.path());
     let told = store.damage(Kind::Registrations).join("\n");
-    assert!(told.contains("registrations.json: it cannot all be read"), "{told}");
+    assert!(
+        told.contains("registrations.json: it cannot all be read"),
+        "{told}"
+    );
     assert!(store.damage(Kind::Flags).is_empty());
-    assert_eq!(fs::read_to_string(&path).unwrap(), damaged, "for people to look at");
+    assert_eq!(
+        fs::read_to_string(&path).unwrap(),
+        damaged,
+        "for people to look at"
+    );
 
     // Half of it is in the way: it cannot be written.
     fs::create_dir_all(folder.path().join("registrations.json.tmp/x")).unwrap();
@@ -196,7 +210,10 @@ async fn a_folder_that_cannot_be_written_is_told_and_tried_again() {
     let store = StateStore::open(&state);
     let write = || vec![put("a", json!(1), Expected::Any)];
     let error = store.write(Kind::Kills, write()).await.unwrap_err();
-    assert!(error.to_string().contains("state_dir cannot be written"), "{error}");
+    assert!(
+        error.to_string().contains("state_dir cannot be written"),
+        "{error}"
+    );
     assert!(store.records(Kind::Kills).is_empty());
     fs::remove_file(&state).unwrap();
     store.write(Kind::Kills, write()).await.unwrap();
@@ -217,5 +234,10 @@ async fn what_has_begun_is_carried_through_when_its_caller_goes_away() {
     }
     let last = vec![put("last", json!(0), Expected::Any)];
     store.write(Kind::Segments, last).await.unwrap();
-    assert_eq!(StateStore::open(folder.path()).records(Kind::Segments).len(), 21);
+    assert_eq!(
+        StateStore::open(folder.path())
+            .records(Kind::Segments)
+            .len(),
+        21
+    );
 }

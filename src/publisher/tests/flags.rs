@@ -388,14 +388,7 @@ async fn a_killed_canary_stays_killed_whatever_flags_come() {
     let clusters = ClusterManager::new(dns, Handle::current(), Box::default());
     let meters = MeterRegistry::default();
     let control = Handle::current();
-    let publisher = Publisher::start(
-        first,
-        Vec::new(),
-        clusters,
-        meters,
-        kills.clone(),
-        &control,
-    );
+    let publisher = Publisher::start(first, Vec::new(), clusters, meters, kills.clone(), &control);
     let kills = KillSwitch::new(kills, publisher.clone());
     let mut events = publisher.events().listen();
     let by = by_nobody();

@@ -27,7 +27,9 @@ impl Book {
     pub(super) fn read(loaded: Loaded) -> Self {
         let mut book = Self {
             doubts: record::read_doubts(&loaded.table.notes),
-            cleared: record::read_names(&loaded.table.notes).into_iter().collect(),
+            cleared: record::read_names(&loaded.table.notes)
+                .into_iter()
+                .collect(),
             ..Self::default()
         };
         for (key, value) in loaded.table.records {

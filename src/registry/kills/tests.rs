@@ -134,10 +134,7 @@ async fn a_file_that_somebody_mends_holds_beside_what_was_killed_meanwhile() {
     let mended = r#"{"version":1,"kills":[{"service":"search","flag":"search.a"}]}"#;
     fs::write(&path, mended).unwrap();
     assert!(kills.reread().await);
-    assert!(
-        !kills.reread().await,
-        "there is nothing more to be mended"
-    );
+    assert!(!kills.reread().await, "there is nothing more to be mended");
     for (flag, expected) in [
         ("search.a", Some(Withdrawal::Killed)),
         ("search.b", Some(Withdrawal::Killed)),

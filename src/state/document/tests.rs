@@ -85,7 +85,10 @@ fn who_edits_the_file_takes_out_the_checksum() {
     assert_eq!(url(&loaded), "http://b:81", "what is well-formed holds");
     let (_, rest) = edited.split_once(",\n").expect("lines");
     let loaded = read(Kind::Registrations, format!("{{{rest}").as_bytes());
-    assert_eq!((url(&loaded), summary(&loaded).1.len()), (json!("http://b:81"), 0));
+    assert_eq!(
+        (url(&loaded), summary(&loaded).1.len()),
+        (json!("http://b:81"), 0)
+    );
     // Elsewhere, or of another kind, it is no checksum.
     for sum in [json!("ab"), json!(7), Value::Null] {
         let text = format!(r#"{{"version":2,"records":{{"a/b":{{}}}},"sha256":{sum}}}"#);
@@ -141,7 +144,10 @@ fn what_is_well_formed_of_the_first_form_holds_whatever_stands_beside_it() {
         (format!("{GOOD}, 7"), vec!["*"]),
         (format!("null, {GOOD}"), vec!["*"]),
         (format!(r#"{{"flag":"x.a"}}, {GOOD}"#), vec!["*"]),
-        (format!(r#"{{"service":3,"flag":"x.a"}}, {GOOD}"#), vec!["*"]),
+        (
+            format!(r#"{{"service":3,"flag":"x.a"}}, {GOOD}"#),
+            vec!["*"],
+        ),
         // One of a service.
         (format!(r#"{{"service":"x"}}, {GOOD}"#), vec!["x"]),
         (
@@ -164,6 +170,9 @@ fn what_is_well_formed_of_the_first_form_holds_whatever_stands_beside_it() {
         assert!(summary(&damage).1.contains(&"*"), "{text}");
     }
     for text in [r#"{"version":1}"#, r#"{"version":1,"kills":{}}"#] {
-        assert_eq!(summary(&read(Kind::Kills, text.as_bytes())), (vec![], vec!["*"]));
+        assert_eq!(
+            summary(&read(Kind::Kills, text.as_bytes())),
+            (vec![], vec!["*"])
+        );
     }
 }

@@ -172,14 +172,7 @@ async fn publisher(first: Config, set: FeatureSet) -> PublisherHandle {
     let stored = vec![("unleash".into(), set.into())];
     let kills = Kills::in_memory();
     let meters = MeterRegistry::default();
-    Publisher::start(
-        Arc::new(first),
-        stored,
-        clusters,
-        meters,
-        kills,
-        &control,
-    )
+    Publisher::start(Arc::new(first), stored, clusters, meters, kills, &control)
 }
 
 #[tokio::test(flavor = "multi_thread")]
