@@ -7,7 +7,7 @@ use criterion::{BatchSize, Criterion};
 use serde_json::json;
 use serin::engine::unleash::FeatureSet;
 use serin::publisher::Publisher;
-use serin::registry::Registry;
+use serin::registry::kills::Kills;
 use serin::resolver::ClusterManager;
 use serin::resolver::dns::Dns;
 use serin::telemetry::metrics::MeterRegistry;
@@ -36,7 +36,7 @@ pub(crate) fn group() {
         let clusters = ClusterManager::new(dns, runtime.handle().clone(), Box::default());
         let stored = vec![(source.clone(), sets[0].clone().into())];
         let meters = MeterRegistry::default();
-        let registry = Registry::in_memory();
+        let registry = Kills::in_memory();
         Publisher::start(
             Arc::new(config),
             stored,
