@@ -7,6 +7,7 @@ mod files;
 mod first_kills;
 mod held;
 mod kind;
+pub mod metrics;
 mod table;
 
 use std::path::Path;
@@ -33,6 +34,15 @@ struct Inner {
     files: Option<Files>,
     /// Counts what others have changed.
     told: PerKind<watch::Sender<u64>>,
+}
+
+/// How a place that things are stored in does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// `state`: the files of this gateway.
+    pub store: &'static str,
+    /// Why the last write of something failed; `None`: none did.
+    pub trouble: Option<String>,
 }
 
 /// Where a write has come to stand.
@@ -105,6 +115,21 @@ impl StateStore {
     /// [`Self::records`].
     pub fn subscribe(&self, kind: Kind) -> watch::Receiver<u64> {
         self.0.told.get(kind).subscribe()
+    }
+
+    /// How the places do that things are stored in: none where everything is forgotten at the end.
+    pub fn standings(&self) -> Vec<Standing> {
+        let standing = |_: &Files| {
+            let trouble = |kind| {
+                let trouble = self.0.held.trouble(kind)?;
+                Some(format!("{}: {trouble}", kind.name()))
+            };
+            Standing {
+                store: "state",
+                trouble: Kind::ALL.into_iter().find_map(trouble),
+            }
+        };
+        self.0.files.iter().map(standing).collect()
     }
 
     /// What people know a kind's place by.

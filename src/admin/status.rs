@@ -34,6 +34,7 @@ pub(super) struct StatusView {
     generation: u64,
     digest: String,
     sources: Vec<SourceView>,
+    stores: Vec<StoreView>,
     last_reload: ReloadView,
     capacity: CapacityView,
     restart_needed: Vec<String>,
@@ -51,6 +52,14 @@ struct SourceView {
     last_error: Option<String>,
     #[serde(flatten)]
     server: Option<ServerView>,
+}
+
+/// A place where what people and pipelines tell the gateway is stored.
+#[derive(Debug, Serialize)]
+struct StoreView {
+    name: &'static str,
+    up: bool,
+    last_error: Option<String>,
 }
 
 /// What there is to know of a flag server beside that.
@@ -102,6 +111,11 @@ pub(super) fn schema() -> Value {
         ("answered?", truth()),
         ("held?", list(&text())),
     ]);
+    let store = object(&[
+        ("name", text()),
+        ("up", truth()),
+        ("last_error", maybe_text()),
+    ]);
     let causes = json!({ "enum": ["start", "changed", "signal", "api"] });
     let results = json!({ "enum": ["ok", "invalid", "unreadable", "failed", "stopped"] });
     let last_reload = object(&[
@@ -123,6 +137,7 @@ pub(super) fn schema() -> Value {
         ("generation", count()),
         ("digest", text()),
         ("sources", list(&source)),
+        ("stores", list(&store)),
         ("last_reload", last_reload),
         ("capacity", capacity),
         ("restart_needed", list(&text())),
@@ -154,6 +169,7 @@ impl StatusView {
                 .iter()
                 .map(|source| SourceView::from(&**source))
                 .collect(),
+            stores: StoreView::all(&state.state_store),
             last_reload: ReloadView::from(&state.reloader.last()),
             capacity: CapacityView::of(&state.connections, &snapshot),
             restart_needed: state.reloader.restart_needed(),
@@ -220,6 +236,19 @@ fn ahead(names: &[(String, String)]) -> Option<String> {
     };
     let (count, shown) = (names.len(), shown.join(", "));
     (count > 0).then(|| format!("kills of names that no flag has: {count} ({shown}{more})"))
+}
+
+impl StoreView {
+    fn all(store: &StateStore) -> Vec<Self> {
+        let standings = store.standings().into_iter();
+        standings
+            .map(|standing| Self {
+                name: standing.store,
+                up: standing.trouble.is_none(),
+                last_error: standing.trouble,
+            })
+            .collect()
+    }
 }
 
 impl CapacityView {

@@ -23,6 +23,8 @@ use crate::registry::kills::metrics::KillMetrics;
 use crate::reload::metrics::ReloadMetrics;
 use crate::snapshot::store::SnapshotStore;
 use crate::source::SourceStatuses;
+use crate::state::StateStore;
+use crate::state::metrics::StoreMetrics;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{MeterRegistry, Metrics, Process};
 
@@ -30,6 +32,7 @@ use crate::telemetry::metrics::{MeterRegistry, Metrics, Process};
 pub(super) struct Handles {
     pub(super) meters: MeterRegistry,
     pub(super) store: Arc<SnapshotStore>,
+    pub(super) state: StateStore,
     pub(super) kills: Kills,
     pub(super) access_log: AccessLog,
     pub(super) sources: SourceStatuses,
@@ -46,13 +49,14 @@ impl Handles {
     pub(super) fn new(
         meters: MeterRegistry,
         publisher: &PublisherHandle,
-        kills: &Kills,
+        (state, kills): (&StateStore, &Kills),
         access_log: &AccessLog,
         files: OpenFiles,
     ) -> Self {
         Self {
             meters,
             store: publisher.store().clone(),
+            state: state.clone(),
             kills: kills.clone(),
             access_log: access_log.clone(),
             sources: SourceStatuses::reporting_to(publisher.events()),
@@ -103,6 +107,7 @@ impl Handles {
                 kills: self.kills.clone(),
                 store: self.store.clone(),
             })
+            .with(StoreMetrics(self.state.clone()))
             .with(FlagMetrics(self.store.clone()))
             .with(RequestMetrics(self.active.clone()))
             .with(self.sources.clone())

@@ -130,13 +130,15 @@ impl Platform {
         publisher: &PublisherHandle,
         files: OpenFiles,
     ) -> Handles {
-        Handles::new(meters, publisher, &self.kills, &self.access_log, files)
+        let kept = (&self.state, &self.kills);
+        Handles::new(meters, publisher, kept, &self.access_log, files)
     }
 
     /// Switches canaries off and on, and goes on trying to store what could not be stored.
     pub(super) fn kill_switch(&self, publisher: &PublisherHandle, control: &Handle) -> KillSwitch {
         let kills = KillSwitch::new(self.kills.clone(), publisher.clone());
         control.spawn(kills.clone().await_mending());
+        control.spawn(kills.clone().keep_storing());
         kills
     }
 

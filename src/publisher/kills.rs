@@ -17,6 +17,8 @@ use crate::snapshot::Snapshot;
 pub const MAX_AHEAD: usize = 1000;
 /// How often a damaged file is read again, in case a person has mended it.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often it is tried to store what could not be stored.
+const STORE_AGAIN: Duration = Duration::from_secs(2);
 /// How often it is logged that the file is damaged.
 const COMPLAIN: Duration = Duration::from_secs(60);
 
@@ -182,6 +184,18 @@ impl KillSwitch {
             } else if complained.elapsed() >= COMPLAIN {
                 complained = Instant::now();
                 self.kills.warn_of_doubts();
+            }
+        }
+    }
+
+    /// Stores what could not be stored, once it can be: when there is room on the disk again, for one.
+    pub async fn keep_storing(self) {
+        let mut look = interval(STORE_AGAIN);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            look.tick().await;
+            if self.kills.unstored().is_some() && self.kills.store().await.is_ok() {
+                tracing::warn!("the kills and restores that could not be stored are stored");
             }
         }
     }

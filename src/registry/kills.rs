@@ -167,7 +167,8 @@ impl Kills {
     /// Stores the kills as they are now.
     ///
     /// # Errors
-    /// When they cannot be stored. They hold all the same, until the gateway ends, and are stored with the next order.
+    /// When they cannot be stored. They hold all the same, until the gateway ends, and the next call stores them,
+    /// too.
     pub async fn store(&self) -> Result<(), StoreError> {
         let _turn = self.0.writing.lock().await;
         let (writes, changes) = self.state().book.unsaved();
@@ -183,9 +184,11 @@ impl Kills {
                 state.book.note_saved(changes);
             }
             Err(error) => {
-                let trouble = format!("kills and restores are not stored: {error}");
-                tracing::error!("{trouble}");
-                state.unstored = Some(trouble);
+                let trouble = Some(format!("kills and restores are not stored: {error}"));
+                if state.unstored != trouble {
+                    tracing::error!("kills and restores are not stored: {error}");
+                }
+                state.unstored = trouble;
             }
         }
         result

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::mem;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -132,6 +133,8 @@ impl Writer {
         } else {
             file.store()
         };
+        let trouble = result.as_ref().err().map(ToString::to_string);
+        self.held.note_trouble(kind, trouble);
         let mut answers = Vec::with_capacity(waiting.len());
         if result.is_ok() {
             self.held.with(kind, |held| {
@@ -153,6 +156,26 @@ impl Writer {
     }
 }
 
+/// What tells a file from the one that takes its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+impl Seen {
+    /// Of the file of that name now; `None`: there is none.
+    fn of(path: &Path) -> Option<Self> {
+        let found = fs::metadata(path).ok()?;
+        Some(Self {
+            inode: found.ino(),
+            bytes: found.len(),
+            modified: (found.mtime(), found.mtime_nsec()),
+        })
+    }
+}
+
 /// A file, and what is in it.
 struct StateFile {
     kind: Kind,
@@ -162,6 +185,8 @@ struct StateFile {
     is_current: bool,
     /// Whether it has something that would be lost if it were replaced.
     must_be_kept: bool,
+    /// The file as it was last read or written; `None`: there was none.
+    seen: Option<Seen>,
     /// What is in the table, but not in the file yet, and who waits for it.
     waiting: Vec<(Undo, oneshot::Sender<Result<(), StoreError>>)>,
 }
@@ -169,6 +194,7 @@ struct StateFile {
 impl StateFile {
     fn open(state_dir: &Path, kind: Kind) -> (Self, Loaded) {
         let path = state_dir.join(format!("{}.json", kind.name()));
+        let seen = Seen::of(&path);
         let loaded = match fs::read(&path) {
             Ok(text) => document::read(kind, &text),
             Err(error) if durable::is_absence(&error) => Loaded::default(),
@@ -190,14 +216,25 @@ impl StateFile {
             // What a person has edited, or another version has written, is written anew.
             is_current: false,
             must_be_kept: !loaded.damage.is_empty(),
+            seen,
             waiting: Vec::new(),
         };
         (file, loaded)
     }
 
-    /// Stores the table. A file that could not all be read is kept beside it, as it was.
+    /// Stores the table. A file that could not all be read, or that somebody else has written meanwhile, is kept beside it,
+    /// as it was.
     fn store(&mut self) -> Result<(), StoreError> {
         self.is_current = false;
+        let found = Seen::of(&self.path);
+        if found.is_some() && found != self.seen {
+            tracing::error!(
+                "{} was changed by somebody else, which has no effect while the gateway runs",
+                self.path.display()
+            );
+            self.must_be_kept = true;
+            self.seen = found;
+        }
         if self.must_be_kept {
             if let Some(kept) = durable::keep_damaged(&self.path)? {
                 tracing::warn!("{} is kept as {}", self.path.display(), kept.display());
@@ -205,11 +242,13 @@ impl StateFile {
             self.must_be_kept = false;
         }
         durable::replace(&self.path, &document::write(&self.table)?)?;
+        self.seen = Seen::of(&self.path);
         self.is_current = true;
         Ok(())
     }
 
     fn reread(&mut self) -> Option<Loaded> {
+        let seen = Seen::of(&self.path);
         let text = fs::read(&self.path).ok()?;
         let loaded = document::read(self.kind, &text);
         if !loaded.damage.is_empty() {
@@ -217,6 +256,10 @@ impl StateFile {
         }
         self.table = loaded.table.clone();
         self.must_be_kept = false;
+        self.seen = seen;
         Some(loaded)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,12 +25,34 @@ pub struct Damage {
 
 /// What is stored, of each kind; clones are the same.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Held(Arc<Mutex<PerKind<Loaded>>>);
+pub(super) struct Held(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    loaded: Mutex<PerKind<Loaded>>,
+    /// Why the last write of a kind failed; `None`: it did not.
+    troubles: Mutex<PerKind<Option<String>>>,
+}
 
 impl Held {
     /// Looks at a kind, or changes it.
     pub(super) fn with<T>(&self, kind: Kind, look: impl FnOnce(&mut Loaded) -> T) -> T {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        look(held.get_mut(kind))
+        let loaded = self.0.loaded.lock();
+        let mut loaded = loaded.unwrap_or_else(PoisonError::into_inner);
+        look(loaded.get_mut(kind))
+    }
+
+    /// Notes how the last write of a kind went.
+    pub(super) fn note_trouble(&self, kind: Kind, trouble: Option<String>) {
+        let troubles = self.0.troubles.lock();
+        let mut troubles = troubles.unwrap_or_else(PoisonError::into_inner);
+        *troubles.get_mut(kind) = trouble;
+    }
+
+    /// Why the last write of a kind failed; `None`: it did not.
+    pub(super) fn trouble(&self, kind: Kind) -> Option<String> {
+        let troubles = self.0.troubles.lock();
+        let troubles = troubles.unwrap_or_else(PoisonError::into_inner);
+        troubles.get(kind).clone()
     }
 }

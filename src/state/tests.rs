@@ -202,6 +202,33 @@ async fn a_mended_file_holds_and_a_missing_one_does_not() {
 }
 
 #[tokio::test]
+async fn what_somebody_else_writes_meanwhile_is_kept_beside() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flags.json");
+    let store = StateStore::open(folder.path());
+    let write = |key| vec![put(key, json!(1), Expected::Absent)];
+    store.write(Kind::Flags, write("a")).await.unwrap();
+    store.write(Kind::Flags, write("b")).await.unwrap();
+    assert_eq!(names(folder.path()), ["flags.json"]);
+    let edited = r#"{"version":2,"records":{"x":1}}"#;
+    fs::write(&path, edited).unwrap();
+    store.write(Kind::Flags, write("c")).await.unwrap();
+    store.write(Kind::Flags, write("d")).await.unwrap();
+    assert_eq!(names(folder.path()), ["flags.json", "flags.json.damaged.1"]);
+    let kept = fs::read_to_string(folder.path().join("flags.json.damaged.1"));
+    assert_eq!(kept.unwrap(), edited);
+    let records = StateStore::open(folder.path()).records(Kind::Flags);
+    assert_eq!(records.into_keys().collect::<String>(), "abcd");
+    // A file that is gone is there again.
+    fs::remove_file(&path).unwrap();
+    store.write(Kind::Flags, write("e")).await.unwrap();
+    assert_eq!(
+        StateStore::open(folder.path()).records(Kind::Flags).len(),
+        5
+    );
+}
+
+#[tokio::test]
 async fn a_folder_that_cannot_be_written_is_told_and_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");

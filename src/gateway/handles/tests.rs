@@ -14,6 +14,7 @@ use crate::publisher::{Publisher, PublisherHandle};
 use crate::registry::kills::Kills;
 use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
+use crate::state::StateStore;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{Format, MeterRegistry};
 
@@ -25,7 +26,9 @@ fn handles() -> (Handles, PublisherHandle) {
         Box::default(),
     );
     let first = config("http://127.0.0.1:81", 1);
-    let kills = Kills::in_memory();
+    let folder = tempfile::tempdir().unwrap();
+    let state = StateStore::open(folder.path());
+    let kills = Kills::open(state.clone());
     let publisher = Publisher::start(
         Arc::new(first),
         Vec::new(),
@@ -38,7 +41,7 @@ fn handles() -> (Handles, PublisherHandle) {
     let handles = Handles::new(
         meters,
         &publisher,
-        &kills,
+        (&state, &kills),
         &access_log,
         OpenFiles::default(),
     );

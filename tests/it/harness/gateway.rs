@@ -51,6 +51,18 @@ pub(crate) fn serin<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Comma
     command
 }
 
+/// The gateway whose files may have this many blocks of 512 bytes: as on a full disk, more cannot be written.
+fn with_small_files(blocks: u32) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!("trap '' XFSZ && ulimit -f {blocks} && exec \"$0\" run -c routes.yaml");
+    command
+        .args(["-c", &script, SERIN])
+        .env_clear()
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+        .stdin(Stdio::null());
+    command
+}
+
 /// The gateway with these bounds on how many files it may open, which only a shell can set for it.
 fn bounded(soft: u32, hard: u32) -> Command {
     let mut command = Command::new("sh");
@@ -74,6 +86,8 @@ pub(crate) struct Setup {
     deaf: bool,
     /// How many files it may open: the soft bound and the hard one.
     open_files: Option<(u32, u32)>,
+    /// How many blocks of 512 bytes a file may have.
+    file_size: Option<u32>,
 }
 
 impl Setup {
@@ -85,6 +99,7 @@ impl Setup {
             config_map: false,
             deaf: false,
             open_files: None,
+            file_size: None,
         }
     }
 
@@ -117,6 +132,12 @@ impl Setup {
         self
     }
 
+    /// With a bound on how many blocks of 512 bytes a file may have: as on a full disk, more cannot be written.
+    pub(crate) fn file_size(mut self, blocks: u32) -> Self {
+        self.file_size = Some(blocks);
+        self
+    }
+
     /// Starts the gateway and waits until it is ready.
     pub(crate) async fn start(self) -> Gateway {
         let gateway = self.launch().await;
@@ -141,9 +162,10 @@ impl Setup {
         } else {
             fs::write(&path, text).expect("a file");
         }
-        let mut command = match self.open_files {
-            None => serin(["run", "-c", "routes.yaml"]),
-            Some((soft, hard)) => bounded(soft, hard),
+        let mut command = match (self.open_files, self.file_size) {
+            (Some((soft, hard)), _) => bounded(soft, hard),
+            (None, Some(blocks)) => with_small_files(blocks),
+            (None, None) => serin(["run", "-c", "routes.yaml"]),
         };
         let mut child = command
             .envs(self.env)
@@ -528,6 +550,11 @@ impl Gateway {
     /// Asks it to end.
     pub(crate) fn sigterm(&self) {
         self.signal(Signal::TERM);
+    }
+
+    /// Kills it as a crash would.
+    pub(crate) fn sigkill(&self) {
+        self.signal(Signal::KILL);
     }
 
     /// Waits until it has ended by itself, and all that it wrote has been read.

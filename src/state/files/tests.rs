@@ -1,0 +1,77 @@
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::{MAX_BATCH, Order, StateFile, Writer};
+use crate::state::error::StoreError;
+use crate::state::held::Held;
+use crate::state::kind::{Kind, PerKind};
+use crate::state::table::{Expected, Write};
+
+fn put(key: usize) -> Vec<Write> {
+    vec![Write::Put {
+        key: key.to_string(),
+        value: json!(key),
+        expected: Expected::Absent,
+    }]
+}
+
+/// What `count` writes are answered that all wait when the thread begins.
+fn answers(state_dir: &Path, count: usize) -> Vec<Result<(), StoreError>> {
+    let (orders, received) = channel();
+    let wait = |key| {
+        let (answer, answered) = oneshot::channel();
+        orders
+            .send(Order::Write(Kind::Flags, put(key), answer))
+            .unwrap();
+        answered
+    };
+    let waiting: Vec<_> = (0..count).map(wait).collect();
+    drop(orders);
+    let writer = Writer {
+        files: PerKind::make(|kind| StateFile::open(state_dir, kind).0),
+        held: Held::default(),
+    };
+    writer.run(&received);
+    let answer = |mut answered: oneshot::Receiver<_>| answered.try_recv().unwrap();
+    waiting.into_iter().map(answer).collect()
+}
+
+#[test]
+fn what_waits_together_is_one_write_and_fails_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let in_the_way = folder.path().join("flags.json.tmp/x");
+    fs::create_dir_all(&in_the_way).unwrap();
+    let failed: Vec<_> = answers(folder.path(), 2 * MAX_BATCH)
+        .into_iter()
+        .map(|answer| match answer {
+            Err(StoreError::Unwritable(error)) => error,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let of_first = |error: &&Arc<_>| Arc::ptr_eq(error, &failed[0]);
+    let first = failed.iter().filter(of_first).count();
+    assert_eq!(
+        first,
+        MAX_BATCH + 1,
+        "the first, and as many as it takes with it"
+    );
+
+    fs::remove_dir_all(in_the_way.parent().unwrap()).unwrap();
+    let stored = answers(folder.path(), 100);
+    assert!(stored.iter().all(Result::is_ok), "{stored:?}");
+    let (_, loaded) = StateFile::open(folder.path(), Kind::Flags);
+    assert_eq!(loaded.table.records.len(), 100);
+    // One of a batch that expects something else fails alone.
+    let again = answers(folder.path(), 101);
+    assert!(
+        again[..100]
+            .iter()
+            .all(|answer| matches!(answer, Err(StoreError::Changed(_))))
+    );
+    assert!(again[100].is_ok());
+}
