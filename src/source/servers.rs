@@ -3,6 +3,8 @@
 //! Each has a task of its own that follows it ([`super::feed::follower`]), one that stores its flags, and what else its
 //! product needs, all on the control runtime. Whatever happens to a server, its last good flags stay in force.
 
+mod administered;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,7 +18,7 @@ use super::feed::follower::{Command, FollowerSetup};
 use super::feed::refreshed::{RefreshError, Refreshed};
 use super::feed::stored::{self, StoredCopy, StoredSet};
 use super::feed::stored_sets::StoredSets;
-use super::unleash::{self, ClientUses};
+use super::unleash::{self, Administrator, ClientUses, Recorder};
 use super::{SourceStatus, SourceStatuses, Stage};
 use crate::clock;
 use crate::config::Config;
@@ -33,6 +35,9 @@ pub struct FlagServers {
     setup: FlagServersSetup,
     outages: watch::Sender<StalenessPolicy>,
     followed: Mutex<Vec<FollowedServer>>,
+    recorder: Recorder,
+    /// The recorder's task.
+    recording: Option<AbortHandle>,
     started: Instant,
 }
 
@@ -58,15 +63,21 @@ struct FollowedServer {
     commands: mpsc::Sender<Command>,
     last_words: mpsc::Sender<oneshot::Sender<()>>,
     tasks: Vec<AbortHandle>,
+    /// `None`: nothing may be written there.
+    administrator: Option<Administrator>,
+    /// Records there no more when this ends.
+    recorder: Recorder,
 }
 
 impl FlagServers {
     /// Begins to follow the configuration's servers; `stored` is in force already.
     pub fn start(setup: FlagServersSetup, config: &Config, mut stored: StoredSets) -> Self {
-        let servers = Self {
+        let mut servers = Self {
             setup,
             outages: watch::Sender::new(config.outages),
             followed: Mutex::default(),
+            recorder: Recorder::default(),
+            recording: None,
             started: Instant::now(),
         };
         let begun = config.sources().map(|server| {
@@ -76,6 +87,7 @@ impl FlagServers {
         let begun: Vec<FollowedServer> = begun.collect();
         servers.list(&begun);
         *servers.lock() = begun;
+        servers.recording = Some(servers.recorder.start(&servers.setup.control));
         servers
     }
 
@@ -93,6 +105,8 @@ impl FlagServers {
             setup,
             outages: watch::Sender::new(StalenessPolicy::default()),
             followed: Mutex::default(),
+            recorder: Recorder::default(),
+            recording: None,
             started: Instant::now(),
         })
     }
@@ -280,16 +294,19 @@ impl FlagServers {
             commands: inbox,
         };
         let (uses, control) = (self.setup.client_uses.clone(), &self.setup.control);
-        let tasks = match server {
+        let begun = match server {
             SourceConfig::Unleash(config) => {
-                unleash::follow(config, follower, uses, last_wish, control)
+                unleash::follow(config, follower, uses, last_wish, control).and_then(|tasks| {
+                    let administrator = Administrator::new(config, &status, &self.recorder)?;
+                    Ok((tasks, administrator))
+                })
             }
         };
-        let tasks = tasks.unwrap_or_else(|error| {
+        let (tasks, administrator) = begun.unwrap_or_else(|error| {
             let error = format!("no certificates to know https servers by: {error}");
             tracing::error!(source = %server.name(), "{error}");
             status.fail(Stage::Reading, error);
-            Vec::new()
+            Default::default()
         });
         FollowedServer {
             config: server.clone(),
@@ -298,6 +315,8 @@ impl FlagServers {
             commands,
             last_words,
             tasks,
+            administrator,
+            recorder: self.recorder.clone(),
         }
     }
 
@@ -357,6 +376,17 @@ impl Drop for FollowedServer {
     fn drop(&mut self) {
         for task in &self.tasks {
             task.abort();
+        }
+        match &self.config {
+            SourceConfig::Unleash(config) => self.recorder.leave(config),
+        }
+    }
+}
+
+impl Drop for FlagServers {
+    fn drop(&mut self) {
+        if let Some(recording) = &self.recording {
+            recording.abort();
         }
     }
 }

@@ -31,7 +31,7 @@ struct Inner {
     confirmed: Instant,
     /// How much older than that what runs was when this process took it over.
     older: Duration,
-    trouble: [Option<String>; 4],
+    trouble: [Option<String>; 5],
     server: Option<ServerFacts>,
 }
 
@@ -46,6 +46,8 @@ pub enum Stage {
     Storing,
     /// It does not stream although it should. It is polled.
     Streaming,
+    /// Canaries cannot be recorded there. What runs is none the worse.
+    Recording,
 }
 
 /// What there is to know of a flag server beside that.
@@ -133,7 +135,7 @@ impl SourceStatus {
             inner: Mutex::new(Inner {
                 confirmed: Instant::now(),
                 older: Duration::ZERO,
-                trouble: [const { None }; 4],
+                trouble: [const { None }; 5],
                 server: None,
             }),
         }

@@ -8,6 +8,7 @@ pub(crate) mod identity;
 pub mod key;
 pub mod kinds;
 pub(crate) mod process;
+pub(crate) mod registry;
 pub(crate) mod routes;
 pub(crate) mod services;
 pub mod shape;
@@ -29,6 +30,7 @@ pub static ROOT: Shape = map(&[
     &SERVER,
     &LOGGING,
     &UNLEASH,
+    &REGISTRY,
     &later("launchdarkly"),
     &later("redis"),
     &CLIENT_API,
@@ -110,6 +112,13 @@ pub(crate) static UNLEASH: Group = top(
     "A flag server, or a list of named ones in order of precedence.",
     &unleash::UNLEASH,
     Scope::Source,
+);
+
+pub(crate) static REGISTRY: Group = top(
+    "registry",
+    "How canaries are registered and recorded.",
+    &registry::REGISTRY,
+    Scope::Process,
 );
 
 pub(crate) static CLIENT_API: Group = top(

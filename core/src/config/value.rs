@@ -282,6 +282,11 @@ pub fn variant_name(text: &str) -> Result<Arc<str>, String> {
     flag_name(text).map(|()| text.into())
 }
 
+/// The name of a project or an environment of Unleash: it stands in its URLs.
+pub fn unleash_name(text: &str) -> Result<Arc<str>, String> {
+    identifier(text, "._-~").map(|()| text.into())
+}
+
 fn identifier(text: &str, signs: &str) -> Result<(), String> {
     let inner = |c: char| c.is_ascii_alphanumeric() || signs.contains(c);
     if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) || !text.chars().all(inner) {

@@ -35,6 +35,7 @@ pub(crate) fn server(name: &str) -> UnleashConfig {
         token: Secret::new("secret"),
         app_name: "serin".into(),
         poll: Duration::from_secs(15),
+        admin: None,
         streaming: Streaming::Auto,
     }
 }

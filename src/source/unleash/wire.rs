@@ -206,6 +206,7 @@ mod tests {
             token: Secret::new("secret"),
             app_name: "edge".into(),
             poll: Duration::from_secs(15),
+            admin: None,
             streaming: Streaming::Auto,
         }
     }

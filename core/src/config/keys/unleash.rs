@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::key::{Setting, Stated, later, required, setting};
+use super::key::{Setting, Stated, required, setting, stated};
 use super::kinds::quantities::{Time, seconds};
 use super::kinds::texts::{Parsed, Text};
 use super::kinds::words::Words;
@@ -24,7 +24,7 @@ static SERVER: Shape = map(&[
     &APP_NAME,
     &POLL,
     &STREAMING,
-    &later("admin_token"),
+    &ADMIN_TOKEN,
 ]);
 
 pub(crate) static URL: Stated<Parsed<ServerUrl>> = required(
@@ -41,6 +41,13 @@ pub(crate) static URL: Stated<Parsed<ServerUrl>> = required(
 pub(crate) static TOKEN: Stated<Text> = required(
     "token",
     "A backend token; a secret: write ${UNLEASH_TOKEN}.",
+    Text,
+);
+
+// Read by its section, for the same reason.
+pub(crate) static ADMIN_TOKEN: Stated<Text> = stated(
+    "admin_token",
+    "A token that may write, for recording canaries and switching rings there; a secret: write ${UNLEASH_ADMIN_TOKEN}.",
     Text,
 );
 

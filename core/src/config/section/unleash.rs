@@ -5,25 +5,28 @@ use http::HeaderValue;
 use crate::config::flag_server::{Secret, StalenessPolicy};
 use crate::config::keys::shape::Key;
 use crate::config::keys::unleash as keys;
-use crate::config::keys::{SERVER, UNLEASH, process};
+use crate::config::keys::{REGISTRY, SERVER, UNLEASH, process, registry};
 use crate::config::node::{Node, Value};
 use crate::config::reader::Reader;
 use crate::config::section::unstated;
-use crate::config::unleash::UnleashConfig;
+use crate::config::unleash::{UnleashAdmin, UnleashConfig, UnleashPlace};
 
 /// Compiles `unleash`, in order of precedence.
 pub fn compile(reader: &mut Reader, root: &Node) -> Vec<UnleashConfig> {
-    let Some(node) = UNLEASH.node(root) else {
-        return Vec::new();
+    let place = place(reader, root);
+    let servers = match UNLEASH.node(root) {
+        Some(node) => match &node.value {
+            Value::List(items) => items.as_slice(),
+            Value::Map(_) => std::slice::from_ref(node),
+            Value::Scalar(_) => return Vec::new(),
+        },
+        None => &[],
     };
-    let servers = match &node.value {
-        Value::List(items) => items.as_slice(),
-        Value::Map(_) => std::slice::from_ref(node),
-        Value::Scalar(_) => return Vec::new(),
-    };
+    check_place(reader, root, servers);
     let mut compiled: Vec<UnleashConfig> = Vec::new();
     for node in servers {
-        let Some(server) = server(reader, node) else {
+        let is_first = compiled.iter().all(|server| server.admin.is_none());
+        let Some(server) = server(reader, node, &place, is_first) else {
             continue;
         };
         if compiled.iter().any(|other| other.name == server.name) {
@@ -61,10 +64,48 @@ impl Default for StalenessPolicy {
     }
 }
 
-fn server(reader: &mut Reader, node: &Node) -> Option<UnleashConfig> {
+/// What `registry.unleash` says.
+fn place(reader: &mut Reader, root: &Node) -> UnleashPlace {
+    let stated = registry::UNLEASH.node(REGISTRY.node(root));
+    UnleashPlace {
+        project: registry::PROJECT.read(reader, stated),
+        environment: registry::ENVIRONMENT.read(reader, stated),
+        on_deregister: registry::ON_DEREGISTER.read(reader, stated),
+    }
+}
+
+/// `registry.unleash` is of no use unless a server has an `admin_token`.
+fn check_place(reader: &mut Reader, root: &Node, servers: &[Node]) {
+    let has_token = |server: &Node| keys::ADMIN_TOKEN.node(server).is_some();
+    let stated = registry::UNLEASH.pair(REGISTRY.node(root));
+    if let Some(pair) = stated.filter(|_| !servers.iter().any(has_token)) {
+        reader
+            .problems
+            .error(
+                pair.key_span,
+                "canaries cannot be recorded in Unleash without a token that may write there",
+            )
+            .hint("give a server of `unleash` an `admin_token`, or take `registry.unleash` out");
+    }
+}
+
+fn server(
+    reader: &mut Reader,
+    node: &Node,
+    place: &UnleashPlace,
+    is_first: bool,
+) -> Option<UnleashConfig> {
     let name = keys::NAME.try_read(reader, node);
     let url = keys::URL.read(reader, node);
     let token = keys::TOKEN.node(node).and_then(|node| token(reader, node));
+    let admin = match keys::ADMIN_TOKEN.node(node) {
+        Some(stated) => Some(UnleashAdmin {
+            token: token(reader, stated)?,
+            is_recorder: is_first,
+            place: place.clone(),
+        }),
+        None => None,
+    };
     let app_name = keys::APP_NAME.try_read(reader, node);
     let poll = keys::POLL.try_read(reader, node);
     let streaming = keys::STREAMING.read(reader, node);
@@ -75,6 +116,7 @@ fn server(reader: &mut Reader, node: &Node) -> Option<UnleashConfig> {
         app_name: app_name?,
         poll: poll?,
         streaming,
+        admin,
     })
 }
 

@@ -186,7 +186,7 @@ identity: { user_id: [{ jwt: {} }], properties: { email: { claim: email } }, ove
 listeners: [{ address: 127.0.0.1:1, tls: {}, proxy_protocol: true }]
 admin: { tokens: [] }
 server: {}
-unleash: { url: 'http://u', token: t, admin_token: a }
+unleash: { url: 'http://u', token: t }
 launchdarkly: {}
 redis: {}
 attribution: {}
@@ -258,12 +258,6 @@ error: `tokens` is not supported yet
 13 | admin: { tokens: [] }
    |          ^^^^^^
 
-error: `admin_token` is not supported yet
-  --> routes.yaml:15:39
-   |
-15 | unleash: { url: 'http://u', token: t, admin_token: a }
-   |                                       ^^^^^^^^^^^
-
 error: `launchdarkly` is not supported yet
   --> routes.yaml:16:1
    |
@@ -282,7 +276,7 @@ error: `attribution` is not supported yet
 18 | attribution: {}
    | ^^^^^^^^^^^
 
-routes.yaml: 15 errors
+routes.yaml: 14 errors
 ");
 }
 

@@ -7,7 +7,7 @@ use crate::config::keys::shape::Scope;
 use crate::config::keys::shape::Shape;
 
 /// Every key that says of itself that it does not decide, by its section, and a value that is not its default.
-const BESIDE: [(&str, &str, Scope); 13] = [
+const BESIDE: [(&str, &str, Scope); 14] = [
     ("listeners", "listeners: [127.0.0.1:7]", Scope::Process),
     ("admin", "admin: 127.0.0.1:7", Scope::Process),
     ("server.threads", "server: { threads: 2 }", Scope::Process),
@@ -52,6 +52,7 @@ const BESIDE: [(&str, &str, Scope); 13] = [
         Scope::Carried,
     ),
     ("logging", "logging: { level: debug }", Scope::Carried),
+    ("registry", "registry: {}", Scope::Process),
     (
         "unleash",
         "unleash: { url: 'http://b', token: b }",

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Given, NOW, check_with, config, with};
 use crate::config::flag_server::{StalenessPolicy, Streaming};
+use crate::config::unleash::{OnDeregister, UnleashPlace};
 use crate::config::{OnUnset, compile};
 
 #[test]
@@ -51,6 +52,52 @@ unleash:
     let never = config(&with("server: { ready_without_flags: never }"));
     assert_eq!(never.outages.ready_without_flags, None);
     assert!(config(&with("unleash: []")).unleash.is_empty());
+}
+
+#[test]
+fn canaries_are_recorded_on_the_first_server_with_an_admin_token() {
+    let config = config(&with(
+        "
+unleash:
+  - { name: edge, url: http://edge, token: t }
+  - { name: eu, url: http://eu, token: t, admin_token: eu-secret }
+  - { name: us, url: http://us, token: t, admin_token: us-secret }
+registry: { unleash: { project: canaries, on_deregister: stale } }
+",
+    ));
+    let [edge, eu, us] = config.unleash.as_slice() else {
+        panic!("{:?}", config.unleash);
+    };
+    assert_eq!(edge.admin, None);
+    let admin = eu.admin.as_ref().unwrap();
+    assert!(admin.is_recorder && admin.token.expose() == "eu-secret");
+    let place = UnleashPlace {
+        project: "canaries".into(),
+        environment: "production".into(),
+        on_deregister: OnDeregister::Stale,
+    };
+    assert_eq!(admin.place, place);
+    assert!(us.admin.as_ref().is_some_and(|us| !us.is_recorder));
+    assert!(!format!("{config:?}").contains("secret"), "{config:?}");
+}
+
+#[test]
+fn recording_needs_a_token_that_may_write_and_names_that_urls_can_hold() {
+    let text = with(
+        "
+unleash: { url: http://u, token: t }
+registry: { unleash: { environment: pro/duction, on_deregister: delete } }
+",
+    );
+    let found = super::read(&text).unwrap_err();
+    let said = format!("{found:?}");
+    for words in [
+        "canaries cannot be recorded in Unleash without a token that may write there",
+        "`pro/duction` is not a name of an environment in Unleash",
+        "delete",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
 }
 
 #[test]
