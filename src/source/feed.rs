@@ -4,7 +4,7 @@
 //! The [`removal_guard`] keeps flags that a suspiciously small answer lacks, and the [`backup`] has what is in force on disk
 //! (`stored`), to start from. What differs from product to product is a [`flag_server::FlagServer`].
 
-mod backoff;
+pub(super) mod backoff;
 pub(super) mod backup;
 pub(super) mod flag_server;
 pub(super) mod follower;

@@ -3,6 +3,7 @@
 mod agreement;
 mod outages;
 mod own_server;
+mod recording;
 mod reports;
 mod routing;
 mod stage;

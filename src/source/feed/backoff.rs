@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 /// The longest wait after a failure.
-pub(super) const LONGEST: Duration = Duration::from_secs(10);
+pub(in crate::source) const LONGEST: Duration = Duration::from_secs(10);
 /// How long a server is left alone that refuses the token, or has no API at the URL: a person has to mend that first.
-pub(super) const REFUSED: Duration = Duration::from_secs(30);
+pub(in crate::source) const REFUSED: Duration = Duration::from_secs(30);
 /// The wait after a first failure, at most.
 const FIRST: Duration = Duration::from_secs(1);
 
 /// Failures in a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Backoff {
+pub(in crate::source) struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
     /// It went well.
-    pub(super) fn reset(&mut self) {
+    pub(in crate::source) fn reset(&mut self) {
         self.failures = 0;
     }
 
@@ -28,7 +28,7 @@ impl Backoff {
 
     /// It failed: the wait, which doubles from failure to failure up to `most`. Of each the second half is up to `chance`
     /// (0 to 1), so that gateways that failed together do not come back together.
-    pub(super) fn next(&mut self, most: Duration, chance: f64) -> Duration {
+    pub(in crate::source) fn next(&mut self, most: Duration, chance: f64) -> Duration {
         let doubled = FIRST.saturating_mul(1 << self.failures.min(10));
         self.failures = self.failures.saturating_add(1);
         let wait = doubled.min(most).min(LONGEST);

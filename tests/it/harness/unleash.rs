@@ -225,6 +225,35 @@ impl Unleash {
             .await;
     }
 
+    /// A flag as its UI shows it, an archived one not.
+    pub(crate) async fn flag(&self, flag: &str) -> Option<Value> {
+        let (status, answer) = self.call(get(&format!("{FLAGS}/{flag}"))).await;
+        (status == 200).then_some(answer)
+    }
+
+    /// A flag's tags, also of an archived one.
+    pub(crate) async fn tags(&self, flag: &str) -> Value {
+        self.ask(&format!("/api/admin/features/{flag}/tags")).await["tags"].clone()
+    }
+
+    /// Changes parts of a strategy, by its title.
+    pub(crate) async fn patch_strategy(&self, flag: &str, title: &str, patch: Value) {
+        let path = format!("{FLAGS}/{flag}/environments/production");
+        let strategies = self.ask(&path).await["strategies"].clone();
+        let mut strategies = strategies.as_array().expect("strategies").iter();
+        let found = strategies.find(|one| one["title"] == title);
+        let id = found.and_then(|one| one["id"].as_str()).expect("an ID");
+        self.tell(Method::PATCH, &format!("{path}/strategies/{id}"), &patch)
+            .await;
+    }
+
+    /// How many events there have been about a flag.
+    pub(crate) async fn events(&self, flag: &str) -> usize {
+        let path = format!("/api/admin/events/{flag}");
+        let events = self.ask(&path).await;
+        events["events"].as_array().expect("events").len()
+    }
+
     /// Creates a segment and says its ID.
     pub(crate) async fn create_segment(&self, name: &str, constraints: Value) -> u64 {
         let body = json!({ "name": name, "constraints": constraints });

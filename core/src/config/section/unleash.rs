@@ -95,9 +95,6 @@ fn server(
     place: &UnleashPlace,
     is_first: bool,
 ) -> Option<UnleashConfig> {
-    let name = keys::NAME.try_read(reader, node);
-    let url = keys::URL.read(reader, node);
-    let token = keys::TOKEN.node(node).and_then(|node| token(reader, node));
     let admin = match keys::ADMIN_TOKEN.node(node) {
         Some(stated) => Some(UnleashAdmin {
             token: token(reader, stated)?,
@@ -106,6 +103,9 @@ fn server(
         }),
         None => None,
     };
+    let name = keys::NAME.try_read(reader, node);
+    let url = keys::URL.read(reader, node);
+    let token = keys::TOKEN.node(node).and_then(|node| token(reader, node));
     let app_name = keys::APP_NAME.try_read(reader, node);
     let poll = keys::POLL.try_read(reader, node);
     let streaming = keys::STREAMING.read(reader, node);

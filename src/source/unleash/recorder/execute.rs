@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::plan::{self, ROUNDS, Step, VARIANT};
 use super::record::CanaryRecord;
 use crate::config::unleash::UnleashPlace;
-use crate::source::unleash::admin_api::{AdminApi, AdminError, Found, flag_path};
+use crate::source::unleash::admin_api::{AdminApi, AdminError, flag_path};
 use crate::source::unleash::admin_flag::{GRADUAL, guard, own_tag};
 
 /// What a flag is to say.
@@ -102,7 +102,7 @@ async fn take(
 
 /// The strategy that people open a canary by: disabled, so that nobody gets it before they do.
 fn canary_strategy(canary: &CanaryRecord) -> Value {
-    let payload = json!({ "url": canary.url }).to_string();
+    let payload = json!({ "url": &*canary.url }).to_string();
     let variant = json!({
         "name": VARIANT, "weight": 1000, "weightType": "variable", "stickiness": "default",
         "payload": { "type": "json", "value": payload },
@@ -110,6 +110,6 @@ fn canary_strategy(canary: &CanaryRecord) -> Value {
     json!({
         "name": GRADUAL, "title": "Canary", "disabled": true, "sortOrder": 0,
         "constraints": [], "segments": [], "variants": [variant],
-        "parameters": { "rollout": "100", "stickiness": "default", "groupId": canary.flag },
+        "parameters": { "rollout": "100", "stickiness": "default", "groupId": &*canary.flag },
     })
 }
