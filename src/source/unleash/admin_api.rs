@@ -132,12 +132,16 @@ impl AdminApi {
         &self.place
     }
 
-    /// Finds a flag by its name, which no two flags of a server share.
-    pub(super) async fn find(&self, name: &str) -> Result<Found, AdminError> {
+    /// Finds a flag by its name, which no two flags of a server share. Whether another project or the archive has it is
+    /// only asked if the name `is_taken`: Unleash answers few searches a minute.
+    pub(super) async fn find(&self, name: &str, is_taken: bool) -> Result<Found, AdminError> {
         if let Some(flag) = self.flag(&self.place.project, name).await? {
             let is_tagged = self.is_tagged(name).await?;
             let flag = Box::new(flag);
             return Ok(Found::Here { flag, is_tagged });
+        }
+        if !is_taken {
+            return Ok(Found::Nothing);
         }
         if let Some(found) = self.search(name, "").await? {
             return Ok(Found::Elsewhere(found.project));

@@ -27,8 +27,9 @@ pub(super) async fn execute(api: &AdminApi, flag: &str, wish: &Wish) -> Result<(
         )));
     }
     let mut last = "others change the flag all the time".to_owned();
+    let mut is_taken = false;
     for _ in 0..ROUNDS {
-        let found = api.find(flag).await?;
+        let found = api.find(flag, is_taken).await?;
         let steps = match wish {
             Wish::Present(canary) => plan::to_record(canary, &found, api.place()),
             Wish::Absent => Ok(plan::to_withdraw(&found, api.place())),
@@ -40,7 +41,10 @@ pub(super) async fn execute(api: &AdminApi, flag: &str, wish: &Wish) -> Result<(
         match take(api, flag, wish, &steps).await {
             Ok(()) => {}
             // Another gateway was faster, or a person.
-            Err(AdminError::Changed(why)) => last = why,
+            Err(AdminError::Changed(why)) => {
+                is_taken = steps.iter().any(|step| matches!(step, Step::Create(_)));
+                last = why;
+            }
             Err(error) => return Err(error),
         }
     }
