@@ -74,9 +74,7 @@ impl Recorder {
 
     /// How a canary stands; `None`: nobody asked for it to be recorded, or there is no server for it.
     pub fn standing(&self, flag: &str) -> Option<Standing> {
-        self.lock()
-            .standing(flag)
-            .filter(|_| self.is_configured())
+        self.lock().standing(flag).filter(|_| self.is_configured())
     }
 
     /// The same once the wish for it is fulfilled or something is wrong with that; as it stands after `patience`.

@@ -34,7 +34,9 @@ pub enum SwitchError {
     #[error("there is no flag server called {0}")]
     NoServer(String),
     /// Serin may not write there.
-    #[error("the rings of this flag are strategies in Unleash: switch `{ring}` there, or give the server `{server}` an `admin_token`")]
+    #[error(
+        "the rings of this flag are strategies in Unleash: switch `{ring}` there, or give the server `{server}` an `admin_token`"
+    )]
     NoToken {
         /// The server.
         server: String,
@@ -107,17 +109,13 @@ fn warning(
 }
 
 /// The flag's project, and what the flag is in the environment.
-async fn read(
-    api: &AdminApi,
-    flag: &str,
-) -> Result<(Box<str>, AdminEnvironment), SwitchError> {
+async fn read(api: &AdminApi, flag: &str) -> Result<(Box<str>, AdminEnvironment), SwitchError> {
     let UnleashPlace {
         project,
         environment,
         ..
     } = api.place();
-    let missing =
-        || SwitchError::NoFlag(format!("there is no flag `{flag}` in Unleash any more"));
+    let missing = || SwitchError::NoFlag(format!("there is no flag `{flag}` in Unleash any more"));
     let found = match api.flag(project, flag).await? {
         Some(found) => found,
         None => {

@@ -108,7 +108,9 @@ unleash: {{ url: \"{api}\", token: \"{TOKEN}\", poll: 10m, streaming: never{unle
             enabled: Some(on),
             rollout: None,
         };
-        let switched = self.servers.switch_ring("unleash", (flag, ring), &change, false);
+        let switched = self
+            .servers
+            .switch_ring("unleash", (flag, ring), &change, false);
         let switched = switched.await.expect("it is switched");
         assert!(switched.is_changed && switched.is_in_force, "{switched:?}");
         switched.warnings
@@ -169,16 +171,24 @@ async fn a_canary_is_recorded_closed_follows_its_url_and_leaves() {
     let unleash = Unleash::shared().await;
     let followed = Followed::administrator(&unleash.url(), "");
     let flag = "recording.life";
-    followed.recorded(&record(flag, "http://127.0.0.1:9001")).await;
+    followed
+        .recorded(&record(flag, "http://127.0.0.1:9001"))
+        .await;
     let made = unleash.flag(flag).await.expect("a flag");
-    assert_eq!((&made["type"], &made["stale"]), (&json!("release"), &json!(false)));
+    assert_eq!(
+        (&made["type"], &made["stale"]),
+        (&json!("release"), &json!(false))
+    );
     assert_eq!(
         made["description"],
         "Recorded by Serin: Ranks by meaning, service recording, branch feature/ranker-v2, commit 4f1c2ab, \
          owner search-team@example.com, URL http://127.0.0.1:9001"
     );
     let tags = unleash.tags(flag).await;
-    assert_eq!((&tags[0]["type"], &tags[0]["value"]), (&json!("simple"), &json!("serin")));
+    assert_eq!(
+        (&tags[0]["type"], &tags[0]["value"]),
+        (&json!("simple"), &json!("serin"))
+    );
     assert_eq!(production(&made)["enabled"], false);
     let closed = [
         strategy("Canary", false, "100", r#"{"url":"http://127.0.0.1:9001"}"#),
@@ -189,7 +199,9 @@ async fn a_canary_is_recorded_closed_follows_its_url_and_leaves() {
     // Whoever turns it on opens it for nobody: clients are told of a strategy that takes nobody.
     unleash.turn(flag, true).await;
     let shown = patiently("a flag that is on", || async {
-        told(unleash, flag).await.filter(|one| one["enabled"] == true)
+        told(unleash, flag)
+            .await
+            .filter(|one| one["enabled"] == true)
     })
     .await;
     let shown = shown["strategies"].as_array().expect("a list").clone();
@@ -205,10 +217,15 @@ async fn a_canary_is_recorded_closed_follows_its_url_and_leaves() {
     unleash.patch_strategy(flag, "Canary", open).await;
     unleash.add_strategy(flag, rollout(flag, 50)).await;
     let before = (unleash.flag(flag).await, unleash.events(flag).await);
-    followed.recorded(&record(flag, "http://127.0.0.1:9001")).await;
+    followed
+        .recorded(&record(flag, "http://127.0.0.1:9001"))
+        .await;
     let other = Followed::administrator(&unleash.url(), "");
     other.recorded(&record(flag, "http://127.0.0.1:9001")).await;
-    assert_eq!((unleash.flag(flag).await, unleash.events(flag).await), before);
+    assert_eq!(
+        (unleash.flag(flag).await, unleash.events(flag).await),
+        before
+    );
 
     // Another URL and commit: only those change.
     let mut next = record(flag, "http://127.0.0.1:9002");
@@ -216,7 +233,9 @@ async fn a_canary_is_recorded_closed_follows_its_url_and_leaves() {
     followed.recorded(&next).await;
     let after = unleash.flag(flag).await.expect("a flag");
     let described = after["description"].as_str().expect("a text");
-    assert!(described.contains("commit 0b5d7ee") && described.ends_with("URL http://127.0.0.1:9002"));
+    assert!(
+        described.contains("commit 0b5d7ee") && described.ends_with("URL http://127.0.0.1:9002")
+    );
     let opened = strategies(&after);
     let moved = strategy("Canary", true, "5", r#"{"url":"http://127.0.0.1:9002"}"#);
     assert!(opened.contains(&moved) && opened.len() == 3, "{opened:?}");
@@ -224,9 +243,14 @@ async fn a_canary_is_recorded_closed_follows_its_url_and_leaves() {
 
     // It leaves, and comes back: closed, with what people had made of it.
     followed.servers.recorder().withdraw(flag);
-    assert_eq!(followed.servers.recorder().settled(flag, PATIENCE).await, None);
+    assert_eq!(
+        followed.servers.recorder().settled(flag, PATIENCE).await,
+        None
+    );
     assert_eq!(unleash.flag(flag).await, None);
-    followed.recorded(&record(flag, "http://127.0.0.1:9003")).await;
+    followed
+        .recorded(&record(flag, "http://127.0.0.1:9003"))
+        .await;
     let back = unleash.flag(flag).await.expect("a flag");
     assert_eq!(production(&back)["enabled"], false);
     let moved = strategy("Canary", true, "5", r#"{"url":"http://127.0.0.1:9003"}"#);
@@ -247,7 +271,11 @@ async fn a_canary_that_leaves_can_be_kept_or_marked_stale_without_its_url() {
         followed.servers.recorder().settled(&flag, PATIENCE).await;
         let left = unleash.flag(&flag).await.expect("a flag");
         assert_eq!(left["stale"], stale, "{policy}");
-        assert_eq!(strategies(&left)[0], strategy("Canary", false, "100", ""), "{policy}");
+        assert_eq!(
+            strategies(&left)[0],
+            strategy("Canary", false, "100", ""),
+            "{policy}"
+        );
         followed.recorded(&canary).await;
         let back = unleash.flag(&flag).await.expect("a flag");
         assert_eq!(back["stale"], false, "{policy}");
@@ -263,34 +291,68 @@ async fn what_stands_in_the_way_is_said_and_left_alone() {
     let flag = "recording.theirs";
     unleash.create_flag(flag).await;
     let before = unleash.flag(flag).await;
-    let error = followed.refused(&record(flag, "http://127.0.0.1:9001")).await;
+    let error = followed
+        .refused(&record(flag, "http://127.0.0.1:9001"))
+        .await;
     assert!(error.contains("was made there, not by Serin"), "{error}");
     let trouble = followed.trouble().expect("it is told");
-    assert!(trouble.contains("the canary `recording.theirs` is not recorded"), "{trouble}");
+    assert!(
+        trouble.contains("the canary `recording.theirs` is not recorded"),
+        "{trouble}"
+    );
     // It keeps nobody else from being recorded.
-    followed.recorded(&record("recording.beside", "http://127.0.0.1:9001")).await;
+    followed
+        .recorded(&record("recording.beside", "http://127.0.0.1:9001"))
+        .await;
     followed.servers.recorder().withdraw(flag);
     followed.servers.recorder().settled(flag, PATIENCE).await;
     assert_eq!(unleash.flag(flag).await, before);
-    patiently("nothing wrong any more", || async { followed.trouble().is_none().then_some(()) }).await;
+    patiently("nothing wrong any more", || async {
+        followed.trouble().is_none().then_some(())
+    })
+    .await;
 
     unleash.archive(&[flag]).await;
-    let error = followed.refused(&record(flag, "http://127.0.0.1:9001")).await;
-    assert!(error.contains("that Serin did not make is in the archive"), "{error}");
-    let error = followed.refused(&record("recording/slash", "http://127.0.0.1:9001")).await;
+    let error = followed
+        .refused(&record(flag, "http://127.0.0.1:9001"))
+        .await;
+    assert!(
+        error.contains("that Serin did not make is in the archive"),
+        "{error}"
+    );
+    let error = followed
+        .refused(&record("recording/slash", "http://127.0.0.1:9001"))
+        .await;
     assert!(error.contains("a slash"), "{error}");
 
     let api = unleash.url();
     for (token, more, words) in [
         ("*:*.nobody", "", "does not know the token"),
-        (TOKEN, "", "`admin_token` must be allowed to write in project `default`"),
-        (ADMIN, "registry: { unleash: { project: nowhere } }", "check `registry.unleash.project`, which is `nowhere`"),
-        (ADMIN, "registry: { unleash: { environment: nowhere } }", "no environment `nowhere`"),
+        (
+            TOKEN,
+            "",
+            "`admin_token` must be allowed to write in project `default`",
+        ),
+        (
+            ADMIN,
+            "registry: { unleash: { project: nowhere } }",
+            "check `registry.unleash.project`, which is `nowhere`",
+        ),
+        (
+            ADMIN,
+            "registry: { unleash: { environment: nowhere } }",
+            "no environment `nowhere`",
+        ),
     ] {
         let followed = Followed::new(&api, &format!(", admin_token: \"{token}\""), more);
-        let error = followed.refused(&record("recording.refused", "http://127.0.0.1:9001")).await;
+        let error = followed
+            .refused(&record("recording.refused", "http://127.0.0.1:9001"))
+            .await;
         assert!(error.contains(words), "{error}");
-        assert!(!error.contains("nobody") && !error.contains(TOKEN), "{error}");
+        assert!(
+            !error.contains("nobody") && !error.contains(TOKEN),
+            "{error}"
+        );
     }
 }
 
@@ -314,18 +376,31 @@ async fn rings_are_switched_and_the_last_one_off_is_not_on_for_everybody() {
     followed.servers.refresh("unleash").await.expect("flags");
     let shown = async || -> Vec<(String, bool)> {
         let flag = unleash.flag(flag).await.expect("a flag");
-        strategies(&flag).into_iter().map(|(title, on, ..)| (title, on)).collect()
+        strategies(&flag)
+            .into_iter()
+            .map(|(title, on, ..)| (title, on))
+            .collect()
     };
     let stands = |rings: &[(&str, bool)]| -> Vec<(String, bool)> {
-        rings.iter().map(|(title, on)| ((*title).to_owned(), *on)).collect()
+        rings
+            .iter()
+            .map(|(title, on)| ((*title).to_owned(), *on))
+            .collect()
     };
 
     assert!(followed.switch(flag, "team", false).await.is_empty());
     assert_eq!(shown().await, stands(&[("team", false), ("beta", true)]));
     followed.switch(flag, "beta", false).await;
-    assert_eq!(shown().await, stands(&[("team", false), ("beta", false), ("Nobody", true)]));
+    assert_eq!(
+        shown().await,
+        stands(&[("team", false), ("beta", false), ("Nobody", true)])
+    );
     let flag_now = unleash.flag(flag).await.expect("a flag");
-    assert_eq!(production(&flag_now)["enabled"], true, "the environment is people's");
+    assert_eq!(
+        production(&flag_now)["enabled"],
+        true,
+        "the environment is people's"
+    );
     followed.switch(flag, "beta", true).await;
 
     // A ramp, and a rehearsal of one.
@@ -334,13 +409,19 @@ async fn rings_are_switched_and_the_last_one_off_is_not_on_for_everybody() {
         rollout: Some(percent.to_owned()),
     };
     let servers = &followed.servers;
-    let rehearsed = servers.switch_ring("unleash", (flag, "beta"), &to("20%"), true).await;
+    let rehearsed = servers
+        .switch_ring("unleash", (flag, "beta"), &to("20%"), true)
+        .await;
     assert!(rehearsed.expect("possible").is_changed);
-    let ramped = servers.switch_ring("unleash", (flag, "beta"), &to("10%"), false).await;
+    let ramped = servers
+        .switch_ring("unleash", (flag, "beta"), &to("10%"), false)
+        .await;
     assert!(ramped.expect("ramped").is_in_force);
     let flag_now = unleash.flag(flag).await.expect("a flag");
     assert_eq!(strategies(&flag_now)[1].2, "10");
-    let same = servers.switch_ring("unleash", (flag, "beta"), &to("10%"), false).await;
+    let same = servers
+        .switch_ring("unleash", (flag, "beta"), &to("10%"), false)
+        .await;
     assert!(!same.expect("nothing to do").is_changed);
 
     // Off as a whole: what is opened there has no effect yet, and that is said.
@@ -349,22 +430,45 @@ async fn rings_are_switched_and_the_last_one_off_is_not_on_for_everybody() {
         enabled: Some(true),
         rollout: None,
     };
-    let switched = servers.switch_ring("unleash", (flag, "team"), &change, false).await;
+    let switched = servers
+        .switch_ring("unleash", (flag, "team"), &change, false)
+        .await;
     let warnings = switched.expect("it is switched").warnings;
-    assert!(warnings[0].contains("is off in environment `production`"), "{warnings:?}");
+    assert!(
+        warnings[0].contains("is off in environment `production`"),
+        "{warnings:?}"
+    );
 
-    let refused = servers.switch_ring("unleash", (flag, "gamma"), &change, false).await;
+    let refused = servers
+        .switch_ring("unleash", (flag, "gamma"), &change, false)
+        .await;
     assert!(
         matches!(&refused, Err(SwitchError::NoRing(why)) if why.contains("`team`, `beta`, `Nobody`")),
         "{refused:?}"
     );
-    let refused = servers.switch_ring("unleash", ("recording.none", "team"), &change, false).await;
-    assert!(matches!(refused, Err(SwitchError::NoFlag(_))), "{refused:?}");
-    let refused = servers.switch_ring("eu", (flag, "team"), &change, false).await;
-    assert!(matches!(refused, Err(SwitchError::NoServer(_))), "{refused:?}");
+    let refused = servers
+        .switch_ring("unleash", ("recording.none", "team"), &change, false)
+        .await;
+    assert!(
+        matches!(refused, Err(SwitchError::NoFlag(_))),
+        "{refused:?}"
+    );
+    let refused = servers
+        .switch_ring("eu", (flag, "team"), &change, false)
+        .await;
+    assert!(
+        matches!(refused, Err(SwitchError::NoServer(_))),
+        "{refused:?}"
+    );
     let follower = Followed::new(&unleash.url(), "", "");
-    let refused = follower.servers.switch_ring("unleash", (flag, "team"), &change, false).await;
-    assert!(matches!(refused, Err(SwitchError::NoToken { .. })), "{refused:?}");
+    let refused = follower
+        .servers
+        .switch_ring("unleash", (flag, "team"), &change, false)
+        .await;
+    assert!(
+        matches!(refused, Err(SwitchError::NoToken { .. })),
+        "{refused:?}"
+    );
     assert_eq!(follower.servers.recorder().standing(flag), None);
 }
 
@@ -374,7 +478,9 @@ async fn a_canary_is_recorded_once_the_server_is_back() {
     let followed = Followed::administrator(&unleash.url(), "");
     unleash.stop().await;
     let flag = "recording.late";
-    let error = followed.refused(&record(flag, "http://127.0.0.1:9001")).await;
+    let error = followed
+        .refused(&record(flag, "http://127.0.0.1:9001"))
+        .await;
     assert!(!error.is_empty());
     // The last wish wins, and one that was taken back is none.
     let recorder = followed.servers.recorder();
@@ -386,7 +492,10 @@ async fn a_canary_is_recorded_once_the_server_is_back() {
         recorder.standing(flag)?.is_recorded.then_some(())
     })
     .await;
-    patiently("the end of the other", || async { recorder.standing("recording.gone").is_none().then_some(()) }).await;
+    patiently("the end of the other", || async {
+        recorder.standing("recording.gone").is_none().then_some(())
+    })
+    .await;
     let made = unleash.flag(flag).await.expect("a flag");
     assert_eq!(strategies(&made)[0].3, r#"{"url":"http://127.0.0.1:9002"}"#);
     assert_eq!(unleash.flag("recording.gone").await, None);

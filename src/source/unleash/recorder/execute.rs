@@ -54,12 +54,7 @@ pub(super) async fn execute(api: &AdminApi, flag: &str, wish: &Wish) -> Result<(
     })
 }
 
-async fn take(
-    api: &AdminApi,
-    flag: &str,
-    wish: &Wish,
-    steps: &[Step],
-) -> Result<(), AdminError> {
+async fn take(api: &AdminApi, flag: &str, wish: &Wish, steps: &[Step]) -> Result<(), AdminError> {
     let UnleashPlace { project, .. } = api.place();
     let path = flag_path(project, flag);
     for step in steps {

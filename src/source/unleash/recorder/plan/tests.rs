@@ -7,8 +7,7 @@ use crate::config::unleash::{OnDeregister, UnleashPlace};
 use crate::source::unleash::admin_api::Found;
 use crate::source::unleash::recorder::record::CanaryRecord;
 
-const LINE: &str =
-    "Recorded by Serin: service search, branch feature/ranker, owner team@example.com, URL http://new";
+const LINE: &str = "Recorded by Serin: service search, branch feature/ranker, owner team@example.com, URL http://new";
 
 fn canary() -> CanaryRecord {
     CanaryRecord {
@@ -97,7 +96,11 @@ fn what_is_recorded_is_not_written_again() {
 fn what_people_made_of_it_stays_and_the_url_follows_everywhere() {
     let variants = json!([
         variant("b", "json", r#"{"url":"http://b"}"#),
-        variant("canary", "json", r#"{"service":"search","url":"http://old"}"#),
+        variant(
+            "canary",
+            "json",
+            r#"{"service":"search","url":"http://old"}"#
+        ),
     ]);
     let text = json!([variant("canary", "string", "http://old")]);
     let made = json!([variant("canary", "csv", "a,b")]);
@@ -180,7 +183,11 @@ fn a_canary_that_leaves_takes_its_url_with_it() {
         variant("b", "json", r#"{"url":"http://b"}"#),
         variant("canary", "json", r#"{"url":"http://old"}"#),
     ]);
-    let more = json!([variant("canary", "json", r#"{"color":"red","url":"http://old"}"#)]);
+    let more = json!([variant(
+        "canary",
+        "json",
+        r#"{"color":"red","url":"http://old"}"#
+    )]);
     let plain = json!([variant("canary", "string", "blue")]);
     let strategies = json!([
         strategy("beta", "5", &variants),
@@ -188,11 +195,20 @@ fn a_canary_that_leaves_takes_its_url_with_it() {
         strategy("odd", "100", &plain),
     ]);
     let flag = here(true, own(true, &strategies));
-    assert_eq!(to_withdraw(&flag, &place(OnDeregister::Archive)), [Step::Archive]);
+    assert_eq!(
+        to_withdraw(&flag, &place(OnDeregister::Archive)),
+        [Step::Archive]
+    );
     let left = json!({ "type": "json", "value": r#"{"color":"red"}"# });
     let mut expected = vec![
-        patch("beta", json!({ "op": "remove", "path": "/variants/1/payload" })),
-        patch("team", json!({ "op": "add", "path": "/variants/0/payload", "value": left })),
+        patch(
+            "beta",
+            json!({ "op": "remove", "path": "/variants/1/payload" }),
+        ),
+        patch(
+            "team",
+            json!({ "op": "add", "path": "/variants/0/payload", "value": left }),
+        ),
     ];
     assert_eq!(to_withdraw(&flag, &place(OnDeregister::Keep)), expected);
     expected.push(Step::MarkStale(true));
@@ -206,5 +222,8 @@ fn a_canary_that_leaves_takes_its_url_with_it() {
     assert_eq!(back, [Step::MarkStale(false)]);
     // With another setting it is people who marked it.
     assert_eq!(record(&stale).unwrap(), []);
-    assert_eq!(to_withdraw(&Found::Nothing, &place(OnDeregister::Archive)), []);
+    assert_eq!(
+        to_withdraw(&Found::Nothing, &place(OnDeregister::Archive)),
+        []
+    );
 }

@@ -38,7 +38,10 @@ fn rollout(to: &str) -> RingChange {
 }
 
 fn disabled(id: &str, value: bool) -> Step {
-    patch(id, json!({ "op": "add", "path": "/disabled", "value": value }))
+    patch(
+        id,
+        json!({ "op": "add", "path": "/disabled", "value": value }),
+    )
 }
 
 fn patch(id: &str, patch: Value) -> Step {
@@ -78,7 +81,13 @@ fn the_last_ring_is_guarded_before_it_goes_off() {
 #[test]
 fn a_rollout_is_a_text_of_whole_percents_of_a_gradual_strategy() {
     let rings = environment(&[("team", "default", true, ""), ("beta", GRADUAL, true, "5")]);
-    for (text, percent) in [("10%", "10"), ("0%", "0"), ("100", "100"), ("7.0%", "7"), (" 3 % ", "3")] {
+    for (text, percent) in [
+        ("10%", "10"),
+        ("0%", "0"),
+        ("100", "100"),
+        ("7.0%", "7"),
+        (" 3 % ", "3"),
+    ] {
         let change = json!({ "op": "add", "path": "/parameters/rollout", "value": percent });
         let steps = plan(&rings, "f", "beta", &rollout(text)).unwrap();
         assert_eq!(steps, [patch("2", change)], "{text}");
@@ -86,7 +95,10 @@ fn a_rollout_is_a_text_of_whole_percents_of_a_gradual_strategy() {
     assert_eq!(plan(&rings, "f", "beta", &rollout("5%")).unwrap(), []);
     for text in ["0.5%", "101%", "-1%", "many", "", "%"] {
         let refused = plan(&rings, "f", "beta", &rollout(text));
-        assert!(matches!(refused, Err(SwitchError::Refused(_))), "{text}: {refused:?}");
+        assert!(
+            matches!(refused, Err(SwitchError::Refused(_))),
+            "{text}: {refused:?}"
+        );
     }
     let refused = plan(&rings, "f", "team", &rollout("5%"));
     assert!(
@@ -115,15 +127,25 @@ fn rings_are_found_by_title_else_by_number_and_never_by_guess() {
     assert_eq!(found(&untitled, "2", true), Ok(Some(disabled("2", false))));
     for ring in ["2", "flexibleRollout 2", "3"] {
         let refused = found(&untitled, ring, false);
-        assert!(matches!(refused, Err(SwitchError::Ambiguous(_))), "{ring}: {refused:?}");
+        assert!(
+            matches!(refused, Err(SwitchError::Ambiguous(_))),
+            "{ring}: {refused:?}"
+        );
     }
     // Clients are told of three, so they have no fourth.
     assert_eq!(found(&untitled, "4", false), Ok(Some(disabled("4", true))));
     for ring in ["5", "0", "beta", "", "default 3", "userWithId 1"] {
         let missing = found(&untitled, ring, false);
-        assert!(matches!(missing, Err(SwitchError::NoRing(_))), "{ring}: {missing:?}");
+        assert!(
+            matches!(missing, Err(SwitchError::NoRing(_))),
+            "{ring}: {missing:?}"
+        );
     }
-    let twins = environment(&[("a", GRADUAL, true, "5"), (" a ", GRADUAL, true, "5"), ("2", GRADUAL, true, "5")]);
+    let twins = environment(&[
+        ("a", GRADUAL, true, "5"),
+        (" a ", GRADUAL, true, "5"),
+        ("2", GRADUAL, true, "5"),
+    ]);
     let refused = found(&twins, "a", false);
     assert!(
         matches!(&refused, Err(SwitchError::Ambiguous(why)) if why.starts_with("2 strategies")),
@@ -133,5 +155,8 @@ fn rings_are_found_by_title_else_by_number_and_never_by_guess() {
     let Err(SwitchError::NoRing(missing)) = found(&twins, "b", true) else {
         panic!("it was found");
     };
-    assert!(missing.ends_with("its strategies are `a`, `a`, `2`"), "{missing}");
+    assert!(
+        missing.ends_with("its strategies are `a`, `a`, `2`"),
+        "{missing}"
+    );
 }
