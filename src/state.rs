@@ -21,7 +21,7 @@ use held::Held;
 pub use held::{Damage, Loaded};
 pub use kind::Kind;
 use kind::PerKind;
-pub use table::{Expected, Notes, Records, Write};
+pub use table::{Expected, Notes, Records, Table, Write};
 
 /// The store; clones are the same one.
 #[derive(Clone, Debug)]

@@ -105,7 +105,7 @@ impl Writer {
                 let file = self.files.get_mut(kind);
                 match file.table.apply(writes) {
                     Ok(undo) => file.waiting.push((undo, answer)),
-                    // Whoever asked may have gone away; nothing has changed.
+                    // The caller may have gone away; nothing has changed.
                     Err(error) => drop(answer.send(Err(error))),
                 }
             }
@@ -150,7 +150,7 @@ impl Writer {
             }
         }
         for answer in answers {
-            // Whoever asked may have gone away.
+            // The caller may have gone away.
             let _ = answer.send(result.clone());
         }
     }
