@@ -7,7 +7,10 @@ mod connections;
 mod endpoints;
 mod events;
 pub mod explain;
+mod flags;
 mod guard;
+mod json;
+mod kept;
 mod kills;
 mod livez;
 mod log;
@@ -18,6 +21,7 @@ pub mod problem;
 pub mod readyz;
 mod reload;
 mod schema;
+mod segments;
 mod services;
 mod sources;
 mod status;
@@ -37,6 +41,7 @@ use crate::forward::via::Via;
 use crate::host::HostPattern;
 use crate::proxy::metrics::ConnectionFigures;
 use crate::publisher::PublisherHandle;
+use crate::publisher::flag_keeper::FlagKeeper;
 use crate::publisher::kills::KillSwitch;
 use crate::quarantine::Quarantine;
 use crate::reload::{Compile, Reloader};
@@ -70,6 +75,8 @@ pub struct AdminState {
     pub kills: KillSwitch,
     /// What people and pipelines have told Serin.
     pub state_store: StateStore,
+    /// Changes the flags and segments that Serin keeps itself.
+    pub flags: FlagKeeper,
     /// Which users are spared which canary.
     pub quarantine: Arc<Quarantine>,
     /// Compiles a text that somebody sends to be checked, without this process's secrets

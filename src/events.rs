@@ -8,6 +8,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use crate::clock;
 use crate::context::Moment;
 use crate::digest::Digest;
+use crate::flag::Share;
 use crate::snapshot::changes::Changes;
 
 /// How many events a listener may be behind before it loses the oldest.
@@ -66,6 +67,17 @@ pub enum EventKind {
         /// Why, in the words of the person who gave the order.
         reason: Option<Arc<str>>,
     },
+    /// Serin keeps another flag or segment itself.
+    Kept {
+        /// `flag` or `segment`.
+        kind: &'static str,
+        /// Its name.
+        name: Arc<str>,
+        /// What was done.
+        action: KeptAction,
+        /// Who did it.
+        by: String,
+    },
     /// An endpoint gets requests no more, is tried, or is back.
     Endpoint {
         /// The service's name.
@@ -86,6 +98,35 @@ pub enum EventKind {
     },
     /// The process ends.
     Stopping,
+}
+
+/// What was done to a flag or a segment that Serin keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeptAction {
+    /// It says something else, or is new.
+    Put,
+    /// It is gone.
+    Deleted,
+    /// One ring of the flag was opened or closed.
+    Ring {
+        /// The ring's name.
+        ring: Arc<str>,
+        /// Whether it is switched on, if that was said.
+        enabled: Option<bool>,
+        /// The percentage, if that was said.
+        rollout: Option<Share>,
+    },
+}
+
+impl KeptAction {
+    /// The words for people.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Put => "what serin keeps was changed",
+            Self::Deleted => "what serin keeps was deleted",
+            Self::Ring { .. } => "a ring was changed",
+        }
+    }
 }
 
 /// Sends events. Clones have the same listeners.

@@ -145,6 +145,7 @@ impl Gateway {
             flag_servers: flag_servers.clone(),
             kills,
             state_store: surroundings.state.clone(),
+            flags: surroundings.flag_keeper(&publisher, control.handle()),
             quarantine: proxy.quarantine.clone(),
             check: admin::check(),
             log: surroundings.log.clone(),

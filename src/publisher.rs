@@ -1,6 +1,7 @@
 //! The only writer of snapshots: all other parts send it updates.
 
 mod builder;
+pub mod flag_keeper;
 mod flag_sources;
 mod inputs;
 mod kept_flags;

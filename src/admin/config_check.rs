@@ -40,6 +40,7 @@ pub(super) fn diagnostic_schema() -> Value {
         ("line?", count()),
         ("column?", count()),
         ("path?", text()),
+        ("pointer?", text()),
         ("hint?", text()),
     ])
 }

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use axum::http::Method;
-use axum::routing::{delete, get, post, put};
+use axum::routing::{delete, get, patch, post, put};
 use axum::{Json, Router};
 use serde_json::Value;
 
 use super::openapi::Operation;
 use super::{
-    AdminState, config_check, events, explain, kills, livez, log, metrics, openapi, readyz, reload,
-    services, sources, status,
+    AdminState, config_check, events, explain, flags, kills, livez, log, metrics, openapi, readyz,
+    reload, segments, services, sources, status,
 };
 
 const JSON: &str = "application/json";
@@ -73,7 +73,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         method: Method::GET,
         path: "/api/v1/events",
         is_probe: false,
-        summary: "What happens, as it happens: connected, snapshot, held, source, canary, endpoint, kills, lagged, stopping",
+        summary: "What happens, as it happens: connected, snapshot, held, source, canary, endpoint, flag, kills, lagged, stopping",
         takes: None,
         gives: ("text/event-stream", "Text"),
         errors: &[503],
@@ -128,6 +128,96 @@ pub(super) const OPERATIONS: &[Operation] = &[
         gives: (JSON, "Settled"),
         errors: &[500, 503],
         route: || post(kills::restore_unknown),
+    },
+    Operation {
+        method: Method::GET,
+        path: "/api/v1/flags",
+        is_probe: false,
+        summary: "Every flag: who keeps it, its rings in short, its canaries",
+        takes: None,
+        gives: (JSON, "Flags"),
+        errors: &[],
+        route: || get(flags::list),
+    },
+    Operation {
+        method: Method::GET,
+        path: "/api/v1/flags/{name}",
+        is_probe: false,
+        summary: "One flag, as routes.yaml has it; conditions are in words where serin does not keep it",
+        takes: None,
+        gives: (JSON, "Flag"),
+        errors: &[400, 404],
+        route: || get(flags::show),
+    },
+    Operation {
+        method: Method::PUT,
+        path: "/api/v1/flags/{name}",
+        is_probe: false,
+        summary: "Keep a flag; with If-Match or If-None-Match only if it is the one that is expected; ?dry_run=true only says what would change",
+        takes: Some((JSON, "Flag")),
+        gives: (JSON, "Kept"),
+        errors: &[400, 408, 409, 412, 413, 422, 500, 503, 507],
+        route: || put(flags::put),
+    },
+    Operation {
+        method: Method::DELETE,
+        path: "/api/v1/flags/{name}",
+        is_probe: false,
+        summary: "Keep a flag no more",
+        takes: None,
+        gives: (JSON, "Kept"),
+        errors: &[400, 404, 409, 412, 422, 500, 503, 507],
+        route: || delete(flags::delete),
+    },
+    Operation {
+        method: Method::PATCH,
+        path: "/api/v1/flags/{name}/rings/{ring}",
+        is_probe: false,
+        summary: "Open or close one ring, and leave the others as they are",
+        takes: Some((JSON, "RingRequest")),
+        gives: (JSON, "Kept"),
+        errors: &[400, 404, 408, 409, 412, 413, 422, 500, 503, 507],
+        route: || patch(flags::ring),
+    },
+    Operation {
+        method: Method::GET,
+        path: "/api/v1/segments",
+        is_probe: false,
+        summary: "Every segment: who keeps it, and who belongs to it",
+        takes: None,
+        gives: (JSON, "Segments"),
+        errors: &[503],
+        route: || get(segments::list_all),
+    },
+    Operation {
+        method: Method::GET,
+        path: "/api/v1/segments/{name}",
+        is_probe: false,
+        summary: "One segment, as routes.yaml has it; in words where serin does not keep it",
+        takes: None,
+        gives: (JSON, "Segment"),
+        errors: &[400, 404, 503],
+        route: || get(segments::show),
+    },
+    Operation {
+        method: Method::PUT,
+        path: "/api/v1/segments/{name}",
+        is_probe: false,
+        summary: "Keep a segment; flags that use it follow at once",
+        takes: Some((JSON, "Segment")),
+        gives: (JSON, "Kept"),
+        errors: &[400, 408, 409, 412, 413, 422, 500, 503, 507],
+        route: || put(segments::put),
+    },
+    Operation {
+        method: Method::DELETE,
+        path: "/api/v1/segments/{name}",
+        is_probe: false,
+        summary: "Keep a segment no more that no flag uses",
+        takes: None,
+        gives: (JSON, "Kept"),
+        errors: &[400, 404, 409, 412, 422, 500, 503, 507],
+        route: || delete(segments::delete),
     },
     Operation {
         method: Method::POST,

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::problem::Problem;
 use crate::context::Moment;
-use crate::events::{Event, EventKind, Heard, Listener};
+use crate::events::{Event, EventKind, Heard, KeptAction, Listener};
 use crate::snapshot::changes::{Changes, Rebucketed, Taking};
 
 /// A comment is sent this often when nothing happens, so that neither side takes the connection for dead.
@@ -24,7 +24,7 @@ const NAMED: usize = 1_000;
 
 /// The flags that a snapshot does not have in common with the one before.
 #[derive(Debug, Serialize)]
-struct ChangesView<'a> {
+pub(super) struct ChangesView<'a> {
     counts: CountsView,
     added: Vec<&'a str>,
     changed: Vec<&'a str>,
@@ -148,6 +148,32 @@ fn described(event: &Event) -> (&'static str, Value) {
                 "state": state, "why": why,
             });
             ("endpoint", data)
+        }
+        EventKind::Kept {
+            kind,
+            name,
+            action,
+            by,
+        } => {
+            let mut data = json!({ "at": at, "kind": kind, "name": &**name, "by": by });
+            let (done, more) = match action {
+                KeptAction::Put => ("put", json!({})),
+                KeptAction::Deleted => ("deleted", json!({})),
+                KeptAction::Ring {
+                    ring,
+                    enabled,
+                    rollout,
+                } => {
+                    let rollout = rollout.map(|share| share.to_string());
+                    let ring = json!({ "ring": &**ring, "enabled": enabled, "rollout": rollout });
+                    ("ring", ring)
+                }
+            };
+            if let (Some(data), Value::Object(more)) = (data.as_object_mut(), more) {
+                data.insert("action".to_owned(), json!(done));
+                data.extend(more);
+            }
+            ("flag", data)
         }
         EventKind::Settled { by } => ("kills", json!({ "at": at, "state": "known", "by": by })),
         EventKind::Stopping => ("stopping", json!({ "at": at })),

@@ -8,7 +8,10 @@ use serde_json::{Map, Value, json};
 
 use super::AdminState;
 use super::schema::{reference, text};
-use super::{config_check, explain, kills, log, problem, reload, services, sources, status};
+use super::{
+    config_check, explain, flags, kept, kills, log, problem, reload, segments, services, sources,
+    status,
+};
 
 /// One operation.
 pub(super) struct Operation {
@@ -55,6 +58,7 @@ impl Operation {
             let problem = response("Not well", "application/problem+json", "Problem");
             responses.insert(status.to_string(), problem);
         }
+        self.describe_conditions(&mut responses);
         let problem = response("Any other error", "application/problem+json", "Problem");
         responses.insert("default".to_owned(), problem);
         let mut described = Map::new();
@@ -73,10 +77,48 @@ impl Operation {
                 json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
             })
             .collect();
+        let parameters = [parameters, self.terms()].concat();
         if !parameters.is_empty() {
             described.insert("parameters".to_owned(), json!(parameters));
         }
         Value::Object(described)
+    }
+}
+
+impl Operation {
+    /// Whether it changes what has an entity tag.
+    fn changes_a_version(&self) -> bool {
+        self.gives.1 == "Kept"
+    }
+
+    /// Whether it shows what has one.
+    fn shows_a_version(&self) -> bool {
+        ["Flag", "Segment"].contains(&self.gives.1)
+    }
+
+    /// What is answered where there was nothing before, or nothing else than what the client has.
+    fn describe_conditions(&self, responses: &mut Map<String, Value>) {
+        let (media, schema) = self.gives;
+        if self.changes_a_version() && self.method == Method::PUT {
+            responses.insert("201".to_owned(), response("New", media, schema));
+        }
+        if self.shows_a_version() {
+            let unchanged = json!({ "description": "The client has it already" });
+            responses.insert("304".to_owned(), unchanged);
+        }
+    }
+
+    /// The header fields and the parameter that say how an order about such a version is meant.
+    fn terms(&self) -> Vec<Value> {
+        let header = |name: &str| json!({ "name": name, "in": "header", "required": false, "schema": { "type": "string" } });
+        let dry_run = || json!({ "name": "dry_run", "in": "query", "required": false, "schema": { "type": "boolean" } });
+        if self.changes_a_version() {
+            vec![header("If-Match"), header("If-None-Match"), dry_run()]
+        } else if self.shows_a_version() {
+            vec![header("If-None-Match")]
+        } else {
+            Vec::new()
+        }
     }
 }
 
@@ -96,6 +138,12 @@ fn schemas() -> Value {
         "Services": services::schema(),
         "Service": services::service_schema(),
         "OrderRequest": kills::request_schema(),
+        "Flags": flags::schema(),
+        "Flag": kept::document_schema(),
+        "RingRequest": flags::ring_schema(),
+        "Segments": segments::schema(),
+        "Segment": kept::segment_schema(),
+        "Kept": kept::schema(),
         "Kill": kills::kill_schema(),
         "Order": kills::order_schema(),
         "Settled": kills::settled_schema(),

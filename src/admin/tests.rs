@@ -16,10 +16,12 @@ use crate::config::diagnostic::{Diagnostic, Findings, Severity, Span};
 use crate::drain::{Drain, Stage};
 use crate::engine::Flag;
 use crate::events::EventKind;
+use crate::publisher::flag_keeper::FlagKeeper;
 use crate::publisher::kills::KillSwitch;
 use crate::publisher::tests::fixture::config;
 use crate::publisher::{Publisher, PublisherHandle};
 use crate::quarantine::Quarantine;
+use crate::registry::flags::FlagRegistry;
 use crate::registry::kills::Kills;
 use crate::reload::metrics::ReloadMetrics;
 use crate::reload::{Reloader, ReloaderSetup};
@@ -144,6 +146,7 @@ impl Admin {
             flag_servers: setup.flag_servers.clone(),
             reloader: Arc::new(Reloader::new(setup, "", &first)),
             kills: KillSwitch::new(kills, publisher.clone()),
+            flags: FlagKeeper::new(FlagRegistry::open(state_store.clone()), publisher.clone()),
             state_store,
             quarantine: Arc::new(Quarantine::new(Instant::now())),
             check: Arc::new(compile),
@@ -552,15 +555,35 @@ async fn everything_in_the_document_is_there() {
     let admin = Admin::start().await;
     let document = admin.get("/api/v1/openapi.json").await.json();
     for (path, operations) in document["paths"].as_object().unwrap() {
+        // What Serin keeps is there once it has been put; the file's own flags are not to be changed here.
+        let is_kept = path.starts_with("/api/v1/flags/") || path.starts_with("/api/v1/segments/");
+        let name = if is_kept { "search.own" } else { "search.ab" };
         let path = path
             .replace("{service}", "search")
-            .replace("{name}", "search.ab");
+            .replace("{name}", name)
+            .replace("{ring}", "team");
         for (method, operation) in operations.as_object().unwrap() {
             // What never ends has a test of its own.
             if operation["responses"]["200"]["content"]["text/event-stream"].is_object() {
                 continue;
             }
+
+            let kept = match path.split('/').nth(3) {
+                Some("segments") => "{\"userId\":\"ann\"}",
+                _ => "{\"rings\":[{\"name\":\"team\"}]}",
+            };
+            if is_kept {
+                let (resource, _) = path.split_at(path.find("/rings").unwrap_or(path.len()));
+                let put = admin.send("PUT", resource, &[], kept).await;
+                assert!(
+                    matches!(put.status, 200 | 201),
+                    "{resource}: {}",
+                    put.status
+                );
+            }
             let body = match path.as_str() {
+                _ if is_kept && method == "patch" => "{\"enabled\":false}",
+                _ if is_kept => kept,
                 "/api/v1/explain" => "{\"path\":\"/search\"}",
                 "/api/v1/log" => "{\"filter\":\"serin::proxy=debug\"}",
                 path if path.ends_with("/kill") || path.ends_with("/restore") => "",

@@ -14,9 +14,11 @@ use crate::capacity::OpenFiles;
 use crate::clock;
 use crate::config::{self, Config, OnUnset};
 use crate::health::{self, HealthNotify};
+use crate::publisher::flag_keeper::FlagKeeper;
 use crate::publisher::kills::KillSwitch;
 use crate::publisher::order::OrderKeeper;
-use crate::publisher::{Publisher, PublisherHandle};
+use crate::publisher::{Publisher, PublisherHandle, StoredFlags};
+use crate::registry::flags::FlagRegistry;
 use crate::registry::kills::Kills;
 use crate::reload::{Compile, ReloaderSetup};
 use crate::resolver::ClusterManager;
@@ -38,6 +40,7 @@ pub(super) struct Platform {
     access_log: AccessLog,
     pub(super) state: StateStore,
     kills: Kills,
+    flags: FlagRegistry,
     /// Whether what it learns is for the next start.
     remembers: bool,
     pub(super) stop: Option<oneshot::Receiver<()>>,
@@ -60,6 +63,7 @@ impl Platform {
                     compile,
                     access_log: AccessLog::start(io::sink())?,
                     kills: Kills::open(state.clone()),
+                    flags: FlagRegistry::open(state.clone()),
                     state,
                     remembers: false,
                     stop: Some(stop),
@@ -86,6 +90,7 @@ impl Platform {
             service_manager: ServiceManager::of_this_process(),
             access_log: AccessLog::start(io::stdout())?,
             kills: Kills::open(state.clone()),
+            flags: FlagRegistry::open(state.clone()),
             state,
             remembers: true,
             stop: None,
@@ -109,9 +114,13 @@ impl Platform {
         } else {
             OrderKeeper::in_memory()
         };
+        let stored = StoredFlags {
+            sets: loaded.sets(),
+            kept: self.flags.documents(),
+        };
         let publisher = Publisher::start_with(
             config.clone(),
-            loaded.sets().into(),
+            stored,
             clusters,
             meters.clone(),
             self.kills.clone(),
@@ -140,6 +149,13 @@ impl Platform {
         control.spawn(kills.clone().await_mending());
         control.spawn(kills.clone().keep_storing());
         kills
+    }
+
+    /// Changes the flags and segments that Serin keeps itself.
+    pub(super) fn flag_keeper(&self, publisher: &PublisherHandle, control: &Handle) -> FlagKeeper {
+        let keeper = FlagKeeper::new(self.flags.clone(), publisher.clone());
+        control.spawn(keeper.clone().follow());
+        keeper
     }
 
     /// What the reloader works with.

@@ -176,10 +176,10 @@ async fn without_an_answer_and_nothing_stored_there_are_no_flags() {
 }
 
 /// The stream of events, read one by one.
-struct Events(Raw);
+pub(crate) struct Events(Raw);
 
 impl Events {
-    async fn open(gateway: &Gateway) -> Self {
+    pub(crate) async fn open(gateway: &Gateway) -> Self {
         let address = gateway.admin_address();
         let mut raw = Raw::open(address).await;
         let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: {address}\r\n\r\n");
@@ -191,7 +191,7 @@ impl Events {
     }
 
     /// The data of the next event of this name.
-    async fn until(&mut self, name: &str) -> Value {
+    pub(crate) async fn until(&mut self, name: &str) -> Value {
         loop {
             let message = String::from_utf8(self.0.read_until(b"\n\n").await).expect("text");
             if !message.contains(&format!("event: {name}\n")) {

@@ -10,7 +10,8 @@
 //!   `faults` (every fault one after the other under steady load, and all ledgers agree), `quarantine` (one user whom a
 //!   canary fails time after time), `blame` (which failures eject an endpoint, and which say nothing of it), `health`
 //!   (active checks), `timeouts` (how long upstreams may take), `dns` (names whose addresses change or fail), `grpc`.
-//! * **What an operator does to it**: `kills`, `state` (what is stored outlives crashes), `shutoff`, `reload` (the file changes), `swaps` (a thousand changes under
+//! * **What an operator does to it**: `kills`, `flags_api` (flags, segments and rings that Serin keeps itself), `state` (what is
+//!   stored outlives crashes), `shutoff`, `reload` (the file changes), `swaps` (a thousand changes under
 //!   load), `lifecycle` (start, readiness, SIGTERM), `drain` (SIGTERM under load), `service_manager` (systemd).
 //! * **What clients may do**: `limits` (`server.limits` and `server.timeouts`), `capacity` (what one client can cost the
 //!   others: queues, rates, open files), `multiplexed` (HTTP/2 requests side by side), `half_closed`, `upstreams` (where
@@ -45,6 +46,7 @@ mod deploy;
 mod dns;
 mod drain;
 mod faults;
+mod flags_api;
 mod floors;
 mod framing;
 mod grpc;

@@ -3,10 +3,37 @@
 use std::fmt::Write as _;
 
 use serde_json::Value as Json;
+use sha2::{Digest as _, Sha256};
 
 use super::diagnostic::{Diagnostic, Severity, Span};
 use super::node::{Node, Pair, Scalar, Value};
 use super::problems::Problems;
+use crate::digest::Digest;
+
+/// A document as it was put, and its hash.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Document {
+    json: Json,
+    digest: Digest,
+}
+
+impl Document {
+    /// A document that was put.
+    pub fn new(json: Json) -> Self {
+        let digest = Digest(Sha256::digest(json.to_string()).into());
+        Self { json, digest }
+    }
+
+    /// The document.
+    pub fn json(&self) -> &Json {
+        &self.json
+    }
+
+    /// Its hash: equal for documents that say the same, in whatever layout they came.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+}
 
 /// Something that is wrong with a document, and with which part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,35 +1,22 @@
 //! Flags and segments that Serin keeps itself: JSON documents that say what `flags` and `segments` of `routes.yaml` say,
 //! read by the same reader. They are compiled against the file: its segments, its properties and its `canary_urls`.
 
+mod compile;
+pub mod ring;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 
 use super::Config;
-use super::diagnostic::{Severity, Span};
-use super::document::{FieldProblem, located, tree};
-use super::keys::flags::{CONDITIONS, FLAG};
-use super::keys::shape::Shape;
+use super::diagnostic::Severity;
+use super::document::{Document, FieldProblem};
 use super::node::Pair;
-use super::problems::Problems;
-use super::reader::Reader;
-use super::section::conditions::{Audience, MAX_CHAIN};
-use super::section::flags;
-use super::{lookalikes, structure};
 use crate::context::Moment;
 use crate::digest::Digest;
-use crate::engine::condition::Condition;
-use crate::engine::origin::Origin;
-use crate::engine::{Flag, Ring, Rollout, Segment};
-
-/// A document as it was put, and its hash.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Document {
-    json: Json,
-    digest: Digest,
-}
+use crate::engine::{Flag, Segment};
+use compile::{Surroundings, trees};
 
 /// Documents by name.
 pub type Documents = BTreeMap<Arc<str>, Arc<Document>>;
@@ -64,28 +51,18 @@ pub enum Subject {
     Flag(Arc<str>),
 }
 
-impl Document {
-    /// A document that was put.
-    pub fn new(json: Json) -> Self {
-        let digest = Digest(Sha256::digest(json.to_string()).into());
-        Self { json, digest }
-    }
-
-    /// The document.
-    pub fn json(&self) -> &Json {
-        &self.json
-    }
-
-    /// Its hash: equal for documents that say the same, in whatever layout they came.
-    pub fn digest(&self) -> Digest {
-        self.digest
-    }
-}
-
 impl KeptDocuments {
     /// Whether nothing is kept.
     pub fn is_empty(&self) -> bool {
         self.flags.is_empty() && self.segments.is_empty()
+    }
+
+    /// The document about something.
+    pub fn get(&self, subject: &Subject) -> Option<&Arc<Document>> {
+        match subject {
+            Subject::Segment(name) => self.segments.get(name),
+            Subject::Flag(name) => self.flags.get(name),
+        }
     }
 
     fn digest(&self) -> Option<Digest> {
@@ -95,7 +72,7 @@ impl KeptDocuments {
             for (name, document) in documents {
                 hash.update((name.len() as u64).to_be_bytes());
                 hash.update(name.as_bytes());
-                hash.update(document.digest.0);
+                hash.update(document.digest().0);
             }
         }
         (!self.is_empty()).then(|| Digest(hash.finalize().into()))
@@ -241,6 +218,25 @@ impl CompiledKept {
         problems.any(|problem| problem.severity == Severity::Error)
     }
 
+    /// What could not be compiled.
+    pub fn broken(&self) -> impl Iterator<Item = &Subject> {
+        let subjects = self.problems.keys();
+        subjects.filter(|subject| self.is_broken(subject))
+    }
+
+    /// Whether `routes.yaml` has a segment of the same name, which comes first.
+    pub fn is_shadowed(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Segment(name) => self.shadowed.contains(name),
+            Subject::Flag(_) => false,
+        }
+    }
+
+    /// Every segment that flags may refer to, by name: those of the file, and those that are kept and compile.
+    pub fn segments(&self) -> impl Iterator<Item = &Arc<Segment>> {
+        self.segments.values()
+    }
+
     /// What is out of force, and why, for people.
     pub fn warnings(&self) -> Vec<String> {
         let shadowed = self.shadowed.iter().map(|name| {
@@ -280,95 +276,6 @@ impl CompiledKept {
         if !problems.is_empty() {
             self.problems.insert(subject, problems);
         }
-    }
-}
-
-/// What one document is compiled with.
-struct Surroundings<'a> {
-    config: &'a Config,
-    known: &'a BTreeMap<Arc<str>, Arc<Segment>>,
-    now: Moment,
-}
-
-impl Surroundings<'_> {
-    /// Reads a document as a tree, and holds it against a shape.
-    fn read(&self, name: &str, document: &Document, shape: &Shape) -> (Reader, Pair) {
-        let mut reader = Reader::new(self.now);
-        let pair = Pair {
-            key: name.to_owned(),
-            key_span: Span::default(),
-            value: tree(&document.json, 0, &mut reader.problems),
-        };
-        structure::check(&pair.value, shape, &mut reader.problems);
-        lookalikes::check(&pair.value, &mut reader.problems);
-        (reader, pair)
-    }
-
-    /// Compiles a segment, which may refer to those that are known and to `others`.
-    fn segment(
-        &self,
-        name: &str,
-        document: &Document,
-        others: &[Pair],
-    ) -> Result<Arc<Segment>, Vec<FieldProblem>> {
-        let (mut reader, pair) = self.read(name, document, &CONDITIONS);
-        let properties = &self.config.identity.properties;
-        let mut audience = Audience::over(self.known, others, properties);
-        let segment = audience.segment(&mut reader, &pair);
-        let depth = segment.as_ref().map(|one| one.condition.depth());
-        if depth.is_some_and(|depth| depth >= MAX_CHAIN) {
-            let message = format!("more than {MAX_CHAIN} segments refer to each other in a chain");
-            reader.problems.error(pair.key_span, message);
-        }
-        match segment {
-            Some(segment) if !reader.problems.has_errors() => Ok(segment),
-            _ => Err(located(reader.problems, &pair.value)),
-        }
-    }
-
-    /// Compiles a flag. One that has errors is off.
-    fn flag(&self, name: &Arc<str>, document: &Document) -> (Flag, Vec<FieldProblem>) {
-        let (mut reader, pair) = self.read(name, document, &FLAG);
-        let properties = &self.config.identity.properties;
-        let mut audience = Audience::over(self.known, &[], properties);
-        let policy = &self.config.canary_urls;
-        let mut flag = flags::compile_kept(&mut reader, &pair, &mut audience, policy);
-        if reader.problems.has_errors() {
-            flag = off(name);
-        }
-        (flag, located(reader.problems, &pair.value))
-    }
-}
-
-/// The trees of several documents, no two of which have a place in common.
-fn trees(left: &[(&Arc<str>, &Arc<Document>)]) -> Vec<Pair> {
-    let tree = |(index, (name, document)): (usize, &(&Arc<str>, &Arc<Document>))| Pair {
-        key: name.to_string(),
-        key_span: Span::default(),
-        value: tree(
-            &document.json,
-            (index + 1) * PLACES,
-            &mut Problems::default(),
-        ),
-    };
-    left.iter().enumerate().map(tree).collect()
-}
-
-/// More places than a document can have that fits into a request.
-const PLACES: usize = 1_000_000;
-
-/// Stands for a flag that does not compile.
-fn off(name: &Arc<str>) -> Flag {
-    Flag {
-        origin: Origin::Serin,
-        rings: vec![Ring {
-            name: "unreadable".into(),
-            enabled: true,
-            condition: Condition::Never("its document does not compile".into()),
-            rollout: Rollout::everybody(name),
-            variants: None,
-        }],
-        ..Flag::new(name.clone())
     }
 }
 

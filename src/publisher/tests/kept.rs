@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::flags::{feature, first_with, say, start, with_servers};
 use crate::config::Config;
-use crate::config::kept::{Document, KeptDocuments};
+use crate::config::document::Document;
+use crate::config::kept::KeptDocuments;
 use crate::context::{Context, Moment};
 use crate::decide::decide;
 use crate::engine::origin::Origin;

@@ -1,0 +1,156 @@
+//! `/api/v1/flags`: every flag there is, and those that Serin keeps itself to be changed.
+
+mod view;
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::{Extension, Json};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Shared;
+use super::body::document;
+use super::connections::Caller;
+use super::json;
+use super::kept::{Terms, kept_by, order, shown};
+use super::path::Names;
+use super::problem::Problem;
+use super::schema::{closed_object, text, truth};
+use crate::config::document::Document;
+use crate::config::kept::Subject;
+use crate::config::kept::ring::RingChange;
+use crate::config::value;
+use crate::engine::Origin;
+use crate::flag::Share;
+use crate::publisher::flag_keeper::{Keeper, KeptOrder};
+use crate::spelling::nearest;
+use view::FlagsView;
+pub(super) use view::schema;
+
+/// What is to be otherwise about a ring.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RingDocument {
+    enabled: Option<bool>,
+    rollout: Option<String>,
+}
+
+/// The schema of [`RingDocument`].
+pub(super) fn ring_schema() -> Value {
+    closed_object(&[("enabled?", truth()), ("rollout?", text())])
+}
+
+/// Shows every flag in short.
+pub(super) async fn list(State(state): Shared) -> Json<FlagsView> {
+    let snapshot = state.publisher.store().load();
+    let documents = state.flags.registry().documents();
+    Json(FlagsView::of(&snapshot, &documents))
+}
+
+/// Shows one flag as `routes.yaml` has it.
+pub(super) async fn show(
+    State(state): Shared,
+    Names(name): Names<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let snapshot = state.publisher.store().load();
+    let documents = state.flags.registry().documents();
+    let Some(flag) = snapshot.flag(&name) else {
+        let names = snapshot.flags.iter().map(|flag| &*flag.name);
+        let hint = nearest(&name, names).map(|name| format!("; did you mean `{name}`?"));
+        let hint = hint.unwrap_or_default();
+        let detail = format!("there is no flag `{name}`{hint}");
+        return Err(Problem::new(404, detail));
+    };
+    let kept = documents.flags.get(&*name);
+    match (&flag.origin, kept) {
+        (Origin::Serin, Some(document)) => shown(document, &headers),
+        (Origin::Serin | Origin::Local | Origin::Unleash(_) | Origin::LaunchDarkly(_), _) => {
+            shown(&Document::new(view::written(flag)), &headers)
+        }
+    }
+}
+
+/// Keeps a flag.
+pub(super) async fn put(
+    State(state): Shared,
+    Extension(caller): Extension<Caller>,
+    Names(name): Names<String>,
+    terms: Terms,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    value::flag_name(&name).map_err(|hint| {
+        Problem::new(
+            422,
+            format!("`{name}` cannot be the name of a flag: {hint}"),
+        )
+    })?;
+    let document = Arc::new(Document::new(json::value(body)?));
+    let subject = Subject::Flag(name.into());
+    order(state, KeptOrder::Put(subject, document), terms, by(&caller)).await
+}
+
+/// Keeps a flag no more.
+pub(super) async fn delete(
+    State(state): Shared,
+    Extension(caller): Extension<Caller>,
+    Names(name): Names<String>,
+    terms: Terms,
+) -> Result<Response, Problem> {
+    let subject = Subject::Flag(name.into());
+    order(state, KeptOrder::Delete(subject), terms, by(&caller)).await
+}
+
+/// Opens or closes one ring, wherever its flag is kept.
+pub(super) async fn ring(
+    State(state): Shared,
+    Extension(caller): Extension<Caller>,
+    Names((flag, ring)): Names<(String, String)>,
+    terms: Terms,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let change = ring_change(document(body)?)?;
+    match state.flags.keeper(&flag) {
+        Some(keeper @ (Keeper::Unleash(_) | Keeper::LaunchDarkly(_))) => {
+            elsewhere(&keeper, &flag, &ring)
+        }
+        Some(Keeper::File | Keeper::Serin) | None => {
+            let ordered = KeptOrder::Ring(flag.into(), ring, change);
+            order(state, ordered, terms, by(&caller)).await
+        }
+    }
+}
+
+/// A ring of a flag that a flag server keeps.
+fn elsewhere(keeper: &Keeper, flag: &str, ring: &str) -> Result<Response, Problem> {
+    Err(kept_by(keeper, "flag", flag, Some(ring)))
+}
+
+fn ring_change(document: RingDocument) -> Result<RingChange, Problem> {
+    let RingDocument { enabled, rollout } = document;
+    let rollout = rollout.map(|text| text.parse::<Share>().map_err(|error| (text, error)));
+    let rollout = rollout.transpose().map_err(|(text, error)| {
+        let told = json!([{
+            "severity": "error", "message": format!("`{text}` is not a percentage"), "path": "rollout",
+            "pointer": "/rollout", "hint": error.to_string(),
+        }]);
+        let detail = format!("`rollout`: `{text}` is not a percentage; {error}");
+        Problem::new(422, detail).with("errors", told)
+    })?;
+    match (enabled, rollout) {
+        (None, None) => Err(Problem::new(
+            422,
+            "nothing is to be changed: send `enabled` (true or false), `rollout` (as in \"5%\"), or both",
+        )),
+        (enabled, rollout) => Ok(RingChange { enabled, rollout }),
+    }
+}
+
+pub(super) fn by(caller: &Caller) -> String {
+    caller.address.to_canonical().to_string()
+}
