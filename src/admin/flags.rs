@@ -17,6 +17,7 @@ use super::Shared;
 use super::body::document;
 use super::connections::Caller;
 use super::json;
+use super::kept::switched::{Ring, switch};
 use super::kept::{Terms, kept_by, order, shown};
 use super::path::Names;
 use super::problem::Problem;
@@ -116,19 +117,18 @@ pub(super) async fn ring(
 ) -> Result<Response, Problem> {
     let change = ring_change(document(body)?)?;
     match state.flags.keeper(&flag) {
-        Some(keeper @ (Keeper::Unleash(_) | Keeper::LaunchDarkly(_))) => {
-            elsewhere(&keeper, &flag, &ring)
+        Some(Keeper::Unleash(server)) => {
+            let by = by(&caller);
+            tracing::info!(%by, %flag, %ring, "a ring is to be switched in Unleash");
+            let ring = Ring { flag, ring, change };
+            switch(state, server, ring, terms).await
         }
+        Some(keeper @ Keeper::LaunchDarkly(_)) => Err(kept_by(&keeper, "flag", &flag, Some(&ring))),
         Some(Keeper::File | Keeper::Serin) | None => {
             let ordered = KeptOrder::Ring(flag.into(), ring, change);
             order(state, ordered, terms, by(&caller)).await
         }
     }
-}
-
-/// A ring of a flag that a flag server keeps.
-fn elsewhere(keeper: &Keeper, flag: &str, ring: &str) -> Result<Response, Problem> {
-    Err(kept_by(keeper, "flag", flag, Some(ring)))
 }
 
 fn ring_change(document: RingDocument) -> Result<RingChange, Problem> {

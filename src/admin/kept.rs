@@ -1,6 +1,7 @@
 //! What flags and segments that Serin keeps have in common as resources.
 
 mod refusal;
+pub(super) mod switched;
 mod terms;
 mod view;
 

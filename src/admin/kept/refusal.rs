@@ -122,7 +122,7 @@ pub(in crate::admin) fn kept_by(
         (Keeper::Unleash(server), Some(ring)) => (
             &**server,
             format!(
-                "the flag `{name}` is kept by the Unleash server `{server}`, and its rings are strategies there: switch `{ring}` in Unleash; `unleash.admin_token`, with which it could be switched from here, is not supported yet"
+                "the flag `{name}` is kept by the Unleash server `{server}`, and its rings are strategies there: switch `{ring}` there, or give `{server}` an `admin_token` in routes.yaml, with which it is switched from here"
             ),
         ),
         (Keeper::Unleash(server), None) => (

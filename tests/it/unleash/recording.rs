@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
 use serde_json::{Value, json};
 use serin::config::{self, OnUnset};
 use serin::publisher::Publisher;
@@ -16,8 +17,9 @@ use serin::telemetry::metrics::MeterRegistry;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
-use super::stage::patiently;
+use super::stage::{Stage, patiently};
 use crate::harness::unleash::{ADMIN, TOKEN, Unleash, canary, rollout};
+use crate::harness::{Call, Setup};
 
 /// How long a server may take for a record. Beside a whole test run it is slow.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -501,4 +503,74 @@ async fn a_canary_is_recorded_once_the_server_is_back() {
     assert_eq!(unleash.flag("recording.gone").await, None);
     let features = unleash.features().await;
     assert_eq!(features["features"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn an_operator_switches_a_ring_of_unleash_through_the_gateway() {
+    let unleash = Unleash::shared().await;
+    let stage = Stage::new("switching").await;
+    let flag = stage.flag("new");
+    let mut ring = canary(&flag, 100, &stage.canary.url());
+    ring["title"] = "everyone".into();
+    unleash.open(&flag, ring).await;
+    let more = format!(", poll: 10m, admin_token: \"{ADMIN}\"");
+    let gateway = Setup::new(stage.config(&unleash.url(), &more))
+        .start()
+        .await;
+    // Unleash itself tells nobody for up to a second.
+    patiently("a canary", || async {
+        let refresh = Call::new(Method::POST, "/api/v1/sources/unleash/refresh");
+        assert_eq!(gateway.admin_send(refresh).await.status, 200);
+        (stage.serves(&gateway, "u1").await == "canary").then_some(())
+    })
+    .await;
+    let patch = async |ring: &str, body: Value, query: &str| {
+        let path = format!("/api/v1/flags/{flag}/rings/{ring}{query}");
+        let call = Call::new(Method::PATCH, &path).body(body.to_string());
+        let answer = gateway
+            .admin_send(call.header("content-type", "application/json"))
+            .await;
+        (answer.status, answer.json())
+    };
+    let (status, tried) = patch("everyone", json!({ "enabled": false }), "?dry_run=true").await;
+    assert_eq!(
+        (status, &tried["changed"], &tried["recorded_in"]),
+        (200, &json!(true), &json!([]))
+    );
+    assert_eq!(stage.serves(&gateway, "u1").await, "canary");
+
+    // The next poll is ten minutes away: the very first request after the answer is decided by it.
+    let (status, off) = patch("everyone", json!({ "enabled": false }), "").await;
+    assert_eq!(
+        (status, &off["recorded_in"], &off["kept_by"]),
+        (200, &json!(["unleash"]), &json!("unleash"))
+    );
+    assert_eq!(
+        (&off["changed"], &off["warnings"]),
+        (&json!(true), &json!([]))
+    );
+    assert_eq!(stage.serves(&gateway, "u1").await, "stable");
+    let (status, on) = patch("everyone", json!({ "enabled": true }), "").await;
+    assert_eq!((status, &on["changed"]), (200, &json!(true)));
+    assert_eq!(stage.serves(&gateway, "u1").await, "canary");
+
+    let (status, problem) = patch("beta", json!({ "enabled": true }), "").await;
+    assert_eq!(status, 404);
+    assert!(
+        problem["detail"]
+            .as_str()
+            .expect("a text")
+            .contains("`everyone`"),
+        "{problem}"
+    );
+    let (status, problem) = patch("everyone", json!({ "rollout": "0.5%" }), "").await;
+    assert_eq!(status, 422);
+    assert!(
+        problem["detail"]
+            .as_str()
+            .expect("a text")
+            .contains("whole percents"),
+        "{problem}"
+    );
+    assert_eq!(stage.serves(&gateway, "u1").await, "canary");
 }

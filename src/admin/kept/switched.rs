@@ -1,0 +1,101 @@
+//! Rings of flags that an Unleash server keeps are strategies there, and switched there.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use super::refusal::kept_by;
+use super::terms::Terms;
+use crate::admin::AdminState;
+use crate::admin::problem::Problem;
+use crate::config::kept::ring::RingChange;
+use crate::publisher::flag_keeper::{Keeper, Precondition};
+use crate::source::unleash::{self, SwitchError, SwitchedRing};
+
+/// What is to be switched.
+#[derive(Clone, Debug)]
+pub(in crate::admin) struct Ring {
+    /// The flag's name.
+    pub(in crate::admin) flag: String,
+    /// The ring's.
+    pub(in crate::admin) ring: String,
+    /// What is to be otherwise about it.
+    pub(in crate::admin) change: RingChange,
+}
+
+/// Switches a ring on the server that keeps its flag, on a task of its own: what has begun is carried through.
+pub(in crate::admin) async fn switch(
+    state: Arc<AdminState>,
+    server: Arc<str>,
+    ring: Ring,
+    terms: Terms,
+) -> Result<Response, Problem> {
+    if terms.precondition != Precondition::None {
+        let detail =
+            "a flag of Unleash has no entity tag here: leave If-Match and If-None-Match out";
+        return Err(Problem::new(412, detail));
+    }
+    let _place = state.bounds.order()?;
+    let is_dry_run = terms.is_dry_run;
+    let (servers, wanted, name) = (state.flag_servers.clone(), ring.clone(), server.clone());
+    let switched = tokio::spawn(async move {
+        let change = unleash::RingChange {
+            enabled: wanted.change.enabled,
+            rollout: wanted.change.rollout.map(|share| share.to_string()),
+        };
+        let ring = (wanted.flag.as_str(), wanted.ring.as_str());
+        servers.switch_ring(&name, ring, &change, is_dry_run).await
+    });
+    match switched.await {
+        Ok(Ok(switched)) => {
+            let generation = state.publisher.store().load().generation;
+            let view = view(&server, &ring, &switched, generation, is_dry_run);
+            Ok(Json(view).into_response())
+        }
+        Ok(Err(error)) => Err(refusal(error, server, &ring)),
+        Err(panic) => Err(Problem::new(500, panic.to_string())),
+    }
+}
+
+fn refusal(error: SwitchError, server: Arc<str>, ring: &Ring) -> Problem {
+    let status = match &error {
+        SwitchError::NoToken { .. } => {
+            let keeper = Keeper::Unleash(server);
+            return kept_by(&keeper, "flag", &ring.flag, Some(&ring.ring));
+        }
+        SwitchError::NoServer(_) | SwitchError::NoFlag(_) | SwitchError::NoRing(_) => 404,
+        SwitchError::Ambiguous(_) | SwitchError::Forbidden(_) => 409,
+        SwitchError::Refused(_) => 422,
+        SwitchError::Unavailable(_) => 503,
+    };
+    Problem::new(status, error.to_string()).with("kept_by", json!(&*server))
+}
+
+/// As the answer for a ring that Serin keeps; effects are Unleash's to say.
+fn view(
+    server: &str,
+    ring: &Ring,
+    switched: &SwitchedRing,
+    generation: u64,
+    is_dry_run: bool,
+) -> Value {
+    let recorded: &[&str] = if is_dry_run { &[] } else { &["unleash"] };
+    let mut warnings = switched.warnings.clone();
+    if switched.is_changed && !switched.is_in_force && !is_dry_run {
+        warnings.push(
+            "Unleash has it, but has not told this gateway yet: it decides by it after the next poll".to_owned(),
+        );
+    }
+    let warnings: Vec<Value> = warnings
+        .iter()
+        .map(|message| json!({ "severity": "warning", "message": message }))
+        .collect();
+    let nothing: Map<String, Value> = Map::new();
+    json!({
+        "kind": "flag", "name": ring.flag, "kept_by": server, "new": false, "changed": switched.is_changed,
+        "dry_run": is_dry_run, "recorded_in": recorded, "generation": generation, "changes": nothing,
+        "services": [], "deployments": [], "rings": [], "warnings": warnings, "document": null,
+    })
+}
