@@ -9,7 +9,7 @@ mod events;
 pub mod explain;
 mod flags;
 mod guard;
-mod json;
+pub mod json;
 mod kept;
 mod kills;
 mod livez;

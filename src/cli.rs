@@ -4,6 +4,7 @@ mod admin_client;
 mod canary;
 mod demo;
 mod explain;
+mod kept;
 mod log;
 mod operate;
 mod run;
@@ -49,6 +50,12 @@ enum Command {
     Explain(explain::Args),
     /// Kill a canary of a running gateway, or restore it
     Canary(canary::Args),
+    /// Show the flags of a running gateway, or change those that it keeps itself
+    Flag(kept::Args),
+    /// Open or close one ring of a flag of a running gateway
+    Ring(kept::RingArgs),
+    /// Show the segments of a running gateway, or change those that it keeps itself
+    Segment(kept::Args),
     /// Show what a running gateway runs, how fresh it is, and what is wrong with it
     Status(operate::StatusArgs),
     /// Have a running gateway read its file again
@@ -107,6 +114,9 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check_file(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Canary(args) => canary::run(&args),
+        Command::Flag(args) => kept::run(&args, kept::Resource::Flags),
+        Command::Ring(args) => kept::ring(&args),
+        Command::Segment(args) => kept::run(&args, kept::Resource::Segments),
         Command::Status(args) => operate::status(&args),
         Command::Reload(args) => operate::reload(&args),
         Command::Refresh(args) => operate::refresh(&args),

@@ -23,7 +23,11 @@ pub(super) fn value(body: Result<Bytes, BytesRejection>) -> Result<Value, Proble
     })
 }
 
-fn parse(text: &[u8]) -> serde_json::Result<Value> {
+/// Reads a value; an object with two members of one name is none.
+///
+/// # Errors
+/// What is wrong with the text, and where.
+pub fn parse(text: &[u8]) -> serde_json::Result<Value> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let value = Strict.deserialize(&mut deserializer)?;
     deserializer.end()?;

@@ -102,11 +102,18 @@ fn refusal(problem: &Value) -> Option<String> {
         .to_owned();
     for error in problem["errors"].as_array().into_iter().flatten() {
         let message = error["message"].as_str().unwrap_or_default();
+        let mut hint = None;
         text.push_str("\n  ");
         if let (Some(line), Some(column)) = (error["line"].as_u64(), error["column"].as_u64()) {
             text.push_str(&format!("{line}:{column}: "));
+        } else if let Some(path) = error["path"].as_str().filter(|path| !path.is_empty()) {
+            text.push_str(&format!("{path}: "));
+            hint = error["hint"].as_str();
         }
         text.push_str(message);
+        if let Some(hint) = hint {
+            text.push_str(&format!("; {hint}"));
+        }
     }
     Some(text)
 }

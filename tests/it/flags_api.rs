@@ -1,6 +1,7 @@
 //! Flags, segments and rings that Serin keeps itself: by API and command, stored before they are answered, in force when
 //! they are.
 
+mod command;
 mod refusals;
 mod segments;
 
