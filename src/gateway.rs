@@ -119,6 +119,7 @@ impl Gateway {
         let sockets = bind_all(&process.listeners)?;
         let admin_sockets = AdminSockets::bind(&process.admin)?;
         let control = control_runtime()?;
+        surroundings.share(&process, &control);
         let _entered = control.enter();
 
         let stored = StoredSets::read(&config);

@@ -8,19 +8,24 @@ mod first_kills;
 mod held;
 mod kind;
 pub mod metrics;
+mod shared;
 mod table;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::config::redis::RedisConfig;
 pub use error::StoreError;
 use files::Files;
 use held::Held;
 pub use held::{Damage, Loaded};
 pub use kind::Kind;
-use kind::PerKind;
+pub use shared::Sharing;
+use shared::{Local, Shared};
 pub use table::{Expected, Notes, Records, Table, Write};
 
 /// The store; clones are the same one.
@@ -29,27 +34,46 @@ pub struct StateStore(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    held: Held,
-    /// `None`: what is written is forgotten at the end.
-    files: Option<Files>,
-    /// Counts what others have changed.
-    told: PerKind<watch::Sender<u64>>,
+    /// What is held here, in memory and in the files.
+    local: Local,
+    /// What is shared with other gateways, once it is.
+    shared: OnceLock<Shared>,
 }
 
 /// How a place that things are stored in does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// `state`: the files of this gateway.
+    /// `state`: the files of this gateway; `redis`: what all gateways share.
     pub store: &'static str,
-    /// Why the last write of something failed; `None`: none did.
+    /// Where it is, if that is another server.
+    pub place: Option<String>,
+    /// How long ago it was last read as a whole, if others write there, too.
+    pub age: Option<Duration>,
+    /// Why it cannot be reached, or why the last write of something failed; `None`: all is well.
     pub trouble: Option<String>,
 }
 
 /// Where a write has come to stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// `state`: a file of this gateway's. Empty where nothing outlives the process.
+    /// `state`: a file of this gateway's; `redis`: what all gateways share. Empty where nothing outlives the process.
     pub recorded_in: &'static [&'static str],
+    /// Whether other gateways will learn of it only when what they share can be reached again.
+    pub is_pending: bool,
+}
+
+impl Stored {
+    const NOWHERE: Self = Self::in_places(&[]);
+    const HERE: Self = Self::in_places(&["state"]);
+    const ELSEWHERE: Self = Self::in_places(&["redis"]);
+    const EVERYWHERE: Self = Self::in_places(&["state", "redis"]);
+
+    const fn in_places(recorded_in: &'static [&'static str]) -> Self {
+        Self {
+            recorded_in,
+            is_pending: false,
+        }
+    }
 }
 
 impl StateStore {
@@ -68,20 +92,43 @@ impl StateStore {
 
     fn with(held: Held, files: Option<Files>) -> Self {
         Self(Arc::new(Inner {
-            held,
-            files,
-            told: PerKind::default(),
+            local: Local {
+                held,
+                files: files.map(Arc::new),
+                told: Arc::default(),
+            },
+            shared: OnceLock::new(),
         }))
+    }
+
+    /// Shares everything with the other gateways that have the same `redis`, from now on. Once is enough.
+    pub fn share(&self, config: RedisConfig, control: &Handle) {
+        let local = self.0.local.clone();
+        self.0
+            .shared
+            .get_or_init(|| Shared::start(config, local, control));
+    }
+
+    /// Waits, for a moment, until what gateways share was read, or could not be.
+    pub async fn first_contact(&self) {
+        if let Some(shared) = self.0.shared.get() {
+            shared.first_contact().await;
+        }
+    }
+
+    /// How what gateways share is doing; `None`: this one has its state for itself.
+    pub fn sharing(&self) -> Option<Sharing> {
+        self.0.shared.get().map(Shared::sharing)
     }
 
     /// Everything of a kind, and what could not be read of its file.
     pub fn read(&self, kind: Kind) -> Loaded {
-        self.0.held.with(kind, |loaded| loaded.clone())
+        self.0.local.held.with(kind, |loaded| loaded.clone())
     }
 
     /// The records of a kind.
     pub fn records(&self, kind: Kind) -> Records {
-        let held = &self.0.held;
+        let held = &self.0.local.held;
         held.with(kind, |loaded| loaded.table.records.clone())
     }
 
@@ -91,50 +138,59 @@ impl StateStore {
     ///
     /// # Errors
     /// [`StoreError::Changed`] when a record is not what its write expects; the others when it could not be stored. Nothing
-    /// has changed then.
-    pub async fn write(&self, kind: Kind, writes: Vec<Write>) -> Result<Stored, StoreError> {
-        if let Some(files) = &self.0.files {
-            files.write(kind, writes).await?;
-            Ok(Stored {
-                recorded_in: &["state"],
-            })
-        } else {
-            let held = &self.0.held;
-            held.with(kind, |loaded| loaded.table.apply(writes))?;
-            Ok(Stored { recorded_in: &[] })
+    /// has changed then, but after [`StoreError::Unreachable`] it may yet: Redis may have heard of it before it was lost.
+    pub async fn write(&self, kind: Kind, mut writes: Vec<Write>) -> Result<Stored, StoreError> {
+        if let Some(shared) = self.0.shared.get() {
+            return shared.write(kind, writes).await;
         }
+        let Local { held, files, .. } = &self.0.local;
+        writes.extend(held.with(kind, |loaded| shared::unshared(&loaded.table)));
+        let Some(files) = files else {
+            held.with(kind, |loaded| loaded.table.apply(writes))?;
+            return Ok(Stored::NOWHERE);
+        };
+        files.write(kind, writes).await?;
+        Ok(Stored::HERE)
     }
 
     /// Reads a damaged file again, in case a person has mended it. If all of it can be read by now, it holds, and is
     /// returned. A missing file does not count as mended: editors move files away for a moment.
     pub async fn reread(&self, kind: Kind) -> Option<Loaded> {
-        self.0.files.as_ref()?.reread(kind).await
+        let loaded = self.0.local.files.as_ref()?.reread(kind).await?;
+        if let Some(shared) = self.0.shared.get() {
+            shared.note_reread(kind).await;
+        }
+        Some(loaded)
     }
 
     /// Tells of changes to a kind that are not this gateway's own: whenever the number is another, read again with
     /// [`Self::records`].
     pub fn subscribe(&self, kind: Kind) -> watch::Receiver<u64> {
-        self.0.told.get(kind).subscribe()
+        self.0.local.told.get(kind).subscribe()
     }
 
     /// How the places do that things are stored in: none where everything is forgotten at the end.
     pub fn standings(&self) -> Vec<Standing> {
-        let standing = |_: &Files| {
-            let trouble = |kind| {
-                let trouble = self.0.held.trouble(kind)?;
-                Some(format!("{}: {trouble}", kind.name()))
-            };
-            Standing {
-                store: "state",
-                trouble: Kind::ALL.into_iter().find_map(trouble),
-            }
-        };
-        self.0.files.iter().map(standing).collect()
+        let Local { held, files, .. } = &self.0.local;
+        let trouble = |kind: Kind| Some(format!("{}: {}", kind.name(), held.trouble(kind)?));
+        let own = files.as_ref().map(|_| Standing {
+            store: "state",
+            place: None,
+            age: None,
+            trouble: Kind::ALL.into_iter().find_map(trouble),
+        });
+        let shared = self.sharing().map(|sharing| Standing {
+            store: "redis",
+            age: Some(sharing.age()),
+            trouble: sharing.trouble(),
+            place: Some(sharing.place),
+        });
+        own.into_iter().chain(shared).collect()
     }
 
     /// What people know a kind's place by.
     pub fn place(&self, kind: Kind) -> String {
-        match &self.0.files {
+        match &self.0.local.files {
             Some(files) => files.path(kind).display().to_string(),
             None => kind.name().to_owned(),
         }
@@ -144,7 +200,7 @@ impl StateStore {
     pub fn damage(&self, kind: Kind) -> Vec<String> {
         let place = self.place(kind);
         let told = |damage: &Damage| format!("{place}: {}", damage.why);
-        let held = &self.0.held;
+        let held = &self.0.local.held;
         held.with(kind, |loaded| loaded.damage.iter().map(told).collect())
     }
 }

@@ -13,6 +13,7 @@ pub mod lookalikes;
 pub mod node;
 pub mod problems;
 pub mod reader;
+pub mod redis;
 pub mod render;
 pub mod schema;
 pub mod section;
@@ -43,6 +44,7 @@ use client_api::ClientApiConfig;
 pub use compile::compile;
 use diagnostic::Findings;
 use flag_server::StalenessPolicy;
+use redis::RedisConfig;
 use source::SourceConfig;
 use unleash::UnleashConfig;
 
@@ -156,6 +158,8 @@ pub struct Process {
     pub threads: usize,
     /// Where what must survive a restart is kept.
     pub state_dir: PathBuf,
+    /// What gateways share; `None`: this one has its state for itself.
+    pub redis: Option<RedisConfig>,
     /// How long connections are still taken after SIGTERM.
     pub shutdown_delay: Duration,
     /// How long, at most, what is running may go on after that.

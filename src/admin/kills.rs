@@ -3,6 +3,7 @@
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
+use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,7 +17,7 @@ use super::schema::{closed_object, count, maybe_text, moment, object, text, trut
 use super::{AdminState, Shared};
 use crate::config::value;
 use crate::context::Moment;
-use crate::publisher::kills::{KillAction, KillFailure, KillReport};
+use crate::publisher::kills::{KillAction, KillFailure, KillReport, Reach};
 use crate::registry::kills::{Kill, Kills};
 use crate::snapshot::{Service, Snapshot};
 use crate::spelling::nearest;
@@ -103,14 +104,23 @@ pub(super) fn request_schema() -> Value {
 /// The longest reason that is kept, in bytes.
 const MAX_REASON: usize = 500;
 
+/// The scope of a kill that holds here, while what gateways share cannot be reached.
+const PENDING: &str = "this gateway, pending";
+
 /// Kills a flag's canaries; all its variants at once.
 pub(super) async fn kill(
     state: Shared,
     caller: Extension<Caller>,
     path: Names<(String, String)>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Json<OrderView>, Problem> {
-    order(state, caller, path, (KillAction::Kill, said(body)?)).await
+) -> Result<(StatusCode, Json<OrderView>), Problem> {
+    let answer = order(state, caller, path, (KillAction::Kill, said(body)?)).await?;
+    // It is accepted; other gateways do not know of it yet.
+    let status = match answer.scope {
+        PENDING => StatusCode::ACCEPTED,
+        _ => StatusCode::OK,
+    };
+    Ok((status, answer))
 }
 
 /// Takes a kill back.
@@ -223,7 +233,7 @@ fn carried_out<T>(done: Result<Result<T, KillFailure>, JoinError>) -> Result<Jso
         KillFailure::NoService(_) => 404,
         KillFailure::TooManyAhead(_) => 409,
         KillFailure::Unpublished(_) => 500,
-        KillFailure::Stopped(_) => 503,
+        KillFailure::Unreachable | KillFailure::Stopped(_) => 503,
     };
     Err(Problem::new(status, failure.to_string()))
 }
@@ -278,7 +288,11 @@ impl OrderView {
             changed: report.changed,
             canaries: report.canaries,
             stored: report.stored,
-            scope: "this gateway",
+            scope: match report.reach {
+                Reach::ThisGateway => "this gateway",
+                Reach::AllGateways => "all gateways",
+                Reach::Pending => PENDING,
+            },
             generation: report.generation,
         }
     }

@@ -54,6 +54,14 @@ impl Operation {
         let (media, schema) = self.gives;
         let mut responses = Map::new();
         responses.insert("200".to_owned(), response("Well", media, schema));
+        if self.path.ends_with("/kill") {
+            let accepted = response(
+                "Well, here; other gateways learn of it later",
+                media,
+                schema,
+            );
+            responses.insert("202".to_owned(), accepted);
+        }
         for status in self.errors {
             let problem = response("Not well", "application/problem+json", "Problem");
             responses.insert(status.to_string(), problem);

@@ -58,7 +58,11 @@ struct SourceView {
 #[derive(Debug, Serialize)]
 struct StoreView {
     name: &'static str,
+    /// Where it is, if it is another server.
+    place: Option<String>,
     up: bool,
+    /// How long ago it was last read as a whole, if others write there too.
+    age_seconds: Option<f64>,
     last_error: Option<String>,
 }
 
@@ -113,7 +117,9 @@ pub(super) fn schema() -> Value {
     ]);
     let store = object(&[
         ("name", text()),
+        ("place", maybe_text()),
         ("up", truth()),
+        ("age_seconds", json!({ "type": ["number", "null"] })),
         ("last_error", maybe_text()),
     ]);
     let causes = json!({ "enum": ["start", "changed", "signal", "api"] });
@@ -176,6 +182,7 @@ impl StatusView {
             warnings: warnings(&snapshot, &state.kills)
                 .into_iter()
                 .chain(damage(&state.state_store))
+                .chain(unreachable(&state.state_store))
                 .chain(shortfalls(&snapshot, state.connections.files))
                 .chain(state.publisher.order_trouble())
                 .collect(),
@@ -187,6 +194,16 @@ impl StatusView {
 fn damage(store: &StateStore) -> impl Iterator<Item = String> {
     let others = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Kills);
     others.flat_map(|kind| store.damage(kind))
+}
+
+/// What gateways share, while it cannot be reached.
+fn unreachable(store: &StateStore) -> Option<String> {
+    let sharing = store.sharing()?;
+    let why = sharing.trouble()?;
+    Some(format!(
+        "{} cannot be reached ({why}): what this gateway knows holds, and nothing but kills can be changed",
+        sharing.place
+    ))
 }
 
 /// What is odd about kills and about what runs, and which flags lately moved their users, or
@@ -244,6 +261,8 @@ impl StoreView {
         standings
             .map(|standing| Self {
                 name: standing.store,
+                place: standing.place,
+                age_seconds: standing.age.map(rounded),
                 up: standing.trouble.is_none(),
                 last_error: standing.trouble,
             })

@@ -117,6 +117,12 @@ fn print(answer: &Value, target: &CanaryName, out: &mut dyn io::Write) -> io::Re
 }
 
 fn print_storage(answer: &Value, out: &mut dyn io::Write) -> io::Result<()> {
+    if answer["scope"] == "this gateway, pending" {
+        writeln!(
+            out,
+            "other gateways learn of it when the store that they share can be reached again"
+        )?;
+    }
     if answer["stored"] == false {
         writeln!(
             out,

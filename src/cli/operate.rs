@@ -85,6 +85,20 @@ fn print_status(status: &Value, out: &mut dyn io::Write) -> io::Result<()> {
         }
         list(out, "held", &source["held"])?;
     }
+    for store in status["stores"].as_array().into_iter().flatten() {
+        let Some(place) = store["place"].as_str() else {
+            continue;
+        };
+        let age = seconds(&store["age_seconds"]);
+        match store["up"] == true {
+            true => writeln!(out, "store {place}: shared, read {age:.0} s ago")?,
+            false => writeln!(
+                out,
+                "store {place}: not reached for {age:.0} s: {}",
+                text(&store["last_error"])
+            )?,
+        }
+    }
     let reload = &status["last_reload"];
     let (result, at) = (text(&reload["result"]), text(&reload["at"]));
     writeln!(

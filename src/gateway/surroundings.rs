@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::oneshot;
 
 use super::handles::Handles;
 use super::{Embedding, StartError};
 use crate::capacity::OpenFiles;
 use crate::clock;
-use crate::config::{self, Config, OnUnset};
+use crate::config::{self, Config, OnUnset, Process};
 use crate::health::{self, HealthNotify};
 use crate::publisher::flag_keeper::FlagKeeper;
 use crate::publisher::kills::KillSwitch;
@@ -97,6 +97,17 @@ impl Platform {
         })
     }
 
+    /// Shares its state with other gateways, if it is to. Waits for a moment, so that what they have killed is killed here before
+    /// traffic comes; without them it goes on with what it has.
+    pub(super) fn share(&self, process: &Process, control: &Runtime) {
+        let Some(redis) = process.redis.clone().filter(|_| self.remembers) else {
+            return;
+        };
+        self.state.share(redis, control.handle());
+        control.block_on(self.state.first_contact());
+        self.kills.adopt();
+    }
+
     /// What publishes snapshots, and the health checks of what they point to. `own` are the addresses of every listener.
     pub(super) fn publisher(
         &self,
@@ -148,6 +159,7 @@ impl Platform {
         let kills = KillSwitch::new(self.kills.clone(), publisher.clone());
         control.spawn(kills.clone().await_mending());
         control.spawn(kills.clone().keep_storing());
+        control.spawn(kills.clone().follow_others());
         kills
     }
 

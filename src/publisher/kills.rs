@@ -40,8 +40,21 @@ pub struct KillReport {
     pub canaries: usize,
     /// Whether it will survive a restart.
     pub stored: bool,
+    /// Where it holds.
+    pub reach: Reach,
     /// The generation that holds it.
     pub generation: u64,
+}
+
+/// Where an order holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// On this gateway, which shares nothing with others.
+    ThisGateway,
+    /// On all gateways that share their kills.
+    AllGateways,
+    /// On this one; the others learn of it when what they share can be reached again.
+    Pending,
 }
 
 /// How the order that ends all doubts was carried out.
@@ -69,6 +82,11 @@ pub enum KillFailure {
     /// No snapshot could be made with it. Attempts heed it all the same.
     #[error("the order holds, but the decisions do not say so yet: {0}")]
     Unpublished(Arc<str>),
+    /// What gateways share cannot be reached, and without it no kill is taken back.
+    #[error(
+        "the store that gateways share cannot be reached, and the kill holds until it can: try again"
+    )]
+    Unreachable,
     /// The process ends.
     #[error(transparent)]
     Stopped(#[from] Stopped),
@@ -124,7 +142,10 @@ impl KillSwitch {
                 let (held, is_new) = self.kills.kill(service, flag, kill);
                 (Some(held), is_new)
             }
-            KillAction::Restore => (None, self.kills.restore(service, flag)),
+            KillAction::Restore => {
+                let restored = self.kills.restore_everywhere(service, flag).await;
+                (None, restored.map_err(|_| KillFailure::Unreachable)?)
+            }
         };
         if changed {
             tracing::warn!(service, canary = flag, by, reason, canaries, "{action}");
@@ -142,6 +163,7 @@ impl KillSwitch {
             changed,
             canaries,
             stored,
+            reach: self.reach(),
             generation,
         })
     }
@@ -165,6 +187,42 @@ impl KillSwitch {
             stored,
             generation,
         })
+    }
+
+    fn reach(&self) -> Reach {
+        match self.kills.is_shared() {
+            None => Reach::ThisGateway,
+            Some(true) => Reach::AllGateways,
+            Some(false) => Reach::Pending,
+        }
+    }
+
+    /// Puts in force what other gateways kill and restore, for as long as there is a store to hear of it from.
+    pub async fn follow_others(self) {
+        let mut others = self.kills.others();
+        while others.changed().await.is_ok() {
+            let changed = self.kills.adopt();
+            if changed.is_empty() {
+                continue;
+            }
+            for ((service, flag), kill) in changed {
+                let killed = kill.is_some();
+                tracing::warn!(service, canary = flag, killed, "ordered at another gateway");
+                let (by, reason) = match kill {
+                    Some(kill) => (kill.by, kill.reason),
+                    None => ("another gateway".to_owned(), None),
+                };
+                self.publisher.events().emit(EventKind::Ordered {
+                    service: service.into(),
+                    flag: flag.into(),
+                    killed,
+                    by,
+                    reason: reason.map(Arc::from),
+                });
+            }
+            // A failure is logged there; the marks hold all the same.
+            let _ = self.publisher.withdraw().await;
+        }
     }
 
     /// Watches a file that could not all be read until there is nothing to be doubted any more.

@@ -9,9 +9,11 @@ mod unsaved;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
+
 use crate::canary::WithdrawalFlag;
 use crate::snapshot::withdrawn::Withdrawn;
-use crate::state::{Kind, StateStore, StoreError};
+use crate::state::{Expected, Kind, StateStore, StoreError, Write};
 use book::Book;
 pub use kill::Kill;
 use marks::Marks;
@@ -88,6 +90,46 @@ impl Kills {
     /// Takes a kill back, or says of a canary of unknown standing that it is not killed. Whether that changes anything.
     pub fn restore(&self, service: &str, flag: &str) -> bool {
         self.state().change(|book| book.restore(service, flag))
+    }
+
+    /// As [`Self::restore`], for all gateways that share their kills: it holds here when it holds for them.
+    ///
+    /// # Errors
+    /// When what they share cannot be reached. The kill still holds then.
+    pub async fn restore_everywhere(&self, service: &str, flag: &str) -> Result<bool, StoreError> {
+        if self.0.store.sharing().is_none() {
+            return Ok(self.restore(service, flag));
+        }
+        let _turn = self.0.writing.lock().await;
+        let is_killed = self.state().book.is_killed(service, flag);
+        if is_killed {
+            let removal = Write::Remove {
+                key: record::key(&(service.to_owned(), flag.to_owned())),
+                expected: Expected::Any,
+            };
+            self.0.store.write(Kind::Kills, vec![removal]).await?;
+        }
+        let changed = |book: &mut Book| book.restore_stored(service, flag);
+        Ok(self.state().change(changed) || is_killed)
+    }
+
+    /// Takes over what other gateways have killed and restored. Which flags of which services are killed now, and which
+    /// no more.
+    pub fn adopt(&self) -> Vec<((String, String), Option<Kill>)> {
+        let mut state = self.state();
+        // Read under the lock: a kill of this gateway's is in the store, or known not to be there yet.
+        let records = self.0.store.records(Kind::Kills);
+        state.change(|book| book.adopt(records))
+    }
+
+    /// Changes whenever other gateways have killed or restored something: [`Self::adopt`] takes it over.
+    pub fn others(&self) -> watch::Receiver<u64> {
+        self.0.store.subscribe(Kind::Kills)
+    }
+
+    /// Whether other gateways learn at once of what is killed here; `None`: there are none.
+    pub fn is_shared(&self) -> Option<bool> {
+        self.0.store.sharing().map(|sharing| sharing.is_up)
     }
 
     /// Says of every canary of unknown standing that it is not killed. Whether there was any doubt.
@@ -172,11 +214,7 @@ impl Kills {
     pub async fn store(&self) -> Result<(), StoreError> {
         let _turn = self.0.writing.lock().await;
         let (writes, changes) = self.state().book.unsaved();
-        let result = if writes.is_empty() {
-            Ok(())
-        } else {
-            self.0.store.write(Kind::Kills, writes).await.map(drop)
-        };
+        let result = self.write(writes).await;
         let mut state = self.state();
         match &result {
             Ok(()) => {
@@ -192,6 +230,21 @@ impl Kills {
             }
         }
         result
+    }
+
+    async fn write(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        // Removals may have to wait for what gateways share. Kills never do: they go first, by themselves.
+        let is_removal = |write: &Write| matches!(write, Write::Remove { .. });
+        let (removals, others) = match self.0.store.sharing() {
+            Some(_) => writes.into_iter().partition(is_removal),
+            None => (Vec::new(), writes),
+        };
+        for writes in [others, removals] {
+            if !writes.is_empty() {
+                self.0.store.write(Kind::Kills, writes).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Forgets the marks that nothing holds.

@@ -1,8 +1,10 @@
 //! What a reload cannot put in force.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::config::Process;
+use crate::config::redis::RedisConfig;
 
 /// What differs between how the process was started and what the file asks for now, for people.
 pub(super) fn restart_needed(running: &Process, wanted: &Process) -> Vec<String> {
@@ -24,6 +26,13 @@ pub(super) fn restart_needed(running: &Process, wanted: &Process) -> Vec<String>
             .collect();
         or_none(hosts.join(", "))
     };
+    let redis = |process: &Process| or_none(process.redis.as_ref().map(shown).unwrap_or_default());
+    // Of a password nothing is shown.
+    let has_other_password = running.redis != wanted.redis && redis(running) == redis(wanted);
+    let password = |is_wanted| match has_other_password && is_wanted {
+        true => "another one".to_owned(),
+        false => "the one it was started with".to_owned(),
+    };
     [
         ("listeners", listeners(running), listeners(wanted)),
         ("admin.address", admin(running), admin(wanted)),
@@ -31,11 +40,24 @@ pub(super) fn restart_needed(running: &Process, wanted: &Process) -> Vec<String>
         ("admin.hosts", hosts(running), hosts(wanted)),
         ("server.threads", threads(running), threads(wanted)),
         ("server.state_dir", state_dir(running), state_dir(wanted)),
+        ("redis", redis(running), redis(wanted)),
+        ("redis.url's password", password(false), password(true)),
     ]
     .into_iter()
     .filter(|(_, running, wanted)| running != wanted)
     .map(|(key, running, wanted)| format!("{key}: runs with {running}, the file says {wanted}"))
     .collect()
+}
+
+fn shown(redis: &RedisConfig) -> String {
+    let RedisConfig { url, prefix, tls } = redis;
+    let file = |file: &PathBuf| file.display().to_string();
+    let ca = tls.ca.as_ref().map(file);
+    let client = tls.client.as_ref();
+    let client = client.map(|(certificate, key)| format!("{}, {}", file(certificate), file(key)));
+    let files = [("ca", ca), ("client", client)].into_iter();
+    let files = files.filter_map(|(name, file)| Some(format!(", {name} {}", file?)));
+    format!("{url}, prefix {prefix}{}", files.collect::<String>())
 }
 
 fn listed(addresses: &[SocketAddr]) -> String {

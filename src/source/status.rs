@@ -294,7 +294,7 @@ mod tests {
             .clone()
             .set_servers(vec![Arc::new(SourceStatus::of_server("eu"))]);
         let names: Vec<Box<str>> = sources.all().iter().map(|s| s.name.clone()).collect();
-        assert_eq!(names, ["file".into(), "eu".into()]);
+        assert_eq!(names, [Box::<str>::from("file"), "eu".into()]);
         assert!(sources.file().server().is_none());
     }
 }

@@ -26,9 +26,14 @@ pub(super) struct Files {
     orders: Sender<Order>,
 }
 
+/// Takes what has come of a write.
+pub(super) type Answer = oneshot::Sender<Result<(), StoreError>>;
+
 /// What the thread is to do.
 enum Order {
-    Write(Kind, Vec<Write>, oneshot::Sender<Result<(), StoreError>>),
+    Write(Kind, Vec<Write>, Answer),
+    /// What is shared has changed, and readers know it already.
+    Follow(Kind, Vec<Write>, Option<Answer>),
     Reread(Kind, oneshot::Sender<Option<Loaded>>),
 }
 
@@ -72,6 +77,18 @@ impl Files {
         answered.await.unwrap_or(Err(StoreError::Stopped))
     }
 
+    /// Has the files follow changes that hold already, and are shown to readers. What cannot be stored is stored with the
+    /// next change. Without an `answer`, nothing replaces a file that could not all be read.
+    pub(super) fn follow(&self, kind: Kind, writes: Vec<Write>, answer: Option<Answer>) {
+        let order = Order::Follow(kind, writes, answer);
+        if let Err(refused) = self.orders.send(order)
+            && let Order::Follow(_, _, Some(answer)) = refused.0
+        {
+            // Whoever asked may have gone away.
+            let _ = answer.send(Err(StoreError::Stopped));
+        }
+    }
+
     /// Reads a file again; what is in it holds, if all of it can be read.
     pub(super) async fn reread(&self, kind: Kind) -> Option<Loaded> {
         let (answer, answered) = oneshot::channel();
@@ -109,6 +126,13 @@ impl Writer {
                     Err(error) => drop(answer.send(Err(error))),
                 }
             }
+            Order::Follow(kind, writes, answer) => {
+                let file = self.files.get_mut(kind);
+                // Without any it is asked for what has not been stored yet.
+                file.lags |= !writes.is_empty();
+                file.table.carry_out(writes);
+                file.followers.extend(answer);
+            }
             Order::Reread(kind, answer) => {
                 self.commit(kind);
                 let read = self.files.get_mut(kind).reread();
@@ -124,18 +148,20 @@ impl Writer {
     fn commit(&mut self, kind: Kind) {
         let file = self.files.get_mut(kind);
         let waiting = mem::take(&mut file.waiting);
-        if waiting.is_empty() {
+        let followers = mem::take(&mut file.followers);
+        let is_left_for_people = file.must_be_kept && followers.is_empty();
+        if waiting.is_empty() && followers.is_empty() && (!file.lags || is_left_for_people) {
             return;
         }
         let unchanged = |(undo, _): &(Undo, _)| undo.is_unchanged(&file.table);
-        let result = if file.is_current && waiting.iter().all(unchanged) {
+        let result = if file.is_current && !file.lags && waiting.iter().all(unchanged) {
             Ok(())
         } else {
             file.store()
         };
         let trouble = result.as_ref().err().map(ToString::to_string);
         self.held.note_trouble(kind, trouble);
-        let mut answers = Vec::with_capacity(waiting.len());
+        let mut answers = followers;
         if result.is_ok() {
             self.held.with(kind, |held| {
                 for (undo, answer) in waiting {
@@ -188,7 +214,11 @@ struct StateFile {
     /// The file as it was last read or written; `None`: there was none.
     seen: Option<Seen>,
     /// What is in the table, but not in the file yet, and who waits for it.
-    waiting: Vec<(Undo, oneshot::Sender<Result<(), StoreError>>)>,
+    waiting: Vec<(Undo, Answer)>,
+    /// Whether the table has something that holds, but is not in the file yet.
+    lags: bool,
+    /// Who waits for that.
+    followers: Vec<Answer>,
 }
 
 impl StateFile {
@@ -218,6 +248,8 @@ impl StateFile {
             must_be_kept: !loaded.damage.is_empty(),
             seen,
             waiting: Vec::new(),
+            lags: false,
+            followers: Vec::new(),
         };
         (file, loaded)
     }
@@ -244,6 +276,7 @@ impl StateFile {
         durable::replace(&self.path, &document::write(&self.table)?)?;
         self.seen = Seen::of(&self.path);
         self.is_current = true;
+        self.lags = false;
         Ok(())
     }
 

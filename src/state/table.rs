@@ -52,7 +52,7 @@ pub enum Expected {
 }
 
 impl Expected {
-    fn fits(&self, stored: Option<&Value>) -> bool {
+    pub(super) fn fits(&self, stored: Option<&Value>) -> bool {
         match self {
             Self::Any => true,
             Self::Absent => stored.is_none(),
@@ -94,6 +94,20 @@ impl Table {
             }
         }
         Ok(undo)
+    }
+
+    /// Carries out writes that have been judged elsewhere: what they expect is not looked at.
+    pub(super) fn carry_out(&mut self, writes: Vec<Write>) {
+        for write in writes {
+            match write {
+                Write::Put { key, value, .. } => drop(self.records.insert(key, value)),
+                Write::Remove { key, .. } => drop(self.records.remove(&key)),
+                Write::Note { name, value } => match value {
+                    Some(value) => drop(self.notes.insert(name, value)),
+                    None => drop(self.notes.remove(&name)),
+                },
+            }
+        }
     }
 
     fn change(&mut self, write: Write) -> Result<Before, StoreError> {

@@ -41,7 +41,7 @@ segments:
 routes:
   - { path: /search, service: serach }
   - { path: search, service: search, timeout: 5 }
-redis: { url: redis://127.0.0.1:6379 }
+attribution: {}
 ";
 
 /// A folder with `routes.yaml` in it.

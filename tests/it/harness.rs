@@ -12,6 +12,7 @@ pub(crate) mod metrics;
 pub(crate) mod origin;
 mod own_tests;
 pub(crate) mod process;
+pub(crate) mod redis;
 pub(crate) mod script;
 pub(crate) mod sdk;
 pub(crate) mod streams;

@@ -71,6 +71,7 @@ mod routing;
 mod sample;
 mod service_manager;
 mod service_owners;
+mod shared;
 mod shutoff;
 mod sources;
 mod split;

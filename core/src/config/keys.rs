@@ -8,6 +8,7 @@ pub(crate) mod identity;
 pub mod key;
 pub mod kinds;
 pub(crate) mod process;
+pub(crate) mod redis;
 pub(crate) mod registry;
 pub(crate) mod routes;
 pub(crate) mod services;
@@ -32,7 +33,7 @@ pub static ROOT: Shape = map(&[
     &UNLEASH,
     &REGISTRY,
     &later("launchdarkly"),
-    &later("redis"),
+    &REDIS,
     &CLIENT_API,
     &later("attribution"),
 ]);
@@ -118,6 +119,13 @@ pub(crate) static REGISTRY: Group = top(
     "registry",
     "How canaries are registered and recorded.",
     &registry::REGISTRY,
+    Scope::Process,
+);
+
+pub(crate) static REDIS: Group = top(
+    "redis",
+    "The state that several gateways share: one Redis for all of them; default none, each has its own.",
+    &redis::REDIS,
     Scope::Process,
 );
 

@@ -11,6 +11,7 @@ pub mod identity;
 pub mod logging;
 pub mod process;
 pub mod recovery;
+pub mod redis;
 pub mod relations;
 pub mod routes;
 pub mod services;

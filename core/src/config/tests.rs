@@ -12,6 +12,7 @@ mod identity;
 mod keys;
 mod process;
 mod recovery;
+mod redis;
 mod reference;
 mod relations;
 mod robust;

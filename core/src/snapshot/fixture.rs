@@ -124,6 +124,7 @@ pub fn config(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Config {
             admin: AdminConfig::at(([127, 0, 0, 1], 9900).into()),
             threads: 0,
             state_dir: "state".into(),
+            redis: None,
             shutdown_delay: Duration::ZERO,
             shutdown_grace: Duration::ZERO,
         },

@@ -57,7 +57,7 @@ async fn the_file_comes_first_then_serin_then_flag_servers() {
     .await;
     let documents = kept(&[("search.a", opened("100%")), ("search.ab", opened("100%"))]);
     let published = publisher.publish_kept(documents).await.unwrap();
-    assert_eq!(published.changes.changed, ["search.a".into()]);
+    assert_eq!(published.changes.changed, [Arc::<str>::from("search.a")]);
     let origins = flag_origins(&publisher);
     let of = |name: &str| {
         origins
@@ -149,10 +149,13 @@ async fn a_preview_says_what_would_be_and_changes_nothing() {
         .preview_kept(kept(&[("search.a", opened("5%"))]))
         .await
         .unwrap();
-    assert_eq!(preview.changes.added, ["search.a".into()]);
+    assert_eq!(preview.changes.added, [Arc::<str>::from("search.a")]);
     let effects = Effects::of(&preview.changes, &preview.before, &preview.after);
-    assert_eq!(effects.services, ["search".into()]);
-    assert_eq!(effects.deployments[0].deployment, "search.a".into());
+    assert_eq!(effects.services, [Arc::<str>::from("search")]);
+    assert_eq!(
+        effects.deployments[0].deployment,
+        Arc::<str>::from("search.a")
+    );
     let running = publisher.store().load();
     assert_eq!(
         (running.generation, running.flag("search.a").is_none()),

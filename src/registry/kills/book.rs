@@ -7,7 +7,7 @@ use super::record::{self, CLEARED, UNKNOWN};
 use super::unsaved::Unsaved;
 use crate::canary::Withdrawal;
 use crate::snapshot::withdrawn::Withdrawn;
-use crate::state::{Expected, Loaded, Write};
+use crate::state::{Expected, Loaded, Records, Write};
 
 /// Every kill, and the gaps in what is known about others.
 #[derive(Clone, Debug, Default)]
@@ -124,6 +124,49 @@ impl Book {
             self.unsaved.note_doubts();
         }
         was_killed || was_doubted
+    }
+
+    /// Takes a kill back that the store does not have any more.
+    pub(super) fn restore_stored(&mut self, service: &str, flag: &str) -> bool {
+        let changed = self.restore(service, flag);
+        self.unsaved
+            .forget_kill(&(service.to_owned(), flag.to_owned()));
+        changed
+    }
+
+    /// Takes over the store's records, which others have changed; what the store does not have yet stays. What is killed now, and
+    /// what no more.
+    pub(super) fn adopt(&mut self, records: Records) -> Vec<(Name, Option<Kill>)> {
+        let mut kills = BTreeMap::new();
+        for (key, value) in records {
+            // Another key is told when the file is read.
+            if let Some(name) = record::name(&key) {
+                kills.insert(name, record::read(value));
+            }
+        }
+        let mut changed = Vec::new();
+        self.kills.retain(|name, _| {
+            let stays = kills.contains_key(name) || self.unsaved.has_kill(name);
+            if !stays {
+                changed.push((name.clone(), None));
+            }
+            stays
+        });
+        for (name, kill) in kills {
+            // A restore that the store does not have yet, and this gateway's own kill.
+            if self.unsaved.has_kill(&name) {
+                continue;
+            }
+            if self.kills.insert(name.clone(), kill.clone()).is_none() {
+                changed.push((name, Some(kill)));
+            }
+        }
+        changed
+    }
+
+    pub(super) fn is_killed(&self, service: &str, flag: &str) -> bool {
+        let name = (service.to_owned(), flag.to_owned());
+        self.kills.contains_key(&name)
     }
 
     /// Ends every doubt: what is not among the kills is not killed.

@@ -20,6 +20,15 @@ impl Unsaved {
         self.kills.insert(name, self.changes);
     }
 
+    /// The store has what there is to know of a name.
+    pub(super) fn forget_kill(&mut self, name: &Name) {
+        self.kills.remove(name);
+    }
+
+    pub(super) fn has_kill(&self, name: &Name) -> bool {
+        self.kills.contains_key(name)
+    }
+
     /// What is not known has changed, or what an operator has said about it.
     pub(super) fn note_doubts(&mut self) {
         self.changes += 1;

@@ -1,4 +1,4 @@
-//! `listeners`, `admin` and `server`: what takes a restart to change.
+//! `listeners`, `admin`, `server` and `redis`: what takes a restart to change.
 
 use std::net::SocketAddr;
 
@@ -9,6 +9,7 @@ use crate::config::keys::shape::Key;
 use crate::config::keys::{ADMIN, LISTENERS, SERVER};
 use crate::config::node::{Node, Value};
 use crate::config::reader::Reader;
+use crate::config::section::redis;
 use crate::config::{AdminConfig, Process};
 
 /// Compiles `listeners`, `admin` and the process's part of `server`.
@@ -21,6 +22,7 @@ pub fn compile(reader: &mut Reader, root: &Node) -> Process {
         admin,
         threads: keys::THREADS.read(reader, server),
         state_dir: keys::STATE_DIR.read(reader, server),
+        redis: redis::compile(reader, root),
         shutdown_delay: keys::SHUTDOWN_DELAY.read(reader, server),
         shutdown_grace: keys::SHUTDOWN_GRACE.read(reader, server),
     }

@@ -188,7 +188,6 @@ admin: { tokens: [] }
 server: {}
 unleash: { url: 'http://u', token: t }
 launchdarkly: {}
-redis: {}
 attribution: {}
 "), @r"
 error: `tls` is not supported yet
@@ -264,16 +263,10 @@ error: `launchdarkly` is not supported yet
 16 | launchdarkly: {}
    | ^^^^^^^^^^^^
 
-error: `redis` is not supported yet
+error: `attribution` is not supported yet
   --> routes.yaml:17:1
    |
-17 | redis: {}
-   | ^^^^^
-
-error: `attribution` is not supported yet
-  --> routes.yaml:18:1
-   |
-18 | attribution: {}
+17 | attribution: {}
    | ^^^^^^^^^^^
 
 routes.yaml: 14 errors

@@ -58,6 +58,7 @@ const BESIDE: [(&str, &str, Scope); 14] = [
         "unleash: { url: 'http://b', token: b }",
         Scope::Source,
     ),
+    ("redis", "redis: { url: 'redis://b' }", Scope::Process),
 ];
 
 /// Every other key at the top, and those of sections that decide in part.
