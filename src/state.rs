@@ -166,7 +166,12 @@ impl StateStore {
     /// Tells of changes to a kind that are not this gateway's own: whenever the number is another, read again with
     /// [`Self::records`].
     pub fn subscribe(&self, kind: Kind) -> watch::Receiver<u64> {
-        self.0.local.told.get(kind).subscribe()
+        let mut told = self.0.local.told.get(kind).subscribe();
+        // What was shared before may have been read by nobody yet.
+        if self.0.shared.get().is_some() {
+            told.mark_changed();
+        }
+        told
     }
 
     /// How the places do that things are stored in: none where everything is forgotten at the end.

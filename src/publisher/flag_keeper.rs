@@ -130,7 +130,7 @@ impl FlagKeeper {
             return self.foretell(report, changed).await;
         }
         // What is the same is stored all the same: whoever asks wants to know where it stands.
-        let Stored { recorded_in } = turn.keep(&change, changed.clone()).await?;
+        let Stored { recorded_in, .. } = turn.keep(&change, changed.clone()).await?;
         let report = KeptReport {
             recorded_in,
             ..report

@@ -1,6 +1,7 @@
 //! What several gateways share, in Redis: the records of every kind. Each gateway has a whole copy, in memory and in its files, so
 //! that it starts and goes on without Redis. One task speaks to Redis, and is the only writer of the copy.
 
+mod change;
 mod connection;
 mod follower;
 mod local;

@@ -10,9 +10,10 @@
 //!   `faults` (every fault one after the other under steady load, and all ledgers agree), `quarantine` (one user whom a
 //!   canary fails time after time), `blame` (which failures eject an endpoint, and which say nothing of it), `health`
 //!   (active checks), `timeouts` (how long upstreams may take), `dns` (names whose addresses change or fail), `grpc`.
+//! * **Several gateways**: `shared` (state in a real Redis, and all that can happen to that).
 //! * **What an operator does to it**: `kills`, `flags_api` (flags, segments and rings that Serin keeps itself), `state` (what is
-//!   stored outlives crashes), `shutoff`, `reload` (the file changes), `swaps` (a thousand changes under
-//!   load), `lifecycle` (start, readiness, SIGTERM), `drain` (SIGTERM under load), `service_manager` (systemd).
+//!   stored outlives crashes), `shutoff`,
+//!   `reload` (the file changes), `swaps` (a thousand changes under load), `lifecycle` (start, readiness, SIGTERM), `drain` (SIGTERM under load), `service_manager` (systemd).
 //! * **What clients may do**: `limits` (`server.limits` and `server.timeouts`), `capacity` (what one client can cost the
 //!   others: queues, rates, open files), `multiplexed` (HTTP/2 requests side by side), `half_closed`, `upstreams` (where
 //!   nobody is ever led).

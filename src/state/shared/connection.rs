@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::{error::Elapsed, timeout};
 
-use super::replica::Change;
+use super::change::Change;
 use super::wire::{self, MEND, Message, Names, Owed, Stored, WRITE};
 use crate::config::redis::{RedisConfig, RedisTls};
 use crate::state::kind::{Kind, PerKind};

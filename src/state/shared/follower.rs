@@ -233,9 +233,10 @@ impl Follower {
         let (after, revision) = match written {
             Ok(Written::Stored { after, revision }) => (after, revision),
             Ok(Written::Changed(key)) => {
-                // What has changed comes, or has come and waits.
+                // So that the caller finds what is there when it looks again.
+                let read = self.synchronize(connection).await;
                 respond(answer, Err(StoreError::Changed(key)));
-                return Ok(());
+                return read;
             }
             Err(failure) => {
                 self.refuse(kind, writes, answer);

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::change::{Change, Condition};
 use super::wire::{Owed, Stored};
 use crate::state::error::StoreError;
 use crate::state::table::{Expected, Table, Write};
@@ -32,26 +33,6 @@ struct Entry {
     /// Microseconds by Redis' clock, or more; `None`: it does not stand in Redis yet.
     revision: Option<u64>,
     record: Option<Value>,
-}
-
-/// What a write asks Redis to do with one key.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Change {
-    pub(super) key: String,
-    /// `None`: it is removed.
-    pub(super) record: Option<Value>,
-    pub(super) expected: Condition,
-}
-
-/// What must stand in Redis for a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Condition {
-    /// Whatever it is.
-    Any,
-    /// Nothing, or a removal.
-    Absent,
-    /// The record of this revision.
-    Revision(u64),
 }
 
 /// What has come of putting both sides together.

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::replica::{Change, Condition};
+use super::change::Change;
 use crate::state::kind::Kind;
 
 /// The form of all this. Another form gets other keys, so that two releases of Serin can share one Redis.
@@ -94,17 +94,6 @@ impl Owed {
             key: key.to_owned(),
             revision: "forget".to_owned(),
             record: revision.to_string(),
-        }
-    }
-}
-
-impl Condition {
-    /// As the script takes it.
-    pub(super) fn written(self) -> String {
-        match self {
-            Self::Any => "any".to_owned(),
-            Self::Absent => "absent".to_owned(),
-            Self::Revision(revision) => revision.to_string(),
         }
     }
 }

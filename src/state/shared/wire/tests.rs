@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::{Message, Names, Stored, told};
 use crate::state::kind::Kind;
-use crate::state::shared::replica::{Change, Condition};
+use crate::state::shared::change::{Change, Condition};
 
 #[test]
 fn all_keys_of_a_prefix_are_in_one_slot_of_a_cluster() {
