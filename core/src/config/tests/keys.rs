@@ -269,7 +269,7 @@ error: `attribution` is not supported yet
 17 | attribution: {}
    | ^^^^^^^^^^^
 
-routes.yaml: 14 errors
+routes.yaml: 13 errors
 ");
 }
 
