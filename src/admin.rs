@@ -1,5 +1,8 @@
 //! The admin listener: probes, metrics and the API, off the request path; views of the floors below.
 
+pub mod access;
+mod actor;
+mod authorization;
 mod body;
 pub mod bounds;
 pub mod config_check;
@@ -49,6 +52,7 @@ use crate::source::{FlagServers, SourceStatuses};
 use crate::state::StateStore;
 use crate::telemetry::log::LogControl;
 use crate::telemetry::metrics::Metrics;
+use access::AccessControl;
 use bounds::Bounds;
 use connections::Limits;
 use problem::Problem;
@@ -90,6 +94,8 @@ pub struct AdminState {
     pub via: Via,
     /// When the process began.
     pub started: Instant,
+    /// What is known and counted of callers.
+    pub access: AccessControl,
     /// The names that it answers to, beside `localhost` and IP addresses.
     pub hosts: Vec<HostPattern>,
     /// How much of it may be in use at a time.

@@ -16,6 +16,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::AdminState;
+use crate::admin::access::AccessControl;
 use crate::admin::bounds::Bounds;
 use crate::admin::readyz::Readiness;
 use crate::config::{Config, Process};
@@ -153,6 +154,7 @@ impl Gateway {
             readiness: Readiness::new(drain.watch()),
             via: handles.via,
             started,
+            access: AccessControl::counting(handles.admin.clone()),
             hosts: process.admin.hosts,
             bounds: Bounds::default(),
         };

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::Receiver;
 
 use crate::clock;
+use crate::config::admin::AdminToken;
 use crate::config::diagnostic::{Findings, Severity};
 use crate::config::flag_server::StalenessPolicy;
 use crate::config::source::SourceConfig;
@@ -195,6 +196,11 @@ impl Reloader {
     pub fn shutdown_times(&self) -> (Duration, Duration) {
         let state = self.state();
         (state.process.shutdown_delay, state.process.shutdown_grace)
+    }
+
+    /// `admin.tokens`, which apply at once.
+    pub fn admin_tokens(&self) -> Arc<[AdminToken]> {
+        self.state().process.admin.tokens.clone()
     }
 
     async fn put_in_force(

@@ -1,5 +1,6 @@
 //! `routes.yaml`: document, checked, compiled.
 
+pub mod admin;
 pub mod client_api;
 pub mod compile;
 pub mod diagnostic;
@@ -19,6 +20,7 @@ pub mod schema;
 pub mod section;
 pub mod source;
 pub mod structure;
+pub mod token;
 pub mod unleash;
 pub mod value;
 pub mod yaml;
@@ -35,11 +37,11 @@ use crate::cluster::policy::{UpstreamPolicy, UrlPolicy};
 use crate::digest::Digest;
 use crate::engine::{Flag, Segment};
 use crate::flag::{Glob, Share};
-use crate::host::HostPattern;
 use crate::identity;
 use crate::request::limits::RequestLimits;
 use crate::request::pace::BodyRate;
 use crate::route::Route;
+use admin::AdminConfig;
 use client_api::ClientApiConfig;
 pub use compile::compile;
 use diagnostic::Findings;
@@ -164,28 +166,6 @@ pub struct Process {
     pub shutdown_delay: Duration,
     /// How long, at most, what is running may go on after that.
     pub shutdown_grace: Duration,
-}
-
-/// `admin`: where the gateway is asked about itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AdminConfig {
-    /// Where the API is, with probes and metrics; never empty.
-    pub addresses: Vec<SocketAddr>,
-    /// Where probes and metrics are alone, with connections of their own.
-    pub probes: Vec<SocketAddr>,
-    /// The names that the API answers to, beside `localhost` and IP addresses.
-    pub hosts: Vec<HostPattern>,
-}
-
-impl AdminConfig {
-    /// Everything at one address.
-    pub fn at(address: SocketAddr) -> Self {
-        Self {
-            addresses: vec![address],
-            probes: Vec::new(),
-            hosts: Vec::new(),
-        }
-    }
 }
 
 /// `server.limits` and `server.timeouts`: how much one client may take.

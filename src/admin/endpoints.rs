@@ -4,15 +4,17 @@
 use std::sync::Arc;
 
 use axum::http::Method;
+use axum::middleware::from_fn;
 use axum::routing::{delete, get, patch, post, put};
 use axum::{Json, Router};
 use serde_json::Value;
 
 use super::openapi::Operation;
 use super::{
-    AdminState, config_check, events, explain, flags, kills, livez, log, metrics, openapi, readyz,
-    reload, segments, services, sources, status,
+    AdminState, authorization, config_check, events, explain, flags, kills, livez, log, metrics,
+    openapi, readyz, reload, segments, services, sources, status,
 };
+use crate::config::admin::Role;
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain";
@@ -24,6 +26,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/livez",
         is_probe: true,
         summary: "Whether the process runs",
+        role: Role::Viewer,
         takes: None,
         gives: (TEXT, "Text"),
         errors: &[],
@@ -34,6 +37,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/readyz",
         is_probe: true,
         summary: "Whether traffic may come",
+        role: Role::Viewer,
         takes: None,
         gives: (TEXT, "Text"),
         errors: &[503],
@@ -44,6 +48,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/metrics",
         is_probe: true,
         summary: "Every figure, as Prometheus text or OpenMetrics",
+        role: Role::Viewer,
         takes: None,
         gives: (TEXT, "Text"),
         errors: &[],
@@ -54,6 +59,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/openapi.json",
         is_probe: false,
         summary: "This document",
+        role: Role::Viewer,
         takes: None,
         gives: (JSON, "Document"),
         errors: &[],
@@ -64,6 +70,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/status",
         is_probe: false,
         summary: "What runs, how fresh it is, and what is wrong with it",
+        role: Role::Viewer,
         takes: None,
         gives: (JSON, "Status"),
         errors: &[],
@@ -74,6 +81,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/events",
         is_probe: false,
         summary: "What happens, as it happens: connected, snapshot, held, source, canary, endpoint, flag, kills, lagged, stopping",
+        role: Role::Viewer,
         takes: None,
         gives: ("text/event-stream", "Text"),
         errors: &[503],
@@ -84,6 +92,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/services",
         is_probe: false,
         summary: "Every service with its deployments, endpoints and figures",
+        role: Role::Viewer,
         takes: None,
         gives: (JSON, "Services"),
         errors: &[],
@@ -94,6 +103,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/services/{service}",
         is_probe: false,
         summary: "One service",
+        role: Role::Viewer,
         takes: None,
         gives: (JSON, "Service"),
         errors: &[404],
@@ -104,6 +114,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/services/{service}/canaries/{name}/kill",
         is_probe: false,
         summary: "Send no user to a flag's canaries any more; ahead: before there is such a flag",
+        role: Role::Operator,
         takes: Some((JSON, "OrderRequest")),
         gives: (JSON, "Order"),
         errors: &[404, 409, 422, 500, 503],
@@ -114,6 +125,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/services/{service}/canaries/{name}/restore",
         is_probe: false,
         summary: "Take a kill back",
+        role: Role::Operator,
         takes: Some((JSON, "OrderRequest")),
         gives: (JSON, "Order"),
         errors: &[404, 422, 500, 503],
@@ -124,6 +136,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/canaries/unknown/restore",
         is_probe: false,
         summary: "Say that no canary is killed of which a damaged kills.json leaves that unknown",
+        role: Role::Operator,
         takes: None,
         gives: (JSON, "Settled"),
         errors: &[500, 503],
@@ -134,6 +147,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/flags",
         is_probe: false,
         summary: "Every flag: who keeps it, its rings in short, its canaries",
+        role: Role::Viewer,
         takes: None,
         gives: (JSON, "Flags"),
         errors: &[],
@@ -144,6 +158,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/flags/{name}",
         is_probe: false,
         summary: "One flag, as routes.yaml has it; conditions are in words where serin does not keep it",
+        role: Role::Viewer,
         takes: None,
         gives: (JSON, "Flag"),
         errors: &[400, 404],
@@ -154,6 +169,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/flags/{name}",
         is_probe: false,
         summary: "Keep a flag; with If-Match or If-None-Match only if it is the one that is expected; ?dry_run=true only says what would change",
+        role: Role::Admin,
         takes: Some((JSON, "Flag")),
         gives: (JSON, "Kept"),
         errors: &[400, 408, 409, 412, 413, 422, 500, 503, 507],
@@ -164,6 +180,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/flags/{name}",
         is_probe: false,
         summary: "Keep a flag no more",
+        role: Role::Admin,
         takes: None,
         gives: (JSON, "Kept"),
         errors: &[400, 404, 409, 412, 422, 500, 503, 507],
@@ -174,6 +191,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/flags/{name}/rings/{ring}",
         is_probe: false,
         summary: "Open or close one ring, and leave the others as they are",
+        role: Role::Operator,
         takes: Some((JSON, "RingRequest")),
         gives: (JSON, "Kept"),
         errors: &[400, 404, 408, 409, 412, 413, 422, 500, 503, 507],
@@ -184,6 +202,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/segments",
         is_probe: false,
         summary: "Every segment: who keeps it, and who belongs to it",
+        role: Role::Viewer,
         takes: None,
         gives: (JSON, "Segments"),
         errors: &[503],
@@ -194,6 +213,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/segments/{name}",
         is_probe: false,
         summary: "One segment, as routes.yaml has it; in words where serin does not keep it",
+        role: Role::Viewer,
         takes: None,
         gives: (JSON, "Segment"),
         errors: &[400, 404, 503],
@@ -204,6 +224,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/segments/{name}",
         is_probe: false,
         summary: "Keep a segment; flags that use it follow at once",
+        role: Role::Admin,
         takes: Some((JSON, "Segment")),
         gives: (JSON, "Kept"),
         errors: &[400, 408, 409, 412, 413, 422, 500, 503, 507],
@@ -214,6 +235,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/segments/{name}",
         is_probe: false,
         summary: "Keep a segment no more that no flag uses",
+        role: Role::Admin,
         takes: None,
         gives: (JSON, "Kept"),
         errors: &[400, 404, 409, 412, 422, 500, 503, 507],
@@ -224,6 +246,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/explain",
         is_probe: false,
         summary: "What would be decided for a user, and every step to it",
+        role: Role::Viewer,
         takes: Some((JSON, "Request")),
         gives: (JSON, "Explanation"),
         errors: &[400, 404, 408, 413, 422],
@@ -234,6 +257,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/reload",
         is_probe: false,
         summary: "Read routes.yaml again and put it in force",
+        role: Role::Admin,
         takes: None,
         gives: (JSON, "Reload"),
         errors: &[422, 500, 503],
@@ -244,6 +268,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/log",
         is_probe: false,
         summary: "Which log lines are written",
+        role: Role::Viewer,
         takes: None,
         gives: (JSON, "Log"),
         errors: &[404],
@@ -254,6 +279,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/log",
         is_probe: false,
         summary: "Write other log lines for a while: directives on top of logging.level, which end by themselves",
+        role: Role::Admin,
         takes: Some((JSON, "LogRequest")),
         gives: (JSON, "Log"),
         errors: &[400, 404, 408, 413, 422],
@@ -264,6 +290,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/log",
         is_probe: false,
         summary: "Set the log's filter back now",
+        role: Role::Admin,
         takes: None,
         gives: (JSON, "Log"),
         errors: &[404],
@@ -274,6 +301,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/sources/{name}/refresh",
         is_probe: false,
         summary: "Fetch from a flag server now; the answer comes when it is in force",
+        role: Role::Operator,
         takes: None,
         gives: (JSON, "Refresh"),
         errors: &[404, 502, 503],
@@ -284,6 +312,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/sources/{name}/accept",
         is_probe: false,
         summary: "Let go what a flag server lacks and what is held",
+        role: Role::Operator,
         takes: None,
         gives: (JSON, "Refresh"),
         errors: &[404, 503],
@@ -294,6 +323,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/v1/config/check",
         is_probe: false,
         summary: "Check a routes.yaml without using it",
+        role: Role::Viewer,
         takes: Some(("application/yaml", "Text")),
         gives: (JSON, "Check"),
         errors: &[400, 408, 413, 503],
@@ -324,6 +354,9 @@ fn described() -> Value {
 fn router(takes: fn(&Operation) -> bool) -> Router<Arc<AdminState>> {
     let operations = OPERATIONS.iter().filter(|operation| takes(operation));
     operations.fold(Router::new(), |router, operation| {
-        router.route(operation.path, (operation.route)())
+        let authorized = from_fn(move |parameters, request, next| {
+            authorization::authorize(operation, parameters, request, next)
+        });
+        router.route(operation.path, (operation.route)().route_layer(authorized))
     })
 }

@@ -14,8 +14,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Shared;
+use super::actor::Actor;
 use super::body::document;
-use super::connections::Caller;
 use super::json;
 use super::kept::switched::{Ring, switch};
 use super::kept::{Terms, kept_by, order, shown};
@@ -80,7 +80,7 @@ pub(super) async fn show(
 /// Keeps a flag.
 pub(super) async fn put(
     State(state): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     Names(name): Names<String>,
     terms: Terms,
     body: Result<Bytes, BytesRejection>,
@@ -93,24 +93,24 @@ pub(super) async fn put(
     })?;
     let document = Arc::new(Document::new(json::value(body)?));
     let subject = Subject::Flag(name.into());
-    order(state, KeptOrder::Put(subject, document), terms, by(&caller)).await
+    order(state, KeptOrder::Put(subject, document), terms, actor.by()).await
 }
 
 /// Keeps a flag no more.
 pub(super) async fn delete(
     State(state): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     Names(name): Names<String>,
     terms: Terms,
 ) -> Result<Response, Problem> {
     let subject = Subject::Flag(name.into());
-    order(state, KeptOrder::Delete(subject), terms, by(&caller)).await
+    order(state, KeptOrder::Delete(subject), terms, actor.by()).await
 }
 
 /// Opens or closes one ring, wherever its flag is kept.
 pub(super) async fn ring(
     State(state): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     Names((flag, ring)): Names<(String, String)>,
     terms: Terms,
     body: Result<Bytes, BytesRejection>,
@@ -118,7 +118,7 @@ pub(super) async fn ring(
     let change = ring_change(document(body)?)?;
     match state.flags.keeper(&flag) {
         Some(Keeper::Unleash(server)) => {
-            let by = by(&caller);
+            let by = actor.by();
             tracing::info!(%by, %flag, %ring, "a ring is to be switched in Unleash");
             let ring = Ring { flag, ring, change };
             switch(state, server, ring, terms).await
@@ -126,7 +126,7 @@ pub(super) async fn ring(
         Some(keeper @ Keeper::LaunchDarkly(_)) => Err(kept_by(&keeper, "flag", &flag, Some(&ring))),
         Some(Keeper::File | Keeper::Serin) | None => {
             let ordered = KeptOrder::Ring(flag.into(), ring, change);
-            order(state, ordered, terms, by(&caller)).await
+            order(state, ordered, terms, actor.by()).await
         }
     }
 }
@@ -149,8 +149,4 @@ fn ring_change(document: RingDocument) -> Result<RingChange, Problem> {
         )),
         (enabled, rollout) => Ok(RingChange { enabled, rollout }),
     }
-}
-
-pub(super) fn by(caller: &Caller) -> String {
-    caller.address.to_canonical().to_string()
 }

@@ -1,6 +1,7 @@
 //! What the admin listener demands of a request before any endpoint sees it.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use axum::Extension;
 use axum::extract::{Request, State};
@@ -9,19 +10,21 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::Shared;
+use super::access::AccessControl;
+use super::actor::Actor;
 use super::connections::Caller;
 use super::problem::Problem;
-use crate::host::HostPattern;
-use crate::host::split_port;
+use crate::config::admin::AdminToken;
+use crate::host::{HostPattern, split_port};
 
-/// What answers everybody and needs no token: what probes and scrapers ask for.
+/// The endpoints of probes and scrapers, which need no token.
 const OPEN: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
-/// Lets a request through, or refuses it.
+/// Lets a request through, with who asks, or refuses it.
 pub(super) async fn guard(
     State(state): Shared,
     Extension(caller): Extension<Caller>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     if state.via.has_passed(request.headers()) {
@@ -31,53 +34,78 @@ pub(super) async fn guard(
     }
     let asked = tracing::enabled!(tracing::Level::DEBUG)
         .then(|| (request.method().clone(), request.uri().path().to_owned()));
-    let response = match refusal(&caller, &state.hosts, &request) {
-        Some(problem) => problem.into_response(),
-        None => next.run(request).await,
+    let tokens = state.reloader.admin_tokens();
+    let access = (&state.access, &*tokens);
+    let actor = match admit(&caller, &request, &state.hosts, access) {
+        Ok(actor) => actor,
+        Err(problem) => {
+            let response = problem.into_response();
+            state.access.figures.count(None, response.status().as_u16());
+            return response;
+        }
     };
+    let role = actor.as_ref().map(|actor| actor.role);
+    if let Some(actor) = actor {
+        request.extensions_mut().insert(actor);
+    }
+    let response = next.run(request).await;
+    let status = response.status().as_u16();
+    state.access.figures.count(role, status);
     if let Some((method, path)) = asked {
-        let (client, status) = (caller.address, response.status().as_u16());
+        let client = caller.address;
         tracing::debug!(%client, %method, path, status, "an admin request was answered");
     }
     response
 }
 
-fn refusal(caller: &Caller, hosts: &[HostPattern], request: &Request) -> Option<Problem> {
+/// Who asks; `None`: anybody may have what is asked for.
+fn admit(
+    caller: &Caller,
+    request: &Request,
+    hosts: &[HostPattern],
+    (access, tokens): (&AccessControl, &[AdminToken]),
+) -> Result<Option<Actor>, Problem> {
+    check_sender(caller, hosts, request)?;
+    if is_open(request) {
+        return Ok(None);
+    }
+    let actor = access.identify(caller, request.headers(), tokens, Instant::now())?;
+    Ok(Some(actor))
+}
+
+/// Refuses what a browser sends for a page elsewhere.
+fn check_sender(caller: &Caller, hosts: &[HostPattern], request: &Request) -> Result<(), Problem> {
     let headers = request.headers();
     let mut named = headers.get_all(header::HOST).iter().map(text);
     let host = named.next();
     if named.next().is_some() {
         // RFC 9112, 3.2: which of them is meant nobody can tell.
-        return Some(Problem::new(400, "there is more than one Host"));
+        return Err(Problem::new(400, "there is more than one Host"));
     }
     let authority = request
         .uri()
         .authority()
         .map(|authority| authority.as_str());
-    let is_open = OPEN.contains(&request.uri().path());
-    if !caller.is_local() {
-        let detail = "from elsewhere only probes and metrics are open; the rest is for callers who come from \
-                      loopback to loopback (on this machine, in this container or pod), until admin.tokens, \
-                      not supported yet, opens it";
-        return (!is_open).then(|| Problem::new(403, detail));
-    }
     // A web page can make a browser come here under a name that its owner points to 127.0.0.1. What is open to other
     // machines anyway, they ask for under any name.
     let is_known = |host: &str| is_known(host, hosts);
-    let may_have_any_name = is_open && caller.listener_is_open;
+    let may_have_any_name = is_open(request) && caller.listener_is_open;
     if !may_have_any_name && ![host, authority].into_iter().flatten().all(is_known) {
         let detail =
             "this listener answers to IP addresses, localhost and the names of admin.hosts only";
-        return Some(Problem::new(421, detail));
+        return Err(Problem::new(421, detail));
     }
     // And it can make a browser send what changes something, without being able to read the answer.
-    if is_foreign_page(headers, host.or(authority)) && !request.method().is_safe() {
-        return Some(Problem::new(
-            403,
-            "another site's page may not ask for this",
-        ));
+    if is_foreign_page(headers, host.or(authority)) {
+        let detail = "another site's page may not ask for this";
+        return Err(Problem::new(403, detail));
     }
-    None
+    Ok(())
+}
+
+/// Whether it is for probes and scrapers, who have no token.
+fn is_open(request: &Request) -> bool {
+    OPEN.contains(&request.uri().path())
 }
 
 /// Whether a host is one that no page elsewhere can have a browser send.

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::task::JoinError;
 
+use super::actor::Actor;
 use super::body::document;
-use super::connections::Caller;
 use super::path::Names;
 use super::problem::Problem;
 use super::schema::{closed_object, count, maybe_text, moment, object, text, truth};
@@ -110,11 +110,11 @@ const PENDING: &str = "this gateway, pending";
 /// Kills a flag's canaries; all its variants at once.
 pub(super) async fn kill(
     state: Shared,
-    caller: Extension<Caller>,
+    actor: Extension<Actor>,
     path: Names<(String, String)>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<OrderView>), Problem> {
-    let answer = order(state, caller, path, (KillAction::Kill, said(body)?)).await?;
+    let answer = order(state, actor, path, (KillAction::Kill, said(body)?)).await?;
     // It is accepted; other gateways do not know of it yet.
     let status = match answer.scope {
         PENDING => StatusCode::ACCEPTED,
@@ -126,16 +126,16 @@ pub(super) async fn kill(
 /// Takes a kill back.
 pub(super) async fn restore(
     state: Shared,
-    caller: Extension<Caller>,
+    actor: Extension<Actor>,
     path: Names<(String, String)>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<OrderView>, Problem> {
-    order(state, caller, path, (KillAction::Restore, said(body)?)).await
+    order(state, actor, path, (KillAction::Restore, said(body)?)).await
 }
 
 async fn order(
     State(state): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     Names((service, flag)): Names<(String, String)>,
     (order, said): (KillAction, OrderDocument),
 ) -> Result<Json<OrderView>, Problem> {
@@ -146,7 +146,7 @@ async fn order(
     if order == KillAction::Kill && !said.ahead {
         must_be_known(&state, &service, &flag)?;
     }
-    let by = (caller.address, said.reason);
+    let by = (actor.by(), said.reason);
     // On a task of its own: what has begun is carried through, even if whoever asked for it goes away.
     let done = tokio::spawn(async move {
         let report = state.kills.order(order, &service, &flag, by).await;
@@ -262,10 +262,10 @@ pub(super) fn settled_schema() -> Value {
 /// Says of every canary of unknown standing that it is not killed.
 pub(super) async fn restore_unknown(
     State(state): Shared,
-    Extension(Caller { address: by, .. }): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
 ) -> Result<Json<SettledView>, Problem> {
     let done = tokio::spawn(async move {
-        let report = state.kills.settle(by).await;
+        let report = state.kills.settle(actor.by()).await;
         report.map(|report| SettledView {
             changed: report.changed,
             stored: report.stored,

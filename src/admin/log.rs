@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::actor::Actor;
 use super::body::document;
-use super::connections::Caller;
 use super::problem::Problem;
 use super::schema::{closed_object, maybe_number, maybe_text, moment, object, or_null, text};
 use super::{AdminState, Shared};
@@ -75,7 +75,7 @@ pub(super) async fn show(State(state): Shared) -> Result<Json<LogView>, Problem>
 /// Puts directives in force for a while.
 pub(super) async fn set(
     State(state): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<LogView>, Problem> {
     let log = log(&state)?;
@@ -84,17 +84,17 @@ pub(super) async fn set(
         .filter
         .parse()
         .map_err(|error| Problem::new(422, format!("filter: {error}")))?;
-    log.set(directives, lifetime(change.lifetime)?, by(&caller));
+    log.set(directives, lifetime(change.lifetime)?, actor.by());
     Ok(Json(LogView::of(log)))
 }
 
 /// Ends the directives that hold.
 pub(super) async fn reset(
     State(state): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
 ) -> Result<Json<LogView>, Problem> {
     let log = log(&state)?;
-    log.reset(&by(&caller));
+    log.reset(&actor.by());
     Ok(Json(LogView::of(log)))
 }
 
@@ -118,10 +118,6 @@ fn lifetime(text: Option<String>) -> Result<Duration, Problem> {
             "a filter holds for at least 1s and at most 1h".to_owned(),
         ))
     }
-}
-
-fn by(caller: &Caller) -> String {
-    caller.address.to_canonical().to_string()
 }
 
 impl LogView {

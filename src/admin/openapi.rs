@@ -12,6 +12,7 @@ use super::{
     config_check, explain, flags, kept, kills, log, problem, reload, segments, services, sources,
     status,
 };
+use crate::config::admin::Role;
 
 /// One operation.
 pub(super) struct Operation {
@@ -20,6 +21,8 @@ pub(super) struct Operation {
     /// Whether it is served on the listeners for probes and metrics, too.
     pub(super) is_probe: bool,
     pub(super) summary: &'static str,
+    /// The least role that may use it; open ones ([`Self::is_open`]) take none.
+    pub(super) role: Role,
     /// The media type and the schema's name of the request's body, if it has one.
     pub(super) takes: Option<(&'static str, &'static str)>,
     /// The media type and the schema's name of the answer.
@@ -45,11 +48,23 @@ pub(super) fn document(operations: &[Operation]) -> Value {
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "paths": paths,
-        "components": { "schemas": schemas() },
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": { "token": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "One of admin.tokens; without any in routes.yaml, callers on the gateway's machine need none",
+            } },
+        },
     })
 }
 
 impl Operation {
+    /// Whether it needs no token.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_probe
+    }
+
     fn describe(&self) -> Value {
         let (media, schema) = self.gives;
         let mut responses = Map::new();
@@ -62,7 +77,15 @@ impl Operation {
             );
             responses.insert("202".to_owned(), accepted);
         }
-        for status in self.errors {
+        let of_callers: &[u16] = match self.is_open() {
+            true => &[403],
+            false => &[401, 403, 429],
+        };
+        let of_body: &[u16] = match self.takes {
+            Some(("application/json", _)) => &[415],
+            _ => &[],
+        };
+        for status in self.errors.iter().chain(of_callers).chain(of_body) {
             let problem = response("Not well", "application/problem+json", "Problem");
             responses.insert(status.to_string(), problem);
         }
@@ -72,6 +95,10 @@ impl Operation {
         let mut described = Map::new();
         described.insert("summary".to_owned(), json!(self.summary));
         described.insert("responses".to_owned(), json!(responses));
+        if !self.is_open() {
+            described.insert("security".to_owned(), json!([{ "token": [] }]));
+            described.insert("x-serin-role".to_owned(), json!(self.role.as_str()));
+        }
         if let Some((media, schema)) = self.takes {
             let content = json!({ media: { "schema": reference(schema) } });
             let body = json!({ "required": schema != "OrderRequest", "content": content });

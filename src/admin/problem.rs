@@ -23,6 +23,8 @@ pub struct Problem {
     more: Map<String, Value>,
     #[serde(skip)]
     retry_after: Option<u32>,
+    #[serde(skip)]
+    challenges: bool,
 }
 
 /// The schema of [`Problem`].
@@ -48,6 +50,7 @@ impl Problem {
             detail: detail.into(),
             more: Map::new(),
             retry_after: None,
+            challenges: false,
         }
     }
 
@@ -55,6 +58,13 @@ impl Problem {
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
+        self
+    }
+
+    /// One that a token would help with (RFC 6750).
+    #[must_use]
+    pub fn challenging(mut self) -> Self {
+        self.challenges = true;
         self
     }
 
@@ -69,7 +79,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let retry_after = self.retry_after;
+        let (retry_after, challenges) = (self.retry_after, self.challenges);
         let mut response = (status, axum::Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(
@@ -78,6 +88,10 @@ impl IntoResponse for Problem {
         );
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if challenges {
+            let scheme = HeaderValue::from_static("Bearer");
+            headers.insert(header::WWW_AUTHENTICATE, scheme);
         }
         response
     }

@@ -11,8 +11,7 @@ use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::connections::Caller;
-use super::flags::by;
+use super::actor::Actor;
 use super::json;
 use super::kept::{Terms, kept_by, order, shown};
 use super::path::Names;
@@ -125,7 +124,7 @@ pub(super) async fn show(
 /// Keeps a segment.
 pub(super) async fn put(
     State(state): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     Names(name): Names<String>,
     terms: Terms,
     body: Result<Bytes, BytesRejection>,
@@ -136,13 +135,13 @@ pub(super) async fn put(
     }
     let document = Arc::new(Document::new(json::value(body)?));
     let subject = Subject::Segment(name.into());
-    order(state, KeptOrder::Put(subject, document), terms, by(&caller)).await
+    order(state, KeptOrder::Put(subject, document), terms, actor.by()).await
 }
 
 /// Keeps a segment no more.
 pub(super) async fn delete(
     State(state): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     Names(name): Names<String>,
     terms: Terms,
 ) -> Result<Response, Problem> {
@@ -157,7 +156,7 @@ pub(super) async fn delete(
     if !is_kept && compiled.segments().any(|segment| *segment.name == *name) {
         return Err(kept_by(&Keeper::File, "segment", &name, None));
     }
-    order(state, KeptOrder::Delete(subject), terms, by(&caller)).await
+    order(state, KeptOrder::Delete(subject), terms, actor.by()).await
 }
 
 async fn compiled(state: &AdminState) -> Result<Arc<CompiledKept>, Problem> {

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 
+use super::access::AccessControl;
 use super::bounds::Bounds;
 use super::endpoints::OPERATIONS;
 use super::readyz::Readiness;
@@ -139,6 +140,7 @@ impl Admin {
         let drain = Drain::default();
         let (listeners, address, probes) = listeners().await;
         let state = AdminState {
+            access: AccessControl::default(),
             metrics: Metrics::default().with(meters).with(reloads),
             sources,
             connections: Arc::default(),
@@ -182,6 +184,9 @@ impl Admin {
         }
         for header in headers {
             request += &format!("{header}\r\n");
+        }
+        if !body.is_empty() && path != "/api/v1/config/check" {
+            request += "Content-Type: application/json\r\n";
         }
         request += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
         let mut stream = TcpStream::connect(self.address).await.unwrap();

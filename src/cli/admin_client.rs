@@ -1,13 +1,15 @@
 //! A running gateway's admin API, as commands ask it.
 
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
-use hyper::{Method, Request, Uri};
+use hyper::header::{AUTHORIZATION, HeaderValue};
+use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -18,6 +20,8 @@ use super::NOT_SO;
 
 /// The variable that says where the admin API is.
 pub(super) const ADMIN: &str = "SERIN_ADMIN";
+/// The variable with the token, for those that give no file.
+const TOKEN: &str = "SERIN_TOKEN";
 /// How long a gateway may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest answer that is read.
@@ -34,9 +38,44 @@ pub(super) struct AdminArgs {
         default_value = "http://127.0.0.1:9900"
     )]
     pub(super) admin: String,
+    #[command(flatten)]
+    credentials: Credentials,
     /// Print the answer as JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// What shows a gateway who asks.
+#[derive(Debug, clap::Args)]
+pub(super) struct Credentials {
+    /// A file with the token, one of admin.tokens; without it the variable SERIN_TOKEN counts
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl Credentials {
+    /// The value of `Authorization`, if there is a token.
+    fn authorization(&self) -> anyhow::Result<Option<HeaderValue>> {
+        let (token, place) = match &self.token_file {
+            Some(file) => {
+                let place = file.display().to_string();
+                let text = std::fs::read_to_string(file).with_context(|| place.clone())?;
+                (text, place)
+            }
+            None => match std::env::var(TOKEN) {
+                Ok(token) => (token, TOKEN.to_owned()),
+                Err(_) => return Ok(None),
+            },
+        };
+        let token = token.trim();
+        if token.is_empty() {
+            bail!("{place}: there is no token in it");
+        }
+        let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
+            .map_err(|_| anyhow!("{place}: a token is one line of visible ASCII characters"))?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
 }
 
 impl AdminArgs {
@@ -47,7 +86,8 @@ impl AdminArgs {
         document: Option<&Value>,
         text: impl FnOnce(&Value, &mut dyn io::Write) -> io::Result<()>,
     ) -> io::Result<ExitCode> {
-        match send(&self.admin, method, path, document) {
+        let credentials = &self.credentials;
+        match send((&self.admin, credentials), method, path, document) {
             Ok(answer) if self.json => writeln!(io::stdout().lock(), "{answer:#}")?,
             Ok(answer) => text(&answer, &mut io::stdout().lock())?,
             Err(error) => {
@@ -65,11 +105,23 @@ pub(super) fn segment(name: &str) -> String {
 }
 
 /// Posts a document to the admin API at `base` and returns the answer's. A problem document becomes an error.
-pub(super) fn post(base: &str, path: &str, document: &Value) -> anyhow::Result<Value> {
-    send(base, Method::POST, path, Some(document))
+pub(super) fn post(
+    base: &str,
+    credentials: &Credentials,
+    path: &str,
+    document: &Value,
+) -> anyhow::Result<Value> {
+    send((base, credentials), Method::POST, path, Some(document))
 }
 
-fn send(base: &str, method: Method, path: &str, document: Option<&Value>) -> anyhow::Result<Value> {
+fn send(
+    (base, credentials): (&str, &Credentials),
+    method: Method,
+    path: &str,
+    document: Option<&Value>,
+) -> anyhow::Result<Value> {
+    let authorization = credentials.authorization()?;
+    let has_token = authorization.is_some();
     let uri: Uri = format!("{}{path}", base.trim_end_matches('/'))
         .parse()
         .with_context(|| format!("{base} is not a URL"))?;
@@ -80,7 +132,7 @@ fn send(base: &str, method: Method, path: &str, document: Option<&Value>) -> any
         .enable_all()
         .build()?;
     let body = document.map(Value::to_string).unwrap_or_default();
-    let exchange = exchange(uri, method, body);
+    let exchange = exchange(uri, method, authorization, body);
     let (status, body) = runtime
         .block_on(async { tokio::time::timeout(TIMEOUT, exchange).await })
         .map_err(|_| anyhow!("no answer within {} s", TIMEOUT.as_secs()))
@@ -88,6 +140,11 @@ fn send(base: &str, method: Method, path: &str, document: Option<&Value>) -> any
         .with_context(|| base.to_owned())?;
     let answer: Value = serde_json::from_slice(&body)
         .with_context(|| format!("{base}: status {status}, and the answer is not JSON"))?;
+    if status == StatusCode::UNAUTHORIZED && !has_token {
+        bail!(
+            "{base}: it asks for a token: give it by --token-file FILE, or in the variable {TOKEN}"
+        );
+    }
     if !status.is_success() {
         bail!("{base}: {}", refusal(&answer).unwrap_or(status.to_string()));
     }
@@ -121,15 +178,19 @@ fn refusal(problem: &Value) -> Option<String> {
 async fn exchange(
     uri: Uri,
     method: Method,
+    authorization: Option<HeaderValue>,
     body: String,
-) -> anyhow::Result<(hyper::StatusCode, Bytes)> {
+) -> anyhow::Result<(StatusCode, Bytes)> {
     let client: Client<HttpConnector, Full<Bytes>> =
         Client::builder(TokioExecutor::new()).build_http();
-    let request = Request::builder()
+    let mut request = Request::builder()
         .method(method)
         .uri(uri)
         .header(hyper::header::CONTENT_TYPE, "application/json")
         .body(Full::from(body))?;
+    if let Some(value) = authorization {
+        request.headers_mut().insert(AUTHORIZATION, value);
+    }
     let response = client.request(request).await?;
     let status = response.status();
     let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES)

@@ -57,6 +57,8 @@ pub(super) struct Args {
     /// A property of the user; may be repeated
     #[arg(long = "property", value_name = "NAME=VALUE", value_parser = pair)]
     properties: Vec<(String, String)>,
+    #[command(flatten)]
+    credentials: admin_client::Credentials,
     /// How the answer is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -65,7 +67,9 @@ pub(super) struct Args {
 /// Explains, and prints the explanation or why there is none.
 pub(super) fn run(args: &Args) -> io::Result<ExitCode> {
     let explained = match args.gateway() {
-        Some(url) => admin_client::post(&url, "/api/v1/explain", &args.document()),
+        Some(url) => {
+            admin_client::post(&url, &args.credentials, "/api/v1/explain", &args.document())
+        }
         None => {
             let file = args.config.as_deref().unwrap_or(Path::new("routes.yaml"));
             from_file(file, args.document())

@@ -9,7 +9,8 @@ use http::{HeaderValue, StatusCode};
 
 use super::endpoint::{Audience, Endpoint};
 use super::reply::Reply;
-use crate::config::client_api::{ClientApiConfig, Token};
+use crate::config::client_api::ClientApiConfig;
+use crate::config::token::Token;
 use crate::request::{HeaderLookup, RequestHead};
 
 /// How long a browser may remember that a page may ask.

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::clock;
+use crate::config::admin::AdminConfig;
 use crate::config::diagnostic::Findings;
-use crate::config::{self, AdminConfig, Config, Environment, OnUnset};
+use crate::config::{self, Config, Environment, OnUnset};
 use crate::source::environment::ProcessEnvironment;
 use crate::source::file::{FileError, read};
 

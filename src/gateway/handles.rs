@@ -6,6 +6,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::capacity;
+use crate::admin::access::metrics::AdminFigures;
 use crate::capacity::OpenFiles;
 use crate::client_api::ClientApi;
 use crate::drain::DrainWatch;
@@ -40,6 +41,7 @@ pub(super) struct Handles {
     pub(super) active: Arc<Gauge>,
     pub(super) connections: Arc<ConnectionFigures>,
     pub(super) client_api: Arc<ClientApi>,
+    pub(super) admin: Arc<AdminFigures>,
     /// This gateway's name in `Via`.
     pub(super) via: Via,
 }
@@ -64,6 +66,7 @@ impl Handles {
             active: Arc::default(),
             connections: Arc::new(ConnectionFigures::within(files)),
             client_api: Arc::new(ClientApi::new(Arc::default(), Instant::now())),
+            admin: Arc::default(),
             via: Via::new(rand::random()),
         }
     }
@@ -118,6 +121,7 @@ impl Handles {
                 store: self.store.clone(),
             })
             .with(self.client_api.clone())
+            .with(self.admin.clone())
             .with(Process)
     }
 }

@@ -1,7 +1,6 @@
 //! The kill switch: marks first, then storage and the next snapshot.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,7 +120,7 @@ impl KillSwitch {
         &self.kills
     }
 
-    /// Carries out an order that came from the address `by`, perhaps with a reason. The flag need not exist yet: a kill switch must work before
+    /// Carries out an order of `by`, perhaps with a reason. The flag need not exist yet: a kill switch must work before
     /// there is traffic to save. When this returns, requests are decided accordingly; no attempt went to a killed
     /// canary for longer than it took to get here.
     ///
@@ -132,10 +131,9 @@ impl KillSwitch {
         action: KillAction,
         service: &str,
         flag: &str,
-        (by, reason): (IpAddr, Option<String>),
+        (by, reason): (String, Option<String>),
     ) -> Result<KillReport, KillFailure> {
         let canaries = self.judge(action, service, flag)?;
-        let by = by.to_canonical().to_string();
         let (kill, changed) = match action {
             KillAction::Kill => {
                 let kill = Kill::new(clock::now(), by.clone(), reason.clone());
@@ -168,12 +166,11 @@ impl KillSwitch {
         })
     }
 
-    /// Carries out the order, from the address `by`, that every canary of unknown standing is not killed.
+    /// Carries out the order, of `by`, that every canary of unknown standing is not killed.
     ///
     /// # Errors
     /// When the process ends.
-    pub async fn settle(&self, by: IpAddr) -> Result<SettleReport, KillFailure> {
-        let by = by.to_canonical().to_string();
+    pub async fn settle(&self, by: String) -> Result<SettleReport, KillFailure> {
         let changed = self.kills.restore_unknown();
         if changed {
             tracing::warn!(by, "every canary of unknown standing was restored");

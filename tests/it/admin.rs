@@ -1,6 +1,7 @@
 //! The admin listener: probes, status, figures, explanations.
 
 mod access;
+mod tokens;
 
 use http::Method;
 use serde_json::{Value, json};

@@ -2,6 +2,7 @@
 //! and words, its default, what it is for, and whether requests are decided by it. The structure check, the sections, the
 //! JSON Schema, hints and the digest all go by that statement, and a test holds `deploy/reference.yaml` against it.
 
+pub(crate) mod admin;
 pub(crate) mod client_api;
 pub(crate) mod flags;
 pub(crate) mod identity;
@@ -90,7 +91,7 @@ pub(crate) static LISTENERS: Group = top(
 pub(crate) static ADMIN: Group = top(
     "admin",
     "Where the admin API, metrics and probes are; default 127.0.0.1:9900.",
-    &process::ADMIN,
+    &admin::ADMIN,
     Scope::Process,
 );
 

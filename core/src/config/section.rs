@@ -1,6 +1,7 @@
 //! The sections of the file, each compiled to what the gateway runs on, and the names by which they refer to
 //! each other.
 
+pub mod admin;
 pub mod canary_urls;
 pub mod client_api;
 pub mod conditions;
@@ -15,6 +16,7 @@ pub mod redis;
 pub mod relations;
 pub mod routes;
 pub mod services;
+mod sockets;
 pub mod traffic;
 pub mod unleash;
 

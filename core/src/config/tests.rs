@@ -4,6 +4,7 @@
     reason = "what is said about a file is read beside the file"
 )]
 
+mod admin;
 mod client_api;
 mod conditions;
 mod files;

@@ -12,10 +12,10 @@ use super::assemble::assemble;
 use super::offline::{NoopMeters, Offline};
 use crate::cluster::UpstreamUrl;
 use crate::cluster::policy::{UpstreamPolicy, UrlPolicy};
+use crate::config::admin::AdminConfig;
 use crate::config::flag_server::StalenessPolicy;
 use crate::config::{
-    AccessPolicy, AdminConfig, Config, Level, LogFormat, Logging, Process, ServiceConfig, Traffic,
-    UserIdPolicy,
+    AccessPolicy, Config, Level, LogFormat, Logging, Process, ServiceConfig, Traffic, UserIdPolicy,
 };
 use crate::context::Field;
 use crate::digest::Digest;

@@ -3,7 +3,8 @@ use std::net::IpAddr;
 use axum::body::Body;
 use axum::extract::Request;
 
-use super::refusal;
+use super::admit;
+use crate::admin::access::AccessControl;
 use crate::admin::connections::Caller;
 use crate::host::HostPattern;
 
@@ -30,8 +31,9 @@ fn status(caller: &Caller, path: &str, headers: &[(&str, &str)]) -> u16 {
         HostPattern::Exact("serin.internal".into()),
         HostPattern::Wildcard("ops.example".into()),
     ];
-    let refused = refusal(caller, &hosts, &request(path, headers));
-    refused.map_or(0, |problem| {
+    let access = (&AccessControl::default(), &[][..]);
+    let admitted = admit(caller, &request(path, headers), &hosts, access);
+    admitted.err().map_or(0, |problem| {
         serde_json::to_value(problem).unwrap()["status"]
             .as_u64()
             .unwrap() as u16
@@ -106,7 +108,7 @@ fn every_name_must_be_known() {
 }
 
 #[test]
-fn a_page_elsewhere_changes_nothing() {
+fn a_page_elsewhere_gets_nothing() {
     let local = caller("127.0.0.1", "127.0.0.1");
     let host = ("host", "localhost:9900");
     for (origins, expected) in [

@@ -76,6 +76,16 @@ impl Call {
         self
     }
 
+    /// Says that its body, if it has one, is JSON, unless it says what it is.
+    pub(crate) fn as_json(self) -> Self {
+        let is_silent = !self.headers.contains_key("content-type");
+        match &self.body {
+            Sent::Whole(body) if body.is_empty() || !is_silent => self,
+            _ if !is_silent => self,
+            _ => self.header("content-type", "application/json"),
+        }
+    }
+
     /// Says whose request it is, in the header that most tests read IDs from.
     pub(crate) fn user(self, user: &str) -> Self {
         self.header("x-user-id", user)

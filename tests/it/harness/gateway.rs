@@ -406,7 +406,8 @@ impl Gateway {
 
     /// Any request to the admin listener.
     pub(crate) async fn admin_send(&self, call: Call) -> Answer {
-        client::send(self.admin, call.host(&self.admin.to_string())).await
+        let call = call.host(&self.admin.to_string()).as_json();
+        client::send(self.admin, call).await
     }
 
     /// `GET /api/v1/status`.

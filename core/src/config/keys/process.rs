@@ -1,4 +1,4 @@
-//! The keys of `canary_urls`, `listeners`, `admin`, `server` and `logging`.
+//! The keys of `canary_urls`, `listeners`, `server` and `logging`.
 
 pub(crate) mod logging;
 pub(crate) mod traffic;
@@ -9,8 +9,7 @@ use super::key::{Group, Setting, Stated, group, later, needed, required, setting
 use super::kinds::quantities::{PeriodOrNever, Time, days, minutes, seconds};
 use super::kinds::texts::{Name, Text, name};
 use super::kinds::{Integer, integer};
-use super::shape::{Form, Shape, list, map, text_or_list, text_or_map};
-use super::shape::{Scope, TEXT, TEXTS};
+use super::shape::{Form, Scope, Shape, TEXTS, list, map, text_or_map};
 
 pub(super) static CANARY_URLS: Shape = map(&[&ALLOW]);
 
@@ -30,37 +29,6 @@ static LISTENER: Shape = text_or_map(
 
 pub(crate) static LISTENER_ADDRESS: Stated<Text> =
     required("address", "Address and port, as in 0.0.0.0:8080.", Text);
-
-pub(super) static ADMIN: Shape = text_or_map(
-    Form::Any,
-    &[
-        &ADMIN_ADDRESS,
-        &PROBES,
-        &HOSTS,
-        &later("tls"),
-        &later("tokens"),
-    ],
-);
-
-pub(crate) static ADMIN_ADDRESS: Group = group(
-    "address",
-    "Address and port, or several; default 127.0.0.1:9900. Callers from elsewhere get probes and metrics only.",
-    &ADDRESSES,
-);
-
-pub(crate) static PROBES: Group = group(
-    "probes",
-    "Address and port, or several, for /livez, /readyz and /metrics alone; default none of their own.",
-    &ADDRESSES,
-);
-
-pub(crate) static HOSTS: Group = group(
-    "hosts",
-    "Names that the API answers to (exact or \"*.suffix\"), beside localhost and IP addresses; default none.",
-    &TEXTS,
-);
-
-static ADDRESSES: Shape = text_or_list(Form::Any, &TEXT);
 
 pub(super) static SERVER: Shape = map(&[
     &THREADS,

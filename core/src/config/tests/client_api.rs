@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{check_with, config, with};
-use crate::config::client_api::Token;
+use crate::config::token::Token;
 
 #[test]
 fn it_is_off_unless_present() {

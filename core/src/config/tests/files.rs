@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::{Given, NOW, check, check_with, config, with};
 use crate::cluster::policy::UpstreamPolicy;
-use crate::config::{AdminConfig, Config, OnUnset, UserIdPolicy, compile, render};
+use crate::config::admin::AdminConfig;
+use crate::config::{Config, OnUnset, UserIdPolicy, compile, render};
 
 fn given(
     text: &str,

@@ -184,7 +184,7 @@ services:
 routes: [{ service: a, rate_limit: {} }]
 identity: { user_id: [{ jwt: {} }], properties: { email: { claim: email } }, override: {} }
 listeners: [{ address: 127.0.0.1:1, tls: {}, proxy_protocol: true }]
-admin: { tokens: [] }
+admin: { tls: {} }
 server: {}
 unleash: { url: 'http://u', token: t }
 launchdarkly: {}
@@ -251,11 +251,11 @@ error: `proxy_protocol` is not supported yet
 12 | listeners: [{ address: 127.0.0.1:1, tls: {}, proxy_protocol: true }]
    |                                              ^^^^^^^^^^^^^^
 
-error: `tokens` is not supported yet
+error: `tls` is not supported yet
   --> routes.yaml:13:10
    |
-13 | admin: { tokens: [] }
-   |          ^^^^^^
+13 | admin: { tls: {} }
+   |          ^^^
 
 error: `launchdarkly` is not supported yet
   --> routes.yaml:16:1

@@ -1,10 +1,12 @@
 //! `listeners`, `admin`, `server`, `logging` and `canary_urls`.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{check_with, config, with};
-use crate::config::{AccessPolicy, AdminConfig, Level, LogFormat, Traffic, UserIdPolicy};
+use crate::config::admin::AdminConfig;
+use crate::config::{AccessPolicy, Level, LogFormat, Traffic, UserIdPolicy};
 use crate::flag::Share;
 use crate::host::HostPattern;
 use crate::request::limits::RequestLimits;
@@ -289,6 +291,7 @@ fn the_admin_listeners_are_compiled() {
             HostPattern::Exact("a.b".into()),
             HostPattern::Wildcard("c".into()),
         ],
+        tokens: Arc::default(),
     };
     assert_eq!(admin(whole), expected);
     let probes = admin("admin: { probes: ['0.0.0.0:9901', '[::1]:0'] }");
@@ -340,41 +343,35 @@ error: unknown key `token`
   |
 5 | …900', nowhere], hosts: ['*', http://a], token: x }
   |                                          ^^^^^
-  = hint: valid here are `address`, `probes`, `hosts`
+  = hint: did you mean `tokens`?
 
 routes.yaml: 6 errors
 ");
     insta::assert_snapshot!(check_with("admin: { address: 10.0.0.5:9900 }"), @r"
-warning: nobody can use the API: at an address that is not loopback, only /livez, /readyz and /metrics answer
+warning: nobody can use the API: without `admin.tokens`, at an address that is not loopback only /livez, /readyz and /metrics answer
  --> routes.yaml:3:19
   |
 3 | admin: { address: 10.0.0.5:9900 }
   |                   ^^^^^^^^^^^^^
-  = hint: add 127.0.0.1:9900 for callers on this machine; `admin.tokens` is not supported yet
+  = hint: add `tokens`, or 127.0.0.1:9900 for callers on this machine
 
 routes.yaml: 1 warning
 ");
-    insta::assert_snapshot!(check_with("admin: { address: [], tls: {}, tokens: [] }"), @r"
+    insta::assert_snapshot!(check_with("admin: { address: [], tls: {} }"), @r"
 error: there is no address
  --> routes.yaml:3:19
   |
-3 | admin: { address: [], tls: {}, tokens: [] }
+3 | admin: { address: [], tls: {} }
   |                   ^^
   = hint: an IP address and a port, as in 127.0.0.1:9900
 
 error: `tls` is not supported yet
  --> routes.yaml:3:23
   |
-3 | admin: { address: [], tls: {}, tokens: [] }
+3 | admin: { address: [], tls: {} }
   |                       ^^^
 
-error: `tokens` is not supported yet
- --> routes.yaml:3:32
-  |
-3 | admin: { address: [], tls: {}, tokens: [] }
-  |                                ^^^^^^
-
-routes.yaml: 3 errors
+routes.yaml: 2 errors
 ");
 }
 

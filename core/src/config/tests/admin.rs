@@ -1,0 +1,62 @@
+use super::{check_with, config, with};
+use crate::config::admin::Role;
+use crate::config::token::Token;
+
+const HASH: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+#[test]
+fn tokens_say_who_may_do_what() {
+    let admin = config(&with(&format!(
+        "admin:
+  tokens:
+    - {{ name: ci, role: registrar, services: [a], token: a-token-of-the-pipeline }}
+    - {{ name: oncall, role: operator, token_sha256: {HASH} }}
+"
+    )))
+    .process
+    .admin;
+    let [ci, oncall] = &*admin.tokens else {
+        panic!("{:?}", admin.tokens);
+    };
+    assert_eq!((&*ci.name, ci.role), ("ci", Role::Registrar));
+    assert_eq!(ci.services.as_deref(), Some(&["a".into()][..]));
+    assert!(ci.token.is(&Token::of("a-token-of-the-pipeline")));
+    assert_eq!((&*oncall.name, oncall.role), ("oncall", Role::Operator));
+    assert_eq!(oncall.services, None);
+    assert!(oncall.token.is(&Token::of("abc")));
+}
+
+#[test]
+fn a_reload_of_other_tokens_decides_nothing_anew() {
+    let with = |token: &str| {
+        let text = format!("admin: {{ tokens: [{{ name: ci, role: viewer, token: {token} }}] }}");
+        config(&with(&text)).digest
+    };
+    assert_eq!(
+        with("a-token-of-the-pipeline"),
+        with("another-token-of-the-pipeline")
+    );
+}
+
+#[test]
+fn what_is_wrong_with_tokens_is_told_without_them() {
+    insta::assert_snapshot!(check_with(&format!(
+        "admin:
+  tokens:
+    - {{ name: a, role: registrar, services: [serach], token: a-token-of-the-pipeline }}
+    - {{ name: a, role: boss, services: [], token: short }}
+    - {{ name: b, role: viewer }}
+    - {{ name: c, role: viewer, token: a-token-of-the-pipeline, token_sha256: {HASH} }}
+    - {{ name: d, role: viewer, token_sha256: secret }}
+    - {{ role: viewer, token: 'with a space in it here' }}
+    - {{ name: e, role: admin, token: a-token-of-the-pipeline }}
+"
+    )));
+}
+
+#[test]
+fn tokens_open_the_api_to_other_machines_in_the_clear() {
+    insta::assert_snapshot!(check_with(
+        "admin: { address: 0.0.0.0:9900, tokens: [{ name: ci, role: viewer, token: a-token-of-the-pipeline }] }"
+    ));
+}

@@ -1,0 +1,72 @@
+//! Who asks, once let in, and what they may do.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::problem::Problem;
+use crate::config::admin::Role;
+
+/// Who asks, once let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Actor {
+    /// The token's name; `None`: there are no tokens, and the caller is on this machine.
+    pub(super) name: Option<Arc<str>>,
+    /// What they may do.
+    pub(super) role: Role,
+    /// The services that they may do so with; `None`: all.
+    pub(super) services: Option<Arc<[Arc<str>]>>,
+    /// Where they are.
+    pub(super) address: IpAddr,
+}
+
+impl Actor {
+    /// Whether they may use an operation, with this service if it is about one.
+    ///
+    /// # Errors
+    /// What they lack.
+    pub(super) fn may(&self, needed: Role, service: Option<&str>) -> Result<(), Problem> {
+        if self.role < needed {
+            let detail = format!(
+                "this takes the role {}, and the token {self} has {}",
+                needed.as_str(),
+                self.role.as_str()
+            );
+            return Err(Problem::new(403, detail));
+        }
+        let Some(services) = &self.services else {
+            return Ok(());
+        };
+        let names = services.join(", ");
+        match service {
+            Some(service) if services.iter().any(|own| **own == *service) => Ok(()),
+            Some(service) => Err(Problem::new(
+                403,
+                format!("the token {self} is for {names} only, not for {service:?}"),
+            )),
+            None if needed == Role::Viewer => Ok(()),
+            None => Err(Problem::new(
+                403,
+                format!("this is about all services, and the token {self} is for {names} only"),
+            )),
+        }
+    }
+
+    /// Who did something, for people: the token's name and the address, or the address alone.
+    pub(super) fn by(&self) -> String {
+        let address = self.address.to_canonical();
+        match &self.name {
+            Some(name) => format!("{name} at {address}"),
+            None => address.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{name:?}"),
+            None => write!(f, "of {}", self.address),
+        }
+    }
+}
