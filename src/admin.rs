@@ -5,6 +5,7 @@ mod actor;
 mod authorization;
 mod body;
 pub mod bounds;
+mod canaries;
 pub mod config_check;
 mod connections;
 mod endpoints;
@@ -46,6 +47,7 @@ use crate::proxy::metrics::ConnectionFigures;
 use crate::publisher::PublisherHandle;
 use crate::publisher::flag_keeper::FlagKeeper;
 use crate::publisher::kills::KillSwitch;
+use crate::publisher::registrar::Registrar;
 use crate::quarantine::Quarantine;
 use crate::reload::{Compile, Reloader};
 use crate::source::{FlagServers, SourceStatuses};
@@ -81,6 +83,8 @@ pub struct AdminState {
     pub state_store: StateStore,
     /// Changes the flags and segments that Serin keeps itself.
     pub flags: FlagKeeper,
+    /// Registers canaries.
+    pub registrar: Registrar,
     /// Which users are spared which canary.
     pub quarantine: Arc<Quarantine>,
     /// Compiles a text that somebody sends to be checked, without this process's secrets

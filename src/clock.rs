@@ -1,15 +1,75 @@
 //! The one place where the calendar is read; everything below takes the moment as an argument.
+//!
+//! The clock runs evenly from the process's start. When the system's calendar is set, forward or back, this clock
+//! follows only when [`follow`] says so: what has a time to run, a lease, gets the step beforehand.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::context::Moment;
 
+/// When the process first asked, and what the calendar said then.
+static START: LazyLock<(Instant, i64)> = LazyLock::new(|| (Instant::now(), calendar_ms()));
+/// By how much the clock was moved since.
+static MOVED_MS: AtomicI64 = AtomicI64::new(0);
+/// The part of that that was steps, which what has a time to run follows.
+static STEPPED_MS: AtomicI64 = AtomicI64::new(0);
+
+/// A moment, and by how much the calendar had been set by then since the process began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The moment.
+    pub moment: Moment,
+    /// The sum of all steps.
+    pub moved_ms: i64,
+}
+
 /// Now.
 pub fn now() -> Moment {
+    reading().moment
+}
+
+/// Now, for what has a time to run whatever the calendar does.
+pub fn reading() -> Reading {
+    let (start, calendar) = *START;
+    let elapsed = start.elapsed();
+    let seconds = i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX);
+    let elapsed_ms = seconds.saturating_mul(1000) + i64::from(elapsed.subsec_millis());
+    let moved_ms = MOVED_MS.load(Ordering::Relaxed);
+    Reading {
+        moment: Moment {
+            unix_ms: calendar.saturating_add(elapsed_ms).saturating_add(moved_ms),
+        },
+        moved_ms: STEPPED_MS.load(Ordering::Relaxed),
+    }
+}
+
+/// How far the system's calendar is ahead of this clock.
+pub fn drift_ms() -> i64 {
+    calendar_ms().saturating_sub(now().unix_ms)
+}
+
+/// Moves the clock by as little as clocks differ: a lease ends at its moment all the same.
+pub fn adjust(by_ms: i64) {
+    MOVED_MS.fetch_add(by_ms, Ordering::Relaxed);
+}
+
+/// Moves the clock by a step, and with it the end of all that has a time to run.
+pub fn follow(step_ms: i64) {
+    // A reader in between takes an end for later, never for earlier.
+    if step_ms > 0 {
+        STEPPED_MS.fetch_add(step_ms, Ordering::SeqCst);
+        MOVED_MS.fetch_add(step_ms, Ordering::SeqCst);
+    } else {
+        MOVED_MS.fetch_add(step_ms, Ordering::SeqCst);
+        STEPPED_MS.fetch_add(step_ms, Ordering::SeqCst);
+    }
+}
+
+fn calendar_ms() -> i64 {
     let since_1970 = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    Moment {
-        unix_ms: i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX),
-    }
+    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
 }

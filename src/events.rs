@@ -78,6 +78,19 @@ pub enum EventKind {
         /// Who did it.
         by: String,
     },
+    /// Something has happened to a registered canary.
+    Registered {
+        /// The service's name.
+        service: Arc<str>,
+        /// The flag's.
+        flag: Arc<str>,
+        /// What: `registered`, `changed`, `moving`, `ready`, `moved`, `taken_back`, `lease_over` or `forgotten`.
+        state: &'static str,
+        /// Where the canary is, or is to be.
+        url: String,
+        /// Who: an address; `None`: it came by itself.
+        by: Option<String>,
+    },
     /// An endpoint gets requests no more, is tried, or is back.
     Endpoint {
         /// The service's name.

@@ -128,6 +128,7 @@ impl Gateway {
         let own = own_addresses(&sockets, &admin_sockets)?;
         let publisher = surroundings.publisher(&config, &stored, &meters, own, control.handle())?;
         let kills = surroundings.kill_switch(&publisher, control.handle());
+        let registrar = surroundings.registrar(&publisher, control.handle());
         let handles = surroundings.handles(meters, &publisher, capacity::raise());
         tokio::spawn(handles.warn_of_shortfalls(publisher.generation()));
         let flag_servers = follow_servers(&config, stored, &publisher, &handles);
@@ -146,6 +147,7 @@ impl Gateway {
             reloader: reloader.clone(),
             flag_servers: flag_servers.clone(),
             kills,
+            registrar,
             state_store: surroundings.state.clone(),
             flags: surroundings.flag_keeper(&publisher, control.handle()),
             quarantine: proxy.quarantine.clone(),

@@ -9,12 +9,15 @@ pub mod metrics;
 mod probe;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
-use crate::cluster::HealthListener;
+use crate::cluster::endpoint::Finding;
+use crate::cluster::policy::HealthPolicy;
+use crate::cluster::{HealthListener, UpstreamUrl};
 use crate::events::Events;
 use crate::snapshot::store::SnapshotStore;
 
@@ -32,6 +35,11 @@ impl fmt::Debug for HealthNotify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("HealthNotify")
     }
+}
+
+/// Asks one endpoint once how it is, over a connection of its own. Redirects are answers as any other: nobody follows them.
+pub async fn ask(address: SocketAddr, url: &UpstreamUrl, policy: &HealthPolicy) -> Finding {
+    probe::ask(address, url, policy).await
 }
 
 /// Checks the endpoints of every service that wants it, and reports what happens to endpoints, by tasks on the runtime

@@ -9,6 +9,8 @@ pub mod kills;
 pub mod metrics;
 pub mod order;
 mod preview;
+mod registered;
+pub mod registrar;
 
 use std::any::Any;
 use std::ops::Range;
@@ -25,6 +27,7 @@ use crate::digest::Digest;
 use crate::engine::source::SourceSet;
 use crate::events::Events;
 use crate::registry::kills::Kills;
+use crate::registry::registrations::Registrations;
 use crate::resolver::ClusterManager;
 use crate::snapshot::changes::Changes;
 use crate::snapshot::store::SnapshotStore;
@@ -57,6 +60,8 @@ enum Change {
     Flags(FlagUpdate),
     /// Serin keeps other flags or segments itself.
     Kept(Arc<KeptDocuments>),
+    /// Other canaries are registered, or their leases end at other times.
+    Registrations,
     /// The kills say something else of which canaries are withdrawn.
     Withdrawn,
 }
@@ -79,12 +84,16 @@ pub struct StoredFlags {
     pub sets: Vec<(Arc<str>, SourceSet)>,
     /// What Serin keeps itself.
     pub kept: Arc<KeptDocuments>,
+    /// The canaries that pipelines have registered.
+    pub registrations: Registrations,
 }
 
 impl From<Vec<(Arc<str>, SourceSet)>> for StoredFlags {
     fn from(sets: Vec<(Arc<str>, SourceSet)>) -> Self {
-        let kept = Arc::default();
-        Self { sets, kept }
+        Self {
+            sets,
+            ..Self::default()
+        }
     }
 }
 
@@ -308,6 +317,14 @@ impl PublisherHandle {
     /// When no snapshot can be made, or the process ends. Their marks stop requests all the same.
     pub async fn withdraw(&self) -> Result<Published, PublishError> {
         self.send(Change::Withdrawn).await
+    }
+
+    /// Publishes what is registered, and returns when requests are decided on it.
+    ///
+    /// # Errors
+    /// When no snapshot can be made of it, or the process ends.
+    pub async fn publish_registrations(&self) -> Result<Published, PublishError> {
+        self.send(Change::Registrations).await
     }
 
     async fn send(&self, change: Change) -> PublishResult {

@@ -69,6 +69,8 @@ pub struct Config {
     pub unleash: Vec<UnleashConfig>,
     /// How outages of flag servers are met.
     pub outages: StalenessPolicy,
+    /// `registry`.
+    pub registry: RegistryConfig,
     /// `client_api`; `None`: it is off.
     pub client_api: Option<Arc<ClientApiConfig>>,
     /// `logging`.
@@ -107,11 +109,28 @@ impl Config {
             // No snapshot has these.
             unleash: _,
             outages: _,
+            registry: _,
             process: _,
             warnings: _,
         } = self;
         *logging == other.logging && *traffic == other.traffic
     }
+}
+
+/// `registry`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RegistryConfig {
+    /// `ttl`.
+    pub ttl: LeaseTimes,
+}
+
+/// How long a registration lasts that is not renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseTimes {
+    /// One that does not say it.
+    pub default: Duration,
+    /// At most.
+    pub max: Duration,
 }
 
 /// One entry of `services`.

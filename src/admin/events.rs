@@ -136,6 +136,17 @@ fn described(event: &Event) -> (&'static str, Value) {
             let data = json!({ "at": at, "service": service, "flag": flag, "state": state, "by": by, "reason": reason.as_deref() });
             ("canary", data)
         }
+        EventKind::Registered {
+            service,
+            flag,
+            state,
+            url,
+            by,
+        } => {
+            let (service, flag) = (&**service, &**flag);
+            let data = json!({ "at": at, "service": service, "flag": flag, "state": state, "url": url, "by": by });
+            ("canary", data)
+        }
         EventKind::Endpoint {
             service,
             deployment,

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use super::AdminState;
 use super::schema::{reference, text};
 use super::{
-    config_check, explain, flags, kept, kills, log, problem, reload, segments, services, sources,
-    status,
+    canaries, config_check, explain, flags, kept, kills, log, problem, reload, segments, services,
+    sources, status,
 };
 use crate::config::admin::Role;
 
@@ -69,6 +69,9 @@ impl Operation {
         let (media, schema) = self.gives;
         let mut responses = Map::new();
         responses.insert("200".to_owned(), response("Well", media, schema));
+        if self.method == Method::PUT && schema == "Registered" {
+            responses.insert("201".to_owned(), response("New", media, schema));
+        }
         if self.path.ends_with("/kill") {
             let accepted = response(
                 "Well, here; other gateways learn of it later",
@@ -172,6 +175,10 @@ fn schemas() -> Value {
         "Status": status::schema(),
         "Services": services::schema(),
         "Service": services::service_schema(),
+        "Registration": canaries::request_schema(),
+        "Registered": canaries::registered_schema(),
+        "Canaries": canaries::list_schema(),
+        "Canary": canaries::schema(),
         "OrderRequest": kills::request_schema(),
         "Flags": flags::schema(),
         "Flag": kept::document_schema(),

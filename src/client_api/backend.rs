@@ -9,6 +9,7 @@ use super::ApiRequest;
 use super::document;
 use super::flag_catalog::{Document, FlagCatalog, push_hex};
 use super::reply::{Reply, matches};
+use crate::clock;
 use crate::engine::unleash::FeatureSet;
 use crate::engine::{Flag, UnleashDocument};
 use crate::request::HeaderLookup;
@@ -120,7 +121,8 @@ fn is_withdrawn(snapshot: &Snapshot, flag: &Flag) -> bool {
         .iter()
         .flat_map(|service| &service.candidates);
     let mut of_flag = candidates.filter(|candidate| candidate.flag.name == flag.name);
-    of_flag.any(|candidate| candidate.withdrawn.is_some())
+    let now = clock::now();
+    of_flag.any(|candidate| candidate.withdrawal_at(now).is_some())
 }
 
 fn switch_off(document: &mut Value, is_off: bool) {

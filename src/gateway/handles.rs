@@ -21,6 +21,8 @@ use crate::publisher::metrics::{FlagMetrics, SnapshotMetrics};
 use crate::quarantine::Quarantine;
 use crate::registry::kills::Kills;
 use crate::registry::kills::metrics::KillMetrics;
+use crate::registry::registrations::Registrations;
+use crate::registry::registrations::metrics::RegistrationMetrics;
 use crate::reload::metrics::ReloadMetrics;
 use crate::snapshot::store::SnapshotStore;
 use crate::source::SourceStatuses;
@@ -35,6 +37,7 @@ pub(super) struct Handles {
     pub(super) store: Arc<SnapshotStore>,
     pub(super) state: StateStore,
     pub(super) kills: Kills,
+    pub(super) registrations: Registrations,
     pub(super) access_log: AccessLog,
     pub(super) sources: SourceStatuses,
     pub(super) reloads: Arc<ReloadMetrics>,
@@ -60,6 +63,7 @@ impl Handles {
             store: publisher.store().clone(),
             state: state.clone(),
             kills: kills.clone(),
+            registrations: Registrations::default(),
             access_log: access_log.clone(),
             sources: SourceStatuses::reporting_to(publisher.events()),
             reloads: Arc::default(),
@@ -111,6 +115,10 @@ impl Handles {
                 store: self.store.clone(),
             })
             .with(StoreMetrics(self.state.clone()))
+            .with(RegistrationMetrics {
+                registrations: self.registrations.clone(),
+                store: self.store.clone(),
+            })
             .with(FlagMetrics(self.store.clone()))
             .with(RequestMetrics(self.active.clone()))
             .with(self.sources.clone())

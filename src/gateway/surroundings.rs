@@ -17,9 +17,11 @@ use crate::health::{self, HealthNotify};
 use crate::publisher::flag_keeper::FlagKeeper;
 use crate::publisher::kills::KillSwitch;
 use crate::publisher::order::OrderKeeper;
+use crate::publisher::registrar::Registrar;
 use crate::publisher::{Publisher, PublisherHandle, StoredFlags};
 use crate::registry::flags::FlagRegistry;
 use crate::registry::kills::Kills;
+use crate::registry::registrations::Registrations;
 use crate::reload::{Compile, ReloaderSetup};
 use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
@@ -41,6 +43,7 @@ pub(super) struct Platform {
     pub(super) state: StateStore,
     kills: Kills,
     flags: FlagRegistry,
+    registrations: Registrations,
     /// Whether what it learns is for the next start.
     remembers: bool,
     pub(super) stop: Option<oneshot::Receiver<()>>,
@@ -64,6 +67,7 @@ impl Platform {
                     access_log: AccessLog::start(io::sink())?,
                     kills: Kills::open(state.clone()),
                     flags: FlagRegistry::open(state.clone()),
+                    registrations: Registrations::open(state.clone()),
                     state,
                     remembers: false,
                     stop: Some(stop),
@@ -91,6 +95,7 @@ impl Platform {
             access_log: AccessLog::start(io::stdout())?,
             kills: Kills::open(state.clone()),
             flags: FlagRegistry::open(state.clone()),
+            registrations: Registrations::open(state.clone()),
             state,
             remembers: true,
             stop: None,
@@ -128,6 +133,7 @@ impl Platform {
         let stored = StoredFlags {
             sets: loaded.sets(),
             kept: self.flags.documents(),
+            registrations: self.registrations.clone(),
         };
         let publisher = Publisher::start_with(
             config.clone(),
@@ -151,7 +157,10 @@ impl Platform {
         files: OpenFiles,
     ) -> Handles {
         let kept = (&self.state, &self.kills);
-        Handles::new(meters, publisher, kept, &self.access_log, files)
+        Handles {
+            registrations: self.registrations.clone(),
+            ..Handles::new(meters, publisher, kept, &self.access_log, files)
+        }
     }
 
     /// Switches canaries off and on, and goes on trying to store what could not be stored.
@@ -168,6 +177,17 @@ impl Platform {
         let keeper = FlagKeeper::new(self.flags.clone(), publisher.clone());
         control.spawn(keeper.clone().follow());
         keeper
+    }
+
+    /// Takes registrations, and ends them when their time is over.
+    pub(super) fn registrar(&self, publisher: &PublisherHandle, control: &Handle) -> Registrar {
+        let registrar = Registrar::new(
+            self.registrations.clone(),
+            self.kills.clone(),
+            publisher.clone(),
+        );
+        control.spawn(registrar.clone().follow());
+        registrar
     }
 
     /// What the reloader works with.

@@ -115,6 +115,21 @@ impl SnapshotBuilder {
         &self.basis.inputs
     }
 
+    /// The handle of a canary's upstream that no snapshot may point to yet: the one that snapshots will have.
+    pub(super) fn registered_cluster(
+        &mut self,
+        service: &str,
+        canary: &str,
+        url: &UpstreamUrl,
+    ) -> Arc<Cluster> {
+        let name = DeploymentName {
+            service,
+            deployment: canary,
+        };
+        let clusters = &mut self.handles.clusters;
+        clusters.cluster(name, url, NamedBy::Registration)
+    }
+
     /// Which canary flags ran first.
     pub(super) fn seniority(&self) -> &Seniority {
         self.order.known()

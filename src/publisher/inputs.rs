@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::flag_sources::FlagSources;
 use super::kept_flags::KeptFlags;
+use super::registered::RegisteredUpstreams;
 use super::{Change, FlagUpdate, StoredFlags};
 use crate::cluster::UpstreamUrl;
 use crate::config::Config;
@@ -22,6 +23,7 @@ pub(super) struct Inputs {
     pub(super) config: Arc<Config>,
     router: Arc<Router>,
     kept: KeptFlags,
+    registered: RegisteredUpstreams,
     sources: FlagSources,
     /// Where stable deployments are, or were when the configuration or a flag last said so.
     last_known: HashMap<Arc<str>, StableUrl>,
@@ -37,6 +39,7 @@ impl Inputs {
         }
         Self {
             router: Arc::new(Router::new(config.routes.clone())),
+            registered: RegisteredUpstreams::new(stored.registrations, &stored.kept, &config),
             kept: KeptFlags::new(stored.kept, &config),
             sources,
             config,
@@ -58,6 +61,11 @@ impl Inputs {
             }
             Change::Kept(documents) => {
                 self.kept.replace(documents.clone(), &self.config);
+                self.registered.follow(documents, &self.config);
+                None
+            }
+            Change::Registrations => {
+                self.registered.refresh(&self.config);
                 None
             }
             Change::Withdrawn => None,
@@ -76,6 +84,7 @@ impl Inputs {
             }
         }
         self.kept.reconfigure(&config);
+        self.registered.reconfigure(&config);
         self.sources.reconfigure(&self.config, &config);
         // What flags may not name any more does not stay either.
         self.last_known.retain(|_, known| {
@@ -93,6 +102,19 @@ impl Inputs {
         (inputs, compiled)
     }
 
+    /// The upstreams that are registered.
+    pub(super) fn registered(&self) -> &RegisteredUpstreams {
+        &self.registered
+    }
+
+    /// Whether Serin keeps a flag of this name itself.
+    pub(super) fn keeps(&self, flag: &str) -> bool {
+        let flags = &self.kept.compiled().flags;
+        flags
+            .binary_search_by(|kept| (*kept.name).cmp(flag))
+            .is_ok()
+    }
+
     /// For assembly, with what can be taken over from an earlier snapshot of the same configuration.
     pub(super) fn content<'a>(
         &'a self,
@@ -106,7 +128,8 @@ impl Inputs {
             sources: self.sources.compiled(),
             vocabulary: self.sources.schema().clone(),
             last_known: &self.last_known,
-            registrations: &[],
+            registrations: self.registered.registrations(),
+            fallbacks: self.registered.fallbacks(),
             seniority,
             earlier,
         }

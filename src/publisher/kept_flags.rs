@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::clock;
 use crate::config::Config;
-use crate::config::kept::{CompiledKept, Earlier, KeptDocuments};
+use crate::config::kept::{CompiledKept, Documents, Earlier, KeptDocuments};
 
 /// What is kept. Clones share it.
 #[derive(Clone, Debug)]
@@ -42,6 +42,18 @@ impl KeptFlags {
         let compiled = documents.compile(config, clock::now(), Some(earlier));
         self.compiled = Arc::new(compiled);
         self.documents = documents;
+    }
+
+    /// These documents, with those that are kept already in place of equal ones, so that they are not read again.
+    pub(super) fn unchanged(&self, mut documents: Documents) -> Documents {
+        for (name, document) in &mut documents {
+            if let Some(known) = self.documents.flags.get(name)
+                && known.digest() == document.digest()
+            {
+                *document = known.clone();
+            }
+        }
+        documents
     }
 
     /// What they come to, to be kept longer than this.

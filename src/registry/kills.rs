@@ -7,11 +7,12 @@ pub mod metrics;
 mod record;
 mod unsaved;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::canary::WithdrawalFlag;
+use crate::canary::{Withdrawal, WithdrawalFlag};
 use crate::snapshot::withdrawn::Withdrawn;
 use crate::state::{Expected, Kind, StateStore, StoreError, Write};
 use book::Book;
@@ -37,6 +38,8 @@ struct Inner {
 struct State {
     book: Book,
     marks: Marks,
+    /// The flags whose registration has come to its end.
+    leases_over: BTreeSet<(String, String)>,
     /// Why the last orders could not be stored.
     unstored: Option<String>,
 }
@@ -76,9 +79,22 @@ impl Kills {
     pub fn mark(&self, service: &str, flag: &str) -> Arc<WithdrawalFlag> {
         let mut state = self.state();
         let state = &mut *state;
+        let (book, over) = (&state.book, &state.leases_over);
         state
             .marks
-            .get_or_make(service, flag, || state.book.withdrawal(service, flag))
+            .get_or_make(service, flag, || withdrawal(book, over, service, flag))
+    }
+
+    /// Says whether the registration of a flag's canary has come to its end: then no attempt goes there from here on.
+    pub fn set_lease_over(&self, service: &str, flag: &str, is_over: bool) {
+        let mut state = self.state();
+        let name = (service.to_owned(), flag.to_owned());
+        if is_over {
+            state.leases_over.insert(name);
+        } else {
+            state.leases_over.remove(&name);
+        }
+        state.set_marks();
     }
 
     /// Kills a flag's canaries: no attempt goes to them from here on. The kill that holds, and whether it is this one:
@@ -261,11 +277,30 @@ impl State {
     /// Changes what is known, and every mark accordingly.
     fn change<T>(&mut self, change: impl FnOnce(&mut Book) -> T) -> T {
         let done = change(&mut self.book);
-        for (service, flag, mark) in self.marks.all() {
-            mark.set(self.book.withdrawal(service, flag));
-        }
+        self.set_marks();
         done
     }
+
+    fn set_marks(&self) {
+        for (service, flag, mark) in self.marks.all() {
+            mark.set(withdrawal(&self.book, &self.leases_over, service, flag));
+        }
+    }
+}
+
+/// Why a flag's canaries get no requests. A kill is named before the end of a registration.
+fn withdrawal(
+    book: &Book,
+    leases_over: &BTreeSet<(String, String)>,
+    service: &str,
+    flag: &str,
+) -> Option<Withdrawal> {
+    let is_over = || {
+        // Nearly always there are none.
+        !leases_over.is_empty() && leases_over.contains(&(service.to_owned(), flag.to_owned()))
+    };
+    book.withdrawal(service, flag)
+        .or_else(|| is_over().then_some(Withdrawal::LeaseOver))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //!   canary fails time after time), `blame` (which failures eject an endpoint, and which say nothing of it), `health`
 //!   (active checks), `timeouts` (how long upstreams may take), `dns` (names whose addresses change or fail), `grpc`.
 //! * **Several gateways**: `shared` (state in a real Redis, and all that can happen to that).
+//! * **What pipelines do**: `registrations` (canaries that register themselves, for a time).
 //! * **What an operator does to it**: `kills`, `flags_api` (flags, segments and rings that Serin keeps itself), `state` (what is
 //!   stored outlives crashes), `shutoff`,
 //!   `reload` (the file changes), `swaps` (a thousand changes under load), `lifecycle` (start, readiness, SIGTERM), `drain` (SIGTERM under load), `service_manager` (systemd).
@@ -66,6 +67,7 @@ mod paths;
 mod quarantine;
 mod readme;
 mod recovery;
+mod registrations;
 mod reload;
 mod rescue;
 mod routing;

@@ -6,8 +6,8 @@ use super::problems::Problems;
 use super::reader::Reader;
 use super::section::conditions::Audience;
 use super::section::{
-    canary_urls, client_api, flags, identity, logging, process, recovery, relations, routes,
-    services, traffic, unleash,
+    canary_urls, client_api, flags, identity, logging, process, recovery, registry, relations,
+    routes, services, traffic, unleash,
 };
 use super::{
     Config, Environment, OnUnset, fingerprint, interpolate, keys, lookalikes, structure, yaml,
@@ -79,6 +79,7 @@ fn compile_sections(reader: &mut Reader, root: &Node) -> Config {
         traffic: traffic::compile(reader, root),
         process: process::compile(reader, root),
         outages: unleash::outages(reader, root),
+        registry: registry::compile(reader, root),
         digest: fingerprint::digest(root, servers.iter().map(|server| &*server.name)),
         unleash: servers,
         warnings: Findings::default(),

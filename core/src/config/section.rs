@@ -13,6 +13,7 @@ pub mod logging;
 pub mod process;
 pub mod recovery;
 pub mod redis;
+pub mod registry;
 pub mod relations;
 pub mod routes;
 pub mod services;

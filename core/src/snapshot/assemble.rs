@@ -52,6 +52,7 @@ pub fn assemble(
         vocabulary: Arc::new(ContextSchema::new(&property_names(config))),
         last_known: &HashMap::new(),
         registrations: &[],
+        fallbacks: &CompiledKept::default(),
         seniority: &Seniority::default(),
         earlier: None,
     };
@@ -75,6 +76,8 @@ pub struct Content<'a> {
     pub last_known: &'a HashMap<Arc<str>, StableUrl>,
     /// The upstreams that somebody registered; of two for one place the first counts.
     pub registrations: &'a [Registration],
+    /// The flags that registrations bring along: each counts only where nothing else has a flag of its name.
+    pub fallbacks: &'a CompiledKept,
     /// Which canary flags ran first.
     pub seniority: &'a Seniority,
     /// An earlier snapshot of the same configuration; what is the same in it is taken over as it is.
@@ -123,7 +126,8 @@ impl Content<'_> {
         clusters: &mut dyn ClusterProvider,
         meters: &mut dyn Meters,
     ) -> Snapshot {
-        let (flags, shadowed) = precedence::merge(&self.ranked());
+        let (mut flags, shadowed) = precedence::merge(&self.ranked());
+        precedence::fill_in(&mut flags, &self.fallbacks.flags);
         let mut warnings: Vec<String> = self
             .config
             .warnings
@@ -175,7 +179,16 @@ impl Content<'_> {
     /// Of a configuration without other sources of flags: its own; with them: everything that decides, in order. Which
     /// flags ran first is not part of it, nor who registered an upstream.
     pub fn digest(&self) -> Digest {
-        registered::digest(self.digest_of_flags(), self.registrations)
+        let content = registered::digest(self.digest_of_flags(), self.registrations);
+        match self.fallbacks.digest {
+            Some(fallbacks) => {
+                let mut hash = Sha256::new();
+                hash.update(content.0);
+                hash.update(fallbacks.0);
+                Digest(hash.finalize().into())
+            }
+            None => content,
+        }
     }
 
     fn digest_of_flags(&self) -> Digest {

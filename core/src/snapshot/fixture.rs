@@ -15,7 +15,8 @@ use crate::cluster::policy::{UpstreamPolicy, UrlPolicy};
 use crate::config::admin::AdminConfig;
 use crate::config::flag_server::StalenessPolicy;
 use crate::config::{
-    AccessPolicy, Config, Level, LogFormat, Logging, Process, ServiceConfig, Traffic, UserIdPolicy,
+    AccessPolicy, Config, Level, LogFormat, Logging, Process, RegistryConfig, ServiceConfig, Traffic,
+    UserIdPolicy,
 };
 use crate::context::Field;
 use crate::digest::Digest;
@@ -110,6 +111,7 @@ pub fn config(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Config {
         canary_urls: UrlPolicy::nothing(),
         unleash: Vec::new(),
         outages: StalenessPolicy::default(),
+        registry: RegistryConfig::default(),
         client_api: None,
         logging: Logging {
             level: Level::Info,

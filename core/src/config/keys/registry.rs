@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::key::{Group, Setting, group, setting};
+use super::kinds::quantities::{Time, days, minutes, seconds};
 use super::kinds::texts::Parsed;
 use super::kinds::words::Words;
 use super::shape::{Shape, map};
 use crate::config::unleash::OnDeregister;
 use crate::config::value;
 
-pub(super) static REGISTRY: Shape = map(&[&UNLEASH]);
+pub(super) static REGISTRY: Shape = map(&[&TTL, &UNLEASH]);
 
 pub(crate) static UNLEASH: Group = group(
     "unleash",
@@ -51,3 +52,25 @@ static ON_DEREGISTERS: Words<OnDeregister> = Words(&[
     ("stale", OnDeregister::Stale),
     ("keep", OnDeregister::Keep),
 ]);
+
+pub(crate) static TTL: Group = group(
+    "ttl",
+    "How long a registration lasts that is not renewed.",
+    &TTLS,
+);
+
+static TTLS: Shape = map(&[&DEFAULT, &MAX]);
+
+pub(crate) static DEFAULT: Setting<Time> = setting(
+    "default",
+    "Where the registration does not say it; default {default}.",
+    Time::Interval(seconds(1)),
+    minutes(15),
+);
+
+pub(crate) static MAX: Setting<Time> = setting(
+    "max",
+    "The longest that a registration may ask for; default {default}.",
+    Time::Interval(seconds(1)),
+    days(7),
+);

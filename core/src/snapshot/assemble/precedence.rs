@@ -58,6 +58,20 @@ pub(super) fn merge(lists: &[Ranked<'_>]) -> (Vec<Arc<Flag>>, Vec<String>) {
     (merged, warnings)
 }
 
+/// Adds those flags of `others`, which are sorted by name, whose names no flag has. Of the others nothing is said: they
+/// stand in for flags that are still to come.
+pub(super) fn fill_in(flags: &mut Vec<Arc<Flag>>, others: &[Arc<Flag>]) {
+    let is_missing = |other: &&Arc<Flag>| {
+        let place = flags.binary_search_by(|flag| flag.name.cmp(&other.name));
+        place.is_err()
+    };
+    let missing: Vec<Arc<Flag>> = others.iter().filter(is_missing).cloned().collect();
+    if !missing.is_empty() {
+        flags.extend(missing);
+        flags.sort_by(|one, other| one.name.cmp(&other.name));
+    }
+}
+
 fn listed(names: &[&str]) -> String {
     match names.get(..NAMED) {
         Some(first) if names.len() > NAMED => {

@@ -397,6 +397,7 @@ fn served(
         vocabulary: Arc::new(ContextSchema::new(&[])),
         last_known,
         registrations: &[],
+        fallbacks: &CompiledKept::default(),
         seniority: &Seniority::default(),
         earlier: None,
     };
@@ -576,6 +577,7 @@ fn a_flag_that_is_the_same_is_taken_over_wherever_it_stands_now() {
         vocabulary: Arc::new(ContextSchema::new(&[])),
         last_known: &HashMap::new(),
         registrations: &[],
+        fallbacks: &CompiledKept::default(),
         seniority: &Seniority::default(),
         earlier: Some(&before),
     };

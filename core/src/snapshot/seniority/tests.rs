@@ -53,6 +53,7 @@ fn assembled(config: &Config, seniority: &Seniority, unheard: bool) -> Snapshot 
         vocabulary: Arc::new(ContextSchema::new(&[])),
         last_known: &HashMap::new(),
         registrations: &[],
+        fallbacks: &CompiledKept::default(),
         seniority,
         earlier: None,
     };

@@ -88,6 +88,7 @@ fn configured(flags: Vec<Flag>) -> Config {
 #[derive(Default)]
 struct Rest {
     kept: CompiledKept,
+    fallbacks: CompiledKept,
     seniority: Seniority,
     last_known: HashMap<Arc<str>, StableUrl>,
 }
@@ -107,6 +108,7 @@ impl Rest {
             vocabulary: Arc::new(ContextSchema::new(&[])),
             last_known: &self.last_known,
             registrations,
+            fallbacks: &self.fallbacks,
             seniority: &self.seniority,
             earlier,
         }

@@ -1,0 +1,192 @@
+//! `/api/v1/services/{service}/canaries`: what pipelines register.
+
+mod document;
+mod view;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use tokio::task::JoinError;
+
+use super::connections::Caller;
+use super::path::Names;
+use super::problem::Problem;
+use super::{AdminState, Shared};
+use crate::config::document::FieldProblem;
+use crate::publisher::PublishError;
+use crate::publisher::registrar::{Refusal, Report};
+use crate::registry::registrations::Name;
+use crate::state::StoreError;
+pub(super) use document::schema as request_schema;
+use document::{located, order};
+use view::{CanariesView, Looked, RegisteredView, ShownView};
+pub(super) use view::{list_schema, registered_schema, schema};
+
+/// When to come back, in seconds, if something could not be stored.
+const LATER: u32 = 5;
+
+/// Registers a canary, or renews it.
+pub(super) async fn register(
+    State(state): Shared,
+    Extension(caller): Extension<Caller>,
+    Names(path): Names<(String, String)>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(StatusCode, Json<RegisteredView>), Problem> {
+    let (service, name) = named(path);
+    let order = order(service.clone(), name.clone(), body)?;
+    let by = shown(caller.address);
+    // On a task of its own: what has begun is carried through, even if whoever asked for it goes away.
+    let done = tokio::spawn(async move {
+        let report = state.registrar.register(order, &by).await;
+        answer(&state, (service, name), report).await
+    });
+    carried_out(done.await)
+}
+
+/// Gives a registration its time anew.
+pub(super) async fn renew(
+    State(state): Shared,
+    Extension(caller): Extension<Caller>,
+    Names(path): Names<(String, String)>,
+) -> Result<(StatusCode, Json<RegisteredView>), Problem> {
+    let by = shown(caller.address);
+    let done = tokio::spawn(async move {
+        let name = named(path);
+        let report = state.registrar.renew(&name, &by).await;
+        answer(&state, name, report).await
+    });
+    carried_out(done.await)
+}
+
+/// Ends a registration.
+pub(super) async fn deregister(
+    State(state): Shared,
+    Extension(caller): Extension<Caller>,
+    Names(path): Names<(String, String)>,
+) -> Result<(StatusCode, Json<RegisteredView>), Problem> {
+    let by = shown(caller.address);
+    let done = tokio::spawn(async move {
+        let name = named(path);
+        let report = state.registrar.deregister(&name, &by).await;
+        answer(&state, name, report).await
+    });
+    carried_out(done.await)
+}
+
+/// Shows what is registered for a service.
+pub(super) async fn list(
+    State(state): Shared,
+    Names(service): Names<String>,
+) -> Result<Json<CanariesView>, Problem> {
+    let looked = Looked::at(&state, &service)?;
+    let mut canaries = Vec::new();
+    for (name, lease) in state.registrar.registrations().all(Some(&service)) {
+        let keeps = keeps(&state, &name.1).await?;
+        canaries.push(looked.canary(&name, &lease, keeps));
+    }
+    Ok(Json(CanariesView { service, canaries }))
+}
+
+/// Shows one registration, with its history.
+pub(super) async fn show(
+    State(state): Shared,
+    Names(path): Names<(String, String)>,
+) -> Result<Json<ShownView>, Problem> {
+    let looked = Looked::at(&state, &path.0)?;
+    let name = named(path);
+    let Some(lease) = state.registrar.registrations().get(&name) else {
+        let (service, name) = name;
+        let detail = format!("`{name}` is not registered in {service}");
+        return Err(Problem::new(404, detail));
+    };
+    let keeps = keeps(&state, &name.1).await?;
+    Ok(Json(looked.shown(&name, &lease, keeps)))
+}
+
+async fn answer(
+    state: &AdminState,
+    name: Name,
+    report: Result<Report, Refusal>,
+) -> Result<(StatusCode, Json<RegisteredView>), Problem> {
+    let report = report.map_err(|refusal| problem(&refusal))?;
+    let keeps = keeps(state, &name.1).await?;
+    let status = match report.is_new {
+        true => StatusCode::CREATED,
+        false => StatusCode::OK,
+    };
+    let looked = Looked::at(state, &name.0)?;
+    Ok((status, Json(looked.registered(&name, &report, keeps))))
+}
+
+fn named((service, name): (String, String)) -> Name {
+    (service.into(), name.into())
+}
+
+async fn keeps(state: &AdminState, flag: &Arc<str>) -> Result<bool, Problem> {
+    let keeps = state.registrar.keeps(flag.clone()).await;
+    keeps.map_err(|error| unpublished(&error))
+}
+
+fn carried_out<T>(done: Result<Result<T, Problem>, JoinError>) -> Result<T, Problem> {
+    match done {
+        Ok(answer) => answer,
+        Err(panic) => Err(Problem::new(500, panic.to_string())),
+    }
+}
+
+fn problem(refusal: &Refusal) -> Problem {
+    let field = |status: u16, field: &str| {
+        let detail = refusal.to_string();
+        located(status, &detail, &[(field, detail.as_str())])
+    };
+    match refusal {
+        Refusal::NoService(_) | Refusal::NotRegistered(..) => {
+            Problem::new(404, refusal.to_string())
+        }
+        Refusal::Name(..) | Refusal::NotOfService(..) => Problem::new(422, refusal.to_string()),
+        Refusal::OfFile(_) | Refusal::TooMany => Problem::new(409, refusal.to_string()),
+        Refusal::Url(_) => field(422, "url"),
+        Refusal::Ttl(..) => field(422, "ttl"),
+        Refusal::Rings(problems) => {
+            let lines: Vec<(&str, String)> = problems.iter().map(line).collect();
+            let lines: Vec<(&str, &str)> = lines
+                .iter()
+                .map(|(path, text)| (*path, text.as_str()))
+                .collect();
+            located(422, &refusal.to_string(), &lines)
+        }
+        Refusal::Store(error) => {
+            let status = match error {
+                StoreError::Changed(_) => 409,
+                StoreError::Full(_) => 507,
+                StoreError::Unwritable(_) | StoreError::Unreachable | StoreError::Stopped => 503,
+            };
+            Problem::new(status, error.to_string()).retry_after(LATER)
+        }
+        Refusal::Publish(error) => unpublished(error),
+    }
+}
+
+fn line(problem: &FieldProblem) -> (&str, String) {
+    let text = match &problem.hint {
+        Some(hint) => format!("{}; {hint}", problem.message),
+        None => problem.message.clone(),
+    };
+    (&problem.path, text)
+}
+
+fn unpublished(error: &PublishError) -> Problem {
+    match error {
+        PublishError::Stopped(_) => Problem::new(503, error.to_string()),
+        PublishError::Failed(_) => Problem::new(500, error.to_string()),
+    }
+}
+
+fn shown(address: IpAddr) -> String {
+    address.to_canonical().to_string()
+}

@@ -1,0 +1,305 @@
+//! Registrations as JSON.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::admin::AdminState;
+use crate::admin::problem::Problem;
+use crate::admin::schema::{
+    count, list, maybe_count, maybe_text, moment, object, or_null, text, truth,
+};
+use crate::clock::{self, Reading};
+use crate::config::value::written_duration;
+use crate::context::Moment;
+use crate::engine::reach::Reach;
+use crate::engine::{Flag, Origin};
+use crate::flag::Share;
+use crate::meter::view::AssignedRequests;
+use crate::publisher::registrar::Report;
+use crate::registry::registrations::Name;
+use crate::registry::registrations::lease::Lease;
+use crate::registry::registrations::record::{About, Entry};
+use crate::snapshot::Snapshot;
+
+/// Everything that is registered for a service.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct CanariesView {
+    pub(super) service: String,
+    pub(super) canaries: Vec<CanaryView>,
+}
+
+/// A registered canary.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct CanaryView {
+    service: String,
+    name: String,
+    url: String,
+    /// `checking`, `ready` or `over`.
+    state: &'static str,
+    /// Whether somebody has killed it.
+    killed: bool,
+    lease: LeaseView,
+    /// Who its users are; `null`: no snapshot has its flag yet.
+    flag: Option<FlagView>,
+    #[serde(flatten)]
+    about: About,
+    health: Option<HealthView>,
+    rings: Option<Value>,
+    stickiness: Option<String>,
+    /// Where it moves once that is ready.
+    moving_to: Option<String>,
+    /// What its last health check said, until one has passed.
+    check: Option<CheckView>,
+    registered_at: String,
+    age_seconds: u64,
+    by: String,
+    /// How many requests were assigned to it since this gateway began.
+    requests: Option<u64>,
+    /// Why the registration is not used, if it is not.
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct LeaseView {
+    ttl: String,
+    expires_at: String,
+    renewed_at: String,
+}
+
+#[derive(Debug, Serialize)]
+struct FlagView {
+    source: String,
+    on_for: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct HealthView {
+    path: String,
+}
+
+#[derive(Debug, Serialize)]
+struct CheckView {
+    at: String,
+    said: String,
+}
+
+/// What an order has come to.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct RegisteredView {
+    #[serde(flatten)]
+    canary: CanaryView,
+    recorded_in: &'static [&'static str],
+    generation: u64,
+}
+
+/// A registered canary with its history.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct ShownView {
+    #[serde(flatten)]
+    canary: CanaryView,
+    history: Vec<EntryView>,
+}
+
+#[derive(Debug, Serialize)]
+struct EntryView {
+    at: String,
+    what: String,
+    by: Option<String>,
+    detail: Option<String>,
+}
+
+fn members() -> Vec<(&'static str, Value)> {
+    let lease = object(&[
+        ("ttl", text()),
+        ("expires_at", moment()),
+        ("renewed_at", moment()),
+    ]);
+    let flag = object(&[
+        ("source", text()),
+        ("on_for", json!({ "enum": ["nobody", "some", "everybody"] })),
+    ]);
+    vec![
+        ("service", text()),
+        ("name", text()),
+        ("url", text()),
+        ("state", json!({ "enum": ["checking", "ready", "over"] })),
+        ("killed", truth()),
+        ("lease", lease),
+        ("flag", or_null(&flag)),
+        ("branch?", text()),
+        ("commit?", text()),
+        ("version?", text()),
+        ("owner?", text()),
+        ("description?", text()),
+        ("health", or_null(&object(&[("path", text())]))),
+        ("rings", json!({ "type": ["array", "null"] })),
+        ("stickiness", maybe_text()),
+        ("moving_to", maybe_text()),
+        (
+            "check",
+            or_null(&object(&[("at", moment()), ("said", text())])),
+        ),
+        ("registered_at", moment()),
+        ("age_seconds", count()),
+        ("by", text()),
+        ("requests", maybe_count()),
+        ("warnings", list(&text())),
+    ]
+}
+
+/// The schema of [`CanariesView`].
+pub(in crate::admin) fn list_schema() -> Value {
+    object(&[("service", text()), ("canaries", list(&object(&members())))])
+}
+
+/// The schema of [`RegisteredView`].
+pub(in crate::admin) fn registered_schema() -> Value {
+    let more = [("recorded_in", list(&text())), ("generation", count())];
+    object(&[members(), more.to_vec()].concat())
+}
+
+/// The schema of [`ShownView`].
+pub(in crate::admin) fn schema() -> Value {
+    let entry = object(&[
+        ("at", moment()),
+        ("what", text()),
+        ("by", maybe_text()),
+        ("detail", maybe_text()),
+    ]);
+    object(&[members(), vec![("history", list(&entry))]].concat())
+}
+
+/// What views are made of.
+pub(super) struct Looked {
+    snapshot: Arc<Snapshot>,
+    killed: Vec<String>,
+    now: Reading,
+}
+
+impl Looked {
+    /// Looks at a service.
+    pub(super) fn at(state: &AdminState, service: &str) -> Result<Self, Problem> {
+        let snapshot = state.publisher.store().load();
+        if snapshot.services.named(service).is_none() {
+            return Err(Problem::new(
+                404,
+                format!("there is no service `{service}`"),
+            ));
+        }
+        let killed = state.kills.all().of_service(service);
+        Ok(Self {
+            snapshot,
+            killed: killed.into_iter().map(|(flag, _)| flag).collect(),
+            now: clock::reading(),
+        })
+    }
+
+    pub(super) fn canary(&self, name: &Name, lease: &Lease, is_kept: bool) -> CanaryView {
+        let record = &lease.record;
+        let (service, canary) = name;
+        let state = lease.state(self.now);
+        let age = self
+            .now
+            .moment
+            .unix_ms
+            .saturating_sub(record.registered_at_unix_ms);
+        let found = self.snapshot.services.named(service);
+        let deployment = found.and_then(|found| {
+            let mut deployments = found.deployments.iter();
+            deployments.find(|deployment| deployment.name == *canary)
+        });
+        let unused = format!(" registered {} for {canary}, which is not used", record.url);
+        let warnings = self.snapshot.warnings.iter();
+        CanaryView {
+            service: service.to_string(),
+            name: canary.to_string(),
+            url: record.url.clone(),
+            state,
+            killed: self.killed.iter().any(|killed| **killed == **canary),
+            lease: LeaseView {
+                ttl: written_duration(Duration::from_millis(record.ttl_ms)),
+                expires_at: shown(lease.end(self.now)),
+                renewed_at: at(record.renewed_at_unix_ms),
+            },
+            flag: self
+                .snapshot
+                .flag(canary)
+                .map(|flag| FlagView::of(flag, is_kept)),
+            about: record.about.clone(),
+            health: record.health_path.clone().map(|path| HealthView { path }),
+            rings: record.rings.clone(),
+            stickiness: record.stickiness.clone(),
+            moving_to: record.next.as_ref().map(|next| next.url.clone()),
+            check: lease.last_check.as_ref().map(|check| CheckView {
+                at: shown(check.at),
+                said: check.text.clone(),
+            }),
+            registered_at: at(record.registered_at_unix_ms),
+            age_seconds: u64::try_from(age).unwrap_or_default() / 1000,
+            by: record.by.clone(),
+            requests: deployment.map(|deployment| AssignedRequests::of(&deployment.meter).total()),
+            warnings: warnings
+                .filter(|one| one.contains(&unused))
+                .cloned()
+                .collect(),
+        }
+    }
+
+    pub(super) fn registered(&self, name: &Name, report: &Report, is_kept: bool) -> RegisteredView {
+        RegisteredView {
+            canary: self.canary(name, &report.lease, is_kept),
+            recorded_in: report.recorded_in,
+            generation: report.generation,
+        }
+    }
+
+    pub(super) fn shown(&self, name: &Name, lease: &Lease, is_kept: bool) -> ShownView {
+        ShownView {
+            canary: self.canary(name, lease, is_kept),
+            history: lease.record.history.iter().map(EntryView::from).collect(),
+        }
+    }
+}
+
+impl FlagView {
+    fn of(flag: &Flag, is_kept: bool) -> Self {
+        let reach = Reach::of(flag);
+        let source = match &flag.origin {
+            // It is there only because the canary is registered.
+            Origin::Serin if !is_kept => "registration",
+            Origin::Serin | Origin::Local | Origin::Unleash(_) | Origin::LaunchDarkly(_) => {
+                flag.origin.source()
+            }
+        };
+        Self {
+            source: source.to_owned(),
+            on_for: match reach.share {
+                Some(Share::ALL) => "everybody",
+                None if reach.rings.is_empty() => "nobody",
+                _ => "some",
+            },
+        }
+    }
+}
+
+impl From<&Entry> for EntryView {
+    fn from(entry: &Entry) -> Self {
+        Self {
+            at: at(entry.at_unix_ms),
+            what: entry.what.clone(),
+            by: entry.by.clone(),
+            detail: entry.detail.clone(),
+        }
+    }
+}
+
+fn at(unix_ms: i64) -> String {
+    shown(Moment { unix_ms })
+}
+
+fn shown(moment: Moment) -> String {
+    moment.to_string()
+}

@@ -1,0 +1,182 @@
+//! The time of registrations: their ends, and the clock that these are measured by.
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use super::{Publication, Registrar};
+use crate::clock;
+use crate::context::Moment;
+use crate::events::{EventKind, Heard};
+use crate::registry::registrations::lease::Due;
+use crate::registry::registrations::{ChangeError, Name};
+use crate::state::Kind;
+
+/// How often it is looked whether the calendar was set.
+const TICK: Duration = Duration::from_secs(1);
+/// A larger difference between the calendar and the clock is a step; a smaller one is how clocks run.
+const STEP_MS: u64 = 1_000;
+
+impl Registrar {
+    /// Keeps the time, until the process ends.
+    pub async fn follow(self) {
+        let mut events = self.publisher.events().listen();
+        let mut told = self.registrations.store().subscribe(Kind::Registrations);
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.mark_all();
+        loop {
+            self.check_all();
+            let next = self.settle().await;
+            tokio::select! {
+                _ = tick.tick() => self.follow_calendar().await,
+                () = sleep(until(next)) => {}
+                () = self.woken.notified() => {}
+                Ok(()) = told.changed() => {
+                    self.registrations.reread();
+                    self.mark_all();
+                    self.publish_or_log().await;
+                }
+                heard = events.next() => match heard {
+                    None => return,
+                    Some(Heard::Event(event)) => self.note_order(&event.what).await,
+                    Some(Heard::Lagged(_)) => {}
+                },
+            }
+        }
+    }
+
+    /// Has every mark say whether its lease is over.
+    fn mark_all(&self) {
+        let now = clock::reading();
+        let mut over = Vec::new();
+        self.registrations
+            .each(|name, lease| over.push((name.clone(), lease.is_over(now))));
+        for ((service, canary), is_over) in over {
+            self.kills.set_lease_over(&service, &canary, is_over);
+        }
+    }
+
+    /// Ends what is over, forgets what has long been, and has snapshots hear of renewals. When to look again.
+    async fn settle(&self) -> Option<Moment> {
+        let (due, next) = self.registrations.due(clock::reading());
+        let is_due = !due.is_empty();
+        for (name, due) in due {
+            match due {
+                Due::End => self.end(&name).await,
+                Due::Forget => self.forget(&name).await,
+                Due::Show | Due::Wait(_) => {}
+            }
+        }
+        if is_due {
+            self.publish_or_log().await;
+        }
+        next
+    }
+
+    async fn end(&self, name: &Name) {
+        self.kills.set_lease_over(&name.0, &name.1, true);
+        let ended = self.registrations.change(name, |lease| {
+            let lease = lease.ok_or(())?;
+            let now = clock::reading();
+            if lease.record.ended_at_unix_ms.is_some() || !lease.is_over(now) {
+                return Err(());
+            }
+            let mut record = lease.record.clone();
+            record.end(lease.end(now), "lease_over", None);
+            let url = record.url.clone();
+            Ok((Some(record), url))
+        });
+        match ended.await {
+            Ok((_, url)) => self.tell(name, "lease_over", &url, None),
+            // Somebody has renewed it meanwhile, or ended it.
+            Err(ChangeError::Refused(())) => self.mark(name),
+            Err(ChangeError::Store(error)) => {
+                let (service, canary) = (&*name.0, &*name.1);
+                tracing::warn!(service, canary, %error, "that this lease is over cannot be stored; it is over all the same");
+            }
+        }
+    }
+
+    async fn forget(&self, name: &Name) {
+        let forgotten = self.registrations.change(name, |lease| {
+            let lease = lease.ok_or(())?;
+            match lease.due(clock::reading()) {
+                Due::Forget => Ok((None, lease.record.url.clone())),
+                Due::End | Due::Show | Due::Wait(_) => Err(()),
+            }
+        });
+        if let Ok((_, url)) = forgotten.await {
+            self.mark(name);
+            self.tell(name, "forgotten", &url, None);
+        }
+    }
+
+    /// Has the mark say what is registered now.
+    fn mark(&self, name: &Name) {
+        let now = clock::reading();
+        let lease = self.registrations.get(name);
+        let is_over = lease.is_some_and(|lease| lease.is_over(now));
+        self.kills.set_lease_over(&name.0, &name.1, is_over);
+    }
+
+    /// Has the clock follow the calendar. Leases have as long to run as they had, whichever way somebody sets it: of a step
+    /// forward the snapshot that requests are decided on hears before it is made, of one back afterwards.
+    async fn follow_calendar(&self) {
+        let step = clock::drift_ms();
+        if step.unsigned_abs() < STEP_MS {
+            clock::adjust(step);
+            return;
+        }
+        tracing::warn!(
+            step_ms = step,
+            "the system's clock was set; leases have as long to run as they had"
+        );
+        if step > 0 {
+            self.registrations.lead(step);
+            self.publish_or_log().await;
+        }
+        clock::follow(step);
+        self.registrations.lead(0);
+        self.publish_or_log().await;
+    }
+
+    /// Notes kills and restores in the history of what is registered.
+    async fn note_order(&self, what: &EventKind) {
+        let EventKind::Ordered {
+            service,
+            flag,
+            killed,
+            by,
+            reason,
+        } = what
+        else {
+            return;
+        };
+        let name = (service.clone(), flag.clone());
+        let noted = self.registrations.change(&name, |lease| {
+            let mut record = lease.ok_or(())?.record.clone();
+            let what = if *killed { "killed" } else { "restored" };
+            record.note(clock::now(), what, Some(by), reason.as_deref());
+            Ok::<_, ()>((Some(record), ()))
+        });
+        if let Err(ChangeError::Store(error)) = noted.await {
+            tracing::warn!(%service, canary = %flag, %error, "the history of a canary cannot be stored");
+        }
+    }
+
+    async fn publish_or_log(&self) {
+        if let Err(error) = self.publish(Publication::Now).await {
+            tracing::warn!(%error, "what is registered is not decided on yet");
+        }
+    }
+}
+
+/// How long it is to a moment, and not longer than that the calendar is looked at.
+fn until(moment: Option<Moment>) -> Duration {
+    let Some(moment) = moment else {
+        return TICK;
+    };
+    let ms = moment.unix_ms.saturating_sub(clock::now().unix_ms);
+    Duration::from_millis(u64::try_from(ms).unwrap_or_default()).min(TICK)
+}

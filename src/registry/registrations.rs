@@ -1,0 +1,283 @@
+//! Which canaries pipelines have registered: in memory for those who ask, in the store for the next start.
+
+pub mod lease;
+pub mod metrics;
+pub mod record;
+
+use std::collections::BTreeMap;
+use std::hash::BuildHasher as _;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustc_hash::FxBuildHasher;
+use serde_json::{Map, Value};
+
+use crate::clock::{self, Reading};
+use crate::config::kept::{Document, Documents};
+use crate::context::Moment;
+use crate::snapshot::registration::Registration;
+use crate::state::{Expected, Kind, StateStore, StoreError, Stored, Write};
+use lease::{Due, Lease, Said};
+use record::Record;
+
+/// How many changes may be made at a time.
+const TURNS: usize = 64;
+
+/// A service's name and a canary's.
+pub type Name = (Arc<str>, Arc<str>);
+
+/// Every registration; clones are the same.
+#[derive(Clone, Debug)]
+pub struct Registrations(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    leases: Mutex<BTreeMap<Name, Lease>>,
+    store: StateStore,
+    /// By how much snapshots are ahead of the clock.
+    lead_ms: AtomicI64,
+    /// Changes to one registration are made one after the other; those to different ones are stored together.
+    turns: Vec<tokio::sync::Mutex<()>>,
+}
+
+/// What snapshots need to know.
+#[derive(Clone, Debug, Default)]
+pub struct Registered {
+    /// The upstreams.
+    pub registrations: Vec<Registration>,
+    /// The flags that registrations bring along, for names that no flag has.
+    pub fallbacks: Documents,
+}
+
+/// Why a change was not made.
+#[derive(Debug)]
+pub enum ChangeError<E> {
+    /// Whoever makes it does not want it, as things are.
+    Refused(E),
+    /// It could not be stored.
+    Store(StoreError),
+}
+
+impl Default for Registrations {
+    fn default() -> Self {
+        Self::open(StateStore::in_memory())
+    }
+}
+
+impl Registrations {
+    /// With the registrations that are stored. What cannot be read of them is logged, and stays as it is.
+    pub fn open(store: StateStore) -> Self {
+        let leases = read(&store, &BTreeMap::new());
+        Self(Arc::new(Inner {
+            leases: Mutex::new(leases),
+            store,
+            lead_ms: AtomicI64::new(0),
+            turns: (0..TURNS).map(|_| tokio::sync::Mutex::default()).collect(),
+        }))
+    }
+
+    /// Reads the store again, which others have changed.
+    pub fn reread(&self) {
+        let mut leases = self.leases();
+        *leases = read(&self.0.store, &leases);
+    }
+
+    /// Where they are stored.
+    pub fn store(&self) -> &StateStore {
+        &self.0.store
+    }
+
+    /// One registration.
+    pub fn get(&self, name: &Name) -> Option<Lease> {
+        self.leases().get(name).cloned()
+    }
+
+    /// All of them, or those of one service, by name.
+    pub fn all(&self, service: Option<&str>) -> Vec<(Name, Lease)> {
+        let leases = self.leases();
+        let wanted = leases
+            .iter()
+            .filter(|((of, _), _)| service.is_none_or(|service| **of == *service));
+        wanted
+            .map(|(name, lease)| (name.clone(), lease.clone()))
+            .collect()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.leases().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.leases().is_empty()
+    }
+
+    /// Looks at every registration without a copy of it.
+    pub fn each(&self, mut look: impl FnMut(&Name, &Lease)) {
+        let leases = self.leases();
+        leases.iter().for_each(|(name, lease)| look(name, lease));
+    }
+
+    /// Makes a change: `decide` is shown what there is and says what there is to be. Returns when a restart changes
+    /// nothing about it.
+    ///
+    /// # Errors
+    /// When `decide` refuses, or the change cannot be stored; nothing has changed then.
+    pub async fn change<T, E>(
+        &self,
+        name: &Name,
+        decide: impl FnOnce(Option<&Lease>) -> Result<(Option<Record>, T), E>,
+    ) -> Result<(Stored, T), ChangeError<E>> {
+        let turn = FxBuildHasher.hash_one(name) % TURNS as u64;
+        let turn = usize::try_from(turn).unwrap_or_default();
+        let _turn = match self.0.turns.get(turn) {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        };
+        // Before the change is decided on: a step of the clock meanwhile does not change how long it has.
+        let moved_ms = clock::reading().moved_ms;
+        let before = self.get(name);
+        let (record, decided) = decide(before.as_ref()).map_err(ChangeError::Refused)?;
+        let (key, after) = (
+            record::key(name),
+            record.map(|record| (written(&record), record)),
+        );
+        let expected = match &before {
+            Some(lease) => Expected::Is(lease.stored.clone()),
+            None => Expected::Absent,
+        };
+        let write = match &after {
+            Some((value, _)) => Write::Put {
+                key,
+                value: value.clone(),
+                expected,
+            },
+            None => Write::Remove { key, expected },
+        };
+        let store = &self.0.store;
+        let stored = store.write(Kind::Registrations, vec![write]).await;
+        let stored = stored.map_err(ChangeError::Store)?;
+        let mut leases = self.leases();
+        match after {
+            Some((value, record)) => {
+                let mut lease = Lease::new(record, value, moved_ms);
+                if let Some(before) = before {
+                    lease.take_over(&before);
+                }
+                leases.insert(name.clone(), lease);
+            }
+            None => drop(leases.remove(name)),
+        }
+        Ok((stored, decided))
+    }
+
+    /// Keeps a lease for a TTL from now on whose renewal could not be stored.
+    pub fn hold(&self, name: &Name, now: Reading) {
+        if let Some(lease) = self.leases().get_mut(name) {
+            lease.hold(now);
+        }
+    }
+
+    /// Notes what a health check said.
+    pub fn note_check(&self, name: &Name, said: Said) {
+        if let Some(lease) = self.leases().get_mut(name) {
+            lease.last_check = Some(said);
+        }
+    }
+
+    /// Has the next snapshots know later ends: the clock is about to be moved by so much.
+    pub fn lead(&self, by_ms: i64) {
+        self.0.lead_ms.store(by_ms, Ordering::Relaxed);
+    }
+
+    /// What is to be done now about which registrations, and when to look again.
+    pub fn due(&self, now: Reading) -> (Vec<(Name, Due)>, Option<Moment>) {
+        let mut due = Vec::new();
+        let mut next: Option<Moment> = None;
+        for (name, lease) in &*self.leases() {
+            match lease.due(now) {
+                Due::Wait(until) => next = Some(next.map_or(until, |next| next.min(until))),
+                other => due.push((name.clone(), other)),
+            }
+        }
+        (due, next)
+    }
+
+    /// What the next snapshot needs to know.
+    pub fn registered(&self, now: Reading) -> Registered {
+        let mut registered = Registered::default();
+        let lead_ms = self.0.lead_ms.load(Ordering::Relaxed);
+        for ((service, flag), lease) in &mut *self.leases() {
+            let Some(url) = lease.url.clone() else {
+                continue;
+            };
+            let end = lease.end(now);
+            let until = Moment {
+                unix_ms: end.unix_ms.saturating_add(lead_ms),
+            };
+            lease.shown_end = Some(until);
+            let record = &lease.record;
+            registered.registrations.push(Registration {
+                service: Some(service.clone()),
+                flag: flag.clone(),
+                variant: None,
+                url,
+                registrar: record.by.as_str().into(),
+                until: Some(until),
+                // One that is over is not ready either, so that its end makes another snapshot.
+                is_ready: record.ready && !lease.is_over(now),
+            });
+            let document = Arc::new(Document::new(fallback(record)));
+            registered.fallbacks.insert(flag.clone(), document);
+        }
+        registered
+    }
+
+    fn leases(&self) -> MutexGuard<'_, BTreeMap<Name, Lease>> {
+        self.0.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The flag that a registration brings along: its rings, or nobody.
+pub fn fallback(record: &Record) -> Value {
+    let mut flag = Map::new();
+    if let Some(rings) = &record.rings {
+        flag.insert("rings".to_owned(), rings.clone());
+    }
+    if let Some(stickiness) = &record.stickiness {
+        flag.insert("stickiness".to_owned(), stickiness.as_str().into());
+    }
+    Value::Object(flag)
+}
+
+fn written(record: &Record) -> Value {
+    serde_json::to_value(record).unwrap_or_default()
+}
+
+/// What is stored. What is the same as before stays as it is.
+fn read(store: &StateStore, before: &BTreeMap<Name, Lease>) -> BTreeMap<Name, Lease> {
+    let mut leases = BTreeMap::new();
+    for (key, stored) in store.records(Kind::Registrations) {
+        let Some(name) = record::name(&key) else {
+            tracing::error!(key, "the key of a registration is no service and name");
+            continue;
+        };
+        let known = before.get(&name).filter(|known| known.stored == stored);
+        let lease = match known {
+            Some(known) => known.clone(),
+            None => match serde_json::from_value(stored.clone()) {
+                Ok(record) => Lease::new(record, stored, clock::reading().moved_ms),
+                Err(error) => {
+                    tracing::error!(key, %error, "a registration cannot be read");
+                    continue;
+                }
+            },
+        };
+        leases.insert(name, lease);
+    }
+    leases
+}
+
+#[cfg(test)]
+mod tests;

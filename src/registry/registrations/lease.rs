@@ -1,0 +1,255 @@
+//! A registration with its time.
+
+use serde_json::Value;
+
+use super::record::Record;
+use crate::clock::Reading;
+use crate::cluster::UpstreamUrl;
+use crate::context::Moment;
+
+/// How long before the end that the running snapshot knows that snapshot is replaced, at most.
+const MARGIN_MS: i64 = 5_000;
+/// How long a registration is known that has come to its end.
+const KEPT_MS: i64 = 3_600_000;
+
+/// A registration in memory. Its end moves with the clock: whoever sets the calendar gives no lease more time, nor less.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// What is stored.
+    pub record: Record,
+    /// The same, to compare with.
+    pub(super) stored: Value,
+    /// Where the canary is; `None`: what is stored is no URL.
+    pub(super) url: Option<UpstreamUrl>,
+    /// By how much the clock had been moved when the record's times were written, or read for the first time.
+    moved_ms: i64,
+    /// When it ends although a renewal could not be stored, as the record would have it.
+    held_until_ms: Option<i64>,
+    /// When it ends by the last snapshot that was made.
+    pub(super) shown_end: Option<Moment>,
+    /// What its last health check said.
+    pub last_check: Option<Said>,
+}
+
+/// What a health check said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// When.
+    pub at: Moment,
+    /// What.
+    pub text: String,
+}
+
+/// What is to be done about a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// It is over.
+    End,
+    /// Snapshots have yet to hear of its renewal.
+    Show,
+    /// It has been over for long.
+    Forget,
+    /// Nothing before this moment.
+    Wait(Moment),
+}
+
+impl Lease {
+    pub(super) fn new(record: Record, stored: Value, moved_ms: i64) -> Self {
+        Self {
+            url: record.url.parse().ok(),
+            record,
+            stored,
+            moved_ms,
+            held_until_ms: None,
+            shown_end: None,
+            last_check: None,
+        }
+    }
+
+    /// The lease of a record as it stands, for tests of the floor above.
+    #[cfg(test)]
+    pub(crate) fn of(record: Record, moved_ms: i64) -> Self {
+        Self::new(record, Value::Null, moved_ms)
+    }
+
+    /// Takes over from what was there before what no record has.
+    pub(super) fn take_over(&mut self, before: &Self) {
+        self.shown_end = before.shown_end;
+        let times = |lease: &Self| {
+            let record = &lease.record;
+            (record.renewed_at_unix_ms, record.ended_at_unix_ms)
+        };
+        if times(self) == times(before) {
+            self.moved_ms = before.moved_ms;
+            self.held_until_ms = before.held_until_ms;
+        }
+        if self.record.unchecked() == before.record.unchecked() {
+            self.last_check.clone_from(&before.last_check);
+        }
+    }
+
+    /// When it ends, or has ended.
+    pub fn end(&self, now: Reading) -> Moment {
+        let expires = self.record.expires_at_unix_ms;
+        let expires = self.held_until_ms.map_or(expires, |held| held.max(expires));
+        let end = self.record.ended_at_unix_ms.unwrap_or(expires);
+        Moment {
+            unix_ms: end.saturating_add(now.moved_ms.saturating_sub(self.moved_ms)),
+        }
+    }
+
+    /// Whether it is over.
+    pub fn is_over(&self, now: Reading) -> bool {
+        self.record.ended_at_unix_ms.is_some() || now.moment >= self.end(now)
+    }
+
+    /// In a word: `checking`, `ready` or `over`.
+    pub fn state(&self, now: Reading) -> &'static str {
+        match (self.is_over(now), self.record.ready) {
+            (true, _) => "over",
+            (false, true) => "ready",
+            (false, false) => "checking",
+        }
+    }
+
+    /// Whether snapshots must hear of its end now.
+    pub fn is_urgent(&self, now: Reading) -> bool {
+        self.due(now) == Due::Show
+    }
+
+    /// Keeps it for a whole TTL from now on, although that is not stored: who renewed it is alive.
+    pub(super) fn hold(&mut self, now: Reading) {
+        let moved = now.moved_ms.saturating_sub(self.moved_ms);
+        let as_written = now.moment.unix_ms.saturating_sub(moved);
+        self.held_until_ms = Some(as_written.saturating_add(self.ttl_ms()));
+    }
+
+    /// What is to be done about it now.
+    pub fn due(&self, now: Reading) -> Due {
+        let end = self.end(now);
+        if self.record.ended_at_unix_ms.is_some() {
+            let gone = after(end, KEPT_MS);
+            return match now.moment >= gone {
+                true => Due::Forget,
+                false => Due::Wait(gone),
+            };
+        }
+        if now.moment >= end {
+            return Due::End;
+        }
+        let Some(shown) = self.shown_end.filter(|shown| *shown < end) else {
+            let early = after(end, -self.margin());
+            return Due::Wait(if early > now.moment { early } else { end });
+        };
+        match after(shown, -self.margin()) {
+            early if early > now.moment => Due::Wait(early),
+            _ => Due::Show,
+        }
+    }
+
+    fn margin(&self) -> i64 {
+        (self.ttl_ms() / 4).min(MARGIN_MS)
+    }
+
+    fn ttl_ms(&self) -> i64 {
+        i64::try_from(self.record.ttl_ms).unwrap_or(i64::MAX)
+    }
+}
+
+fn after(moment: Moment, ms: i64) -> Moment {
+    Moment {
+        unix_ms: moment.unix_ms.saturating_add(ms),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::{Due, KEPT_MS, Lease, Reading, Record};
+    use crate::context::Moment;
+
+    fn at(unix_ms: i64) -> Moment {
+        Moment { unix_ms }
+    }
+
+    fn now(unix_ms: i64) -> Reading {
+        let moment = at(unix_ms);
+        Reading {
+            moment,
+            moved_ms: 0,
+        }
+    }
+
+    /// Registered at 1,000,000 for 40 s.
+    fn lease() -> Lease {
+        let mut record = Record {
+            ttl_ms: 40_000,
+            ..Record::default()
+        };
+        record.renew(at(1_000_000), "ci");
+        Lease::new(record, Value::Null, 0)
+    }
+
+    #[test]
+    fn it_is_over_at_its_moment_and_forgotten_an_hour_later() {
+        let mut lease = lease();
+        assert!(!lease.is_over(now(1_039_999)));
+        assert!(lease.is_over(now(1_040_000)));
+        assert_eq!(lease.due(now(1_040_000)), Due::End);
+        // A timer that fires late does not make it end later.
+        let end = lease.end(now(1_049_000));
+        lease.record.end(end, "lease_over", None);
+        assert_eq!(lease.end(now(1_049_000)), at(1_040_000));
+        let gone = 1_040_000 + KEPT_MS;
+        assert_eq!(lease.due(now(1_050_000)), Due::Wait(at(gone)));
+        assert_eq!(lease.due(now(gone)), Due::Forget);
+    }
+
+    #[test]
+    fn snapshots_hear_of_a_renewal_shortly_before_the_end_that_they_know() {
+        let mut lease = lease();
+        lease.shown_end = Some(at(1_040_000));
+        assert_eq!(lease.due(now(1_000_000)), Due::Wait(at(1_035_000)));
+        lease.record.renew(at(1_020_000), "ci");
+        assert_eq!(lease.due(now(1_020_000)), Due::Wait(at(1_035_000)));
+        assert_eq!(lease.due(now(1_035_000)), Due::Show);
+        lease.shown_end = Some(lease.end(now(1_036_000)));
+        assert_eq!(lease.due(now(1_036_000)), Due::Wait(at(1_055_000)));
+    }
+
+    #[test]
+    fn a_calendar_that_is_set_ends_no_lease_and_revives_none() {
+        const DAYS: i64 = 10 * 24 * 3_600_000;
+        for step in [DAYS, -DAYS] {
+            let lease = lease();
+            let set = |unix_ms: i64| Reading {
+                moment: at(unix_ms + step),
+                moved_ms: step,
+            };
+            assert!(!lease.is_over(set(1_039_999)), "{step}");
+            assert!(lease.is_over(set(1_040_000)), "{step}");
+            // It ends before the step, and stays over.
+            let mut ended = lease.clone();
+            ended.record.end(at(1_041_000), "taken_back", Some("ci"));
+            assert!(ended.is_over(set(1_042_000)), "{step}");
+            // It is renewed after the step: a whole TTL from then on.
+            let mut record = lease.record.clone();
+            record.renew(set(1_030_000).moment, "ci");
+            let mut renewed = Lease::new(record, Value::Null, step);
+            renewed.take_over(&lease);
+            assert!(!renewed.is_over(set(1_069_999)), "{step}");
+            assert!(renewed.is_over(set(1_070_000)), "{step}");
+        }
+    }
+
+    #[test]
+    fn a_renewal_that_cannot_be_stored_holds_in_memory() {
+        let mut lease = lease();
+        lease.hold(now(1_030_000));
+        assert!(!lease.is_over(now(1_069_999)));
+        assert!(lease.is_over(now(1_070_000)));
+        lease.record.end(at(1_035_000), "taken_back", Some("ci"));
+        assert_eq!(lease.end(now(1_036_000)), at(1_035_000));
+    }
+}

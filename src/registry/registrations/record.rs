@@ -1,0 +1,198 @@
+//! A registration, as it is stored.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::Name;
+use crate::cluster::policy::{HealthPolicy, Probe};
+use crate::context::Moment;
+
+/// How much of what has happened is kept.
+const HISTORY: usize = 100;
+/// How long a health check of a new canary may take.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Everything that is known of a registered canary. What a later version adds is kept as it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Where the canary is.
+    pub url: String,
+    /// The path that its first health check asks for; `None`: a connection is enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_path: Option<String>,
+    /// What people say of it.
+    #[serde(default)]
+    pub about: About,
+    /// Whose canary it is where no flag has its name: rings as a flag has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rings: Option<Value>,
+    /// By what these rings keep users.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stickiness: Option<String>,
+    /// How long it lasts that is not renewed.
+    pub ttl_ms: u64,
+    /// When it was registered.
+    pub registered_at_unix_ms: i64,
+    /// When it was last renewed.
+    pub renewed_at_unix_ms: i64,
+    /// When it ends.
+    pub expires_at_unix_ms: i64,
+    /// Who registered or renewed it last.
+    pub by: String,
+    /// Whether its first health check has passed.
+    #[serde(default)]
+    pub ready: bool,
+    /// Where it moves once that is ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Target>,
+    /// When it came to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at_unix_ms: Option<i64>,
+    /// What has happened to it, the oldest first.
+    #[serde(default)]
+    pub history: Vec<Entry>,
+    /// What else is stored of it.
+    #[serde(flatten)]
+    pub further: Map<String, Value>,
+}
+
+/// What people say of a canary.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// The branch that it was built from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// The commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Who answers for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// Where a canary is, and what its first health check asks for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Target {
+    /// Where.
+    pub url: String,
+    /// The path; `None`: a connection is enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_path: Option<String>,
+}
+
+/// Something that has happened to a canary.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When.
+    pub at_unix_ms: i64,
+    /// What: `registered`, `changed`, `moving`, `ready`, `moved`, `killed`, `restored`, `taken_back` or `lease_over`.
+    pub what: String,
+    /// By whom; `None`: it came by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// The particulars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+impl Record {
+    /// Notes what has happened; of very much, the oldest is forgotten.
+    pub fn note(&mut self, at: Moment, what: &str, by: Option<&str>, detail: Option<&str>) {
+        let surplus = (self.history.len() + 1).saturating_sub(HISTORY);
+        self.history.drain(..surplus);
+        self.history.push(Entry {
+            at_unix_ms: at.unix_ms,
+            what: what.to_owned(),
+            by: by.map(str::to_owned),
+            detail: detail.map(str::to_owned),
+        });
+    }
+
+    /// Begins its time anew.
+    pub fn renew(&mut self, now: Moment, by: &str) {
+        let ttl = i64::try_from(self.ttl_ms).unwrap_or(i64::MAX);
+        self.renewed_at_unix_ms = now.unix_ms;
+        self.expires_at_unix_ms = now.unix_ms.saturating_add(ttl);
+        by.clone_into(&mut self.by);
+    }
+
+    /// Notes that it ended at a moment, for a reason that the history names.
+    pub fn end(&mut self, at: Moment, what: &str, by: Option<&str>) {
+        self.note(at, what, by, None);
+        self.expires_at_unix_ms = at.unix_ms;
+        self.ended_at_unix_ms = Some(at.unix_ms);
+        self.ready = false;
+        self.next = None;
+    }
+
+    /// Where it is now.
+    pub fn target(&self) -> Target {
+        Target {
+            url: self.url.clone(),
+            health_path: self.health_path.clone(),
+        }
+    }
+
+    /// What has yet to pass a health check.
+    pub fn unchecked(&self) -> Option<Target> {
+        match &self.next {
+            _ if self.ended_at_unix_ms.is_some() => None,
+            Some(next) => Some(next.clone()),
+            None => (!self.ready).then(|| self.target()),
+        }
+    }
+
+    /// Takes note that the canary has passed a health check there. Whether that is news.
+    pub fn pass(&mut self, now: Moment, checked: &Target) -> bool {
+        if self.unchecked().as_ref() != Some(checked) {
+            return false;
+        }
+        if let Some(next) = self.next.take() {
+            self.note(now, "moved", None, Some(&next.url));
+            self.url = next.url;
+            self.health_path = next.health_path;
+        } else {
+            self.note(now, "ready", None, Some(&checked.url));
+        }
+        self.ready = true;
+        true
+    }
+}
+
+impl Target {
+    /// What its first health check is.
+    pub fn check(&self) -> HealthPolicy {
+        HealthPolicy {
+            probe: match &self.health_path {
+                Some(path) => Probe::Http {
+                    path: path.as_str().into(),
+                    status: None,
+                },
+                None => Probe::Tcp,
+            },
+            interval: CHECK_TIMEOUT,
+            timeout: CHECK_TIMEOUT,
+            unhealthy_after: 1,
+            healthy_after: 1,
+        }
+    }
+}
+
+/// The key that a record is stored by. No service's name has a slash.
+pub(super) fn key((service, name): &Name) -> String {
+    format!("{service}/{name}")
+}
+
+/// The service and name that a record is of.
+pub(super) fn name(key: &str) -> Option<Name> {
+    let (service, name) = key.split_once('/')?;
+    Some((service.into(), name.into()))
+}
