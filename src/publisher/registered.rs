@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::kept_flags::KeptFlags;
 use crate::clock;
 use crate::config::Config;
-use crate::config::document::FieldProblem;
-use crate::config::kept::{CompiledKept, Document, Documents, KeptDocuments, Subject};
+use crate::config::document::{Document, FieldProblem};
+use crate::config::kept::{CompiledKept, Documents, KeptDocuments, Subject};
 use crate::registry::registrations::Registrations;
 use crate::snapshot::registration::Registration;
 

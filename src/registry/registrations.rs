@@ -13,7 +13,8 @@ use rustc_hash::FxBuildHasher;
 use serde_json::{Map, Value};
 
 use crate::clock::{self, Reading};
-use crate::config::kept::{Document, Documents};
+use crate::config::document::Document;
+use crate::config::kept::Documents;
 use crate::context::Moment;
 use crate::snapshot::registration::Registration;
 use crate::state::{Expected, Kind, StateStore, StoreError, Stored, Write};
