@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 
 use super::stage::{Stage, patiently};
 use crate::harness::unleash::{ADMIN, TOKEN, Unleash, canary, rollout};
-use crate::harness::{Call, Setup};
+use crate::harness::{Call, Gateway, Setup};
 
 /// How long a server may take for a record. Beside a whole test run it is slow.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -169,7 +169,7 @@ async fn told(unleash: &Unleash, flag: &str) -> Option<Value> {
 }
 
 #[tokio::test]
-async fn a_canary_is_recorded_closed_follows_its_url_and_leaves() {
+async fn a_canary_is_recorded_closed() {
     let unleash = Unleash::shared().await;
     let followed = Followed::administrator(&unleash.url(), "");
     let flag = "recording.life";
@@ -209,6 +209,17 @@ async fn a_canary_is_recorded_closed_follows_its_url_and_leaves() {
     let shown = shown["strategies"].as_array().expect("a list").clone();
     assert_eq!(shown.len(), 1);
     assert_eq!(shown[0]["parameters"]["rollout"], "0");
+}
+
+#[tokio::test]
+async fn what_people_made_of_a_canary_stays_and_its_url_follows() {
+    let unleash = Unleash::shared().await;
+    let followed = Followed::administrator(&unleash.url(), "");
+    let flag = "recording.opened";
+    followed
+        .recorded(&record(flag, "http://127.0.0.1:9001"))
+        .await;
+    unleash.turn(flag, true).await;
 
     // Product people open it a little and add a ring; a pipeline that says the same again changes nothing, and neither does
     // another gateway.
@@ -326,7 +337,11 @@ async fn what_stands_in_the_way_is_said_and_left_alone() {
         .refused(&record("recording/slash", "http://127.0.0.1:9001"))
         .await;
     assert!(error.contains("a slash"), "{error}");
+}
 
+#[tokio::test]
+async fn a_token_project_or_environment_that_is_wrong_is_named() {
+    let unleash = Unleash::shared().await;
     let api = unleash.url();
     for (token, more, words) in [
         ("*:*.nobody", "", "does not know the token"),
@@ -358,11 +373,8 @@ async fn what_stands_in_the_way_is_said_and_left_alone() {
     }
 }
 
-#[tokio::test]
-async fn rings_are_switched_and_the_last_one_off_is_not_on_for_everybody() {
-    let unleash = Unleash::shared().await;
-    let followed = Followed::administrator(&unleash.url(), "");
-    let flag = "recording.rings";
+/// Opens a flag with the rings `team` and `beta`, and has the gateway's part know it.
+async fn open_rings(unleash: &Unleash, followed: &Followed, flag: &str) {
     let ring = |title: &str, percent| {
         let mut strategy = canary(flag, percent, "http://127.0.0.1:9001");
         strategy["title"] = title.into();
@@ -376,6 +388,14 @@ async fn rings_are_switched_and_the_last_one_off_is_not_on_for_everybody() {
     })
     .await;
     followed.servers.refresh("unleash").await.expect("flags");
+}
+
+#[tokio::test]
+async fn rings_are_switched_and_the_last_one_off_is_not_on_for_everybody() {
+    let unleash = Unleash::shared().await;
+    let followed = Followed::administrator(&unleash.url(), "");
+    let flag = "recording.rings";
+    open_rings(unleash, &followed, flag).await;
     let shown = async || -> Vec<(String, bool)> {
         let flag = unleash.flag(flag).await.expect("a flag");
         strategies(&flag)
@@ -404,7 +424,14 @@ async fn rings_are_switched_and_the_last_one_off_is_not_on_for_everybody() {
         "the environment is people's"
     );
     followed.switch(flag, "beta", true).await;
+}
 
+#[tokio::test]
+async fn a_ring_is_ramped_and_what_cannot_be_switched_is_said() {
+    let unleash = Unleash::shared().await;
+    let followed = Followed::administrator(&unleash.url(), "");
+    let flag = "recording.ramped";
+    open_rings(unleash, &followed, flag).await;
     // A ramp, and a rehearsal of one.
     let to = |percent: &str| RingChange {
         enabled: None,
@@ -429,6 +456,14 @@ async fn rings_are_switched_and_the_last_one_off_is_not_on_for_everybody() {
     // Off as a whole: what is opened there has no effect yet, and that is said.
     unleash.turn(flag, false).await;
     let change = RingChange {
+        enabled: Some(false),
+        rollout: None,
+    };
+    let off = servers
+        .switch_ring("unleash", (flag, "team"), &change, false)
+        .await;
+    assert!(off.expect("it is off").warnings.is_empty());
+    let change = RingChange {
         enabled: Some(true),
         rollout: None,
     };
@@ -445,7 +480,7 @@ async fn rings_are_switched_and_the_last_one_off_is_not_on_for_everybody() {
         .switch_ring("unleash", (flag, "gamma"), &change, false)
         .await;
     assert!(
-        matches!(&refused, Err(SwitchError::NoRing(why)) if why.contains("`team`, `beta`, `Nobody`")),
+        matches!(&refused, Err(SwitchError::NoRing(why)) if why.contains("`team`, `beta`")),
         "{refused:?}"
     );
     let refused = servers
@@ -505,6 +540,13 @@ async fn a_canary_is_recorded_once_the_server_is_back() {
     assert_eq!(features["features"].as_array().map(Vec::len), Some(1));
 }
 
+async fn patched(gateway: &Gateway, path: &str, body: &Value) -> (u16, Value) {
+    let call = Call::new(Method::PATCH, path).body(body.to_string());
+    let call = call.header("content-type", "application/json");
+    let answer = gateway.admin_send(call).await;
+    (answer.status, answer.json())
+}
+
 #[tokio::test]
 async fn an_operator_switches_a_ring_of_unleash_through_the_gateway() {
     let unleash = Unleash::shared().await;
@@ -526,11 +568,7 @@ async fn an_operator_switches_a_ring_of_unleash_through_the_gateway() {
     .await;
     let patch = async |ring: &str, body: Value, query: &str| {
         let path = format!("/api/v1/flags/{flag}/rings/{ring}{query}");
-        let call = Call::new(Method::PATCH, &path).body(body.to_string());
-        let answer = gateway
-            .admin_send(call.header("content-type", "application/json"))
-            .await;
-        (answer.status, answer.json())
+        patched(&gateway, &path, &body).await
     };
     let (status, tried) = patch("everyone", json!({ "enabled": false }), "?dry_run=true").await;
     assert_eq!(
