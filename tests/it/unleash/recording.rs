@@ -427,7 +427,7 @@ async fn rings_are_switched_and_the_last_one_off_is_not_on_for_everybody() {
 }
 
 #[tokio::test]
-async fn a_ring_is_ramped_and_what_cannot_be_switched_is_said() {
+async fn a_ring_is_ramped() {
     let unleash = Unleash::shared().await;
     let followed = Followed::administrator(&unleash.url(), "");
     let flag = "recording.ramped";
@@ -452,7 +452,15 @@ async fn a_ring_is_ramped_and_what_cannot_be_switched_is_said() {
         .switch_ring("unleash", (flag, "beta"), &to("10%"), false)
         .await;
     assert!(!same.expect("nothing to do").is_changed);
+}
 
+#[tokio::test]
+async fn a_switch_without_effect_or_without_a_ring_says_so() {
+    let unleash = Unleash::shared().await;
+    let followed = Followed::administrator(&unleash.url(), "");
+    let flag = "recording.closed";
+    open_rings(unleash, &followed, flag).await;
+    let servers = &followed.servers;
     // Off as a whole: what is opened there has no effect yet, and that is said.
     unleash.turn(flag, false).await;
     let change = RingChange {
@@ -591,24 +599,25 @@ async fn an_operator_switches_a_ring_of_unleash_through_the_gateway() {
     let (status, on) = patch("everyone", json!({ "enabled": true }), "").await;
     assert_eq!((status, &on["changed"]), (200, &json!(true)));
     assert_eq!(stage.serves(&gateway, "u1").await, "canary");
-
-    let (status, problem) = patch("beta", json!({ "enabled": true }), "").await;
-    assert_eq!(status, 404);
-    assert!(
-        problem["detail"]
-            .as_str()
-            .expect("a text")
-            .contains("`everyone`"),
-        "{problem}"
-    );
-    let (status, problem) = patch("everyone", json!({ "rollout": "0.5%" }), "").await;
-    assert_eq!(status, 422);
-    assert!(
-        problem["detail"]
-            .as_str()
-            .expect("a text")
-            .contains("whole percents"),
-        "{problem}"
-    );
+    refused_there(&gateway, &flag).await;
     assert_eq!(stage.serves(&gateway, "u1").await, "canary");
+}
+
+/// What Unleash has no ring or no rollout for is refused in words.
+async fn refused_there(gateway: &Gateway, flag: &str) {
+    for (ring, body, expected, words) in [
+        ("beta", json!({ "enabled": true }), 404, "`everyone`"),
+        (
+            "everyone",
+            json!({ "rollout": "0.5%" }),
+            422,
+            "whole percents",
+        ),
+    ] {
+        let path = format!("/api/v1/flags/{flag}/rings/{ring}");
+        let (status, problem) = patched(gateway, &path, &body).await;
+        assert_eq!(status, expected, "{problem}");
+        let detail = problem["detail"].as_str().expect("a text");
+        assert!(detail.contains(words), "{problem}");
+    }
 }
