@@ -3,7 +3,6 @@
 mod document;
 mod view;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -13,7 +12,7 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use tokio::task::JoinError;
 
-use super::connections::Caller;
+use super::actor::Actor;
 use super::path::Names;
 use super::problem::Problem;
 use super::{AdminState, Shared};
@@ -33,13 +32,13 @@ const LATER: u32 = 5;
 /// Registers a canary, or renews it.
 pub(super) async fn register(
     State(state): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     Names(path): Names<(String, String)>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<RegisteredView>), Problem> {
     let (service, name) = named(path);
     let order = order(service.clone(), name.clone(), body)?;
-    let by = shown(caller.address);
+    let by = actor.by();
     // On a task of its own: what has begun is carried through, even if whoever asked for it goes away.
     let done = tokio::spawn(async move {
         let report = state.registrar.register(order, &by).await;
@@ -51,10 +50,10 @@ pub(super) async fn register(
 /// Gives a registration its time anew.
 pub(super) async fn renew(
     State(state): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     Names(path): Names<(String, String)>,
 ) -> Result<(StatusCode, Json<RegisteredView>), Problem> {
-    let by = shown(caller.address);
+    let by = actor.by();
     let done = tokio::spawn(async move {
         let name = named(path);
         let report = state.registrar.renew(&name, &by).await;
@@ -66,10 +65,10 @@ pub(super) async fn renew(
 /// Ends a registration.
 pub(super) async fn deregister(
     State(state): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     Names(path): Names<(String, String)>,
 ) -> Result<(StatusCode, Json<RegisteredView>), Problem> {
-    let by = shown(caller.address);
+    let by = actor.by();
     let done = tokio::spawn(async move {
         let name = named(path);
         let report = state.registrar.deregister(&name, &by).await;
@@ -185,8 +184,4 @@ fn unpublished(error: &PublishError) -> Problem {
         PublishError::Stopped(_) => Problem::new(503, error.to_string()),
         PublishError::Failed(_) => Problem::new(500, error.to_string()),
     }
-}
-
-fn shown(address: IpAddr) -> String {
-    address.to_canonical().to_string()
 }

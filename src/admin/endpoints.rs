@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::openapi::Operation;
 use super::{
-    AdminState, authorization, canaries, config_check, events, explain, flags, kills, livez, log, metrics,
-    openapi, readyz, reload, segments, services, sources, status,
+    AdminState, authorization, canaries, config_check, events, explain, flags, kills, livez, log,
+    metrics, openapi, readyz, reload, segments, services, sources, status,
 };
 use crate::config::admin::Role;
 

@@ -15,8 +15,8 @@ use crate::cluster::policy::{UpstreamPolicy, UrlPolicy};
 use crate::config::admin::AdminConfig;
 use crate::config::flag_server::StalenessPolicy;
 use crate::config::{
-    AccessPolicy, Config, Level, LogFormat, Logging, Process, RegistryConfig, ServiceConfig, Traffic,
-    UserIdPolicy,
+    AccessPolicy, Config, Level, LogFormat, Logging, Process, RegistryConfig, ServiceConfig,
+    Traffic, UserIdPolicy,
 };
 use crate::context::Field;
 use crate::digest::Digest;
