@@ -29,7 +29,7 @@ use crate::proxy::pingora::proxy::Proxy;
 use crate::proxy::run::DebugHeader;
 use crate::proxy::workers::Workers;
 use crate::publisher::PublisherHandle;
-use crate::reload::{Compile, Reloader};
+use crate::reload::{Compile, Reloader, ReloaderSetup};
 use crate::resolver::dns::DnsSetupError;
 use crate::snapshot::store::SnapshotStore;
 use crate::source::file::FileSource;
@@ -117,26 +117,20 @@ impl Gateway {
         let config = Arc::new(config);
         let process = config.process.clone();
         log_start(&path, &process);
-        let sockets = bind_all(&process.listeners)?;
-        let admin_sockets = AdminSockets::bind(&process.admin)?;
+        let (sockets, admin_sockets) = bind(&process)?;
         let control = control_runtime()?;
         surroundings.share(&process, &control);
         let _entered = control.enter();
-
-        let stored = StoredSets::read(&config);
-        let meters = MeterRegistry::default();
+        let (stored, meters) = (StoredSets::read(&config), MeterRegistry::default());
         let own = own_addresses(&sockets, &admin_sockets)?;
         let publisher = surroundings.publisher(&config, &stored, &meters, own, control.handle())?;
-        let kills = surroundings.kill_switch(&publisher, control.handle());
-        let registrar = surroundings.registrar(&publisher, control.handle());
+        let (kills, registrar) = surroundings.orders(&publisher, control.handle());
         let handles = surroundings.handles(meters, &publisher, capacity::raise());
         tokio::spawn(handles.warn_of_shortfalls(publisher.generation()));
         let flag_servers = follow_servers(&config, stored, &publisher, &handles);
         let setup = surroundings.reloader_setup(&path, &publisher, &handles, flag_servers.clone());
-        let reloader = Arc::new(Reloader::new(setup, &text, &config));
-        let file = follow(&path, &text, &handles, &reloader)?;
-        let drain = Arc::new(Drain::default());
-        let listeners = addresses(&sockets)?;
+        let (reloader, file) = follow_file(setup, &text, &config, &handles)?;
+        let (drain, listeners) = (Arc::new(Drain::default()), addresses(&sockets)?);
         let proxy = handles.proxy(publisher.generation(), drain.watch(), debug);
         let workers = start_workers(process.threads, sockets, &drain, &proxy)?;
         let state = AdminState {
@@ -254,6 +248,12 @@ fn control_runtime() -> io::Result<Runtime> {
         .build()
 }
 
+/// Binds every socket that the configuration names.
+fn bind(process: &Process) -> Result<(Vec<TcpListener>, AdminSockets), StartError> {
+    let listeners = bind_all(&process.listeners)?;
+    Ok((listeners, AdminSockets::bind(&process.admin)?))
+}
+
 fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {
     let bind =
         |&address| listener::bind(address).map_err(|cause| StartError::Bind { address, cause });
@@ -311,17 +311,20 @@ fn start_workers(
     Workers::start(worker_count(threads), listeners, limit, drain, server)
 }
 
-fn follow(
-    path: &Path,
+/// Follows the file that was compiled to `first`.
+fn follow_file(
+    setup: ReloaderSetup,
     text: &str,
+    first: &Config,
     handles: &Handles,
-    reloader: &Arc<Reloader>,
-) -> io::Result<FileSource> {
+) -> io::Result<(Arc<Reloader>, FileSource)> {
     let (events, inbox) = mpsc::channel(1);
-    let file = FileSource::start(path, text, handles.sources.file().clone(), events)?;
-    let reloader = reloader.clone();
-    tokio::spawn(async move { reloader.follow(inbox).await });
-    Ok(file)
+    let status = handles.sources.file().clone();
+    let file = FileSource::start(&setup.path, text, status, events)?;
+    let reloader = Arc::new(Reloader::new(setup, text, first));
+    let following = reloader.clone();
+    tokio::spawn(async move { following.follow(inbox).await });
+    Ok((reloader, file))
 }
 
 /// Follows the configuration's flag servers on the runtime that this is called on.

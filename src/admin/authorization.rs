@@ -8,12 +8,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::actor::Actor;
-use super::openapi::Operation;
+use super::openapi::{JSON, Operation};
 use super::path::Names;
 use super::problem::Problem;
-
-/// What JSON documents are sent as.
-const JSON: &str = "application/json";
 
 /// Lets a request through to its operation, or refuses it: by role, service and the kind of its body.
 pub(super) async fn authorize(

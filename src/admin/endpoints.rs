@@ -1,26 +1,29 @@
 //! Every endpoint of the admin API. The routers are made of this table, and so is the API's document: no endpoint is
 //! without a description.
 
+mod kept;
+
 use std::sync::Arc;
 
 use axum::http::Method;
 use axum::middleware::from_fn;
-use axum::routing::{delete, get, patch, post, put};
+use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use serde_json::Value;
 
-use super::openapi::Operation;
+use super::openapi::{JSON, Operation};
 use super::{
-    AdminState, authorization, canaries, config_check, events, explain, flags, kills, livez, log,
-    metrics, openapi, readyz, reload, segments, services, sources, status,
+    AdminState, authorization, canaries, config_check, events, explain, kills, livez, log, metrics,
+    openapi, readyz, reload, services, sources, status,
 };
 use crate::config::admin::Role;
 
-const JSON: &str = "application/json";
 const TEXT: &str = "text/plain";
 
-/// Every operation, in the order of the document.
-pub(super) const OPERATIONS: &[Operation] = &[
+/// Every operation.
+pub(super) const TABLES: &[&[Operation]] = &[OPERATIONS, kept::OPERATIONS];
+
+const OPERATIONS: &[Operation] = &[
     Operation {
         method: Method::GET,
         path: "/livez",
@@ -198,105 +201,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
         route: || post(kills::restore_unknown),
     },
     Operation {
-        method: Method::GET,
-        path: "/api/v1/flags",
-        is_probe: false,
-        summary: "Every flag: who keeps it, its rings in short, its canaries",
-        role: Role::Viewer,
-        takes: None,
-        gives: (JSON, "Flags"),
-        errors: &[],
-        route: || get(flags::list),
-    },
-    Operation {
-        method: Method::GET,
-        path: "/api/v1/flags/{name}",
-        is_probe: false,
-        summary: "One flag, as routes.yaml has it; conditions are in words where serin does not keep it",
-        role: Role::Viewer,
-        takes: None,
-        gives: (JSON, "Flag"),
-        errors: &[400, 404],
-        route: || get(flags::show),
-    },
-    Operation {
-        method: Method::PUT,
-        path: "/api/v1/flags/{name}",
-        is_probe: false,
-        summary: "Keep a flag; with If-Match or If-None-Match only if it is the one that is expected; ?dry_run=true only says what would change",
-        role: Role::Admin,
-        takes: Some((JSON, "Flag")),
-        gives: (JSON, "Kept"),
-        errors: &[400, 408, 409, 412, 413, 422, 500, 503, 507],
-        route: || put(flags::put),
-    },
-    Operation {
-        method: Method::DELETE,
-        path: "/api/v1/flags/{name}",
-        is_probe: false,
-        summary: "Keep a flag no more",
-        role: Role::Admin,
-        takes: None,
-        gives: (JSON, "Kept"),
-        errors: &[400, 404, 409, 412, 422, 500, 503, 507],
-        route: || delete(flags::delete),
-    },
-    Operation {
-        method: Method::PATCH,
-        path: "/api/v1/flags/{name}/rings/{ring}",
-        is_probe: false,
-        summary: "Open or close one ring, and leave the others as they are",
-        role: Role::Operator,
-        takes: Some((JSON, "RingRequest")),
-        gives: (JSON, "Kept"),
-        errors: &[400, 404, 408, 409, 412, 413, 422, 500, 503, 507],
-        route: || patch(flags::ring),
-    },
-    Operation {
-        method: Method::GET,
-        path: "/api/v1/segments",
-        is_probe: false,
-        summary: "Every segment: who keeps it, and who belongs to it",
-        role: Role::Viewer,
-        takes: None,
-        gives: (JSON, "Segments"),
-        errors: &[503],
-        route: || get(segments::list_all),
-    },
-    Operation {
-        method: Method::GET,
-        path: "/api/v1/segments/{name}",
-        is_probe: false,
-        summary: "One segment, as routes.yaml has it; in words where serin does not keep it",
-        role: Role::Viewer,
-        takes: None,
-        gives: (JSON, "Segment"),
-        errors: &[400, 404, 503],
-        route: || get(segments::show),
-    },
-    Operation {
-        method: Method::PUT,
-        path: "/api/v1/segments/{name}",
-        is_probe: false,
-        summary: "Keep a segment; flags that use it follow at once",
-        role: Role::Admin,
-        takes: Some((JSON, "Segment")),
-        gives: (JSON, "Kept"),
-        errors: &[400, 408, 409, 412, 413, 422, 500, 503, 507],
-        route: || put(segments::put),
-    },
-    Operation {
-        method: Method::DELETE,
-        path: "/api/v1/segments/{name}",
-        is_probe: false,
-        summary: "Keep a segment no more that no flag uses",
-        role: Role::Admin,
-        takes: None,
-        gives: (JSON, "Kept"),
-        errors: &[400, 404, 409, 412, 422, 500, 503, 507],
-        route: || delete(segments::delete),
-    },
-    Operation {
         method: Method::POST,
         path: "/api/v1/explain",
         is_probe: false,
@@ -403,11 +307,12 @@ async fn document() -> Json<Value> {
 
 /// Apart from its handler, which the table that it reads names: the compiler would have to know each for the other.
 fn described() -> Value {
-    openapi::document(OPERATIONS)
+    openapi::document(TABLES)
 }
 
 fn router(takes: fn(&Operation) -> bool) -> Router<Arc<AdminState>> {
-    let operations = OPERATIONS.iter().filter(|operation| takes(operation));
+    let operations = TABLES.iter().copied().flatten();
+    let operations = operations.filter(|operation| takes(operation));
     operations.fold(Router::new(), |router, operation| {
         let authorized = from_fn(move |parameters, request, next| {
             authorization::authorize(operation, parameters, request, next)

@@ -94,59 +94,30 @@ fn message(name: &'static str, data: &Value) -> Message {
 
 /// The event's name and its data.
 fn described(event: &Event) -> (&'static str, Value) {
-    let at = shown(event.at);
-    match &event.what {
+    let (name, data) = match &event.what {
         EventKind::Published {
             generation,
             digest,
             changes,
-        } => (
-            "snapshot",
-            json!({
-                "at": at,
-                "generation": generation,
-                "digest": digest.to_string(),
-                "flags": ChangesView::from(&**changes),
-            }),
-        ),
+        } => {
+            let (digest, flags) = (digest.to_string(), ChangesView::from(&**changes));
+            let data = json!({ "generation": generation, "digest": digest, "flags": flags });
+            ("snapshot", data)
+        }
         EventKind::Held { source, flags } => {
-            let named = names(flags);
-            let data =
-                json!({ "at": at, "source": &**source, "count": flags.len(), "flags": named });
+            let (count, flags) = (flags.len(), names(flags));
+            let data = json!({ "source": &**source, "count": count, "flags": flags });
             ("held", data)
         }
         EventKind::SourceTrouble { source, error } => {
-            let data = json!({ "at": at, "source": &**source, "state": "trouble", "error": error });
+            let data = json!({ "source": &**source, "state": "trouble", "error": error });
             ("source", data)
         }
         EventKind::SourceRecovered { source } => {
-            let data =
-                json!({ "at": at, "source": &**source, "state": "recovered", "error": null });
+            let data = json!({ "source": &**source, "state": "recovered", "error": null });
             ("source", data)
         }
-        EventKind::Ordered {
-            service,
-            flag,
-            killed,
-            by,
-            reason,
-        } => {
-            let state = if *killed { "killed" } else { "restored" };
-            let (service, flag) = (&**service, &**flag);
-            let data = json!({ "at": at, "service": service, "flag": flag, "state": state, "by": by, "reason": reason.as_deref() });
-            ("canary", data)
-        }
-        EventKind::Registered {
-            service,
-            flag,
-            state,
-            url,
-            by,
-        } => {
-            let (service, flag) = (&**service, &**flag);
-            let data = json!({ "at": at, "service": service, "flag": flag, "state": state, "url": url, "by": by });
-            ("canary", data)
-        }
+        EventKind::Ordered { .. } | EventKind::Registered { .. } => ("canary", of_canary(event)),
         EventKind::Endpoint {
             service,
             deployment,
@@ -154,9 +125,9 @@ fn described(event: &Event) -> (&'static str, Value) {
             state,
             why,
         } => {
+            let endpoint = address.to_string();
             let data = json!({
-                "at": at, "service": service, "deployment": deployment, "endpoint": address.to_string(),
-                "state": state, "why": why,
+                "service": service, "deployment": deployment, "endpoint": endpoint, "state": state, "why": why,
             });
             ("endpoint", data)
         }
@@ -166,28 +137,64 @@ fn described(event: &Event) -> (&'static str, Value) {
             action,
             by,
         } => {
-            let mut data = json!({ "at": at, "kind": kind, "name": &**name, "by": by });
-            let (done, more) = match action {
-                KeptAction::Put => ("put", json!({})),
-                KeptAction::Deleted => ("deleted", json!({})),
-                KeptAction::Ring {
-                    ring,
-                    enabled,
-                    rollout,
-                } => {
-                    let rollout = rollout.map(|share| share.to_string());
-                    let ring = json!({ "ring": &**ring, "enabled": enabled, "rollout": rollout });
-                    ("ring", ring)
-                }
-            };
-            if let (Some(data), Value::Object(more)) = (data.as_object_mut(), more) {
-                data.insert("action".to_owned(), json!(done));
-                data.extend(more);
-            }
-            ("flag", data)
+            let common = json!({ "kind": kind, "name": &**name, "by": by });
+            ("flag", merged(of_kept(action), common))
         }
-        EventKind::Settled { by } => ("kills", json!({ "at": at, "state": "known", "by": by })),
-        EventKind::Stopping => ("stopping", json!({ "at": at })),
+        EventKind::Settled { by } => ("kills", json!({ "state": "known", "by": by })),
+        EventKind::Stopping => ("stopping", json!({})),
+    };
+    (name, merged(data, json!({ "at": shown(event.at) })))
+}
+
+/// The members of both.
+fn merged(mut one: Value, other: Value) -> Value {
+    if let (Some(members), Value::Object(more)) = (one.as_object_mut(), other) {
+        members.extend(more);
+    }
+    one
+}
+
+/// What was done to a canary.
+fn of_canary(event: &Event) -> Value {
+    match &event.what {
+        EventKind::Ordered {
+            service,
+            flag,
+            killed,
+            by,
+            reason,
+        } => {
+            let state = if *killed { "killed" } else { "restored" };
+            let (service, flag) = (&**service, &**flag);
+            json!({ "service": service, "flag": flag, "state": state, "by": by, "reason": reason.as_deref() })
+        }
+        EventKind::Registered {
+            service,
+            flag,
+            state,
+            url,
+            by,
+        } => {
+            let (service, flag) = (&**service, &**flag);
+            json!({ "service": service, "flag": flag, "state": state, "url": url, "by": by })
+        }
+        _ => json!({}),
+    }
+}
+
+/// What was done to a flag or segment that Serin keeps.
+fn of_kept(action: &KeptAction) -> Value {
+    match action {
+        KeptAction::Put => json!({ "action": "put" }),
+        KeptAction::Deleted => json!({ "action": "deleted" }),
+        KeptAction::Ring {
+            ring,
+            enabled,
+            rollout,
+        } => {
+            let rollout = rollout.map(|share| share.to_string());
+            json!({ "action": "ring", "ring": &**ring, "enabled": enabled, "rollout": rollout })
+        }
     }
 }
 

@@ -14,6 +14,9 @@ use super::{
 };
 use crate::config::admin::Role;
 
+/// What JSON documents are sent as.
+pub(super) const JSON: &str = "application/json";
+
 /// One operation.
 pub(super) struct Operation {
     pub(super) method: Method,
@@ -33,10 +36,10 @@ pub(super) struct Operation {
     pub(super) route: fn() -> MethodRouter<Arc<AdminState>>,
 }
 
-/// The document of these operations.
-pub(super) fn document(operations: &[Operation]) -> Value {
+/// The document of all operations of these tables.
+pub(super) fn document(tables: &[&[Operation]]) -> Value {
     let mut paths = Map::new();
-    for operation in operations {
+    for operation in tables.iter().copied().flatten() {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
         path[operation.method.as_str().to_ascii_lowercase()] = operation.describe();
     }
@@ -85,7 +88,7 @@ impl Operation {
             false => &[401, 403, 429],
         };
         let of_body: &[u16] = match self.takes {
-            Some(("application/json", _)) => &[415],
+            Some((JSON, _)) => &[415],
             _ => &[],
         };
         for status in self.errors.iter().chain(of_callers).chain(of_body) {

@@ -164,7 +164,7 @@ impl Platform {
     }
 
     /// Switches canaries off and on, and goes on trying to store what could not be stored.
-    pub(super) fn kill_switch(&self, publisher: &PublisherHandle, control: &Handle) -> KillSwitch {
+    fn kill_switch(&self, publisher: &PublisherHandle, control: &Handle) -> KillSwitch {
         let kills = KillSwitch::new(self.kills.clone(), publisher.clone());
         control.spawn(kills.clone().await_mending());
         control.spawn(kills.clone().keep_storing());
@@ -179,8 +179,18 @@ impl Platform {
         keeper
     }
 
+    /// What operators and pipelines give their orders to.
+    pub(super) fn orders(
+        &self,
+        publisher: &PublisherHandle,
+        control: &Handle,
+    ) -> (KillSwitch, Registrar) {
+        let kills = self.kill_switch(publisher, control);
+        (kills, self.registrar(publisher, control))
+    }
+
     /// Takes registrations, and ends them when their time is over.
-    pub(super) fn registrar(&self, publisher: &PublisherHandle, control: &Handle) -> Registrar {
+    fn registrar(&self, publisher: &PublisherHandle, control: &Handle) -> Registrar {
         let registrar = Registrar::new(
             self.registrations.clone(),
             self.kills.clone(),

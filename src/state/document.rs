@@ -1,5 +1,6 @@
 //! The text of a kind's file, read as far as it can be: what is well-formed holds, whatever stands beside it.
 
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::io::{self, Write as _};
 
@@ -137,12 +138,15 @@ impl Reading {
     }
 
     fn take_record(&mut self, key: String, value: Value) {
-        let records = &mut self.loaded.table.records;
-        if records.contains_key(&key) {
-            let why = format!("it has two records of {key:?}, of which the first holds");
-            self.damage(None, why);
-        } else {
-            records.insert(key, value);
+        match self.loaded.table.records.entry(key) {
+            Entry::Vacant(place) => {
+                place.insert(value);
+            }
+            Entry::Occupied(first) => {
+                let key = first.key();
+                let why = format!("it has two records of {key:?}, of which the first holds");
+                self.damage(None, why);
+            }
         }
     }
 

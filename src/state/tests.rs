@@ -88,7 +88,7 @@ async fn a_write_that_expects_something_else_changes_nothing() {
             put("a", json!(1), Expected::Any),
             put("c", json!(1), Expected::Any),
         ];
-        let writes = [&before[..], &[refused.clone()]].concat();
+        let writes = [&before[..], std::slice::from_ref(&refused)].concat();
         let error = write(writes).await.unwrap_err();
         assert!(matches!(error, StoreError::Changed(_)), "{refused:?}");
     }

@@ -132,6 +132,7 @@ async fn load(gateway: std::net::SocketAddr, over: watch::Receiver<bool>) -> usi
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a life is told in its order")]
 async fn a_flag_is_put_opened_ring_by_ring_and_deleted_under_traffic() {
     let stage = Stage::start().await;
     let (end, over) = watch::channel(false);

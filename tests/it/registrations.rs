@@ -71,6 +71,7 @@ fn happened(canary: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a life is told in its order")]
 async fn a_canary_is_registered_checked_opened_killed_and_taken_back() {
     let (stable, canary) = (Origin::start("stable").await, Origin::start("canary").await);
     let gateway = Gateway::start(config(&stable)).await;

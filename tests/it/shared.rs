@@ -517,6 +517,7 @@ async fn of_racing_writers_on_two_gateways_one_wins_each_time_and_nothing_is_los
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a life is told in its order")]
 async fn a_write_is_all_or_nothing_and_only_kills_go_on_without_redis() {
     let mut redis = Redis::start().await;
     let (state, other) = (folder(), folder());

@@ -54,13 +54,13 @@ pub(in crate::admin) async fn switch(
             let view = view(&server, &ring, &switched, generation, is_dry_run);
             Ok(Json(view).into_response())
         }
-        Ok(Err(error)) => Err(refusal(error, server, &ring)),
+        Ok(Err(error)) => Err(refusal(&error, server, &ring)),
         Err(panic) => Err(Problem::new(500, panic.to_string())),
     }
 }
 
-fn refusal(error: SwitchError, server: Arc<str>, ring: &Ring) -> Problem {
-    let status = match &error {
+fn refusal(error: &SwitchError, server: Arc<str>, ring: &Ring) -> Problem {
+    let status = match error {
         SwitchError::NoToken { .. } => {
             let keeper = Keeper::Unleash(server);
             return kept_by(&keeper, "flag", &ring.flag, Some(&ring.ring));

@@ -15,6 +15,7 @@ fn run(stage: &Stage, command: &[&str]) -> (Option<i32>, String) {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a life is told in its order")]
 async fn flags_rings_and_segments_are_changed_by_command() {
     let stage = Stage::start().await;
     let file = stage.state.path().join("ranker.json");

@@ -19,6 +19,7 @@ async fn served(stage: &Stage, plan: &str) -> String {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a life is told in its order")]
 async fn a_segment_is_put_used_changed_and_deleted_when_nobody_uses_it() {
     let mut stage = Stage::start().await;
     let early = stage.put(RANKER, &flag(&stage)).await;

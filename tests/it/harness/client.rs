@@ -77,7 +77,7 @@ impl Call {
     }
 
     /// Says that its body, if it has one, is JSON, unless it says what it is.
-    pub(crate) fn as_json(self) -> Self {
+    pub(crate) fn said_to_be_json(self) -> Self {
         let is_silent = !self.headers.contains_key("content-type");
         match &self.body {
             Sent::Whole(body) if body.is_empty() || !is_silent => self,

@@ -406,7 +406,7 @@ impl Gateway {
 
     /// Any request to the admin listener.
     pub(crate) async fn admin_send(&self, call: Call) -> Answer {
-        let call = call.host(&self.admin.to_string()).as_json();
+        let call = call.host(&self.admin.to_string()).said_to_be_json();
         client::send(self.admin, call).await
     }
 

@@ -16,6 +16,7 @@ fn with(url: &str, field: &str, value: Value) -> Value {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a life is told in its order")]
 async fn what_is_wrong_is_said_and_changes_nothing() {
     let stable = Origin::start("stable").await;
     let gateway = Gateway::start(config(&stable)).await;

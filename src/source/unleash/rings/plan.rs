@@ -38,14 +38,14 @@ pub(super) fn plan(
             )));
         }
         if strategy.parameters.get("rollout") != Some(&Value::from(percent.as_str())) {
-            steps.push(patch(strategy, "/parameters/rollout", percent.into()));
+            steps.push(patch(strategy, "/parameters/rollout", percent));
         }
     }
     if let Some(enabled) = change.enabled.filter(|on| *on != strategy.is_enabled()) {
         if !enabled && !has_other(strategies, strategy) {
             steps.insert(0, Step::AddGuard);
         }
-        steps.push(patch(strategy, "/disabled", (!enabled).into()));
+        steps.push(patch(strategy, "/disabled", !enabled));
     }
     Ok(steps)
 }
@@ -56,7 +56,8 @@ pub(super) fn is_unguarded(environment: &AdminEnvironment) -> bool {
     !environment.strategies.is_empty() && !strategies.any(AdminStrategy::is_enabled)
 }
 
-fn patch(strategy: &AdminStrategy, path: &str, value: Value) -> Step {
+fn patch(strategy: &AdminStrategy, path: &str, value: impl Into<Value>) -> Step {
+    let value: Value = value.into();
     Step::Patch {
         strategy: strategy.id.clone(),
         patch: json!({ "op": "add", "path": path, "value": value }),
