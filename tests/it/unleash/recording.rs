@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
+use serin::config::unleash::OnDeregister;
 use serin::config::{self, OnUnset};
 use serin::publisher::Publisher;
 use serin::registry::kills::Kills;
@@ -33,7 +34,7 @@ struct Followed {
 
 impl Followed {
     /// `unleash` is more of that section, `more` more of the file.
-    fn new(api: &str, unleash: &str, more: &str) -> Self {
+    fn new(api: &str, unleash: &str, more: &str, policy: OnDeregister) -> Self {
         let text = format!(
             "
 listeners: [127.0.0.1:0]
@@ -46,7 +47,12 @@ unleash: {{ url: \"{api}\", token: \"{TOKEN}\", poll: 10m, streaming: never{unle
         );
         let now = serin::clock::now();
         let config = config::compile(&text, &NoEnvironment, OnUnset::Refuse, now);
-        let config = Arc::new(config.expect("a valid file"));
+        let mut config = config.expect("a valid file");
+        let places = config.unleash.iter_mut();
+        for admin in places.filter_map(|server| server.admin.as_mut()) {
+            admin.place.on_deregister = policy;
+        }
+        let config = Arc::new(config);
         let control = Handle::current();
         let dns = Dns::new(Some("127.0.0.1:9")).expect("a resolver");
         let publisher = Publisher::start(
@@ -73,8 +79,8 @@ unleash: {{ url: \"{api}\", token: \"{TOKEN}\", poll: 10m, streaming: never{unle
         }
     }
 
-    fn administrator(api: &str, more: &str) -> Self {
-        Self::new(api, &format!(", admin_token: \"{ADMIN}\""), more)
+    fn administrator(api: &str, policy: OnDeregister) -> Self {
+        Self::new(api, &format!(", admin_token: \"{ADMIN}\""), "", policy)
     }
 
     /// Records a canary, and says how it stands then.
@@ -171,7 +177,7 @@ async fn told(unleash: &Unleash, flag: &str) -> Option<Value> {
 #[tokio::test]
 async fn a_canary_is_recorded_closed() {
     let unleash = Unleash::shared().await;
-    let followed = Followed::administrator(&unleash.url(), "");
+    let followed = Followed::administrator(&unleash.url(), OnDeregister::Archive);
     let flag = "recording.life";
     followed
         .recorded(&record(flag, "http://127.0.0.1:9001"))
@@ -214,7 +220,7 @@ async fn a_canary_is_recorded_closed() {
 #[tokio::test]
 async fn what_people_made_of_a_canary_stays_and_its_url_follows() {
     let unleash = Unleash::shared().await;
-    let followed = Followed::administrator(&unleash.url(), "");
+    let followed = Followed::administrator(&unleash.url(), OnDeregister::Archive);
     let flag = "recording.opened";
     followed
         .recorded(&record(flag, "http://127.0.0.1:9001"))
@@ -233,7 +239,7 @@ async fn what_people_made_of_a_canary_stays_and_its_url_follows() {
     followed
         .recorded(&record(flag, "http://127.0.0.1:9001"))
         .await;
-    let other = Followed::administrator(&unleash.url(), "");
+    let other = Followed::administrator(&unleash.url(), OnDeregister::Archive);
     other.recorded(&record(flag, "http://127.0.0.1:9001")).await;
     assert_eq!(
         (unleash.flag(flag).await, unleash.events(flag).await),
@@ -274,33 +280,32 @@ async fn what_people_made_of_a_canary_stays_and_its_url_follows() {
 #[tokio::test]
 async fn a_canary_that_leaves_can_be_kept_or_marked_stale_without_its_url() {
     let unleash = Unleash::shared().await;
-    for (policy, stale) in [("stale", true), ("keep", false)] {
-        let more = format!("registry: {{ unleash: {{ on_deregister: {policy} }} }}");
-        let followed = Followed::administrator(&unleash.url(), &more);
-        let flag = format!("recording.{policy}");
+    for (policy, stale) in [(OnDeregister::Stale, true), (OnDeregister::Keep, false)] {
+        let followed = Followed::administrator(&unleash.url(), policy);
+        let flag = format!("recording.left-{stale}");
         let canary = record(&flag, "http://127.0.0.1:9001");
         followed.recorded(&canary).await;
         followed.servers.recorder().withdraw(&flag);
         followed.servers.recorder().settled(&flag, PATIENCE).await;
         let left = unleash.flag(&flag).await.expect("a flag");
-        assert_eq!(left["stale"], stale, "{policy}");
+        assert_eq!(left["stale"], stale, "{policy:?}");
         assert_eq!(
             strategies(&left)[0],
             strategy("Canary", false, "100", ""),
-            "{policy}"
+            "{policy:?}"
         );
         followed.recorded(&canary).await;
         let back = unleash.flag(&flag).await.expect("a flag");
-        assert_eq!(back["stale"], false, "{policy}");
+        assert_eq!(back["stale"], false, "{policy:?}");
         let url = r#"{"url":"http://127.0.0.1:9001"}"#;
-        assert_eq!(strategies(&back)[0].3, url, "{policy}");
+        assert_eq!(strategies(&back)[0].3, url, "{policy:?}");
     }
 }
 
 #[tokio::test]
 async fn what_stands_in_the_way_is_said_and_left_alone() {
     let unleash = Unleash::shared().await;
-    let followed = Followed::administrator(&unleash.url(), "");
+    let followed = Followed::administrator(&unleash.url(), OnDeregister::Archive);
     let flag = "recording.theirs";
     unleash.create_flag(flag).await;
     let before = unleash.flag(flag).await;
@@ -361,7 +366,12 @@ async fn a_token_project_or_environment_that_is_wrong_is_named() {
             "no environment `nowhere`",
         ),
     ] {
-        let followed = Followed::new(&api, &format!(", admin_token: \"{token}\""), more);
+        let followed = Followed::new(
+            &api,
+            &format!(", admin_token: \"{token}\""),
+            more,
+            OnDeregister::Archive,
+        );
         let error = followed
             .refused(&record("recording.refused", "http://127.0.0.1:9001"))
             .await;
@@ -393,7 +403,7 @@ async fn open_rings(unleash: &Unleash, followed: &Followed, flag: &str) {
 #[tokio::test]
 async fn rings_are_switched_and_the_last_one_off_is_not_on_for_everybody() {
     let unleash = Unleash::shared().await;
-    let followed = Followed::administrator(&unleash.url(), "");
+    let followed = Followed::administrator(&unleash.url(), OnDeregister::Archive);
     let flag = "recording.rings";
     open_rings(unleash, &followed, flag).await;
     let shown = async || -> Vec<(String, bool)> {
@@ -429,7 +439,7 @@ async fn rings_are_switched_and_the_last_one_off_is_not_on_for_everybody() {
 #[tokio::test]
 async fn a_ring_is_ramped() {
     let unleash = Unleash::shared().await;
-    let followed = Followed::administrator(&unleash.url(), "");
+    let followed = Followed::administrator(&unleash.url(), OnDeregister::Archive);
     let flag = "recording.ramped";
     open_rings(unleash, &followed, flag).await;
     // A ramp, and a rehearsal of one.
@@ -457,7 +467,7 @@ async fn a_ring_is_ramped() {
 #[tokio::test]
 async fn a_switch_without_effect_or_without_a_ring_says_so() {
     let unleash = Unleash::shared().await;
-    let followed = Followed::administrator(&unleash.url(), "");
+    let followed = Followed::administrator(&unleash.url(), OnDeregister::Archive);
     let flag = "recording.closed";
     open_rings(unleash, &followed, flag).await;
     let servers = &followed.servers;
@@ -505,7 +515,7 @@ async fn a_switch_without_effect_or_without_a_ring_says_so() {
         matches!(refused, Err(SwitchError::NoServer(_))),
         "{refused:?}"
     );
-    let follower = Followed::new(&unleash.url(), "", "");
+    let follower = Followed::new(&unleash.url(), "", "", OnDeregister::Archive);
     let refused = follower
         .servers
         .switch_ring("unleash", (flag, "team"), &change, false)
@@ -520,7 +530,7 @@ async fn a_switch_without_effect_or_without_a_ring_says_so() {
 #[tokio::test]
 async fn a_canary_is_recorded_once_the_server_is_back() {
     let mut unleash = Unleash::start().await;
-    let followed = Followed::administrator(&unleash.url(), "");
+    let followed = Followed::administrator(&unleash.url(), OnDeregister::Archive);
     unleash.stop().await;
     let flag = "recording.late";
     let error = followed
