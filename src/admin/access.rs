@@ -12,7 +12,7 @@ use super::actor::Actor;
 use super::connections::Caller;
 use super::problem::Problem;
 use crate::config::admin::{AdminToken, Role};
-use crate::config::token::Token;
+use crate::config::token::{self, Token};
 use attempts::FailedAttempts;
 use metrics::AdminFigures;
 
@@ -82,14 +82,10 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
         let detail = "one token is needed, as in `Authorization: Bearer <token>`";
         return Err(Problem::new(401, detail).challenging());
     };
-    let text = field.to_str().unwrap_or_default();
-    match text.split_at_checked("bearer ".len()) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer ") => Ok(token.trim()),
-        _ => {
-            let detail = "the token is sent as `Authorization: Bearer <token>`";
-            Err(Problem::new(401, detail).challenging())
-        }
-    }
+    token::bearer(field.to_str().unwrap_or_default()).ok_or_else(|| {
+        let detail = "the token is sent as `Authorization: Bearer <token>`";
+        Problem::new(401, detail).challenging()
+    })
 }
 
 /// Callers on this machine may do everything, and no others anything.

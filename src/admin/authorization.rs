@@ -21,7 +21,7 @@ pub(super) async fn authorize(
 ) -> Response {
     let service = parameters.get("service").map(String::as_str);
     let actor = request.extensions().get::<Actor>();
-    let allowed = match (actor, operation.is_open()) {
+    let allowed = match (actor, operation.is_probe) {
         (_, true) => Ok(()),
         (Some(actor), false) => actor.may(operation.role, service),
         // The guard lets nobody else through.

@@ -300,6 +300,12 @@ pub(super) fn probes() -> Router<Arc<AdminState>> {
     router(|operation| operation.is_probe)
 }
 
+/// Whether a path needs no token: it is for probes and scrapers.
+pub(super) fn is_open(path: &str) -> bool {
+    let mut operations = TABLES.iter().copied().flatten();
+    operations.any(|operation| operation.is_probe && operation.path == path)
+}
+
 /// Shows the API's document.
 async fn document() -> Json<Value> {
     Json(described())

@@ -9,16 +9,13 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::Shared;
 use super::access::AccessControl;
 use super::actor::Actor;
 use super::connections::Caller;
 use super::problem::Problem;
+use super::{Shared, endpoints};
 use crate::config::admin::AdminToken;
 use crate::host::{HostPattern, split_port};
-
-/// The endpoints of probes and scrapers, which need no token.
-const OPEN: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
 /// Lets a request through, with who asks, or refuses it.
 pub(super) async fn guard(
@@ -35,20 +32,17 @@ pub(super) async fn guard(
     let asked = tracing::enabled!(tracing::Level::DEBUG)
         .then(|| (request.method().clone(), request.uri().path().to_owned()));
     let tokens = state.reloader.admin_tokens();
-    let access = (&state.access, &*tokens);
-    let actor = match admit(&caller, &request, &state.hosts, access) {
-        Ok(actor) => actor,
-        Err(problem) => {
-            let response = problem.into_response();
-            state.access.figures.count(None, response.status().as_u16());
-            return response;
+    let admitted = admit(&caller, &request, &state.hosts, &state.access, &tokens);
+    let (role, response) = match admitted {
+        Ok(actor) => {
+            let role = actor.as_ref().map(|actor| actor.role);
+            if let Some(actor) = actor {
+                request.extensions_mut().insert(actor);
+            }
+            (role, next.run(request).await)
         }
+        Err(problem) => (None, problem.into_response()),
     };
-    let role = actor.as_ref().map(|actor| actor.role);
-    if let Some(actor) = actor {
-        request.extensions_mut().insert(actor);
-    }
-    let response = next.run(request).await;
     let status = response.status().as_u16();
     state.access.figures.count(role, status);
     if let Some((method, path)) = asked {
@@ -63,7 +57,8 @@ fn admit(
     caller: &Caller,
     request: &Request,
     hosts: &[HostPattern],
-    (access, tokens): (&AccessControl, &[AdminToken]),
+    access: &AccessControl,
+    tokens: &[AdminToken],
 ) -> Result<Option<Actor>, Problem> {
     check_sender(caller, hosts, request)?;
     if is_open(request) {
@@ -105,7 +100,7 @@ fn check_sender(caller: &Caller, hosts: &[HostPattern], request: &Request) -> Re
 
 /// Whether it is for probes and scrapers, who have no token.
 fn is_open(request: &Request) -> bool {
-    OPEN.contains(&request.uri().path())
+    endpoints::is_open(request.uri().path())
 }
 
 /// Whether a host is one that no page elsewhere can have a browser send.

@@ -21,10 +21,10 @@ pub(super) const JSON: &str = "application/json";
 pub(super) struct Operation {
     pub(super) method: Method,
     pub(super) path: &'static str,
-    /// Whether it is served on the listeners for probes and metrics, too.
+    /// Whether it is served on the listeners for probes and metrics, too, and needs no token.
     pub(super) is_probe: bool,
     pub(super) summary: &'static str,
-    /// The least role that may use it; open ones ([`Self::is_open`]) take none.
+    /// The least role that may use it; what probes ask for takes none.
     pub(super) role: Role,
     /// The media type and the schema's name of the request's body, if it has one.
     pub(super) takes: Option<(&'static str, &'static str)>,
@@ -63,11 +63,6 @@ pub(super) fn document(tables: &[&[Operation]]) -> Value {
 }
 
 impl Operation {
-    /// Whether it needs no token.
-    pub(super) fn is_open(&self) -> bool {
-        self.is_probe
-    }
-
     fn describe(&self) -> Value {
         let (media, schema) = self.gives;
         let mut responses = Map::new();
@@ -83,7 +78,7 @@ impl Operation {
             );
             responses.insert("202".to_owned(), accepted);
         }
-        let of_callers: &[u16] = match self.is_open() {
+        let of_callers: &[u16] = match self.is_probe {
             true => &[403],
             false => &[401, 403, 429],
         };
@@ -101,7 +96,7 @@ impl Operation {
         let mut described = Map::new();
         described.insert("summary".to_owned(), json!(self.summary));
         described.insert("responses".to_owned(), json!(responses));
-        if !self.is_open() {
+        if !self.is_probe {
             described.insert("security".to_owned(), json!([{ "token": [] }]));
             described.insert("x-serin-role".to_owned(), json!(self.role.as_str()));
         }

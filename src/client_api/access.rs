@@ -10,7 +10,7 @@ use http::{HeaderValue, StatusCode};
 use super::endpoint::{Audience, Endpoint};
 use super::reply::Reply;
 use crate::config::client_api::ClientApiConfig;
-use crate::config::token::Token;
+use crate::config::token::{self, Token};
 use crate::request::{HeaderLookup, RequestHead};
 
 /// How long a browser may remember that a page may ask.
@@ -68,10 +68,7 @@ fn token(headers: &dyn HeaderLookup) -> Option<&str> {
 
 /// The token by itself, or as RFC 6750 writes it.
 fn bearer(value: &str) -> &str {
-    match value.split_at_checked(7) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer ") => token.trim(),
-        _ => value,
-    }
+    token::bearer(value).unwrap_or(value)
 }
 
 /// The origin of the page that asks, if it is one that may.

@@ -43,17 +43,16 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// For logs and lists: which part of the document, what is wrong with it, what would help.
     pub fn in_one_line(&self) -> String {
-        let Self {
-            message,
-            path,
-            hint,
-            ..
-        } = self;
-        let place = if path.is_empty() { "" } else { ": " };
-        match hint {
-            Some(hint) => format!("{path}{place}{message}; {hint}"),
-            None => format!("{path}{place}{message}"),
-        }
+        in_one_line(&self.path, &self.message, self.hint.as_deref())
+    }
+}
+
+/// A problem in one line: the part of the document, what is wrong with it, what would help.
+pub fn in_one_line(path: &str, message: &str, hint: Option<&str>) -> String {
+    let place = if path.is_empty() { "" } else { ": " };
+    match hint {
+        Some(hint) => format!("{path}{place}{message}; {hint}"),
+        None => format!("{path}{place}{message}"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 
-use super::diagnostic::{Diagnostic, Severity, Span};
+use super::diagnostic::{Diagnostic, Severity, Span, in_one_line};
 use super::node::{Node, Pair, Scalar, Value};
 use super::problems::Problems;
 use crate::digest::Digest;
@@ -53,17 +53,7 @@ pub struct FieldProblem {
 impl FieldProblem {
     /// For logs and lists: which part of the document, what is wrong with it, what would help.
     pub fn in_one_line(&self) -> String {
-        let Self {
-            message,
-            path,
-            hint,
-            ..
-        } = self;
-        let place = if path.is_empty() { "" } else { ": " };
-        match hint {
-            Some(hint) => format!("{path}{place}{message}; {hint}"),
-            None => format!("{path}{place}{message}"),
-        }
+        in_one_line(&self.path, &self.message, self.hint.as_deref())
     }
 }
 

@@ -8,6 +8,13 @@ use sha2::{Digest as _, Sha256};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Token([u8; 32]);
 
+/// The token in a value of `Authorization` that names the scheme (RFC 6750); `None`: it does not.
+pub fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_at_checked("bearer ".len())?;
+    let is_bearer = scheme.eq_ignore_ascii_case("bearer ");
+    is_bearer.then(|| token.trim())
+}
+
 impl Token {
     /// Of a token's text.
     pub fn of(text: &str) -> Self {

@@ -31,8 +31,8 @@ fn status(caller: &Caller, path: &str, headers: &[(&str, &str)]) -> u16 {
         HostPattern::Exact("serin.internal".into()),
         HostPattern::Wildcard("ops.example".into()),
     ];
-    let access = (&AccessControl::default(), &[][..]);
-    let admitted = admit(caller, &request(path, headers), &hosts, access);
+    let access = AccessControl::default();
+    let admitted = admit(caller, &request(path, headers), &hosts, &access, &[]);
     admitted.err().map_or(0, |problem| {
         serde_json::to_value(problem).unwrap()["status"]
             .as_u64()

@@ -9,7 +9,7 @@ use crate::config::admin::{AdminConfig, AdminToken};
 use crate::config::keys::admin as keys;
 use crate::config::keys::shape::Key;
 use crate::config::keys::{ADMIN, SERVICES};
-use crate::config::node::{Node, Value};
+use crate::config::node::{Node, Scalar, Value};
 use crate::config::reader::Reader;
 use crate::config::token::Token;
 
@@ -110,9 +110,9 @@ fn tokens(reader: &mut Reader, root: &Node, admin: &Node) -> Arc<[AdminToken]> {
                 .error(span, format!("another token is called `{}`", token.name))
                 .hint("the name says who did what: give each bearer one of their own");
         }
-        // A placeholder stands for any token.
-        let is_placeholder = token.token == Token::of("");
-        if let Some(other) = others.find(|other| other.token.is(&token.token) && !is_placeholder) {
+        if let Some(other) = others.find(|other| other.token.is(&token.token))
+            && !is_placeholder(node)
+        {
             let message = format!("this is the token of `{}`, too", other.name);
             reader
                 .problems
@@ -156,7 +156,7 @@ fn token(reader: &mut Reader, root: &Node, node: &Node) -> Option<AdminToken> {
 
 fn secret_token(reader: &mut Reader, node: &Node) -> Option<Token> {
     let secret = unleash::token(reader, node)?;
-    let is_placeholder = node.scalar().is_some_and(|scalar| scalar.is_placeholder());
+    let is_placeholder = node.scalar().is_some_and(Scalar::is_placeholder);
     if !is_placeholder && secret.expose().len() < MIN_TOKEN {
         reader
             .problems
@@ -167,10 +167,14 @@ fn secret_token(reader: &mut Reader, node: &Node) -> Option<Token> {
             .hint("`openssl rand -hex 32` makes one");
         return None;
     }
-    Some(match is_placeholder {
-        true => Token::of(""),
-        false => Token::of(secret.expose()),
-    })
+    Some(Token::of(secret.expose()))
+}
+
+/// Whether a variable that is not set stands for an entry's token: it could be any.
+fn is_placeholder(entry: &Node) -> bool {
+    let nodes = [keys::TOKEN.node(entry), keys::TOKEN_SHA256.node(entry)];
+    let mut scalars = nodes.into_iter().flatten().filter_map(Node::scalar);
+    scalars.any(Scalar::is_placeholder)
 }
 
 /// The services of a token; `None`: all. A list without any is an error: it reads as none and as all.

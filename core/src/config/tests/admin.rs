@@ -1,6 +1,7 @@
-use super::{check_with, config, with};
+use super::{Given, NOW, check_with, config, with};
 use crate::config::admin::Role;
 use crate::config::token::Token;
+use crate::config::{OnUnset, compile};
 
 const HASH: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
@@ -59,4 +60,21 @@ fn tokens_open_the_api_to_other_machines_in_the_clear() {
     insta::assert_snapshot!(check_with(
         "admin: { address: 0.0.0.0:9900, tokens: [{ name: ci, role: viewer, token: a-token-of-the-pipeline }] }"
     ));
+}
+
+#[test]
+fn variables_that_are_not_set_may_stand_for_different_tokens() {
+    let text = with(
+        "
+admin:
+  tokens:
+    - { name: a, role: viewer, token: '${A}' }
+    - { name: b, role: viewer, token: '${B}' }
+    - { name: c, role: viewer, token_sha256: '${C}' }
+    - { name: d, role: viewer, token_sha256: '${D}' }
+",
+    );
+    let compiled = compile(&text, &Given::default(), OnUnset::StandIn, NOW);
+    let config = compiled.unwrap_or_else(|found| panic!("{found:?}"));
+    assert_eq!(config.process.admin.tokens.len(), 4);
 }
