@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::Receiver;
+use tokio::sync::watch;
 
 use crate::clock;
 use crate::config::admin::AdminToken;
@@ -45,6 +46,7 @@ pub struct Reloader {
     started_with: Process,
     history: tokio::sync::Mutex<History>,
     state: Mutex<State>,
+    admin_tokens: watch::Sender<Arc<[AdminToken]>>,
 }
 
 /// What a reload needs to know of the reloads before it. The lock around it makes them wait for each other.
@@ -114,6 +116,7 @@ impl Reloader {
                 last,
                 process: first.process.clone(),
             }),
+            admin_tokens: watch::Sender::new(first.process.admin.tokens.clone()),
         }
     }
 
@@ -200,7 +203,12 @@ impl Reloader {
 
     /// `admin.tokens`, which apply at once.
     pub fn admin_tokens(&self) -> Arc<[AdminToken]> {
-        self.state().process.admin.tokens.clone()
+        self.admin_tokens.borrow().clone()
+    }
+
+    /// Tells of other `admin.tokens`.
+    pub fn watch_admin_tokens(&self) -> watch::Receiver<Arc<[AdminToken]>> {
+        self.admin_tokens.subscribe()
     }
 
     async fn put_in_force(
@@ -253,6 +261,7 @@ impl Reloader {
         for change in &restart_needed {
             tracing::warn!("takes a restart: {change}");
         }
+        self.admin_tokens.send_replace(process.admin.tokens.clone());
         self.state().process = process;
         Ok(ReloadReport {
             generation: published.generation,

@@ -47,32 +47,45 @@ impl AccessControl {
         if tokens.is_empty() {
             return without_tokens(caller);
         }
-        if let Some(left) = self.failed.wait(caller.address, now) {
-            let detail =
-                "too many wrong tokens came from this address: wait, and look where they come from";
-            return Err(Problem::new(429, detail).retry_after(left));
+        // A right token is let in whatever else comes from its address: else anybody behind the same proxy could keep
+        // the people on call from killing a canary.
+        match bearer(headers) {
+            Ok(given) => match known(&Token::of(given), tokens) {
+                Some(token) => Ok(Actor::bearing(token, caller.address)),
+                None => {
+                    self.refuse_for_a_while(caller, now)?;
+                    self.failed.note(caller.address, now);
+                    tracing::warn!(client = %caller.address, "an admin request came with a token that is not known");
+                    Err(Problem::new(401, "this token is not known").challenging())
+                }
+            },
+            Err(problem) => {
+                self.refuse_for_a_while(caller, now)?;
+                Err(problem)
+            }
         }
-        let given = bearer(headers)?;
-        let given = Token::of(given);
-        // All are compared, by hash: how long it takes says nothing about the tokens.
-        let known = tokens
-            .iter()
-            .fold(None, |known, token| match token.token.is(&given) {
-                true => Some(token),
-                false => known,
-            });
-        let Some(token) = known else {
-            self.failed.note(caller.address, now);
-            tracing::warn!(client = %caller.address, "an admin request came with a token that is not known");
-            return Err(Problem::new(401, "this token is not known").challenging());
-        };
-        Ok(Actor {
-            name: Some(token.name.clone()),
-            role: token.role,
-            services: token.services.clone(),
-            address: caller.address,
-        })
     }
+
+    /// Refuses an address that many wrong tokens came from.
+    fn refuse_for_a_while(&self, caller: &Caller, now: Instant) -> Result<(), Problem> {
+        let Some(left) = self.failed.wait(caller.address, now) else {
+            return Ok(());
+        };
+        let detail = "too many wrong tokens came from this address, and this one is wrong or missing: wait, and look \
+                      where they come from";
+        Err(Problem::new(429, detail).retry_after(left))
+    }
+}
+
+/// The entry of a token. All are compared, by hash: how long it takes says nothing about the tokens.
+fn known<'a>(given: &Token, tokens: &'a [AdminToken]) -> Option<&'a AdminToken> {
+    let mut known = None;
+    for token in tokens {
+        if token.token.is(given) {
+            known = Some(token);
+        }
+    }
+    known
 }
 
 /// The token of a request.
@@ -96,6 +109,7 @@ fn without_tokens(caller: &Caller) -> Result<Actor, Problem> {
             role: Role::Admin,
             services: None,
             address: caller.address,
+            token: None,
         });
     }
     let detail = "from elsewhere only probes and metrics are open; the rest is for callers who come from \

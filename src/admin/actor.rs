@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::problem::Problem;
-use crate::config::admin::Role;
+use crate::config::admin::{AdminToken, Role};
+use crate::config::token::Token;
 
 /// Who asks, once let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,9 +19,32 @@ pub(super) struct Actor {
     pub(super) services: Option<Arc<[Arc<str>]>>,
     /// Where they are.
     pub(super) address: IpAddr,
+    /// By its hash, the token that they came with.
+    pub(super) token: Option<Token>,
 }
 
 impl Actor {
+    /// Who comes with this token, from this address.
+    pub(super) fn bearing(token: &AdminToken, address: IpAddr) -> Self {
+        Self {
+            name: Some(token.name.clone()),
+            role: token.role,
+            services: token.services.clone(),
+            address,
+            token: Some(token.token),
+        }
+    }
+
+    /// Whether they would be let in as the same today, by these tokens: what lasts ends when they would not.
+    pub(super) fn is_still_let_in(&self, tokens: &[AdminToken]) -> bool {
+        match self.token {
+            None => tokens.is_empty(),
+            Some(_) => tokens
+                .iter()
+                .any(|token| Self::bearing(token, self.address) == *self),
+        }
+    }
+
     /// Whether they may use an operation, with this service if it is about one.
     ///
     /// # Errors

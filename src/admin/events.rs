@@ -4,14 +4,18 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::sse::{Event as Message, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt as _, stream};
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::Shared;
+use super::actor::Actor;
 use super::problem::Problem;
+use crate::config::admin::AdminToken;
 use crate::context::Moment;
 use crate::events::{Event, EventKind, Heard, KeptAction, Listener};
 use crate::snapshot::changes::{Changes, Rebucketed, Taking};
@@ -56,18 +60,31 @@ struct TakingView<'a> {
     could_take: String,
 }
 
-/// Streams events, the first of which says what runs now, until the client goes away or the process ends.
+/// Who listens, for as long as their token is one.
+struct Audience {
+    listener: Listener,
+    actor: Actor,
+    tokens: watch::Receiver<Arc<[AdminToken]>>,
+}
+
+/// Streams events, the first of which says what runs now, until the client goes away, their token is taken away or is
+/// for something else, or the process ends.
 pub(super) async fn events(
     State(state): Shared,
+    Extension(actor): Extension<Actor>,
 ) -> Result<Sse<impl Stream<Item = Result<Message, Infallible>>>, Problem> {
     let place = state.bounds.event_stream()?;
     // Listens first and looks then, so that nothing falls between the two.
-    let listener = state.publisher.events().listen();
+    let audience = Audience {
+        listener: state.publisher.events().listen(),
+        actor,
+        tokens: state.reloader.watch_admin_tokens(),
+    };
     let running = state.publisher.store().load();
     let connected =
         json!({ "generation": running.generation, "digest": running.digest.to_string() });
     let first = stream::iter([message("connected", &connected)]);
-    let rest = stream::unfold(listener, next);
+    let rest = stream::unfold(audience, next);
     let messages = first.chain(rest).map(move |message| {
         // Held until the stream ends.
         let _ = &place;
@@ -76,15 +93,33 @@ pub(super) async fn events(
     Ok(Sse::new(messages).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
-async fn next(mut listener: Listener) -> Option<(Message, Listener)> {
-    let message = match listener.next().await? {
+async fn next(mut audience: Audience) -> Option<(Message, Audience)> {
+    let message = match audience.hear().await? {
         Heard::Event(event) => {
             let (name, data) = described(&event);
             message(name, &data)
         }
         Heard::Lagged(lost) => message("lagged", &json!({ "lost": lost })),
     };
-    Some((message, listener))
+    Some((message, audience))
+}
+
+impl Audience {
+    /// What is heard next; `None`: nothing more.
+    async fn hear(&mut self) -> Option<Heard> {
+        loop {
+            // Looked at before anything is told: the reload may have come while this stream began.
+            if !self.actor.is_still_let_in(&self.tokens.borrow_and_update()) {
+                tracing::info!(client = %self.actor.address, token = %self.actor, "a stream of events ends: its token has changed");
+                return None;
+            }
+            tokio::select! {
+                biased;
+                changed = self.tokens.changed() => changed.ok()?,
+                heard = self.listener.next() => return heard,
+            }
+        }
+    }
 }
 
 /// JSON has no line breaks outside of its texts, and escapes them within.

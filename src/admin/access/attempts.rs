@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// How many wrong tokens an address may send in a [`WINDOW`].
 const PATIENCE: u32 = 10;
-/// Over how long they are counted, and how long the address is refused then.
+/// Over how long they are counted, and how long wrong and missing ones are refused then.
 const WINDOW: Duration = Duration::from_secs(60);
 /// How many addresses are remembered. When there are more, those whose window began first are forgotten.
 const ADDRESSES: usize = 10_000;
@@ -24,7 +24,7 @@ struct Window {
 }
 
 impl FailedAttempts {
-    /// For how many seconds an address is still refused; `None`: it is not.
+    /// For how many seconds an address without a right token is still refused; `None`: it is not.
     pub(super) fn wait(&self, address: IpAddr, now: Instant) -> Option<u32> {
         let windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let window = windows.get(&network(address))?;

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
-use super::AccessControl;
+use super::{AccessControl, without_tokens};
 use crate::admin::actor::Actor;
 use crate::admin::connections::Caller;
 use crate::admin::problem::Problem;
@@ -109,28 +109,49 @@ fn with_tokens_this_machine_needs_one_too() {
 }
 
 #[test]
-fn who_guesses_is_refused_for_a_minute_whatever_they_send() {
+fn who_guesses_is_refused_for_a_minute_and_right_tokens_never_are() {
     let access = AccessControl::default();
     let begin = Instant::now();
-    let ask = |address: &str, token: &str, after: Duration| {
-        let headers = authorization(&[&format!("Bearer {token}")]);
+    let ask = |address: &str, sent: &str, after: Duration| {
+        let headers = authorization(&[sent]);
         let asked = access.identify(&caller(address), &headers, &tokens(), begin + after);
         asked.map_or_else(|problem| status(&problem), |_| 200)
     };
+    let right = format!("Bearer {SECRET}");
     for guess in 0..10 {
-        assert_eq!(
-            ask("10.0.0.7", &format!("guess-{guess}"), Duration::ZERO),
-            401
-        );
+        let guess = format!("Bearer guess-{guess}");
+        assert_eq!(ask("10.0.0.7", &guess, Duration::ZERO), 401);
     }
     let minute = Duration::from_secs(60);
-    assert_eq!(ask("10.0.0.7", SECRET, Duration::ZERO), 429);
-    assert_eq!(
-        ask("10.0.0.7", SECRET, minute - Duration::from_secs(1)),
-        429
-    );
-    assert_eq!(ask("10.0.0.8", SECRET, Duration::ZERO), 200);
-    assert_eq!(ask("10.0.0.7", SECRET, minute), 200);
+    for after in [Duration::ZERO, minute - Duration::from_secs(1)] {
+        for wrong in ["Bearer guess", "Bearer", "Basic x", ""] {
+            assert_eq!(ask("10.0.0.7", wrong, after), 429, "{wrong:?}");
+        }
+        assert_eq!(ask("10.0.0.7", &right, after), 200);
+    }
+    assert_eq!(ask("10.0.0.8", "Bearer guess", Duration::ZERO), 401);
+    assert_eq!(ask("10.0.0.7", "Bearer guess", minute), 401);
+}
+
+#[test]
+fn who_would_be_another_today_is_let_in_no_more() {
+    let now = tokens();
+    let actor = Actor::bearing(&now[1], [10, 0, 0, 7].into());
+    assert!(actor.is_still_let_in(&now));
+    let with = |change: &dyn Fn(&mut AdminToken)| {
+        let mut later = tokens();
+        change(&mut later[1]);
+        actor.is_still_let_in(&later)
+    };
+    assert!(!with(&|token| token.token = Token::of("another-token")));
+    assert!(!with(&|token| token.role = Role::Viewer));
+    assert!(!with(&|token| token.services = Some([].into())));
+    assert!(!with(&|token| token.name = "cd".into()));
+    assert!(!actor.is_still_let_in(&now[..1]));
+    assert!(!actor.is_still_let_in(&[]));
+    let here = without_tokens(&caller("127.0.0.1")).unwrap();
+    assert!(here.is_still_let_in(&[]));
+    assert!(!here.is_still_let_in(&now));
 }
 
 #[test]
@@ -141,6 +162,7 @@ fn a_role_may_do_what_those_before_it_may() {
             role,
             services: None,
             address: [10, 0, 0, 7].into(),
+            token: None,
         };
         actor.may(needed, None).is_ok()
     };
@@ -162,6 +184,7 @@ fn a_token_for_some_services_changes_nothing_else() {
         role: Role::Admin,
         services: Some(["search".into(), "shop".into()].into()),
         address: [10, 0, 0, 7].into(),
+        token: None,
     };
     let refused = |needed, service| {
         actor

@@ -2,9 +2,14 @@
 
 use std::fs;
 
+use bytes::Bytes;
+use http::HeaderValue;
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Call, Gateway, Origin, assert_has, fill, get, post};
+use crate::harness::{
+    Answer, Call, Connection, Gateway, Origin, Raw, assert_has, fill, get, in_time, post,
+};
 
 /// Every role, the least first, with its token.
 const ROLES: [(&str, &str); 4] = [
@@ -73,6 +78,26 @@ fn call(method: &str, path: &str) -> Call {
     Call::new(method.parse().expect("a method"), &path)
 }
 
+/// The answer, or its head alone: a stream of events never ends for those who may have it.
+async fn answer(gateway: &Gateway, call: Call) -> Answer {
+    let call = call.host("localhost").said_to_be_json();
+    let mut connection = Connection::open(gateway.admin_address()).await;
+    let response = connection.begin(call).await.expect("an answer");
+    let (head, body) = response.into_parts();
+    let is_stream = head.headers.get("content-type") == Some(&STREAM);
+    let body = match is_stream {
+        true => Bytes::new(),
+        false => body.collect().await.expect("a body").to_bytes(),
+    };
+    Answer {
+        status: head.status.as_u16(),
+        headers: head.headers,
+        body,
+    }
+}
+
+const STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+
 fn is_refused(answer: &Answer) -> bool {
     answer.status == 403 && answer.text().contains("this takes the role")
 }
@@ -94,13 +119,9 @@ async fn each_role_may_do_what_the_document_says_and_no_more() {
         let without = gateway.admin_send(call(method, path)).await;
         assert_eq!(without.status, 401, "{method} {path}");
         assert_eq!(without.header("www-authenticate"), Some("Bearer"));
-        // It never ends for those who may have it.
-        if path == "/api/v1/events" {
-            continue;
-        }
         let rank = |role: &str| ROLES.iter().position(|(name, _)| *name == role);
         for (role, token) in ROLES {
-            let answer = gateway.admin_send(with(token, call(method, path))).await;
+            let answer = answer(&gateway, with(token, call(method, path))).await;
             let may = rank(role) >= rank(least);
             assert_eq!(
                 !is_refused(&answer),
@@ -163,6 +184,41 @@ async fn other_tokens_hold_after_a_reload_without_a_restart() {
     assert_eq!(status(token_of("viewer")).await, 401);
 }
 
+/// A stream of events that has begun.
+async fn listen(gateway: &Gateway, token: &str) -> Raw {
+    let mut stream = Raw::open(gateway.admin_address()).await;
+    let request = format!(
+        "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write(request.as_bytes()).await;
+    stream.read_until(b"event: connected").await;
+    stream
+}
+
+#[tokio::test]
+async fn a_token_that_a_reload_takes_away_ends_its_streams_at_once() {
+    let more = ", { name: narrowed, role: viewer, token: token-that-is-narrowed }";
+    let (stable, gateway) = start(more).await;
+    let mut gone = listen(&gateway, token_of("viewer")).await;
+    let mut narrowed = listen(&gateway, "token-that-is-narrowed").await;
+    let mut stays = listen(&gateway, token_of("operator")).await;
+    let config = fill(CONFIG, [&stable])
+        + &admin(&more.replace("viewer,", "viewer, services: [shop],"))
+            .replace(token_of("viewer"), "another-token-of-who-looks");
+    gateway.rewrite_config(&config);
+    let reload = with(token_of("admin"), post("/api/v1/reload", ""));
+    assert_eq!(gateway.admin_send(reload).await.status, 200);
+    for ended in [&mut gone, &mut narrowed] {
+        let rest = in_time("the stream's end", ended.read_to_end()).await;
+        assert!(rest.ends_with(b"0\r\n\r\n"), "{rest:?}");
+    }
+    // It goes on, and tells what happens afterwards.
+    let kill = post("/api/v1/services/search/canaries/search.team/kill", "");
+    let killed = gateway.admin_send(with(token_of("operator"), kill)).await;
+    assert_eq!(killed.status, 200, "{killed:?}");
+    stays.read_until(b"\"killed\"").await;
+}
+
 #[tokio::test]
 async fn who_guesses_is_refused_and_probes_are_not() {
     let (_stable, gateway) = start("").await;
@@ -170,8 +226,14 @@ async fn who_guesses_is_refused_and_probes_are_not() {
         let call = with(&format!("guess-{guess}"), get("/api/v1/status"));
         assert_eq!(gateway.admin_send(call).await.status, 401);
     }
-    let right = with(token_of("admin"), get("/api/v1/status"));
-    let refused = gateway.admin_send(right).await;
+    // Whoever guesses keeps nobody else at the same address from the kill switch.
+    let kill = post("/api/v1/services/search/canaries/search.team/kill", "");
+    let killed = gateway.admin_send(with(token_of("operator"), kill)).await;
+    assert_eq!(killed.status, 200, "{killed:?}");
+    let missing = gateway.admin("/api/v1/status").await;
+    assert_eq!(missing.status, 429, "{missing:?}");
+    let wrong = with("another-guess", get("/api/v1/status"));
+    let refused = gateway.admin_send(wrong).await;
     assert_eq!(refused.status, 429, "{refused:?}");
     let wait: u64 = refused
         .header("retry-after")
