@@ -22,6 +22,8 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 const NOT_SO: u8 = 1;
 /// The arguments were right, but what they need could not be had (sysexits.h: EX_UNAVAILABLE).
 const UNAVAILABLE: u8 = 69;
+/// The gateway was not reached, or asks for patience: the same again may succeed (sysexits.h: EX_TEMPFAIL).
+const TRY_AGAIN: u8 = 75;
 /// The file is invalid (sysexits.h: EX_CONFIG).
 const BAD_CONFIG: u8 = 78;
 
@@ -48,7 +50,7 @@ enum Command {
     Check(CheckArgs),
     /// Show the decision for a user and every step to it
     Explain(explain::Args),
-    /// Kill a canary of a running gateway, or restore it
+    /// Register canaries with a running gateway, show them, kill and restore them
     Canary(canary::Args),
     /// Show the flags of a running gateway, or change those that it keeps itself
     Flag(kept::Args),

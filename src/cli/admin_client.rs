@@ -1,5 +1,6 @@
 //! A running gateway's admin API, as commands ask it.
 
+use std::fmt;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,15 +9,16 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
-use hyper::header::{AUTHORIZATION, HeaderValue};
-use hyper::{Method, Request, StatusCode, Uri};
+use hyper::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+use tokio::runtime::Runtime;
 
-use super::NOT_SO;
+use super::{NOT_SO, TRY_AGAIN};
 
 /// The variable that says where the admin API is.
 pub(super) const ADMIN: &str = "SERIN_ADMIN";
@@ -78,6 +80,58 @@ impl Credentials {
     }
 }
 
+/// Why there is no answer to go on with, by what a caller can do about it.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The same request would be refused again.
+    Refused {
+        /// What the gateway answered; `None`: the request could not even be made.
+        status: Option<StatusCode>,
+        /// What is wrong with it.
+        error: anyhow::Error,
+    },
+    /// The gateway was not reached, or asks for patience: the same request may succeed later.
+    TryAgain(anyhow::Error),
+}
+
+impl Failure {
+    /// Whether the gateway knows nothing of what was asked for.
+    pub(super) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { status: Some(status), .. } if *status == StatusCode::NOT_FOUND)
+    }
+
+    /// Tells people, and says what the command exits with.
+    pub(super) fn told(&self) -> ExitCode {
+        tell(&self.to_string());
+        ExitCode::from(match self {
+            Self::Refused { .. } => NOT_SO,
+            Self::TryAgain(_) => TRY_AGAIN,
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { error, .. } | Self::TryAgain(error) => write!(f, "{error:#}"),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Refused {
+            status: None,
+            error,
+        }
+    }
+}
+
+/// Writes a line to standard error. That nobody may read it ends no command.
+pub(super) fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "serin: {text}");
+}
+
 impl AdminArgs {
     /// Sends a request and prints its answer: as it is, or as `text` has it. What is refused is an error for people.
     pub(super) fn ask(
@@ -86,17 +140,42 @@ impl AdminArgs {
         document: Option<&Value>,
         text: impl FnOnce(&Value, &mut dyn io::Write) -> io::Result<()>,
     ) -> io::Result<ExitCode> {
-        let credentials = &self.credentials;
-        match send((&self.admin, credentials), method, path, document) {
-            Ok(answer) if self.json => writeln!(io::stdout().lock(), "{answer:#}")?,
-            Ok(answer) => text(&answer, &mut io::stdout().lock())?,
-            Err(error) => {
-                eprintln!("serin: {error:#}");
-                return Ok(ExitCode::from(NOT_SO));
-            }
+        match runtime()?.block_on(self.call(method, path, document)) {
+            Ok(answer) => self.print(&answer, text)?,
+            Err(failure) => return Ok(failure.told()),
         }
         Ok(ExitCode::SUCCESS)
     }
+
+    /// Sends a request and returns its answer.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        document: Option<&Value>,
+    ) -> Result<Value, Failure> {
+        call((&self.admin, &self.credentials), method, path, document).await
+    }
+
+    /// Prints an answer: as it is, or as `text` has it.
+    pub(super) fn print(
+        &self,
+        answer: &Value,
+        text: impl FnOnce(&Value, &mut dyn io::Write) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if self.json {
+            return writeln!(out, "{answer:#}");
+        }
+        text(answer, &mut out)
+    }
+}
+
+/// What requests are sent on: a thread is enough.
+pub(super) fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
 }
 
 /// A name as a segment of a path.
@@ -111,44 +190,61 @@ pub(super) fn post(
     path: &str,
     document: &Value,
 ) -> anyhow::Result<Value> {
-    send((base, credentials), Method::POST, path, Some(document))
+    let call = call((base, credentials), Method::POST, path, Some(document));
+    runtime()?.block_on(call).map_err(|failure| match failure {
+        Failure::Refused { error, .. } | Failure::TryAgain(error) => error,
+    })
 }
 
-fn send(
+async fn call(
     (base, credentials): (&str, &Credentials),
     method: Method,
     path: &str,
     document: Option<&Value>,
-) -> anyhow::Result<Value> {
+) -> Result<Value, Failure> {
     let authorization = credentials.authorization()?;
     let has_token = authorization.is_some();
     let uri: Uri = format!("{}{path}", base.trim_end_matches('/'))
         .parse()
         .with_context(|| format!("{base} is not a URL"))?;
     if uri.scheme_str() != Some("http") {
-        bail!("{base} is not an http:// URL");
+        return Err(anyhow!("{base} is not an http:// URL").into());
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     let body = document.map(Value::to_string).unwrap_or_default();
     let exchange = exchange(uri, method, authorization, body);
-    let (status, body) = runtime
-        .block_on(async { tokio::time::timeout(TIMEOUT, exchange).await })
+    let response = tokio::time::timeout(TIMEOUT, exchange)
+        .await
         .map_err(|_| anyhow!("no answer within {} s", TIMEOUT.as_secs()))
         .and_then(|answer| answer)
-        .with_context(|| base.to_owned())?;
-    let answer: Value = serde_json::from_slice(&body)
-        .with_context(|| format!("{base}: status {status}, and the answer is not JSON"))?;
-    if status == StatusCode::UNAUTHORIZED && !has_token {
-        bail!(
+        .with_context(|| base.to_owned())
+        .map_err(Failure::TryAgain)?;
+    answered(base, has_token, &response)
+}
+
+/// What a response says.
+fn answered(base: &str, has_token: bool, response: &Response<Bytes>) -> Result<Value, Failure> {
+    let status = response.status();
+    let answer: anyhow::Result<Value> = serde_json::from_slice(response.body())
+        .with_context(|| format!("{base}: status {status}, and the answer is not JSON"));
+    if status.is_success() {
+        return Ok(answer?);
+    }
+    let error = match answer {
+        _ if status == StatusCode::UNAUTHORIZED && !has_token => anyhow!(
             "{base}: it asks for a token: give it by --token-file FILE, or in the variable {TOKEN}"
-        );
+        ),
+        Ok(answer) => anyhow!("{base}: {}", refusal(&answer).unwrap_or(status.to_string())),
+        Err(error) => error,
+    };
+    // Proxies between here and the gateway answer 502 and 504.
+    let is_passing = matches!(status.as_u16(), 429 | 502 | 503 | 504);
+    if is_passing || response.headers().contains_key(RETRY_AFTER) {
+        return Err(Failure::TryAgain(error));
     }
-    if !status.is_success() {
-        bail!("{base}: {}", refusal(&answer).unwrap_or(status.to_string()));
-    }
-    Ok(answer)
+    Err(Failure::Refused {
+        status: Some(status),
+        error,
+    })
 }
 
 /// What a problem document says to people: its sentence, then every error of a file.
@@ -180,7 +276,7 @@ async fn exchange(
     method: Method,
     authorization: Option<HeaderValue>,
     body: String,
-) -> anyhow::Result<(StatusCode, Bytes)> {
+) -> anyhow::Result<Response<Bytes>> {
     let client: Client<HttpConnector, Full<Bytes>> =
         Client::builder(TokioExecutor::new()).build_http();
     let mut request = Request::builder()
@@ -191,10 +287,8 @@ async fn exchange(
     if let Some(value) = authorization {
         request.headers_mut().insert(AUTHORIZATION, value);
     }
-    let response = client.request(request).await?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
-        .collect()
-        .await;
-    Ok((status, body.map_err(|error| anyhow!(error))?.to_bytes()))
+    let (head, body) = client.request(request).await?.into_parts();
+    let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
+    let body = body.map_err(|error| anyhow!(error))?.to_bytes();
+    Ok(Response::from_parts(head, body))
 }

@@ -1,13 +1,21 @@
-//! `serin canary`: the kill switch of a running gateway, for people on call and for pipelines.
+//! `serin canary`: the registry and the kill switch of a running gateway, for pipelines and for people on call.
 
-use std::io;
+mod ci;
+mod hold;
+mod lease;
+mod register;
+mod text;
+
 use std::process::ExitCode;
+use std::{fmt, io};
 
 use clap::Subcommand;
 use hyper::Method;
 use serde_json::{Value, json};
 
 use super::admin_client::{AdminArgs, segment};
+use lease::{List, One};
+use register::Register;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -17,6 +25,17 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum CanaryCommand {
+    /// Register a deployed branch as a canary, or renew it; off for everybody until its flag says otherwise
+    #[command(disable_version_flag = true)]
+    Register(Box<Register>),
+    /// Give a registration its time anew
+    Renew(One),
+    /// Take a registration back: its users are on stable at once
+    Deregister(One),
+    /// Show what is registered
+    List(List),
+    /// Show one registration and its history
+    Show(One),
     /// Send no user to a canary any more, whatever its flag says; survives restarts
     Kill(Kill),
     /// Take a kill back
@@ -58,29 +77,55 @@ struct CanaryName {
 
 /// Gives the order, and prints what it has come to.
 pub(super) fn run(args: &Args) -> io::Result<ExitCode> {
-    let (asked, target, verb) = match &args.order {
-        CanaryCommand::Kill(kill) => (&kill.asked, Some(&kill.target), "kill"),
-        CanaryCommand::Restore(restore) => (&restore.asked, restore.target.as_ref(), "restore"),
-    };
-    let path = match target {
-        Some(target) => target.path(verb),
-        None => "/api/v1/canaries/unknown/restore".to_owned(),
-    };
-    let request = (Method::POST, path.as_str());
-    let document = match &args.order {
-        CanaryCommand::Kill(kill) => json!({ "reason": kill.reason, "ahead": kill.ahead }),
-        CanaryCommand::Restore(_) => json!({}),
-    };
-    asked.ask(request, Some(&document), |answer, out| match target {
-        Some(target) => print(answer, target, out),
-        None => print_settled(answer, out),
-    })
+    match &args.order {
+        CanaryCommand::Register(register) => register.run(),
+        CanaryCommand::Renew(one) => one.renew(),
+        CanaryCommand::Deregister(one) => one.deregister(),
+        CanaryCommand::List(list) => list.run(),
+        CanaryCommand::Show(one) => one.show(),
+        CanaryCommand::Kill(kill) => kill.run(),
+        CanaryCommand::Restore(restore) => restore.run(),
+    }
+}
+
+impl Kill {
+    fn run(&self) -> io::Result<ExitCode> {
+        let path = self.target.path("/kill");
+        let document = json!({ "reason": self.reason, "ahead": self.ahead });
+        let request = (Method::POST, path.as_str());
+        self.asked.ask(request, Some(&document), |answer, out| {
+            print(answer, &self.target, out)
+        })
+    }
+}
+
+impl Restore {
+    fn run(&self) -> io::Result<ExitCode> {
+        let path = match &self.target {
+            Some(target) => target.path("/restore"),
+            None => "/api/v1/canaries/unknown/restore".to_owned(),
+        };
+        let request = (Method::POST, path.as_str());
+        self.asked.ask(request, Some(&json!({})), |answer, out| {
+            match &self.target {
+                Some(target) => print(answer, target, out),
+                None => print_settled(answer, out),
+            }
+        })
+    }
 }
 
 impl CanaryName {
-    fn path(&self, verb: &str) -> String {
+    /// Where it is in the API, with `further` after it.
+    fn path(&self, further: &str) -> String {
         let (service, name) = (segment(&self.service), segment(&self.name));
-        format!("/api/v1/services/{service}/canaries/{name}/{verb}")
+        format!("/api/v1/services/{service}/canaries/{name}{further}")
+    }
+}
+
+impl fmt::Display for CanaryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.name, self.service)
     }
 }
 
@@ -97,7 +142,7 @@ fn print_settled(answer: &Value, out: &mut dyn io::Write) -> io::Result<()> {
 
 fn print(answer: &Value, target: &CanaryName, out: &mut dyn io::Write) -> io::Result<()> {
     let name = &target.name;
-    let of = format!("{name} of {}", target.service);
+    let of = target.to_string();
     let text = |key: &str| answer[key].as_str().unwrap_or_default();
     match (answer["killed"] == true, answer["changed"] == true) {
         (true, true) => writeln!(out, "{of} is killed: its users are on stable")?,

@@ -206,7 +206,8 @@ pub(super) fn ring(args: &RingArgs) -> io::Result<ExitCode> {
     asked.ask((Method::PATCH, &path), Some(&change), print_change)
 }
 
-fn read(file: &Path) -> io::Result<Value> {
+/// Reads a file as JSON; - is what is piped in.
+pub(super) fn read(file: &Path) -> io::Result<Value> {
     let mut text = Vec::new();
     if file == Path::new("-") {
         io::stdin().lock().read_to_end(&mut text)?;

@@ -181,7 +181,7 @@ async fn the_command_does_the_same() {
         "--admin",
         "http://127.0.0.1:1",
     ]);
-    assert_eq!(nowhere.status.code(), Some(1));
+    assert_eq!(nowhere.status.code(), Some(75));
 }
 
 /// A kill of `search.ranker`, well-formed.

@@ -138,6 +138,6 @@ async fn what_is_refused_is_said_with_every_field() {
         run_serin(["flag", "list", "--admin", "http://127.0.0.1:1"])
             .status
             .code(),
-        Some(1)
+        Some(75)
     );
 }
