@@ -20,6 +20,8 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 /// The thing asked about is not so.
 const NOT_SO: u8 = 1;
+/// The arguments cannot be used; clap ends with the same.
+const USAGE: u8 = 2;
 /// The arguments were right, but what they need could not be had (sysexits.h: EX_UNAVAILABLE).
 const UNAVAILABLE: u8 = 69;
 /// The gateway was not reached, or asks for patience: the same again may succeed (sysexits.h: EX_TEMPFAIL).

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -39,7 +40,7 @@ pub(super) struct AdminArgs {
         env = ADMIN,
         default_value = "http://127.0.0.1:9900"
     )]
-    pub(super) admin: String,
+    pub(super) admin: AdminUrl,
     #[command(flatten)]
     credentials: Credentials,
     /// Print the answer as JSON
@@ -47,7 +48,33 @@ pub(super) struct AdminArgs {
     pub(super) json: bool,
 }
 
-/// What shows a gateway who asks.
+/// The URL of an admin API, without a slash at its end.
+#[derive(Clone, Debug)]
+pub(super) struct AdminUrl(String);
+
+impl FromStr for AdminUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let url = text.trim_end_matches('/');
+        let uri: Uri = url
+            .parse()
+            .map_err(|error| format!("`{text}` is not a URL: {error}"))?;
+        match uri.scheme_str() {
+            Some("http") => Ok(Self(url.to_owned())),
+            Some("https") => Err("https is not supported yet".to_owned()),
+            _ => Err("write it as http://HOST:PORT".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for AdminUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The token that a command sends.
 #[derive(Debug, clap::Args)]
 pub(super) struct Credentials {
     /// A file with the token, one of admin.tokens; without it the variable SERIN_TOKEN counts
@@ -80,14 +107,14 @@ impl Credentials {
     }
 }
 
-/// Why there is no answer to go on with, by what a caller can do about it.
+/// Why a request has failed, by what its caller can do about it.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The same request would be refused again.
     Refused {
-        /// What the gateway answered; `None`: the request could not even be made.
+        /// The status of the gateway's answer; `None`: the request could not even be sent.
         status: Option<StatusCode>,
-        /// What is wrong with it.
+        /// The reason, for people.
         error: anyhow::Error,
     },
     /// The gateway was not reached, or asks for patience: the same request may succeed later.
@@ -95,13 +122,13 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// Whether the gateway knows nothing of what was asked for.
+    /// Whether the gateway has answered 404.
     pub(super) fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status: Some(status), .. } if *status == StatusCode::NOT_FOUND)
     }
 
-    /// Tells people, and says what the command exits with.
-    pub(super) fn told(&self) -> ExitCode {
+    /// Prints it to standard error and returns the command's exit code.
+    pub(super) fn report(&self) -> ExitCode {
         tell(&self.to_string());
         ExitCode::from(match self {
             Self::Refused { .. } => NOT_SO,
@@ -127,13 +154,13 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
-/// Writes a line to standard error. That nobody may read it ends no command.
+/// Writes a line to standard error. A closed standard error ends no command.
 pub(super) fn tell(text: &str) {
     let _ = writeln!(io::stderr(), "serin: {text}");
 }
 
 impl AdminArgs {
-    /// Sends a request and prints its answer: as it is, or as `text` has it. What is refused is an error for people.
+    /// Sends a request and prints its answer, as JSON or by `text`; reports a failure.
     pub(super) fn ask(
         &self,
         (method, path): (Method, &str),
@@ -142,7 +169,7 @@ impl AdminArgs {
     ) -> io::Result<ExitCode> {
         match runtime()?.block_on(self.call(method, path, document)) {
             Ok(answer) => self.print(&answer, text)?,
-            Err(failure) => return Ok(failure.told()),
+            Err(failure) => return Ok(failure.report()),
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -157,7 +184,7 @@ impl AdminArgs {
         call((&self.admin, &self.credentials), method, path, document).await
     }
 
-    /// Prints an answer: as it is, or as `text` has it.
+    /// Prints an answer, as JSON or by `text`.
     pub(super) fn print(
         &self,
         answer: &Value,
@@ -171,7 +198,7 @@ impl AdminArgs {
     }
 }
 
-/// What requests are sent on: a thread is enough.
+/// The runtime that sends requests; one thread is enough.
 pub(super) fn runtime() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -183,46 +210,45 @@ pub(super) fn segment(name: &str) -> String {
     utf8_percent_encode(name, NON_ALPHANUMERIC).to_string()
 }
 
-/// Posts a document to the admin API at `base` and returns the answer's. A problem document becomes an error.
+/// Posts a document to the admin API at `base` and returns the answer.
 pub(super) fn post(
-    base: &str,
+    base: &AdminUrl,
     credentials: &Credentials,
     path: &str,
     document: &Value,
-) -> anyhow::Result<Value> {
+) -> io::Result<Result<Value, Failure>> {
     let call = call((base, credentials), Method::POST, path, Some(document));
-    runtime()?.block_on(call).map_err(|failure| match failure {
-        Failure::Refused { error, .. } | Failure::TryAgain(error) => error,
-    })
+    Ok(runtime()?.block_on(call))
 }
 
 async fn call(
-    (base, credentials): (&str, &Credentials),
+    (base, credentials): (&AdminUrl, &Credentials),
     method: Method,
     path: &str,
     document: Option<&Value>,
 ) -> Result<Value, Failure> {
     let authorization = credentials.authorization()?;
     let has_token = authorization.is_some();
-    let uri: Uri = format!("{}{path}", base.trim_end_matches('/'))
+    let uri: Uri = format!("{base}{path}")
         .parse()
         .with_context(|| format!("{base} is not a URL"))?;
-    if uri.scheme_str() != Some("http") {
-        return Err(anyhow!("{base} is not an http:// URL").into());
-    }
     let body = document.map(Value::to_string).unwrap_or_default();
     let exchange = exchange(uri, method, authorization, body);
     let response = tokio::time::timeout(TIMEOUT, exchange)
         .await
         .map_err(|_| anyhow!("no answer within {} s", TIMEOUT.as_secs()))
         .and_then(|answer| answer)
-        .with_context(|| base.to_owned())
+        .with_context(|| base.to_string())
         .map_err(Failure::TryAgain)?;
     answered(base, has_token, &response)
 }
 
-/// What a response says.
-fn answered(base: &str, has_token: bool, response: &Response<Bytes>) -> Result<Value, Failure> {
+/// Reads a response.
+fn answered(
+    base: &AdminUrl,
+    has_token: bool,
+    response: &Response<Bytes>,
+) -> Result<Value, Failure> {
     let status = response.status();
     let answer: anyhow::Result<Value> = serde_json::from_slice(response.body())
         .with_context(|| format!("{base}: status {status}, and the answer is not JSON"));
@@ -236,8 +262,8 @@ fn answered(base: &str, has_token: bool, response: &Response<Bytes>) -> Result<V
         Ok(answer) => anyhow!("{base}: {}", refusal(&answer).unwrap_or(status.to_string())),
         Err(error) => error,
     };
-    // Proxies between here and the gateway answer 502 and 504.
-    let is_passing = matches!(status.as_u16(), 429 | 502 | 503 | 504);
+    // 408: this client was too slow; 502 and 504: a proxy between here and the gateway did not reach it.
+    let is_passing = matches!(status.as_u16(), 408 | 429 | 502 | 503 | 504);
     if is_passing || response.headers().contains_key(RETRY_AFTER) {
         return Err(Failure::TryAgain(error));
     }
@@ -247,7 +273,7 @@ fn answered(base: &str, has_token: bool, response: &Response<Bytes>) -> Result<V
     })
 }
 
-/// What a problem document says to people: its sentence, then every error of a file.
+/// The text of a problem document for people: its sentence, then every error with its place.
 fn refusal(problem: &Value) -> Option<String> {
     let mut text = problem["detail"]
         .as_str()

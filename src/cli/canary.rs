@@ -13,8 +13,10 @@ use clap::Subcommand;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::admin_client::{AdminArgs, segment};
-use lease::{List, One};
+use super::NOT_SO;
+use super::admin_client::{AdminArgs, runtime, segment, tell};
+use hold::Signals;
+use lease::{Deregister, List, One};
 use register::Register;
 
 #[derive(Debug, clap::Args)]
@@ -28,11 +30,11 @@ enum CanaryCommand {
     /// Register a deployed branch as a canary, or renew it; off for everybody until its flag says otherwise
     #[command(disable_version_flag = true)]
     Register(Box<Register>),
-    /// Give a registration its time anew
+    /// Renew a registration for another TTL
     Renew(One),
     /// Take a registration back: its users are on stable at once
-    Deregister(One),
-    /// Show what is registered
+    Deregister(Deregister),
+    /// List registrations, of one service or of all
     List(List),
     /// Show one registration and its history
     Show(One),
@@ -78,14 +80,37 @@ struct CanaryName {
 /// Gives the order, and prints what it has come to.
 pub(super) fn run(args: &Args) -> io::Result<ExitCode> {
     match &args.order {
-        CanaryCommand::Register(register) => register.run(),
+        CanaryCommand::Register(order) => register(order),
         CanaryCommand::Renew(one) => one.renew(),
-        CanaryCommand::Deregister(one) => one.deregister(),
+        CanaryCommand::Deregister(deregister) => deregister.run(),
         CanaryCommand::List(list) => list.run(),
         CanaryCommand::Show(one) => one.show(),
         CanaryCommand::Kill(kill) => kill.run(),
         CanaryCommand::Restore(restore) => restore.run(),
     }
+}
+
+/// Registers a canary; holds the registration if `--hold` asks for that.
+fn register(order: &Register) -> io::Result<ExitCode> {
+    let document = match order.document(|name| std::env::var(name).ok()) {
+        Ok(document) => document,
+        Err(problem) => {
+            tell(&problem);
+            return Ok(ExitCode::from(NOT_SO));
+        }
+    };
+    runtime()?.block_on(async {
+        if order.hold {
+            // Before the first request, so that a signal during it takes the registration back as well.
+            let signals = Signals::listen()?;
+            return Ok(hold::hold(order, &document, signals).await);
+        }
+        match order.registered(&document).await {
+            Ok(answer) => order.asked.print(&answer, text::registered)?,
+            Err(failure) => return Ok(failure.report()),
+        }
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
 impl Kill {
@@ -116,7 +141,7 @@ impl Restore {
 }
 
 impl CanaryName {
-    /// Where it is in the API, with `further` after it.
+    /// Its path in the API, with `further` after it.
     fn path(&self, further: &str) -> String {
         let (service, name) = (segment(&self.service), segment(&self.name));
         format!("/api/v1/services/{service}/canaries/{name}{further}")

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Map, Value, json};
 
-use super::{Format, NOT_SO, admin_client, colour};
+use super::admin_client::{self, AdminUrl, Failure};
+use super::{Format, USAGE, colour};
 use crate::admin::explain::ExplainDocument;
 use crate::clock;
 use crate::config::{self, OnUnset, render};
@@ -24,7 +25,7 @@ pub(super) struct Args {
     /// Ask the running gateway whose admin API is at this URL, rather than a file; without --config,
     /// SERIN_ADMIN in the environment says the same
     #[arg(long, value_name = "URL", conflicts_with = "config")]
-    admin: Option<String>,
+    admin: Option<AdminUrl>,
     /// Say where this flag stands instead: who claims it, what it lacks, who is before it
     #[arg(
         long,
@@ -67,12 +68,16 @@ pub(super) struct Args {
 /// Explains, and prints the explanation or why there is none.
 pub(super) fn run(args: &Args) -> io::Result<ExitCode> {
     let explained = match args.gateway() {
-        Some(url) => {
-            admin_client::post(&url, &args.credentials, "/api/v1/explain", &args.document())
+        Ok(Some(url)) => {
+            admin_client::post(&url, &args.credentials, "/api/v1/explain", &args.document())?
         }
-        None => {
+        Ok(None) => {
             let file = args.config.as_deref().unwrap_or(Path::new("routes.yaml"));
-            from_file(file, args.document())
+            from_file(file, args.document()).map_err(Failure::from)
+        }
+        Err(problem) => {
+            admin_client::tell(&format!("{}: {problem}", admin_client::ADMIN));
+            return Ok(ExitCode::from(USAGE));
         }
     };
     match explained {
@@ -80,21 +85,19 @@ pub(super) fn run(args: &Args) -> io::Result<ExitCode> {
             print(&explained, args.format)?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(error) => {
-            eprintln!("serin: {error:#}");
-            Ok(ExitCode::from(NOT_SO))
-        }
+        Err(failure) => Ok(failure.report()),
     }
 }
 
 impl Args {
     /// The admin API to ask, if it is not the file that explains.
-    fn gateway(&self) -> Option<String> {
-        let from_environment = || {
-            let url = std::env::var(admin_client::ADMIN).ok();
-            url.filter(|url| !url.is_empty() && self.config.is_none())
-        };
-        self.admin.clone().or_else(from_environment)
+    fn gateway(&self) -> Result<Option<AdminUrl>, String> {
+        if self.admin.is_some() || self.config.is_some() {
+            return Ok(self.admin.clone());
+        }
+        let url = std::env::var(admin_client::ADMIN).ok();
+        let url = url.filter(|url| !url.is_empty());
+        url.map(|url| url.parse()).transpose()
     }
 
     /// What is asked, in the words of the admin API.

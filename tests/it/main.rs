@@ -24,7 +24,7 @@
 //!   against a real Unleash with PostgreSQL (`scripts/unleash`).
 //! * **What the gateway answers itself**: `clients` (the client API and official SDKs), `admin` (API, probes, OpenAPI,
 //!   explain), `logs` (access log and own lines).
-//! * **The command and what ships with it**: `cli`, `demo`, `sample` (`make run`), `readme`, `deploy`, `compose`.
+//! * **The command and what ships with it**: `cli`, `demo`, `sample` (`make run`), `readme`, `deploy`, `compose`, `pipelines`.
 //! * **The house**: `floors` (rules read off the sources). `harness` is what all of them stand on.
 #![allow(
     clippy::unwrap_used,
@@ -64,6 +64,7 @@ mod logs;
 mod multiplexed;
 mod order;
 mod paths;
+mod pipelines;
 mod quarantine;
 mod readme;
 mod recovery;

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Output};
 
 use regex::Regex;
 
-use crate::harness::run_serin;
+use crate::harness::{Gateway, Origin, Reply, run_serin};
 
 /// The code blocks of README in this language, in order.
 pub(crate) fn blocks(language: &str) -> Vec<String> {
@@ -77,4 +78,83 @@ fn the_commands_it_names_are_there() {
         let help = run_serin([name.as_str(), "--help"]);
         assert!(help.status.success(), "serin {name}");
     }
+}
+
+/// A folder with a clone that is on a branch, and a server to push it to.
+fn repository() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = "
+        git init -q --bare server && git init -q -b feature/ranker-v3 clone && cd clone
+        git -c user.name=ann -c user.email=ann@example.com commit -q --allow-empty -m ranker
+        git remote add origin ../server";
+    let made = Command::new("sh")
+        .args(["-euc", script])
+        .current_dir(folder.path())
+        .env("HOME", folder.path())
+        .output()
+        .expect("git runs");
+    assert!(made.status.success(), "{made:?}");
+    folder
+}
+
+#[tokio::test]
+async fn the_ten_lines_from_git_push_to_a_canary_do_what_they_say() {
+    let lines = blocks("sh");
+    let lines = lines.iter().find(|block| block.starts_with("git push"));
+    let lines = lines.expect("the ten lines");
+    assert_eq!(lines.lines().count(), 10, "{lines}");
+    let (stable, canary) = (Origin::start("stable").await, Origin::start("canary").await);
+    canary.answer(|_| Reply::status(200).body("this is the canary\n"));
+    let routes = fs::read_to_string("routes.yaml").expect("the repository's file");
+    let routes = routes
+        .replace("127.0.0.1:9001", &stable.address().to_string())
+        .replace("127.0.0.1:9002", &canary.address().to_string())
+        .replace("127.0.0.1:8080", "127.0.0.1:0")
+        .replace("127.0.0.1:9900", "127.0.0.1:0");
+    let gateway = Gateway::start(format!("{routes}\nserver: {{ state_dir: state }}\n")).await;
+    // The sockets of `make run` are other ones here; nothing else of the lines is.
+    let here = lines
+        .replace("127.0.0.1:9002", &canary.address().to_string())
+        .replace("127.0.0.1:8080", &gateway.address().to_string())
+        .replace("127.0.0.1:9900", &gateway.admin_address().to_string());
+    let folder = repository();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_serin"), folder.path().join("serin"))
+        .expect("a link");
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-euc", &here])
+        .current_dir(folder.path().join("clone"))
+        .env_clear()
+        .env("HOME", folder.path())
+        .env("PATH", format!("{}:/usr/bin:/bin", folder.path().display()));
+    // On a thread of its own: the origins answer on this one.
+    let done = tokio::task::spawn_blocking(move || shell.output());
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = done.await.expect("a thread").expect("a shell");
+    let (said, errors) = [stdout, stderr]
+        .map(|text| String::from_utf8(text).expect("text"))
+        .into();
+    assert!(status.success(), "{said}{errors}");
+    assert!(
+        errors.contains("feature/ranker-v3 -> feature/ranker-v3"),
+        "{errors}"
+    );
+    for expected in [
+        "search.ranker-v3 of search is ready, and registered until ",
+        "the flag search.ranker-v3 is kept now",
+        "this is the canary",
+        "ring all of search.ranker-v3: 0% -> 5%",
+        "ring \"team\": yes",
+        "search.ranker-v3 of search is killed: its users are on stable",
+        "search.ranker-v3 of search is taken back: its users are on stable",
+    ] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    gateway
+        .get_as("dora", "/search")
+        .await
+        .assert_from("stable");
 }

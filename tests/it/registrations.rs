@@ -1,5 +1,6 @@
 //! Pipelines register canaries: by API, for a time, without a line in `routes.yaml`.
 
+mod commands;
 mod refusals;
 
 use hyper::Method;

@@ -1,7 +1,7 @@
-//! What CI systems say of the build that they run: branch and commit, in variables of their own.
+//! Branch and commit of a build, from the variables that CI systems set.
 
-/// Where the branch stands. Of a pull request it is the one that is to be merged, so that variable comes before the one
-/// that names the pull request itself.
+/// Variables with the branch, the first that is set counts. For a pull request its source branch comes before the name of the
+/// pull request itself.
 const BRANCH: [&str; 10] = [
     "GITHUB_HEAD_REF",
     "GITHUB_REF_NAME",
@@ -17,9 +17,11 @@ const BRANCH: [&str; 10] = [
     "BUILD_SOURCEBRANCH",
 ];
 
-/// Where the commit stands, in the same order.
-const COMMIT: [&str; 7] = [
+/// Variables with the commit, the first that is set counts. GitLab names the commit of the source branch where the build is of
+/// a merged result; GitHub has no such variable.
+const COMMIT: [&str; 8] = [
     "GITHUB_SHA",
+    "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA",
     "CI_COMMIT_SHA",
     "GIT_COMMIT",
     "BUILDKITE_COMMIT",
@@ -28,7 +30,7 @@ const COMMIT: [&str; 7] = [
     "BUILD_SOURCEVERSION",
 ];
 
-/// The branch that is built.
+/// The branch of this build.
 pub(super) fn branch(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
     let branch = first(&BRANCH, variable)?;
     match branch.strip_prefix("refs/heads/") {
@@ -37,7 +39,7 @@ pub(super) fn branch(variable: impl Fn(&str) -> Option<String>) -> Option<String
     }
 }
 
-/// The commit that is built.
+/// The commit of this build.
 pub(super) fn commit(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
     first(&COMMIT, variable)
 }

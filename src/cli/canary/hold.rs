@@ -1,5 +1,6 @@
 //! `serin canary register --hold`: a canary stays registered for as long as this process runs.
 
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use anyhow::anyhow;
 use hyper::Method;
 use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::register::Register;
@@ -14,23 +16,23 @@ use super::text;
 use crate::cli::admin_client::{Failure, tell};
 use crate::config::value;
 
-/// How long the first pause is before the same request is sent again; later ones double.
+/// The first pause before the same request is sent again; later ones double.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// The shortest time between two renewals, whatever the TTL.
 const SHORTEST_THIRD: Duration = Duration::from_millis(50);
-/// How long taking it back may last once the signal has come.
+/// How long the end of the registration may take once the signal has come.
 const LEAVING: Duration = Duration::from_secs(10);
 
-/// What ends holding.
+/// SIGTERM and SIGINT.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    /// From here on these signals no longer end the process by themselves.
+    /// Catches them: they no longer end the process by themselves.
     pub(super) fn listen() -> std::io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -46,43 +48,54 @@ impl Signals {
     }
 }
 
-/// Registers a canary and renews it until a signal comes; then takes it back.
+/// Registers a canary and renews it until a signal comes; then ends the registration.
 pub(super) async fn hold(order: &Register, document: &Value, mut signals: Signals) -> ExitCode {
-    let mut holder = Holder {
+    let holder = Holder {
         order,
         document,
-        place: None,
+        place: Mutex::new(None),
     };
+    let mut kept = pin!(holder.keep());
     let failure = tokio::select! {
-        failure = holder.keep() => Some(failure),
+        failure = &mut kept => Some(failure),
         () = signals.recv() => None,
     };
-    match failure {
-        Some(failure) => failure.told(),
-        None => holder.leave().await,
+    if let Some(failure) = failure {
+        return failure.report();
+    }
+    // A request that registers the canary goes on meanwhile: `leave` waits for its end.
+    let finish = async {
+        kept.await.report();
+        std::future::pending().await
+    };
+    tokio::select! {
+        biased;
+        code = holder.leave() => code,
+        code = finish => code,
     }
 }
 
 struct Holder<'a> {
     order: &'a Register,
     document: &'a Value,
-    /// The canary's URL, as the gateway writes it; `None`: it has not answered yet.
-    place: Option<String>,
+    /// The canary's URL, as the gateway writes it; `None`: it has not answered yet. Locked while a request that registers the
+    /// canary is under way, so that the request that ends the registration cannot overtake it.
+    place: Mutex<Option<String>>,
 }
 
 impl Holder<'_> {
     /// Holds the registration; returns when it cannot be held.
-    async fn keep(&mut self) -> Failure {
+    async fn keep(&self) -> Failure {
         let (answer, sent) = match self.begin().await {
             Ok(begun) => begun,
             Err(failure) => return failure,
         };
         let order = self.order;
         let announce = async {
-            // While it waits, renewals go on: waiting may take longer than the TTL.
+            // Renewals go on meanwhile: waiting may take longer than the TTL.
             match order.waited(answer.clone()).await {
                 Ok(answer) => {
-                    // That nobody reads what is printed is no reason to let go.
+                    // A closed standard output is no reason to give the canary up.
                     let _ = order.asked.print(&answer, text::registered);
                     std::future::pending().await
                 }
@@ -95,18 +108,15 @@ impl Holder<'_> {
         }
     }
 
-    /// Registers the canary, and when that was asked for; tries on while the gateway cannot be reached.
-    async fn begin(&mut self) -> Result<(Value, Instant), Failure> {
+    /// Registers the canary, and says when the request was sent; repeats it while the gateway cannot be reached.
+    async fn begin(&self) -> Result<(Value, Instant), Failure> {
         let mut pause = FIRST_PAUSE;
         loop {
             let sent = Instant::now();
-            match self.order.put(self.document).await {
-                Ok(answer) => {
-                    self.place = place(&answer);
-                    return Ok((answer, sent));
-                }
+            match self.register().await {
+                Ok(answer) => return Ok((answer, sent)),
                 Err(failure @ Failure::TryAgain(_)) => {
-                    tell(&format!("{failure}; it is tried again"));
+                    tell(&format!("{failure}; trying again"));
                     rest(&mut pause, LONGEST_PAUSE).await;
                 }
                 Err(refused @ Failure::Refused { .. }) => return Err(refused),
@@ -114,7 +124,14 @@ impl Holder<'_> {
         }
     }
 
-    async fn renew(&mut self, answer: &Value, mut sent: Instant) -> Failure {
+    async fn register(&self) -> Result<Value, Failure> {
+        let mut place = self.place.lock().await;
+        let answer = self.order.put(self.document).await?;
+        *place = place_of(&answer);
+        Ok(answer)
+    }
+
+    async fn renew(&self, answer: &Value, mut sent: Instant) -> Failure {
         let mut third = match third(answer) {
             Ok(third) => third,
             Err(failure) => return failure,
@@ -124,11 +141,7 @@ impl Holder<'_> {
         loop {
             tokio::time::sleep_until(due).await;
             sent = Instant::now();
-            let renewed = match self.renewed().await {
-                Ok(answer) => self.checked(&answer),
-                Err(failure) => Err(failure),
-            };
-            match renewed {
+            match self.renewed().await {
                 Ok(next) => {
                     if pause != FIRST_PAUSE {
                         tell(&format!("{} is renewed again", self.order.target));
@@ -137,8 +150,9 @@ impl Holder<'_> {
                     due = sent + third;
                 }
                 Err(failure @ Failure::TryAgain(_)) => {
+                    // Once an outage: nobody reads a line every few seconds for hours.
                     if pause == FIRST_PAUSE {
-                        tell(&format!("{failure}; it is tried again"));
+                        tell(&format!("{failure}; trying again"));
                     }
                     rest(&mut pause, third.min(LONGEST_PAUSE)).await;
                     due = Instant::now();
@@ -148,27 +162,30 @@ impl Holder<'_> {
         }
     }
 
-    /// Renews the registration; where the gateway has none any more, registers the canary anew.
-    async fn renewed(&self) -> Result<Value, Failure> {
+    /// Renews the registration; where the gateway has none any more, registers the canary anew. Returns when the next renewal
+    /// is due.
+    async fn renewed(&self) -> Result<Duration, Failure> {
         let path = self.order.target.path("/renew");
         let asked = &self.order.asked;
         match asked.call(Method::POST, &path, None).await {
             Err(failure) if failure.is_not_found() => {
-                let answer = self.order.put(self.document).await?;
+                let answer = self.register().await?;
                 let target = &self.order.target;
                 tell(&format!(
                     "{target} was not registered any more; it is again"
                 ));
-                Ok(answer)
+                third(&answer)
             }
-            other => other,
+            Err(failure) => Err(failure),
+            Ok(answer) => self.checked(&answer).await,
         }
     }
 
     /// When the next renewal is due, if the registration is still this process's own.
-    fn checked(&self, answer: &Value) -> Result<Duration, Failure> {
-        match place(answer) {
-            Some(place) if !self.is_own(&place) => {
+    async fn checked(&self, answer: &Value) -> Result<Duration, Failure> {
+        let own = self.place.lock().await;
+        match place_of(answer) {
+            Some(place) if !self.is_own(own.as_deref(), &place) => {
                 let target = &self.order.target;
                 let text = format!(
                     "{target} has been registered with another URL, {place}: this one gives way"
@@ -179,41 +196,42 @@ impl Holder<'_> {
         }
     }
 
-    fn is_own(&self, place: &str) -> bool {
-        match &self.place {
+    fn is_own(&self, own: Option<&str>, place: &str) -> bool {
+        match own {
             Some(own) => own == place,
             None => self.order.url.trim_end_matches('/') == place.trim_end_matches('/'),
         }
     }
 
-    /// Takes the registration back, unless somebody has registered another URL since.
+    /// Ends the registration, unless another URL has been registered since.
     async fn leave(&self) -> ExitCode {
         let until = Instant::now() + LEAVING;
         let mut pause = FIRST_PAUSE;
+        let Ok(own) = tokio::time::timeout_at(until, self.place.lock()).await else {
+            return no_answer().report();
+        };
         loop {
-            let failure = match tokio::time::timeout_at(until, self.end()).await {
+            let end = self.end(own.as_deref());
+            let failure = match tokio::time::timeout_at(until, end).await {
                 Ok(Ok(())) => return ExitCode::SUCCESS,
                 Ok(Err(failure)) => failure,
-                Err(_) => {
-                    let text = "the gateway did not answer: the registration ends with its TTL";
-                    return Failure::TryAgain(anyhow!(text)).told();
-                }
+                Err(_) => return no_answer().report(),
             };
             let is_passing = matches!(failure, Failure::TryAgain(_));
             if !is_passing || Instant::now() + pause >= until {
-                return failure.told();
+                return failure.report();
             }
             rest(&mut pause, LONGEST_PAUSE).await;
         }
     }
 
-    async fn end(&self) -> Result<(), Failure> {
+    async fn end(&self, own: Option<&str>) -> Result<(), Failure> {
         let (asked, path) = (&self.order.asked, self.order.target.path(""));
         let shown = match asked.call(Method::GET, &path, None).await {
             Err(failure) if failure.is_not_found() => return Ok(()),
             shown => shown?,
         };
-        if place(&shown).is_some_and(|place| !self.is_own(&place)) {
+        if place_of(&shown).is_some_and(|place| !self.is_own(own, &place)) {
             return Ok(());
         }
         match asked.call(Method::DELETE, &path, None).await {
@@ -223,8 +241,13 @@ impl Holder<'_> {
     }
 }
 
-/// Where the canary was registered last.
-fn place(answer: &Value) -> Option<String> {
+fn no_answer() -> Failure {
+    let text = "the gateway did not answer: the registration ends with its TTL";
+    Failure::TryAgain(anyhow!(text))
+}
+
+/// The URL that was registered last.
+fn place_of(answer: &Value) -> Option<String> {
     let moving = answer["moving_to"].as_str();
     moving.or(answer["url"].as_str()).map(str::to_owned)
 }
@@ -233,11 +256,11 @@ fn place(answer: &Value) -> Option<String> {
 fn third(answer: &Value) -> Result<Duration, Failure> {
     let ttl = answer.pointer("/lease/ttl").and_then(Value::as_str);
     let ttl = ttl.and_then(|text| value::duration(text).ok());
-    let ttl = ttl.ok_or_else(|| anyhow!("the gateway's answer does not say for how long"))?;
+    let ttl = ttl.ok_or_else(|| anyhow!("the gateway's answer has no TTL"))?;
     Ok((ttl / 3).max(SHORTEST_THIRD))
 }
 
-/// Pauses before the next attempt, for a time that differs: many of these processes lose the same gateway at once.
+/// Waits before the next attempt, for a random part of `pause`: many of these processes lose the same gateway at once.
 async fn rest(pause: &mut Duration, longest: Duration) {
     let part = rand::random_range(0.5..=1.0);
     tokio::time::sleep((*pause).min(longest).mul_f64(part)).await;
@@ -250,7 +273,7 @@ mod tests {
 
     use serde_json::json;
 
-    use super::{place, third};
+    use super::{place_of, third};
 
     #[test]
     fn renewals_are_due_every_third_of_the_ttl() {
@@ -264,8 +287,8 @@ mod tests {
     #[test]
     fn a_canary_that_moves_is_where_it_moves_to() {
         let moving = json!({ "url": "http://a", "moving_to": "http://b" });
-        assert_eq!(place(&moving).as_deref(), Some("http://b"));
+        assert_eq!(place_of(&moving).as_deref(), Some("http://b"));
         let there = json!({ "url": "http://a", "moving_to": null });
-        assert_eq!(place(&there).as_deref(), Some("http://a"));
+        assert_eq!(place_of(&there).as_deref(), Some("http://a"));
     }
 }

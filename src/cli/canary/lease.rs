@@ -1,4 +1,4 @@
-//! `serin canary renew`, `deregister`, `list` and `show`: what is registered.
+//! `serin canary renew`, `deregister`, `list` and `show`.
 
 use std::io;
 use std::process::ExitCode;
@@ -19,6 +19,15 @@ pub(super) struct One {
 }
 
 #[derive(Debug, clap::Args)]
+pub(super) struct Deregister {
+    #[command(flatten)]
+    one: One,
+    /// Succeed, too, if it is not registered any more
+    #[arg(long)]
+    ignore_not_found: bool,
+}
+
+#[derive(Debug, clap::Args)]
 pub(super) struct List {
     /// Only those of this service
     service: Option<String>,
@@ -27,18 +36,11 @@ pub(super) struct List {
 }
 
 impl One {
-    /// Gives it its time anew.
+    /// Renews it.
     pub(super) fn renew(&self) -> io::Result<ExitCode> {
         let path = self.target.path("/renew");
         let request = (Method::POST, path.as_str());
         self.asked.ask(request, None, text::registered)
-    }
-
-    /// Takes it back.
-    pub(super) fn deregister(&self) -> io::Result<ExitCode> {
-        let path = self.target.path("");
-        let request = (Method::DELETE, path.as_str());
-        self.asked.ask(request, None, text::ended)
     }
 
     /// Shows it.
@@ -48,8 +50,24 @@ impl One {
     }
 }
 
+impl Deregister {
+    /// Ends it at once.
+    pub(super) fn run(&self) -> io::Result<ExitCode> {
+        let One { target, asked } = &self.one;
+        let path = target.path("");
+        match runtime()?.block_on(asked.call(Method::DELETE, &path, None)) {
+            Ok(answer) => asked.print(&answer, text::ended)?,
+            Err(failure) if self.ignore_not_found && failure.is_not_found() => {
+                tell(&failure.to_string());
+            }
+            Err(failure) => return Ok(failure.report()),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
 impl List {
-    /// Shows what is registered.
+    /// Lists registrations.
     pub(super) fn run(&self) -> io::Result<ExitCode> {
         if let Some(service) = &self.service {
             let path = canaries(service);
@@ -64,7 +82,7 @@ impl List {
                 self.asked.print(&answer, print)?;
                 Ok(ExitCode::SUCCESS)
             }
-            Err(failure) => Ok(failure.told()),
+            Err(failure) => Ok(failure.report()),
         }
     }
 
@@ -82,7 +100,7 @@ impl List {
                     status: Some(StatusCode::FORBIDDEN),
                     ..
                 }) => hidden.push(service),
-                // A reload has taken the service away since.
+                // A reload has removed the service between the two requests.
                 Err(failure) if failure.is_not_found() => {}
                 Err(failure) => return Err(failure),
             }

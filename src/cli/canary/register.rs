@@ -1,18 +1,15 @@
 //! `serin canary register`: a deployed branch becomes a canary, from a pipeline or from a sidecar.
 
-use std::io;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::anyhow;
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
-use super::hold::{self, Signals};
-use super::{CanaryName, ci, text};
-use crate::cli::admin_client::{AdminArgs, Failure, runtime, tell};
-use crate::cli::{NOT_SO, kept};
+use super::{CanaryName, ci};
+use crate::cli::admin_client::{AdminArgs, Failure};
+use crate::cli::kept;
 use crate::config::value;
 
 /// How often the gateway is asked whether the canary is ready.
@@ -55,37 +52,17 @@ pub(super) struct Register {
     wait: Option<Duration>,
     /// Stay, and renew it every third of its TTL; SIGTERM takes it back
     #[arg(long)]
-    hold: bool,
+    pub(super) hold: bool,
     #[command(flatten)]
     pub(super) asked: AdminArgs,
 }
 
 impl Register {
-    /// Registers the canary, and does what else is asked for.
-    pub(super) fn run(&self) -> io::Result<ExitCode> {
-        let document = match self.document(|name| std::env::var(name).ok()) {
-            Ok(document) => document,
-            Err(problem) => {
-                tell(&problem);
-                return Ok(ExitCode::from(NOT_SO));
-            }
-        };
-        runtime()?.block_on(async {
-            if self.hold {
-                // Before the first request: what is registered is taken back, whenever the signal comes.
-                let signals = Signals::listen()?;
-                return Ok(hold::hold(self, &document, signals).await);
-            }
-            match self.registered(&document).await {
-                Ok(answer) => self.asked.print(&answer, text::registered)?,
-                Err(failure) => return Ok(failure.told()),
-            }
-            Ok(ExitCode::SUCCESS)
-        })
-    }
-
-    /// What the gateway is sent.
-    fn document(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Value, String> {
+    /// The document that registers the canary.
+    pub(super) fn document(
+        &self,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Value, String> {
         let mut document = Map::new();
         document.insert("url".to_owned(), json!(self.url));
         let branch = self.branch.clone().or_else(|| ci::branch(&variable));
@@ -117,18 +94,19 @@ impl Register {
         Ok(Value::Object(document))
     }
 
-    async fn registered(&self, document: &Value) -> Result<Value, Failure> {
+    /// Registers the canary; waits until it is ready if `--wait` asks for that.
+    pub(super) async fn registered(&self, document: &Value) -> Result<Value, Failure> {
         let answer = self.put(document).await?;
         self.waited(answer).await
     }
 
-    /// Registers it, or renews what is registered.
+    /// Registers the canary, or renews its registration.
     pub(super) async fn put(&self, document: &Value) -> Result<Value, Failure> {
         let path = self.target.path("");
         self.asked.call(Method::PUT, &path, Some(document)).await
     }
 
-    /// The answer to the registration, as it stands when the canary is ready; at once unless that is to be waited for.
+    /// Waits until the canary is ready if `--wait` asks for that; returns `answer`, brought up to date.
     pub(super) async fn waited(&self, mut answer: Value) -> Result<Value, Failure> {
         let Some(within) = self.wait else {
             return Ok(answer);
@@ -146,7 +124,7 @@ impl Register {
         }
     }
 
-    /// Asks until the canary is ready; `last` is what came of asking last.
+    /// Asks until the canary is ready; `last` is the last answer.
     async fn await_ready(&self, last: &mut Result<Value, Failure>) -> Result<Value, Failure> {
         let path = self.target.path("");
         loop {
@@ -174,12 +152,12 @@ impl Register {
     }
 }
 
-/// Whether users can be sent where the canary was registered last. While it moves, `ready` is said of where it was.
+/// Whether users can be sent to the URL that was registered last. While a canary moves, its state is that of the old URL.
 fn is_ready(shown: &Value) -> bool {
     shown["state"] == "ready" && shown["moving_to"].is_null()
 }
 
-/// Brings the members of an answer up to date. Its own remain: a view of the canary does not have them.
+/// Brings the members of an answer up to date; members that `shown` does not have stay as they are.
 fn update(answer: &mut Value, shown: &Value) {
     let (Some(answer), Some(shown)) = (answer.as_object_mut(), shown.as_object()) else {
         return;

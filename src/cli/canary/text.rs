@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-/// What registering or renewing has come to.
+/// Prints the answer to a registration or a renewal.
 pub(super) fn registered(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
     let until = said(answer, "/lease/expires_at");
     writeln!(
@@ -17,7 +17,7 @@ pub(super) fn registered(answer: &Value, out: &mut dyn Write) -> io::Result<()> 
     remarks(answer, out)
 }
 
-/// What taking a registration back has come to.
+/// Prints the answer to the end of a registration.
 pub(super) fn ended(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
@@ -26,7 +26,7 @@ pub(super) fn ended(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
     )
 }
 
-/// Everything that is registered for some services, a line each.
+/// Prints registrations, a line each.
 pub(super) fn listed(lists: &[Value], out: &mut dyn Write) -> io::Result<()> {
     let mut canaries = lists.iter().flat_map(|list| all(&list["canaries"]));
     let Some(first) = canaries.next() else {
@@ -44,7 +44,7 @@ pub(super) fn listed(lists: &[Value], out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// One registration with its history.
+/// Prints one registration with its history.
 pub(super) fn shown(canary: &Value, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{} is {}", named(canary), state(canary))?;
     writeln!(out, "  {}", audience(canary))?;
