@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Setup, get, run_serin};
+use crate::harness::redis::Redis;
+use crate::harness::{Dns, Gateway, Setup, get, run_serin, serin};
 
 /// Where all three ways of deploying keep the configuration.
 const CONFIG: &str = "/etc/serin/routes.yaml";
@@ -209,12 +210,13 @@ fn the_kustomization_names_what_there_is() {
     let kustomization = yaml("kustomization.yaml");
     let folder = root().join("deploy/kubernetes");
     let resources = kustomization["resources"].as_array().expect("resources");
-    assert_eq!(resources.len(), 5);
+    assert_eq!(resources.len(), 6);
     for resource in resources {
         let resource = resource.as_str().expect("a name");
         let document = yaml(resource);
         let name = match resource {
             "service-pods.yaml" => "serin-pods",
+            "service-admin.yaml" => "serin-admin",
             _ => "serin",
         };
         assert_eq!(document["metadata"]["name"], name, "{resource}");
@@ -307,23 +309,68 @@ fn port(name: &str) -> String {
     ports.next().expect("a port")["containerPort"].to_string()
 }
 
-/// The pods' gateway, as far as it runs without a cluster.
-async fn in_a_pod(dns: &crate::harness::Dns) -> crate::harness::Gateway {
-    let checked = run_serin(["check", root().join(ROUTES).to_str().expect("a path")]);
-    assert!(checked.status.success(), "{checked:?}");
-    assert!(
-        String::from_utf8_lossy(&checked.stdout).contains("no problems")
-            || !String::from_utf8_lossy(&checked.stdout).contains("warning"),
-        "{checked:?}"
-    );
-    let (http, probes) = (port("http"), port("probes"));
-    let here = read(ROUTES)
-        .replace(&format!("0.0.0.0:{http}"), "127.0.0.1:0")
-        .replace("127.0.0.1:9900", "127.0.0.1:0")
-        .replace(&format!("0.0.0.0:{probes}"), "0.0.0.0:0")
-        .replace("shutdown_delay: 5s", "shutdown_delay: 1ms")
-        .replace("/var/lib/serin", "state");
-    Setup::new(here).dns(dns).start().await
+/// The variables that the pods get from Secrets, by name: the Secret's name and the key in it.
+fn secrets() -> BTreeMap<String, (String, String)> {
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let env = container()["env"].clone();
+    let variables = env.as_array().expect("variables").iter().map(|variable| {
+        assert!(variable["value"].is_null(), "a value stands in the file");
+        let secret = &variable["valueFrom"]["secretKeyRef"];
+        let place = (text(&secret["name"]), text(&secret["key"]));
+        (text(&variable["name"]), place)
+    });
+    variables.collect()
+}
+
+/// A value for each of these variables.
+fn values(redis: &str) -> Vec<(String, String)> {
+    let value = |name: &str| match name {
+        "REDIS_URL" => redis.to_owned(),
+        name => token(name),
+    };
+    let names = secrets().into_keys();
+    names.map(|name| (name.clone(), value(&name))).collect()
+}
+
+fn token(variable: &str) -> String {
+    format!("the-token-of-{variable}")
+}
+
+/// The pods' gateway, as far as it runs without a cluster: beside DNS and Redis.
+struct Pod {
+    gateway: Gateway,
+    _beside: (Dns, Redis),
+}
+
+impl Pod {
+    async fn start() -> Self {
+        let (dns, redis) = (Dns::start().await, Redis::start().await);
+        let secrets = values(&redis.url());
+        let checked = serin(["check", root().join(ROUTES).to_str().expect("a path")])
+            .envs(secrets.clone())
+            .output()
+            .expect("the binary runs");
+        assert!(checked.status.success(), "{checked:?}");
+        let said = String::from_utf8_lossy(&checked.stdout);
+        // The network policy keeps others from reading them.
+        let in_the_clear = said.contains("tokens reach this address in the clear");
+        assert!(in_the_clear && said.contains(": 1 warning"), "{checked:?}");
+        let (http, probes, admin) = (port("http"), port("probes"), port("admin"));
+        let here = read(ROUTES)
+            .replace(&format!("0.0.0.0:{http}"), "127.0.0.1:0")
+            .replace(&format!("0.0.0.0:{admin}"), "127.0.0.1:0")
+            .replace(&format!("0.0.0.0:{probes}"), "0.0.0.0:0")
+            .replace("shutdown_delay: 5s", "shutdown_delay: 1ms")
+            .replace("/var/lib/serin", "state");
+        let setup = Setup::new(here).dns(&dns);
+        let setup = secrets
+            .iter()
+            .fold(setup, |setup, (name, value)| setup.env(name, value));
+        Self {
+            gateway: setup.start().await,
+            _beside: (dns, redis),
+        }
+    }
 }
 
 #[tokio::test]
@@ -332,8 +379,9 @@ async fn the_pods_answer_probes_and_scrapers() {
     let (http, probes) = (port("http"), port("probes"));
     assert_eq!(routes["listeners"][0], format!("0.0.0.0:{http}"));
     assert_eq!(routes["admin"]["probes"], format!("0.0.0.0:{probes}"));
-    // The client's own default.
-    assert_eq!(routes["admin"]["address"], "127.0.0.1:9900");
+    // The port is the client's own default.
+    assert_eq!(port("admin"), "9900");
+    assert_eq!(routes["admin"]["address"], "0.0.0.0:9900");
     assert_eq!(
         yaml("service.yaml")["spec"]["ports"][0]["targetPort"],
         "http"
@@ -346,16 +394,18 @@ async fn the_pods_answer_probes_and_scrapers() {
     let policy = &yaml("networkpolicy.yaml")["spec"];
     assert_eq!(policy["podSelector"]["matchLabels"], labels());
     assert_eq!(policy["policyTypes"], serde_json::json!(["Ingress"]));
-    let [traffic, metrics] = policy["ingress"].as_array().expect("rules").as_slice() else {
-        panic!("two rules: {policy}");
+    let [traffic, metrics, admin] = policy["ingress"].as_array().expect("rules").as_slice() else {
+        panic!("three rules: {policy}");
     };
     assert_eq!(traffic["ports"][0]["port"], "http");
     assert_eq!(traffic["from"], Value::Null);
     assert_eq!(metrics["ports"][0]["port"], "probes");
-    assert!(metrics["from"][0]["namespaceSelector"].is_object());
+    assert_eq!(admin["ports"][0]["port"], "admin");
+    for rule in [metrics, admin] {
+        assert!(rule["from"][0]["namespaceSelector"].is_object(), "{rule}");
+    }
 
-    let dns = crate::harness::Dns::start().await;
-    let gateway = in_a_pod(&dns).await;
+    let Pod { gateway, _beside } = Pod::start().await;
     let mut paths = vec![scraped["prometheus.io/path"].clone()];
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
         let get = &container()[probe]["httpGet"];
@@ -369,17 +419,22 @@ async fn the_pods_answer_probes_and_scrapers() {
         assert_eq!(answer.status, 200, "{path}");
     }
     let status = get("/api/v1/status").host("localhost");
+    let platform = format!("Bearer {}", token("SERIN_TOKEN"));
+    let status = status.header("authorization", &platform);
     let answer = crate::harness::client::send(address, status).await;
     assert_eq!(answer.status, 404, "{answer:?}");
 }
 
-/// What `kubectl exec POD -- serin …` and `docker exec CONTAINER serin …` do.
+/// What `kubectl exec POD -- serin …` does, with the variables that the pod has.
 #[tokio::test]
 async fn a_command_within_the_pod_operates_the_gateway() {
-    let dns = crate::harness::Dns::start().await;
-    let gateway = in_a_pod(&dns).await;
+    let Pod { gateway, _beside } = Pod::start().await;
+    let admin = format!("http://{}", gateway.admin_address());
     let ask = |command: &[&str]| {
-        let output = gateway.ask(command);
+        let output = serin(command.iter().chain(&["--admin", &admin]))
+            .envs(values("redis://127.0.0.1:1"))
+            .output()
+            .expect("the binary runs");
         assert!(output.status.success(), "{command:?}: {output:?}");
         String::from_utf8(output.stdout).expect("text")
     };
@@ -392,9 +447,44 @@ async fn a_command_within_the_pod_operates_the_gateway() {
     let restored = ask(&["canary", "restore", "search", "search.ranker-v2"]);
     assert!(restored.contains("is restored"), "{restored}");
     let status = ask(&["status"]);
-    assert!(status.contains("generation 3"), "{status}");
+    assert!(status.contains(": shared, read "), "{status}");
     let reloaded = ask(&["reload"]);
     assert!(reloaded.contains("nothing has changed"), "{reloaded}");
     let status: Value = serde_json::from_str(&ask(&["status", "--json"])).expect("JSON");
     assert_eq!(status["last_reload"]["cause"], "api");
+    let without = gateway.ask(&["status"]);
+    assert_eq!(without.status.code(), Some(1), "{without:?}");
+}
+
+/// Pipelines ask by the names that their files have, with the tokens that the Secrets hold.
+#[tokio::test]
+async fn pipelines_reach_the_admin_api_with_their_tokens() {
+    let service = yaml("service-admin.yaml");
+    assert_eq!(service["spec"]["selector"], labels());
+    assert_eq!(service["spec"]["ports"][0]["targetPort"], "admin");
+    assert_eq!(
+        service["spec"]["ports"][0]["port"].to_string(),
+        port("admin")
+    );
+    let how = read("deploy/kubernetes/kustomization.yaml");
+    for (name, key) in secrets().values() {
+        let lines = how.lines();
+        let mut made = lines.filter(|line| line.contains(&format!("secret generic {name} ")));
+        let made = made.next().expect("a command that makes the Secret");
+        assert!(made.contains(&format!("--from-literal={key}=")), "{made}");
+    }
+
+    let sidecar = read("deploy/pipelines/sidecar.yaml");
+    let at = sidecar.split("http://").find(|url| url.contains(":9900"));
+    let host = at.and_then(|at| at.split('"').next()).expect("a URL");
+    let Pod { gateway, _beside } = Pod::start().await;
+    let list = |host: &str, variable: &str| {
+        let call = get("/api/v1/services/search/canaries").host(host);
+        let call = call.header("authorization", &format!("Bearer {}", token(variable)));
+        crate::harness::client::send(gateway.admin_address(), call)
+    };
+    assert_eq!(list(host, "CI_SEARCH_TOKEN").await.status, 200);
+    assert_eq!(list(host, "SERIN_TOKEN").await.status, 200);
+    assert_eq!(list(host, "REDIS_URL").await.status, 401);
+    assert_eq!(list("rebound.example.com", "SERIN_TOKEN").await.status, 421);
 }
