@@ -1,6 +1,7 @@
 //! Pipelines register canaries: by API, for a time, without a line in `routes.yaml`.
 
 mod commands;
+mod life;
 mod refusals;
 
 use hyper::Method;
