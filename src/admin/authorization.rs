@@ -8,7 +8,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::actor::Actor;
-use super::openapi::{JSON, Operation};
+use super::openapi::Operation;
+use super::openapi::body::JSON;
 use super::path::Names;
 use super::problem::Problem;
 
@@ -35,7 +36,10 @@ pub(super) async fn authorize(
 
 /// A page elsewhere can have a browser send forms and plain text without asking first, but no JSON.
 fn check_media(operation: &Operation, headers: &HeaderMap) -> Result<(), Problem> {
-    let takes_json = operation.takes.is_some_and(|(media, _)| media == JSON);
+    let takes_json = operation
+        .takes
+        .body()
+        .is_some_and(|body| body.media == JSON);
     let has_body = headers.contains_key(header::TRANSFER_ENCODING)
         || headers
             .get(header::CONTENT_LENGTH)

@@ -13,18 +13,18 @@ use axum::{Extension, Json};
 use tokio::task::JoinError;
 
 use super::actor::Actor;
+use super::diagnostic::DiagnosticView;
 use super::path::Names;
 use super::problem::Problem;
 use super::{AdminState, Shared};
-use crate::config::document::FieldProblem;
 use crate::publisher::PublishError;
 use crate::publisher::registrar::{Refusal, Report};
 use crate::registry::registrations::Name;
 use crate::state::StoreError;
-pub(super) use document::schema as request_schema;
-use document::{located, order};
-use view::{CanariesView, Looked, RegisteredView, ShownView};
-pub(super) use view::{list_schema, registered_schema, schema};
+pub(super) use document::RegistrationDocument;
+use document::order;
+use view::Looked;
+pub(super) use view::{CanariesView, RegisteredView, ShownView};
 
 /// When to come back, in seconds, if something could not be stored.
 const LATER: u32 = 5;
@@ -141,7 +141,8 @@ fn carried_out<T>(done: Result<Result<T, Problem>, JoinError>) -> Result<T, Prob
 fn problem(refusal: &Refusal) -> Problem {
     let field = |status: u16, field: &str| {
         let detail = refusal.to_string();
-        located(status, &detail, &[(field, detail.as_str())])
+        let error = DiagnosticView::of_member(field, detail.clone());
+        Problem::new(status, detail).with_errors(vec![error])
     };
     match refusal {
         Refusal::NoService(_) | Refusal::NotRegistered(..) => {
@@ -152,12 +153,8 @@ fn problem(refusal: &Refusal) -> Problem {
         Refusal::Url(_) => field(422, "url"),
         Refusal::Ttl(..) => field(422, "ttl"),
         Refusal::Rings(problems) => {
-            let lines: Vec<(&str, String)> = problems.iter().map(line).collect();
-            let lines: Vec<(&str, &str)> = lines
-                .iter()
-                .map(|(path, text)| (*path, text.as_str()))
-                .collect();
-            located(422, &refusal.to_string(), &lines)
+            let errors = problems.iter().map(DiagnosticView::from).collect();
+            Problem::new(422, refusal.to_string()).with_errors(errors)
         }
         Refusal::Store(error) => {
             let status = match error {
@@ -169,14 +166,6 @@ fn problem(refusal: &Refusal) -> Problem {
         }
         Refusal::Publish(error) => unpublished(error),
     }
-}
-
-fn line(problem: &FieldProblem) -> (&str, String) {
-    let text = match &problem.hint {
-        Some(hint) => format!("{}; {hint}", problem.message),
-        None => problem.message.clone(),
-    };
-    (&problem.path, text)
 }
 
 fn unpublished(error: &PublishError) -> Problem {

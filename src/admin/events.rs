@@ -8,6 +8,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::sse::{Event as Message, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt as _, stream};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -27,7 +28,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const NAMED: usize = 1_000;
 
 /// The flags that a snapshot does not have in common with the one before.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FlagChanges")]
 pub(super) struct ChangesView<'a> {
     counts: CountsView,
     added: Vec<&'a str>,
@@ -37,14 +39,16 @@ pub(super) struct ChangesView<'a> {
     taking: Vec<TakingView<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChangeCounts")]
 struct CountsView {
     added: usize,
     changed: usize,
     removed: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Rebucketed")]
 struct RebucketedView<'a> {
     flag: &'a str,
     ring: Option<&'a str>,
@@ -52,7 +56,8 @@ struct RebucketedView<'a> {
 }
 
 /// A flag that begins to take users from running canaries.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Taking")]
 struct TakingView<'a> {
     service: &'a str,
     flag: &'a str,

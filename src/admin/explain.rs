@@ -1,9 +1,9 @@
 //! `POST /api/v1/explain`: what would be decided for a user, and every step to it.
 
-mod schema;
 mod standing;
 mod view;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
@@ -12,27 +12,27 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
+use schemars::generate::SchemaGenerator;
+use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::body::document;
 use super::kills::{self, KillView};
 use super::problem::Problem;
-use super::schema::{closed_object, maybe_text, text};
 use super::{AdminState, Shared};
 use crate::clock;
 use crate::context::{Context, Moment};
 use crate::dispatch;
 use crate::request::{HeaderList, RequestHead};
 use crate::snapshot::Snapshot;
-pub(super) use schema::{schema, step_schema};
-pub(super) use standing::standing_schema;
 pub use standing::{FlagExplanationView, StandingView};
 pub use view::{Circumstances, ExplanationView};
 
 /// A user and a request, described; or a flag.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "ExplainRequest")]
 pub struct ExplainDocument {
     /// Where this flag stands is asked, and nothing else.
     flag: Option<String>,
@@ -44,28 +44,22 @@ pub struct ExplainDocument {
     method: String,
     headers: BTreeMap<String, String>,
     remote_address: Option<IpAddr>,
+    /// Texts, numbers, `true` or `false`.
+    #[schemars(with = "BTreeMap<String, PropertyValue>")]
     properties: BTreeMap<String, Value>,
 }
 
-/// The schema of [`ExplainDocument`].
-pub(super) fn request_schema() -> Value {
-    let texts = json!({ "type": "object", "additionalProperties": { "type": "string" } });
-    let scalars = json!({
-        "type": "object",
-        "additionalProperties": { "type": ["string", "number", "boolean"] },
-    });
-    closed_object(&[
-        ("flag?", maybe_text()),
-        ("user_id?", maybe_text()),
-        ("session_id?", maybe_text()),
-        ("host?", text()),
-        ("path?", json!({ "type": "string", "default": "/" })),
-        ("query?", maybe_text()),
-        ("method?", json!({ "type": "string", "default": "GET" })),
-        ("headers?", texts),
-        ("remote_address?", maybe_text()),
-        ("properties?", scalars),
-    ])
+/// A text, a number, `true` or `false`.
+struct PropertyValue;
+
+impl JsonSchema for PropertyValue {
+    fn schema_name() -> Cow<'static, str> {
+        "PropertyValue".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number", "boolean"] })
+    }
 }
 
 impl Default for ExplainDocument {
@@ -96,10 +90,20 @@ pub enum Explained {
 }
 
 /// What a running gateway answers.
-#[derive(Debug, Serialize)]
-pub(super) struct AnswerView {
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "Explanation")]
+pub(super) enum AnswerView {
+    Request(Box<RequestView>),
+    Flag(Box<FlagExplanationView>),
+}
+
+/// What would be done with a request.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RequestExplanation")]
+pub(super) struct RequestView {
     #[serde(flatten)]
-    explained: Explained,
+    explanation: ExplanationView,
     /// What is killed in the service.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     kills: Vec<KillView>,
@@ -107,17 +111,18 @@ pub(super) struct AnswerView {
 
 impl AnswerView {
     fn new(explained: Explained, state: &AdminState) -> Self {
-        let snapshot = state.publisher.store().peek();
-        let service = match &explained {
-            Explained::Request(view) => view.service(),
-            Explained::Flag(_) => None,
+        let explanation = match explained {
+            Explained::Request(view) => *view,
+            Explained::Flag(view) => return Self::Flag(view),
         };
+        let snapshot = state.publisher.store().peek();
+        let service = explanation.service();
         let service = service.and_then(|name| snapshot.services.named(name));
         let kills = service.map(|service| kills::of_service(service, state.kills.all()));
-        Self {
+        Self::Request(Box::new(RequestView {
             kills: kills.unwrap_or_default(),
-            explained,
-        }
+            explanation,
+        }))
     }
 }
 

@@ -10,18 +10,20 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::{Extension, Json};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Shared;
 use super::actor::Actor;
 use super::body::document;
+use super::diagnostic::DiagnosticView;
 use super::json;
 use super::kept::switched::{Ring, switch};
+use super::kept::written::WrittenFlag;
 use super::kept::{Terms, kept_by, order, shown};
 use super::path::Names;
 use super::problem::Problem;
-use super::schema::{closed_object, text, truth};
 use crate::config::document::Document;
 use crate::config::kept::Subject;
 use crate::config::kept::ring::RingChange;
@@ -30,20 +32,15 @@ use crate::engine::Origin;
 use crate::flag::Share;
 use crate::publisher::flag_keeper::{Keeper, KeptOrder};
 use crate::spelling::nearest;
-use view::FlagsView;
-pub(super) use view::schema;
+pub(super) use view::FlagsView;
 
 /// What is to be otherwise about a ring.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RingDocument {
+#[schemars(rename = "RingRequest")]
+pub(super) struct RingDocument {
     enabled: Option<bool>,
     rollout: Option<String>,
-}
-
-/// The schema of [`RingDocument`].
-pub(super) fn ring_schema() -> Value {
-    closed_object(&[("enabled?", truth()), ("rollout?", text())])
 }
 
 /// Shows every flag in short.
@@ -72,7 +69,7 @@ pub(super) async fn show(
     match (&flag.origin, kept) {
         (Origin::Serin, Some(document)) => shown(document, &headers),
         (Origin::Serin | Origin::Local | Origin::Unleash(_) | Origin::LaunchDarkly(_), _) => {
-            shown(&Document::new(view::written(flag)), &headers)
+            shown(&Document::new(json!(WrittenFlag::from(&**flag))), &headers)
         }
     }
 }
@@ -135,12 +132,10 @@ fn ring_change(document: RingDocument) -> Result<RingChange, Problem> {
     let RingDocument { enabled, rollout } = document;
     let rollout = rollout.map(|text| text.parse::<Share>().map_err(|error| (text, error)));
     let rollout = rollout.transpose().map_err(|(text, error)| {
-        let told = json!([{
-            "severity": "error", "message": format!("`{text}` is not a percentage"), "path": "rollout",
-            "pointer": "/rollout", "hint": error.to_string(),
-        }]);
+        let message = format!("`{text}` is not a percentage");
+        let told = DiagnosticView::of_member("rollout", message).with_hint(error.to_string());
         let detail = format!("`rollout`: `{text}` is not a percentage; {error}");
-        Problem::new(422, detail).with("errors", told)
+        Problem::new(422, detail).with_errors(vec![told])
     })?;
     match (enabled, rollout) {
         (None, None) => Err(Problem::new(

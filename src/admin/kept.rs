@@ -1,9 +1,11 @@
 //! What flags and segments that Serin keeps have in common as resources.
 
+pub(super) mod document;
 mod refusal;
 pub(super) mod switched;
 mod terms;
 mod view;
+pub(super) mod written;
 
 use std::sync::Arc;
 
@@ -19,8 +21,7 @@ pub(super) use refusal::kept_by;
 use refusal::refusal;
 use terms::set_tag;
 pub(super) use terms::{Terms, shown};
-use view::KeptView;
-pub(super) use view::{document_schema, schema, segment_schema};
+pub(super) use view::KeptView;
 
 /// Gives an order on a task of its own: what has begun is carried through, even if whoever asked for it goes away.
 pub(super) async fn order(

@@ -5,15 +5,14 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tokio::task::JoinError;
 
 use super::actor::Actor;
 use super::body::document;
 use super::path::Names;
 use super::problem::Problem;
-use super::schema::{closed_object, count, maybe_text, moment, object, text, truth};
 use super::{AdminState, Shared};
 use crate::config::value;
 use crate::context::Moment;
@@ -26,12 +25,14 @@ use crate::spelling::nearest;
 pub(super) const SHOWN: usize = 10;
 
 /// What an order has come to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Order")]
 pub(super) struct OrderView {
     service: String,
     flag: String,
     killed: bool,
     /// When and by whom, if it is killed.
+    #[schemars(extend("format" = "date-time"))]
     since: Option<String>,
     by: Option<String>,
     /// Why, if that was said.
@@ -42,14 +43,17 @@ pub(super) struct OrderView {
     canaries: usize,
     /// Whether a restart will change nothing about it.
     stored: bool,
+    #[schemars(extend("enum" = ["this gateway", "all gateways", PENDING]))]
     scope: &'static str,
     generation: u64,
 }
 
 /// A kill that is in force.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Kill")]
 pub(super) struct KillView {
     flag: String,
+    #[schemars(extend("format" = "date-time"))]
     since: String,
     by: String,
     /// Why, if that was said.
@@ -59,46 +63,14 @@ pub(super) struct KillView {
 }
 
 /// What comes with an order, all of which may be left out.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct OrderDocument {
+#[schemars(rename = "OrderRequest")]
+pub(super) struct OrderDocument {
     /// Why, for those who will ask.
     reason: Option<String>,
     /// The kill is meant although no flag has the name yet.
     ahead: bool,
-}
-
-/// The schema of [`OrderView`].
-pub(super) fn order_schema() -> Value {
-    object(&[
-        ("service", text()),
-        ("flag", text()),
-        ("killed", truth()),
-        ("since", maybe_text()),
-        ("by", maybe_text()),
-        ("reason", maybe_text()),
-        ("changed", truth()),
-        ("canaries", count()),
-        ("stored", truth()),
-        ("scope", text()),
-        ("generation", count()),
-    ])
-}
-
-/// The schema of [`KillView`].
-pub(super) fn kill_schema() -> Value {
-    object(&[
-        ("flag", text()),
-        ("since", moment()),
-        ("by", text()),
-        ("reason", maybe_text()),
-        ("canaries", count()),
-    ])
-}
-
-/// The schema of [`OrderDocument`].
-pub(super) fn request_schema() -> Value {
-    closed_object(&[("reason?", maybe_text()), ("ahead?", truth())])
 }
 
 /// The longest reason that is kept, in bytes.
@@ -239,24 +211,16 @@ fn carried_out<T>(done: Result<Result<T, KillFailure>, JoinError>) -> Result<Jso
 }
 
 /// What the order has come to that ends all doubts.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Settled")]
 pub(super) struct SettledView {
     /// Whether there was any doubt.
     changed: bool,
     /// Whether a restart will change nothing about it.
     stored: bool,
+    #[schemars(extend("enum" = ["this gateway", "all gateways", PENDING]))]
     scope: &'static str,
     generation: u64,
-}
-
-/// The schema of [`SettledView`].
-pub(super) fn settled_schema() -> Value {
-    object(&[
-        ("changed", truth()),
-        ("stored", truth()),
-        ("scope", text()),
-        ("generation", count()),
-    ])
 }
 
 /// Says of every canary of unknown standing that it is not killed.

@@ -6,14 +6,13 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::{Extension, Json};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::actor::Actor;
 use super::body::document;
 use super::problem::Problem;
-use super::schema::{closed_object, maybe_number, maybe_text, moment, object, or_null, text};
 use super::{AdminState, Shared};
 use crate::clock;
 use crate::config::{Level, value};
@@ -27,13 +26,16 @@ const MAX_LIFETIME: Duration = Duration::from_secs(60 * 60);
 const MIN_LIFETIME: Duration = Duration::from_secs(1);
 
 /// Which lines are written.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Log")]
 pub(super) struct LogView {
     /// `logging.level` of the running configuration.
+    #[schemars(extend("enum" = ["error", "warn", "info", "debug", "trace"]))]
     level: &'static str,
     /// The directives on top of it, if an operator has set any.
     filter: Option<String>,
     /// When they end, and how far away that is.
+    #[schemars(extend("format" = "date-time"))]
     until: Option<String>,
     remaining_seconds: Option<f64>,
     /// The address of the client who set them.
@@ -41,30 +43,14 @@ pub(super) struct LogView {
 }
 
 /// A change of the filter.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct FilterDocument {
+#[schemars(rename = "LogRequest")]
+pub(super) struct FilterDocument {
     filter: String,
     /// A duration, as in routes.yaml.
     #[serde(rename = "for")]
     lifetime: Option<String>,
-}
-
-/// The schema of [`LogView`].
-pub(super) fn schema() -> Value {
-    let levels = json!({ "enum": ["error", "warn", "info", "debug", "trace"] });
-    object(&[
-        ("level", levels),
-        ("filter", maybe_text()),
-        ("until", or_null(&moment())),
-        ("remaining_seconds", maybe_number()),
-        ("by", maybe_text()),
-    ])
-}
-
-/// The schema of [`FilterDocument`].
-pub(super) fn request_schema() -> Value {
-    closed_object(&[("filter", text()), ("for?", maybe_text())])
 }
 
 /// Shows which lines are written.

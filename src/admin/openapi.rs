@@ -1,21 +1,29 @@
-//! `GET /api/v1/openapi.json`: the API, described (OpenAPI 3.1).
+//! `GET /api/v1/openapi.json`: the API, described (OpenAPI 3.1). What is asked and answered stands in the table of
+//! endpoints; what bodies hold is derived from the types that are read and written.
+
+pub(super) mod body;
+pub(super) mod parameter;
 
 use std::sync::Arc;
 
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use axum::routing::MethodRouter;
+use schemars::generate::{SchemaGenerator, SchemaSettings};
+use schemars::transform::RecursiveTransform;
 use serde_json::{Map, Value, json};
 
 use super::AdminState;
-use super::schema::{reference, text};
-use super::{
-    canaries, config_check, explain, flags, kept, kills, log, problem, reload, segments, services,
-    sources, status,
-};
+use super::problem::Problem;
 use crate::config::admin::Role;
+use body::{Answer, Body, JSON, SCHEMAS, Takes, closed};
 
-/// What JSON documents are sent as.
-pub(super) const JSON: &str = "application/json";
+/// The statuses that the listener itself answers with, whatever is asked: a request with several hosts or a path that is
+/// no text, another site's page, a host that is not ours, and what came through this gateway.
+const OF_LISTENER: &[u16] = &[400, 403, 421, 508];
+/// Those that need a token, or the right one, or no more wrong ones.
+const OF_TOKENS: &[u16] = &[401, 429];
+/// A body that is slow, large or no text.
+const OF_BODY: &[u16] = &[400, 408, 413];
 
 /// One operation.
 pub(super) struct Operation {
@@ -26,10 +34,10 @@ pub(super) struct Operation {
     pub(super) summary: &'static str,
     /// The least role that may use it; what probes ask for takes none.
     pub(super) role: Role,
-    /// The media type and the schema's name of the request's body, if it has one.
-    pub(super) takes: Option<(&'static str, &'static str)>,
-    /// The media type and the schema's name of the answer.
-    pub(super) gives: (&'static str, &'static str),
+    /// What it is sent beside its path.
+    pub(super) takes: Takes,
+    /// What it answers when all is well.
+    pub(super) gives: Answer,
     /// The statuses of the errors that are its own.
     pub(super) errors: &'static [u16],
     /// Its handler.
@@ -38,10 +46,16 @@ pub(super) struct Operation {
 
 /// The document of all operations of these tables.
 pub(super) fn document(tables: &[&[Operation]]) -> Value {
+    let mut schemas = Schemas::new();
     let mut paths = Map::new();
+    let mut problems = Map::new();
     for operation in tables.iter().copied().flatten() {
+        for status in operation.errors() {
+            let problem = schemas.problem(status);
+            problems.insert(status.to_string(), problem);
+        }
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
-        path[operation.method.as_str().to_ascii_lowercase()] = operation.describe();
+        path[operation.method.as_str().to_ascii_lowercase()] = operation.describe(&mut schemas);
     }
     json!({
         "openapi": "3.1.0",
@@ -52,7 +66,8 @@ pub(super) fn document(tables: &[&[Operation]]) -> Value {
         },
         "paths": paths,
         "components": {
-            "schemas": schemas(),
+            "responses": problems,
+            "schemas": schemas.named(),
             "securitySchemes": { "token": {
                 "type": "http",
                 "scheme": "bearer",
@@ -62,139 +77,113 @@ pub(super) fn document(tables: &[&[Operation]]) -> Value {
     })
 }
 
+/// The schemas of what is read and of what is written. They differ: what may be missing in a request is `null` in an
+/// answer, and an answer has no members beside those that are described.
+struct Schemas {
+    read: SchemaGenerator,
+    written: SchemaGenerator,
+}
+
+impl Schemas {
+    fn new() -> Self {
+        let settings = || {
+            SchemaSettings::draft2020_12().with(|settings| {
+                settings.definitions_path = SCHEMAS.trim_start_matches('#').into();
+                settings.meta_schema = None;
+            })
+        };
+        Self {
+            read: settings().for_deserialize().into_generator(),
+            written: settings()
+                .for_serialize()
+                .with_transform(RecursiveTransform(closed))
+                .into_generator(),
+        }
+    }
+
+    /// The answer with such an error, whatever was asked.
+    fn problem(&mut self, status: u16) -> Value {
+        let body = Body::new::<Problem>("application/problem+json");
+        let content = content(&body, &mut self.written);
+        json!({ "description": reason(status), "content": content })
+    }
+
+    /// Every schema that has a name.
+    fn named(mut self) -> Map<String, Value> {
+        let mut named = self.read.take_definitions(true);
+        named.extend(self.written.take_definitions(true));
+        named
+    }
+}
+
 impl Operation {
-    fn describe(&self) -> Value {
-        let (media, schema) = self.gives;
-        let mut responses = Map::new();
-        responses.insert("200".to_owned(), response("Well", media, schema));
-        if self.method == Method::PUT && schema == "Registered" {
-            responses.insert("201".to_owned(), response("New", media, schema));
-        }
-        if self.path.ends_with("/kill") {
-            let accepted = response(
-                "Well, here; other gateways learn of it later",
-                media,
-                schema,
-            );
-            responses.insert("202".to_owned(), accepted);
-        }
-        let of_callers: &[u16] = match self.is_probe {
-            true => &[403],
-            false => &[401, 403, 429],
-        };
-        let of_body: &[u16] = match self.takes {
-            Some((JSON, _)) => &[415],
-            _ => &[],
-        };
-        for status in self.errors.iter().chain(of_callers).chain(of_body) {
-            let problem = response("Not well", "application/problem+json", "Problem");
-            responses.insert(status.to_string(), problem);
-        }
-        self.describe_conditions(&mut responses);
-        let problem = response("Any other error", "application/problem+json", "Problem");
-        responses.insert("default".to_owned(), problem);
+    fn describe(&self, schemas: &mut Schemas) -> Value {
         let mut described = Map::new();
         described.insert("summary".to_owned(), json!(self.summary));
-        described.insert("responses".to_owned(), json!(responses));
+        let responses = self.responses(&mut schemas.written);
+        described.insert("responses".to_owned(), Value::Object(responses));
         if !self.is_probe {
             described.insert("security".to_owned(), json!([{ "token": [] }]));
             described.insert("x-serin-role".to_owned(), json!(self.role.as_str()));
         }
-        if let Some((media, schema)) = self.takes {
-            let content = json!({ media: { "schema": reference(schema) } });
-            let body = json!({ "required": schema != "OrderRequest", "content": content });
+        if let Some(body) = self.takes.body() {
+            let content = content(body, &mut schemas.read);
+            let body = json!({ "required": body.is_required, "content": content });
             described.insert("requestBody".to_owned(), body);
         }
-        let parameters: Vec<Value> = self
-            .path
-            .split('/')
-            .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-            .map(|name| {
-                json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
-            })
-            .collect();
-        let parameters = [parameters, self.terms()].concat();
+        let parts = self.path.split('/');
+        let names = parts.filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        let of_path = names.map(parameter::of_path);
+        let others = self.takes.parameters().iter();
+        let others = others.map(|parameter| parameter.describe(&mut schemas.read));
+        let parameters: Vec<Value> = of_path.chain(others).collect();
         if !parameters.is_empty() {
             described.insert("parameters".to_owned(), json!(parameters));
         }
         Value::Object(described)
     }
-}
 
-impl Operation {
-    /// Whether it changes what has an entity tag.
-    fn changes_a_version(&self) -> bool {
-        self.gives.1 == "Kept"
+    /// Every status that it answers with.
+    fn responses(&self, generator: &mut SchemaGenerator) -> Map<String, Value> {
+        let problem = |status: u16| {
+            let reference = json!({ "$ref": format!("#/components/responses/{status}") });
+            (status.to_string(), reference)
+        };
+        let mut responses: Map<String, Value> = self.errors().map(problem).collect();
+        let bodies = self.gives.bodies();
+        let content: Map<String, Value> =
+            bodies.flat_map(|body| content(&body, generator)).collect();
+        for (status, description) in self.gives.statuses() {
+            let mut response = json!({ "description": description });
+            // RFC 9110, 15.4.5: it has no body.
+            if status != 304 {
+                response["content"] = json!(content);
+            }
+            responses.insert(status.to_string(), response);
+        }
+        responses
     }
 
-    /// Whether it shows what has one.
-    fn shows_a_version(&self) -> bool {
-        ["Flag", "Segment"].contains(&self.gives.1)
-    }
-
-    /// What is answered where there was nothing before, or nothing else than what the client has.
-    fn describe_conditions(&self, responses: &mut Map<String, Value>) {
-        let (media, schema) = self.gives;
-        if self.changes_a_version() && self.method == Method::PUT {
-            responses.insert("201".to_owned(), response("New", media, schema));
-        }
-        if self.shows_a_version() {
-            let unchanged = json!({ "description": "The client has it already" });
-            responses.insert("304".to_owned(), unchanged);
-        }
-    }
-
-    /// The header fields and the parameter that say how an order about such a version is meant.
-    fn terms(&self) -> Vec<Value> {
-        let header = |name: &str| json!({ "name": name, "in": "header", "required": false, "schema": { "type": "string" } });
-        let dry_run = || json!({ "name": "dry_run", "in": "query", "required": false, "schema": { "type": "boolean" } });
-        if self.changes_a_version() {
-            vec![header("If-Match"), header("If-None-Match"), dry_run()]
-        } else if self.shows_a_version() {
-            vec![header("If-None-Match")]
-        } else {
-            Vec::new()
-        }
+    /// The statuses of all errors.
+    fn errors(&self) -> impl Iterator<Item = u16> {
+        let body = self.takes.body();
+        // See `authorization`: JSON has to say that it is.
+        let is_json = body.is_some_and(|body| body.media == JSON);
+        let of_tokens = if self.is_probe { &[] } else { OF_TOKENS };
+        let of_body = if body.is_some() { OF_BODY } else { &[] };
+        let of_media: &[u16] = if is_json { &[415] } else { &[] };
+        let all = [self.errors, OF_LISTENER, of_tokens, of_body, of_media];
+        all.into_iter().flatten().copied()
     }
 }
 
-fn response(description: &str, media: &str, schema: &str) -> Value {
-    let schema = reference(schema);
-    json!({ "description": description, "content": { media: { "schema": schema } } })
+fn content(body: &Body, generator: &mut SchemaGenerator) -> Map<String, Value> {
+    let described = json!({ "schema": (body.schema)(generator) });
+    Map::from_iter([(body.media.to_owned(), described)])
 }
 
-/// Every schema that has a name. Each stands beside the type that it describes.
-fn schemas() -> Value {
-    json!({
-        "Text": text(),
-        "Document": { "type": "object" },
-        "Problem": problem::schema(),
-        "Diagnostic": config_check::diagnostic_schema(),
-        "Status": status::schema(),
-        "Services": services::schema(),
-        "Service": services::service_schema(),
-        "Registration": canaries::request_schema(),
-        "Registered": canaries::registered_schema(),
-        "Canaries": canaries::list_schema(),
-        "Canary": canaries::schema(),
-        "OrderRequest": kills::request_schema(),
-        "Flags": flags::schema(),
-        "Flag": kept::document_schema(),
-        "RingRequest": flags::ring_schema(),
-        "Segments": segments::schema(),
-        "Segment": kept::segment_schema(),
-        "Kept": kept::schema(),
-        "Kill": kills::kill_schema(),
-        "Order": kills::order_schema(),
-        "Settled": kills::settled_schema(),
-        "Request": explain::request_schema(),
-        "Explanation": explain::schema(),
-        "Standing": explain::standing_schema(),
-        "Step": explain::step_schema(),
-        "Reload": reload::schema(),
-        "Log": log::schema(),
-        "LogRequest": log::request_schema(),
-        "Refresh": sources::schema(),
-        "Check": config_check::schema(),
-    })
+fn reason(status: u16) -> &'static str {
+    let status = StatusCode::from_u16(status).ok();
+    let reason = status.and_then(|status| status.canonical_reason());
+    reason.unwrap_or("An error")
 }

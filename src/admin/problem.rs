@@ -5,14 +5,15 @@ use std::error::Error;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use super::connections::TooSlow;
-use super::schema::{count, list, object, reference, text};
+use super::diagnostic::DiagnosticView;
 
 /// An error that a client sees.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
 pub struct Problem {
     /// The status' own words.
     title: &'static str,
@@ -20,22 +21,38 @@ pub struct Problem {
     /// What is wrong this time, in a sentence.
     detail: String,
     #[serde(flatten)]
-    more: Map<String, Value>,
+    more: Box<Details>,
     #[serde(skip)]
     retry_after: Option<u32>,
     #[serde(skip)]
     challenges: bool,
 }
 
-/// The schema of [`Problem`].
-pub(super) fn schema() -> Value {
-    object(&[
-        ("title", text()),
-        ("status", count()),
-        ("detail", text()),
-        ("missing?", list(&text())),
-        ("errors?", list(&reference("Diagnostic"))),
-    ])
+/// What some errors say beside that.
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+struct Details {
+    /// What is wrong with which part of the body or of the file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<DiagnosticView>,
+    /// What is still missing for traffic to come.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<String>,
+    /// Who keeps what was to be changed: `routes.yaml`, `serin`, or the flag server's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept_by: Option<String>,
+    /// The entity tag of what is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    etag: Option<String>,
+    /// What uses it.
+    #[serde(flatten)]
+    users: Option<UsersView>,
+}
+
+/// The flags and segments that would not compile without it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(super) struct UsersView {
+    pub(super) flags: Vec<String>,
+    pub(super) segments: Vec<String>,
 }
 
 impl Problem {
@@ -48,7 +65,7 @@ impl Problem {
             title: title.unwrap_or("Error"),
             status,
             detail: detail.into(),
-            more: Map::new(),
+            more: Box::default(),
             retry_after: None,
             challenges: false,
         }
@@ -68,10 +85,38 @@ impl Problem {
         self
     }
 
-    /// With a member of its own.
+    /// With what is wrong with which part.
     #[must_use]
-    pub fn with(mut self, name: &str, value: Value) -> Self {
-        self.more.insert(name.to_owned(), value);
+    pub(super) fn with_errors(mut self, errors: Vec<DiagnosticView>) -> Self {
+        self.more.errors = errors;
+        self
+    }
+
+    /// With what is still missing.
+    #[must_use]
+    pub(super) fn with_missing(mut self, missing: Vec<String>) -> Self {
+        self.more.missing = missing;
+        self
+    }
+
+    /// With who keeps it.
+    #[must_use]
+    pub(super) fn kept_by(mut self, keeper: &str) -> Self {
+        self.more.kept_by = Some(keeper.to_owned());
+        self
+    }
+
+    /// With the entity tag of what is there.
+    #[must_use]
+    pub(super) fn with_etag(mut self, etag: String) -> Self {
+        self.more.etag = Some(etag);
+        self
+    }
+
+    /// With what uses it.
+    #[must_use]
+    pub(super) fn used_by(mut self, users: UsersView) -> Self {
+        self.more.users = Some(users);
         self
     }
 }

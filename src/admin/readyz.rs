@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::State;
-use serde_json::json;
 
 use super::Shared;
 use super::problem::Problem;
@@ -63,5 +62,5 @@ pub(super) async fn readyz(State(state): Shared) -> Result<&'static str, Problem
     if missing.is_empty() {
         return Ok("ready\n");
     }
-    Err(Problem::new(503, missing.join("; ")).with("missing", json!(missing)))
+    Err(Problem::new(503, missing.join("; ")).with_missing(missing))
 }

@@ -2,32 +2,22 @@
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::Shared;
-use super::config_check::DiagnosticView;
+use super::diagnostic::DiagnosticView;
 use super::problem::Problem;
-use super::schema::{count, list, object, text, truth};
 use crate::reload::{ReloadFailure, ReloadReport, ReloadTrigger};
 
 /// What is in force now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Reload")]
 pub(super) struct ReloadView {
     generation: u64,
     digest: String,
     changed: bool,
     restart_needed: Vec<String>,
-}
-
-/// The schema of [`ReloadView`].
-pub(super) fn schema() -> Value {
-    object(&[
-        ("generation", count()),
-        ("digest", text()),
-        ("changed", truth()),
-        ("restart_needed", list(&text())),
-    ])
 }
 
 impl From<ReloadReport> for ReloadView {
@@ -48,9 +38,9 @@ pub(super) async fn reload(State(state): Shared) -> Result<Json<ReloadView>, Pro
     match state.reloader.reload(ReloadTrigger::Api).await {
         Ok(report) => Ok(Json(report.into())),
         Err(ReloadFailure::Invalid(problems)) => {
-            let problems: Vec<DiagnosticView> = problems.iter().map(DiagnosticView::from).collect();
+            let problems = problems.iter().map(DiagnosticView::from).collect();
             let detail = format!("{file} has errors; what runs stays");
-            Err(Problem::new(422, detail).with("errors", json!(problems)))
+            Err(Problem::new(422, detail).with_errors(problems))
         }
         Err(ReloadFailure::Unreadable(error)) => {
             Err(Problem::new(422, format!("{file} cannot be read: {error}")))

@@ -8,15 +8,16 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::{Extension, Json};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::actor::Actor;
 use super::json;
+use super::kept::written::WrittenSegment;
 use super::kept::{Terms, kept_by, order, shown};
 use super::path::Names;
 use super::problem::Problem;
-use super::schema::{list, object, text, truth};
 use super::{AdminState, Shared};
 use crate::config::document::Document;
 use crate::config::kept::{CompiledKept, Subject};
@@ -28,32 +29,24 @@ use crate::spelling::nearest;
 const MAX_NAME: usize = 200;
 
 /// Every segment in short.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Segments")]
 pub(super) struct SegmentsView {
     segments: Vec<SegmentView>,
     /// Segments that Serin keeps and that are not used, because `routes.yaml` has others of their names.
     shadowed: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ListedSegment")]
 struct SegmentView {
     name: String,
     /// `routes.yaml` or `serin`.
+    #[schemars(extend("enum" = ["routes.yaml", SERIN]))]
     kept_by: &'static str,
     /// Who belongs to it, in words; nothing of one that does not compile.
     condition: Option<String>,
     compiles: bool,
-}
-
-/// The schema of [`SegmentsView`].
-pub(super) fn schema() -> Value {
-    let segment = object(&[
-        ("name", text()),
-        ("kept_by", json!({ "enum": ["routes.yaml", "serin"] })),
-        ("condition", json!({ "type": ["string", "null"] })),
-        ("compiles", truth()),
-    ]);
-    object(&[("segments", list(&segment)), ("shadowed", list(&text()))])
 }
 
 /// Shows every segment.
@@ -108,8 +101,11 @@ pub(super) async fn show(
     let mut segments = compiled.segments();
     match segments.find(|segment| *segment.name == *name) {
         Some(segment) => {
-            let written = json!({ "condition": segment.condition.to_string() });
-            shown(&Document::new(written), &headers)
+            let condition = segment.condition.to_string();
+            shown(
+                &Document::new(json!(WrittenSegment { condition })),
+                &headers,
+            )
         }
         None => {
             let names = compiled.segments().map(|segment| &*segment.name);

@@ -6,14 +6,13 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::Shared;
 use super::kills::{self, KillView};
 use super::path::Names;
 use super::problem::Problem;
-use super::schema::{count, list, maybe_number, maybe_text, object, reference, text, truth};
 use crate::canary::Withdrawal;
 use crate::cluster::UpstreamUrl;
 use crate::meter::view::{AssignedRequests, ServedRequests, mean_seconds, share};
@@ -22,14 +21,16 @@ use crate::snapshot::{Candidate, Deployment, DeploymentIndex, STABLE, Service};
 use endpoints::EndpointView;
 
 /// Every service.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Services")]
 pub(super) struct ServicesView {
     generation: u64,
     services: Vec<ServiceView>,
 }
 
 /// One service.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Service")]
 pub(super) struct ServiceView {
     name: String,
     deployments: Vec<DeploymentView>,
@@ -37,7 +38,8 @@ pub(super) struct ServiceView {
     kills: Vec<KillView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Deployment")]
 struct DeploymentView {
     name: String,
     /// `null`: neither the file nor a flag names one.
@@ -53,13 +55,15 @@ struct DeploymentView {
     requests: RequestsView,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RefusedAddress")]
 struct RefusedView {
     address: String,
     why: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Assignment")]
 struct AssignmentView {
     flag: String,
     variant: Option<String>,
@@ -67,7 +71,8 @@ struct AssignmentView {
 }
 
 /// Since the process began.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Requests")]
 struct RequestsView {
     /// That were meant for this deployment.
     assigned: u64,
@@ -85,49 +90,6 @@ struct RequestsView {
     served_share: Option<f64>,
     /// Of those that it served, from the request's head to the response's last byte.
     mean_seconds: Option<f64>,
-}
-
-/// The schema of [`ServicesView`].
-pub(super) fn schema() -> Value {
-    object(&[
-        ("generation", count()),
-        ("services", list(&reference("Service"))),
-    ])
-}
-
-/// The schema of [`ServiceView`].
-pub(super) fn service_schema() -> Value {
-    let assigned_by = object(&[
-        ("flag", text()),
-        ("variant", maybe_text()),
-        ("enabled", truth()),
-    ]);
-    let refused = object(&[("address", text()), ("why", text())]);
-    let requests = object(&[
-        ("assigned", count()),
-        ("served", count()),
-        ("errors", count()),
-        ("served_by_stable", count()),
-        ("unanswered", count()),
-        ("assigned_share", maybe_number()),
-        ("served_share", maybe_number()),
-        ("mean_seconds", maybe_number()),
-    ]);
-    let deployment = object(&[
-        ("name", text()),
-        ("url", maybe_text()),
-        ("assigned_by", list(&assigned_by)),
-        ("endpoints", list(&endpoints::schema())),
-        ("refused", list(&refused)),
-        ("healthy", truth()),
-        ("withdrawn", maybe_text()),
-        ("requests", requests),
-    ]);
-    object(&[
-        ("name", text()),
-        ("deployments", list(&deployment)),
-        ("kills", list(&reference("Kill"))),
-    ])
 }
 
 /// Shows every service.

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::Shared;
 use super::path::Names;
 use super::problem::Problem;
-use super::schema::{count, list, maybe_count, object, text, truth};
 use crate::source::{RefreshError, Refreshed};
 
 /// What is in force now, and how it differs from what was.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Refresh")]
 pub(super) struct RefreshView {
     source: String,
     generation: u64,
@@ -24,24 +24,12 @@ pub(super) struct RefreshView {
     held: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RefreshedFlags")]
 struct FlagsView {
     added: Vec<String>,
     changed: Vec<String>,
     removed: Vec<String>,
-}
-
-/// The schema of [`RefreshView`].
-pub(super) fn schema() -> Value {
-    let flags = ["added", "changed", "removed"].map(|name| (name, list(&text())));
-    object(&[
-        ("source", text()),
-        ("generation", count()),
-        ("changed", truth()),
-        ("revision", maybe_count()),
-        ("flags", object(&flags)),
-        ("held", list(&text())),
-    ])
 }
 
 impl RefreshView {

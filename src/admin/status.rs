@@ -4,15 +4,12 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
 
-use super::config_check::DiagnosticView;
+use super::diagnostic::DiagnosticView;
 use super::explain::StandingView;
 use super::kills::{SHOWN, in_words};
-use super::schema::{
-    count, list, maybe_count, maybe_text, moment, number, object, reference, text, truth,
-};
 use super::{AdminState, Shared};
 use crate::clock;
 use crate::proxy::metrics::ConnectionFigures;
@@ -27,7 +24,8 @@ use crate::state::{Kind, StateStore};
 const LISTED: usize = 1_000;
 
 /// The gateway at a glance.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Status")]
 pub(super) struct StatusView {
     version: &'static str,
     uptime_seconds: f64,
@@ -39,13 +37,14 @@ pub(super) struct StatusView {
     capacity: CapacityView,
     restart_needed: Vec<String>,
     warnings: Vec<String>,
-    /// Every flag that looks like a canary; at most [`LISTED`] of them.
+    /// Every flag that looks like a canary; at most 1,000 of them.
     canary_flags: Vec<StandingView>,
     /// How many there are beyond that.
     canary_flags_left_out: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Source")]
 struct SourceView {
     name: String,
     age_seconds: f64,
@@ -55,7 +54,8 @@ struct SourceView {
 }
 
 /// A place where what people and pipelines tell the gateway is stored.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Store")]
 struct StoreView {
     name: &'static str,
     /// Where it is, if it is another server.
@@ -67,8 +67,10 @@ struct StoreView {
 }
 
 /// What there is to know of a flag server beside that.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FlagServer")]
 struct ServerView {
+    #[schemars(extend("enum" = ["polling", "streaming"]))]
     mode: &'static str,
     revision: Option<u64>,
     answered: bool,
@@ -76,81 +78,39 @@ struct ServerView {
 }
 
 /// How many files the process may open, and what follows from it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Capacity")]
 struct CapacityView {
     open_files: OpenFilesView,
     connections: CountView,
     upstream_connections: CountView,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OpenFiles")]
 struct OpenFilesView {
     limit: usize,
     found: usize,
     reserve: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Connections")]
 struct CountView {
     open: i64,
     max: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LastReload")]
 struct ReloadView {
+    #[schemars(extend("format" = "date-time"))]
     at: String,
+    #[schemars(extend("enum" = ["start", "changed", "signal", "api"]))]
     cause: &'static str,
+    #[schemars(extend("enum" = ["ok", "invalid", "unreadable", "failed", "stopped"]))]
     result: &'static str,
     errors: Vec<DiagnosticView>,
-}
-
-/// The schema of [`StatusView`].
-pub(super) fn schema() -> Value {
-    let source = object(&[
-        ("name", text()),
-        ("age_seconds", number()),
-        ("last_error", maybe_text()),
-        ("mode?", json!({ "enum": ["polling", "streaming"] })),
-        ("revision?", maybe_count()),
-        ("answered?", truth()),
-        ("held?", list(&text())),
-    ]);
-    let store = object(&[
-        ("name", text()),
-        ("place", maybe_text()),
-        ("up", truth()),
-        ("age_seconds", json!({ "type": ["number", "null"] })),
-        ("last_error", maybe_text()),
-    ]);
-    let causes = json!({ "enum": ["start", "changed", "signal", "api"] });
-    let results = json!({ "enum": ["ok", "invalid", "unreadable", "failed", "stopped"] });
-    let last_reload = object(&[
-        ("at", moment()),
-        ("cause", causes),
-        ("result", results),
-        ("errors", list(&reference("Diagnostic"))),
-    ]);
-    let counted = object(&[("open", count()), ("max", count())]);
-    let files = ["limit", "found", "reserve"].map(|name| (name, count()));
-    let capacity = object(&[
-        ("open_files", object(&files)),
-        ("connections", counted.clone()),
-        ("upstream_connections", counted),
-    ]);
-    object(&[
-        ("version", text()),
-        ("uptime_seconds", number()),
-        ("generation", count()),
-        ("digest", text()),
-        ("sources", list(&source)),
-        ("stores", list(&store)),
-        ("last_reload", last_reload),
-        ("capacity", capacity),
-        ("restart_needed", list(&text())),
-        ("warnings", list(&text())),
-        ("canary_flags", list(&reference("Standing"))),
-        ("canary_flags_left_out", count()),
-    ])
 }
 
 /// Shows the status.

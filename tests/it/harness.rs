@@ -2,6 +2,7 @@
 //!
 //! Nothing here sleeps and hopes: a test waits for a fact, until a deadline.
 
+pub(crate) mod api_document;
 pub(crate) mod client;
 pub(crate) mod dns;
 pub(crate) mod fault_proxy;
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+pub(crate) use api_document::ApiDocument;
 pub(crate) use client::{Answer, Call, Connection, H2Connection, Raw, get, post};
 pub(crate) use dns::{Dns, Lookup};
 pub(crate) use fault_proxy::{Fault, FaultProxy};

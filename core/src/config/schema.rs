@@ -2,15 +2,63 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::ROOT;
 use super::keys::shape::{Form, Key, Shape, Written};
+use super::keys::{ROOT, flags};
 
 /// A value that is put in later can stand wherever a number or a boolean can.
 const INTERPOLATED: &str = r"\$\{";
 
+/// A part of the schema, for a document of another kind.
+#[derive(Debug)]
+pub struct Part {
+    /// The part itself.
+    pub schema: Map<String, Value>,
+    /// What it refers to.
+    pub definitions: Map<String, Value>,
+}
+
+impl Part {
+    /// A flag. What it refers to stands at `place`, as in `#/$defs`.
+    pub fn flag(place: &'static str) -> Self {
+        Self::of(&flags::FLAG, place)
+    }
+
+    /// The rings of a flag.
+    pub fn rings(place: &'static str) -> Self {
+        Self::of(&flags::RING_LIST, place)
+    }
+
+    /// A segment.
+    pub fn segment(place: &'static str) -> Self {
+        Self::of(&flags::CONDITIONS, place)
+    }
+
+    fn of(part: &Shape, place: &'static str) -> Self {
+        let mut definitions = Definitions::at(place);
+        let schema = shape(part, &mut definitions);
+        Self {
+            schema,
+            definitions: definitions.made,
+        }
+    }
+}
+
+/// The schemas that have a name, and where the document has them.
+struct Definitions {
+    place: &'static str,
+    made: Map<String, Value>,
+}
+
+impl Definitions {
+    fn at(place: &'static str) -> Self {
+        let made = Map::new();
+        Self { place, made }
+    }
+}
+
 /// The whole schema. Keys that are not supported yet are absent.
 pub fn schema() -> Value {
-    let mut definitions = Map::new();
+    let mut definitions = Definitions::at("#/$defs");
     let mut schema = shape(&ROOT, &mut definitions);
     schema.insert(
         "$schema".to_owned(),
@@ -19,26 +67,28 @@ pub fn schema() -> Value {
     schema.insert("title".to_owned(), json!("Serin's routes.yaml"));
     // Keys for anchors.
     schema.insert("patternProperties".to_owned(), json!({ "^x-": true }));
-    schema.insert("$defs".to_owned(), Value::Object(definitions));
+    schema.insert("$defs".to_owned(), Value::Object(definitions.made));
     Value::Object(schema)
 }
 
 /// A shape, or a reference to its definition if it has a name.
-fn reference(shape_: &Shape, definitions: &mut Map<String, Value>) -> Map<String, Value> {
+fn reference(shape_: &Shape, definitions: &mut Definitions) -> Map<String, Value> {
     let Some(name) = shape_.name else {
         return shape(shape_, definitions);
     };
-    if !definitions.contains_key(name) {
+    if !definitions.made.contains_key(name) {
         // Known by name before it is made, because it may contain itself.
-        definitions.insert(name.to_owned(), Value::Null);
+        definitions.made.insert(name.to_owned(), Value::Null);
         let made = shape(shape_, definitions);
-        definitions.insert(name.to_owned(), Value::Object(made));
+        definitions
+            .made
+            .insert(name.to_owned(), Value::Object(made));
     }
-    object(json!({ "$ref": format!("#/$defs/{name}") }))
+    object(json!({ "$ref": format!("{}/{name}", definitions.place) }))
 }
 
 /// Keywords for text, list and map stand beside each other: each applies to values of its own type only.
-fn shape(shape: &Shape, definitions: &mut Map<String, Value>) -> Map<String, Value> {
+fn shape(shape: &Shape, definitions: &mut Definitions) -> Map<String, Value> {
     let mut schema = Map::new();
     let mut types: Vec<&str> = Vec::new();
     if let Some(text) = shape.text {
@@ -77,7 +127,7 @@ fn shape(shape: &Shape, definitions: &mut Map<String, Value>) -> Map<String, Val
     schema
 }
 
-fn property(key: &dyn Key, definitions: &mut Map<String, Value>) -> Option<Value> {
+fn property(key: &dyn Key, definitions: &mut Definitions) -> Option<Value> {
     let mut schema = reference(&key.shape()?, definitions);
     schema.insert("description".to_owned(), json!(key.about()));
     if let Some(default) = key.default() {

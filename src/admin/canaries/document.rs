@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::admin::body::document;
+use crate::admin::diagnostic::DiagnosticView;
+use crate::admin::kept::document::Rings;
 use crate::admin::problem::Problem;
-use crate::admin::schema::{closed_object, text};
 use crate::cluster::UpstreamUrl;
 use crate::config::value;
 use crate::config::value::targets;
@@ -22,45 +24,34 @@ const LONGEST: usize = 500;
 /// The shortest lease.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RegistrationDocument {
+#[schemars(rename = "Registration")]
+pub(in crate::admin) struct RegistrationDocument {
     url: String,
     ttl: Option<String>,
+    #[schemars(length(max = LONGEST))]
     branch: Option<String>,
+    #[schemars(length(max = LONGEST))]
     commit: Option<String>,
+    #[schemars(length(max = LONGEST))]
     version: Option<String>,
+    #[schemars(length(max = LONGEST))]
     owner: Option<String>,
+    #[schemars(length(max = LONGEST))]
     description: Option<String>,
     health: Option<HealthDocument>,
+    /// Its audience where no flag has its name: rings as a flag has them.
+    #[schemars(with = "Option<Rings>")]
     rings: Option<Value>,
     stickiness: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "HealthRequest")]
 struct HealthDocument {
     path: String,
-}
-
-/// The schema of a registration as it is sent.
-pub(in crate::admin) fn schema() -> Value {
-    let line = || json!({ "type": "string", "maxLength": LONGEST });
-    closed_object(&[
-        ("url", text()),
-        ("ttl?", text()),
-        ("branch?", line()),
-        ("commit?", line()),
-        ("version?", line()),
-        ("owner?", line()),
-        ("description?", line()),
-        ("health?", closed_object(&[("path", text())])),
-        (
-            "rings?",
-            json!({ "type": "array", "items": { "type": "object" } }),
-        ),
-        ("stickiness?", text()),
-    ])
 }
 
 /// What a body orders.
@@ -131,18 +122,6 @@ fn line(field: &str, text: Option<String>) -> Result<Option<String>, Problem> {
 }
 
 fn wrong(field: &str, detail: &str) -> Problem {
-    located(422, detail, &[(field, detail)])
-}
-
-/// A problem that names the fields that are wrong.
-pub(super) fn located(status: u16, detail: &str, errors: &[(&str, &str)]) -> Problem {
-    let error = |(path, message): &(&str, &str)| {
-        let pointer: String = path
-            .split(['.', '['])
-            .map(|step| format!("/{}", step.trim_end_matches(']')))
-            .collect();
-        json!({ "severity": "error", "message": message, "path": path, "pointer": pointer })
-    };
-    let errors: Vec<Value> = errors.iter().map(error).collect();
-    Problem::new(status, detail).with("errors", json!(errors))
+    let error = DiagnosticView::of_member(field, detail.to_owned());
+    Problem::new(422, detail).with_errors(vec![error])
 }

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::admin::AdminState;
+use crate::admin::kept::document::Rings;
 use crate::admin::problem::Problem;
-use crate::admin::schema::{
-    count, list, maybe_count, maybe_text, moment, object, or_null, text, truth,
-};
 use crate::clock::{self, Reading};
 use crate::config::value::written_duration;
 use crate::context::Moment;
@@ -25,19 +24,22 @@ use crate::registry::registrations::record::{About, Entry};
 use crate::snapshot::Snapshot;
 
 /// Everything that is registered for a service.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Canaries")]
 pub(in crate::admin) struct CanariesView {
     pub(super) service: String,
     pub(super) canaries: Vec<CanaryView>,
 }
 
 /// A registered canary.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ListedCanary")]
 pub(in crate::admin) struct CanaryView {
     service: String,
     name: String,
     url: String,
     /// `checking`, `ready` or `over`.
+    #[schemars(extend("enum" = ["checking", "ready", "over"]))]
     state: &'static str,
     /// Whether somebody has killed it.
     killed: bool,
@@ -47,12 +49,14 @@ pub(in crate::admin) struct CanaryView {
     #[serde(flatten)]
     about: About,
     health: Option<HealthView>,
+    #[schemars(with = "Option<Rings>")]
     rings: Option<Value>,
     stickiness: Option<String>,
     /// Where it moves once that is ready.
     moving_to: Option<String>,
     /// What its last health check said, until one has passed.
     check: Option<CheckView>,
+    #[schemars(extend("format" = "date-time"))]
     registered_at: String,
     age_seconds: u64,
     by: String,
@@ -62,32 +66,41 @@ pub(in crate::admin) struct CanaryView {
     warnings: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Lease")]
 struct LeaseView {
     ttl: String,
+    #[schemars(extend("format" = "date-time"))]
     expires_at: String,
+    #[schemars(extend("format" = "date-time"))]
     renewed_at: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CanaryFlag")]
 struct FlagView {
     source: String,
+    #[schemars(extend("enum" = ["nobody", "some", "everybody"]))]
     on_for: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Health")]
 struct HealthView {
     path: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FailedCheck")]
 struct CheckView {
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     said: String,
 }
 
 /// What an order has come to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Registered")]
 pub(in crate::admin) struct RegisteredView {
     #[serde(flatten)]
     canary: CanaryView,
@@ -96,80 +109,22 @@ pub(in crate::admin) struct RegisteredView {
 }
 
 /// A registered canary with its history.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Canary")]
 pub(in crate::admin) struct ShownView {
     #[serde(flatten)]
     canary: CanaryView,
     history: Vec<EntryView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "HistoryEntry")]
 struct EntryView {
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     what: String,
     by: Option<String>,
     detail: Option<String>,
-}
-
-fn members() -> Vec<(&'static str, Value)> {
-    let lease = object(&[
-        ("ttl", text()),
-        ("expires_at", moment()),
-        ("renewed_at", moment()),
-    ]);
-    let flag = object(&[
-        ("source", text()),
-        ("on_for", json!({ "enum": ["nobody", "some", "everybody"] })),
-    ]);
-    vec![
-        ("service", text()),
-        ("name", text()),
-        ("url", text()),
-        ("state", json!({ "enum": ["checking", "ready", "over"] })),
-        ("killed", truth()),
-        ("lease", lease),
-        ("flag", or_null(&flag)),
-        ("branch?", text()),
-        ("commit?", text()),
-        ("version?", text()),
-        ("owner?", text()),
-        ("description?", text()),
-        ("health", or_null(&object(&[("path", text())]))),
-        ("rings", json!({ "type": ["array", "null"] })),
-        ("stickiness", maybe_text()),
-        ("moving_to", maybe_text()),
-        (
-            "check",
-            or_null(&object(&[("at", moment()), ("said", text())])),
-        ),
-        ("registered_at", moment()),
-        ("age_seconds", count()),
-        ("by", text()),
-        ("requests", maybe_count()),
-        ("warnings", list(&text())),
-    ]
-}
-
-/// The schema of [`CanariesView`].
-pub(in crate::admin) fn list_schema() -> Value {
-    object(&[("service", text()), ("canaries", list(&object(&members())))])
-}
-
-/// The schema of [`RegisteredView`].
-pub(in crate::admin) fn registered_schema() -> Value {
-    let more = [("recorded_in", list(&text())), ("generation", count())];
-    object(&[members(), more.to_vec()].concat())
-}
-
-/// The schema of [`ShownView`].
-pub(in crate::admin) fn schema() -> Value {
-    let entry = object(&[
-        ("at", moment()),
-        ("what", text()),
-        ("by", maybe_text()),
-        ("detail", maybe_text()),
-    ]);
-    object(&[members(), vec![("history", list(&entry))]].concat())
 }
 
 /// What views are made of.

@@ -1,16 +1,16 @@
 //! Where a flag stands, as JSON: for `explain` and for the status.
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
 
-use crate::admin::schema::{count, list, maybe_text, object, text, truth};
 use crate::context::Moment;
 use crate::snapshot::Snapshot;
 use crate::snapshot::standing::FlagStanding;
 use crate::spelling::nearest;
 
 /// Where one flag stands.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Standing")]
 pub struct StandingView {
     flag: String,
     /// Who keeps it: `file`, `serin`, or the flag server's name.
@@ -37,32 +37,9 @@ pub struct StandingView {
     withdrawn: Option<&'static str>,
 }
 
-/// The schema of [`StandingView`].
-pub(in crate::admin) fn standing_schema() -> Value {
-    object(&[
-        ("flag", text()),
-        ("source", text()),
-        ("enabled", truth()),
-        ("canary", truth()),
-        ("service", maybe_text()),
-        ("entry", maybe_text()),
-        ("unclaimed?", text()),
-        (
-            "place",
-            json!({ "type": ["integer", "null"], "minimum": 1 }),
-        ),
-        ("before", list(&text())),
-        ("priority", json!({ "type": "integer" })),
-        ("ranked_by", maybe_text()),
-        ("lacks", list(&text())),
-        ("could_have", text()),
-        ("decisions", count()),
-        ("withdrawn", maybe_text()),
-    ])
-}
-
 /// The answer to a question about a flag.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FlagExplanation")]
 pub struct FlagExplanationView {
     generation: u64,
     digest: String,

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::attempts::{AttemptContext, Attempts};
-use crate::canary::Cause;
+use crate::canary::{Cause, ReasonKind};
 use crate::decide::Reason;
 use crate::decide::explain::Explanation;
 use crate::dispatch::Explained;
@@ -18,22 +19,26 @@ use crate::route::Action;
 use crate::snapshot::{DeploymentIndex, Service, Snapshot};
 
 /// What would be done with a request.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DecisionExplanation")]
 pub struct ExplanationView {
     generation: u64,
     digest: String,
     route: String,
+    #[schemars(extend("enum" = ["forward", "redirect", "respond"]))]
     action: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     decision: Option<DecisionView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Decision")]
 struct DecisionView {
     service: String,
     assigned: String,
     flag: Option<String>,
     variant: Option<String>,
+    #[schemars(extend("enum" = ReasonKind::ALL.map(ReasonKind::as_str)))]
     reason: &'static str,
     ring: Option<String>,
     randomised: bool,
@@ -48,7 +53,8 @@ struct DecisionView {
     text: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AskedFlag")]
 struct FlagView {
     flag: String,
     /// Who keeps it: `file`, `serin`, or the flag server's name.
@@ -61,7 +67,8 @@ struct FlagView {
     rings: Vec<RingView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AskedDependency")]
 struct DependencyView {
     flag: String,
     enabled: bool,
@@ -72,18 +79,22 @@ struct DependencyView {
     answer: Option<FlagView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AskedRing")]
 struct RingView {
     ring: String,
+    #[schemars(extend("enum" = ["decide", "compare"]))]
     purpose: &'static str,
     held: bool,
+    #[schemars(extend("enum" = ["switched_off", "unmet", "nobody", "no_id", "missed", "hit", "everybody"]))]
     verdict: &'static str,
     rollout: RolloutView,
     #[serde(skip_serializing_if = "Option::is_none")]
     condition: Option<ConditionView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Rollout")]
 struct RolloutView {
     share: String,
     group: String,
@@ -91,7 +102,8 @@ struct RolloutView {
     position: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Step")]
 struct ConditionView {
     condition: String,
     held: bool,
@@ -101,14 +113,16 @@ struct ConditionView {
     steps: Vec<ConditionView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Preempted")]
 struct PreemptedView {
     flag: String,
     deployment: String,
 }
 
 /// What a running gateway would do now. Health, load, kills and quarantine say so; no decision depends on them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ServedNow")]
 struct NowView {
     /// `null`: nobody would answer.
     served: Option<String>,

@@ -2,17 +2,16 @@
 
 use std::collections::HashMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
 
-use crate::admin::schema::{count, list, maybe_text, object, text, truth};
 use crate::config::kept::KeptDocuments;
-use crate::engine::condition::Condition;
-use crate::engine::{CanaryUrl, Flag, Origin, Ring, Variant};
+use crate::engine::{Flag, Origin, Ring};
 use crate::snapshot::{Candidate, Service, Snapshot};
 
 /// Every flag in short.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Flags")]
 pub(in crate::admin) struct FlagsView {
     generation: u64,
     flags: Vec<FlagView>,
@@ -20,7 +19,8 @@ pub(in crate::admin) struct FlagsView {
     shadowed: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ListedFlag")]
 struct FlagView {
     name: String,
     /// `routes.yaml`, `serin`, or the flag server's name.
@@ -36,31 +36,12 @@ struct FlagView {
     withdrawn: Option<&'static str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ListedRing")]
 struct RingView {
     name: String,
     enabled: bool,
     rollout: String,
-}
-
-/// The schema of [`FlagsView`].
-pub(in crate::admin) fn schema() -> Value {
-    let ring = object(&[("name", text()), ("enabled", truth()), ("rollout", text())]);
-    let flag = object(&[
-        ("name", text()),
-        ("kept_by", text()),
-        ("enabled", truth()),
-        ("rings", list(&ring)),
-        ("service", maybe_text()),
-        ("canaries", list(&text())),
-        ("killed", truth()),
-        ("withdrawn", maybe_text()),
-    ]);
-    object(&[
-        ("generation", count()),
-        ("flags", list(&flag)),
-        ("shadowed", list(&text())),
-    ])
 }
 
 impl FlagsView {
@@ -118,58 +99,4 @@ impl RingView {
             rollout: ring.rollout.share.to_string(),
         }
     }
-}
-
-/// A flag that Serin does not keep, in the keys of `routes.yaml`, as far as these say it: conditions are in words.
-pub(super) fn written(flag: &Flag) -> Value {
-    let mut written = Map::new();
-    let mut add = |key: &str, value: Value| {
-        written.insert(key.to_owned(), value);
-    };
-    if let Some(url) = flag.url.as_ref().and_then(CanaryUrl::allowed) {
-        add("url", json!(url.to_string()));
-    }
-    if let Some(variants) = &flag.variants {
-        let total = variants.total_weight();
-        let list = variants.list().iter();
-        add("variants", list.map(|one| variant(one, total)).collect());
-    }
-    add("enabled", json!(flag.enabled));
-    add("priority", json!(flag.priority));
-    if let Some(description) = &flag.about.description {
-        add("description", json!(description));
-    }
-    if let Some(owner) = &flag.about.owner {
-        add("owner", json!(owner));
-    }
-    if let Some(expires) = flag.about.expires {
-        add("expires", json!(expires.to_string()));
-    }
-    add("rings", flag.rings.iter().map(ring).collect());
-    Value::Object(written)
-}
-
-fn variant(variant: &Variant, total: u32) -> Value {
-    let tenths = u64::from(variant.weight) * 1000 / u64::from(total.max(1));
-    let weight = format!("{}.{}%", tenths / 10, tenths % 10);
-    let weight = weight.replace(".0%", "%");
-    let mut written = json!({ "name": &*variant.name, "weight": weight });
-    let url = variant.url.as_ref().and_then(CanaryUrl::allowed);
-    if let (Some(written), Some(url)) = (written.as_object_mut(), url) {
-        written.insert("url".to_owned(), json!(url.to_string()));
-    }
-    written
-}
-
-fn ring(ring: &Ring) -> Value {
-    let mut written = json!({
-        "name": &*ring.name,
-        "enabled": ring.enabled,
-        "rollout": ring.rollout.share.to_string(),
-    });
-    let is_open = matches!(&ring.condition, Condition::All(parts) if parts.is_empty());
-    if let (Some(written), false) = (written.as_object_mut(), is_open) {
-        written.insert("condition".to_owned(), json!(ring.condition.to_string()));
-    }
-    written
 }

@@ -1,10 +1,8 @@
 //! Orders that were not carried out, in words that say what to do.
 
-use serde_json::json;
-
 use super::named;
-use super::view::FieldProblemView;
-use crate::admin::problem::Problem;
+use crate::admin::diagnostic::DiagnosticView;
+use crate::admin::problem::{Problem, UsersView};
 use crate::config::diagnostic::Severity;
 use crate::config::document::FieldProblem;
 use crate::config::kept::Subject;
@@ -27,7 +25,7 @@ pub(super) fn refusal(failure: KeptFailure, subject: &Subject, ring: Option<&str
             let detail = format!(
                 "the {kind} `{name}` is not the one that you have read: read it again, make your change to that, and send its tag"
             );
-            Problem::new(412, detail).with("etag", json!(format!("\"{tag}\"")))
+            Problem::new(412, detail).with_etag(format!("\"{tag}\""))
         }
         KeptFailure::Missing(nearest) => {
             let hint = nearest.map(|nearest| format!("; did you mean `{nearest}`?"));
@@ -76,17 +74,19 @@ fn invalid(problems: &[FieldProblem], kind: &str, name: &str) -> Problem {
         "the {kind} `{name}` is wrong: {}{more}",
         first.unwrap_or_default()
     );
-    let all: Vec<FieldProblemView<'_>> = problems.iter().map(FieldProblemView::from).collect();
-    Problem::new(422, detail).with("errors", json!(all))
+    Problem::new(422, detail).with_errors(problems.iter().map(DiagnosticView::from).collect())
 }
 
 fn in_use(subjects: &[Subject], kind: &str, name: &str) -> Problem {
-    let names = |wanted: &str| -> Vec<&str> {
+    let names = |wanted: &str| -> Vec<String> {
         let all = subjects.iter().map(named);
         let wanted = all.filter(|(kind, _)| *kind == wanted);
-        wanted.map(|(_, name)| name).collect()
+        wanted.map(|(_, name)| name.to_owned()).collect()
     };
-    let (flags, segments) = (names("flag"), names("segment"));
+    let users = UsersView {
+        flags: names("flag"),
+        segments: names("segment"),
+    };
     let told: Vec<String> = subjects
         .iter()
         .map(named)
@@ -96,9 +96,7 @@ fn in_use(subjects: &[Subject], kind: &str, name: &str) -> Problem {
         "without this {kind} `{name}`, or with it as it is here, others would not compile: {}; change them first",
         told.join(", ")
     );
-    Problem::new(409, detail)
-        .with("flags", json!(flags))
-        .with("segments", json!(segments))
+    Problem::new(409, detail).used_by(users)
 }
 
 /// What somebody else keeps is theirs to change.
@@ -137,5 +135,5 @@ pub(in crate::admin) fn kept_by(
         ),
         (Keeper::Serin, _) => (SERIN, format!("the {kind} `{name}` is kept by serin")),
     };
-    Problem::new(409, detail).with("kept_by", json!(owner))
+    Problem::new(409, detail).kept_by(owner)
 }

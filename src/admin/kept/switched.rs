@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value, json};
 
 use super::refusal::kept_by;
 use super::terms::Terms;
+use super::view::KeptView;
 use crate::admin::AdminState;
 use crate::admin::problem::Problem;
 use crate::config::kept::ring::RingChange;
 use crate::publisher::flag_keeper::{Keeper, Precondition};
-use crate::source::unleash::{self, SwitchError, SwitchedRing};
+use crate::source::unleash::{self, SwitchError};
 
 /// What is to be switched.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ pub(in crate::admin) async fn switch(
     match switched.await {
         Ok(Ok(switched)) => {
             let generation = state.publisher.store().load().generation;
-            let view = view(&server, &ring, &switched, generation, is_dry_run);
+            let view = KeptView::of_ring(&server, &ring.flag, &switched, (generation, is_dry_run));
             Ok(Json(view).into_response())
         }
         Ok(Err(error)) => Err(refusal(&error, server, &ring)),
@@ -70,32 +70,5 @@ fn refusal(error: &SwitchError, server: Arc<str>, ring: &Ring) -> Problem {
         SwitchError::Refused(_) => 422,
         SwitchError::Unavailable(_) => 503,
     };
-    Problem::new(status, error.to_string()).with("kept_by", json!(&*server))
-}
-
-/// As the answer for a ring that Serin keeps; effects are Unleash's to say.
-fn view(
-    server: &str,
-    ring: &Ring,
-    switched: &SwitchedRing,
-    generation: u64,
-    is_dry_run: bool,
-) -> Value {
-    let recorded: &[&str] = if is_dry_run { &[] } else { &["unleash"] };
-    let mut warnings = switched.warnings.clone();
-    if switched.is_changed && !switched.is_in_force && !is_dry_run {
-        warnings.push(
-            "Unleash has it, but has not told this gateway yet: it decides by it after the next poll".to_owned(),
-        );
-    }
-    let warnings: Vec<Value> = warnings
-        .iter()
-        .map(|message| json!({ "severity": "warning", "message": message }))
-        .collect();
-    let nothing: Map<String, Value> = Map::new();
-    json!({
-        "kind": "flag", "name": ring.flag, "kept_by": server, "new": false, "changed": switched.is_changed,
-        "dry_run": is_dry_run, "recorded_in": recorded, "generation": generation, "changes": nothing,
-        "services": [], "deployments": [], "rings": [], "warnings": warnings, "document": null,
-    })
+    Problem::new(status, error.to_string()).kept_by(&server)
 }

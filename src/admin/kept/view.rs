@@ -1,39 +1,46 @@
 //! What an order has come to, as JSON.
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::document::PutDocument;
 use super::named;
+use crate::admin::diagnostic::DiagnosticView;
 use crate::admin::events::ChangesView;
-use crate::admin::schema::{count, list, object, or_null, reference, text, truth};
-use crate::config::diagnostic::Severity;
-use crate::config::document::FieldProblem;
 use crate::engine::origin::SERIN;
 use crate::publisher::flag_keeper::KeptReport;
 use crate::snapshot::changes::effects::{DeploymentEffect, Effects, RingEffect, RingState};
+use crate::source::unleash::SwitchedRing;
 
 /// What an order about a flag or a segment has come to.
-#[derive(Debug, Serialize)]
-pub(super) struct KeptView<'a> {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Kept")]
+pub(in crate::admin) struct KeptView<'a> {
+    #[schemars(extend("enum" = ["flag", "segment"]))]
     kind: &'static str,
     name: &'a str,
-    kept_by: &'static str,
+    /// `serin`, or the flag server's name.
+    kept_by: &'a str,
     /// Whether there was none before.
     new: bool,
     changed: bool,
     dry_run: bool,
     recorded_in: &'a [&'static str],
     generation: u64,
-    changes: ChangesView<'a>,
+    /// The flags that the snapshot made of it does not have in common with the one before; `null`: another server will say.
+    changes: Option<ChangesView<'a>>,
     services: Vec<&'a str>,
     deployments: Vec<DeploymentView<'a>>,
     rings: Vec<RingEffectView<'a>>,
-    warnings: Vec<FieldProblemView<'a>>,
+    warnings: Vec<DiagnosticView>,
     /// `null`: it is gone.
+    #[schemars(with = "Option<PutDocument>")]
     document: Option<&'a Value>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DeploymentEffect")]
 struct DeploymentView<'a> {
     service: &'a str,
     deployment: &'a str,
@@ -41,7 +48,8 @@ struct DeploymentView<'a> {
     after: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RingEffect")]
 struct RingEffectView<'a> {
     flag: &'a str,
     ring: &'a str,
@@ -50,87 +58,11 @@ struct RingEffectView<'a> {
     other_audience: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RingState")]
 struct RingStateView {
     enabled: bool,
     rollout: String,
-}
-
-/// Something that is wrong with a document.
-#[derive(Debug, Serialize)]
-pub(super) struct FieldProblemView<'a> {
-    severity: &'static str,
-    message: &'a str,
-    path: &'a str,
-    pointer: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<&'a str>,
-}
-
-/// The schema of [`KeptView`].
-pub(in crate::admin) fn schema() -> Value {
-    let maybe = || json!({ "type": ["string", "null"] });
-    let deployment = object(&[
-        ("service", text()),
-        ("deployment", text()),
-        ("before", maybe()),
-        ("after", maybe()),
-    ]);
-    let state = or_null(&object(&[("enabled", truth()), ("rollout", text())]));
-    let ring = object(&[
-        ("flag", text()),
-        ("ring", text()),
-        ("before", state.clone()),
-        ("after", state),
-        ("other_audience", truth()),
-    ]);
-    object(&[
-        ("kind", json!({ "enum": ["flag", "segment"] })),
-        ("name", text()),
-        ("kept_by", text()),
-        ("new", truth()),
-        ("changed", truth()),
-        ("dry_run", truth()),
-        ("recorded_in", list(&text())),
-        ("generation", count()),
-        ("changes", json!({ "type": "object" })),
-        ("services", list(&text())),
-        ("deployments", list(&deployment)),
-        ("rings", list(&ring)),
-        ("warnings", list(&reference("Diagnostic"))),
-        ("document", json!({ "type": ["object", "array", "null"] })),
-    ])
-}
-
-/// The schema of a document: what `serin schema` prints of `flags` and `segments`.
-pub(in crate::admin) fn document_schema() -> Value {
-    json!({
-        "type": "object",
-        "description": "As an entry of `flags` in routes.yaml, in JSON (`serin schema` has every key). `url` may be missing where a registration records one",
-    })
-}
-
-/// The schema of a segment's document.
-pub(in crate::admin) fn segment_schema() -> Value {
-    json!({
-        "type": ["object", "array"],
-        "description": "As an entry of `segments` in routes.yaml, in JSON: one map of conditions or a list of them, all of which must hold",
-    })
-}
-
-impl<'a> From<&'a FieldProblem> for FieldProblemView<'a> {
-    fn from(problem: &'a FieldProblem) -> Self {
-        Self {
-            severity: match problem.severity {
-                Severity::Error => "error",
-                Severity::Warning => "warning",
-            },
-            message: &problem.message,
-            path: &problem.path,
-            pointer: &problem.pointer,
-            hint: problem.hint.as_deref(),
-        }
-    }
 }
 
 impl<'a> From<&'a DeploymentEffect> for DeploymentView<'a> {
@@ -183,12 +115,42 @@ impl<'a> KeptView<'a> {
             dry_run: is_dry_run,
             recorded_in: report.recorded_in,
             generation: report.generation,
-            changes: ChangesView::from(&*report.changes),
+            changes: Some(ChangesView::from(&*report.changes)),
             services: services.iter().map(|name| &**name).collect(),
             deployments: deployments.iter().map(DeploymentView::from).collect(),
             rings: rings.iter().map(RingEffectView::from).collect(),
-            warnings: report.warnings.iter().map(FieldProblemView::from).collect(),
+            warnings: report.warnings.iter().map(DiagnosticView::from).collect(),
             document: report.document.as_ref().map(|document| document.json()),
+        }
+    }
+    /// Of a ring that was switched on the server that keeps its flag; effects are that server's to say.
+    pub(super) fn of_ring(
+        server: &'a str,
+        flag: &'a str,
+        switched: &'a SwitchedRing,
+        (generation, is_dry_run): (u64, bool),
+    ) -> Self {
+        let mut warnings = switched.warnings.clone();
+        if switched.is_changed && !switched.is_in_force && !is_dry_run {
+            warnings.push(
+                "Unleash has it, but has not told this gateway yet: it decides by it after the next poll".to_owned(),
+            );
+        }
+        Self {
+            kind: "flag",
+            name: flag,
+            kept_by: server,
+            new: false,
+            changed: switched.is_changed,
+            dry_run: is_dry_run,
+            recorded_in: if is_dry_run { &[] } else { &["unleash"] },
+            generation,
+            changes: None,
+            services: Vec::new(),
+            deployments: Vec::new(),
+            rings: Vec::new(),
+            warnings: warnings.into_iter().map(DiagnosticView::warning).collect(),
+            document: None,
         }
     }
 }

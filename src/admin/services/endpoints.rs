@@ -3,68 +3,49 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
 
-use crate::admin::schema::{count, number, object, or_null, text, truth};
 use crate::clock;
 use crate::cluster::endpoint::{Check, Ejection, Endpoint};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Endpoint")]
 pub(super) struct EndpointView {
+    #[schemars(with = "String")]
     address: SocketAddr,
     in_flight: u32,
     /// What is thought of it: whether and how it is given requests.
+    #[schemars(extend("enum" = ["healthy", "warming", "trial", "ejected", "unhealthy"]))]
     health: &'static str,
     /// Why it is given none, or was until a moment ago.
     ejection: Option<EjectionView>,
     last_check: Option<CheckView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Ejection")]
 struct EjectionView {
+    #[schemars(extend("enum" = ["consecutive_failures", "error_ratio", "relapse"]))]
     cause: &'static str,
     /// The failure that was one too many.
     failure: &'static str,
     /// How many ejections there were of late.
     times: u8,
+    #[schemars(extend("format" = "date-time"))]
     until: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "HealthCheck")]
 struct CheckView {
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     passed: bool,
     said: String,
     seconds: f64,
     /// How many ended the same way without a break.
     in_a_row: u32,
-}
-
-/// The schema of [`EndpointView`].
-pub(super) fn schema() -> Value {
-    let standings = json!(["healthy", "warming", "trial", "ejected", "unhealthy"]);
-    let causes = json!(["consecutive_failures", "error_ratio", "relapse"]);
-    let ejection = object(&[
-        ("cause", json!({ "enum": causes })),
-        ("failure", text()),
-        ("times", count()),
-        ("until", text()),
-    ]);
-    let check = object(&[
-        ("at", text()),
-        ("passed", truth()),
-        ("said", text()),
-        ("seconds", number()),
-        ("in_a_row", count()),
-    ]);
-    object(&[
-        ("address", text()),
-        ("in_flight", count()),
-        ("health", json!({ "enum": standings })),
-        ("ejection", or_null(&ejection)),
-        ("last_check", or_null(&check)),
-    ])
 }
 
 impl EndpointView {

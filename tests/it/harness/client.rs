@@ -62,6 +62,16 @@ impl Call {
         }
     }
 
+    /// Its method.
+    pub(crate) fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    /// Its path, with the query.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Sets `Host`.
     pub(crate) fn host(mut self, host: &str) -> Self {
         host.clone_into(&mut self.host);

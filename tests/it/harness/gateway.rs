@@ -16,7 +16,9 @@ use tempfile::TempDir;
 
 use super::client::{self, Raw, RawAnswer};
 use super::metrics::Metrics;
-use super::{Answer, Call, Connection, DEADLINE, Dns, H2Connection, eventually, get, until};
+use super::{
+    Answer, ApiDocument, Call, Connection, DEADLINE, Dns, H2Connection, eventually, get, until,
+};
 
 /// The binary under test.
 const SERIN: &str = env!("CARGO_BIN_EXE_serin");
@@ -404,10 +406,15 @@ impl Gateway {
         self.admin_send(get(path)).await
     }
 
-    /// Any request to the admin listener.
+    /// Any request to the admin listener, whose answer must be as the API's document says.
     pub(crate) async fn admin_send(&self, call: Call) -> Answer {
         let call = call.host(&self.admin.to_string()).said_to_be_json();
-        client::send(self.admin, call).await
+        let asked = call.clone();
+        let answer = client::send(self.admin, call).await;
+        let document = ApiDocument::of_the_binary().await;
+        let found = document.check(asked.method(), asked.path(), &answer);
+        found.unwrap_or_else(|wrong| panic!("{wrong}\n{asked:?}\n{:.2000}", answer.text()));
+        answer
     }
 
     /// `GET /api/v1/status`.

@@ -3,17 +3,19 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
-use serde_json::json;
+use http::{HeaderMap, HeaderValue};
+use serde_json::{Value, json};
 use tokio::net::{TcpStream, UdpSocket};
 
 use super::client::{Raw, raw, send};
 use super::metrics::Metrics;
 use super::unleash::{Usage, canary, constraint};
 use super::{
-    Connection, Dns, Fault, FaultProxy, H2Connection, Lookup, Origin, Reply, Unleash, eventually,
-    get, post,
+    Answer, ApiDocument, Connection, Dns, Fault, FaultProxy, H2Connection, Lookup, Origin, Reply,
+    Unleash, eventually, get, post,
 };
 
 #[tokio::test]
@@ -39,6 +41,102 @@ async fn an_origin_records_and_answers_as_told() {
     assert_eq!((answer.status, answer.text()), (503, "no"));
     assert_eq!(answer.header("x-path"), Some("/x"));
     assert_eq!(origin.last().host, "b.example.com");
+}
+
+fn answer(status: u16, media: &'static str, body: &Value) -> Answer {
+    let media = HeaderValue::from_static(media);
+    Answer {
+        status,
+        headers: HeaderMap::from_iter([(http::header::CONTENT_TYPE, media)]),
+        body: Bytes::from(body.to_string()),
+    }
+}
+
+#[test]
+fn an_answer_that_the_document_does_not_declare_is_found() {
+    let of = |media: &str, schema: &str| json!({ "content": { media: { "schema": { "$ref": format!("#/components/schemas/{schema}") } } } });
+    let (json, problems) = ("application/json", "application/problem+json");
+    let responses = json!({ "200": of(json, "Thing"), "404": of(problems, "Problem"), "304": {} });
+    let thing = json!({
+        "type": "object", "properties": { "size": { "type": "integer" } }, "required": ["size"],
+        "additionalProperties": false,
+    });
+    let problem = json!({ "type": "object", "required": ["detail"] });
+    let document = ApiDocument::new(json!({
+        "paths": { "/things/{name}": { "get": { "responses": responses } } },
+        "components": { "schemas": { "Thing": thing, "Problem": problem } },
+    }));
+    let (well, wrong) = (json!({ "size": 1 }), json!({ "detail": "no" }));
+    let empty = Answer {
+        body: Bytes::new(),
+        ..answer(304, json, &well)
+    };
+    for (method, path, answer) in [
+        ("GET", "/things/a?b=c", answer(200, json, &well)),
+        ("GET", "/things/a", answer(404, problems, &wrong)),
+        ("GET", "/things/a", empty),
+        // No operation, and said so.
+        ("GET", "/things", answer(404, problems, &wrong)),
+        ("GET", "/things/", answer(404, problems, &wrong)),
+        ("PUT", "/things/a", answer(405, problems, &wrong)),
+        ("PUT", "/things/a", answer(401, problems, &wrong)),
+    ] {
+        assert_eq!(document.check(method, path, &answer), Ok(()), "{answer:?}");
+    }
+    for (method, path, answer, why) in [
+        (
+            "GET",
+            "/things/a",
+            answer(500, problems, &wrong),
+            "does not declare the status 500",
+        ),
+        (
+            "GET",
+            "/things/a",
+            answer(404, json, &wrong),
+            "does not declare the media type",
+        ),
+        (
+            "GET",
+            "/things/a",
+            answer(404, problems, &well),
+            "\"detail\" is a required property",
+        ),
+        (
+            "GET",
+            "/things/a",
+            answer(200, json, &json!({ "size": "1" })),
+            "/size",
+        ),
+        (
+            "GET",
+            "/things/a",
+            answer(200, json, &json!({ "size": 1, "new": 1 })),
+            "'new' was unexpected",
+        ),
+        (
+            "GET",
+            "/things/a",
+            answer(304, json, &well),
+            "declares none",
+        ),
+        (
+            "GET",
+            "/things",
+            answer(200, json, &well),
+            "a path that the document has not",
+        ),
+        (
+            "PUT",
+            "/things/a",
+            answer(200, json, &well),
+            "a method that",
+        ),
+        ("PUT", "/things/a", answer(405, json, &well), "media type"),
+    ] {
+        let found = document.check(method, path, &answer).expect_err(why);
+        assert!(found.contains(why), "{found} has not {why}");
+    }
 }
 
 #[tokio::test]

@@ -103,7 +103,7 @@ pub(crate) static WEIGHT: Stated<Percentage> = required(
 pub(crate) static VARIANT_URL: Stated<Url> =
     stated("url", "Where its users go; without one, to stable.", Url);
 
-static RING_LIST: Shape = list(&RING);
+pub(crate) static RING_LIST: Shape = list(&RING);
 
 static RING: Shape = map(&[
     &RING_NAME,
