@@ -23,6 +23,7 @@ mod metrics;
 pub mod openapi;
 mod path;
 pub mod problem;
+mod reach;
 pub mod readyz;
 mod reload;
 mod segments;
@@ -41,6 +42,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
 
+use crate::certificates::ServerTls;
 use crate::forward::via::Via;
 use crate::host::HostPattern;
 use crate::proxy::metrics::ConnectionFigures;
@@ -56,7 +58,7 @@ use crate::telemetry::log::LogControl;
 use crate::telemetry::metrics::Metrics;
 use access::AccessControl;
 use bounds::Bounds;
-use connections::Limits;
+use connections::{Limits, Service};
 use problem::Problem;
 use readyz::Readiness;
 
@@ -100,6 +102,8 @@ pub struct AdminState {
     pub started: Instant,
     /// What is known and counted of callers.
     pub access: AccessControl,
+    /// What the API speaks TLS with; `None`: it speaks plain HTTP.
+    pub tls: Option<Arc<ServerTls>>,
     /// The names that it answers to, beside `localhost` and IP addresses.
     pub hosts: Vec<HostPattern>,
     /// How much of it may be in use at a time.
@@ -122,14 +126,24 @@ pub struct Listeners {
 pub async fn serve(listeners: Listeners, state: AdminState, stopped: impl Future<Output = ()>) {
     let state = Arc::new(state);
     let stopped = stopped.shared();
-    let serve =
-        |listener, router, limits| connections::serve(listener, router, limits, stopped.clone());
-    let api = listeners.api.into_iter();
-    let api = api.map(|listener| serve(listener, api_router(state.clone()), Limits::API));
-    let probes = listeners.probes.into_iter();
-    let probes =
-        probes.map(|listener| serve(listener, probe_router(state.clone()), Limits::PROBES));
-    join_all(api.chain(probes)).await;
+    let api = Service {
+        router: api_router(state.clone()),
+        limits: Limits::API,
+        tls: state.tls.clone(),
+    };
+    let probes = Service {
+        router: probe_router(state),
+        limits: Limits::PROBES,
+        tls: None,
+    };
+    let serve = |listener, service: &Service| {
+        connections::serve(listener, service.clone(), stopped.clone())
+    };
+    let apis = listeners.api.into_iter();
+    let apis = apis.map(|listener| serve(listener, &api));
+    let others = listeners.probes.into_iter();
+    let others = others.map(|listener| serve(listener, &probes));
+    join_all(apis.chain(others)).await;
 }
 
 fn probe_router(state: Arc<AdminState>) -> Router {

@@ -82,6 +82,9 @@ pub enum StartError {
         #[source]
         cause: io::Error,
     },
+    /// The certificates of the admin API cannot be used.
+    #[error("{0}")]
+    Certificates(String),
     /// The resolver cannot be set up.
     #[error(transparent)]
     Dns(#[from] DnsSetupError),
@@ -117,6 +120,7 @@ impl Gateway {
         let config = Arc::new(config);
         let process = config.process.clone();
         log_start(&path, &process);
+        let tls = admin::tls(&process.admin)?;
         let (sockets, admin_sockets) = bind(&process)?;
         let control = control_runtime()?;
         surroundings.share(&process, &control);
@@ -125,7 +129,8 @@ impl Gateway {
         let own = own_addresses(&sockets, &admin_sockets)?;
         let publisher = surroundings.publisher(&config, &stored, &meters, own, control.handle())?;
         let (kills, registrar) = surroundings.orders(&publisher, control.handle());
-        let handles = surroundings.handles(meters, &publisher, capacity::raise());
+        let mut handles = surroundings.handles(meters, &publisher, capacity::raise());
+        handles.tls = tls;
         tokio::spawn(handles.warn_of_shortfalls(publisher.generation()));
         let flag_servers = follow_servers(&config, stored, &publisher, &handles);
         let setup = surroundings.reloader_setup(&path, &publisher, &handles, flag_servers.clone());
@@ -151,6 +156,7 @@ impl Gateway {
             via: handles.via,
             started,
             access: AccessControl::counting(handles.admin.clone()),
+            tls: handles.tls.clone(),
             hosts: process.admin.hosts,
             bounds: Bounds::default(),
         };

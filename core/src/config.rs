@@ -20,6 +20,7 @@ pub mod schema;
 pub mod section;
 pub mod source;
 pub mod structure;
+pub mod tls;
 pub mod token;
 pub mod unleash;
 pub mod value;

@@ -160,6 +160,8 @@ pub struct Candidate {
 /// A service's shutoff: users whom the flag is on for are answered without it.
 #[derive(Clone, Debug)]
 pub struct Shutoff {
+    /// The flag's name.
+    pub name: Arc<str>,
     /// The flag; `None`: there is no flag of that name now, and so nobody is cut off.
     pub flag: Option<Arc<Flag>>,
     /// What they are answered.

@@ -45,35 +45,20 @@ impl Actor {
         }
     }
 
-    /// Whether they may use an operation, with this service if it is about one.
+    /// Whether their role is enough for an operation.
     ///
     /// # Errors
     /// What they lack.
-    pub(super) fn may(&self, needed: Role, service: Option<&str>) -> Result<(), Problem> {
-        if self.role < needed {
-            let detail = format!(
-                "this takes the role {}, and the token {self} has {}",
-                needed.as_str(),
-                self.role.as_str()
-            );
-            return Err(Problem::new(403, detail));
-        }
-        let Some(services) = &self.services else {
+    pub(super) fn has_role(&self, needed: Role) -> Result<(), Problem> {
+        if self.role >= needed {
             return Ok(());
-        };
-        let names = services.join(", ");
-        match service {
-            Some(service) if services.iter().any(|own| **own == *service) => Ok(()),
-            Some(service) => Err(Problem::new(
-                403,
-                format!("the token {self} is for {names} only, not for {service:?}"),
-            )),
-            None if needed == Role::Viewer => Ok(()),
-            None => Err(Problem::new(
-                403,
-                format!("this is about all services, and the token {self} is for {names} only"),
-            )),
         }
+        let detail = format!(
+            "this takes the role {}, and the token {self} has {}",
+            needed.as_str(),
+            self.role.as_str()
+        );
+        Err(Problem::new(403, detail))
     }
 
     /// Who did something, for people: the token's name and the address, or the address alone.

@@ -6,25 +6,31 @@
 
 mod bodies;
 mod places;
+mod tls;
 mod writes;
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::Listener;
-use axum::{Extension, Router};
+use axum::{BoxError, Extension, Router};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
+use crate::certificates::ServerTls;
 pub(super) use bodies::TooSlow;
 use bodies::{Sent, Timed};
-use places::Places;
+use places::{Place, Places};
+use tls::Transport;
 use writes::TimedWrites;
 
 /// How much of the process an admin listener may take, so that traffic never lacks a socket for it.
@@ -32,8 +38,8 @@ use writes::TimedWrites;
 pub(super) struct Limits {
     /// How many connections are open at a time.
     pub(super) connections: usize,
-    /// How long a connection may take to send a request's head. It runs between requests too, so that an idle
-    /// connection ends.
+    /// How long a connection may take to send a request's head, and to shake hands before that where it is to speak
+    /// TLS. It runs between requests too, so that an idle connection ends.
     pub(super) header_read: Duration,
     /// How long a request's body may take from the first time that it is waited for to its end.
     pub(super) body_read: Duration,
@@ -86,19 +92,24 @@ impl Caller {
     }
 }
 
+/// What the connections of a listener are served by.
+#[derive(Clone)]
+pub(super) struct Service {
+    pub(super) router: Router,
+    pub(super) limits: Limits,
+    /// What they speak TLS with; `None`: they speak plain HTTP.
+    pub(super) tls: Option<Arc<ServerTls>>,
+}
+
 /// Serves a bound listener until `stopped` comes true and the requests that are running have ended.
 pub(super) async fn serve(
     mut listener: TcpListener,
-    router: Router,
-    limits: Limits,
+    service: Service,
     stopped: impl Future<Output = ()>,
 ) {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(limits.header_read);
     let bound = listener.local_addr();
     let is_open = bound.is_ok_and(|address| !address.ip().to_canonical().is_loopback());
-    let places = Places::new(limits.connections);
+    let places = Places::new(service.limits.connections);
     let running = GracefulShutdown::new();
     let accept = async {
         loop {
@@ -107,23 +118,12 @@ pub(super) async fn serve(
             let caller = Caller::new(&socket, peer.ip(), is_open);
             let claim = places.take(caller.is_local()).await;
             let place = claim.place().clone();
-            let router = TowerToHyperService::new(router.clone().layer(Extension(caller)));
-            let service = service_fn(move |request: Request<Incoming>| {
-                place.works();
-                let body = |body| Timed::new(body, place.clone(), limits.body_read);
-                let answer = router.call(request.map(body));
-                let place = place.clone();
-                async move {
-                    let answer = answer.await?;
-                    Ok::<_, std::convert::Infallible>(answer.map(|body| Sent::new(body, place)))
-                }
-            });
-            let io = TokioIo::new(TimedWrites::new(socket, limits.write));
-            let connection = running.watch(http.serve_connection(io, service));
+            let (service, watcher) = (service.clone(), running.watcher());
+            let connection = service.converse(socket, caller, place, watcher);
             tokio::spawn(async move {
                 tokio::select! {
                     ended = connection => if let Err(error) = ended {
-                        tracing::debug!(%error, "an admin connection has ended");
+                        tracing::debug!(client = %peer, error, "an admin connection has ended");
                     },
                     () = claim.is_lost() => {
                         tracing::debug!(client = %peer, "an admin connection made room for another");
@@ -138,6 +138,44 @@ pub(super) async fn serve(
     }
     drop(listener);
     running.shutdown().await;
+}
+
+impl Service {
+    /// Serves one connection to its end.
+    async fn converse(
+        self,
+        socket: TcpStream,
+        caller: Caller,
+        place: Arc<Place>,
+        watcher: Watcher,
+    ) -> Result<(), BoxError> {
+        let limits = self.limits;
+        let transport = self.shake_hands(socket).await?;
+        let router = TowerToHyperService::new(self.router.layer(Extension(caller)));
+        let service = service_fn(move |request: Request<Incoming>| {
+            place.works();
+            let body = |body| Timed::new(body, place.clone(), limits.body_read);
+            let answer = router.call(request.map(body));
+            let place = place.clone();
+            async move {
+                let answer = answer.await?;
+                Ok::<_, std::convert::Infallible>(answer.map(|body| Sent::new(body, place)))
+            }
+        });
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(limits.header_read);
+        let connection = http.serve_connection(TokioIo::new(transport), service);
+        Ok(watcher.watch(connection).await?)
+    }
+
+    async fn shake_hands(&self, socket: TcpStream) -> io::Result<Transport> {
+        let write = self.limits.write;
+        match &self.tls {
+            None => Ok(Transport::Plain(TimedWrites::new(socket, write))),
+            Some(tls) => timeout(self.limits.header_read, tls::accept(socket, tls, write)).await?,
+        }
+    }
 }
 
 #[cfg(test)]

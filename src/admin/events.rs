@@ -1,5 +1,7 @@
 //! `GET /api/v1/events`: what happens, as it happens (server-sent events, WHATWG HTML section 9.2).
 
+mod share;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +22,8 @@ use crate::config::admin::AdminToken;
 use crate::context::Moment;
 use crate::events::{Event, EventKind, Heard, KeptAction, Listener};
 use crate::snapshot::changes::{Changes, Rebucketed, Taking};
+use crate::snapshot::store::SnapshotStore;
+use share::share;
 
 /// A comment is sent this often when nothing happens, so that neither side takes the connection for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -68,6 +72,7 @@ struct TakingView<'a> {
 /// Who listens, for as long as their token is one.
 struct Audience {
     listener: Listener,
+    store: Arc<SnapshotStore>,
     actor: Actor,
     tokens: watch::Receiver<Arc<[AdminToken]>>,
 }
@@ -82,6 +87,7 @@ pub(super) async fn events(
     // Listens first and looks then, so that nothing falls between the two.
     let audience = Audience {
         listener: state.publisher.events().listen(),
+        store: state.publisher.store().clone(),
         actor,
         tokens: state.reloader.watch_admin_tokens(),
     };
@@ -121,7 +127,13 @@ impl Audience {
             tokio::select! {
                 biased;
                 changed = self.tokens.changed() => changed.ok()?,
-                heard = self.listener.next() => return heard,
+                heard = self.listener.next() => match heard? {
+                    Heard::Event(event) => match share(event, &self.actor, &self.store) {
+                        Some(event) => return Some(Heard::Event(event)),
+                        None => {}
+                    },
+                    lagged @ Heard::Lagged(_) => return Some(lagged),
+                },
             }
         }
     }

@@ -8,15 +8,16 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
+use axum::{Extension, Json};
 use schemars::generate::SchemaGenerator;
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::actor::Actor;
 use super::body::document;
 use super::kills::{self, KillView};
 use super::problem::Problem;
@@ -129,6 +130,7 @@ impl AnswerView {
 /// Explains a decision, or a flag, on the snapshot that runs.
 pub(super) async fn explain(
     State(state): Shared,
+    Extension(actor): Extension<Actor>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<AnswerView>, Problem> {
     let asked: ExplainDocument = document(body)?;
@@ -136,13 +138,24 @@ pub(super) async fn explain(
         quarantine: &state.quarantine,
         now: Instant::now(),
     };
-    asked
-        .explain(&state.publisher.store().load(), clock::now(), Some(meets))
-        .map(|explained| Json(AnswerView::new(explained, &state)))
-        .map_err(|why| match asked.flag {
-            Some(_) => Problem::new(404, why),
-            None => Problem::new(422, why),
-        })
+    let snapshot = state.publisher.store().load();
+    if let Some(flag) = &asked.flag
+        && !actor.may_see_flag(flag, &snapshot)
+    {
+        return Err(actor.is_for_some_only(&format!("`{flag}` is for none of them")));
+    }
+    let explained = asked.explain(&snapshot, clock::now(), Some(meets));
+    let explained = explained.map_err(|why| match asked.flag {
+        Some(_) => Problem::new(404, why),
+        None => Problem::new(422, why),
+    })?;
+    if let Explained::Request(view) = &explained
+        && let Some(service) = view.service()
+        && !actor.is_for(service)
+    {
+        return Err(actor.is_for_some_only(&format!("this request is for {service:?}")));
+    }
+    Ok(Json(AnswerView::new(explained, &state)))
 }
 
 impl ExplainDocument {

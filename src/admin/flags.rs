@@ -43,11 +43,15 @@ pub(super) struct RingDocument {
     rollout: Option<String>,
 }
 
-/// Shows every flag in short.
-pub(super) async fn list(State(state): Shared) -> Json<FlagsView> {
+/// Shows every flag in short that is for the token's services.
+pub(super) async fn list(
+    State(state): Shared,
+    Extension(actor): Extension<Actor>,
+) -> Json<FlagsView> {
     let snapshot = state.publisher.store().load();
     let documents = state.flags.registry().documents();
-    Json(FlagsView::of(&snapshot, &documents))
+    let is_shown = |flag: &str| actor.may_see_flag(flag, &snapshot);
+    Json(FlagsView::of(&snapshot, &documents, is_shown))
 }
 
 /// Shows one flag as `routes.yaml` has it.

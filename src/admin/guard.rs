@@ -38,6 +38,7 @@ pub(super) async fn guard(
             let role = actor.as_ref().map(|actor| actor.role);
             if let Some(actor) = actor {
                 request.extensions_mut().insert(actor);
+                request.extensions_mut().insert(state.clone());
             }
             (role, next.run(request).await)
         }

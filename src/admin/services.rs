@@ -4,12 +4,13 @@ mod endpoints;
 
 use std::time::Instant;
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Shared;
+use super::actor::Actor;
 use super::kills::{self, KillView};
 use super::path::Names;
 use super::problem::Problem;
@@ -92,14 +93,18 @@ struct RequestsView {
     mean_seconds: Option<f64>,
 }
 
-/// Shows every service.
-pub(super) async fn services(State(state): Shared) -> Json<ServicesView> {
+/// Shows every service that the token is for.
+pub(super) async fn services(
+    State(state): Shared,
+    Extension(actor): Extension<Actor>,
+) -> Json<ServicesView> {
     let snapshot = state.publisher.store().load();
     Json(ServicesView {
         generation: snapshot.generation,
         services: snapshot
             .services
             .iter()
+            .filter(|service| actor.is_for(&service.name))
             .map(|service| ServiceView::new(service, state.kills.all()))
             .collect(),
     })

@@ -145,6 +145,7 @@ impl StatusView {
                 .chain(unreachable(&state.state_store))
                 .chain(shortfalls(&snapshot, state.connections.files))
                 .chain(state.publisher.order_trouble())
+                .chain(certificates(state))
                 .collect(),
         }
     }
@@ -164,6 +165,13 @@ fn unreachable(store: &StateStore) -> Option<String> {
         "{} cannot be reached ({why}): what this gateway knows holds, and nothing but kills can be changed",
         sharing.place
     ))
+}
+
+/// What is wrong with the certificates of this API, if it has any.
+fn certificates(state: &AdminState) -> Vec<String> {
+    let tls = state.tls.as_ref();
+    tls.map(|tls| tls.warnings(clock::now()))
+        .unwrap_or_default()
 }
 
 /// What is odd about kills and about what runs, and which flags lately moved their users, or

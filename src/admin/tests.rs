@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use super::access::AccessControl;
 use super::bounds::Bounds;
 use super::endpoints::TABLES;
+use super::reach::Reach;
 use super::readyz::Readiness;
 use super::{AdminState, Listeners, openapi, serve};
 use crate::config::Config;
@@ -169,6 +170,7 @@ impl Admin {
             readiness: Readiness::new(drain.watch()),
             via: crate::forward::via::Via::new(1),
             started: Instant::now(),
+            tls: None,
             hosts: Vec::new(),
             bounds: Bounds::default(),
         };
@@ -624,4 +626,29 @@ async fn everything_in_the_document_is_there() {
             }
         }
     }
+}
+
+#[test]
+fn a_token_for_some_services_has_no_operation_about_the_gateway() {
+    let operations = TABLES.iter().copied().flatten();
+    let operations = operations.filter(|operation| !operation.is_probe);
+    let about_the_gateway: Vec<String> = operations
+        .filter(|operation| Reach::of(operation.path) == Reach::Gateway)
+        .map(|operation| format!("{} {}", operation.method, operation.path))
+        .collect();
+    // Each of these is refused to tokens with `services`: what is added here must be so.
+    insta::assert_snapshot!(about_the_gateway.join("\n"), @r"
+GET /api/v1/status
+POST /api/v1/canaries/unknown/restore
+POST /api/v1/reload
+GET /api/v1/log
+PUT /api/v1/log
+DELETE /api/v1/log
+POST /api/v1/sources/{name}/refresh
+POST /api/v1/sources/{name}/accept
+GET /api/v1/segments
+GET /api/v1/segments/{name}
+PUT /api/v1/segments/{name}
+DELETE /api/v1/segments/{name}
+");
 }

@@ -6,7 +6,8 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use crate::config::diagnostic::Findings;
+use crate::certificates::{self, FileProblem, FileTrouble};
+use crate::config::diagnostic::{Diagnostic, Findings, Severity};
 use crate::config::{OnUnset, compile, render};
 use crate::context::Moment;
 use crate::source::environment::ProcessEnvironment;
@@ -77,13 +78,35 @@ fn check(path: &Path, how: How) -> Checked {
         OnUnset::StandIn
     };
     let findings = match compile(&text, &ProcessEnvironment, mode, now()) {
-        Ok(config) => config.warnings,
+        Ok(config) => {
+            let tls = config.process.admin.tls.iter();
+            let found = tls.flat_map(|files| certificates::check(files, now()));
+            let found = found.map(|problem| told(problem, mode)).collect();
+            config.warnings.with(found)
+        }
         Err(findings) => findings,
     };
     Checked {
         name,
         is_good: findings.errors() == 0 && !(how.strict && findings.warnings() > 0),
         found: Ok((text, findings)),
+    }
+}
+
+/// What is wrong with a certificate's file. One that is not here may be where the gateway runs.
+fn told(problem: FileProblem, mode: OnUnset) -> Diagnostic {
+    let is_elsewhere = problem.trouble == FileTrouble::Missing && mode == OnUnset::StandIn;
+    let FileProblem { file, why, .. } = problem;
+    Diagnostic {
+        severity: if is_elsewhere {
+            Severity::Warning
+        } else {
+            Severity::Error
+        },
+        message: format!("`{}`: {why}", file.path.display()),
+        span: file.span,
+        path: file.key,
+        hint: None,
     }
 }
 

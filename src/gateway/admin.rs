@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::{StartError, addresses, bind_all, tell};
 use crate::admin::{self, AdminState};
+use crate::certificates::ServerTls;
 use crate::clock;
 use crate::config::admin::AdminConfig;
 use crate::config::{self, OnUnset};
@@ -27,6 +28,15 @@ pub(super) struct AdminServer {
     /// Where the API is, in the configuration's order.
     pub(super) addresses: Vec<SocketAddr>,
     ended: oneshot::Receiver<()>,
+}
+
+/// What the API is to speak TLS with, if it is.
+pub(super) fn tls(admin: &AdminConfig) -> Result<Option<Arc<ServerTls>>, StartError> {
+    let tls = admin.tls.clone().map(ServerTls::open);
+    tls.transpose().map_err(|problems| {
+        let problems = problems.iter().map(ToString::to_string);
+        StartError::Certificates(problems.collect::<Vec<_>>().join("\n"))
+    })
 }
 
 impl AdminSockets {
@@ -50,6 +60,9 @@ impl AdminServer {
             api: asynchronous(sockets.api)?,
             probes: asynchronous(sockets.probes)?,
         };
+        if let Some(tls) = state.tls.clone() {
+            tokio::spawn(tls.follow());
+        }
         let (done, ended) = oneshot::channel();
         tokio::spawn(async move {
             let stopped = async move { drain.reached(Stage::Ended).await };

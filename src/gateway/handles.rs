@@ -8,6 +8,8 @@ use tokio::sync::watch;
 use super::capacity;
 use crate::admin::access::metrics::AdminFigures;
 use crate::capacity::OpenFiles;
+use crate::certificates::ServerTls;
+use crate::certificates::metrics::CertificateMetrics;
 use crate::client_api::ClientApi;
 use crate::drain::DrainWatch;
 use crate::forward::via::Via;
@@ -45,6 +47,7 @@ pub(super) struct Handles {
     pub(super) connections: Arc<ConnectionFigures>,
     pub(super) client_api: Arc<ClientApi>,
     pub(super) admin: Arc<AdminFigures>,
+    pub(super) tls: Option<Arc<ServerTls>>,
     /// This gateway's name in `Via`.
     pub(super) via: Via,
 }
@@ -71,6 +74,7 @@ impl Handles {
             connections: Arc::new(ConnectionFigures::within(files)),
             client_api: Arc::new(ClientApi::new(Arc::default(), Instant::now())),
             admin: Arc::default(),
+            tls: None,
             via: Via::new(rand::random()),
         }
     }
@@ -130,6 +134,7 @@ impl Handles {
             })
             .with(self.client_api.clone())
             .with(self.admin.clone())
+            .with(CertificateMetrics(self.tls.clone()))
             .with(Process)
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::config::Process;
 use crate::config::redis::RedisConfig;
+use crate::config::tls::TlsFiles;
 
 /// What differs between how the process was started and what the file asks for now, for people.
 pub(super) fn restart_needed(running: &Process, wanted: &Process) -> Vec<String> {
@@ -26,6 +27,11 @@ pub(super) fn restart_needed(running: &Process, wanted: &Process) -> Vec<String>
             .collect();
         or_none(hosts.join(", "))
     };
+    let tls = |process: &Process| {
+        let files = process.admin.tls.iter().flat_map(TlsFiles::all);
+        let files: Vec<String> = files.map(|file| file.path.display().to_string()).collect();
+        or_none(files.join(", "))
+    };
     let redis = |process: &Process| or_none(process.redis.as_ref().map(shown).unwrap_or_default());
     // Of a password nothing is shown.
     let has_other_password = running.redis != wanted.redis && redis(running) == redis(wanted);
@@ -38,6 +44,7 @@ pub(super) fn restart_needed(running: &Process, wanted: &Process) -> Vec<String>
         ("admin.address", admin(running), admin(wanted)),
         ("admin.probes", probes(running), probes(wanted)),
         ("admin.hosts", hosts(running), hosts(wanted)),
+        ("admin.tls", tls(running), tls(wanted)),
         ("server.threads", threads(running), threads(wanted)),
         ("server.state_dir", state_dir(running), state_dir(wanted)),
         ("redis", redis(running), redis(wanted)),

@@ -1,6 +1,8 @@
 //! The admin listener: probes, status, figures, explanations.
 
 mod access;
+mod scopes;
+mod tls;
 mod tokens;
 
 use http::Method;

@@ -3,6 +3,7 @@
 //! Nothing here sleeps and hopes: a test waits for a fact, until a deadline.
 
 pub(crate) mod api_document;
+pub(crate) mod authority;
 pub(crate) mod client;
 pub(crate) mod dns;
 pub(crate) mod fault_proxy;

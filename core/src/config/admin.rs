@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::tls::TlsFiles;
 use super::token::Token;
 use crate::host::HostPattern;
 
@@ -15,6 +16,8 @@ pub struct AdminConfig {
     pub probes: Vec<SocketAddr>,
     /// The names that the API answers to, beside `localhost` and IP addresses.
     pub hosts: Vec<HostPattern>,
+    /// What the API's addresses speak TLS with; `None`: they speak plain HTTP. Those for probes always do.
+    pub tls: Option<TlsFiles>,
     /// Who may ask, in the file's order. Empty: callers on this machine, for everything.
     pub tokens: Arc<[AdminToken]>,
 }
@@ -26,6 +29,7 @@ impl AdminConfig {
             addresses: vec![address],
             probes: Vec::new(),
             hosts: Vec::new(),
+            tls: None,
             tokens: Arc::default(),
         }
     }

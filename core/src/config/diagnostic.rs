@@ -81,6 +81,27 @@ impl Findings {
         }
     }
 
+    /// With more of them.
+    #[must_use]
+    pub fn with(self, more: Vec<Diagnostic>) -> Self {
+        let told = |severity| {
+            let told = self.told.iter();
+            told.filter(|one| one.severity == severity).count()
+        };
+        let untold = |severity| match severity {
+            Severity::Error => self.errors.saturating_sub(told(severity)),
+            Severity::Warning => self.warnings.saturating_sub(told(severity)),
+        };
+        let (errors, warnings) = (untold(Severity::Error), untold(Severity::Warning));
+        let mut all = self.told;
+        all.extend(more);
+        all.sort_by_key(|one| (one.severity, one.span));
+        Self::new(all, |severity| match severity {
+            Severity::Error => errors,
+            Severity::Warning => warnings,
+        })
+    }
+
     /// How many errors there are.
     pub fn errors(&self) -> usize {
         self.errors

@@ -1,5 +1,6 @@
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,8 +13,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{Limits, serve};
+use super::{Limits, Service, serve};
 use crate::admin::problem::Problem;
+use crate::certificates::ServerTls;
+use crate::certificates::tests::files;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const HALF_BODY: &[u8] =
@@ -26,11 +29,20 @@ struct Server {
 }
 
 async fn start(router: Router, limits: Limits) -> Server {
+    start_with(router, limits, None).await
+}
+
+async fn start_with(router: Router, limits: Limits, tls: Option<Arc<ServerTls>>) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
     let stopped = async { stopped.await.unwrap_or_default() };
-    let ended = tokio::spawn(serve(listener, router, limits, stopped));
+    let service = Service {
+        router,
+        limits,
+        tls,
+    };
+    let ended = tokio::spawn(serve(listener, service, stopped));
     Server {
         address,
         stop,
@@ -97,6 +109,36 @@ async fn who_says_nothing_or_half_a_head_is_closed() {
     assert!(rest(idle).await.ends_with("hello"), "answered, then closed");
 }
 
+/// The beginning of a record that holds a client's greeting.
+const HALF_GREETING: &[u8] = &[0x16, 0x03, 0x01, 0x02, 0x00, 0x01];
+
+#[tokio::test]
+async fn who_does_not_finish_shaking_hands_is_closed() {
+    let limits = Limits {
+        header_read: SHORT,
+        ..limits(4)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let tls = ServerTls::open(files(folder.path())).unwrap();
+    let server = start_with(hello(), limits, Some(tls)).await;
+    for sent in [&b""[..], HALF_GREETING] {
+        let half = send(server.address, sent).await;
+        assert_eq!(rest(half).await, "");
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_finish_shaking_hands_makes_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let tls = ServerTls::open(files(folder.path())).unwrap();
+    let server = start_with(hello(), limits(2), Some(tls)).await;
+    let first = send(server.address, HALF_GREETING).await;
+    let _second = send(server.address, HALF_GREETING).await;
+    let _third = send(server.address, HALF_GREETING).await;
+    // It ends, although nothing is over but its turn.
+    assert_eq!(rest(first).await, "");
+}
+
 #[tokio::test]
 async fn a_body_that_does_not_come_is_408() {
     let limits = Limits {
@@ -107,6 +149,43 @@ async fn a_body_that_does_not_come_is_408() {
     let answer = rest(send(server.address, HALF_BODY).await).await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(answer.contains("application/problem+json"), "{answer}");
+}
+
+/// Sends the bytes one by one, over and over, until the other side has closed; what came back.
+async fn drip(address: SocketAddr, begin: &[u8], bytes: &[u8]) -> String {
+    let stream = send(address, begin).await;
+    let (mut reading, mut writing) = stream.into_split();
+    let writes = tokio::spawn({
+        let bytes = bytes.to_vec();
+        async move {
+            for byte in bytes.iter().cycle() {
+                if writing.write_all(&[*byte]).await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(SHORT / 10).await;
+            }
+        }
+    });
+    let mut text = Vec::new();
+    // What came before the connection was reset counts.
+    let _ = reading.read_to_end(&mut text).await;
+    writes.abort();
+    String::from_utf8(text).unwrap()
+}
+
+#[tokio::test]
+async fn heads_and_bodies_that_drip_are_cut_off() {
+    let limits = Limits {
+        header_read: SHORT,
+        body_read: SHORT,
+        ..limits(4)
+    };
+    let server = start(hello(), limits).await;
+    let head = drip(server.address, b"GET / HTTP/1.1\r\n", b"a: b\r\n").await;
+    assert!(!head.contains("200 OK"), "{head}");
+    let chunked = b"POST /body HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let body = drip(server.address, chunked, b"1\r\nx\r\n").await;
+    assert!(body.starts_with("HTTP/1.1 408 "), "{body}");
 }
 
 #[tokio::test]

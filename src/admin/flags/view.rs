@@ -45,7 +45,12 @@ struct RingView {
 }
 
 impl FlagsView {
-    pub(super) fn of(snapshot: &Snapshot, documents: &KeptDocuments) -> Self {
+    /// Those that are shown to who asks.
+    pub(super) fn of(
+        snapshot: &Snapshot,
+        documents: &KeptDocuments,
+        is_shown: impl Fn(&str) -> bool,
+    ) -> Self {
         let mut places: HashMap<&str, (&Service, &Candidate)> = HashMap::new();
         for service in &snapshot.services {
             for candidate in &service.candidates {
@@ -53,8 +58,9 @@ impl FlagsView {
             }
         }
         let flags = snapshot.flags.iter();
+        let flags = flags.filter(|flag| is_shown(&flag.name));
         let flags = flags.map(|flag| FlagView::of(flag, places.get(&*flag.name).copied()));
-        let kept = documents.flags.keys();
+        let kept = documents.flags.keys().filter(|name| is_shown(name));
         let shadowed = kept.filter(|name| {
             let in_force = snapshot.flag(name);
             in_force.is_none_or(|flag| match &flag.origin {

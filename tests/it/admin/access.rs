@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
+use bytes::Bytes;
 use serde_json::json;
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::harness::client;
-use crate::harness::{Answer, Gateway, Origin, Raw, assert_has, fill, get, in_time, post};
+use crate::harness::{Answer, Call, Gateway, Origin, Raw, assert_has, fill, get, in_time, post};
 
 const CONFIG: &str = "
 services: { search: { stable: @stable } }
@@ -165,7 +166,24 @@ async fn nobody_keeps_probes_and_orders_from_being_answered() {
                 let answer: Answer = gateway.admin_send(post(&path, "{}")).await;
                 assert_eq!(answer.status, 200, "{order} beside {shown}");
             }
+            gateway.get_as("u1", "/").await.assert_from("canary");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_the_bound_is_413_whether_it_says_its_length_or_not() {
+    let (_stable, _canary, gateway) = start("").await;
+    let part = Bytes::from(vec![b'x'; 10_000]);
+    let chunks = vec![part; 20];
+    let explain = || post("/api/v1/explain", "");
+    for call in [
+        explain().body(vec![b'x'; 100_000]),
+        explain().chunks(chunks.clone()),
+        Call::new(http::Method::PUT, "/api/v1/flags/search.team").chunks(chunks),
+    ] {
+        let answer = gateway.admin_send(call).await;
+        assert_eq!(answer.status, 413, "{answer:?}");
     }
 }
 

@@ -144,7 +144,10 @@ impl Setup {
     pub(crate) async fn start(self) -> Gateway {
         let gateway = self.launch().await;
         eventually("readiness", || async {
-            (gateway.admin("/readyz").await.status == 200).then_some(())
+            // Those for probes never speak TLS.
+            let address = gateway.probes.unwrap_or(gateway.admin);
+            let call = get("/readyz").host(&address.to_string());
+            (client::send(address, call).await.status == 200).then_some(())
         })
         .await;
         gateway

@@ -1,5 +1,7 @@
 //! `admin`: sockets of the API, and tokens of its callers.
 
+mod tls;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -29,13 +31,15 @@ pub fn compile(reader: &mut Reader, root: &Node, listeners: &[SocketAddr]) -> Ad
         Some(admin)
     };
     config.tokens = tokens(reader, root, admin);
+    config.tls = tls::compile(reader, admin);
+    let speaks_tls = keys::TLS.node(admin).is_some();
     // All addresses of this process, so that none is asked for twice.
     let mut taken = listeners.to_vec();
     if let Some(node) = address {
         let addresses = addresses(reader, node, &mut taken);
         if config.tokens.is_empty() {
             warn_of_unreachable_api(reader, node, &addresses);
-        } else {
+        } else if !speaks_tls {
             warn_of_open_text(reader, node, &addresses);
         }
         // An empty list is an error, and so is one that has only errors.
@@ -85,14 +89,14 @@ fn warn_of_unreachable_api(reader: &mut Reader, node: &Node, addresses: &[Socket
     }
 }
 
-/// Tokens pass in the clear, as long as the listener has no TLS of its own.
+/// Without `tls`, tokens pass in the clear.
 fn warn_of_open_text(reader: &mut Reader, node: &Node, addresses: &[SocketAddr]) {
     let is_open = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
     if addresses.iter().any(is_open) {
         reader
             .problems
             .warning(node.span, "tokens reach this address in the clear")
-            .hint("a network policy, a service mesh or a proxy that ends TLS must keep others from reading them: `admin.tls` is not supported yet");
+            .hint("add `tls`, or keep others from reading them by a network policy, a service mesh or a proxy that ends TLS");
     }
 }
 

@@ -78,3 +78,52 @@ admin:
     let config = compiled.unwrap_or_else(|found| panic!("{found:?}"));
     assert_eq!(config.process.admin.tokens.len(), 4);
 }
+
+#[test]
+fn tls_names_files_and_tokens_are_no_longer_in_the_clear() {
+    let tls = config(&with(
+        "admin:
+  address: 0.0.0.0:9900
+  tls: { certificates: [{ cert: a.crt, key: a.key }, { cert: b.crt, key: b.key }], client_ca: ca.crt }
+  tokens: [{ name: ci, role: viewer, token: a-token-of-the-pipeline }]
+",
+    ));
+    assert!(tls.warnings.is_empty(), "{:?}", tls.warnings);
+    let tls = tls.process.admin.tls.unwrap();
+    let all = tls
+        .all()
+        .map(|file| (file.path.to_str().unwrap(), &*file.key));
+    let expected = [
+        ("a.crt", "admin.tls.certificates.0.cert"),
+        ("a.key", "admin.tls.certificates.0.key"),
+        ("b.crt", "admin.tls.certificates.1.cert"),
+        ("b.key", "admin.tls.certificates.1.key"),
+        ("ca.crt", "admin.tls.client_ca"),
+    ];
+    assert_eq!(all.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn what_tls_lacks_is_told() {
+    insta::assert_snapshot!(check_with("admin: { tls: { certificates: [] } }"), @r"
+error: there is no certificate
+ --> routes.yaml:3:31
+  |
+3 | admin: { tls: { certificates: [] } }
+  |                               ^^
+  = hint: as in `[{ cert: tls.crt, key: tls.key }]`
+
+routes.yaml: 1 error
+");
+    for (text, missing) in [
+        ("admin: { tls: { client_ca: ca.crt } }", "certificates"),
+        ("admin: { tls: { certificates: [{ cert: a.crt }] } }", "key"),
+        ("admin: { tls: { certificates: [{ key: a.key }] } }", "cert"),
+    ] {
+        let told = check_with(text);
+        assert!(
+            told.contains(&format!("error: `{missing}` is missing")),
+            "{told}"
+        );
+    }
+}

@@ -184,7 +184,7 @@ services:
 routes: [{ service: a, rate_limit: {} }]
 identity: { user_id: [{ jwt: {} }], properties: { email: { claim: email } }, override: {} }
 listeners: [{ address: 127.0.0.1:1, tls: {}, proxy_protocol: true }]
-admin: { tls: {} }
+admin: 127.0.0.1:9900
 server: {}
 unleash: { url: 'http://u', token: t }
 launchdarkly: {}
@@ -251,12 +251,6 @@ error: `proxy_protocol` is not supported yet
 12 | listeners: [{ address: 127.0.0.1:1, tls: {}, proxy_protocol: true }]
    |                                              ^^^^^^^^^^^^^^
 
-error: `tls` is not supported yet
-  --> routes.yaml:13:10
-   |
-13 | admin: { tls: {} }
-   |          ^^^
-
 error: `launchdarkly` is not supported yet
   --> routes.yaml:16:1
    |
@@ -269,7 +263,7 @@ error: `attribution` is not supported yet
 17 | attribution: {}
    | ^^^^^^^^^^^
 
-routes.yaml: 13 errors
+routes.yaml: 12 errors
 ");
 }
 

@@ -291,6 +291,7 @@ fn the_admin_listeners_are_compiled() {
             HostPattern::Exact("a.b".into()),
             HostPattern::Wildcard("c".into()),
         ],
+        tls: None,
         tokens: Arc::default(),
     };
     assert_eq!(admin(whole), expected);
@@ -365,11 +366,12 @@ error: there is no address
   |                   ^^
   = hint: an IP address and a port, as in 127.0.0.1:9900
 
-error: `tls` is not supported yet
- --> routes.yaml:3:23
+error: `certificates` is missing
+ --> routes.yaml:3:28
   |
 3 | admin: { address: [], tls: {} }
-  |                       ^^^
+  |                            ^^
+  = hint: Certificates with their keys, chosen by the name that a client asks for; the first is for clients that ask for none of them.
 
 routes.yaml: 2 errors
 ");

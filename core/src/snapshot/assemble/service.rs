@@ -237,6 +237,7 @@ impl<'a> Assembly<'a> {
         awaits_flags: bool,
     ) -> Service {
         let shutoff = self.service.shutoff.as_ref().map(|shutoff| Shutoff {
+            name: shutoff.flag.clone(),
             flag: flags
                 .binary_search_by(|flag| flag.name.cmp(&shutoff.flag))
                 .ok()

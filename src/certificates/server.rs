@@ -1,0 +1,167 @@
+//! What is made of the files: the server's side of TLS 1.2 and 1.3.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{
+    ClientHello, NoClientAuth, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
+};
+use rustls::sign::CertifiedKey;
+use rustls::{InconsistentKeys, RootCertStore, ServerConfig};
+
+use super::facts::Facts;
+use super::files::{Contents, Digest, FileProblem, FileTrouble};
+use crate::config::tls::{CertificateFiles, StatedFile, TlsFiles};
+use crate::context::Moment;
+
+/// Files that are in use.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) certificates: Vec<Facts>,
+    pub(super) digest: Digest,
+}
+
+/// Makes what it can of the files, and says what is wrong with them. A certificate whose time it is not is both.
+pub(super) fn load(
+    files: &TlsFiles,
+    contents: &Contents,
+    now: Moment,
+) -> (Option<Loaded>, Vec<FileProblem>) {
+    let provider = Arc::new(ring::default_provider());
+    let mut problems = Vec::new();
+    let mut known = Vec::new();
+    for pair in &files.certificates {
+        match certificate(pair, contents, &provider) {
+            Ok((key, facts)) => {
+                if let Some(why) = facts.not_its_time(now) {
+                    let trouble = FileTrouble::NotItsTime;
+                    problems.push(FileProblem::new(&pair.cert, trouble, why));
+                }
+                known.push((Arc::new(key), facts));
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let verifier = match &files.client_ca {
+        Some(file) => verifier(file, contents, &provider).map_err(|problem| problems.push(problem)),
+        None => Ok(Arc::new(NoClientAuth) as Arc<dyn ClientCertVerifier>),
+    };
+    let (Ok(verifier), true) = (verifier, known.len() == files.certificates.len()) else {
+        return (None, problems);
+    };
+    let certificates = known.iter().map(|(_, facts)| facts.clone()).collect();
+    let loaded = config(known, verifier, provider, files.client_ca.is_some());
+    let loaded = loaded.map(|config| Loaded {
+        config: Arc::new(config),
+        certificates,
+        digest: contents.digest(),
+    });
+    (loaded, problems)
+}
+
+fn certificate(
+    files: &CertificateFiles,
+    contents: &Contents,
+    provider: &CryptoProvider,
+) -> Result<(CertifiedKey, Facts), FileProblem> {
+    let chain = contents.certificates(&files.cert)?;
+    let key = contents.key(&files.key)?;
+    let facts = chain
+        .first()
+        .map_or(Ok(None), |first| Facts::read(first).map(Some));
+    let no_certificate = |why: &str| {
+        let why = format!("what is in it is not a certificate: {why}");
+        FileProblem::unusable(&files.cert, why)
+    };
+    let facts = facts.map_err(|why| no_certificate(&why))?;
+    let facts = facts.ok_or_else(|| no_certificate("it is empty"))?;
+    let key = CertifiedKey::from_der(chain, key, provider).map_err(|error| {
+        let cert = files.cert.path.display();
+        let why = match error {
+            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                format!("it is not the key of the certificate in {cert}")
+            }
+            error => format!("the key cannot be used: {error}"),
+        };
+        FileProblem::unusable(&files.key, why)
+    })?;
+    Ok((key, facts))
+}
+
+fn verifier(
+    file: &StatedFile,
+    contents: &Contents,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, FileProblem> {
+    let mut roots = RootCertStore::empty();
+    for certificate in contents.certificates(file)? {
+        roots.add(certificate).map_err(|error| {
+            let why = format!("what is in it is not the certificate of an authority: {error}");
+            FileProblem::unusable(file, why)
+        })?;
+    }
+    WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone())
+        .build()
+        .map_err(|error| FileProblem::unusable(file, error.to_string()))
+}
+
+fn config(
+    known: Vec<(Arc<CertifiedKey>, Facts)>,
+    verifier: Arc<dyn ClientCertVerifier>,
+    provider: Arc<CryptoProvider>,
+    asks_clients: bool,
+) -> Option<ServerConfig> {
+    let builder = ServerConfig::builder_with_provider(provider);
+    // It fails only for a provider without ciphers for these versions.
+    let builder = builder.with_safe_default_protocol_versions().ok()?;
+    let mut config = builder
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(Arc::new(ByName::new(known)?));
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    if asks_clients {
+        // A session that is resumed is not asked for its certificate again, which may be over by then.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
+    Some(config)
+}
+
+/// The certificate for the host that a client names.
+#[derive(Debug)]
+struct ByName {
+    named: HashMap<String, Arc<CertifiedKey>>,
+    first: Arc<CertifiedKey>,
+}
+
+impl ByName {
+    fn new(known: Vec<(Arc<CertifiedKey>, Facts)>) -> Option<Self> {
+        let first = known.first()?.0.clone();
+        let mut named = HashMap::new();
+        for (key, facts) in known {
+            for name in facts.names {
+                // Of several for one name, the first in the file.
+                named.entry(name).or_insert_with(|| key.clone());
+            }
+        }
+        Some(Self { named, first })
+    }
+
+    /// The one for exactly that name, else for `*.` and the rest of it, else the first.
+    fn find(&self, name: Option<&str>) -> Arc<CertifiedKey> {
+        let name = name.unwrap_or_default().to_ascii_lowercase();
+        let found = self.named.get(&name).or_else(|| {
+            let (_, parent) = name.split_once('.')?;
+            self.named.get(&format!("*.{parent}"))
+        });
+        found.unwrap_or(&self.first).clone()
+    }
+}
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.find(hello.server_name()))
+    }
+}
