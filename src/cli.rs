@@ -8,6 +8,7 @@ mod kept;
 mod log;
 mod operate;
 mod run;
+mod token;
 
 pub mod check;
 pub mod schema;
@@ -68,6 +69,8 @@ enum Command {
     Refresh(operate::RefreshArgs),
     /// Show which lines a running gateway logs, or change that for a while
     Log(log::Args),
+    /// Make a token for callers of the admin API
+    Token(token::Args),
     /// Print the JSON Schema of routes.yaml, for editors
     Schema,
     /// Print a shell's completions
@@ -125,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Reload(args) => operate::reload(&args),
         Command::Refresh(args) => operate::refresh(&args),
         Command::Log(args) => log::run(&args),
+        Command::Token(args) => token::run(&args),
         Command::Schema => schema::run(&mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => completions(shell),
     };

@@ -1,5 +1,7 @@
 //! A running gateway's admin API, as commands ask it.
 
+mod tls;
+
 use std::fmt;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -12,6 +14,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -20,6 +23,7 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::{NOT_SO, TRY_AGAIN};
+use tls::TlsArgs;
 
 /// The variable that says where the admin API is.
 pub(super) const ADMIN: &str = "SERIN_ADMIN";
@@ -61,10 +65,15 @@ impl FromStr for AdminUrl {
             .parse()
             .map_err(|error| format!("`{text}` is not a URL: {error}"))?;
         match uri.scheme_str() {
-            Some("http") => Ok(Self(url.to_owned())),
-            Some("https") => Err("https is not supported yet".to_owned()),
-            _ => Err("write it as http://HOST:PORT".to_owned()),
+            Some("http" | "https") => Ok(Self(url.to_owned())),
+            _ => Err("write it as http://HOST:PORT or https://HOST:PORT".to_owned()),
         }
+    }
+}
+
+impl AdminUrl {
+    fn is_https(&self) -> bool {
+        self.0.starts_with("https:")
     }
 }
 
@@ -74,12 +83,14 @@ impl fmt::Display for AdminUrl {
     }
 }
 
-/// The token that a command sends.
+/// What a command shows of itself: a token, and where TLS is spoken a certificate.
 #[derive(Debug, clap::Args)]
 pub(super) struct Credentials {
     /// A file with the token, one of admin.tokens; without it the variable SERIN_TOKEN counts
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 impl Credentials {
@@ -233,14 +244,23 @@ async fn call(
         .parse()
         .with_context(|| format!("{base} is not a URL"))?;
     let body = document.map(Value::to_string).unwrap_or_default();
-    let exchange = exchange(uri, method, authorization, body);
+    let connector = credentials.tls.connector(base.is_https())?;
+    let exchange = exchange(connector, uri, method, authorization, body);
     let response = tokio::time::timeout(TIMEOUT, exchange)
         .await
         .map_err(|_| anyhow!("no answer within {} s", TIMEOUT.as_secs()))
         .and_then(|answer| answer)
         .with_context(|| base.to_string())
-        .map_err(Failure::TryAgain)?;
+        .map_err(unanswered)?;
     answered(base, has_token, &response)
+}
+
+/// Why there is no answer. One side's certificate is as good as before when it is shown again.
+fn unanswered(error: anyhow::Error) -> Failure {
+    match tls::is_distrust(&error) {
+        true => Failure::from(error),
+        false => Failure::TryAgain(error),
+    }
 }
 
 /// Reads a response.
@@ -298,13 +318,13 @@ fn refusal(problem: &Value) -> Option<String> {
 }
 
 async fn exchange(
+    connector: HttpsConnector<HttpConnector>,
     uri: Uri,
     method: Method,
     authorization: Option<HeaderValue>,
     body: String,
 ) -> anyhow::Result<Response<Bytes>> {
-    let client: Client<HttpConnector, Full<Bytes>> =
-        Client::builder(TokioExecutor::new()).build_http();
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
     let mut request = Request::builder()
         .method(method)
         .uri(uri)

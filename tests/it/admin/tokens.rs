@@ -8,7 +8,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Answer, Call, Connection, Gateway, Origin, Raw, assert_has, fill, get, in_time, post,
+    Answer, Call, Connection, Gateway, Origin, Raw, assert_has, fill, get, in_time, post, run_serin,
 };
 
 /// Every role, the least first, with its token.
@@ -244,6 +244,30 @@ async fn who_guesses_is_refused_and_probes_are_not() {
     for open in ["/livez", "/readyz", "/metrics"] {
         assert_eq!(gateway.admin(open).await.status, 200, "{open}");
     }
+}
+
+#[tokio::test]
+async fn a_token_that_the_command_makes_is_let_in_by_its_hash() {
+    let new = || {
+        let made = run_serin(["token", "new", "--json"]);
+        let made: Value = serde_json::from_slice(&made.stdout).expect("JSON");
+        let text = |key: &str| made[key].as_str().expect("a text").to_owned();
+        (text("token"), text("token_sha256"))
+    };
+    let ((token, hash), (other, _)) = (new(), new());
+    assert!(token != other && token.len() == 64, "{token}");
+    let more = format!(", {{ name: new, role: viewer, token_sha256: {hash} }}");
+    let (_stable, gateway) = start(&more).await;
+    for (token, status) in [(&token, 200), (&other, 401), (&hash, 401)] {
+        let call = with(token, get("/api/v1/status"));
+        assert_eq!(gateway.admin_send(call).await.status, status);
+    }
+    let text = run_serin(["token", "new"]);
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(
+        text.starts_with("token: ") && text.contains("\ntoken_sha256: "),
+        "{text}"
+    );
 }
 
 #[tokio::test]

@@ -303,12 +303,7 @@ async fn every_command_says_whether_to_try_again() {
     for command in ASKING {
         let output = run_serin([command, &["--admin", &place]].concat());
         assert_eq!(output.status.code(), Some(75), "{command:?}: {output:?}");
-        for wrong in [
-            "ftp://127.0.0.1",
-            "127.0.0.1:9900",
-            "https://127.0.0.1",
-            "http://a b",
-        ] {
+        for wrong in ["ftp://127.0.0.1", "127.0.0.1:9900", "http://a b"] {
             let output = run_serin([command, &["--admin", wrong]].concat());
             assert_eq!(output.status.code(), Some(2), "{command:?}: {output:?}");
         }
