@@ -66,6 +66,8 @@ pub enum EventKind {
         by: String,
         /// Why, in the words of the person who gave the order.
         reason: Option<Arc<str>>,
+        /// Whether the order was given at another gateway, which has noted it for all of them.
+        is_elsewhere: bool,
     },
     /// Serin keeps another flag or segment itself.
     Kept {

@@ -15,6 +15,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -130,6 +131,21 @@ impl StateStore {
     pub fn records(&self, kind: Kind) -> Records {
         let held = &self.0.local.held;
         held.with(kind, |loaded| loaded.table.records.clone())
+    }
+
+    /// One record of a kind.
+    pub fn record(&self, kind: Kind, key: &str) -> Option<Value> {
+        let held = &self.0.local.held;
+        held.with(kind, |loaded| loaded.table.records.get(key).cloned())
+    }
+
+    /// Looks at every record of a kind without a copy of it. Meanwhile nobody else reads or changes any.
+    pub fn each(&self, kind: Kind, mut look: impl FnMut(&str, &Value)) {
+        let held = &self.0.local.held;
+        held.with(kind, |loaded| {
+            let records = &loaded.table.records;
+            records.iter().for_each(|(key, record)| look(key, record));
+        });
     }
 
     /// Carries out all of `writes`, in their order, or none of them. When this returns, a restart changes nothing about it.

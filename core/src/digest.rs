@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// The content's hash (SHA-256): equal on gateways that hold equal routes, flags and registrations.
+/// The content's hash (SHA-256): equal on gateways that hold equal routes, flags and registrations, whenever
+/// these end.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest(pub [u8; 32]);
 

@@ -215,6 +215,7 @@ fn of_canary(event: &Event) -> Value {
             killed,
             by,
             reason,
+            is_elsewhere: _,
         } => {
             let state = if *killed { "killed" } else { "restored" };
             let (service, flag) = (&**service, &**flag);

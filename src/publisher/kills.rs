@@ -153,6 +153,7 @@ impl KillSwitch {
                 killed: kill.is_some(),
                 by,
                 reason: reason.map(Arc::from),
+                is_elsewhere: false,
             });
         }
         let (stored, generation) = self.put_in_force().await?;
@@ -215,6 +216,7 @@ impl KillSwitch {
                     killed,
                     by,
                     reason: reason.map(Arc::from),
+                    is_elsewhere: true,
                 });
             }
             // A failure is logged there; the marks hold all the same.

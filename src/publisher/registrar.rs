@@ -210,7 +210,7 @@ impl Registrar {
     async fn running(
         &self,
         name: &Name,
-        change: impl FnOnce(&mut Record),
+        mut change: impl FnMut(&mut Record),
     ) -> Result<Stored, ChangeError<Refusal>> {
         let done = self.registrations.change(name, |lease| {
             let now = clock::reading();

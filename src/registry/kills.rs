@@ -89,12 +89,22 @@ impl Kills {
     pub fn set_lease_over(&self, service: &str, flag: &str, is_over: bool) {
         let mut state = self.state();
         let name = (service.to_owned(), flag.to_owned());
-        if is_over {
-            state.leases_over.insert(name);
-        } else {
-            state.leases_over.remove(&name);
+        let has_changed = match is_over {
+            true => state.leases_over.insert(name),
+            false => state.leases_over.remove(&name),
+        };
+        if has_changed {
+            state.set_marks();
         }
-        state.set_marks();
+    }
+
+    /// As [`Self::set_lease_over`], of every registration: these have come to their end, and no others.
+    pub fn set_leases_over(&self, over: BTreeSet<(String, String)>) {
+        let mut state = self.state();
+        if state.leases_over != over {
+            state.leases_over = over;
+            state.set_marks();
+        }
     }
 
     /// Kills a flag's canaries: no attempt goes to them from here on. The kill that holds, and whether it is this one:

@@ -6,10 +6,12 @@ pub mod record;
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher as _;
+use std::mem;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::FxBuildHasher;
+use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use crate::clock::{self, Reading};
@@ -23,6 +25,8 @@ use record::Record;
 
 /// How many changes may be made at a time.
 const TURNS: usize = 64;
+/// How often a change is decided on anew because another gateway was faster.
+const ATTEMPTS: usize = 16;
 
 /// A service's name and a canary's.
 pub type Name = (Arc<str>, Arc<str>);
@@ -34,6 +38,8 @@ pub struct Registrations(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     leases: Mutex<BTreeMap<Name, Lease>>,
+    /// What others have changed and nobody has asked for yet. Locked after the leases.
+    news: Mutex<News>,
     store: StateStore,
     /// By how much snapshots are ahead of the clock.
     lead_ms: AtomicI64,
@@ -68,19 +74,57 @@ impl Default for Registrations {
 impl Registrations {
     /// With the registrations that are stored. What cannot be read of them is logged, and stays as it is.
     pub fn open(store: StateStore) -> Self {
-        let leases = read(&store, &BTreeMap::new());
+        let leases = read_all(&store);
         Self(Arc::new(Inner {
             leases: Mutex::new(leases),
+            news: Mutex::default(),
             store,
             lead_ms: AtomicI64::new(0),
             turns: (0..TURNS).map(|_| tokio::sync::Mutex::default()).collect(),
         }))
     }
 
-    /// Reads the store again, which others have changed.
-    pub fn reread(&self) {
+    /// Reads the store again, which others have changed. What they have changed since this was last called.
+    pub fn reread(&self) -> News {
         let mut leases = self.leases();
-        *leases = read(&self.0.store, &leases);
+        let store = &self.0.store;
+        let mut left = mem::take(&mut *leases);
+        let mut news = self.news();
+        store.each(Kind::Registrations, |key, stored| {
+            let Some(name) = named(key) else { return };
+            let before = left.remove(&name);
+            let lease = match before {
+                Some(known) if known.stored == *stored => Some(known),
+                before => {
+                    let lease = read(key, stored, before.as_ref());
+                    news.note(&name, before.as_ref(), lease.as_ref());
+                    lease
+                }
+            };
+            leases.extend(lease.map(|lease| (name, lease)));
+        });
+        for (name, gone) in left {
+            news.note(&name, Some(&gone), None);
+        }
+        mem::take(&mut news)
+    }
+
+    /// Takes over what the store has of one registration.
+    fn take_over(&self, name: &Name) {
+        let key = record::key(name);
+        let mut leases = self.leases();
+        let before = leases.remove(name);
+        let stored = self.0.store.record(Kind::Registrations, &key);
+        if let Some(known) = before
+            .as_ref()
+            .filter(|known| Some(&known.stored) == stored.as_ref())
+        {
+            leases.insert(name.clone(), known.clone());
+            return;
+        }
+        let after = stored.and_then(|stored| read(&key, &stored, before.as_ref()));
+        self.news().note(name, before.as_ref(), after.as_ref());
+        leases.extend(after.map(|lease| (name.clone(), lease)));
     }
 
     /// Where they are stored.
@@ -120,15 +164,15 @@ impl Registrations {
         leases.iter().for_each(|(name, lease)| look(name, lease));
     }
 
-    /// Makes a change: `decide` is shown what there is and says what there is to be. Returns when a restart changes
-    /// nothing about it.
+    /// Makes a change: `decide` is shown what there is and says what there is to be, again if another gateway was faster. Returns
+    /// when a restart changes nothing about it.
     ///
     /// # Errors
     /// When `decide` refuses, or the change cannot be stored; nothing has changed then.
     pub async fn change<T, E>(
         &self,
         name: &Name,
-        decide: impl FnOnce(Option<&Lease>) -> Result<(Option<Record>, T), E>,
+        mut decide: impl FnMut(Option<&Lease>) -> Result<(Option<Record>, T), E>,
     ) -> Result<(Stored, T), ChangeError<E>> {
         let turn = FxBuildHasher.hash_one(name) % TURNS as u64;
         let turn = usize::try_from(turn).unwrap_or_default();
@@ -136,6 +180,22 @@ impl Registrations {
             Some(turn) => Some(turn.lock().await),
             None => None,
         };
+        let mut made = self.attempt(name, &mut decide).await;
+        for _ in 1..ATTEMPTS {
+            let Err(ChangeError::Store(StoreError::Changed(_))) = made else {
+                break;
+            };
+            self.take_over(name);
+            made = self.attempt(name, &mut decide).await;
+        }
+        made
+    }
+
+    async fn attempt<T, E>(
+        &self,
+        name: &Name,
+        decide: &mut impl FnMut(Option<&Lease>) -> Result<(Option<Record>, T), E>,
+    ) -> Result<(Stored, T), ChangeError<E>> {
         // Before the change is decided on: a step of the clock meanwhile does not change how long it has.
         let moved_ms = clock::reading().moved_ms;
         let before = self.get(name);
@@ -150,26 +210,27 @@ impl Registrations {
         };
         let write = match &after {
             Some((value, _)) => Write::Put {
-                key,
+                key: key.clone(),
                 value: value.clone(),
                 expected,
             },
-            None => Write::Remove { key, expected },
+            None => Write::Remove {
+                key: key.clone(),
+                expected,
+            },
         };
         let store = &self.0.store;
         let stored = store.write(Kind::Registrations, vec![write]).await;
         let stored = stored.map_err(ChangeError::Store)?;
-        let mut leases = self.leases();
-        match after {
-            Some((value, record)) => {
-                let mut lease = Lease::new(record, value, moved_ms);
-                if let Some(before) = before {
-                    lease.take_over(&before);
-                }
-                leases.insert(name.clone(), lease);
+        if let Some((value, record)) = after {
+            let mut lease = Lease::new(record, value, moved_ms);
+            if let Some(before) = before {
+                lease.take_over(&before);
             }
-            None => drop(leases.remove(name)),
+            self.leases().insert(name.clone(), lease);
         }
+        // What another gateway has made of it since is the later word.
+        self.take_over(name);
         Ok((stored, decided))
     }
 
@@ -235,6 +296,10 @@ impl Registrations {
         registered
     }
 
+    fn news(&self) -> MutexGuard<'_, News> {
+        self.0.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn leases(&self) -> MutexGuard<'_, BTreeMap<Name, Lease>> {
         self.0.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -256,28 +321,59 @@ fn written(record: &Record) -> Value {
     serde_json::to_value(record).unwrap_or_default()
 }
 
-/// What is stored. What is the same as before stays as it is.
-fn read(store: &StateStore, before: &BTreeMap<Name, Lease>) -> BTreeMap<Name, Lease> {
-    let mut leases = BTreeMap::new();
-    for (key, stored) in store.records(Kind::Registrations) {
-        let Some(name) = record::name(&key) else {
-            tracing::error!(key, "the key of a registration is no service and name");
-            continue;
+/// What others have changed.
+#[derive(Debug, Default)]
+pub struct News {
+    /// The registrations that are others than before.
+    pub changed: Vec<Name>,
+    /// Whether snapshots are to hear of it at once. Of a renewal they hear shortly before it matters.
+    pub is_urgent: bool,
+}
+
+impl News {
+    fn note(&mut self, name: &Name, before: Option<&Lease>, after: Option<&Lease>) {
+        self.changed.push(name.clone());
+        self.is_urgent |= match (before, after) {
+            (Some(before), Some(after)) => !before.is_renewed_by(after),
+            (None, None) => false,
+            (Some(_), None) | (None, Some(_)) => true,
         };
-        let known = before.get(&name).filter(|known| known.stored == stored);
-        let lease = match known {
-            Some(known) => known.clone(),
-            None => match serde_json::from_value(stored.clone()) {
-                Ok(record) => Lease::new(record, stored, clock::reading().moved_ms),
-                Err(error) => {
-                    tracing::error!(key, %error, "a registration cannot be read");
-                    continue;
-                }
-            },
-        };
-        leases.insert(name, lease);
     }
+}
+
+/// Everything that is stored.
+fn read_all(store: &StateStore) -> BTreeMap<Name, Lease> {
+    let mut leases = BTreeMap::new();
+    store.each(Kind::Registrations, |key, stored| {
+        let lease = named(key).and_then(|name| Some((name, read(key, stored, None)?)));
+        leases.extend(lease);
+    });
     leases
+}
+
+/// What is stored under a key, after what was there `before`.
+fn read(key: &str, stored: &Value, before: Option<&Lease>) -> Option<Lease> {
+    match Record::deserialize(stored) {
+        Ok(record) => {
+            let mut lease = Lease::new(record, stored.clone(), clock::reading().moved_ms);
+            if let Some(before) = before {
+                lease.take_over(before);
+            }
+            Some(lease)
+        }
+        Err(error) => {
+            tracing::error!(key, %error, "a registration cannot be read");
+            None
+        }
+    }
+}
+
+fn named(key: &str) -> Option<Name> {
+    let name = record::name(key);
+    if name.is_none() {
+        tracing::error!(key, "the key of a registration is no service and name");
+    }
+    name
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@
 //!   `faults` (every fault one after the other under steady load, and all ledgers agree), `quarantine` (one user whom a
 //!   canary fails time after time), `blame` (which failures eject an endpoint, and which say nothing of it), `health`
 //!   (active checks), `timeouts` (how long upstreams may take), `dns` (names whose addresses change or fail), `grpc`.
-//! * **Several gateways**: `shared` (state in a real Redis, and all that can happen to that).
+//! * **Several gateways**: `shared` (state in a real Redis, and all that can happen to that), `gateways` (three that behave as
+//!   one).
 //! * **What pipelines do**: `registrations` (canaries that register themselves, for a time).
 //! * **What an operator does to it**: `kills`, `flags_api` (flags, segments and rings that Serin keeps itself), `state` (what is
 //!   stored outlives crashes), `shutoff`,
@@ -51,6 +52,7 @@ mod faults;
 mod flags_api;
 mod floors;
 mod framing;
+mod gateways;
 mod grpc;
 mod half_closed;
 mod harness;

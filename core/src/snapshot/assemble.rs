@@ -27,7 +27,7 @@ use crate::meter::Meters;
 use crate::route::router::Router;
 use ownership::Ownership;
 use precedence::Ranked;
-use registered::Registered;
+use registered::{Ends, Registered};
 use service::{Assembly, Earlier};
 pub use stable::StableUrl;
 
@@ -142,7 +142,8 @@ impl Content<'_> {
         let services = self.services(&flags, &mut warnings, clusters, meters);
         Snapshot {
             generation,
-            digest: ordered(self.digest(), &services),
+            // Gateways hear of a renewal at different times, and decide equally all the while.
+            digest: ordered(self.digest_with(Ends::LeftOut), &services),
             router: self.router,
             services,
             flags,
@@ -179,7 +180,11 @@ impl Content<'_> {
     /// Of a configuration without other sources of flags: its own; with them: everything that decides, in order. Which
     /// flags ran first is not part of it, nor who registered an upstream.
     pub fn digest(&self) -> Digest {
-        let content = registered::digest(self.digest_of_flags(), self.registrations);
+        self.digest_with(Ends::Counted)
+    }
+
+    fn digest_with(&self, ends: Ends) -> Digest {
+        let content = registered::digest(self.digest_of_flags(), self.registrations, ends);
         match self.fallbacks.digest {
             Some(fallbacks) => {
                 let mut hash = Sha256::new();

@@ -1,5 +1,6 @@
 //! The time of registrations: their ends, and the clock that these are measured by.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -33,9 +34,11 @@ impl Registrar {
                 () = sleep(until(next)) => {}
                 () = self.woken.notified() => {}
                 Ok(()) = told.changed() => {
-                    self.registrations.reread();
-                    self.mark_all();
-                    self.publish_or_log().await;
+                    let news = self.registrations.reread();
+                    news.changed.iter().for_each(|name| self.mark(name));
+                    if news.is_urgent {
+                        self.publish_or_log().await;
+                    }
                 }
                 heard = events.next() => match heard {
                     None => return,
@@ -49,12 +52,13 @@ impl Registrar {
     /// Has every mark say whether its lease is over.
     fn mark_all(&self) {
         let now = clock::reading();
-        let mut over = Vec::new();
-        self.registrations
-            .each(|name, lease| over.push((name.clone(), lease.is_over(now))));
-        for ((service, canary), is_over) in over {
-            self.kills.set_lease_over(&service, &canary, is_over);
-        }
+        let mut over = BTreeSet::new();
+        self.registrations.each(|(service, canary), lease| {
+            if lease.is_over(now) {
+                over.insert((service.to_string(), canary.to_string()));
+            }
+        });
+        self.kills.set_leases_over(over);
     }
 
     /// Ends what is over, forgets what has long been, and has snapshots hear of renewals. When to look again.
@@ -149,6 +153,7 @@ impl Registrar {
             killed,
             by,
             reason,
+            is_elsewhere: false,
         } = what
         else {
             return;

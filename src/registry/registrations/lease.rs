@@ -88,6 +88,15 @@ impl Lease {
         }
     }
 
+    /// Whether `after` says the same but for its time, which is not over.
+    pub(super) fn is_renewed_by(&self, after: &Self) -> bool {
+        let (before, after) = (&self.record, &after.record);
+        let said = |record: &Record| (record.ended_at_unix_ms, record.ready);
+        (&before.url, &before.by, &before.rings, &before.stickiness)
+            == (&after.url, &after.by, &after.rings, &after.stickiness)
+            && said(before) == said(after)
+    }
+
     /// When it ends, or has ended.
     pub fn end(&self, now: Reading) -> Moment {
         let expires = self.record.expires_at_unix_ms;

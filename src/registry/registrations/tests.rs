@@ -24,7 +24,7 @@ fn record(url: &str) -> Record {
 }
 
 async fn put(registrations: &Registrations, name: &Name, record: Record) {
-    let decide = |_: Option<&_>| Ok::<_, ()>((Some(record), ()));
+    let decide = |_: Option<&_>| Ok::<_, ()>((Some(record.clone()), ()));
     registrations.change(name, decide).await.unwrap();
 }
 

@@ -159,8 +159,15 @@ fn preceded(by: &CanaryUrl, is_the_flags: bool) -> String {
     }
 }
 
+/// Whether a hash tells registrations apart that differ in when they end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ends {
+    Counted,
+    LeftOut,
+}
+
 /// A content's hash with the registrations: who registered them makes no difference. Without any it is as it was.
-pub(super) fn digest(content: Digest, registrations: &[Registration]) -> Digest {
+pub(super) fn digest(content: Digest, registrations: &[Registration], ends: Ends) -> Digest {
     if registrations.is_empty() {
         return content;
     }
@@ -179,7 +186,8 @@ pub(super) fn digest(content: Digest, registrations: &[Registration]) -> Digest 
             hash.update(part);
         }
         hash.update([u8::from(one.is_ready), u8::from(one.until.is_some())]);
-        hash.update(one.until.map_or(0, |end| end.unix_ms).to_be_bytes());
+        let end = one.until.filter(|_| ends == Ends::Counted);
+        hash.update(end.map_or(0, |end| end.unix_ms).to_be_bytes());
     }
     hash.update(content.0);
     Digest(hash.finalize().into())

@@ -354,6 +354,11 @@ fn everything_that_decides_is_in_the_digest_and_who_registered_it_is_not() {
     };
     assert_eq!(digest(&config, &[by_another]), before);
     assert_eq!(digest(&config, &[]), config.digest);
+    // What a gateway tells is the same before and after it hears of a renewal; whether one has an end is not.
+    let told = |one: Registration| assembled(&config, &[one]).digest;
+    let ending = |at| told(until(at, registered("search.a", ONE)));
+    assert_eq!(ending(1), ending(2));
+    assert_ne!(ending(1), told(registered("search.a", ONE)));
     let checking = Registration {
         is_ready: false,
         ..registered("search.a", ONE)
