@@ -91,7 +91,8 @@ impl List {
         let (mut lists, mut hidden) = (Vec::new(), Vec::new());
         let answer = self.asked.call(Method::GET, "/api/v1/services", None);
         let answer = answer.await?;
-        let services = answer["services"].as_array().into_iter().flatten();
+        let services = answer.get("services").and_then(Value::as_array);
+        let services = services.into_iter().flatten();
         for service in services.filter_map(|service| service["name"].as_str()) {
             let path = canaries(service);
             match self.asked.call(Method::GET, &path, None).await {

@@ -235,6 +235,10 @@ async fn exit_codes_say_whether_to_try_again() {
     let (code, said) = run(register(&["--url", &url, "--wait", "300ms"])).await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("is not ready after 300ms"), "{said}");
+    let hold = ["--url", &url, "--hold", "--wait", "300ms"];
+    let (code, said) = run(register(&hold)).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("is not ready after 300ms"), "{said}");
     let (code, said) = run(register(&["--url", "http://169.254.169.254"])).await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("169.254.169.254"), "{said}");
@@ -531,6 +535,18 @@ async fn what_cannot_be_taken_back_is_told_and_ends_with_its_ttl() {
     let (code, said) = held.ended().await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("as the test wants"), "{said}");
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_gone_when_the_signal_comes_is_told_as_not_reached() {
+    let (mut origin, _) = registry().await;
+    let mut held = Held::start(&origin.url(), &["--url", OWN]);
+    await_asked(&origin, "POST", 1).await;
+    origin.stop().await;
+    held.sigterm();
+    let (code, said) = held.ended().await;
+    assert_eq!(code, Some(75), "{said}");
+    assert!(said.contains(&origin.url()), "{said}");
 }
 
 #[test]
