@@ -29,6 +29,7 @@ use crate::proxy::pingora::proxy::Proxy;
 use crate::proxy::run::DebugHeader;
 use crate::proxy::workers::Workers;
 use crate::publisher::PublisherHandle;
+use crate::recording;
 use crate::reload::{Compile, Reloader, ReloaderSetup};
 use crate::resolver::dns::DnsSetupError;
 use crate::snapshot::store::SnapshotStore;
@@ -333,7 +334,7 @@ fn follow_file(
     Ok((reloader, file))
 }
 
-/// Follows the configuration's flag servers on the runtime that this is called on.
+/// Follows the configuration's flag servers, and has canaries recorded there, on the runtime that this is called on.
 fn follow_servers(
     config: &Config,
     stored: StoredSets,
@@ -347,5 +348,8 @@ fn follow_servers(
         client_uses: handles.client_api.uses().clone(),
         control: Handle::current(),
     };
-    Arc::new(FlagServers::start(setup, config, stored))
+    let servers = Arc::new(FlagServers::start(setup, config, stored));
+    let (registrations, recorder) = (handles.registrations.clone(), servers.recorder().clone());
+    recording::start(registrations, recorder, publisher.events(), &Handle::current());
+    servers
 }

@@ -6,7 +6,7 @@
 //! * F5 [`admin`]: HTTP API, probes and metrics; views of the floors below.
 //! * F4 [`proxy`]: sockets, workers, connections; the pingora adapter, whose hooks only adapt, they decide nothing.
 //! * F3 [`clock`], [`machine`], [`drain`], [`durable`], [`events`], [`telemetry`], [`certificates`], [`state`], [`registry`], [`resolver`], [`health`], then [`publisher`], then
-//!   [`source`], then [`reload`] and [`client_api`]: the calendar, files, metrics and logs, certificates, what is stored, kills, DNS, health checks; the
+//!   [`source`], then [`reload`], [`recording`] and [`client_api`]: the calendar, files, metrics and logs, certificates, what is stored, kills, DNS, health checks; the
 //!   one writer of snapshots; files and flag servers; the control plane, and what clients ask. Each of these groups
 //!   imports the ones before it only.
 //! * F2 [`snapshot`], [`attempts`], [`decide`], [`dispatch`], [`forward`], [`record`]: one immutable whole, and the pure functions over it.
@@ -30,6 +30,7 @@ pub mod events;
 pub mod health;
 pub mod machine;
 pub mod publisher;
+pub mod recording;
 pub mod registry;
 pub mod reload;
 pub mod resolver;

@@ -209,6 +209,17 @@ impl StateStore {
         own.into_iter().chain(shared).collect()
     }
 
+    /// Where records stand that others can see: as [`Stored::recorded_in`].
+    pub fn recorded_in(&self) -> &'static [&'static str] {
+        let stored = match (&self.0.local.files, self.sharing()) {
+            (Some(_), Some(_)) => Stored::EVERYWHERE,
+            (None, Some(_)) => Stored::ELSEWHERE,
+            (Some(_), None) => Stored::HERE,
+            (None, None) => Stored::NOWHERE,
+        };
+        stored.recorded_in
+    }
+
     /// What people know a kind's place by.
     pub fn place(&self, kind: Kind) -> String {
         match &self.0.local.files {

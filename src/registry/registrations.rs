@@ -285,6 +285,7 @@ impl Registrations {
                 flag: flag.clone(),
                 variant: None,
                 url,
+                written: lease.written.clone(),
                 registrar: record.by.as_str().into(),
                 until: Some(until),
                 // One that is over is not ready either, so that its end makes another snapshot.

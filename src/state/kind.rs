@@ -11,15 +11,18 @@ pub enum Kind {
     Flags,
     /// Segments that Serin keeps itself.
     Segments,
+    /// Which gateway records canaries on a flag server.
+    Recording,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Kills,
         Self::Registrations,
         Self::Flags,
         Self::Segments,
+        Self::Recording,
     ];
 
     /// Its name: that of its file, too.
@@ -29,6 +32,7 @@ impl Kind {
             Self::Registrations => "registrations",
             Self::Flags => "flags",
             Self::Segments => "segments",
+            Self::Recording => "recording",
         }
     }
 }
@@ -40,6 +44,7 @@ pub(super) struct PerKind<T> {
     registrations: T,
     flags: T,
     segments: T,
+    recording: T,
 }
 
 impl<T> PerKind<T> {
@@ -49,6 +54,7 @@ impl<T> PerKind<T> {
             registrations: make(Kind::Registrations),
             flags: make(Kind::Flags),
             segments: make(Kind::Segments),
+            recording: make(Kind::Recording),
         }
     }
 
@@ -58,6 +64,7 @@ impl<T> PerKind<T> {
             Kind::Registrations => &self.registrations,
             Kind::Flags => &self.flags,
             Kind::Segments => &self.segments,
+            Kind::Recording => &self.recording,
         }
     }
 
@@ -67,6 +74,7 @@ impl<T> PerKind<T> {
             Kind::Registrations => &mut self.registrations,
             Kind::Flags => &mut self.flags,
             Kind::Segments => &mut self.segments,
+            Kind::Recording => &mut self.recording,
         }
     }
 }

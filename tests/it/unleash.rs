@@ -4,6 +4,7 @@ mod agreement;
 mod outages;
 mod own_server;
 mod recording;
+mod registered;
 mod reports;
 mod routing;
 mod stage;

@@ -19,6 +19,8 @@ pub struct Registration {
     pub variant: Option<Arc<str>>,
     /// Where the canary is.
     pub url: UpstreamUrl,
+    /// Where else the flag's variant may say that it is, because Serin wrote so there before the canary moved.
+    pub written: Vec<UpstreamUrl>,
     /// Who registered it, for people.
     pub registrar: Arc<str>,
     /// When it ends: at this moment it is over. `None`: it has no end.
@@ -34,6 +36,8 @@ pub struct RegisteredUrl {
     pub variant: Option<Arc<str>>,
     /// Where it leads. Assembly uses none that `canary_urls` refuses.
     pub url: CanaryUrl,
+    /// What the variant itself carries and no more leads anywhere: Serin wrote it there before the canary moved.
+    pub instead_of: Vec<UpstreamUrl>,
 }
 
 /// What one flag uses of all registrations.
@@ -59,6 +63,17 @@ impl FlagRegistrations {
     pub(super) fn url(&self, variant: Option<&str>) -> Option<&CanaryUrl> {
         let mut urls = self.urls.iter();
         let found = urls.find(|registered| registered.variant.as_deref() == variant);
+        found.map(|registered| &registered.url)
+    }
+
+    /// The upstream that counts instead of what a variant carries; `None`: that itself counts.
+    pub(super) fn instead_of(&self, variant: &str, carried: &CanaryUrl) -> Option<&CanaryUrl> {
+        let carried = carried.allowed()?;
+        let mut urls = self.urls.iter();
+        let found = urls.find(|registered| {
+            registered.variant.as_deref() == Some(variant)
+                && registered.instead_of.contains(carried)
+        });
         found.map(|registered| &registered.url)
     }
 }

@@ -20,8 +20,9 @@ use crate::meter::view::AssignedRequests;
 use crate::publisher::registrar::Report;
 use crate::registry::registrations::Name;
 use crate::registry::registrations::lease::Lease;
-use crate::registry::registrations::record::{About, Entry};
+use crate::registry::registrations::record::{About, Entry, Record};
 use crate::snapshot::Snapshot;
+use crate::source::unleash::Recorder;
 
 /// Everything that is registered for a service.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -62,7 +63,9 @@ pub(in crate::admin) struct CanaryView {
     by: String,
     /// How many requests were assigned to it since this gateway began.
     requests: Option<u64>,
-    /// Why the registration is not used, if it is not.
+    /// Where it stands: `state`, `redis`, and `unleash` once its flag there says what is registered.
+    recorded_in: Vec<&'static str>,
+    /// Why the registration is not used, or not recorded, if it is not.
     warnings: Vec<String>,
 }
 
@@ -104,7 +107,6 @@ struct CheckView {
 pub(in crate::admin) struct RegisteredView {
     #[serde(flatten)]
     canary: CanaryView,
-    recorded_in: &'static [&'static str],
     generation: u64,
 }
 
@@ -131,6 +133,9 @@ struct EntryView {
 pub(super) struct Looked {
     snapshot: Arc<Snapshot>,
     killed: Vec<String>,
+    /// Where every registration stands.
+    stored_in: &'static [&'static str],
+    recorder: Recorder,
     now: Reading,
 }
 
@@ -148,6 +153,8 @@ impl Looked {
         Ok(Self {
             snapshot,
             killed: killed.into_iter().map(|(flag, _)| flag).collect(),
+            stored_in: state.state_store.recorded_in(),
+            recorder: state.flag_servers.recorder().clone(),
             now: clock::reading(),
         })
     }
@@ -166,8 +173,6 @@ impl Looked {
             let mut deployments = found.deployments.iter();
             deployments.find(|deployment| deployment.name == *canary)
         });
-        let unused = format!(" registered {} for {canary}, which is not used", record.url);
-        let warnings = self.snapshot.warnings.iter();
         CanaryView {
             service: service.to_string(),
             name: canary.to_string(),
@@ -196,17 +201,26 @@ impl Looked {
             age_seconds: u64::try_from(age).unwrap_or_default() / 1000,
             by: record.by.clone(),
             requests: deployment.map(|deployment| AssignedRequests::of(&deployment.meter).total()),
-            warnings: warnings
-                .filter(|one| one.contains(&unused))
-                .cloned()
-                .collect(),
+            recorded_in: recorded_in(self.stored_in, record.is_recorded()),
+            warnings: self.warnings(canary, record),
         }
     }
 
+    fn warnings(&self, canary: &str, record: &Record) -> Vec<String> {
+        let unused = format!(" registered {} for {canary}, which is not used", record.url);
+        let of_snapshot = self.snapshot.warnings.iter();
+        let of_snapshot = of_snapshot.filter(|one| one.contains(&unused)).cloned();
+        let standing = self.recorder.standing(canary);
+        let trouble = standing.and_then(|standing| standing.error);
+        let trouble = trouble.map(|why| format!("not recorded in Unleash: {why}"));
+        of_snapshot.chain(trouble).collect()
+    }
+
     pub(super) fn registered(&self, name: &Name, report: &Report, is_kept: bool) -> RegisteredView {
+        let mut canary = self.canary(name, &report.lease, is_kept);
+        canary.recorded_in = recorded_in(report.recorded_in, report.lease.record.is_recorded());
         RegisteredView {
-            canary: self.canary(name, &report.lease, is_kept),
-            recorded_in: report.recorded_in,
+            canary,
             generation: report.generation,
         }
     }
@@ -249,6 +263,11 @@ impl From<&Entry> for EntryView {
             detail: entry.detail.clone(),
         }
     }
+}
+
+fn recorded_in(stored_in: &[&'static str], is_recorded: bool) -> Vec<&'static str> {
+    let unleash = is_recorded.then_some("unleash");
+    stored_in.iter().copied().chain(unleash).collect()
 }
 
 fn at(unix_ms: i64) -> String {

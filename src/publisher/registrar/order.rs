@@ -104,6 +104,7 @@ impl Order {
             url: self.url.to_string(),
             health_path: self.health_path.clone(),
             registered_at_unix_ms: now.moment.unix_ms,
+            recorded: before.recorded,
             history: before.history,
             further: before.further,
             ..Record::default()

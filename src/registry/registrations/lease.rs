@@ -12,6 +12,9 @@ const MARGIN_MS: i64 = 5_000;
 /// How long a registration is known that has come to its end.
 const KEPT_MS: i64 = 3_600_000;
 
+/// How often it is looked whether a registration can be forgotten that is still recorded elsewhere.
+const LOOKED_AT_MS: i64 = 60_000;
+
 /// A registration in memory. Its end moves with the clock: whoever sets the calendar gives no lease more time, nor less.
 #[derive(Clone, Debug)]
 pub struct Lease {
@@ -21,6 +24,8 @@ pub struct Lease {
     pub(super) stored: Value,
     /// Where the canary is; `None`: what is stored is no URL.
     pub(super) url: Option<UpstreamUrl>,
+    /// Where else its flag may say that it is, because Serin wrote so.
+    pub(super) written: Vec<UpstreamUrl>,
     /// By how much the clock had been moved when the record's times were written, or read for the first time.
     moved_ms: i64,
     /// When it ends although a renewal could not be stored, as the record would have it.
@@ -57,6 +62,7 @@ impl Lease {
     pub(super) fn new(record: Record, stored: Value, moved_ms: i64) -> Self {
         Self {
             url: record.url.parse().ok(),
+            written: record.written(),
             record,
             stored,
             moved_ms,
@@ -137,7 +143,11 @@ impl Lease {
     pub fn due(&self, now: Reading) -> Due {
         let end = self.end(now);
         if self.record.ended_at_unix_ms.is_some() {
-            let gone = after(end, KEPT_MS);
+            let mut gone = after(end, KEPT_MS);
+            if self.record.recorded.is_some() {
+                // Its flag may still lead users there; that it is over must be known until the flag says so as well.
+                gone = gone.max(after(now.moment, LOOKED_AT_MS));
+            }
             return match now.moment >= gone {
                 true => Due::Forget,
                 false => Due::Wait(gone),
@@ -177,6 +187,7 @@ mod tests {
 
     use super::{Due, KEPT_MS, Lease, Reading, Record};
     use crate::context::Moment;
+    use crate::registry::registrations::record::About;
 
     fn at(unix_ms: i64) -> Moment {
         Moment { unix_ms }
@@ -213,6 +224,18 @@ mod tests {
         let gone = 1_040_000 + KEPT_MS;
         assert_eq!(lease.due(now(1_050_000)), Due::Wait(at(gone)));
         assert_eq!(lease.due(now(gone)), Due::Forget);
+    }
+
+    #[test]
+    fn it_is_known_for_as_long_as_its_flag_says_that_it_is_there() {
+        let mut lease = lease();
+        lease.record.note_recorded("unleash", "http://a", &About::default());
+        lease.record.end(at(1_040_000), "lease_over", None);
+        let late = 1_040_000 + 10 * KEPT_MS;
+        assert_eq!(lease.due(now(late)), Due::Wait(at(late + 60_000)));
+        assert!(lease.is_over(now(late)));
+        lease.record.recorded = None;
+        assert_eq!(lease.due(now(late)), Due::Forget);
     }
 
     #[test]

@@ -7,11 +7,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Name;
+use crate::cluster::UpstreamUrl;
 use crate::cluster::policy::{HealthPolicy, Probe};
 use crate::context::Moment;
 
 /// How much of what has happened is kept.
 const HISTORY: usize = 100;
+/// How many earlier URLs of a recorded canary are kept.
+const EARLIER_URLS: usize = 4;
 /// How long a health check of a new canary may take.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -51,6 +54,9 @@ pub struct Record {
     /// When it came to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at_unix_ms: Option<i64>,
+    /// What its flag on a flag server says of it; `None`: nothing that Serin wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<Recorded>,
     /// What has happened to it, the oldest first.
     #[serde(default)]
     pub history: Vec<Entry>,
@@ -77,6 +83,21 @@ pub struct About {
     /// What it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+}
+
+/// What Serin wrote of a canary to its flag on a flag server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// On which server, in which project and environment.
+    pub place: String,
+    /// Where the canary is.
+    pub url: String,
+    /// What people say of it.
+    #[serde(default)]
+    pub about: About,
+    /// Where it was before: a gateway that the flag server has not told yet finds one of these in the flag. The oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_urls: Vec<String>,
 }
 
 /// Where a canary is, and what its first health check asks for.
@@ -132,6 +153,40 @@ impl Record {
         self.ended_at_unix_ms = Some(at.unix_ms);
         self.ready = false;
         self.next = None;
+    }
+
+    /// Whether its flag on a flag server says what is registered.
+    pub fn is_recorded(&self) -> bool {
+        let is_same = |said: &Recorded| said.url == self.url && said.about == self.about;
+        self.recorded.as_ref().is_some_and(is_same)
+    }
+
+    /// Where else than at its URL its flag may say that it is, because Serin wrote so.
+    pub(super) fn written(&self) -> Vec<UpstreamUrl> {
+        let Some(recorded) = &self.recorded else {
+            return Vec::new();
+        };
+        let all = recorded.earlier_urls.iter().chain([&recorded.url]);
+        let others = all.filter(|url| **url != self.url);
+        others.filter_map(|url| url.parse().ok()).collect()
+    }
+
+    /// Takes note of what its flag says now.
+    pub fn note_recorded(&mut self, place: &str, url: &str, about: &About) {
+        let before = self.recorded.take();
+        let mut earlier_urls = Vec::new();
+        if let Some(before) = before {
+            earlier_urls = before.earlier_urls;
+            earlier_urls.push(before.url);
+            earlier_urls.retain(|earlier| earlier != url);
+            earlier_urls.drain(..earlier_urls.len().saturating_sub(EARLIER_URLS));
+        }
+        self.recorded = Some(Recorded {
+            place: place.to_owned(),
+            url: url.to_owned(),
+            about: about.clone(),
+            earlier_urls,
+        });
     }
 
     /// Where it is now.

@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::admin_api::{AdminApi, AdminError};
-use crate::config::unleash::UnleashConfig;
+use crate::config::unleash::{UnleashConfig, UnleashPlace};
 use crate::source::feed::backoff::{Backoff, LONGEST, REFUSED};
 use crate::source::{SourceStatus, Stage};
 use book::{Book, Due};
@@ -67,6 +67,37 @@ impl Recorder {
         }
     }
 
+    /// Flags whose last wish is fulfilled.
+    pub fn fulfilled(&self) -> Vec<Arc<str>> {
+        self.lock().fulfilled()
+    }
+
+    /// Wishes nothing of a flag any more, fulfilled or not.
+    pub fn forget(&self, flag: &str) {
+        self.lock().forget(flag);
+        let place = self.0.place.borrow().clone();
+        if let Some(place) = place {
+            self.report(&place.status);
+        }
+    }
+
+    /// Changes whenever a wish is made, fulfilled or put off, and when canaries are recorded on another server.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.0.news.subscribe()
+    }
+
+    /// The server, project and environment that canaries are recorded in; `None`: nowhere.
+    pub fn place(&self) -> Option<String> {
+        let place = self.0.place.borrow();
+        let UnleashConfig { url, admin, .. } = &place.as_ref()?.config;
+        let UnleashPlace {
+            project,
+            environment,
+            ..
+        } = &admin.as_ref()?.place;
+        Some(format!("{} {project} {environment}", url.as_str()))
+    }
+
     /// Whether there is a server to record on.
     pub fn is_configured(&self) -> bool {
         self.0.place.borrow().is_some()
@@ -112,14 +143,18 @@ impl Recorder {
             status,
         };
         self.0.place.send_replace(Some(place));
+        self.tell();
     }
 
     /// From here on canaries are not recorded on this server, if they were.
     pub(in crate::source) fn leave(&self, server: &UnleashConfig) {
-        self.0.place.send_if_modified(|place| {
+        let has_left = self.0.place.send_if_modified(|place| {
             let is_here = place.as_ref().is_some_and(|place| place.config == *server);
             is_here && place.take().is_some()
         });
+        if has_left {
+            self.tell();
+        }
     }
 
     async fn run(self) {

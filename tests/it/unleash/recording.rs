@@ -138,7 +138,7 @@ fn record(flag: &str, url: &str) -> CanaryRecord {
     }
 }
 
-fn production(flag: &Value) -> &Value {
+pub(super) fn production(flag: &Value) -> &Value {
     let mut environments = flag["environments"].as_array().expect("a list").iter();
     environments
         .find(|one| one["name"] == "production")
@@ -146,7 +146,7 @@ fn production(flag: &Value) -> &Value {
 }
 
 /// Title, whether it is enabled, rollout, and the first variant's payload, of each strategy.
-fn strategies(flag: &Value) -> Vec<(String, bool, String, String)> {
+pub(super) fn strategies(flag: &Value) -> Vec<(String, bool, String, String)> {
     let own = production(flag)["strategies"].as_array().expect("a list");
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut own: Vec<_> = own.iter().collect();
@@ -163,7 +163,7 @@ fn strategies(flag: &Value) -> Vec<(String, bool, String, String)> {
         .collect()
 }
 
-fn strategy(title: &str, on: bool, rollout: &str, payload: &str) -> (String, bool, String, String) {
+pub(super) fn strategy(title: &str, on: bool, rollout: &str, payload: &str) -> (String, bool, String, String) {
     (title.to_owned(), on, rollout.to_owned(), payload.to_owned())
 }
 

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use super::key::{Group, Setting, group, later, setting};
+use super::key::{Group, Setting, group, setting};
 use super::kinds::quantities::{Time, days, minutes, seconds};
 use super::kinds::texts::Parsed;
+use super::kinds::words::Words;
 use super::shape::{Shape, map};
+use crate::config::unleash::OnDeregister;
 use crate::config::value;
 
 pub(super) static REGISTRY: Shape = map(&[&TTL, &UNLEASH]);
 
 pub(crate) static UNLEASH: Group = group(
     "unleash",
-    "Where the rings of Unleash flags are switched; needs `unleash.admin_token`.",
-    &map(&[&PROJECT, &ENVIRONMENT, &later("on_deregister")]),
+    "How canaries are recorded in Unleash, and where rings are switched; needs `unleash.admin_token`.",
+    &map(&[&PROJECT, &ENVIRONMENT, &ON_DEREGISTER]),
 );
 
 pub(crate) static PROJECT: Setting<Parsed<Arc<str>>> = setting(
@@ -37,6 +39,19 @@ pub(crate) static ENVIRONMENT: Setting<Parsed<Arc<str>>> = setting(
     },
     "production",
 );
+
+pub(crate) static ON_DEREGISTER: Setting<&Words<OnDeregister>> = setting(
+    "on_deregister",
+    "What becomes of the flag when its canary leaves: archive (default), stale, or keep.",
+    &ON_DEREGISTERS,
+    OnDeregister::Archive,
+);
+
+static ON_DEREGISTERS: Words<OnDeregister> = Words(&[
+    ("archive", OnDeregister::Archive),
+    ("stale", OnDeregister::Stale),
+    ("keep", OnDeregister::Keep),
+]);
 
 pub(crate) static TTL: Group = group(
     "ttl",

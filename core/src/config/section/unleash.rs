@@ -9,7 +9,7 @@ use crate::config::keys::{REGISTRY, SERVER, UNLEASH, process, registry};
 use crate::config::node::{Node, Value};
 use crate::config::reader::Reader;
 use crate::config::section::unstated;
-use crate::config::unleash::{OnDeregister, UnleashAdmin, UnleashConfig, UnleashPlace};
+use crate::config::unleash::{UnleashAdmin, UnleashConfig, UnleashPlace};
 
 /// Compiles `unleash`, in order of precedence.
 pub fn compile(reader: &mut Reader, root: &Node) -> Vec<UnleashConfig> {
@@ -70,7 +70,7 @@ fn place(reader: &mut Reader, root: &Node) -> UnleashPlace {
     UnleashPlace {
         project: registry::PROJECT.read(reader, stated),
         environment: registry::ENVIRONMENT.read(reader, stated),
-        on_deregister: OnDeregister::Archive,
+        on_deregister: registry::ON_DEREGISTER.read(reader, stated),
     }
 }
 

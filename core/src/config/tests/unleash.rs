@@ -62,7 +62,7 @@ unleash:
   - { name: edge, url: http://edge, token: t }
   - { name: eu, url: http://eu, token: t, admin_token: eu-secret }
   - { name: us, url: http://us, token: t, admin_token: us-secret }
-registry: { unleash: { project: canaries } }
+registry: { unleash: { project: canaries, on_deregister: stale } }
 ",
     ));
     let [edge, eu, us] = config.unleash.as_slice() else {
@@ -74,7 +74,7 @@ registry: { unleash: { project: canaries } }
     let place = UnleashPlace {
         project: "canaries".into(),
         environment: "production".into(),
-        on_deregister: OnDeregister::Archive,
+        on_deregister: OnDeregister::Stale,
     };
     assert_eq!(admin.place, place);
     assert!(us.admin.as_ref().is_some_and(|us| !us.is_recorder));
@@ -94,7 +94,7 @@ registry: { unleash: { environment: pro/duction, on_deregister: delete } }
     for words in [
         "canaries cannot be recorded in Unleash without a token that may write there",
         "`pro/duction` is not a name of an environment in Unleash",
-        "`on_deregister` is not supported yet",
+        "delete",
     ] {
         assert!(said.contains(words), "{words}: {said}");
     }

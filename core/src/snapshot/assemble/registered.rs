@@ -69,14 +69,20 @@ impl<'a> Registered<'a> {
         }
         let variant = variant_of(one, flag)?;
         let uses = self.by_flag.entry(&one.flag).or_default();
+        let instead_of = outdated(one, flag, variant);
         let known = carried(flag, variant).or_else(|| uses.url(variant));
         match known {
+            Some(CanaryUrl::Allowed(known)) if instead_of.contains(known) => {}
             Some(CanaryUrl::Allowed(known)) if *known == one.url => {}
             Some(known) => return Err(preceded(known, carried(flag, variant).is_some())),
-            None => uses.urls.push(RegisteredUrl {
+            None => {}
+        }
+        if known.is_none() || !instead_of.is_empty() {
+            uses.urls.push(RegisteredUrl {
                 variant: variant.map(Arc::from),
                 url: CanaryUrl::Allowed(one.url.clone()),
-            }),
+                instead_of,
+            });
         }
         uses.until = match (uses.until, one.until) {
             (Some(earlier), Some(end)) => Some(earlier.min(end)),
@@ -139,14 +145,27 @@ fn carried<'f>(flag: &'f Flag, variant: Option<&str>) -> Option<&'f CanaryUrl> {
     let Some(name) = variant else {
         return flag.url.as_ref();
     };
-    let urls = || {
-        flag.every_variant()
-            .filter(move |variant| *variant.name == *name)
-            .filter_map(|variant| variant.url.as_ref())
-    };
+    let urls = || urls(flag, name);
     urls()
         .find(|url| url.allowed().is_some())
         .or_else(|| urls().next())
+}
+
+/// Every upstream that a variant carries.
+fn urls<'f>(flag: &'f Flag, variant: &str) -> impl Iterator<Item = &'f CanaryUrl> {
+    flag.every_variant()
+        .filter(move |other| *other.name == *variant)
+        .filter_map(|variant| variant.url.as_ref())
+}
+
+/// What a variant carries that Serin wrote there itself, and that the registration has left since.
+fn outdated(one: &Registration, flag: &Flag, variant: Option<&str>) -> Vec<UpstreamUrl> {
+    let Some(variant) = variant.filter(|_| !one.written.is_empty()) else {
+        return Vec::new();
+    };
+    let carried = urls(flag, variant).filter_map(CanaryUrl::allowed);
+    let outdated = carried.filter(|url| **url != one.url && one.written.contains(url));
+    outdated.cloned().collect()
 }
 
 fn preceded(by: &CanaryUrl, is_the_flags: bool) -> String {
@@ -184,6 +203,11 @@ pub(super) fn digest(content: Digest, registrations: &[Registration], ends: Ends
             let part = part.unwrap_or_default();
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
+        }
+        for written in &one.written {
+            let written = written.to_string();
+            hash.update((written.len() as u64).to_be_bytes());
+            hash.update(written);
         }
         hash.update([u8::from(one.is_ready), u8::from(one.until.is_some())]);
         let end = one.until.filter(|_| ends == Ends::Counted);

@@ -173,7 +173,12 @@ impl<'a> Assembly<'a> {
         mark: &Arc<WithdrawalFlag>,
         name_is_free: bool,
     ) -> Canaries<'f> {
-        let carried = recorded::canaries(flag).map(|(name, url)| (name, url, named_by(flag)));
+        let carried = recorded::canaries(flag).map(|(name, url)| {
+            match registered.instead_of(name, url) {
+                Some(url) => (name, url, NamedBy::Registration),
+                None => (name, url, named_by(flag)),
+            }
+        });
         let of_registrations = registered.urls.iter().filter_map(|one| {
             let name = one.variant.as_deref()?;
             Some((name, &one.url, NamedBy::Registration))
@@ -210,6 +215,8 @@ impl<'a> Assembly<'a> {
     ) -> PerVariant<Arm> {
         PerVariant::of(flag, |variant| {
             let carried = variant.url.as_ref();
+            let carried =
+                carried.map(|url| registered.instead_of(&variant.name, url).unwrap_or(url));
             let url = carried.or_else(|| registered.url(Some(&variant.name)));
             let url = url.and_then(CanaryUrl::allowed);
             let mut canaries = canaries.iter();

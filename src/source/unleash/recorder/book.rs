@@ -66,6 +66,15 @@ impl Book {
     /// Wishes nothing of a flag any more.
     pub(super) fn forget(&mut self, flag: &str) {
         self.entries.remove(flag);
+        if self.entries.is_empty() {
+            self.trouble = None;
+        }
+    }
+
+    /// Flags whose last wish is fulfilled.
+    pub(super) fn fulfilled(&self) -> Vec<Arc<str>> {
+        let done = self.entries.iter().filter(|(_, entry)| entry.is_done);
+        done.map(|(flag, _)| flag.clone()).collect()
     }
 
     fn wish(&mut self, flag: Arc<str>, wish: Wish, now: Instant) -> bool {
@@ -101,9 +110,12 @@ impl Book {
         }
     }
 
-    /// How a canary stands; `None`: nobody asked for it to be recorded.
+    /// How a canary stands; `None`: nobody asked for it to be recorded, or it is withdrawn.
     pub(super) fn standing(&self, flag: &str) -> Option<Standing> {
         let entry = self.entries.get(flag)?;
+        if entry.is_done && entry.wish == Wish::Absent {
+            return None;
+        }
         let trouble = self.trouble.as_ref().filter(|_| !entry.is_done);
         Some(Standing {
             is_recorded: entry.is_done && matches!(entry.wish, Wish::Present(_)),
@@ -132,9 +144,6 @@ impl Book {
         };
         entry.is_done = true;
         entry.error = None;
-        if entry.wish == Wish::Absent {
-            self.entries.remove(&due.flag);
-        }
     }
 
     /// A wish cannot be fulfilled for a reason of its own. It is tried again after what `wait` says.

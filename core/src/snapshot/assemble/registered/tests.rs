@@ -34,6 +34,7 @@ fn registered(flag: &str, to: &str) -> Registration {
         flag: flag.into(),
         variant: None,
         url: url(to),
+        written: Vec::new(),
         registrar: "ci".into(),
         until: None,
         is_ready: true,
@@ -244,6 +245,36 @@ fn a_registered_url_that_the_flag_carries_as_well_ends_it() {
     assert!(snapshot.warnings.is_empty(), "{:?}", snapshot.warnings);
     assert_sent(&snapshot, 999, ONE, ReasonKind::Ring);
     assert_sent(&snapshot, 1_000, "stable", ReasonKind::LeaseOver);
+}
+
+#[test]
+fn a_canary_that_has_moved_is_where_it_is_registered_not_where_serin_wrote_before() {
+    let written = Registration {
+        written: vec![url(OTHER)],
+        ..until(1_000, registered("search.a", ONE))
+    };
+    let flag = Flag {
+        variants: variants(&[("canary", 1, Some(OTHER))]),
+        ..bare("search.a")
+    };
+    let config = configured(vec![flag]);
+    let snapshot = assembled(&config, std::slice::from_ref(&written));
+    assert!(snapshot.warnings.is_empty(), "{:?}", snapshot.warnings);
+    assert_sent(&snapshot, 999, ONE, ReasonKind::Ring);
+    assert_sent(&snapshot, 1_000, "stable", ReasonKind::LeaseOver);
+    let search = snapshot.services.named("search").expect("the service");
+    let names: Vec<&str> = search.deployments.iter().map(|one| &*one.name).collect();
+    assert_eq!(names, ["stable", "search.a"]);
+
+    // What somebody else wrote there counts before it.
+    let theirs = Registration {
+        written: Vec::new(),
+        ..written.clone()
+    };
+    let snapshot = assembled(&config, &[theirs.clone()]);
+    assert_sent(&snapshot, 999, OTHER, ReasonKind::Ring);
+    assert!(warning(&snapshot).contains("the flag itself carries"));
+    assert_ne!(digest(&config, &[theirs]), digest(&config, &[written]));
 }
 
 #[test]
