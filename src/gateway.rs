@@ -350,6 +350,11 @@ fn follow_servers(
     };
     let servers = Arc::new(FlagServers::start(setup, config, stored));
     let (registrations, recorder) = (handles.registrations.clone(), servers.recorder().clone());
-    recording::start(registrations, recorder, publisher.events(), &Handle::current());
+    recording::start(
+        registrations,
+        recorder,
+        publisher.events(),
+        &Handle::current(),
+    );
     servers
 }

@@ -28,12 +28,7 @@ const SOON: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(10);
 
 /// Begins to have canaries recorded by `recorder`, on the runtime `control`, until `events` says that the process ends.
-pub fn start(
-    registrations: Registrations,
-    recorder: Recorder,
-    events: &Events,
-    control: &Handle,
-) {
+pub fn start(registrations: Registrations, recorder: Recorder, events: &Events, control: &Handle) {
     let recording = Recording {
         turn: Turn::new(registrations.store().clone()),
         registrations,

@@ -229,7 +229,9 @@ mod tests {
     #[test]
     fn it_is_known_for_as_long_as_its_flag_says_that_it_is_there() {
         let mut lease = lease();
-        lease.record.note_recorded("unleash", "http://a", &About::default());
+        lease
+            .record
+            .note_recorded("unleash", "http://a", &About::default());
         lease.record.end(at(1_040_000), "lease_over", None);
         let late = 1_040_000 + 10 * KEPT_MS;
         assert_eq!(lease.due(now(late)), Due::Wait(at(late + 60_000)));

@@ -163,7 +163,12 @@ pub(super) fn strategies(flag: &Value) -> Vec<(String, bool, String, String)> {
         .collect()
 }
 
-pub(super) fn strategy(title: &str, on: bool, rollout: &str, payload: &str) -> (String, bool, String, String) {
+pub(super) fn strategy(
+    title: &str,
+    on: bool,
+    rollout: &str,
+    payload: &str,
+) -> (String, bool, String, String) {
     (title.to_owned(), on, rollout.to_owned(), payload.to_owned())
 }
 

@@ -173,12 +173,11 @@ impl<'a> Assembly<'a> {
         mark: &Arc<WithdrawalFlag>,
         name_is_free: bool,
     ) -> Canaries<'f> {
-        let carried = recorded::canaries(flag).map(|(name, url)| {
-            match registered.instead_of(name, url) {
+        let carried =
+            recorded::canaries(flag).map(|(name, url)| match registered.instead_of(name, url) {
                 Some(url) => (name, url, NamedBy::Registration),
                 None => (name, url, named_by(flag)),
-            }
-        });
+            });
         let of_registrations = registered.urls.iter().filter_map(|one| {
             let name = one.variant.as_deref()?;
             Some((name, &one.url, NamedBy::Registration))
