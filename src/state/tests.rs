@@ -43,6 +43,7 @@ async fn what_was_answered_is_there_after_a_restart_each_kind_in_its_file() {
         [
             "flags.json",
             "kills.json",
+            "recording.json",
             "registrations.json",
             "segments.json"
         ]

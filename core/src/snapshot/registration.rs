@@ -19,7 +19,7 @@ pub struct Registration {
     pub variant: Option<Arc<str>>,
     /// Where the canary is.
     pub url: UpstreamUrl,
-    /// Where else the flag's variant may say that it is, because Serin wrote so there before the canary moved.
+    /// Where else the flag's variants may say that it is, because Serin wrote so there before the canary moved.
     pub written: Vec<UpstreamUrl>,
     /// Who registered it, for people.
     pub registrar: Arc<str>,
@@ -36,7 +36,7 @@ pub struct RegisteredUrl {
     pub variant: Option<Arc<str>>,
     /// Where it leads. Assembly uses none that `canary_urls` refuses.
     pub url: CanaryUrl,
-    /// What the variant itself carries and no more leads anywhere: Serin wrote it there before the canary moved.
+    /// What variants of the flag carry and no more lead to: Serin wrote it there before the canary moved.
     pub instead_of: Vec<UpstreamUrl>,
 }
 
@@ -67,13 +67,10 @@ impl FlagRegistrations {
     }
 
     /// The upstream that counts instead of what a variant carries; `None`: that itself counts.
-    pub(super) fn instead_of(&self, variant: &str, carried: &CanaryUrl) -> Option<&CanaryUrl> {
+    pub(super) fn instead_of(&self, carried: &CanaryUrl) -> Option<&CanaryUrl> {
         let carried = carried.allowed()?;
         let mut urls = self.urls.iter();
-        let found = urls.find(|registered| {
-            registered.variant.as_deref() == Some(variant)
-                && registered.instead_of.contains(carried)
-        });
+        let found = urls.find(|registered| registered.instead_of.contains(carried));
         found.map(|registered| &registered.url)
     }
 }

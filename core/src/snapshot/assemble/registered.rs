@@ -10,6 +10,7 @@ use crate::cluster::policy::UrlPolicy;
 use crate::digest::Digest;
 use crate::engine::{CanaryUrl, Flag, STABLE};
 use crate::snapshot::claims::Claims;
+use crate::snapshot::recorded;
 use crate::snapshot::registration::{FlagRegistrations, RegisteredUrl, Registration};
 
 /// What flags use of the registrations.
@@ -69,7 +70,7 @@ impl<'a> Registered<'a> {
         }
         let variant = variant_of(one, flag)?;
         let uses = self.by_flag.entry(&one.flag).or_default();
-        let instead_of = outdated(one, flag, variant);
+        let instead_of = outdated(one, flag);
         let known = carried(flag, variant).or_else(|| uses.url(variant));
         match known {
             Some(CanaryUrl::Allowed(known)) if instead_of.contains(known) => {}
@@ -145,25 +146,19 @@ fn carried<'f>(flag: &'f Flag, variant: Option<&str>) -> Option<&'f CanaryUrl> {
     let Some(name) = variant else {
         return flag.url.as_ref();
     };
-    let urls = || urls(flag, name);
+    let urls = || {
+        flag.every_variant()
+            .filter(move |variant| *variant.name == *name)
+            .filter_map(|variant| variant.url.as_ref())
+    };
     urls()
         .find(|url| url.allowed().is_some())
         .or_else(|| urls().next())
 }
 
-/// Every upstream that a variant carries.
-fn urls<'f>(flag: &'f Flag, variant: &str) -> impl Iterator<Item = &'f CanaryUrl> {
-    flag.every_variant()
-        .filter(move |other| *other.name == *variant)
-        .filter_map(|variant| variant.url.as_ref())
-}
-
-/// What a variant carries that Serin wrote there itself, and that the registration has left since.
-fn outdated(one: &Registration, flag: &Flag, variant: Option<&str>) -> Vec<UpstreamUrl> {
-    let Some(variant) = variant.filter(|_| !one.written.is_empty()) else {
-        return Vec::new();
-    };
-    let carried = urls(flag, variant).filter_map(CanaryUrl::allowed);
+/// What canaries of a flag carry that Serin wrote there itself, and that the registration has left since.
+fn outdated(one: &Registration, flag: &Flag) -> Vec<UpstreamUrl> {
+    let carried = recorded::canaries(flag).filter_map(|(_, url)| url.allowed());
     let outdated = carried.filter(|url| **url != one.url && one.written.contains(url));
     outdated.cloned().collect()
 }

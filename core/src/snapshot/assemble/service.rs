@@ -32,6 +32,16 @@ pub(super) struct Assembly<'a> {
 /// The canaries of one flag: what a variant's name and URL lead to.
 type Canaries<'a> = Vec<(&'a str, &'a UpstreamUrl, DeploymentIndex)>;
 
+/// The deployment that is called like its flag.
+enum Place<'a> {
+    /// There is none.
+    Free,
+    /// It is where the flag itself says, and nowhere else.
+    Taken,
+    /// It is registered, at this URL.
+    Known((&'a UpstreamUrl, DeploymentIndex)),
+}
+
 /// What an earlier snapshot of the same configuration made of a service, to be taken over where a flag is the same.
 pub(super) struct Earlier<'a> {
     service: &'a Service,
@@ -127,9 +137,16 @@ impl<'a> Assembly<'a> {
         let own = own.or(of_registration.map(|url| (url, NamedBy::Registration)));
         let allowed = own.and_then(|(url, named_by)| Some((url.allowed()?, named_by)));
         let default = allowed.map(|(url, named_by)| self.deploy(&flag.name, url, named_by, &mark));
-        let canaries = self.canaries(flag, registered, &mark, own.is_none());
+        let of_registration = registered.url(None).and_then(CanaryUrl::allowed);
+        let place = match (of_registration.zip(default), own) {
+            (Some(known), _) => Place::Known(known),
+            (None, Some(_)) => Place::Taken,
+            (None, None) => Place::Free,
+        };
+        let canaries = self.canaries(flag, registered, &mark, &place);
         let of_variants = canaries.iter().map(|(_, _, deployment)| *deployment);
-        let deployments = default.into_iter().chain(of_variants).collect();
+        let others = of_variants.filter(|deployment| Some(*deployment) != default);
+        let deployments = default.into_iter().chain(others).collect();
         Candidate {
             flag: flag.clone(),
             rank,
@@ -165,16 +182,16 @@ impl<'a> Assembly<'a> {
 
     /// Makes a deployment of every distinct canary that the flag's variants name: called like the flag when that is
     /// not taken and there is but one, else `flag:variant`. Rings may give one variant several URLs; they are numbered.
-    /// A refused URL makes no deployment, but the names of the others do not depend on what is refused.
+    /// One that is where the flag's canary is registered is that deployment. A refused URL makes none, but the names of the others do not depend on what is refused.
     fn canaries<'f>(
         &mut self,
         flag: &'f Flag,
         registered: &'f FlagRegistrations,
         mark: &Arc<WithdrawalFlag>,
-        name_is_free: bool,
+        place: &Place<'_>,
     ) -> Canaries<'f> {
         let carried =
-            recorded::canaries(flag).map(|(name, url)| match registered.instead_of(name, url) {
+            recorded::canaries(flag).map(|(name, url)| match registered.instead_of(url) {
                 Some(url) => (name, url, NamedBy::Registration),
                 None => (name, url, named_by(flag)),
             });
@@ -188,12 +205,18 @@ impl<'a> Assembly<'a> {
                 distinct.push(upstream);
             }
         }
-        let alone = name_is_free && distinct.len() == 1;
+        let alone = matches!(place, Place::Free) && distinct.len() == 1;
         let mut canaries: Canaries<'f> = Vec::with_capacity(distinct.len());
         for (variant, url, named_by) in distinct {
             let Some(url) = url.allowed() else {
                 continue;
             };
+            if let Place::Known((known, deployment)) = place
+                && *known == url
+            {
+                canaries.push((variant, url, *deployment));
+                continue;
+            }
             let namesakes = canaries.iter().filter(|(name, ..)| *name == variant);
             let name = match namesakes.count() {
                 _ if alone => flag.name.to_string(),
@@ -214,8 +237,7 @@ impl<'a> Assembly<'a> {
     ) -> PerVariant<Arm> {
         PerVariant::of(flag, |variant| {
             let carried = variant.url.as_ref();
-            let carried =
-                carried.map(|url| registered.instead_of(&variant.name, url).unwrap_or(url));
+            let carried = carried.map(|url| registered.instead_of(url).unwrap_or(url));
             let url = carried.or_else(|| registered.url(Some(&variant.name)));
             let url = url.and_then(CanaryUrl::allowed);
             let mut canaries = canaries.iter();

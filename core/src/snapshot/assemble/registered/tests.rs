@@ -278,6 +278,31 @@ fn a_canary_that_has_moved_is_where_it_is_registered_not_where_serin_wrote_befor
 }
 
 #[test]
+fn the_variant_of_a_ring_that_leads_where_the_canary_is_registered_is_the_same_deployment() {
+    let mut flag = bare("search.a");
+    flag.rings[0].variants = variants(&[("canary", 1, Some(ONE))]);
+    let config = configured(vec![flag]);
+    let moved = Registration {
+        written: vec![url(ONE)],
+        ..registered("search.a", OTHER)
+    };
+    for (registration, to) in [(registered("search.a", ONE), ONE), (moved, OTHER)] {
+        let snapshot = assembled(&config, &[registration]);
+        assert!(snapshot.warnings.is_empty(), "{:?}", snapshot.warnings);
+        assert_sent(&snapshot, 0, to, ReasonKind::Ring);
+        let search = snapshot.services.named("search").expect("the service");
+        let names: Vec<&str> = search.deployments.iter().map(|one| &*one.name).collect();
+        assert_eq!(names, ["stable", "search.a"]);
+        let counts: Vec<usize> = search
+            .candidates
+            .iter()
+            .map(|one| one.deployments.len())
+            .collect();
+        assert_eq!(counts, [1]);
+    }
+}
+
+#[test]
 fn of_two_for_one_place_the_first_counts() {
     let config = configured(vec![bare("search.a")]);
     let two = [
