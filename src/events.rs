@@ -69,7 +69,7 @@ pub enum EventKind {
         /// Whether the order was given at another gateway, which has noted it for all of them.
         is_elsewhere: bool,
     },
-    /// Serin keeps another flag or segment itself.
+    /// Serin keeps another flag or segment itself, or has switched a ring of a flag that a server keeps.
     Kept {
         /// `flag` or `segment`.
         kind: &'static str,

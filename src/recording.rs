@@ -1,7 +1,7 @@
 //! Has canaries recorded on a flag server as pipelines register them, and withdrawn as they leave.
 //!
 //! Registrations never wait for it. What has yet to be done is read off them: each notes what its flag says of it
-//! ([`Recorded`](crate::registry::registrations::record::Recorded)), so that a restart, another gateway or a flag server
+//! ([`Recorded`]), so that a restart, another gateway or a flag server
 //! that was away loses nothing, and nothing is done twice.
 
 mod turn;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use crate::clock;
 use crate::events::{EventKind, Events, Heard};
 use crate::registry::registrations::lease::Lease;
-use crate::registry::registrations::record::About;
+use crate::registry::registrations::record::{About, Recorded};
 use crate::registry::registrations::{ChangeError, Name, Registrations};
 use crate::source::unleash::{CanaryRecord, Recorder};
 use crate::state::{Kind, StoreError};
@@ -262,13 +262,17 @@ impl Recording {
 
     /// Whether it is noted, or need not be.
     async fn note(&self, name: &Name, wish: &Wish) -> bool {
-        let place = self.place.as_deref().unwrap_or_default();
+        let recorded = match wish {
+            Wish::Withdraw => None,
+            Wish::Record { url, about } => Some(Recorded {
+                place: self.place.clone().unwrap_or_default(),
+                url: url.clone(),
+                about: about.clone(),
+            }),
+        };
         let noted = self.registrations.change(name, |lease| {
             let mut record = lease.ok_or(())?.record.clone();
-            match wish {
-                Wish::Record { url, about } => record.note_recorded(place, url, about),
-                Wish::Withdraw => record.recorded = None,
-            }
+            record.note_recorded(recorded);
             Ok::<_, ()>((Some(record), ()))
         });
         let (service, canary) = (&*name.0, &*name.1);

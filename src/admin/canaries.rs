@@ -42,7 +42,7 @@ pub(super) async fn register(
     // On a task of its own: what has begun is carried through, even if whoever asked for it goes away.
     let done = tokio::spawn(async move {
         let report = state.registrar.register(order, &by).await;
-        answer(&state, (service, name), report).await
+        answer(&state, (service, name), report)
     });
     carried_out(done.await)
 }
@@ -57,7 +57,7 @@ pub(super) async fn renew(
     let done = tokio::spawn(async move {
         let name = named(path);
         let report = state.registrar.renew(&name, &by).await;
-        answer(&state, name, report).await
+        answer(&state, name, report)
     });
     carried_out(done.await)
 }
@@ -72,7 +72,7 @@ pub(super) async fn deregister(
     let done = tokio::spawn(async move {
         let name = named(path);
         let report = state.registrar.deregister(&name, &by).await;
-        answer(&state, name, report).await
+        answer(&state, name, report)
     });
     carried_out(done.await)
 }
@@ -85,8 +85,7 @@ pub(super) async fn list(
     let looked = Looked::at(&state, &service)?;
     let mut canaries = Vec::new();
     for (name, lease) in state.registrar.registrations().all(Some(&service)) {
-        let keeps = keeps(&state, &name.1).await?;
-        canaries.push(looked.canary(&name, &lease, keeps));
+        canaries.push(looked.canary(&name, &lease));
     }
     Ok(Json(CanariesView { service, canaries }))
 }
@@ -103,32 +102,25 @@ pub(super) async fn show(
         let detail = format!("`{name}` is not registered in {service}");
         return Err(Problem::new(404, detail));
     };
-    let keeps = keeps(&state, &name.1).await?;
-    Ok(Json(looked.shown(&name, &lease, keeps)))
+    Ok(Json(looked.shown(&name, &lease)))
 }
 
-async fn answer(
+fn answer(
     state: &AdminState,
     name: Name,
     report: Result<Report, Refusal>,
 ) -> Result<(StatusCode, Json<RegisteredView>), Problem> {
     let report = report.map_err(|refusal| problem(&refusal))?;
-    let keeps = keeps(state, &name.1).await?;
     let status = match report.is_new {
         true => StatusCode::CREATED,
         false => StatusCode::OK,
     };
     let looked = Looked::at(state, &name.0)?;
-    Ok((status, Json(looked.registered(&name, &report, keeps))))
+    Ok((status, Json(looked.registered(&name, &report))))
 }
 
 fn named((service, name): (String, String)) -> Name {
     (service.into(), name.into())
-}
-
-async fn keeps(state: &AdminState, flag: &Arc<str>) -> Result<bool, Problem> {
-    let keeps = state.registrar.keeps(flag.clone()).await;
-    keeps.map_err(|error| unpublished(&error))
 }
 
 fn carried_out<T>(done: Result<Result<T, Problem>, JoinError>) -> Result<T, Problem> {

@@ -72,9 +72,14 @@ pub(super) async fn show(
     let kept = documents.flags.get(&*name);
     match (&flag.origin, kept) {
         (Origin::Serin, Some(document)) => shown(document, &headers),
-        (Origin::Serin | Origin::Local | Origin::Unleash(_) | Origin::LaunchDarkly(_), _) => {
-            shown(&Document::new(json!(WrittenFlag::from(&**flag))), &headers)
-        }
+        (
+            Origin::Serin
+            | Origin::Registration
+            | Origin::Local
+            | Origin::Unleash(_)
+            | Origin::LaunchDarkly(_),
+            _,
+        ) => shown(&Document::new(json!(WrittenFlag::from(&**flag))), &headers),
     }
 }
 
@@ -122,10 +127,10 @@ pub(super) async fn ring(
             let by = actor.by();
             tracing::info!(%by, %flag, %ring, "a ring is to be switched in Unleash");
             let ring = Ring { flag, ring, change };
-            switch(state, server, ring, terms).await
+            switch(state, server, ring, terms, by).await
         }
         Some(keeper @ Keeper::LaunchDarkly(_)) => Err(kept_by(&keeper, "flag", &flag, Some(&ring))),
-        Some(Keeper::File | Keeper::Serin) | None => {
+        Some(Keeper::File | Keeper::Serin | Keeper::Registration) | None => {
             let ordered = KeptOrder::Ring(flag.into(), ring, change);
             order(state, ordered, terms, actor.by()).await
         }

@@ -165,6 +165,9 @@ impl FlagKeeper {
                 let subject = Subject::Flag(flag.clone());
                 self.must_keep(&subject, documents)?;
                 let Some(document) = documents.flags.get(flag) else {
+                    if self.keeper(flag) == Some(Keeper::Registration) {
+                        return Err(KeptFailure::KeptBy(Keeper::Registration));
+                    }
                     return Err(missing(documents, &subject));
                 };
                 let Some(changed) = document.with_ring(ring, *change) else {
@@ -183,7 +186,7 @@ impl FlagKeeper {
         };
         let is_kept = documents.flags.contains_key(name);
         match self.keeper(name) {
-            None | Some(Keeper::Serin) => Ok(()),
+            None | Some(Keeper::Serin | Keeper::Registration) => Ok(()),
             Some(Keeper::Unleash(_) | Keeper::LaunchDarkly(_)) if is_kept => Ok(()),
             Some(keeper) => Err(KeptFailure::KeptBy(keeper)),
         }

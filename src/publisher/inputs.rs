@@ -11,6 +11,7 @@ use super::{Change, FlagUpdate, StoredFlags};
 use crate::cluster::UpstreamUrl;
 use crate::config::Config;
 use crate::config::kept::{CompiledKept, KeptDocuments};
+use crate::engine::Origin;
 use crate::events::EventKind;
 use crate::route::router::Router;
 use crate::snapshot::assemble::{Content, StableUrl};
@@ -40,7 +41,7 @@ impl Inputs {
         Self {
             router: Arc::new(Router::new(config.routes.clone())),
             registered: RegisteredUpstreams::new(stored.registrations, &stored.kept, &config),
-            kept: KeptFlags::new(stored.kept, &config),
+            kept: KeptFlags::new(Origin::Serin, stored.kept, &config),
             sources,
             config,
             last_known: HashMap::new(),
@@ -105,14 +106,6 @@ impl Inputs {
     /// The upstreams that are registered.
     pub(super) fn registered(&self) -> &RegisteredUpstreams {
         &self.registered
-    }
-
-    /// Whether Serin keeps a flag of this name itself.
-    pub(super) fn keeps(&self, flag: &str) -> bool {
-        let flags = &self.kept.compiled().flags;
-        flags
-            .binary_search_by(|kept| (*kept.name).cmp(flag))
-            .is_ok()
     }
 
     /// For assembly, with what can be taken over from an earlier snapshot of the same configuration.

@@ -1,23 +1,28 @@
-//! The flags and segments that Serin keeps itself, compiled against the configuration that runs.
+//! Flags and segments that are documents, kept by Serin itself or brought along by registrations, compiled against the
+//! configuration that runs.
 
 use std::sync::Arc;
 
 use crate::clock;
 use crate::config::Config;
 use crate::config::kept::{CompiledKept, Documents, Earlier, KeptDocuments};
+use crate::engine::Origin;
 
 /// What is kept. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct KeptFlags {
+    keeper: Origin,
     documents: Arc<KeptDocuments>,
     compiled: Arc<CompiledKept>,
 }
 
 impl KeptFlags {
-    /// Documents that were kept before, whatever has become of what they refer to.
-    pub(super) fn new(documents: Arc<KeptDocuments>, config: &Config) -> Self {
-        let compiled = Arc::new(documents.compile(config, clock::now(), None));
+    /// Documents that `keeper` kept before, whatever has become of what they refer to.
+    pub(super) fn new(keeper: Origin, documents: Arc<KeptDocuments>, config: &Config) -> Self {
+        let compiled = documents.compile_for(&keeper, config, clock::now(), None);
+        let compiled = Arc::new(compiled);
         Self {
+            keeper,
             documents,
             compiled,
         }
@@ -39,7 +44,8 @@ impl KeptFlags {
             compiled: &self.compiled,
             is_same_config,
         };
-        let compiled = documents.compile(config, clock::now(), Some(earlier));
+        let now = clock::now();
+        let compiled = documents.compile_for(&self.keeper, config, now, Some(earlier));
         self.compiled = Arc::new(compiled);
         self.documents = documents;
     }

@@ -7,6 +7,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::config::document::{Document, FieldProblem};
 use crate::config::kept::{CompiledKept, Documents, KeptDocuments, Subject};
+use crate::engine::Origin;
 use crate::registry::registrations::Registrations;
 use crate::snapshot::registration::Registration;
 
@@ -32,7 +33,7 @@ impl RegisteredUpstreams {
         Self {
             source,
             registrations: registered.registrations.into(),
-            fallbacks: KeptFlags::new(Arc::new(documents), config),
+            fallbacks: KeptFlags::new(Origin::Registration, Arc::new(documents), config),
             segments,
         }
     }
@@ -70,7 +71,8 @@ impl RegisteredUpstreams {
             flags: [(flag.clone(), Arc::new(document))].into(),
             segments: self.segments.clone(),
         };
-        let compiled = documents.compile(config, clock::now(), None);
+        let now = clock::now();
+        let compiled = documents.compile_for(&Origin::Registration, config, now, None);
         compiled.problems(&Subject::Flag(flag.clone())).to_vec()
     }
 

@@ -125,17 +125,6 @@ impl Registrar {
         &self.registrations
     }
 
-    /// Whether Serin itself keeps a flag of this name.
-    ///
-    /// # Errors
-    /// When the process ends.
-    pub async fn keeps(&self, flag: Arc<str>) -> Result<bool, PublishError> {
-        let publisher = &self.publisher.publisher;
-        publisher
-            .work(move |builder| builder.inputs().keeps(&flag))
-            .await
-    }
-
     /// Registers a canary, or renews what is registered, by order of `by`. When this returns, that is stored, and requests are
     /// decided accordingly.
     ///
@@ -243,7 +232,9 @@ impl Registrar {
         };
         match flag.origin {
             Origin::Local => Err(Refusal::OfFile(name.clone())),
-            Origin::Serin | Origin::Unleash(_) | Origin::LaunchDarkly(_) => Ok(()),
+            Origin::Serin | Origin::Registration | Origin::Unleash(_) | Origin::LaunchDarkly(_) => {
+                Ok(())
+            }
         }
     }
 

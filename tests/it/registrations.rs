@@ -186,6 +186,16 @@ async fn only_a_url_is_required_and_a_flag_says_who_the_users_are() {
         &json!({ "flag": { "source": "registration", "on_for": "nobody" } }),
     );
     assert_eq!(nobody["lease"]["ttl"], "15m");
+    let flags = shown(&gateway, "/api/v1/flags").await;
+    let flags = flags["flags"].as_array().expect("flags").iter();
+    let mut keepers = flags.map(|flag| (flag["name"].as_str(), flag["kept_by"].as_str()));
+    assert!(keepers.any(|one| one == (Some("search.ranker"), Some("registration"))));
+    let ring = Call::new(Method::PATCH, "/api/v1/flags/search.ranker/rings/team")
+        .header("content-type", "application/json")
+        .body("{\"enabled\":false}");
+    let refused = gateway.admin_send(ring).await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    assert_has(&refused.json(), &json!({ "kept_by": "registration" }));
     await_state(&gateway, RANKER, "ready").await;
     gateway.get_as("ann", "/").await.assert_from("stable");
 

@@ -9,3 +9,4 @@ mod reports;
 mod routing;
 mod stage;
 mod stored;
+mod together;

@@ -15,7 +15,7 @@ use super::document::{Document, FieldProblem};
 use super::node::Pair;
 use crate::context::Moment;
 use crate::digest::Digest;
-use crate::engine::{Flag, Segment};
+use crate::engine::{Flag, Origin, Segment};
 use compile::{Surroundings, trees};
 
 /// Documents by name.
@@ -78,10 +78,21 @@ impl KeptDocuments {
         (!self.is_empty()).then(|| Digest(hash.finalize().into()))
     }
 
-    /// Compiles everything. Flags that say the same as in `earlier` stay the very same [`Flag`]. Where `earlier` was compiled
-    /// of the same segments against the same configuration, only other documents are read.
+    /// Compiles everything, as what Serin keeps. Flags that say the same as in `earlier` stay the very same [`Flag`]. Where
+    /// `earlier` was compiled of the same segments against the same configuration, only other documents are read.
     pub fn compile(
         &self,
+        config: &Config,
+        now: Moment,
+        earlier: Option<Earlier<'_>>,
+    ) -> CompiledKept {
+        self.compile_for(&Origin::Serin, config, now, earlier)
+    }
+
+    /// The same, as what `keeper` keeps.
+    pub fn compile_for(
+        &self,
+        keeper: &Origin,
         config: &Config,
         now: Moment,
         earlier: Option<Earlier<'_>>,
@@ -90,7 +101,7 @@ impl KeptDocuments {
             .filter(|earlier| earlier.is_same_config && self.has_same_segments(earlier.documents));
         let mut compiled = match same {
             Some(earlier) => earlier.compiled.segments_of(),
-            None => self.compile_segments(config, now),
+            None => self.compile_segments(config, now, keeper),
         };
         compiled.digest = self.digest();
         for (name, document) in &self.flags {
@@ -104,6 +115,7 @@ impl KeptDocuments {
                     let surroundings = Surroundings {
                         config,
                         known: &compiled.segments,
+                        keeper,
                         now,
                     };
                     let (flag, problems) = surroundings.flag(name, document);
@@ -129,7 +141,7 @@ impl KeptDocuments {
 
     /// Segments of the file come first. The others are compiled once what they refer to is; what is left then refers to
     /// itself, or to something that is not there or broken.
-    fn compile_segments(&self, config: &Config, now: Moment) -> CompiledKept {
+    fn compile_segments(&self, config: &Config, now: Moment, keeper: &Origin) -> CompiledKept {
         let mut compiled = CompiledKept::default();
         for segment in &config.segments {
             let known = (segment.name.clone(), segment.clone());
@@ -148,6 +160,7 @@ impl KeptDocuments {
             let surroundings = Surroundings {
                 config,
                 known: &compiled.segments,
+                keeper,
                 now,
             };
             surroundings.segment(name, document, others)

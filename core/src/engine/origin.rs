@@ -13,6 +13,9 @@ pub const FILE: &str = "file";
 /// What Serin is called among those who keep flags.
 pub const SERIN: &str = "serin";
 
+/// The name of a registration among them.
+pub const REGISTRATION: &str = "registration";
+
 /// The source that keeps a flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -20,6 +23,8 @@ pub enum Origin {
     Local,
     /// Serin itself, as the admin API was told.
     Serin,
+    /// The registration of the canary: the flag is there because nobody else keeps one of that name.
+    Registration,
     /// The Unleash server of this name.
     Unleash(Arc<str>),
     /// The LaunchDarkly environment of this name.
@@ -29,7 +34,7 @@ pub enum Origin {
 /// What a source calls the audiences of a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AudienceKind {
-    /// That of a flag in `routes.yaml`, or of one that Serin keeps.
+    /// That of a flag in `routes.yaml`, of one that Serin keeps, or of a registration.
     Ring,
     /// An Unleash flag's.
     Strategy,
@@ -49,20 +54,22 @@ pub enum UnleashDocument<'a> {
 }
 
 impl Origin {
-    /// Who keeps the flag, for people: `routes.yaml`, `serin`, or the flag server's name.
+    /// Who keeps the flag, for people: `routes.yaml`, `serin`, `registration`, or the flag server's name.
     pub fn keeper(&self) -> &str {
         match self {
             Self::Local => "routes.yaml",
             Self::Serin => SERIN,
+            Self::Registration => REGISTRATION,
             Self::Unleash(name) | Self::LaunchDarkly(name) => name,
         }
     }
 
-    /// Its source's name, for programs: `file`, `serin`, or the flag server's name.
+    /// Its source's name, for programs: `file`, `serin`, `registration`, or the flag server's name.
     pub fn source(&self) -> &str {
         match self {
             Self::Local => FILE,
             Self::Serin => SERIN,
+            Self::Registration => REGISTRATION,
             Self::Unleash(name) | Self::LaunchDarkly(name) => name,
         }
     }
@@ -71,14 +78,14 @@ impl Origin {
     pub fn is_of_the_platform(&self) -> bool {
         match self {
             Self::Local => true,
-            Self::Serin | Self::Unleash(_) | Self::LaunchDarkly(_) => false,
+            Self::Serin | Self::Registration | Self::Unleash(_) | Self::LaunchDarkly(_) => false,
         }
     }
 
     /// The flag server's name; `None`: no flag server has the flag.
     pub fn server(&self) -> Option<&Arc<str>> {
         match self {
-            Self::Local | Self::Serin => None,
+            Self::Local | Self::Serin | Self::Registration => None,
             Self::Unleash(name) | Self::LaunchDarkly(name) => Some(name),
         }
     }
@@ -87,14 +94,14 @@ impl Origin {
     pub fn unleash_server(&self) -> Option<&Arc<str>> {
         match self {
             Self::Unleash(name) => Some(name),
-            Self::Local | Self::Serin | Self::LaunchDarkly(_) => None,
+            Self::Local | Self::Serin | Self::Registration | Self::LaunchDarkly(_) => None,
         }
     }
 
     /// What the flag's audiences are called.
     pub fn audience(&self) -> AudienceKind {
         match self {
-            Self::Local | Self::Serin => AudienceKind::Ring,
+            Self::Local | Self::Serin | Self::Registration => AudienceKind::Ring,
             Self::Unleash(_) => AudienceKind::Strategy,
             Self::LaunchDarkly(_) => AudienceKind::Rule,
         }
@@ -103,7 +110,7 @@ impl Origin {
     /// How the flag is put to Unleash's SDKs.
     pub fn unleash_document(&self) -> UnleashDocument<'_> {
         match self {
-            Self::Local | Self::Serin => UnleashDocument::Written,
+            Self::Local | Self::Serin | Self::Registration => UnleashDocument::Written,
             Self::Unleash(server) => UnleashDocument::AsSent(server),
             Self::LaunchDarkly(_) => UnleashDocument::Withheld,
         }
@@ -112,7 +119,9 @@ impl Origin {
     /// What a flag lacks that names no upstream at all, in words.
     pub fn lacks_upstream(&self) -> &'static str {
         match self {
-            Self::Local | Self::Serin => "it has no `url`, and no `variants` with one",
+            Self::Local | Self::Serin | Self::Registration => {
+                "it has no `url`, and no `variants` with one"
+            }
             Self::Unleash(_) => "it has no variants, so no payload says where its users go",
             Self::LaunchDarkly(_) => "it has no variation whose value says where its users go",
         }
@@ -145,6 +154,7 @@ mod tests {
         let origins = [
             Origin::Local,
             Origin::Serin,
+            Origin::Registration,
             Origin::Unleash(unleash),
             Origin::LaunchDarkly(launchdarkly),
         ];
@@ -158,6 +168,7 @@ mod tests {
             [
                 (None, None, "ring"),
                 (None, None, "ring"),
+                (None, None, "ring"),
                 (Some("unleash"), Some("unleash"), "strategy"),
                 (Some("launchdarkly"), None, "rule"),
             ]
@@ -168,15 +179,19 @@ mod tests {
             [
                 UnleashDocument::Written,
                 UnleashDocument::Written,
+                UnleashDocument::Written,
                 UnleashDocument::AsSent(&"unleash".into()),
                 UnleashDocument::Withheld,
             ]
         );
         let keepers = origins.each_ref().map(Origin::keeper);
-        assert_eq!(keepers, ["routes.yaml", "serin", "unleash", "launchdarkly"]);
+        let [file, others @ ..] = keepers;
+        assert_eq!(file, "routes.yaml");
+        assert_eq!(others, ["serin", "registration", "unleash", "launchdarkly"]);
         let sources = origins.each_ref().map(Origin::source);
-        assert_eq!(sources, ["file", "serin", "unleash", "launchdarkly"]);
+        let [file, same @ ..] = sources;
+        assert_eq!((file, same), ("file", others));
         let trusted = origins.each_ref().map(Origin::is_of_the_platform);
-        assert_eq!(trusted, [true, false, false, false]);
+        assert_eq!(trusted, [true, false, false, false, false]);
     }
 }

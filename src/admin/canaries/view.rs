@@ -65,7 +65,7 @@ pub(in crate::admin) struct CanaryView {
     requests: Option<u64>,
     /// Where it stands: `state`, `redis`, and `unleash` once its flag there says what is registered.
     recorded_in: Vec<&'static str>,
-    /// Why the registration is not used, or not recorded, if it is not.
+    /// What is not used of the registration, and why it is not recorded, if it is not.
     warnings: Vec<String>,
 }
 
@@ -159,7 +159,7 @@ impl Looked {
         })
     }
 
-    pub(super) fn canary(&self, name: &Name, lease: &Lease, is_kept: bool) -> CanaryView {
+    pub(super) fn canary(&self, name: &Name, lease: &Lease) -> CanaryView {
         let record = &lease.record;
         let (service, canary) = name;
         let state = lease.state(self.now);
@@ -184,10 +184,7 @@ impl Looked {
                 expires_at: shown(lease.end(self.now)),
                 renewed_at: at(record.renewed_at_unix_ms),
             },
-            flag: self
-                .snapshot
-                .flag(canary)
-                .map(|flag| FlagView::of(flag, is_kept)),
+            flag: self.snapshot.flag(canary).map(FlagView::of),
             about: record.about.clone(),
             health: record.health_path.clone().map(|path| HealthView { path }),
             rings: record.rings.clone(),
@@ -213,11 +210,18 @@ impl Looked {
         let standing = self.recorder.standing(canary);
         let trouble = standing.and_then(|standing| standing.error);
         let trouble = trouble.map(|why| format!("not recorded in Unleash: {why}"));
-        of_snapshot.chain(trouble).collect()
+        let flag = self.snapshot.flag(canary);
+        let keeper =
+            flag.filter(|flag| record.rings.is_some() && flag.origin != Origin::Registration);
+        let rings = keeper.map(|flag| {
+            let keeper = flag.origin.keeper();
+            format!("its `rings` do not count: the flag that {keeper} keeps says who its users are")
+        });
+        of_snapshot.chain(trouble).chain(rings).collect()
     }
 
-    pub(super) fn registered(&self, name: &Name, report: &Report, is_kept: bool) -> RegisteredView {
-        let mut canary = self.canary(name, &report.lease, is_kept);
+    pub(super) fn registered(&self, name: &Name, report: &Report) -> RegisteredView {
+        let mut canary = self.canary(name, &report.lease);
         canary.recorded_in = recorded_in(report.recorded_in, report.lease.record.is_recorded());
         RegisteredView {
             canary,
@@ -225,26 +229,19 @@ impl Looked {
         }
     }
 
-    pub(super) fn shown(&self, name: &Name, lease: &Lease, is_kept: bool) -> ShownView {
+    pub(super) fn shown(&self, name: &Name, lease: &Lease) -> ShownView {
         ShownView {
-            canary: self.canary(name, lease, is_kept),
+            canary: self.canary(name, lease),
             history: lease.record.history.iter().map(EntryView::from).collect(),
         }
     }
 }
 
 impl FlagView {
-    fn of(flag: &Flag, is_kept: bool) -> Self {
+    fn of(flag: &Flag) -> Self {
         let reach = Reach::of(flag);
-        let source = match &flag.origin {
-            // It is there only because the canary is registered.
-            Origin::Serin if !is_kept => "registration",
-            Origin::Serin | Origin::Local | Origin::Unleash(_) | Origin::LaunchDarkly(_) => {
-                flag.origin.source()
-            }
-        };
         Self {
-            source: source.to_owned(),
+            source: flag.origin.source().to_owned(),
             on_for: match reach.share {
                 Some(Share::ALL) => "everybody",
                 None if reach.rings.is_empty() => "nobody",

@@ -13,7 +13,7 @@ use crate::spelling::nearest;
 #[schemars(rename = "Standing")]
 pub struct StandingView {
     flag: String,
-    /// Who keeps it: `file`, `serin`, or the flag server's name.
+    /// Who keeps it: `file`, `serin`, `registration`, or the flag server's name.
     source: String,
     enabled: bool,
     /// Whether it is a canary flag of the service.

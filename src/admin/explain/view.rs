@@ -57,7 +57,7 @@ struct DecisionView {
 #[schemars(rename = "AskedFlag")]
 struct FlagView {
     flag: String,
-    /// Who keeps it: `file`, `serin`, or the flag server's name.
+    /// Who keeps it: `file`, `serin`, `registration`, or the flag server's name.
     source: String,
     enabled: bool,
     on: bool,

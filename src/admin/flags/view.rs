@@ -65,7 +65,10 @@ impl FlagsView {
             let in_force = snapshot.flag(name);
             in_force.is_none_or(|flag| match &flag.origin {
                 Origin::Serin => false,
-                Origin::Local | Origin::Unleash(_) | Origin::LaunchDarkly(_) => true,
+                Origin::Registration
+                | Origin::Local
+                | Origin::Unleash(_)
+                | Origin::LaunchDarkly(_) => true,
             })
         });
         Self {

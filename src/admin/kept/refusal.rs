@@ -6,7 +6,7 @@ use crate::admin::problem::{Problem, UsersView};
 use crate::config::diagnostic::Severity;
 use crate::config::document::FieldProblem;
 use crate::config::kept::Subject;
-use crate::engine::origin::SERIN;
+use crate::engine::origin::{REGISTRATION, SERIN};
 use crate::publisher::flag_keeper::{Keeper, KeptFailure, tag};
 use crate::state::StoreError;
 
@@ -132,6 +132,16 @@ pub(in crate::admin) fn kept_by(
         (Keeper::LaunchDarkly(server), _) => (
             &**server,
             format!("the {kind} `{name}` is kept by LaunchDarkly (`{server}`): change it there"),
+        ),
+        (Keeper::Registration, Some(ring)) => (
+            REGISTRATION,
+            format!(
+                "the flag `{name}` is the registration's own: register the canary with another ring `{ring}`, or put a flag of this name, which comes before it"
+            ),
+        ),
+        (Keeper::Registration, None) => (
+            REGISTRATION,
+            format!("the {kind} `{name}` is the registration's own: register the canary anew"),
         ),
         (Keeper::Serin, _) => (SERIN, format!("the {kind} `{name}` is kept by serin")),
     };

@@ -11,6 +11,7 @@ use super::view::KeptView;
 use crate::admin::AdminState;
 use crate::admin::problem::Problem;
 use crate::config::kept::ring::RingChange;
+use crate::events::{EventKind, KeptAction};
 use crate::publisher::flag_keeper::{Keeper, Precondition};
 use crate::source::unleash::{self, SwitchError};
 
@@ -31,6 +32,7 @@ pub(in crate::admin) async fn switch(
     server: Arc<str>,
     ring: Ring,
     terms: Terms,
+    by: String,
 ) -> Result<Response, Problem> {
     if terms.precondition != Precondition::None {
         let detail =
@@ -40,13 +42,27 @@ pub(in crate::admin) async fn switch(
     let _place = state.bounds.order()?;
     let is_dry_run = terms.is_dry_run;
     let (servers, wanted, name) = (state.flag_servers.clone(), ring.clone(), server.clone());
+    let events = state.publisher.events().clone();
     let switched = tokio::spawn(async move {
         let change = unleash::RingChange {
             enabled: wanted.change.enabled,
             rollout: wanted.change.rollout.map(|share| share.to_string()),
         };
         let ring = (wanted.flag.as_str(), wanted.ring.as_str());
-        servers.switch_ring(&name, ring, &change, is_dry_run).await
+        let switched = servers.switch_ring(&name, ring, &change, is_dry_run).await;
+        if !is_dry_run && switched.as_ref().is_ok_and(|switched| switched.is_changed) {
+            events.emit(EventKind::Kept {
+                kind: "flag",
+                name: wanted.flag.into(),
+                action: KeptAction::Ring {
+                    ring: wanted.ring.into(),
+                    enabled: wanted.change.enabled,
+                    rollout: wanted.change.rollout,
+                },
+                by,
+            });
+        }
+        switched
     });
     match switched.await {
         Ok(Ok(switched)) => {

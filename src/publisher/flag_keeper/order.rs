@@ -21,6 +21,8 @@ pub enum Keeper {
     File,
     /// Serin itself.
     Serin,
+    /// The registration of the canary.
+    Registration,
     /// The Unleash server of this name.
     Unleash(Arc<str>),
     /// The LaunchDarkly environment of this name.
@@ -140,6 +142,7 @@ impl From<&Origin> for Keeper {
         match origin {
             Origin::Local => Self::File,
             Origin::Serin => Self::Serin,
+            Origin::Registration => Self::Registration,
             Origin::Unleash(name) => Self::Unleash(name.clone()),
             Origin::LaunchDarkly(name) => Self::LaunchDarkly(name.clone()),
         }

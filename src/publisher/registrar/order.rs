@@ -105,6 +105,7 @@ impl Order {
             health_path: self.health_path.clone(),
             registered_at_unix_ms: now.moment.unix_ms,
             recorded: before.recorded,
+            recorded_before: before.recorded_before,
             history: before.history,
             further: before.further,
             ..Record::default()

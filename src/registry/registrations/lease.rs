@@ -187,7 +187,7 @@ mod tests {
 
     use super::{Due, KEPT_MS, Lease, Reading, Record};
     use crate::context::Moment;
-    use crate::registry::registrations::record::About;
+    use crate::registry::registrations::record::Recorded;
 
     fn at(unix_ms: i64) -> Moment {
         Moment { unix_ms }
@@ -229,14 +229,12 @@ mod tests {
     #[test]
     fn it_is_known_for_as_long_as_its_flag_says_that_it_is_there() {
         let mut lease = lease();
-        lease
-            .record
-            .note_recorded("unleash", "http://a", &About::default());
+        lease.record.note_recorded(Some(Recorded::default()));
         lease.record.end(at(1_040_000), "lease_over", None);
         let late = 1_040_000 + 10 * KEPT_MS;
         assert_eq!(lease.due(now(late)), Due::Wait(at(late + 60_000)));
         assert!(lease.is_over(now(late)));
-        lease.record.recorded = None;
+        lease.record.note_recorded(None);
         assert_eq!(lease.due(now(late)), Due::Forget);
     }
 

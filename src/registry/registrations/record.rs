@@ -13,8 +13,8 @@ use crate::context::Moment;
 
 /// How much of what has happened is kept.
 const HISTORY: usize = 100;
-/// How many earlier URLs of a recorded canary are kept.
-const EARLIER_URLS: usize = 4;
+/// How many URLs are known that a canary's flag said before.
+const RECORDED_BEFORE: usize = 4;
 /// How long a health check of a new canary may take.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -57,6 +57,10 @@ pub struct Record {
     /// What its flag on a flag server says of it; `None`: nothing that Serin wrote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded: Option<Recorded>,
+    /// Where its flag said before that it is, the oldest first: a gateway that the flag server has not told yet finds one of
+    /// these there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recorded_before: Vec<String>,
     /// What has happened to it, the oldest first.
     #[serde(default)]
     pub history: Vec<Entry>,
@@ -95,9 +99,6 @@ pub struct Recorded {
     /// What people say of it.
     #[serde(default)]
     pub about: About,
-    /// Where it was before: a gateway that the flag server has not told yet finds one of these in the flag. The oldest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub earlier_urls: Vec<String>,
 }
 
 /// Where a canary is, and what its first health check asks for.
@@ -163,30 +164,20 @@ impl Record {
 
     /// Where else than at its URL its flag may say that it is, because Serin wrote so.
     pub(super) fn written(&self) -> Vec<UpstreamUrl> {
-        let Some(recorded) = &self.recorded else {
-            return Vec::new();
-        };
-        let all = recorded.earlier_urls.iter().chain([&recorded.url]);
+        let last = self.recorded.as_ref().map(|recorded| &recorded.url);
+        let all = self.recorded_before.iter().chain(last);
         let others = all.filter(|url| **url != self.url);
         others.filter_map(|url| url.parse().ok()).collect()
     }
 
-    /// Takes note of what its flag says now.
-    pub fn note_recorded(&mut self, place: &str, url: &str, about: &About) {
-        let before = self.recorded.take();
-        let mut earlier_urls = Vec::new();
-        if let Some(before) = before {
-            earlier_urls = before.earlier_urls;
-            earlier_urls.push(before.url);
-            earlier_urls.retain(|earlier| earlier != url);
-            earlier_urls.drain(..earlier_urls.len().saturating_sub(EARLIER_URLS));
+    /// Takes note of what its flag says now; `None`: there is none any more.
+    pub fn note_recorded(&mut self, recorded: Option<Recorded>) {
+        if let Some(before) = std::mem::replace(&mut self.recorded, recorded) {
+            let known = &mut self.recorded_before;
+            known.retain(|url| *url != before.url);
+            known.push(before.url);
+            known.drain(..known.len().saturating_sub(RECORDED_BEFORE));
         }
-        self.recorded = Some(Recorded {
-            place: place.to_owned(),
-            url: url.to_owned(),
-            about: about.clone(),
-            earlier_urls,
-        });
     }
 
     /// Where it is now.

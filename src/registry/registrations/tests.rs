@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::record::{Record, Target};
+use super::record::{Record, Recorded, Target};
 use super::{ChangeError, Name, Registrations};
 use crate::clock;
 use crate::clock::Reading;
@@ -170,4 +170,26 @@ async fn snapshots_are_told_ends_flags_and_readiness() {
     );
     let name: Arc<str> = "search.a".into();
     assert!(told.fallbacks.contains_key(&name));
+}
+
+#[tokio::test]
+async fn snapshots_are_told_where_else_a_flag_may_lead_because_serin_wrote_so() {
+    let registrations = Registrations::default();
+    let url = |port: u16| format!("http://127.0.0.1:{port}");
+    let mut moved = record(&url(9000));
+    for port in 9001..=9006 {
+        moved.note_recorded(Some(Recorded {
+            url: url(port),
+            ..Recorded::default()
+        }));
+    }
+    // Where it is counts no matter who wrote it; a canary that was withdrawn may be there for gateways that do not know yet.
+    moved.url = url(9003);
+    moved.note_recorded(None);
+    assert!(!moved.is_recorded());
+    put(&registrations, &name("search.a"), moved).await;
+    let told = registrations.registered(clock::reading());
+    let written = told.registrations[0].written.iter();
+    let written: Vec<String> = written.map(ToString::to_string).collect();
+    assert_eq!(written, [url(9004), url(9005), url(9006)]);
 }

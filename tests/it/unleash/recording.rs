@@ -589,6 +589,11 @@ async fn an_operator_switches_a_ring_of_unleash_through_the_gateway() {
         (stage.serves(&gateway, "u1").await == "canary").then_some(())
     })
     .await;
+    let mut events = crate::harness::Raw::open(gateway.admin_address()).await;
+    events
+        .write(b"GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await;
+    events.read_until(b"event: connected").await;
     let patch = async |ring: &str, body: Value, query: &str| {
         let path = format!("/api/v1/flags/{flag}/rings/{ring}{query}");
         patched(&gateway, &path, &body).await
@@ -611,6 +616,10 @@ async fn an_operator_switches_a_ring_of_unleash_through_the_gateway() {
         (&json!(true), &json!([]))
     );
     assert_eq!(stage.serves(&gateway, "u1").await, "stable");
+    // It is told as a ring of Serin's own is; the rehearsal was not.
+    let told = events.read_until(b"\"action\":\"ring\"").await;
+    let told = String::from_utf8_lossy(&told);
+    assert_eq!(told.matches("event: flag\n").count(), 1, "{told}");
     let (status, on) = patch("everyone", json!({ "enabled": true }), "").await;
     assert_eq!((status, &on["changed"]), (200, &json!(true)));
     assert_eq!(stage.serves(&gateway, "u1").await, "canary");

@@ -11,12 +11,12 @@ use crate::harness::{Gateway, Origin, Setup, assert_has};
 use crate::registrations::put;
 
 /// Where the stage's canary is registered.
-fn path(stage: &Stage) -> String {
+pub(super) fn path(stage: &Stage) -> String {
     let (service, flag) = (stage.service, stage.flag("new"));
     format!("/api/v1/services/{service}/canaries/{flag}")
 }
 
-fn config(stage: &Stage, unleash: &Unleash, more: &str) -> String {
+pub(super) fn config(stage: &Stage, unleash: &Unleash, more: &str) -> String {
     let admin = format!(", poll: 1s, admin_token: \"{ADMIN}\"");
     format!("{}{more}", stage.config(&unleash.url(), &admin))
 }
@@ -26,26 +26,26 @@ async fn start(stage: &Stage, unleash: &Unleash, more: &str) -> Gateway {
     Setup::new(config(stage, unleash, more)).start().await
 }
 
-fn body(stage: &Stage) -> Value {
+pub(super) fn body(stage: &Stage) -> Value {
     json!({
         "url": stage.canary.url(), "ttl": "30m", "branch": "feature/ranker-v2", "commit": "4f1c2ab",
         "owner": "search-team@example.com",
     })
 }
 
-async fn register(stage: &Stage, gateway: &Gateway, body: &Value) -> Value {
+pub(super) async fn register(stage: &Stage, gateway: &Gateway, body: &Value) -> Value {
     let answer = gateway.admin_send(put(&path(stage), body)).await;
     assert!([200, 201].contains(&answer.status), "{answer:?}");
     answer.json()
 }
 
-async fn shown(stage: &Stage, gateway: &Gateway) -> Value {
+pub(super) async fn shown(stage: &Stage, gateway: &Gateway) -> Value {
     let answer = gateway.admin(&path(stage)).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()
 }
 
-async fn take_back(stage: &Stage, gateway: &Gateway) -> Answer {
+pub(super) async fn take_back(stage: &Stage, gateway: &Gateway) -> Answer {
     let answer = gateway
         .admin_send(Call::new(Method::DELETE, &path(stage)))
         .await;
@@ -53,7 +53,7 @@ async fn take_back(stage: &Stage, gateway: &Gateway) -> Answer {
     answer
 }
 
-fn places(canary: &Value) -> Vec<&str> {
+pub(super) fn places(canary: &Value) -> Vec<&str> {
     let places = canary["recorded_in"].as_array().expect("places").iter();
     places.filter_map(Value::as_str).collect()
 }
@@ -79,7 +79,7 @@ async fn open(stage: &Stage, unleash: &Unleash, user: &str) {
     unleash.turn(&flag, true).await;
 }
 
-async fn await_archived(unleash: &Unleash, flag: &str) {
+pub(super) async fn await_archived(unleash: &Unleash, flag: &str) {
     patiently("an archived flag", || async {
         unleash.flag(flag).await.is_none().then_some(())
     })

@@ -23,6 +23,8 @@ use crate::engine::{Flag, Ring, Rollout, Segment};
 pub(super) struct Surroundings<'a> {
     pub(super) config: &'a Config,
     pub(super) known: &'a BTreeMap<Arc<str>, Arc<Segment>>,
+    /// Who keeps the flags.
+    pub(super) keeper: &'a Origin,
     pub(super) now: Moment,
 }
 
@@ -68,9 +70,10 @@ impl Surroundings<'_> {
         let properties = &self.config.identity.properties;
         let mut audience = Audience::over(self.known, &[], properties);
         let policy = &self.config.canary_urls;
-        let mut flag = flags::compile_kept(&mut reader, &pair, &mut audience, policy);
+        let terms = (self.keeper, policy);
+        let mut flag = flags::compile_kept(&mut reader, &pair, &mut audience, terms);
         if reader.problems.has_errors() {
-            flag = off(name);
+            flag = off(name, self.keeper);
         }
         (flag, located(reader.problems, &pair.value))
     }
@@ -94,9 +97,9 @@ pub(super) fn trees(left: &[(&Arc<str>, &Arc<Document>)]) -> Vec<Pair> {
 const PLACES: usize = 1_000_000;
 
 /// Stands for a flag that does not compile.
-fn off(name: &Arc<str>) -> Flag {
+fn off(name: &Arc<str>, keeper: &Origin) -> Flag {
     Flag {
-        origin: Origin::Serin,
+        origin: keeper.clone(),
         rings: vec![Ring {
             name: "unreadable".into(),
             enabled: true,

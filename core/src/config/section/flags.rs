@@ -43,12 +43,12 @@ pub fn compile<'t>(
 }
 
 /// Compiles a flag that stands by itself, as a document that people send. Its URLs must be ones that `policy` allows;
-/// it may have none, where a registration records one.
+/// it may have none, where a registration records one. `origin` keeps it.
 pub fn compile_kept<'t>(
     reader: &mut Reader,
     pair: &'t Pair,
     audience: &mut Audience<'t>,
-    policy: &UrlPolicy,
+    (origin, policy): (&Origin, &UrlPolicy),
 ) -> Flag {
     let node = &pair.value;
     if let (Some(_), Some(_)) = (keys::URL.node(node), keys::VARIANTS.node(node)) {
@@ -60,7 +60,7 @@ pub fn compile_kept<'t>(
         check_allowed(reader, node, policy);
     }
     Flag {
-        origin: Origin::Serin,
+        origin: origin.clone(),
         ..flag(reader, pair, audience)
     }
 }
