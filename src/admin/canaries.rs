@@ -3,8 +3,6 @@
 mod document;
 mod view;
 
-use std::sync::Arc;
-
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;

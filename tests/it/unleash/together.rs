@@ -1,7 +1,5 @@
 //! Several gateways on one Redis record what pipelines register once, whichever of them is asked and whichever ends.
 
-use std::sync::Arc;
-
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -18,7 +16,7 @@ use crate::registrations::put;
 const RECORDING: &str = "serin:{s}:v1:recording";
 
 struct House {
-    stage: Arc<Stage>,
+    stage: Stage,
     unleash: Unleash,
     redis: Redis,
     folders: Vec<TempDir>,
@@ -27,7 +25,7 @@ struct House {
 impl House {
     async fn new(service: &'static str) -> Self {
         Self {
-            stage: Arc::new(Stage::new(service).await),
+            stage: Stage::new(service).await,
             unleash: Unleash::start().await,
             redis: Redis::start().await,
             folders: (0..3).map(|_| TempDir::new().expect("a folder")).collect(),
@@ -55,10 +53,12 @@ impl House {
         .await;
     }
 
-    /// Whose turn it is to record.
+    /// Whose turn it is to record: a revision, and what the gateway says, unless it has given the turn up.
     fn turn(&self) -> Option<Value> {
         let said: Option<String> = self.redis.ask(&["HGET", RECORDING, "turn"]);
-        serde_json::from_str(&said?).ok()
+        let said = said?;
+        let (_, turn) = said.split_once(' ')?;
+        serde_json::from_str(turn).ok()
     }
 
     async fn strategies(&self) -> usize {
