@@ -184,7 +184,7 @@ impl Looked {
                 expires_at: shown(lease.end(self.now)),
                 renewed_at: at(record.renewed_at_unix_ms),
             },
-            flag: self.snapshot.flag(canary).map(FlagView::of),
+            flag: self.snapshot.flag(canary).map(|flag| FlagView::of(flag)),
             about: record.about.clone(),
             health: record.health_path.clone().map(|path| HealthView { path }),
             rings: record.rings.clone(),
