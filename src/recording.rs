@@ -272,7 +272,7 @@ impl Recording {
         };
         let noted = self.registrations.change(name, |lease| {
             let mut record = lease.ok_or(())?.record.clone();
-            record.note_recorded(recorded);
+            record.note_recorded(recorded.clone());
             Ok::<_, ()>((Some(record), ()))
         });
         let (service, canary) = (&*name.0, &*name.1);
