@@ -9,15 +9,14 @@ pub mod metrics;
 mod probe;
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
-use crate::cluster::endpoint::Finding;
+use crate::cluster::endpoint::{Endpoint, Finding};
 use crate::cluster::policy::HealthPolicy;
-use crate::cluster::{HealthListener, UpstreamUrl};
+use crate::cluster::{Cluster, HealthListener};
 use crate::events::Events;
 use crate::snapshot::store::SnapshotStore;
 
@@ -38,8 +37,9 @@ impl fmt::Debug for HealthNotify {
 }
 
 /// Asks one endpoint once how it is, over a connection of its own. Redirects are answers as any other: nobody follows them.
-pub async fn ask(address: SocketAddr, url: &UpstreamUrl, policy: &HealthPolicy) -> Finding {
-    probe::ask(address, url, policy).await
+/// One whose address may not be connected to any more is not asked.
+pub async fn ask(endpoint: &Endpoint, cluster: &Cluster, policy: &HealthPolicy) -> Finding {
+    probe::ask(endpoint.address, cluster, policy).await
 }
 
 /// Checks the endpoints of every service that wants it, and reports what happens to endpoints, by tasks on the runtime

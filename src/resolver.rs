@@ -21,7 +21,7 @@ use crate::cluster::{
 };
 use crate::snapshot::{NamedBy, Snapshot};
 use dns::Dns;
-use screen::Screen;
+use screen::{Screen, ScreenFor, place};
 use watch::NameWatch;
 
 /// How long a cluster that no snapshot points to is kept, so that a change which is taken back soon finds its
@@ -106,11 +106,10 @@ impl ClusterManager {
 
     /// Looks at every address again: this machine may have others than it had.
     pub fn screen_again(&mut self) {
-        for ((_, _, url, named_by), entry) in &self.clusters {
+        for ((_, _, url, _), entry) in &self.clusters {
             if let UpstreamHost::Address(ip) = url.host() {
                 let address = SocketAddr::new(*ip, url.port());
-                let placement = vec![Placement::from(address)];
-                self.screen.place(&entry.cluster, *named_by, placement);
+                place(&entry.cluster, vec![Placement::from(address)]);
             }
         }
         self.names.values().for_each(NameWatch::give_again);
@@ -141,8 +140,8 @@ impl ClusterManager {
         self.clusters.is_empty()
     }
 
-    fn watch(&mut self, name: &str, named_by: NamedBy, cluster: &Arc<Cluster>) {
-        let (dns, control, screen) = (&self.dns, &self.control, &self.screen);
+    fn watch(&mut self, name: &str, cluster: &Arc<Cluster>) {
+        let (dns, control) = (&self.dns, &self.control);
         let records = if cluster.url.is_srv() {
             Records::Services
         } else {
@@ -150,10 +149,8 @@ impl ClusterManager {
         };
         self.names
             .entry((name.into(), records))
-            .or_insert_with(|| {
-                NameWatch::start(name, records, screen.clone(), dns.clone(), control)
-            })
-            .add(cluster, named_by);
+            .or_insert_with(|| NameWatch::start(name, records, dns.clone(), control))
+            .add(cluster);
     }
 }
 
@@ -180,13 +177,17 @@ impl ClusterManager {
             return entry.cluster.clone();
         }
         self.last_id += 1;
-        let cluster = Cluster::new(self.last_id, name, url.clone(), self.listener.clone());
+        let gate = Arc::new(ScreenFor {
+            screen: self.screen.clone(),
+            named_by,
+        });
+        let listener = self.listener.clone();
+        let cluster = Cluster::gated(self.last_id, name, url.clone(), listener, gate);
         match url.host() {
-            UpstreamHost::Name(name) => self.watch(name, named_by, &cluster),
+            UpstreamHost::Name(name) => self.watch(name, &cluster),
             UpstreamHost::Address(ip) => {
                 let address = SocketAddr::new(*ip, url.port());
-                let placement = vec![Placement::from(address)];
-                self.screen.place(&cluster, named_by, placement);
+                place(&cluster, vec![Placement::from(address)]);
             }
             UpstreamHost::Nowhere => {}
         }

@@ -3,6 +3,7 @@
 //! A [`Cluster`] outlives the snapshots that point to it: a swap resets neither addresses nor counts.
 
 pub mod address;
+mod admission;
 mod balance;
 mod check;
 mod closings;
@@ -23,6 +24,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
+pub use admission::{AddressGate, AddressRefusal, OpenGate, RefusedAddress};
 use endpoint::{EndpointUse, Standing};
 pub use members::{Members, Placement};
 pub use outlier::SLOW_START;
@@ -132,41 +134,13 @@ pub struct Cluster {
     /// Held, and never waited for, by whoever ejects an endpoint of stable: so `max_ejected` is never passed.
     ejecting: AtomicBool,
     alarm: Arc<dyn HealthListener>,
+    gate: Arc<dyn AddressGate>,
     /// Addresses that its URL leads to and that nobody is sent to.
     refused: ArcSwap<Vec<RefusedAddress>>,
 }
 
-/// An address that is not connected to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RefusedAddress {
-    /// Which one.
-    pub address: SocketAddr,
-    /// Why.
-    pub why: AddressRefusal,
-}
-
-/// Why an address is not connected to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AddressRefusal {
-    /// A request would come back to this gateway, or get into its admin API.
-    #[error("it leads to a listener of this gateway's own")]
-    OwnListener,
-    /// Whoever may be led there gets the credentials of the machine.
-    #[error("it is a metadata address")]
-    Metadata,
-    /// `canary_urls` does not allow it, or may not.
-    #[error("canary_urls does not allow it")]
-    NotAllowed,
-}
-
-impl fmt::Display for RefusedAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is not connected to: {}", self.address, self.why)
-    }
-}
-
 impl Cluster {
-    /// A cluster without addresses, unless the URL's host is one.
+    /// A cluster that may be connected to at every address. It has none yet, unless the URL's host is one.
     pub fn new(
         id: u64,
         name: DeploymentName<'_>,
@@ -177,9 +151,24 @@ impl Cluster {
             UpstreamHost::Address(ip) => Some(SocketAddr::new(*ip, url.port())),
             UpstreamHost::Name(_) | UpstreamHost::Nowhere => None,
         };
+        let cluster = Self::gated(id, name, url, alarm, Arc::new(OpenGate));
+        if let Some(address) = literal {
+            cluster.replace_endpoints(&[address]);
+        }
+        cluster
+    }
+
+    /// A cluster that may be connected to where `gate` lets it. It has no addresses yet.
+    pub fn gated(
+        id: u64,
+        name: DeploymentName<'_>,
+        url: UpstreamUrl,
+        alarm: Arc<dyn HealthListener>,
+        gate: Arc<dyn AddressGate>,
+    ) -> Arc<Self> {
         // What is nowhere is never looked up.
         let settled = *url.host() == UpstreamHost::Nowhere;
-        let cluster = Arc::new_cyclic(|itself| Self {
+        Arc::new_cyclic(|itself| Self {
             id,
             url,
             service: name.service.into(),
@@ -193,12 +182,14 @@ impl Cluster {
             calm_since: AtomicU64::new(0),
             ejecting: AtomicBool::new(false),
             alarm,
+            gate,
             refused: ArcSwap::default(),
-        });
-        if let Some(address) = literal {
-            cluster.replace_endpoints(&[address]);
-        }
-        cluster
+        })
+    }
+
+    /// Whether it may be connected to at this address, at this moment.
+    pub fn judge(&self, address: SocketAddr) -> Result<(), AddressRefusal> {
+        self.gate.judge(&self.url, address)
     }
 
     /// Sets the addresses, as equals.

@@ -114,6 +114,6 @@ async fn check(
     tokio::time::sleep(late).await;
     // Never closed: it lives as long as the tasks.
     let _permit = permits.acquire().await;
-    let finding = probe::ask(endpoint.address, &cluster.url, policy).await;
+    let finding = probe::ask(endpoint.address, cluster, policy).await;
     endpoint.take_check(finding, policy, Instant::now());
 }

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::cluster::endpoint::Finding;
 use crate::cluster::policy::{HealthPolicy, Probe};
-use crate::cluster::{Scheme, UpstreamUrl};
+use crate::cluster::{AddressRefusal, Cluster, Scheme, UpstreamUrl};
 
 /// The user agent of health checks, by which services' logs tell them from users' requests.
 const USER_AGENT: &str = concat!("serin/", env!("CARGO_PKG_VERSION"), " health");
@@ -25,6 +25,8 @@ const USER_AGENT: &str = concat!("serin/", env!("CARGO_PKG_VERSION"), " health")
 /// Why a check failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
+    #[error("no connection: {0}")]
+    Refused(#[from] AddressRefusal),
     #[error("no connection: {0}")]
     Connect(#[from] io::Error),
     #[error("no answer: {0}")]
@@ -38,9 +40,9 @@ enum Failure {
 }
 
 /// Asks an endpoint how it is.
-pub(super) async fn ask(address: SocketAddr, url: &UpstreamUrl, policy: &HealthPolicy) -> Finding {
+pub(super) async fn ask(address: SocketAddr, cluster: &Cluster, policy: &HealthPolicy) -> Finding {
     let begun = Instant::now();
-    let answer = tokio::time::timeout(policy.timeout, probe(address, url, &policy.probe)).await;
+    let answer = tokio::time::timeout(policy.timeout, probe(address, cluster, &policy.probe)).await;
     let (passed, said) = match answer {
         Ok(Ok(said)) => (true, said),
         Ok(Err(failure)) => (false, failure.to_string()),
@@ -53,7 +55,10 @@ pub(super) async fn ask(address: SocketAddr, url: &UpstreamUrl, policy: &HealthP
     }
 }
 
-async fn probe(address: SocketAddr, url: &UpstreamUrl, probe: &Probe) -> Result<String, Failure> {
+async fn probe(address: SocketAddr, cluster: &Cluster, probe: &Probe) -> Result<String, Failure> {
+    // It may have been allowed when the check was planned.
+    cluster.judge(address)?;
+    let url = &cluster.url;
     let stream = TcpStream::connect(address).await?;
     match probe {
         Probe::Tcp => Ok("connected".to_owned()),

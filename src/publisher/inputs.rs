@@ -89,7 +89,7 @@ impl Inputs {
         self.sources.reconfigure(&self.config, &config);
         // What flags may not name any more does not stay either.
         self.last_known.retain(|_, known| {
-            known.named_by == NamedBy::Platform || config.canary_urls.allows(&known.url)
+            known.named_by == NamedBy::Platform || config.canary_urls.check(&known.url).is_ok()
         });
         self.router = Arc::new(Router::new(config.routes.clone()));
         self.config = Arc::new(config);

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::{PublishError, PublisherHandle};
 use crate::clock;
+use crate::cluster::policy::UrlRefusal;
 use crate::config::LeaseTimes;
 use crate::config::diagnostic::Severity;
 use crate::config::document::{Document, FieldProblem};
@@ -68,10 +69,8 @@ pub enum Refusal {
     #[error("the flag `{0}` of routes.yaml has a `url`: git owns it, so change it there")]
     OfFile(Arc<str>),
     /// The URL is refused.
-    #[error(
-        "`canary_urls` does not allow `{0}`: routes.yaml says with `canary_urls.allow` where canaries may be"
-    )]
-    Url(String),
+    #[error(transparent)]
+    Url(#[from] UrlRefusal),
     /// The TTL is too long.
     #[error("the TTL `{0}` is longer than `registry.ttl.max`, which is {1}")]
     Ttl(String, String),
@@ -104,7 +103,7 @@ enum Publication {
 /// What the configuration says of an order.
 struct Terms {
     times: LeaseTimes,
-    is_allowed: bool,
+    url: Result<(), UrlRefusal>,
     problems: Vec<FieldProblem>,
 }
 
@@ -256,14 +255,12 @@ impl Registrar {
                 document.map(|document| inputs.registered().problems(&name, document, config));
             Terms {
                 times: config.registry.ttl,
-                is_allowed: config.canary_urls.allows(&url),
+                url: config.canary_urls.check(&url),
                 problems: problems.unwrap_or_default(),
             }
         });
         let terms = terms.await?;
-        if !terms.is_allowed {
-            return Err(Refusal::Url(order.url.to_string()));
-        }
+        terms.url?;
         let is_error = |problem: &FieldProblem| problem.severity == Severity::Error;
         if terms.problems.iter().any(is_error) {
             return Err(Refusal::Rings(terms.problems));

@@ -1,4 +1,5 @@
-//! Which addresses are connected to: asked whenever a name has been looked up, and again when what is allowed changes.
+//! Which addresses are connected to: asked whenever a name has been looked up, again when what is allowed changes, and
+//! before every connection that is made. Requests and checks that had an endpoint before then find out.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -7,7 +8,9 @@ use arc_swap::ArcSwap;
 
 use crate::cluster::address::{is_metadata, stands_for};
 use crate::cluster::policy::UrlPolicy;
-use crate::cluster::{AddressRefusal, Cluster, Placement, RefusedAddress, UpstreamHost};
+use crate::cluster::{
+    AddressGate, AddressRefusal, Cluster, Placement, RefusedAddress, UpstreamUrl,
+};
 use crate::snapshot::NamedBy;
 
 /// Holds addresses to what may be connected to.
@@ -36,52 +39,26 @@ impl Screen {
         is_news
     }
 
-    /// Gives a cluster those of its addresses that may be connected to, and notes the others there.
-    pub(super) fn place(&self, cluster: &Cluster, named_by: NamedBy, placements: Vec<Placement>) {
-        let mut refused = Vec::new();
-        let mut good = placements;
-        good.retain(
-            |place| match self.refusal(cluster.url.host(), named_by, place.address) {
-                Some(why) => {
-                    let address = place.address;
-                    refused.push(RefusedAddress { address, why });
-                    false
-                }
-                None => true,
-            },
-        );
-        cluster.place_endpoints(&good);
-        if cluster.refuse(refused) {
-            for refused in &*cluster.refused() {
-                tracing::warn!(
-                    service = &*cluster.service,
-                    deployment = &*cluster.deployment,
-                    url = %cluster.url,
-                    "{refused}"
-                );
-            }
-        }
-    }
-
-    fn refusal(
+    fn judge(
         &self,
-        host: &UpstreamHost,
+        url: &UpstreamUrl,
         named_by: NamedBy,
         address: SocketAddr,
-    ) -> Option<AddressRefusal> {
+    ) -> Result<(), AddressRefusal> {
         if self.is_own(address) {
-            return Some(AddressRefusal::OwnListener);
+            return Err(AddressRefusal::OwnListener);
         }
         if is_metadata(address.ip()) {
-            return Some(AddressRefusal::Metadata);
+            return Err(AddressRefusal::Metadata);
         }
-        let is_allowed = match named_by {
-            NamedBy::Platform => true,
+        match named_by {
+            NamedBy::Platform => Ok(()),
             NamedBy::Flag | NamedBy::Registration => {
-                self.policy.load().allows_address(host, address.ip())
+                let policy = self.policy.load();
+                let checked = policy.check_address(url.host(), address);
+                checked.map_err(AddressRefusal::NotAllowed)
             }
-        };
-        (!is_allowed).then_some(AddressRefusal::NotAllowed)
+        }
     }
 
     /// Whether a listener of this gateway takes connections to the address.
@@ -93,6 +70,44 @@ impl Screen {
                     .into_iter()
                     .any(|target| takes(listener.ip(), target))
         })
+    }
+}
+
+/// The screen for the clusters that one party has named.
+#[derive(Debug)]
+pub(super) struct ScreenFor {
+    pub(super) screen: Arc<Screen>,
+    pub(super) named_by: NamedBy,
+}
+
+impl AddressGate for ScreenFor {
+    fn judge(&self, url: &UpstreamUrl, address: SocketAddr) -> Result<(), AddressRefusal> {
+        self.screen.judge(url, self.named_by, address)
+    }
+}
+
+/// Gives a cluster those of its addresses that may be connected to, and notes the others there.
+pub(super) fn place(cluster: &Cluster, placements: Vec<Placement>) {
+    let mut refused = Vec::new();
+    let mut good = placements;
+    good.retain(|place| match cluster.judge(place.address) {
+        Ok(()) => true,
+        Err(why) => {
+            let address = place.address;
+            refused.push(RefusedAddress { address, why });
+            false
+        }
+    });
+    cluster.place_endpoints(&good);
+    if cluster.refuse(refused) {
+        for refused in &*cluster.refused() {
+            tracing::warn!(
+                service = &*cluster.service,
+                deployment = &*cluster.deployment,
+                url = %cluster.url,
+                "{refused}"
+            );
+        }
     }
 }
 

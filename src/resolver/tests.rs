@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 
 use super::ClusterManager;
 use super::dns::{Dns, DnsSetupError};
-use crate::cluster::policy::UrlPolicy;
+use crate::cluster::policy::{PortRange, UrlPolicy};
 use crate::cluster::{AddressRefusal, Cluster, DeploymentName};
 use crate::snapshot::NamedBy;
 
@@ -92,7 +92,7 @@ fn loopback() -> UrlPolicy {
     UrlPolicy {
         networks: vec!["127.0.0.0/8".parse().unwrap()],
         names: None,
-        exact_names_anywhere: false,
+        ..UrlPolicy::nothing()
     }
 }
 
@@ -378,6 +378,28 @@ async fn srv_records_lead_no_canary_to_a_metadata_address() {
 }
 
 #[tokio::test]
+async fn the_ports_of_srv_records_are_screened_for_what_others_name() {
+    let server = Server::start().await;
+    let services = vec![(0, 0, 22, "one.test."), (0, 0, 8080, "one.test.")];
+    server.set("srv.test", RecordType::SRV, Reply::Services(services));
+    server.set_addresses("one.test", &["127.0.0.2"]);
+    let mut directory = server.directory();
+    let ports = vec![PortRange::single(8080)];
+    directory.set_policy(&UrlPolicy {
+        ports,
+        ..loopback()
+    });
+    let canary = cluster(&mut directory, "search.x", "srv+http://srv.test");
+    until("the good port", || addresses(&canary) == ["127.0.0.2:8080"]).await;
+    let refused = canary.refused()[0].to_string();
+    let expected = "127.0.0.2:22 is not connected to: `canary_urls` does not allow it: \
+                    the port `22` is none of `ports` (8080)";
+    assert_eq!(refused, expected);
+    let stable = cluster(&mut directory, "stable", "srv+http://srv.test");
+    until("both", || addresses(&stable).len() == 2).await;
+}
+
+#[tokio::test]
 async fn a_name_that_comes_to_lead_elsewhere_gets_no_users() {
     let server = Server::start().await;
     server.set_addresses("moved.test", &["127.0.0.2"]);
@@ -392,14 +414,22 @@ async fn a_name_that_comes_to_lead_elsewhere_gets_no_users() {
 
     server.set_addresses("moved.test", &["192.0.2.1"]);
     until("no address", || addresses(&other).is_empty()).await;
-    assert_eq!(other.refused()[0].why, AddressRefusal::NotAllowed);
+    let AddressRefusal::NotAllowed(rule) = &other.refused()[0].why else {
+        panic!("{:?}", other.refused());
+    };
+    let expected = "`192.0.2.1` is a public address that `allow` does not list";
+    assert_eq!(rule.to_string(), expected);
     until("stable's", || addresses(&stable) == ["192.0.2.1:9901"]).await;
     let mut wider = loopback();
     wider.networks.push("192.0.2.0/24".parse().unwrap());
     directory.set_policy(&wider);
     assert_eq!(addresses(&other), ["192.0.2.1:9901"]);
     assert!(other.refused().is_empty());
+    // An attempt or a check that has got its endpoint, and connects when less is allowed again.
+    let given = other.endpoints()[0].address;
+    assert!(other.judge(given).is_ok());
     directory.set_policy(&loopback());
+    assert!(other.judge(given).is_err() && stable.judge(given).is_ok());
     assert!(addresses(&other).is_empty());
     server.set_addresses("moved.test", &["127.0.0.3"]);
     until("its address again", || {
@@ -416,24 +446,27 @@ async fn an_address_that_is_written_is_screened_as_well() {
         (
             "stable",
             "http://127.0.0.1:9900",
-            Some(AddressRefusal::OwnListener),
+            Some("it leads to a listener of this gateway's own"),
         ),
         (
             "stable",
             "http://169.254.169.254",
-            Some(AddressRefusal::Metadata),
+            Some("it is a metadata address"),
         ),
         ("stable", "http://192.0.2.1", None),
         (
             "search.x",
             "http://192.0.2.1",
-            Some(AddressRefusal::NotAllowed),
+            Some(
+                "`canary_urls` does not allow it: `192.0.2.1` is a public address that `allow` does not list",
+            ),
         ),
         ("search.x", "http://127.0.0.1:9901", None),
     ] {
         let cluster = cluster(&mut directory, deployment, url);
-        let refused = cluster.refused().first().map(|refused| refused.why);
-        assert_eq!(refused, expected, "{deployment} {url}");
+        let refused = cluster.refused();
+        let refused = refused.first().map(|refused| refused.why.to_string());
+        assert_eq!(refused.as_deref(), expected, "{deployment} {url}");
         assert_eq!(addresses(&cluster).is_empty(), expected.is_some(), "{url}");
     }
     directory.set_policy(&UrlPolicy::nothing());

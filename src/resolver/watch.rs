@@ -10,9 +10,8 @@ use tokio::task::AbortHandle;
 use super::Records;
 use super::dns::Dns;
 use super::known::{Addresses, Services};
-use super::screen::Screen;
+use super::screen::place;
 use crate::cluster::{Cluster, Placement};
-use crate::snapshot::NamedBy;
 
 /// Between two look-ups that succeed.
 const REFRESH: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
@@ -28,9 +27,7 @@ pub(super) struct NameWatch {
 
 #[derive(Debug)]
 struct Shared {
-    /// With the party that named each.
-    clusters: Vec<(Weak<Cluster>, NamedBy)>,
-    screen: Arc<Screen>,
+    clusters: Vec<Weak<Cluster>>,
     /// What was found last; without ports unless the records have them.
     found: Vec<Placement>,
     records: Records,
@@ -39,16 +36,9 @@ struct Shared {
 }
 
 impl NameWatch {
-    pub(super) fn start(
-        name: &str,
-        records: Records,
-        screen: Arc<Screen>,
-        dns: Arc<Dns>,
-        control: &Handle,
-    ) -> Self {
+    pub(super) fn start(name: &str, records: Records, dns: Arc<Dns>, control: &Handle) -> Self {
         let shared = Arc::new(Mutex::new(Shared {
             clusters: Vec::new(),
-            screen,
             found: Vec::new(),
             records,
             asked: false,
@@ -68,10 +58,10 @@ impl NameWatch {
     }
 
     /// Gives a cluster the addresses that are known, and all later ones.
-    pub(super) fn add(&self, cluster: &Arc<Cluster>, named_by: NamedBy) {
+    pub(super) fn add(&self, cluster: &Arc<Cluster>) {
         let mut shared = lock(&self.shared);
-        shared.clusters.push((Arc::downgrade(cluster), named_by));
-        shared.give(cluster, named_by);
+        shared.clusters.push(Arc::downgrade(cluster));
+        shared.give(cluster);
     }
 
     /// Gives every cluster the known addresses once more: other ones may be allowed now.
@@ -84,7 +74,7 @@ impl NameWatch {
         let mut shared = lock(&self.shared);
         shared
             .clusters
-            .retain(|(cluster, _)| cluster.strong_count() != 0);
+            .retain(|cluster| cluster.strong_count() != 0);
         !shared.clusters.is_empty()
     }
 }
@@ -96,7 +86,7 @@ impl Drop for NameWatch {
 }
 
 impl Shared {
-    fn give(&self, cluster: &Cluster, named_by: NamedBy) {
+    fn give(&self, cluster: &Cluster) {
         let mut placements = self.found.clone();
         if self.records == Records::Addresses {
             let port = cluster.url.port();
@@ -105,7 +95,7 @@ impl Shared {
                 .for_each(|place| place.address.set_port(port));
         }
         if !placements.is_empty() {
-            self.screen.place(cluster, named_by, placements);
+            place(cluster, placements);
         } else if self.asked {
             cluster.settle();
         }
@@ -121,10 +111,8 @@ impl Shared {
     }
 
     fn give_all(&self) {
-        for (cluster, named_by) in &self.clusters {
-            if let Some(cluster) = cluster.upgrade() {
-                self.give(&cluster, *named_by);
-            }
+        for cluster in self.clusters.iter().filter_map(Weak::upgrade) {
+            self.give(&cluster);
         }
     }
 

@@ -146,7 +146,10 @@ async fn a_flag_whose_url_is_refused_or_missing_is_no_canary() {
     let gateway = parts.gateway().await;
     for (payload, lacks) in [
         (json!("https://evil.example.com"), "refused"),
-        (json!("http://203.0.113.9"), "canary_urls does not allow"),
+        (
+            json!("http://203.0.113.9"),
+            "`203.0.113.9` is a public address",
+        ),
         (json!({ "uri": parts.ab.url() }), "is `url`, not \"uri\""),
         (json!("htp://127.0.0.1:1"), "was http:// meant"),
         (json!("a,b"), "neither a URL nor JSON"),

@@ -1,14 +1,14 @@
 //! How upstreams may be named and how they are spoken to.
 
-use std::net::IpAddr;
+mod urls;
+
 use std::time::Duration;
 
-use super::address::{is_never_allowed, stands_for};
+use super::Balance;
 use super::recovery::{RescuePolicy, RetryPolicy};
-use super::{Balance, UpstreamHost, UpstreamUrl};
 use crate::capacity::LoadPolicy;
 use crate::flag::Share;
-use crate::host::HostPattern;
+pub use urls::{AllowedScheme, PortRange, UrlPolicy, UrlRefusal, UrlRule};
 
 /// How a service's upstreams are spoken to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,59 +93,4 @@ pub enum Probe {
     Tcp,
     /// The gRPC health service, about the server as a whole.
     Grpc,
-}
-
-/// Which upstreams payloads and registrations may name (`canary_urls`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UrlPolicy {
-    /// Networks that every address which is connected to must lie in.
-    pub networks: Vec<ipnet::IpNet>,
-    /// Host names, exact or `*.suffix`; `None`: any, since its addresses are what counts.
-    pub names: Option<Vec<HostPattern>>,
-    /// Whether a name that is listed exactly may have any address: nobody has said which.
-    pub exact_names_anywhere: bool,
-}
-
-impl UrlPolicy {
-    /// Allows nothing.
-    pub fn nothing() -> Self {
-        Self {
-            networks: Vec::new(),
-            names: Some(Vec::new()),
-            exact_names_anywhere: false,
-        }
-    }
-
-    /// Whether a canary may have this URL, as it is written. Where its name leads is another question
-    /// ([`Self::allows_address`]). Link-local and metadata addresses never are allowed.
-    pub fn allows(&self, url: &UpstreamUrl) -> bool {
-        match url.host() {
-            UpstreamHost::Address(address) => self.allows_address(url.host(), *address),
-            UpstreamHost::Name(name) => self.names.as_ref().is_none_or(|names| {
-                let mut names = names.iter();
-                names.any(|pattern| pattern.matches(name))
-            }),
-            UpstreamHost::Nowhere => false,
-        }
-    }
-
-    /// Whether a canary whose URL has this host may be connected to at this address: whatever the address stands for
-    /// must lie in the networks.
-    pub fn allows_address(&self, host: &UpstreamHost, address: IpAddr) -> bool {
-        if is_never_allowed(address) {
-            return false;
-        }
-        let within = |address: &IpAddr| self.networks.iter().any(|net| net.contains(address));
-        self.is_anywhere(host) || stands_for(address).iter().all(within)
-    }
-
-    fn is_anywhere(&self, host: &UpstreamHost) -> bool {
-        let UpstreamHost::Name(name) = host else {
-            return false;
-        };
-        let mut names = self.names.iter().flatten();
-        self.exact_names_anywhere
-            && names
-                .any(|pattern| matches!(pattern, HostPattern::Exact(exact) if **exact == **name))
-    }
 }

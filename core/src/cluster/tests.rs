@@ -101,7 +101,17 @@ fn what_is_not_a_url_is_told_why() {
     assert_eq!(error("http://a?x"), UpstreamUrlError::Path);
     assert_eq!(error("http://a:0"), UpstreamUrlError::Port("0".into()));
     assert_eq!(error("http://a:+80"), UpstreamUrlError::Port("+80".into()));
-    for host in ["", "a b", "-a", "1.2.3", "1.2.3.4.5", "[::1", "a..b"] {
+    for text in [
+        "http://a b",
+        " http://a",
+        "http://a\n",
+        "http://a\\b",
+        "http://a\t.b",
+        "http://a:8\r0",
+    ] {
+        assert_eq!(error(text), UpstreamUrlError::Character, "{text}");
+    }
+    for host in ["", "-a", "[::1", "a..b"] {
         let text = format!("http://{host}");
         assert!(matches!(error(&text), UpstreamUrlError::Host(_)), "{text}");
     }

@@ -1,5 +1,7 @@
 //! The URL that a deployment has: scheme, host and port.
 
+mod host;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -50,6 +52,9 @@ pub enum UpstreamUrlError {
     /// The host of `srv+http://` is an address, or there is a port.
     #[error("srv+http:// is followed by the name of SRV records, which have the ports")]
     Srv,
+    /// There is a character that some readers drop, and others take for the end of the host.
+    #[error("a URL has no spaces, no control characters and no backslashes")]
+    Character,
     /// There is a user name or password.
     #[error("an upstream URL has no user name and no password")]
     Credentials,
@@ -62,6 +67,18 @@ pub enum UpstreamUrlError {
     /// The host is empty or has forbidden characters.
     #[error("{0:?} is not a host name")]
     Host(String),
+    /// The host is written with percent signs, which stand for other characters.
+    #[error("the host {0:?} has a percent sign: write the characters themselves")]
+    Percent(String),
+    /// The host has characters that stand for others, such as the dots and digits of other scripts.
+    #[error("the host {0:?} is not ASCII: write an international name in its xn-- form")]
+    NotAscii(String),
+    /// The address has a zone, which means something on one machine only.
+    #[error("the address {0:?} has a zone, which an upstream cannot have")]
+    Zone(String),
+    /// The host ends in a number, which only addresses do.
+    #[error("the host {0:?} ends in a number, and is no IPv4 address")]
+    Number(String),
     /// The port is not 1 to 65535.
     #[error("{0:?} is not a port (1 to 65535)")]
     Port(String),
@@ -135,6 +152,10 @@ impl FromStr for UpstreamUrl {
     type Err = UpstreamUrlError;
 
     fn from_str(text: &str) -> Result<Self, UpstreamUrlError> {
+        let is_odd = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
+        if text.contains(is_odd) {
+            return Err(UpstreamUrlError::Character);
+        }
         let (scheme, rest) = text.split_once("://").ok_or(UpstreamUrlError::NoScheme)?;
         let (scheme, is_srv) = match scheme.to_ascii_lowercase().as_str() {
             "http" => (Scheme::Http, false),
@@ -166,17 +187,7 @@ impl FromStr for UpstreamUrl {
                 .filter(|&number| number != 0 && port.bytes().all(|b| b.is_ascii_digit()))
                 .ok_or_else(|| UpstreamUrlError::Port(port.to_owned()))?,
         };
-        let bad_host = || UpstreamUrlError::Host(host.to_owned());
-        let host = if let Some(inner) = host.strip_prefix('[') {
-            let inner = inner.strip_suffix(']').ok_or_else(bad_host)?;
-            UpstreamHost::Address(IpAddr::V6(inner.parse().map_err(|_| bad_host())?))
-        } else if let Ok(address) = host.parse::<IpAddr>() {
-            UpstreamHost::Address(address)
-        } else if is_host_name(host) {
-            UpstreamHost::Name(host.trim_end_matches('.').to_ascii_lowercase().into())
-        } else {
-            return Err(bad_host());
-        };
+        let host = host::read(host)?;
         if is_srv && matches!(host, UpstreamHost::Address(_)) {
             return Err(UpstreamUrlError::Srv);
         }
@@ -186,22 +197,4 @@ impl FromStr for UpstreamUrl {
             port: (!is_srv).then_some(port),
         })
     }
-}
-
-/// Letters, digits, `-` and `_` in labels of 1 to 63, and not all digits (that would be a broken IPv4 address).
-fn is_host_name(host: &str) -> bool {
-    let host = host.strip_suffix('.').unwrap_or(host);
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    let numeric_end = host
-        .rsplit('.')
-        .next()
-        .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
-    host.len() <= 253 && host.split('.').all(label) && !numeric_end
 }

@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,9 @@ use tokio::net::TcpListener;
 
 use super::ask;
 use crate::cluster::policy::{HealthPolicy, Probe};
+use crate::cluster::{
+    AddressGate, AddressRefusal, Cluster, DeploymentName, NoopListener, OpenGate, UpstreamUrl,
+};
 
 /// What a server of the tests answers every request with.
 #[derive(Clone, Copy)]
@@ -81,6 +85,15 @@ async fn server(h2: bool, answer: Answer) -> (SocketAddr, tokio::task::JoinSet<(
 }
 
 async fn checked(address: SocketAddr, scheme: &str, probe: Probe) -> (bool, String) {
+    checked_by(Arc::new(OpenGate), address, scheme, probe).await
+}
+
+async fn checked_by(
+    gate: Arc<dyn AddressGate>,
+    address: SocketAddr,
+    scheme: &str,
+    probe: Probe,
+) -> (bool, String) {
     let policy = HealthPolicy {
         probe,
         interval: Duration::from_secs(1),
@@ -89,7 +102,13 @@ async fn checked(address: SocketAddr, scheme: &str, probe: Probe) -> (bool, Stri
         healthy_after: 1,
     };
     let url = format!("{scheme}://{address}").parse().unwrap();
-    let finding = ask(address, &url, &policy).await;
+    let (service, deployment) = ("search", "search.x");
+    let name = DeploymentName {
+        service,
+        deployment,
+    };
+    let cluster = Cluster::gated(1, name, url, Arc::new(NoopListener), gate);
+    let finding = ask(address, &cluster, &policy).await;
     (finding.passed, finding.said.into())
 }
 
@@ -97,6 +116,27 @@ fn http(status: Option<u16>) -> Probe {
     Probe::Http {
         path: "/healthz".into(),
         status,
+    }
+}
+
+/// Refuses every address.
+#[derive(Debug)]
+struct ClosedGate;
+
+impl AddressGate for ClosedGate {
+    fn judge(&self, _: &UpstreamUrl, _: SocketAddr) -> Result<(), AddressRefusal> {
+        Err(AddressRefusal::Metadata)
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_may_not_be_connected_to_is_not_asked() {
+    let (address, _server) = server(false, Answer::Status(200)).await;
+    for probe in [Probe::Tcp, http(None)] {
+        let found = checked_by(Arc::new(ClosedGate), address, "http", probe.clone()).await;
+        let said = "no connection: it is a metadata address".to_owned();
+        assert_eq!(found, (false, said), "{probe:?}");
+        assert!(checked(address, "http", probe).await.0);
     }
 }
 

@@ -6,7 +6,7 @@
 //! sockets, whoever closes them. Where as many are open as may be, those at rest in some worker's pool give way.
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -21,6 +21,7 @@ use pingora::protocols::raw_connect::ProxyDigest;
 use rustc_hash::FxHashMap;
 use tokio::net::TcpStream;
 
+use crate::cluster::Cluster;
 use crate::meter::ServiceMeter;
 use crate::meter::load::{Bound, OpenUpstream, Waiting};
 use crate::proxy::metrics::ConnectionFigures;
@@ -36,17 +37,19 @@ const NO_ROOM: ErrorType = ErrorType::new("NoRoomForConnection");
 /// The system's code for a process that has as many files open as it may (errno(3), `EMFILE`).
 const TOO_MANY_FILES: i32 = 24;
 
-/// How many services a worker has connectors for before it forgets them all and begins anew.
-const KNOWN: usize = 1024;
+/// How many clusters a worker has connectors for before it forgets them all and begins anew.
+const KNOWN: usize = 4096;
 
 thread_local! {
-    /// This worker's connectors, by their services' figures, which they hold: no other service has the same place.
-    static CONNECTORS: RefCell<FxHashMap<*const ServiceMeter, Arc<Connector>>> = RefCell::default();
+    /// This worker's connectors, by their clusters, whose places they hold: no other cluster has the same one.
+    static CONNECTORS: RefCell<FxHashMap<*const Cluster, Arc<Connector>>> = RefCell::default();
 }
 
-/// Makes connections to the upstreams of one service.
+/// Makes connections to the endpoints of one cluster.
 #[derive(Debug)]
 pub(super) struct Connector {
+    /// Says which addresses may be connected to.
+    cluster: Weak<Cluster>,
     meter: Arc<ServiceMeter>,
     terms: Terms,
     figures: Arc<ConnectionFigures>,
@@ -94,6 +97,7 @@ impl L4Connect for Connector {
             Ok(counted) => counted,
             Err(_) => self.wait_for_room().await?,
         };
+        self.judge(*address)?;
         let socket = TcpStream::connect(address).await.map_err(|error| {
             if error.raw_os_error() == Some(TOO_MANY_FILES) {
                 self.refuse(Bound::Files)
@@ -110,15 +114,18 @@ impl L4Connect for Connector {
 }
 
 impl Connector {
-    /// A service's, of this worker. It is asked for with every attempt, and made when the terms are new.
+    /// A cluster's, of this worker. It is asked for with every attempt, and made when the terms are new.
     pub(super) fn of(
+        cluster: &Arc<Cluster>,
         meter: &Arc<ServiceMeter>,
         terms: Terms,
         figures: &Arc<ConnectionFigures>,
     ) -> Arc<Self> {
         CONNECTORS.with_borrow_mut(|known| {
-            let place = Arc::as_ptr(meter);
-            let found = known.get(&place).filter(|known| known.terms == terms);
+            let place = Arc::as_ptr(cluster);
+            let found = known
+                .get(&place)
+                .filter(|known| known.terms == terms && Arc::ptr_eq(&known.meter, meter));
             if let Some(connector) = found {
                 return connector.clone();
             }
@@ -126,12 +133,32 @@ impl Connector {
                 known.clear();
             }
             let connector = Arc::new(Self {
+                cluster: Arc::downgrade(cluster),
                 meter: meter.clone(),
                 terms,
                 figures: figures.clone(),
             });
             known.insert(place, connector.clone());
             connector
+        })
+    }
+
+    /// Holds the address to what may be connected to at this moment: less may be allowed than when the attempt was given
+    /// its endpoint. Such an attempt fails as one that finds nobody there.
+    fn judge(&self, address: std::net::SocketAddr) -> pingora::Result<()> {
+        let Some(cluster) = self.cluster.upgrade() else {
+            let why = "its cluster is gone";
+            return Error::e_explain(ErrorType::ConnectError, why);
+        };
+        cluster.judge(address).map_err(|refusal| {
+            tracing::warn!(
+                service = &*cluster.service,
+                deployment = &*cluster.deployment,
+                url = %cluster.url,
+                "{address} is not connected to: {refusal}"
+            );
+            let why = format!("{address} is not connected to");
+            Error::because(ErrorType::ConnectError, why, refusal)
         })
     }
 

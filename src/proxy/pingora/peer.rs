@@ -57,7 +57,7 @@ impl Proxy {
             cluster,
             &service.upstream,
             next.time_left,
-            self.connector(service, shares),
+            self.connector(service, cluster, shares),
             first_byte::is_unspoken(session),
             (request.pool != Pool::Shared).then_some(random),
         )))

@@ -12,6 +12,7 @@ use super::proxy::Proxy;
 use super::reply;
 use crate::canary::Cause;
 use crate::capacity::Shares;
+use crate::cluster::Cluster;
 use crate::meter::load::Bound;
 use crate::proxy::admission::{self, most_connections};
 use crate::snapshot::Service;
@@ -89,13 +90,18 @@ impl Proxy {
             .shares(ctx.run.snapshot.traffic.connections)
     }
 
-    /// Makes connections to a service's upstreams.
-    pub(super) fn connector(&self, service: &Service, shares: Shares) -> Arc<Connector> {
+    /// Makes connections to one of a service's upstreams.
+    pub(super) fn connector(
+        &self,
+        service: &Service,
+        cluster: &Arc<Cluster>,
+        shares: Shares,
+    ) -> Arc<Connector> {
         let terms = Terms {
             most: most_connections(service, shares),
             most_of_all: shares.upstreams,
             timeout: service.upstream.connect_timeout,
         };
-        Connector::of(&service.meter, terms, &self.connections)
+        Connector::of(cluster, &service.meter, terms, &self.connections)
     }
 }

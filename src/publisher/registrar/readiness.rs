@@ -127,7 +127,7 @@ async fn ask(cluster: &Cluster, target: &Target) -> Result<String, String> {
     let policy = target.check();
     let mut said = None;
     for endpoint in cluster.endpoints().iter() {
-        let finding = health::ask(endpoint.address, &cluster.url, &policy).await;
+        let finding = health::ask(endpoint, cluster, &policy).await;
         let text = format!("{}: {}", endpoint.address, finding.said);
         if finding.passed {
             return Ok(text);

@@ -21,7 +21,7 @@ async fn what_is_wrong_is_said_and_changes_nothing() {
     let stable = Origin::start("stable").await;
     let gateway = Gateway::start(config(&stable)).await;
     let generation = gateway.generation().await;
-    let good = "http://127.0.0.1:9";
+    let good = "http://127.0.0.1:9009";
     let long = "x".repeat(501);
     let cases = [
         (json!({}), None, "missing field `url`"),
@@ -107,7 +107,7 @@ async fn what_is_wrong_is_said_and_changes_nothing() {
 async fn a_name_must_be_a_canary_of_the_service() {
     let stable = Origin::start("stable").await;
     let gateway = Gateway::start(config(&stable)).await;
-    let body = json!({ "url": "http://127.0.0.1:9" });
+    let body = json!({ "url": "http://127.0.0.1:9009" });
     for (path, status, words) in [
         (
             "/api/v1/services/serach/canaries/search.a",

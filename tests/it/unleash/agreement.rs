@@ -23,8 +23,8 @@ fn some() -> Value {
 fn of(group: &str, percent: u8) -> Value {
     let mut strategy = rollout(group, percent);
     strategy["variants"] = variants(&[
-        ("one", 500, Some("http://127.0.0.1:9")),
-        ("two", 300, Some("http://127.0.0.1:10")),
+        ("one", 500, Some("http://127.0.0.1:9009")),
+        ("two", 300, Some("http://127.0.0.1:9010")),
         ("control", 200, None),
     ]);
     strategy

@@ -21,7 +21,7 @@ services: { search: { stable: 'http://127.0.0.1:1' } }
 routes: [{ service: search }]
 identity: { user_id: [{ header: x-user, trust: anyone }], properties: { plan: { header: x-plan } } }
 segments: { Team: { userId: [ann, bob] } }
-canary_urls: { allow: [127.0.0.0/8] }
+canary_urls: { allow: [127.0.0.0/8], ports: [1-65535] }
 ";
 
 fn documents(all: &[(&str, Value)]) -> Documents {

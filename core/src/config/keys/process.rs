@@ -5,20 +5,43 @@ pub(crate) mod traffic;
 
 use std::path::PathBuf;
 
-use super::key::{Group, Setting, Stated, group, later, needed, required, setting};
+use super::key::{Group, Setting, Stated, group, later, required, setting};
+use super::kinds::lists::{Ports, Schemes};
 use super::kinds::quantities::{PeriodOrNever, Time, days, minutes, seconds};
 use super::kinds::texts::{Name, Text, name};
 use super::kinds::{Integer, integer};
 use super::shape::{Form, Scope, Shape, TEXTS, list, map, text_or_map};
+use crate::cluster::policy::{AllowedScheme, PortRange};
 
-pub(super) static CANARY_URLS: Shape = map(&[&ALLOW]);
+pub(super) static CANARY_URLS: Shape = map(&[&ALLOW, &PORTS, &SCHEMES]);
 
-pub(crate) static ALLOW: Group = needed(group(
+pub(crate) static ALLOW: Group = group(
     "allow",
-    "What flag servers' payloads may name: networks that every address must lie in, and host names (exact or \"*.suffix\"); \
-     default any name, and private or loopback addresses. Metadata and link-local addresses never are.",
+    "What flag servers' payloads and registrations may name: networks that every address must lie in, and host names (exact \
+     or \"*.suffix\"); default any name, and private or loopback addresses. Metadata and link-local addresses never are.",
     &TEXTS,
-));
+);
+
+pub(crate) static PORTS: Setting<Ports> = setting(
+    "ports",
+    "Ports that these may have, those of SRV records as well: numbers and ranges; default {default}.",
+    Ports,
+    &[
+        PortRange::single(80),
+        PortRange::single(443),
+        PortRange {
+            first: 1024,
+            last: u16::MAX,
+        },
+    ],
+);
+
+pub(crate) static SCHEMES: Setting<Schemes> = setting(
+    "schemes",
+    "Schemes that these may have; srv+http counts as http; default {default}.",
+    Schemes,
+    &AllowedScheme::ALL,
+);
 
 pub(super) static LISTENERS: Shape = list(&LISTENER);
 

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::cluster::address::is_never_allowed;
+use crate::cluster::address::never_allowed;
 use crate::cluster::policy::UrlPolicy;
 use crate::config::keys::CANARY_URLS;
-use crate::config::keys::process::ALLOW;
+use crate::config::keys::process::{ALLOW, PORTS, SCHEMES};
 use crate::config::keys::shape::Key;
 use crate::config::node::Node;
 use crate::config::reader::Reader;
@@ -33,8 +33,13 @@ enum Allowed {
 /// Where `allow` lists names, only they may be named; where it lists networks, every address must lie in one. A name that
 /// is listed exactly, without any network, may be public.
 pub fn compile(reader: &mut Reader, root: &Node) -> UrlPolicy {
-    let mut policy = UrlPolicy::nothing();
-    let Some(allow) = ALLOW.node(CANARY_URLS.node(root)) else {
+    let node = CANARY_URLS.node(root);
+    let mut policy = UrlPolicy {
+        ports: PORTS.read(reader, node),
+        schemes: SCHEMES.read(reader, node),
+        ..UrlPolicy::nothing()
+    };
+    let Some(allow) = ALLOW.node(node) else {
         policy.networks = local_networks();
         policy.names = None;
         return policy;
@@ -89,11 +94,13 @@ fn allowed(text: &str) -> Result<Allowed, String> {
 
 fn within_never_allowed(network: &IpNet) -> bool {
     let ends: [IpAddr; 2] = [network.network(), network.broadcast()];
-    ends.into_iter().all(is_never_allowed)
+    ends.into_iter().all(|end| never_allowed(end).is_some())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use crate::cluster::UpstreamHost;
     use crate::cluster::policy::UrlPolicy;
     use crate::config::{Config, Environment, OnUnset, compile};
@@ -122,12 +129,16 @@ mod tests {
     }
 
     fn names(policy: &UrlPolicy, url: &str) -> bool {
-        policy.allows(&url.parse().unwrap_or_else(|error| panic!("{url}: {error}")))
+        let url = url.parse().unwrap_or_else(|error| panic!("{url}: {error}"));
+        policy.check(&url).is_ok()
     }
 
     fn connects(policy: &UrlPolicy, name: &str, address: &str) -> bool {
         let host = UpstreamHost::Name(name.into());
-        policy.allows_address(&host, address.parse().expect(address))
+        let ip = address.parse().expect(address);
+        policy
+            .check_address(&host, SocketAddr::new(ip, 8080))
+            .is_ok()
     }
 
     #[test]

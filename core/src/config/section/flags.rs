@@ -69,13 +69,12 @@ pub fn compile_kept<'t>(
 fn check_allowed(reader: &mut Reader, node: &Node, policy: &UrlPolicy) {
     let text = node.scalar().map_or("", Scalar::text);
     if let Ok(url) = text.parse::<UpstreamUrl>()
-        && !policy.allows(&url)
+        && let Err(refusal) = policy.check(&url)
     {
-        let message = format!("`canary_urls` does not allow `{}`", value::shortened(text));
         reader
             .problems
-            .error(node.span, message)
-            .hint("`canary_urls.allow` in routes.yaml says where flags may lead");
+            .error(node.span, refusal.to_string())
+            .hint("`canary_urls` in routes.yaml says where flags may lead");
     }
 }
 

@@ -78,7 +78,7 @@ fn the_digests_of_the_files_of_the_repository_are_what_they_ever_were() {
         ),
         (
             include_str!("../../../../deploy/reference.yaml"),
-            "185f7e44e8b6254e58e06dba45b27611f075e8013ca7498662b48345987c619b",
+            "38e8e9559c0675924b7294ee517fe3c3d26b6381b78316cbd351b8cdf44f7d76",
         ),
     ] {
         assert_eq!(config(text).digest.to_string(), digest);

@@ -264,15 +264,111 @@ routes.yaml: 11 errors, 2 warnings
       |            ^^
       = hint: without the key there is one, 0.0.0.0:8080
 
-    error: `allow` is missing
-     --> routes.yaml:5:14
+    routes.yaml: 1 error
+    "#);
+}
+
+#[test]
+fn what_is_wrong_with_the_ports_and_schemes_of_canaries() {
+    insta::assert_snapshot!(check_with(
+        "canary_urls: { ports: [0, 80-, 90-80, '+1', 1-70000, web], schemes: [http, htps] }"
+    ), @r"
+    error: `0` is not a port or a range of ports
+     --> routes.yaml:3:24
       |
-    5 | canary_urls: {}
-      |              ^^
-      = hint: What flag servers' payloads may name: networks that every address must lie in, and host names (exact or "*.suffix"); default any name, and private or loopback addresses. Metadata and link-local addresses never are.
+    3 | canary_urls: { ports: [0, 80-, 90-80, '+1', 1-70000, web], schemes: [http, htps] }
+      |                        ^
+      = hint: a number from 1 to 65535, or two as in 1024-65535
+
+    error: `80-` is not a port or a range of ports
+     --> routes.yaml:3:27
+      |
+    3 | canary_urls: { ports: [0, 80-, 90-80, '+1', 1-70000, web], schemes: [http, htps] }
+      |                           ^^^
+      = hint: a number from 1 to 65535, or two as in 1024-65535
+
+    error: `90-80` is not a port or a range of ports
+     --> routes.yaml:3:32
+      |
+    3 | canary_urls: { ports: [0, 80-, 90-80, '+1', 1-70000, web], schemes: [http, htps] }
+      |                                ^^^^^
+      = hint: a number from 1 to 65535, or two as in 1024-65535
+
+    error: `+1` is not a port or a range of ports
+     --> routes.yaml:3:39
+      |
+    3 | canary_urls: { ports: [0, 80-, 90-80, '+1', 1-70000, web], schemes: [http, htps] }
+      |                                       ^^^^
+      = hint: a number from 1 to 65535, or two as in 1024-65535
+
+    error: `1-70000` is not a port or a range of ports
+     --> routes.yaml:3:45
+      |
+    3 | canary_urls: { ports: [0, 80-, 90-80, '+1', 1-70000, web], schemes: [http, htps] }
+      |                                             ^^^^^^^
+      = hint: a number from 1 to 65535, or two as in 1024-65535
+
+    error: `web` is not a port or a range of ports
+     --> routes.yaml:3:54
+      |
+    3 | canary_urls: { ports: [0, 80-, 90-80, '+1', 1-70000, web], schemes: [http, htps] }
+      |                                                      ^^^
+      = hint: a number from 1 to 65535, or two as in 1024-65535
+
+    error: `htps` is not known here
+     --> routes.yaml:3:76
+      |
+    3 | canary_urls: { ports: [0, 80-, 90-80, '+1', 1-70000, web], schemes: [http, htps] }
+      |                                                                            ^^^^
+      = hint: did you mean `https`?
+
+    routes.yaml: 7 errors
+    ");
+    insta::assert_snapshot!(check_with("canary_urls: { ports: [], schemes: [] }"), @r"
+    error: an empty list would allow none at all
+     --> routes.yaml:3:23
+      |
+    3 | canary_urls: { ports: [], schemes: [] }
+      |                       ^^
+      = hint: leave the key out, or list what is allowed
+
+    error: an empty list would allow none at all
+     --> routes.yaml:3:36
+      |
+    3 | canary_urls: { ports: [], schemes: [] }
+      |                                    ^^
+      = hint: leave the key out, or list what is allowed
 
     routes.yaml: 2 errors
-    "#);
+    ");
+}
+
+#[test]
+fn ports_and_schemes_of_canaries_are_compiled() {
+    let policy = config(&with(
+        "canary_urls: { ports: [443, 8000-8100], schemes: [h2c] }",
+    ))
+    .canary_urls;
+    let whole = config(&with("server: {}")).canary_urls;
+    for (url, stated, default) in [
+        ("h2c://127.0.0.1:443", true, true),
+        ("h2c://127.0.0.1:8100", true, true),
+        ("h2c://127.0.0.1:8101", false, true),
+        ("http://127.0.0.1:443", false, true),
+        // What a URL leaves out is its scheme's.
+        ("h2c://127.0.0.1", false, true),
+        ("http://127.0.0.1:22", false, false),
+        ("http://127.0.0.1:1023", false, false),
+        ("http://127.0.0.1:1024", false, true),
+        ("http://127.0.0.1:65535", false, true),
+        ("http://name.test:6379", false, true),
+        ("http://name.test:79", false, false),
+        ("srv+http://name.test", false, true),
+    ] {
+        let url = url.parse().unwrap();
+        let found = (policy.check(&url).is_ok(), whole.check(&url).is_ok());
+        assert_eq!(found, (stated, default), "{url}");
+    }
 }
 
 #[test]

@@ -116,10 +116,10 @@ impl FlagCompiler<'_, '_> {
 
     fn canary_url(&mut self, variant: &str, text: &str) -> CanaryUrl {
         let why = match text.parse::<UpstreamUrl>() {
-            Ok(url) if self.context.canary_urls.allows(&url) => {
-                return CanaryUrl::Allowed(url);
-            }
-            Ok(url) => format!("canary_urls does not allow {url}"),
+            Ok(url) => match self.context.canary_urls.check(&url) {
+                Ok(()) => return CanaryUrl::Allowed(url),
+                Err(refusal) => refusal.to_string(),
+            },
             Err(error) => error.to_string(),
         };
         self.warn(&format!("variant {variant:?} is stable: {why}"));

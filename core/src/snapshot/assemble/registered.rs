@@ -65,9 +65,9 @@ impl<'a> Registered<'a> {
         let flag = place.ok().and_then(|place| flags.get(place));
         let flag = flag.ok_or("there is no flag of that name, so it has no users")?;
         check_service(one, flag, claims)?;
-        if !policy.allows(&one.url) {
-            return Err(format!("canary_urls does not allow {}", one.url));
-        }
+        policy
+            .check(&one.url)
+            .map_err(|refusal| refusal.to_string())?;
         let variant = variant_of(one, flag)?;
         let uses = self.by_flag.entry(&one.flag).or_default();
         let instead_of = outdated(one, flag);

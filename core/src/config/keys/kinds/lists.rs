@@ -4,6 +4,7 @@ use http::Method;
 
 use super::words::Words;
 use super::{Defaulted, Kind};
+use crate::cluster::policy::{AllowedScheme, PortRange};
 use crate::cluster::recovery::{Statuses, Triggers};
 use crate::config::keys::shape::{Form, Shape, Written, list, text};
 use crate::config::node::Node;
@@ -81,6 +82,105 @@ impl Defaulted for RescuedMethods {
     fn written(&self, constant: &'static [Method]) -> Written {
         Written::List(constant.iter().map(ToString::to_string).collect())
     }
+}
+
+/// Ports, one by one or from one to another.
+#[derive(Debug)]
+pub struct Ports;
+
+impl Kind for Ports {
+    type Value = Vec<PortRange>;
+
+    fn shape(&self) -> Shape {
+        static ITEM: Shape = text(Form::Any);
+        list(&ITEM)
+    }
+
+    fn read(&self, reader: &mut Reader, node: &Node) -> Option<Vec<PortRange>> {
+        let what = "a port or a range of ports";
+        let ports = node.items().iter();
+        let ports = ports.filter_map(|node| reader.parse(node, what, PortRange::ALL, port_range));
+        let ports = ports.collect();
+        some_at_least(reader, node).then_some(ports)
+    }
+}
+
+impl Defaulted for Ports {
+    type Constant = &'static [PortRange];
+
+    fn value(&self, constant: Self::Constant) -> Vec<PortRange> {
+        constant.to_vec()
+    }
+
+    fn written(&self, constant: Self::Constant) -> Written {
+        Written::List(constant.iter().map(ToString::to_string).collect())
+    }
+}
+
+/// As in `443` or `1024-65535`.
+fn port_range(text: &str) -> Result<PortRange, String> {
+    let number = |text: &str| {
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|port| is_plain && *port != 0)
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    number(first)
+        .zip(number(last))
+        .filter(|(first, last)| first <= last)
+        .map(|(first, last)| PortRange { first, last })
+        .ok_or_else(|| "a number from 1 to 65535, or two as in 1024-65535".to_owned())
+}
+
+/// Schemes that canaries may have.
+#[derive(Debug)]
+pub struct Schemes;
+
+static SCHEMES: Words<AllowedScheme> = Words(&[
+    ("http", AllowedScheme::Http),
+    ("https", AllowedScheme::Https),
+    ("h2c", AllowedScheme::H2c),
+]);
+
+impl Kind for Schemes {
+    type Value = Vec<AllowedScheme>;
+
+    fn shape(&self) -> Shape {
+        static ITEM: Shape = text(Form::Word(&SCHEMES));
+        list(&ITEM)
+    }
+
+    fn read(&self, reader: &mut Reader, node: &Node) -> Option<Vec<AllowedScheme>> {
+        let schemes = node.items().iter();
+        let schemes = schemes.filter_map(|node| (&SCHEMES).read(reader, node));
+        let schemes = schemes.collect();
+        some_at_least(reader, node).then_some(schemes)
+    }
+}
+
+impl Defaulted for Schemes {
+    type Constant = &'static [AllowedScheme];
+
+    fn value(&self, constant: Self::Constant) -> Vec<AllowedScheme> {
+        constant.to_vec()
+    }
+
+    fn written(&self, constant: Self::Constant) -> Written {
+        let names = constant.iter().map(|scheme| SCHEMES.name(*scheme));
+        Written::List(names.map(str::to_owned).collect())
+    }
+}
+
+/// Whether a list that means nothing without items has any.
+fn some_at_least(reader: &mut Reader, node: &Node) -> bool {
+    let has_some = !node.items().is_empty();
+    if !has_some {
+        let message = "an empty list would allow none at all";
+        reader
+            .problems
+            .error(node.span, message.to_owned())
+            .hint("leave the key out, or list what is allowed");
+    }
+    has_some
 }
 
 /// The triggers on which a request is sent again.

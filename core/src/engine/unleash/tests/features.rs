@@ -189,7 +189,7 @@ const PAYLOADS: [Case; 12] = [
         "http://203.0.113.9",
         None,
         None,
-        Some("canary_urls does not allow"),
+        Some("`203.0.113.9` is a public address that `allow` does not list"),
     ),
     (
         "string",

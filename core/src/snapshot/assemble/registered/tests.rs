@@ -80,7 +80,7 @@ fn configured(flags: Vec<Flag>) -> Config {
     config.canary_urls = UrlPolicy {
         networks: vec!["127.0.0.0/8".parse().expect("a network")],
         names: None,
-        exact_names_anywhere: false,
+        ..UrlPolicy::nothing()
     };
     config
 }
@@ -344,7 +344,7 @@ fn what_leads_nowhere_is_not_used_and_a_warning_says_who_and_what() {
         ),
         (
             registered("search.a", "http://203.0.113.7:80"),
-            "canary_urls does not allow",
+            "`canary_urls` does not allow `http://203.0.113.7:80`: `203.0.113.7` is a public address",
         ),
         (
             registered("search.several", ONE),
