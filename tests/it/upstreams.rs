@@ -1,6 +1,9 @@
 //! Where users may be led: never to the gateway's own listeners or metadata addresses, and by a flag server only where
 //! `canary_urls` allows, at whatever a name leads to now.
 
+mod moving;
+mod spellings;
+
 use std::net::Ipv4Addr;
 
 use serde_json::json;

@@ -215,3 +215,6 @@ impl Drop for Wanted<'_> {
         self.0.upstream_wanted.dec();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -273,3 +273,6 @@ impl UrlPolicy {
                 .any(|pattern| matches!(pattern, HostPattern::Exact(exact) if **exact == **name))
     }
 }
+
+#[cfg(test)]
+mod tests;
