@@ -114,14 +114,11 @@ pub struct Gateway {
 impl Gateway {
     /// Binds every socket first, then starts everything behind them.
     pub fn start(start: Start) -> Result<Self, StartError> {
-        let started = Instant::now();
+        let (started, debug) = (Instant::now(), start.debug_request.map(Arc::new));
         let (path, text, mut config) = (start.path, start.text, start.config);
-        let debug = start.debug_request.map(Arc::new);
         let surroundings = Platform::new(start.embedding, &mut config, debug.is_some())?;
-        let config = Arc::new(config);
-        let process = config.process.clone();
+        let (process, config) = (config.process.clone(), Arc::new(config));
         log_start(&path, &process);
-        let tls = admin::tls(&process.admin)?;
         let (sockets, admin_sockets) = bind(&process)?;
         let control = control_runtime()?;
         surroundings.share(&process, &control);
@@ -131,7 +128,7 @@ impl Gateway {
         let publisher = surroundings.publisher(&config, &stored, &meters, own, control.handle())?;
         let (kills, registrar) = surroundings.orders(&publisher, control.handle());
         let mut handles = surroundings.handles(meters, &publisher, capacity::raise());
-        handles.tls = tls;
+        handles.tls = admin::tls(&process.admin)?;
         tokio::spawn(handles.warn_of_shortfalls(publisher.generation()));
         let flag_servers = follow_servers(&config, stored, &publisher, &handles);
         let setup = surroundings.reloader_setup(&path, &publisher, &handles, flag_servers.clone());

@@ -128,10 +128,11 @@ impl Audience {
                 biased;
                 changed = self.tokens.changed() => changed.ok()?,
                 heard = self.listener.next() => match heard? {
-                    Heard::Event(event) => match share(event, &self.actor, &self.store) {
-                        Some(event) => return Some(Heard::Event(event)),
-                        None => {}
-                    },
+                    Heard::Event(event) => {
+                        if let Some(event) = share(event, &self.actor, &self.store) {
+                            return Some(Heard::Event(event));
+                        }
+                    }
                     lagged @ Heard::Lagged(_) => return Some(lagged),
                 },
             }

@@ -1,5 +1,7 @@
 //! How a command speaks to an admin API whose URL begins with https://.
 
+use std::error::Error;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -82,9 +84,13 @@ fn certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
 
 /// Whether the other side was reached and is not trusted, or does not trust this one: trying again does not help.
 pub(super) fn is_distrust(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let io = cause.downcast_ref::<std::io::Error>();
-        let inner = io.and_then(std::io::Error::get_ref);
-        cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>())
-    })
+    error.chain().any(is_of_tls)
+}
+
+/// Whether it is an error of TLS, however many layers of the system's errors are around it.
+fn is_of_tls(error: &(dyn Error + 'static)) -> bool {
+    let inner = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
+    error.is::<rustls::Error>() || inner.is_some_and(|inner| is_of_tls(inner))
 }
