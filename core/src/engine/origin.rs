@@ -82,6 +82,14 @@ impl Origin {
         }
     }
 
+    /// Whether the flag is there only because a canary is registered that nobody else keeps a flag for.
+    pub fn is_a_registration(&self) -> bool {
+        match self {
+            Self::Registration => true,
+            Self::Local | Self::Serin | Self::Unleash(_) | Self::LaunchDarkly(_) => false,
+        }
+    }
+
     /// The flag server's name; `None`: no flag server has the flag.
     pub fn server(&self) -> Option<&Arc<str>> {
         match self {

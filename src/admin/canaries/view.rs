@@ -13,8 +13,8 @@ use crate::admin::problem::Problem;
 use crate::clock::{self, Reading};
 use crate::config::value::written_duration;
 use crate::context::Moment;
+use crate::engine::Flag;
 use crate::engine::reach::Reach;
-use crate::engine::{Flag, Origin};
 use crate::flag::Share;
 use crate::meter::view::AssignedRequests;
 use crate::publisher::registrar::Report;
@@ -211,8 +211,7 @@ impl Looked {
         let trouble = standing.and_then(|standing| standing.error);
         let trouble = trouble.map(|why| format!("not recorded in Unleash: {why}"));
         let flag = self.snapshot.flag(canary);
-        let keeper =
-            flag.filter(|flag| record.rings.is_some() && flag.origin != Origin::Registration);
+        let keeper = flag.filter(|flag| record.rings.is_some() && !flag.origin.is_a_registration());
         let rings = keeper.map(|flag| {
             let keeper = flag.origin.keeper();
             format!("its `rings` do not count: the flag that {keeper} keeps says who its users are")
