@@ -2,6 +2,7 @@
 
 pub mod access;
 mod actor;
+mod audit;
 mod authorization;
 mod body;
 pub mod bounds;

@@ -1,6 +1,7 @@
 //! Arguments to exit code.
 
 mod admin_client;
+mod audit;
 mod canary;
 mod demo;
 mod explain;
@@ -63,6 +64,8 @@ enum Command {
     Segment(kept::Args),
     /// Show what a running gateway runs, how fresh it is, and what is wrong with it
     Status(operate::StatusArgs),
+    /// Show who did what to a running gateway, or verify its audit trail
+    Audit(audit::Args),
     /// Have a running gateway read its file again
     Reload(operate::ReloadArgs),
     /// Have a running gateway fetch from a flag server now
@@ -125,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Ring(args) => kept::ring(&args),
         Command::Segment(args) => kept::run(&args, kept::Resource::Segments),
         Command::Status(args) => operate::status(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Reload(args) => operate::reload(&args),
         Command::Refresh(args) => operate::refresh(&args),
         Command::Log(args) => log::run(&args),

@@ -34,6 +34,34 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     written?;
     // The new name, too, must survive a power cut.
+    sync_folder(path)
+}
+
+/// Opens a file to write at its end, and makes it, and its folder, where there is none.
+///
+/// # Errors
+/// What the system says.
+pub fn open_to_append(path: &Path) -> io::Result<File> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    DirBuilder::new()
+        .recursive(true)
+        .mode(FOLDER_MODE)
+        .create(folder)?;
+    let file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(FILE_MODE)
+        .open(path)?;
+    sync_folder(path)?;
+    Ok(file)
+}
+
+/// Forces the names in a file's folder to the disk.
+///
+/// # Errors
+/// What the system says.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }
 

@@ -1,22 +1,31 @@
-//! What happens to this gateway, sent to every listener as it happens. A sender never waits for a listener.
+//! What happens to this gateway, sent to every listener as it happens. A sender never waits for a listener. The last events are
+//! kept, so that a listener that was away hears what it missed.
 
+mod id;
+
+use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::broadcast::{self, error::RecvError};
 
+use crate::audit::Audit;
+use crate::audit::entry::Entry;
 use crate::clock;
 use crate::context::Moment;
 use crate::digest::Digest;
 use crate::flag::Share;
 use crate::snapshot::changes::Changes;
+pub use id::EventId;
 
-/// How many events a listener may be behind before it loses the oldest.
-const KEPT: usize = 256;
+/// How many events a listener may be behind before it loses the oldest, and how many are kept for those that come back.
+const KEPT: usize = 1_024;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
+    /// Its name, which no other event of this gateway has, whenever it ran.
+    pub id: EventId,
     /// When.
     pub at: Moment,
     /// What.
@@ -111,6 +120,8 @@ pub enum EventKind {
         /// Who said that the others are not: an address; `None`: the file was mended.
         by: Option<String>,
     },
+    /// The audit trail has another entry.
+    Audited(Arc<Entry>),
     /// The process ends.
     Stopping,
 }
@@ -146,7 +157,24 @@ impl KeptAction {
 
 /// Sends events. Clones have the same listeners.
 #[derive(Clone, Debug)]
-pub struct Events(broadcast::Sender<Arc<Event>>);
+pub struct Events(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    listeners: broadcast::Sender<Arc<Event>>,
+    kept: Mutex<Kept>,
+    /// When the process began: what tells its events from those before.
+    run: u64,
+    audit: OnceLock<Audit>,
+}
+
+/// The last events.
+#[derive(Debug, Default)]
+struct Kept {
+    events: VecDeque<Arc<Event>>,
+    /// How many events there were.
+    count: u64,
+}
 
 /// What a listener hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,23 +189,112 @@ pub enum Heard {
 #[derive(Debug)]
 pub struct Listener(Option<broadcast::Receiver<Arc<Event>>>);
 
+/// What a listener gets that comes back.
+#[derive(Debug)]
+pub struct Resumed {
+    /// What it cannot be told any more; `None`: it misses nothing.
+    pub missed: Option<Missed>,
+    /// After which event it goes on.
+    pub after: EventId,
+    /// What happened while it was away.
+    pub kept: Vec<Arc<Event>>,
+    /// What happens from then on.
+    pub listener: Listener,
+}
+
+/// What a listener cannot be told that comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missed {
+    /// So many events, which are not kept any more.
+    TooOld(u64),
+    /// The gateway was restarted since: whatever happened before, and so many events since that are not kept any more.
+    Restarted(u64),
+    /// There was no such event yet.
+    Unknown,
+}
+
 impl Events {
     /// Sends an event to all present listeners.
     pub fn emit(&self, what: EventKind) {
-        let at = clock::now();
-        // Fails when there is no listener.
-        let _ = self.0.send(Arc::new(Event { at, what }));
+        let mut kept = self.kept();
+        kept.count += 1;
+        let event = Arc::new(Event {
+            id: self.id(kept.count),
+            at: clock::now(),
+            what,
+        });
+        if kept.events.len() == KEPT {
+            kept.events.pop_front();
+        }
+        kept.events.push_back(event.clone());
+        // Under the lock, so that whoever comes back hears each once. Fails when there is no listener.
+        let _ = self.0.listeners.send(event);
     }
 
     /// Listens from now on.
     pub fn listen(&self) -> Listener {
-        Listener(Some(self.0.subscribe()))
+        Listener(Some(self.0.listeners.subscribe()))
+    }
+
+    /// Listens from the event after this one on, as far as events are kept; `None`: from now on.
+    pub fn resume(&self, last: Option<EventId>) -> Resumed {
+        let kept = self.kept();
+        let listener = self.listen();
+        let oldest = kept.events.front().map(|event| event.id.number);
+        let gone = oldest.map_or(kept.count, |oldest| oldest - 1);
+        let (after, missed) = match last {
+            None => (kept.count, None),
+            Some(last) if last.run != self.0.run => (gone, Some(Missed::Restarted(gone))),
+            Some(last) if last.number > kept.count => (kept.count, Some(Missed::Unknown)),
+            Some(last) if last.number < gone => (gone, Some(Missed::TooOld(gone - last.number))),
+            Some(last) => (last.number, None),
+        };
+        let events = kept.events.iter();
+        let events = events.filter(|event| event.id.number > after);
+        Resumed {
+            missed,
+            after: self.id(after),
+            kept: events.cloned().collect(),
+            listener,
+        }
+    }
+
+    /// The audit trail, whose entries are events, too.
+    pub fn audit(&self) -> &Audit {
+        self.0.audit.get_or_init(Audit::in_memory)
+    }
+
+    /// Has these events go with an audit trail. Comes before anything is recorded; only the first counts.
+    pub fn go_with(&self, audit: &Audit) {
+        if self.0.audit.set(audit.clone()).is_ok() {
+            // The trail must not keep its own listener alive.
+            let events = Arc::downgrade(&self.0);
+            audit.report_to(move |entry| {
+                if let Some(inner) = events.upgrade() {
+                    Self(inner).emit(EventKind::Audited(entry.clone()));
+                }
+            });
+        }
+    }
+
+    fn id(&self, number: u64) -> EventId {
+        let run = self.0.run;
+        EventId { run, number }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Default for Events {
     fn default() -> Self {
-        Self(broadcast::channel(KEPT).0)
+        Self(Arc::new(Inner {
+            listeners: broadcast::channel(KEPT).0,
+            kept: Mutex::default(),
+            run: u64::try_from(clock::now().unix_ms).unwrap_or_default(),
+            audit: OnceLock::new(),
+        }))
     }
 }
 
@@ -198,41 +315,4 @@ impl Listener {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::{EventKind, Events, Heard, KEPT};
-
-    fn recovered(source: &str) -> EventKind {
-        EventKind::SourceRecovered {
-            source: source.into(),
-        }
-    }
-
-    #[tokio::test]
-    async fn every_listener_hears_what_is_told_after_it_began() {
-        let events = Events::default();
-        events.emit(recovered("early"));
-        let mut listeners = [events.listen(), events.listen()];
-        events.emit(recovered("late"));
-        events.emit(EventKind::Stopping);
-        for listener in &mut listeners {
-            let mut heard = Vec::new();
-            while let Some(Heard::Event(event)) = listener.next().await {
-                heard.push(Arc::unwrap_or_clone(event).what);
-            }
-            assert_eq!(heard, [recovered("late"), EventKind::Stopping]);
-        }
-    }
-
-    #[tokio::test]
-    async fn who_is_too_slow_learns_how_much_is_lost() {
-        let events = Events::default();
-        let mut slow = events.listen();
-        for _ in 0..KEPT + 3 {
-            events.emit(recovered("flags"));
-        }
-        assert_eq!(slow.next().await, Some(Heard::Lagged(3)));
-        assert!(matches!(slow.next().await, Some(Heard::Event(_))));
-    }
-}
+mod tests;

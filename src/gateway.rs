@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
@@ -19,6 +20,8 @@ use crate::admin::AdminState;
 use crate::admin::access::AccessControl;
 use crate::admin::bounds::Bounds;
 use crate::admin::readyz::Readiness;
+use crate::audit::actor::Actor;
+use crate::audit::entry::{Action, Deed};
 use crate::config::{Config, Process};
 use crate::drain::{Drain, Stage};
 use crate::events::EventKind;
@@ -238,6 +241,7 @@ impl Gateway {
             drain.advance(Stage::Ended);
             admin.finish(LAST_WORDS).await;
         });
+        publisher.events().audit().settle(LAST_WORDS);
         access_log.flush(LAST_WORDS);
         tracing::info!("stopped");
         control.shutdown_timeout(LAST_WORDS);
@@ -295,6 +299,16 @@ fn log_start(file: &Path, process: &Process) {
     );
 }
 
+/// Enters the start in the audit trail.
+fn note_start(publisher: &PublisherHandle, file: &Path) {
+    let running = publisher.store().load();
+    let deed = Deed::new(Actor::gateway(), Action::Start, file.display().to_string());
+    let after =
+        json!({ "version": env!("CARGO_PKG_VERSION"), "digest": running.digest.to_string() });
+    let audit = publisher.events().audit();
+    audit.record(deed.changing(Value::Null, after)).let_go();
+}
+
 /// One worker a core, unless the configuration says otherwise.
 fn worker_count(threads: usize) -> usize {
     match threads {
@@ -322,6 +336,7 @@ fn follow_file(
     first: &Config,
     handles: &Handles,
 ) -> io::Result<(Arc<Reloader>, FileSource)> {
+    note_start(&setup.publisher, &setup.path);
     let (events, inbox) = mpsc::channel(1);
     let status = handles.sources.file().clone();
     let file = FileSource::start(&setup.path, text, status, events)?;

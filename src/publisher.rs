@@ -3,6 +3,7 @@
 mod builder;
 pub mod flag_keeper;
 mod flag_sources;
+mod held;
 mod inputs;
 mod kept_flags;
 pub mod kills;

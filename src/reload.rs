@@ -5,6 +5,7 @@
 pub mod metrics;
 mod report;
 mod restart;
+mod trail;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch;
 
+use crate::audit::actor::Actor;
 use crate::clock;
 use crate::config::admin::AdminToken;
 use crate::config::diagnostic::{Findings, Severity};
@@ -121,8 +123,13 @@ impl Reloader {
     }
 
     /// Reads the file and puts what it says in force, even if it has not changed.
-    pub async fn reload(&self, cause: ReloadTrigger) -> Result<ReloadReport, ReloadFailure> {
+    pub async fn reload(
+        &self,
+        cause: ReloadTrigger,
+        actor: Actor,
+    ) -> Result<ReloadReport, ReloadFailure> {
         let mut history = self.history.lock().await;
+        let before = self.in_force();
         self.announce_reload();
         let path = self.path.clone();
         let read_at = Instant::now();
@@ -139,6 +146,14 @@ impl Reloader {
             }
         };
         self.note(cause, &result);
+        let deed = self.deed(actor, before, &result, &history);
+        // Whoever has come meanwhile need not wait for the disk.
+        drop(history);
+        let audit = self.publisher.events().audit();
+        audit
+            .record(deed.because(Some(cause.as_str().to_owned())))
+            .written()
+            .await;
         result
     }
 
@@ -153,15 +168,14 @@ impl Reloader {
                         continue;
                     }
                     self.announce_reload();
+                    let before = self.in_force();
                     let result = self.put_in_force(text, at, &mut history).await;
-                    self.note(ReloadTrigger::Changed, &result);
+                    self.note_change(before, &result, &history);
                 }
                 FileEvent::Trouble(error) => {
                     tracing::error!(file = %self.path.display(), error, "the file cannot be read; what runs stays");
-                    self.note(
-                        ReloadTrigger::Changed,
-                        &Err(ReloadFailure::Unreadable(error)),
-                    );
+                    let result = Err(ReloadFailure::Unreadable(error));
+                    self.note_change(self.in_force(), &result, &*self.history.lock().await);
                 }
             }
         }

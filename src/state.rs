@@ -19,6 +19,7 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::audit::entry::{ALL_GATEWAYS, PENDING, THIS_GATEWAY};
 use crate::config::redis::RedisConfig;
 pub use error::StoreError;
 use files::Files;
@@ -64,6 +65,15 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// Where it holds, in words.
+    pub fn scope(&self) -> &'static str {
+        match (self.is_pending, self.recorded_in.contains(&"redis")) {
+            (true, _) => PENDING,
+            (false, true) => ALL_GATEWAYS,
+            (false, false) => THIS_GATEWAY,
+        }
+    }
+
     const NOWHERE: Self = Self::in_places(&[]);
     const HERE: Self = Self::in_places(&["state"]);
     const ELSEWHERE: Self = Self::in_places(&["redis"]);

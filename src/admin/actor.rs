@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::problem::Problem;
+use crate::audit::actor::Actor as Signature;
 use crate::config::admin::{AdminToken, Role};
 use crate::config::token::Token;
 
@@ -61,13 +62,18 @@ impl Actor {
         Err(Problem::new(403, detail))
     }
 
+    /// The name that they do things in, for the audit trail.
+    pub(super) fn signature(&self) -> Signature {
+        Signature {
+            name: self.name.clone(),
+            role: Some(self.role),
+            address: Some(self.address),
+        }
+    }
+
     /// Who did something, for people: the token's name and the address, or the address alone.
     pub(super) fn by(&self) -> String {
-        let address = self.address.to_canonical();
-        match &self.name {
-            Some(name) => format!("{name} at {address}"),
-            None => address.to_string(),
-        }
+        self.signature().by()
     }
 }
 

@@ -12,6 +12,8 @@ const EVENT_STREAMS: usize = 64;
 const CHECKS: usize = 4;
 /// Orders at a time that wait for a reload or a flag server.
 const ORDERS: usize = 32;
+/// Searches of the audit trail at a time, each of which may read all of its files.
+const SEARCHES: usize = 4;
 /// When to come back, in seconds, for who came too many.
 const LATER: u32 = 1;
 
@@ -21,6 +23,7 @@ pub struct Bounds {
     event_streams: Arc<Semaphore>,
     checks: Arc<Semaphore>,
     orders: Arc<Semaphore>,
+    searches: Arc<Semaphore>,
 }
 
 impl Default for Bounds {
@@ -30,6 +33,7 @@ impl Default for Bounds {
             event_streams: places(EVENT_STREAMS),
             checks: places(CHECKS),
             orders: places(ORDERS),
+            searches: places(SEARCHES),
         }
     }
 }
@@ -43,6 +47,11 @@ impl Bounds {
     /// A place for a configuration, taken before its text is read.
     pub(super) fn check(&self) -> Result<OwnedSemaphorePermit, Problem> {
         take(&self.checks, "checks", CHECKS)
+    }
+
+    /// A place for a search of the audit trail.
+    pub(super) fn search(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        take(&self.searches, "searches of the audit trail", SEARCHES)
     }
 
     /// A place for an order that waits for a reload or a flag server.

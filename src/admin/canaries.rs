@@ -36,10 +36,10 @@ pub(super) async fn register(
 ) -> Result<(StatusCode, Json<RegisteredView>), Problem> {
     let (service, name) = named(path);
     let order = order(service.clone(), name.clone(), body)?;
-    let by = actor.by();
+    let actor = actor.signature();
     // On a task of its own: what has begun is carried through, even if whoever asked for it goes away.
     let done = tokio::spawn(async move {
-        let report = state.registrar.register(order, &by).await;
+        let report = state.registrar.register(order, &actor).await;
         answer(&state, (service, name), report)
     });
     carried_out(done.await)
@@ -51,10 +51,10 @@ pub(super) async fn renew(
     Extension(actor): Extension<Actor>,
     Names(path): Names<(String, String)>,
 ) -> Result<(StatusCode, Json<RegisteredView>), Problem> {
-    let by = actor.by();
+    let actor = actor.signature();
     let done = tokio::spawn(async move {
         let name = named(path);
-        let report = state.registrar.renew(&name, &by).await;
+        let report = state.registrar.renew(&name, &actor).await;
         answer(&state, name, report)
     });
     carried_out(done.await)
@@ -66,10 +66,10 @@ pub(super) async fn deregister(
     Extension(actor): Extension<Actor>,
     Names(path): Names<(String, String)>,
 ) -> Result<(StatusCode, Json<RegisteredView>), Problem> {
-    let by = actor.by();
+    let actor = actor.signature();
     let done = tokio::spawn(async move {
         let name = named(path);
-        let report = state.registrar.deregister(&name, &by).await;
+        let report = state.registrar.deregister(&name, &actor).await;
         answer(&state, name, report)
     });
     carried_out(done.await)

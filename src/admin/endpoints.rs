@@ -11,11 +11,13 @@ use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use serde_json::Value;
 
+use super::audit::AuditView;
 use super::openapi::Operation;
 use super::openapi::body::{Answer, AnyObject, NEW, Takes};
+use super::openapi::parameter::Parameter;
 use super::{
-    AdminState, authorization, canaries, config_check, events, explain, kills, livez, log, metrics,
-    openapi, readyz, reload, services, sources, status,
+    AdminState, audit, authorization, canaries, config_check, events, explain, kills, livez, log,
+    metrics, openapi, readyz, reload, services, sources, status,
 };
 use crate::config::admin::Role;
 
@@ -23,6 +25,28 @@ const TEXT: &str = "text/plain";
 
 /// Where other gateways cannot be told.
 const ACCEPTED: &[(u16, &str)] = &[(202, "Well, here; other gateways learn of it later")];
+
+/// After which event a client goes on.
+const RESUMPTION: &[Parameter] = &[
+    Parameter::header(
+        "Last-Event-ID",
+        "the last event that was seen: what came after it is told first",
+    ),
+    Parameter::query::<String>("since", "the same, for clients that cannot send it"),
+];
+
+/// Which entries are wanted.
+const SEARCH: &[Parameter] = &[
+    Parameter::query::<String>(
+        "since",
+        "only what came after this entry (its ID), or since this moment (RFC 3339)",
+    ),
+    Parameter::query::<String>("service", "only what is about this service"),
+    Parameter::query::<u16>(
+        "limit",
+        "at most so many, 1 to 1,000; 100 if it is left out",
+    ),
+];
 
 /// Every operation.
 pub(super) const TABLES: &[&[Operation]] = &[OPERATIONS, kept::OPERATIONS];
@@ -87,12 +111,23 @@ const OPERATIONS: &[Operation] = &[
         method: Method::GET,
         path: "/api/v1/events",
         is_probe: false,
-        summary: "What happens, as it happens: connected, snapshot, held, source, canary, endpoint, flag, kills, lagged, stopping",
+        summary: "What happens, as it happens: missed, connected, snapshot, held, source, canary, endpoint, flag, kills, audit, lagged, stopping",
         role: Role::Viewer,
-        takes: Takes::NOTHING,
+        takes: Takes::NOTHING.with(RESUMPTION),
         gives: Answer::text("text/event-stream"),
         errors: &[503],
         route: || get(events::events),
+    },
+    Operation {
+        method: Method::GET,
+        path: "/api/v1/audit",
+        is_probe: false,
+        summary: "Who did what, from the audit trail; the newest last",
+        role: Role::Viewer,
+        takes: Takes::NOTHING.with(SEARCH),
+        gives: Answer::json::<AuditView>(),
+        errors: &[503],
+        route: || get(audit::entries),
     },
     Operation {
         method: Method::GET,

@@ -1,7 +1,9 @@
 //! `GET /api/v1/events`: what happens, as it happens (server-sent events, WHATWG HTML section 9.2).
 
+mod resumption;
 mod share;
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,11 +20,14 @@ use tokio::sync::watch;
 use super::Shared;
 use super::actor::Actor;
 use super::problem::Problem;
+use crate::audit::entry::Entry;
 use crate::config::admin::AdminToken;
 use crate::context::Moment;
-use crate::events::{Event, EventKind, Heard, KeptAction, Listener};
+use crate::digest::Digest;
+use crate::events::{Event, EventId, EventKind, Heard, KeptAction, Listener, Missed};
 use crate::snapshot::changes::{Changes, Rebucketed, Taking};
 use crate::snapshot::store::SnapshotStore;
+use resumption::Resumption;
 use share::share;
 
 /// A comment is sent this often when nothing happens, so that neither side takes the connection for dead.
@@ -71,30 +76,37 @@ struct TakingView<'a> {
 
 /// Who listens, for as long as their token is one.
 struct Audience {
+    /// What happened while they were away, and is told first.
+    kept: VecDeque<Arc<Event>>,
     listener: Listener,
     store: Arc<SnapshotStore>,
     actor: Actor,
     tokens: watch::Receiver<Arc<[AdminToken]>>,
 }
 
-/// Streams events, the first of which says what runs now, until the client goes away, their token is taken away or is
-/// for something else, or the process ends.
+/// Streams events, until the client goes away, their token is taken away or is for something else, or the process ends. The
+/// first says what runs now; before it comes what a client cannot be told any more that was here before.
 pub(super) async fn events(
     State(state): Shared,
     Extension(actor): Extension<Actor>,
+    Resumption(last): Resumption,
 ) -> Result<Sse<impl Stream<Item = Result<Message, Infallible>>>, Problem> {
     let place = state.bounds.event_stream()?;
     // Listens first and looks then, so that nothing falls between the two.
+    let resumed = state.publisher.events().resume(last);
+    let running = state.publisher.store().load();
+    let connected =
+        json!({ "generation": running.generation, "digest": running.digest.to_string() });
+    let missed = resumed.missed.map(of_missed);
+    let connected = identified(resumed.after, "connected", &connected);
+    let first = stream::iter(missed.into_iter().chain([connected]));
     let audience = Audience {
-        listener: state.publisher.events().listen(),
+        kept: resumed.kept.into(),
+        listener: resumed.listener,
         store: state.publisher.store().clone(),
         actor,
         tokens: state.reloader.watch_admin_tokens(),
     };
-    let running = state.publisher.store().load();
-    let connected =
-        json!({ "generation": running.generation, "digest": running.digest.to_string() });
-    let first = stream::iter([message("connected", &connected)]);
     let rest = stream::unfold(audience, next);
     let messages = first.chain(rest).map(move |message| {
         // Held until the stream ends.
@@ -108,7 +120,7 @@ async fn next(mut audience: Audience) -> Option<(Message, Audience)> {
     let message = match audience.hear().await? {
         Heard::Event(event) => {
             let (name, data) = described(&event);
-            message(name, &data)
+            identified(event.id, name, &data)
         }
         Heard::Lagged(lost) => message("lagged", &json!({ "lost": lost })),
     };
@@ -124,20 +136,43 @@ impl Audience {
                 tracing::info!(client = %self.actor.address, token = %self.actor, "a stream of events ends: its token has changed");
                 return None;
             }
-            tokio::select! {
-                biased;
-                changed = self.tokens.changed() => changed.ok()?,
-                heard = self.listener.next() => match heard? {
-                    Heard::Event(event) => {
-                        if let Some(event) = share(event, &self.actor, &self.store) {
-                            return Some(Heard::Event(event));
-                        }
+            let heard = match self.kept.pop_front() {
+                Some(event) => Heard::Event(event),
+                None => tokio::select! {
+                    biased;
+                    changed = self.tokens.changed() => {
+                        changed.ok()?;
+                        continue;
                     }
-                    lagged @ Heard::Lagged(_) => return Some(lagged),
+                    heard = self.listener.next() => heard?,
                 },
+            };
+            match heard {
+                Heard::Event(event) => {
+                    if let Some(event) = share(event, &self.actor, &self.store) {
+                        return Some(Heard::Event(event));
+                    }
+                }
+                lagged @ Heard::Lagged(_) => return Some(lagged),
             }
         }
     }
+}
+
+fn of_missed(missed: Missed) -> Message {
+    let (reason, lost) = match missed {
+        Missed::TooOld(lost) => ("too_old", Some(lost)),
+        // What happened before the start is not counted.
+        Missed::Restarted(_) => ("restarted", None),
+        Missed::Unknown => ("unknown", None),
+    };
+    message("missed", &json!({ "reason": reason, "lost": lost }))
+}
+
+/// A message after which a client that comes back goes on.
+fn identified(id: EventId, name: &'static str, data: &Value) -> Message {
+    let message = Message::default().id(id.to_string());
+    message.event(name).data(data.to_string())
 }
 
 /// JSON has no line breaks outside of its texts, and escapes them within.
@@ -152,25 +187,32 @@ fn described(event: &Event) -> (&'static str, Value) {
             generation,
             digest,
             changes,
+        } => ("snapshot", of_snapshot(*generation, digest, changes)),
+        EventKind::Held { source, flags } => ("held", of_held(source, flags)),
+        EventKind::SourceTrouble { source, error } => ("source", of_source(source, Some(error))),
+        EventKind::SourceRecovered { source } => ("source", of_source(source, None)),
+        EventKind::Ordered {
+            service,
+            flag,
+            killed,
+            by,
+            reason,
+            is_elsewhere: _,
         } => {
-            let (digest, flags) = (digest.to_string(), ChangesView::from(&**changes));
-            let data = json!({ "generation": generation, "digest": digest, "flags": flags });
-            ("snapshot", data)
+            let state = if *killed { "killed" } else { "restored" };
+            let data = json!({ "by": by, "reason": reason.as_deref() });
+            ("canary", merged(data, of_canary(service, flag, state)))
         }
-        EventKind::Held { source, flags } => {
-            let (count, flags) = (flags.len(), names(flags));
-            let data = json!({ "source": &**source, "count": count, "flags": flags });
-            ("held", data)
+        EventKind::Registered {
+            service,
+            flag,
+            state,
+            url,
+            by,
+        } => {
+            let data = json!({ "url": url, "by": by });
+            ("canary", merged(data, of_canary(service, flag, state)))
         }
-        EventKind::SourceTrouble { source, error } => {
-            let data = json!({ "source": &**source, "state": "trouble", "error": error });
-            ("source", data)
-        }
-        EventKind::SourceRecovered { source } => {
-            let data = json!({ "source": &**source, "state": "recovered", "error": null });
-            ("source", data)
-        }
-        EventKind::Ordered { .. } | EventKind::Registered { .. } => ("canary", of_canary(event)),
         EventKind::Endpoint {
             service,
             deployment,
@@ -178,11 +220,9 @@ fn described(event: &Event) -> (&'static str, Value) {
             state,
             why,
         } => {
-            let endpoint = address.to_string();
-            let data = json!({
-                "service": service, "deployment": deployment, "endpoint": endpoint, "state": state, "why": why,
-            });
-            ("endpoint", data)
+            let place = json!({ "service": service, "deployment": deployment });
+            let now = json!({ "endpoint": address, "state": state, "why": why });
+            ("endpoint", merged(place, now))
         }
         EventKind::Kept {
             kind,
@@ -190,10 +230,12 @@ fn described(event: &Event) -> (&'static str, Value) {
             action,
             by,
         } => {
-            let common = json!({ "kind": kind, "name": &**name, "by": by });
-            ("flag", merged(of_kept(action), common))
+            let which = json!({ "kind": kind, "name": &**name, "by": by });
+            ("flag", merged(of_kept(action), which))
         }
         EventKind::Settled { by } => ("kills", json!({ "state": "known", "by": by })),
+        // It has its own moment.
+        EventKind::Audited(entry) => return ("audit", of_entry(entry)),
         EventKind::Stopping => ("stopping", json!({})),
     };
     (name, merged(data, json!({ "at": shown(event.at) })))
@@ -207,33 +249,31 @@ fn merged(mut one: Value, other: Value) -> Value {
     one
 }
 
-/// What was done to a canary.
-fn of_canary(event: &Event) -> Value {
-    match &event.what {
-        EventKind::Ordered {
-            service,
-            flag,
-            killed,
-            by,
-            reason,
-            is_elsewhere: _,
-        } => {
-            let state = if *killed { "killed" } else { "restored" };
-            let (service, flag) = (&**service, &**flag);
-            json!({ "service": service, "flag": flag, "state": state, "by": by, "reason": reason.as_deref() })
-        }
-        EventKind::Registered {
-            service,
-            flag,
-            state,
-            url,
-            by,
-        } => {
-            let (service, flag) = (&**service, &**flag);
-            json!({ "service": service, "flag": flag, "state": state, "url": url, "by": by })
-        }
-        _ => json!({}),
-    }
+fn of_snapshot(generation: u64, digest: &Digest, changes: &Changes) -> Value {
+    let (digest, flags) = (digest.to_string(), ChangesView::from(changes));
+    json!({ "generation": generation, "digest": digest, "flags": flags })
+}
+
+fn of_held(source: &str, flags: &[Arc<str>]) -> Value {
+    json!({ "source": source, "count": flags.len(), "flags": names(flags) })
+}
+
+fn of_source(source: &str, error: Option<&str>) -> Value {
+    let state = if error.is_some() {
+        "trouble"
+    } else {
+        "recovered"
+    };
+    json!({ "source": source, "state": state, "error": error })
+}
+
+fn of_canary(service: &str, flag: &str, state: &str) -> Value {
+    json!({ "service": service, "flag": flag, "state": state })
+}
+
+/// An entry of the audit trail, as the trail has it.
+fn of_entry(entry: &Entry) -> Value {
+    serde_json::from_str(&entry.line).unwrap_or_default()
 }
 
 /// What was done to a flag or segment that Serin keeps.

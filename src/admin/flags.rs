@@ -99,7 +99,13 @@ pub(super) async fn put(
     })?;
     let document = Arc::new(Document::new(json::value(body)?));
     let subject = Subject::Flag(name.into());
-    order(state, KeptOrder::Put(subject, document), terms, actor.by()).await
+    order(
+        state,
+        KeptOrder::Put(subject, document),
+        terms,
+        actor.signature(),
+    )
+    .await
 }
 
 /// Keeps a flag no more.
@@ -110,7 +116,7 @@ pub(super) async fn delete(
     terms: Terms,
 ) -> Result<Response, Problem> {
     let subject = Subject::Flag(name.into());
-    order(state, KeptOrder::Delete(subject), terms, actor.by()).await
+    order(state, KeptOrder::Delete(subject), terms, actor.signature()).await
 }
 
 /// Opens or closes one ring, wherever its flag is kept.
@@ -127,12 +133,12 @@ pub(super) async fn ring(
             let by = actor.by();
             tracing::info!(%by, %flag, %ring, "a ring is to be switched in Unleash");
             let ring = Ring { flag, ring, change };
-            switch(state, server, ring, terms, by).await
+            switch(state, server, ring, terms, actor.signature()).await
         }
         Some(keeper @ Keeper::LaunchDarkly(_)) => Err(kept_by(&keeper, "flag", &flag, Some(&ring))),
         Some(Keeper::File | Keeper::Serin | Keeper::Registration) | None => {
             let ordered = KeptOrder::Ring(flag.into(), ring, change);
-            order(state, ordered, terms, actor.by()).await
+            order(state, ordered, terms, actor.signature()).await
         }
     }
 }

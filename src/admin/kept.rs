@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::AdminState;
 use super::problem::Problem;
+use crate::audit::actor::Actor as Signature;
 use crate::config::kept::Subject;
 use crate::publisher::flag_keeper::{KeptOrder, KeptReport, KeptTerms, tag};
 pub(super) use refusal::kept_by;
@@ -28,7 +29,7 @@ pub(super) async fn order(
     state: Arc<AdminState>,
     order: KeptOrder,
     terms: Terms,
-    by: String,
+    actor: Signature,
 ) -> Result<Response, Problem> {
     let Terms {
         precondition,
@@ -41,7 +42,7 @@ pub(super) async fn order(
     let terms = KeptTerms {
         precondition,
         is_dry_run,
-        by,
+        actor,
     };
     let keeper = state.flags.clone();
     let done = tokio::spawn(async move { keeper.order(order, terms).await });

@@ -14,9 +14,10 @@ use super::body::document;
 use super::path::Names;
 use super::problem::Problem;
 use super::{AdminState, Shared};
+use crate::audit::entry::{PENDING, THIS_GATEWAY};
 use crate::config::value;
 use crate::context::Moment;
-use crate::publisher::kills::{KillAction, KillFailure, KillReport, Reach};
+use crate::publisher::kills::{KillAction, KillFailure, KillReport};
 use crate::registry::kills::{Kill, Kills};
 use crate::snapshot::{Service, Snapshot};
 use crate::spelling::nearest;
@@ -76,9 +77,6 @@ pub(super) struct OrderDocument {
 /// The longest reason that is kept, in bytes.
 const MAX_REASON: usize = 500;
 
-/// The scope of a kill that holds here, while what gateways share cannot be reached.
-const PENDING: &str = "this gateway, pending";
-
 /// Kills a flag's canaries; all its variants at once.
 pub(super) async fn kill(
     state: Shared,
@@ -118,7 +116,7 @@ async fn order(
     if order == KillAction::Kill && !said.ahead {
         must_be_known(&state, &service, &flag)?;
     }
-    let by = (actor.by(), said.reason);
+    let by = (actor.signature(), said.reason);
     // On a task of its own: what has begun is carried through, even if whoever asked for it goes away.
     let done = tokio::spawn(async move {
         let report = state.kills.order(order, &service, &flag, by).await;
@@ -229,11 +227,11 @@ pub(super) async fn restore_unknown(
     Extension(actor): Extension<Actor>,
 ) -> Result<Json<SettledView>, Problem> {
     let done = tokio::spawn(async move {
-        let report = state.kills.settle(actor.by()).await;
+        let report = state.kills.settle(actor.signature()).await;
         report.map(|report| SettledView {
             changed: report.changed,
             stored: report.stored,
-            scope: "this gateway",
+            scope: THIS_GATEWAY,
             generation: report.generation,
         })
     });
@@ -252,11 +250,7 @@ impl OrderView {
             changed: report.changed,
             canaries: report.canaries,
             stored: report.stored,
-            scope: match report.reach {
-                Reach::ThisGateway => "this gateway",
-                Reach::AllGateways => "all gateways",
-                Reach::Pending => PENDING,
-            },
+            scope: report.reach.as_str(),
             generation: report.generation,
         }
     }

@@ -8,12 +8,14 @@ use axum::extract::rejection::BytesRejection;
 use axum::{Extension, Json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::actor::Actor;
 use super::body::document;
 use super::problem::Problem;
 use super::{AdminState, Shared};
+use crate::audit::entry::{Action, Deed};
 use crate::clock;
 use crate::config::{Level, value};
 use crate::telemetry::log::{Directives, LogControl};
@@ -70,7 +72,12 @@ pub(super) async fn set(
         .filter
         .parse()
         .map_err(|error| Problem::new(422, format!("filter: {error}")))?;
+    let before = entered(log);
     log.set(directives, lifetime(change.lifetime)?, actor.by());
+    let deed = Deed::new(actor.signature(), Action::SetLog, "log");
+    let deed = deed.changing(before, entered(log));
+    let audit = state.publisher.events().audit();
+    audit.record(deed).written().await;
     Ok(Json(LogView::of(log)))
 }
 
@@ -80,8 +87,19 @@ pub(super) async fn reset(
     Extension(actor): Extension<Actor>,
 ) -> Result<Json<LogView>, Problem> {
     let log = log(&state)?;
+    let before = entered(log);
     log.reset(&actor.by());
+    let deed = Deed::new(actor.signature(), Action::ResetLog, "log");
+    let deed = deed.changing(before, entered(log));
+    let audit = state.publisher.events().audit();
+    audit.record(deed).written().await;
     Ok(Json(LogView::of(log)))
+}
+
+/// What the audit trail gets to know of the log's filter.
+fn entered(log: &LogControl) -> Value {
+    let view = LogView::of(log);
+    json!({ "filter": view.filter, "until": view.until })
 }
 
 fn log(state: &AdminState) -> Result<&LogControl, Problem> {

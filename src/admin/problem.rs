@@ -121,6 +121,12 @@ impl Problem {
     }
 }
 
+/// An error of one field or parameter, which it names.
+pub(super) fn at_fault(status: u16, field: &str, detail: &str) -> Problem {
+    let error = DiagnosticView::of_member(field, detail.to_owned());
+    Problem::new(status, detail).with_errors(vec![error])
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -1,11 +1,12 @@
 //! `POST /api/v1/reload`: reads the file again and puts it in force.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Shared;
+use super::actor::Actor;
 use super::diagnostic::DiagnosticView;
 use super::problem::Problem;
 use crate::reload::{ReloadFailure, ReloadReport, ReloadTrigger};
@@ -32,10 +33,23 @@ impl From<ReloadReport> for ReloadView {
 }
 
 /// Reloads. When the answer comes, requests are decided on what the file says.
-pub(super) async fn reload(State(state): Shared) -> Result<Json<ReloadView>, Problem> {
-    let _place = state.bounds.order()?;
-    let file = state.reloader.path().display().to_string();
-    match state.reloader.reload(ReloadTrigger::Api).await {
+pub(super) async fn reload(
+    State(state): Shared,
+    Extension(actor): Extension<Actor>,
+) -> Result<Json<ReloadView>, Problem> {
+    let place = state.bounds.order()?;
+    let (file, reloader) = (
+        state.reloader.path().display().to_string(),
+        state.reloader.clone(),
+    );
+    // On a task of its own: what has begun is carried through, even if whoever asked for it goes away.
+    let done = tokio::spawn(async move {
+        let _place = place;
+        reloader.reload(ReloadTrigger::Api, actor.signature()).await
+    });
+    let done = done.await;
+    let result = done.map_err(|panic| Problem::new(500, panic.to_string()))?;
+    match result {
         Ok(report) => Ok(Json(report.into())),
         Err(ReloadFailure::Invalid(problems)) => {
             let problems = problems.iter().map(DiagnosticView::from).collect();

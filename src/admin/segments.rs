@@ -131,7 +131,13 @@ pub(super) async fn put(
     }
     let document = Arc::new(Document::new(json::value(body)?));
     let subject = Subject::Segment(name.into());
-    order(state, KeptOrder::Put(subject, document), terms, actor.by()).await
+    order(
+        state,
+        KeptOrder::Put(subject, document),
+        terms,
+        actor.signature(),
+    )
+    .await
 }
 
 /// Keeps a segment no more.
@@ -152,7 +158,7 @@ pub(super) async fn delete(
     if !is_kept && compiled.segments().any(|segment| *segment.name == *name) {
         return Err(kept_by(&Keeper::File, "segment", &name, None));
     }
-    order(state, KeptOrder::Delete(subject), terms, actor.by()).await
+    order(state, KeptOrder::Delete(subject), terms, actor.signature()).await
 }
 
 async fn compiled(state: &AdminState) -> Result<Arc<CompiledKept>, Problem> {

@@ -7,6 +7,7 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::audit::TrailView;
 use super::diagnostic::DiagnosticView;
 use super::explain::StandingView;
 use super::kills::{SHOWN, in_words};
@@ -34,6 +35,7 @@ pub(super) struct StatusView {
     sources: Vec<SourceView>,
     stores: Vec<StoreView>,
     last_reload: ReloadView,
+    audit: TrailView,
     capacity: CapacityView,
     restart_needed: Vec<String>,
     warnings: Vec<String>,
@@ -124,6 +126,7 @@ impl StatusView {
         let sources = state.sources.all();
         let standings = snapshot.standings(clock::now());
         let listed = standings.iter().take(LISTED);
+        let (audit, of_audit) = TrailView::of(state.publisher.events().audit());
         Self {
             canary_flags: listed.map(StandingView::from).collect(),
             canary_flags_left_out: standings.len().saturating_sub(LISTED),
@@ -137,6 +140,7 @@ impl StatusView {
                 .collect(),
             stores: StoreView::all(&state.state_store),
             last_reload: ReloadView::from(&state.reloader.last()),
+            audit,
             capacity: CapacityView::of(&state.connections, &snapshot),
             restart_needed: state.reloader.restart_needed(),
             warnings: warnings(&snapshot, &state.kills)
@@ -146,6 +150,7 @@ impl StatusView {
                 .chain(shortfalls(&snapshot, state.connections.files))
                 .chain(state.publisher.order_trouble())
                 .chain(certificates(state))
+                .chain(of_audit)
                 .collect(),
         }
     }

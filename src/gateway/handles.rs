@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::capacity;
 use crate::admin::access::metrics::AdminFigures;
+use crate::audit::Audit;
 use crate::capacity::OpenFiles;
 use crate::certificates::ServerTls;
 use crate::certificates::metrics::CertificateMetrics;
@@ -48,6 +49,7 @@ pub(super) struct Handles {
     pub(super) client_api: Arc<ClientApi>,
     pub(super) admin: Arc<AdminFigures>,
     pub(super) tls: Option<Arc<ServerTls>>,
+    pub(super) audit: Audit,
     /// This gateway's name in `Via`.
     pub(super) via: Via,
 }
@@ -75,6 +77,7 @@ impl Handles {
             client_api: Arc::new(ClientApi::new(Arc::default(), Instant::now())),
             admin: Arc::default(),
             tls: None,
+            audit: publisher.events().audit().clone(),
             via: Via::new(rand::random()),
         }
     }
@@ -135,6 +138,7 @@ impl Handles {
             .with(self.client_api.clone())
             .with(self.admin.clone())
             .with(CertificateMetrics(self.tls.clone()))
+            .with(self.audit.clone())
             .with(Process)
     }
 }

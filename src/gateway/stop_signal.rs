@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::audit::actor::Actor;
 use crate::reload::{ReloadTrigger, Reloader};
 
 /// What tells the gateway to end.
@@ -70,7 +71,10 @@ impl Signals {
                 _ = self.hangup.recv() => {
                     let reloader = reloader.clone();
                     // How it went is logged, counted and shown by the reloader itself.
-                    tokio::spawn(async move { reloader.reload(ReloadTrigger::Signal).await.is_ok() });
+                    tokio::spawn(async move {
+                        let own = Actor::gateway();
+                        reloader.reload(ReloadTrigger::Signal, own).await.is_ok()
+                    });
                 }
             }
         }

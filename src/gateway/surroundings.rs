@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::handles::Handles;
 use super::{Embedding, StartError};
+use crate::audit::Audit;
 use crate::capacity::OpenFiles;
 use crate::clock;
 use crate::config::{self, Config, OnUnset, Process};
@@ -44,6 +45,7 @@ pub(super) struct Platform {
     kills: Kills,
     flags: FlagRegistry,
     registrations: Registrations,
+    audit: Audit,
     /// Whether what it learns is for the next start.
     remembers: bool,
     pub(super) stop: Option<oneshot::Receiver<()>>,
@@ -68,6 +70,7 @@ impl Platform {
                     kills: Kills::open(state.clone()),
                     flags: FlagRegistry::open(state.clone()),
                     registrations: Registrations::open(state.clone()),
+                    audit: Audit::in_memory(),
                     state,
                     remembers: false,
                     stop: Some(stop),
@@ -96,6 +99,7 @@ impl Platform {
             kills: Kills::open(state.clone()),
             flags: FlagRegistry::open(state.clone()),
             registrations: Registrations::open(state.clone()),
+            audit: Audit::open(&config.process.state_dir),
             state,
             remembers: true,
             stop: None,
@@ -145,6 +149,7 @@ impl Platform {
             control,
         );
         let (generation, events) = (publisher.generation(), publisher.events().clone());
+        events.go_with(&self.audit);
         health::start(publisher.store(), &generation, bell, events, control);
         Ok(publisher)
     }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::inputs::Inputs;
 use super::order::OrderKeeper;
-use super::{Change, Published, StoredFlags};
+use super::{Change, Published, StoredFlags, held};
 use crate::canary::WithdrawalFlag;
 use crate::clock;
 use crate::cluster::{Cluster, DeploymentName, UpstreamUrl};
@@ -147,17 +147,22 @@ impl SnapshotBuilder {
     /// Makes these changes to what the running snapshot is made of, and publishes the next one.
     pub(super) fn apply(&mut self, changes: &[Change]) -> Published {
         let mut inputs = self.basis.inputs.clone();
-        let reported: Vec<EventKind> = changes
-            .iter()
-            .filter_map(|change| inputs.apply(change))
-            .collect();
+        let mut reported = Vec::new();
+        for change in changes {
+            let before = inputs.held(change);
+            if let Some(what) = inputs.apply(change) {
+                reported.push((what, before));
+            }
+        }
         let published = self.publish(inputs);
-        for what in reported {
-            if let EventKind::Held { source, flags } = &what
-                && !flags.is_empty()
-            {
-                let flags = flags.len();
-                tracing::warn!(%source, flags, "flags are missing and held");
+        for (what, before) in reported {
+            if let EventKind::Held { source, flags } = &what {
+                if !flags.is_empty() {
+                    let flags = flags.len();
+                    tracing::warn!(%source, flags, "flags are missing and held");
+                }
+                let deed = held::deed(source, &before, flags, &self.store.peek());
+                self.events.audit().record(deed).let_go();
             }
             self.events.emit(what);
         }

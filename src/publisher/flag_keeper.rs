@@ -5,14 +5,18 @@ mod order;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::PublisherHandle;
-use crate::config::document::FieldProblem;
+use crate::audit::actor::Actor;
+use crate::audit::entry::{Action, Deed};
+use crate::config::document::{Document, FieldProblem};
 use crate::config::kept::{CompiledKept, KeptDocuments, Subject};
 use crate::events::{EventKind, KeptAction};
 use crate::registry::flags::{DocumentChange, FlagRegistry, FlagTurn};
 use crate::snapshot::changes::effects::Effects;
 use crate::spelling::nearest;
-use crate::state::{StoreError, Stored};
+use crate::state::StoreError;
 pub use order::{
     Keeper, KeptFailure, KeptOrder, KeptReport, KeptTerms, MAX_DOCUMENTS, Precondition, tag,
 };
@@ -130,16 +134,25 @@ impl FlagKeeper {
             return self.foretell(report, changed).await;
         }
         // What is the same is stored all the same: whoever asks wants to know where it stands.
-        let Stored { recorded_in, .. } = turn.keep(&change, changed.clone()).await?;
+        let stored = turn.keep(&change, changed.clone()).await?;
         let report = KeptReport {
-            recorded_in,
+            recorded_in: stored.recorded_in,
             ..report
         };
         if !report.changed {
             return Ok(report);
         }
-        self.tell(&report, order, &terms.by);
-        self.put_in_force(report, changed).await
+        self.tell(&report, order, &terms.actor.by());
+        let deed = deed(&report, order, before.as_deref(), terms.actor.clone());
+        let deed = Deed {
+            service: self.service_of(&report.subject),
+            ..deed.in_scope(stored.scope())
+        };
+        let receipt = self.publisher.events().audit().record(deed);
+        let done = self.put_in_force(report, changed).await;
+        // It is stored whether or not a snapshot could be made.
+        receipt.written().await;
+        done
     }
 
     /// Whether an order is for Serin to carry out, and what it changes.
@@ -249,6 +262,21 @@ impl FlagKeeper {
         })
     }
 
+    /// The service that something is for; `None`: it may be for several, or for none.
+    fn service_of(&self, subject: &Subject) -> Option<Arc<str>> {
+        let Subject::Flag(flag) = subject else {
+            return None;
+        };
+        let snapshot = self.publisher.store().load();
+        let services = snapshot.services.iter();
+        let mut of_flag =
+            services.filter(|service| service.canaries.iter().any(|glob| glob.matches(flag)));
+        match (of_flag.next(), of_flag.next()) {
+            (Some(only), None) => Some(Arc::from(&*only.name)),
+            _ => None,
+        }
+    }
+
     /// Says to the log and to whoever listens that something is kept that was not.
     fn tell(&self, report: &KeptReport, order: &KeptOrder, by: &str) {
         let (kind, name) = match &report.subject {
@@ -272,6 +300,25 @@ impl FlagKeeper {
             by: by.to_owned(),
         });
     }
+}
+
+/// The entry of the audit trail.
+fn deed(report: &KeptReport, order: &KeptOrder, before: Option<&Document>, actor: Actor) -> Deed {
+    let (is_flag, name) = match &report.subject {
+        Subject::Segment(name) => (false, name),
+        Subject::Flag(name) => (true, name),
+    };
+    let (action, object) = match order {
+        KeptOrder::Put(..) if is_flag => (Action::PutFlag, name.to_string()),
+        KeptOrder::Put(..) => (Action::PutSegment, name.to_string()),
+        KeptOrder::Delete(_) if is_flag => (Action::DeleteFlag, name.to_string()),
+        KeptOrder::Delete(_) => (Action::DeleteSegment, name.to_string()),
+        KeptOrder::Ring(flag, ring, _) => (Action::ChangeRing, format!("{flag}/{ring}")),
+    };
+    let shown = |document: Option<&Document>| {
+        document.map_or(Value::Null, |document| document.json().clone())
+    };
+    Deed::new(actor, action, object).changing(shown(before), shown(report.document.as_deref()))
 }
 
 fn missing(documents: &KeptDocuments, subject: &Subject) -> KeptFailure {

@@ -53,6 +53,13 @@ impl FlagSources {
         &self.schema
     }
 
+    /// The flags of a source that are held.
+    pub(super) fn held(&self, source: &str) -> Arc<[Arc<str>]> {
+        let mut sources = self.list.iter();
+        let found = sources.find(|known| **known.config.name() == *source);
+        found.map(|found| found.held.clone()).unwrap_or_default()
+    }
+
     /// Makes an update's set the one that its server said last. Returns the flags that are held from then on, if they are
     /// others than before.
     pub(super) fn apply(&mut self, config: &Config, update: FlagUpdate) -> Option<Arc<[Arc<str>]>> {

@@ -48,6 +48,16 @@ impl Inputs {
         }
     }
 
+    /// The flags that are held of the source that a change is about.
+    pub(super) fn held(&self, change: &Change) -> Arc<[Arc<str>]> {
+        match change {
+            Change::Flags(update) => self.sources.held(&update.source),
+            Change::Config(_) | Change::Kept(_) | Change::Registrations | Change::Withdrawn => {
+                Arc::default()
+            }
+        }
+    }
+
     /// Makes a change. Returns the event to report once it is in force.
     pub(super) fn apply(&mut self, change: &Change) -> Option<EventKind> {
         match change {

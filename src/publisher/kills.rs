@@ -4,9 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{PublishError, Published, PublisherHandle, Stopped};
+use crate::audit::actor::Actor;
+use crate::audit::entry::{ALL_GATEWAYS, Action, Deed, PENDING, THIS_GATEWAY};
 use crate::clock;
 use crate::events::EventKind;
 use crate::registry::kills::{Kill, Kills};
@@ -120,7 +123,7 @@ impl KillSwitch {
         &self.kills
     }
 
-    /// Carries out an order of `by`, perhaps with a reason. The flag need not exist yet: a kill switch must work before
+    /// Carries out an order of `actor`, perhaps with a reason. The flag need not exist yet: a kill switch must work before
     /// there is traffic to save. When this returns, requests are decided accordingly; no attempt went to a killed
     /// canary for longer than it took to get here.
     ///
@@ -131,9 +134,10 @@ impl KillSwitch {
         action: KillAction,
         service: &str,
         flag: &str,
-        (by, reason): (String, Option<String>),
+        (actor, reason): (Actor, Option<String>),
     ) -> Result<KillReport, KillFailure> {
         let canaries = self.judge(action, service, flag)?;
+        let (by, before) = (actor.by(), self.kills.get(service, flag));
         let (kill, changed) = match action {
             KillAction::Kill => {
                 let kill = Kill::new(clock::now(), by.clone(), reason.clone());
@@ -152,11 +156,22 @@ impl KillSwitch {
                 flag: flag.into(),
                 killed: kill.is_some(),
                 by,
-                reason: reason.map(Arc::from),
+                reason: reason.clone().map(Arc::from),
                 is_elsewhere: false,
             });
         }
-        let (stored, generation) = self.put_in_force().await?;
+        // Written again even if nothing changed: an earlier attempt may have been in vain.
+        let stored = self.kills.store().await.is_ok();
+        let deed = changed.then(|| {
+            let action = match action {
+                KillAction::Kill => Action::Kill,
+                KillAction::Restore => Action::Restore,
+            };
+            let deed = Deed::new(actor, action, flag).of_service(service);
+            let deed = deed.changing(shown(before.as_ref()), shown(kill.as_ref()));
+            deed.because(reason).in_scope(self.reach().as_str())
+        });
+        let generation = self.put_in_force(deed).await?;
         Ok(KillReport {
             kill,
             changed,
@@ -167,19 +182,25 @@ impl KillSwitch {
         })
     }
 
-    /// Carries out the order, of `by`, that every canary of unknown standing is not killed.
+    /// Carries out the order, of `actor`, that every canary of unknown standing is not killed.
     ///
     /// # Errors
     /// When the process ends.
-    pub async fn settle(&self, by: String) -> Result<SettleReport, KillFailure> {
-        let changed = self.kills.restore_unknown();
+    pub async fn settle(&self, actor: Actor) -> Result<SettleReport, KillFailure> {
+        let (before, changed) = (self.kills.doubts(), self.kills.restore_unknown());
         if changed {
+            let by = actor.by();
             tracing::warn!(by, "every canary of unknown standing was restored");
             self.publisher
                 .events()
                 .emit(EventKind::Settled { by: Some(by) });
         }
-        let (stored, generation) = self.put_in_force().await?;
+        let stored = self.kills.store().await.is_ok();
+        let deed = changed.then(|| {
+            let deed = Deed::new(actor, Action::RestoreUnknown, "kills");
+            deed.changing(json!({ "unknown": before }), json!({ "unknown": [] }))
+        });
+        let generation = self.put_in_force(deed).await?;
         Ok(SettleReport {
             changed,
             stored,
@@ -236,8 +257,11 @@ impl KillSwitch {
                 self.publisher
                     .events()
                     .emit(EventKind::Settled { by: None });
-                // A failure is logged there, and the next order is another attempt.
-                let _ = self.put_in_force().await;
+                let deed = Deed::new(Actor::gateway(), Action::RestoreUnknown, "kills");
+                let deed = deed.because(Some("the file was mended".to_owned()));
+                // Failures are logged there, and the next order is another attempt.
+                let _ = self.kills.store().await;
+                let _ = self.put_in_force(Some(deed)).await;
             } else if complained.elapsed() >= COMPLAIN {
                 complained = Instant::now();
                 self.kills.warn_of_doubts();
@@ -280,12 +304,37 @@ impl KillSwitch {
         Ok(found.canaries_of(flag))
     }
 
-    /// Stores what holds, and publishes it. Whether it is stored, and the generation.
-    async fn put_in_force(&self) -> Result<(bool, u64), PublishError> {
-        // Written again even if nothing changed: an earlier attempt may have been in vain.
-        let stored = self.kills.store().await.is_ok();
-        let Published { generation, .. } = self.publisher.withdraw().await?;
-        Ok((stored, generation))
+    /// Publishes what holds, and enters it in the audit trail if it is new. The generation.
+    async fn put_in_force(&self, deed: Option<Deed>) -> Result<u64, PublishError> {
+        let receipt = deed.map(|deed| self.publisher.events().audit().record(deed));
+        let published = self.publisher.withdraw().await;
+        // It holds whether or not a snapshot could be made.
+        if let Some(receipt) = receipt {
+            receipt.written().await;
+        }
+        let Published { generation, .. } = published?;
+        Ok(generation)
+    }
+}
+
+/// A kill for the audit trail.
+fn shown(kill: Option<&Kill>) -> Value {
+    match kill {
+        Some(kill) => {
+            json!({ "killed": true, "since": kill.at.to_string(), "by": kill.by, "reason": kill.reason })
+        }
+        None => json!({ "killed": false }),
+    }
+}
+
+impl Reach {
+    /// The words for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ThisGateway => THIS_GATEWAY,
+            Self::AllGateways => ALL_GATEWAYS,
+            Self::Pending => PENDING,
+        }
     }
 }
 

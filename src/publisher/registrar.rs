@@ -3,12 +3,15 @@
 mod leases;
 mod order;
 mod readiness;
+mod trail;
 
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
 use super::{PublishError, PublisherHandle};
+use crate::audit::actor::Actor;
+use crate::audit::entry::Action;
 use crate::clock;
 use crate::cluster::policy::UrlRefusal;
 use crate::config::LeaseTimes;
@@ -25,6 +28,7 @@ use crate::state::{StoreError, Stored};
 use order::Effect;
 pub use order::Order;
 use readiness::Checks;
+use trail::Difference;
 
 /// How many registrations there may be.
 const MOST: usize = 50_000;
@@ -124,12 +128,13 @@ impl Registrar {
         &self.registrations
     }
 
-    /// Registers a canary, or renews what is registered, by order of `by`. When this returns, that is stored, and requests are
+    /// Registers a canary, or renews what is registered, by order of `actor`. When this returns, that is stored, and requests are
     /// decided accordingly.
     ///
     /// # Errors
     /// When it cannot be registered so, or not now; nothing has changed then.
-    pub async fn register(&self, order: Order, by: &str) -> Result<Report, Refusal> {
+    pub async fn register(&self, order: Order, actor: &Actor) -> Result<Report, Refusal> {
+        let by = &*actor.by();
         self.judge(&order)?;
         let ttl = self.terms(&order).await?;
         let name: Name = (order.service.clone(), order.name.clone());
@@ -139,9 +144,16 @@ impl Registrar {
                 return Err(Refusal::TooMany);
             }
             let (record, effect) = order.applied(ttl, lease, (now, by));
-            Ok((Some(record), effect))
+            let differs = match effect {
+                Effect::Renewed => None,
+                Effect::Registered | Effect::Changed | Effect::Moving => {
+                    let before = lease.map(|lease| &lease.record);
+                    Some(Difference::of(before, Some(&record)))
+                }
+            };
+            Ok((Some(record), (effect, differs)))
         });
-        let (stored, effect) = match done.await {
+        let (stored, (effect, differs)) = match done.await {
             Ok(done) => done,
             Err(error) => return Err(self.failed(&name, error)),
         };
@@ -149,13 +161,19 @@ impl Registrar {
             let url = order.url.to_string();
             self.tell(&name, effect.as_str(), &url, Some(by));
         }
+        let action = effect.action();
+        let receipt = differs.map(|differs| self.enter(&name, action, actor, differs, stored));
         self.kills.set_lease_over(&name.0, &name.1, false);
         let when = match effect {
             Effect::Renewed => self.when(&name),
             Effect::Registered | Effect::Changed | Effect::Moving => Publication::Now,
         };
-        self.report(&name, (stored, effect == Effect::Registered), when)
-            .await
+        let is_new = effect == Effect::Registered;
+        let report = self.report(&name, (stored, is_new), when).await;
+        if let Some(receipt) = receipt {
+            receipt.written().await;
+        }
+        report
     }
 
     /// Gives a registration that is not over its TTL anew.
@@ -163,12 +181,13 @@ impl Registrar {
     /// # Errors
     /// When there is none, or it cannot be stored. Then it holds all the same as long as this gateway runs: who renews it is
     /// alive.
-    pub async fn renew(&self, name: &Name, by: &str) -> Result<Report, Refusal> {
+    pub async fn renew(&self, name: &Name, actor: &Actor) -> Result<Report, Refusal> {
+        let by = &*actor.by();
         let done = self.running(name, |record| {
             record.renew(clock::now(), by);
         });
         match done.await {
-            Ok(stored) => {
+            Ok((stored, _)) => {
                 let when = self.when(name);
                 self.report(name, (stored, false), when).await
             }
@@ -180,18 +199,23 @@ impl Registrar {
     ///
     /// # Errors
     /// When there is none, or it cannot be stored.
-    pub async fn deregister(&self, name: &Name, by: &str) -> Result<Report, Refusal> {
+    pub async fn deregister(&self, name: &Name, actor: &Actor) -> Result<Report, Refusal> {
+        let by = &*actor.by();
         let done = self.running(name, |record| {
             record.end(clock::now(), "taken_back", Some(by));
         });
-        let stored = done.await.map_err(|error| match error {
+        let (stored, (before, after)) = done.await.map_err(|error| match error {
             ChangeError::Refused(refusal) => refusal,
             ChangeError::Store(error) => error.into(),
         })?;
         self.kills.set_lease_over(&name.0, &name.1, true);
         let url = self.registrations.get(name).map(|lease| lease.record.url);
         self.tell(name, "taken_back", &url.unwrap_or_default(), Some(by));
-        self.report(name, (stored, false), Publication::Now).await
+        let differs = Difference::of(Some(&before), Some(&after));
+        let receipt = self.enter(name, Action::Deregister, actor, differs, stored);
+        let report = self.report(name, (stored, false), Publication::Now).await;
+        receipt.written().await;
+        report
     }
 
     /// Changes a registration that is not over.
@@ -199,7 +223,7 @@ impl Registrar {
         &self,
         name: &Name,
         mut change: impl FnMut(&mut Record),
-    ) -> Result<Stored, ChangeError<Refusal>> {
+    ) -> Result<(Stored, (Record, Record)), ChangeError<Refusal>> {
         let done = self.registrations.change(name, |lease| {
             let now = clock::reading();
             let lease = lease.filter(|lease| !lease.is_over(now)).ok_or_else(|| {
@@ -208,9 +232,10 @@ impl Registrar {
             })?;
             let mut record = lease.record.clone();
             change(&mut record);
-            Ok((Some(record), ()))
+            let before = lease.record.clone();
+            Ok((Some(record.clone()), (before, record)))
         });
-        done.await.map(|(stored, ())| stored)
+        done.await
     }
 
     /// What is wrong with an order, as far as the running snapshot knows.

@@ -204,6 +204,11 @@ impl Kills {
         true
     }
 
+    /// The kill of a flag in a service, if there is one.
+    pub fn get(&self, service: &str, flag: &str) -> Option<Kill> {
+        self.state().book.get(service, flag)
+    }
+
     /// The kills of a service, by flag.
     pub fn of_service(&self, service: &str) -> Vec<(String, Kill)> {
         let state = self.state();

@@ -18,6 +18,18 @@ pub enum ReloadTrigger {
     Api,
 }
 
+impl ReloadFailure {
+    /// The name that the API and the audit trail carry.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "invalid",
+            Self::Unreadable(_) => "unreadable",
+            Self::Failed(_) => "failed",
+            Self::Stopped(_) => "stopped",
+        }
+    }
+}
+
 impl ReloadTrigger {
     /// The name that logs and the API carry.
     pub fn as_str(self) -> &'static str {

@@ -5,6 +5,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::{ReloadFailure, ReloadMetrics, ReloadTrigger, Reloader, ReloaderSetup};
+use crate::audit::actor::Actor;
 use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Findings, Severity, Span};
 use crate::publisher::Publisher;
@@ -99,12 +100,16 @@ impl Running {
 async fn a_valid_file_is_put_in_force() {
     let running = Running::start();
     running.write("2");
-    let report = running.reloader.reload(ReloadTrigger::Api).await.unwrap();
+    let report = running
+        .reloader
+        .reload(ReloadTrigger::Api, Actor::gateway())
+        .await
+        .unwrap();
     assert!(report.is_new && report.generation == 2);
     // Again, and nothing changes; that is a success all the same.
     let report = running
         .reloader
-        .reload(ReloadTrigger::Signal)
+        .reload(ReloadTrigger::Signal, Actor::gateway())
         .await
         .unwrap();
     assert!(!report.is_new && report.generation == 2);
@@ -122,7 +127,7 @@ async fn an_invalid_or_missing_file_changes_nothing() {
     running.write("nonsense");
     let failure = running
         .reloader
-        .reload(ReloadTrigger::Api)
+        .reload(ReloadTrigger::Api, Actor::gateway())
         .await
         .unwrap_err();
     assert!(matches!(&failure, ReloadFailure::Invalid(problems) if problems.len() == 1));
@@ -131,14 +136,18 @@ async fn an_invalid_or_missing_file_changes_nothing() {
     std::fs::remove_file(running.reloader.path()).unwrap();
     let failure = running
         .reloader
-        .reload(ReloadTrigger::Api)
+        .reload(ReloadTrigger::Api, Actor::gateway())
         .await
         .unwrap_err();
     assert!(matches!(failure, ReloadFailure::Unreadable(_)));
     assert_eq!(running.publisher.store().load().generation, 1);
     assert_eq!(running.counts(), (0, 2));
     running.write("1");
-    running.reloader.reload(ReloadTrigger::Api).await.unwrap();
+    running
+        .reloader
+        .reload(ReloadTrigger::Api, Actor::gateway())
+        .await
+        .unwrap();
     assert_eq!(running.source.last_error(), None);
 }
 
@@ -146,13 +155,21 @@ async fn an_invalid_or_missing_file_changes_nothing() {
 async fn what_takes_a_restart_is_said_and_the_rest_applied() {
     let running = Running::start();
     running.write("2 9901");
-    let report = running.reloader.reload(ReloadTrigger::Api).await.unwrap();
+    let report = running
+        .reloader
+        .reload(ReloadTrigger::Api, Actor::gateway())
+        .await
+        .unwrap();
     let change = "admin.address: runs with 127.0.0.1:9900, the file says 127.0.0.1:9901";
     assert_eq!(report.restart_needed, [change]);
     assert_eq!(running.reloader.restart_needed(), [change]);
     assert_eq!(running.publisher.store().load().generation, 2);
     running.write("3");
-    let report = running.reloader.reload(ReloadTrigger::Api).await.unwrap();
+    let report = running
+        .reloader
+        .reload(ReloadTrigger::Api, Actor::gateway())
+        .await
+        .unwrap();
     assert_eq!(report.restart_needed, Vec::<String>::new());
 }
 
@@ -181,7 +198,11 @@ async fn who_was_slower_reloads_nothing() {
     let running = Running::start();
     let early = Instant::now();
     running.write("2");
-    running.reloader.reload(ReloadTrigger::Api).await.unwrap();
+    running
+        .reloader
+        .reload(ReloadTrigger::Api, Actor::gateway())
+        .await
+        .unwrap();
     let (sender, events) = mpsc::channel(4);
     // What was found before the reload is old; what is in force already is no news.
     for (at, text) in [(early, "7"), (Instant::now(), "2"), (Instant::now(), "3")] {

@@ -13,7 +13,7 @@
 //! * **Several gateways**: `shared` (state in a real Redis, and all that can happen to that), `gateways` (three that behave as
 //!   one).
 //! * **What pipelines do**: `registrations` (canaries that register themselves, for a time).
-//! * **What an operator does to it**: `kills`, `flags_api` (flags, segments and rings that Serin keeps itself), `state` (what is
+//! * **What an operator does to it**: `audit` (who did what, provably; events that can be resumed), `kills`, `flags_api` (flags, segments and rings that Serin keeps itself), `state` (what is
 //!   stored outlives crashes), `shutoff`,
 //!   `reload` (the file changes), `swaps` (a thousand changes under load), `lifecycle` (start, readiness, SIGTERM), `drain` (SIGTERM under load), `service_manager` (systemd).
 //! * **What clients may do**: `limits` (`server.limits` and `server.timeouts`), `capacity` (what one client can cost the
@@ -39,6 +39,7 @@
 
 mod admin;
 mod appearing;
+mod audit;
 mod blame;
 mod capacity;
 mod cli;

@@ -44,6 +44,10 @@ pub(super) fn share(event: Arc<Event>, actor: &Actor, store: &SnapshotStore) -> 
             actor.is_for(service)
         }
         EventKind::Endpoint { service, .. } => actor.is_for(service),
+        EventKind::Audited(entry) => {
+            let service = entry.service.as_deref();
+            service.is_some_and(|service| actor.is_for(service))
+        }
         EventKind::Kept { kind, name, .. } => *kind == "flag" && sees(name),
         EventKind::SourceTrouble { .. }
         | EventKind::SourceRecovered { .. }

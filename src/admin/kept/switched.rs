@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
 
 use super::refusal::kept_by;
 use super::terms::Terms;
 use super::view::KeptView;
 use crate::admin::AdminState;
 use crate::admin::problem::Problem;
+use crate::audit::actor::Actor as Signature;
+use crate::audit::entry::{ALL_GATEWAYS, Action, Deed};
 use crate::config::kept::ring::RingChange;
 use crate::events::{EventKind, KeptAction};
 use crate::publisher::flag_keeper::{Keeper, Precondition};
@@ -32,18 +35,19 @@ pub(in crate::admin) async fn switch(
     server: Arc<str>,
     ring: Ring,
     terms: Terms,
-    by: String,
+    actor: Signature,
 ) -> Result<Response, Problem> {
     if terms.precondition != Precondition::None {
         let detail =
             "a flag of Unleash has no entity tag here: leave If-Match and If-None-Match out";
         return Err(Problem::new(412, detail));
     }
-    let _place = state.bounds.order()?;
+    let place = state.bounds.order()?;
     let is_dry_run = terms.is_dry_run;
     let (servers, wanted, name) = (state.flag_servers.clone(), ring.clone(), server.clone());
     let events = state.publisher.events().clone();
     let switched = tokio::spawn(async move {
+        let _place = place;
         let change = unleash::RingChange {
             enabled: wanted.change.enabled,
             rollout: wanted.change.rollout.map(|share| share.to_string()),
@@ -53,14 +57,16 @@ pub(in crate::admin) async fn switch(
         if !is_dry_run && switched.as_ref().is_ok_and(|switched| switched.is_changed) {
             events.emit(EventKind::Kept {
                 kind: "flag",
-                name: wanted.flag.into(),
+                name: wanted.flag.as_str().into(),
                 action: KeptAction::Ring {
-                    ring: wanted.ring.into(),
+                    ring: wanted.ring.as_str().into(),
                     enabled: wanted.change.enabled,
                     rollout: wanted.change.rollout,
                 },
-                by,
+                by: actor.by(),
             });
+            let deed = deed(&name, &wanted, actor);
+            events.audit().record(deed).written().await;
         }
         switched
     });
@@ -73,6 +79,14 @@ pub(in crate::admin) async fn switch(
         Ok(Err(error)) => Err(refusal(&error, server, &ring)),
         Err(panic) => Err(Problem::new(500, panic.to_string())),
     }
+}
+
+/// The entry of the audit trail. What it was before is Unleash's to say, whose own log has it.
+fn deed(server: &str, Ring { flag, ring, change }: &Ring, actor: Signature) -> Deed {
+    let rollout = change.rollout.map(|share| share.to_string());
+    let after = json!({ "kept_by": server, "enabled": change.enabled, "rollout": rollout });
+    let deed = Deed::new(actor, Action::ChangeRing, format!("{flag}/{ring}"));
+    deed.changing(Value::Null, after).in_scope(ALL_GATEWAYS)
 }
 
 fn refusal(error: &SwitchError, server: Arc<str>, ring: &Ring) -> Problem {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::audit::actor::Actor;
 use crate::config::document::{Document, FieldProblem};
 use crate::config::kept::Subject;
 use crate::config::kept::ring::RingChange;
@@ -63,8 +64,8 @@ pub struct KeptTerms {
     pub precondition: Precondition,
     /// It is only asked what would come of it.
     pub is_dry_run: bool,
-    /// Who gives it, for people.
-    pub by: String,
+    /// Who gives it.
+    pub actor: Actor,
 }
 
 /// What an order has come to, or would.

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use super::trail::Difference;
 use super::{Publication, Registrar};
+use crate::audit::actor::Actor;
+use crate::audit::entry::Action;
 use crate::clock;
 use crate::context::Moment;
 use crate::events::{EventKind, Heard};
@@ -88,11 +91,16 @@ impl Registrar {
             }
             let mut record = lease.record.clone();
             record.end(lease.end(now), "lease_over", None);
-            let url = record.url.clone();
-            Ok((Some(record), url))
+            let differs = Difference::of(Some(&lease.record), Some(&record));
+            Ok((Some(record), differs))
         });
         match ended.await {
-            Ok((_, url)) => self.tell(name, "lease_over", &url, None),
+            Ok((stored, differs)) => {
+                self.tell(name, "lease_over", differs.url(), None);
+                let own = Actor::gateway();
+                self.enter(name, Action::LeaseOver, &own, differs, stored)
+                    .let_go();
+            }
             // Somebody has renewed it meanwhile, or ended it.
             Err(ChangeError::Refused(())) => self.mark(name),
             Err(ChangeError::Store(error)) => {
@@ -106,13 +114,16 @@ impl Registrar {
         let forgotten = self.registrations.change(name, |lease| {
             let lease = lease.ok_or(())?;
             match lease.due(clock::reading()) {
-                Due::Forget => Ok((None, lease.record.url.clone())),
+                Due::Forget => Ok((None, Difference::of(Some(&lease.record), None))),
                 Due::End | Due::Show | Due::Wait(_) => Err(()),
             }
         });
-        if let Ok((_, url)) = forgotten.await {
+        if let Ok((stored, differs)) = forgotten.await {
             self.mark(name);
-            self.tell(name, "forgotten", &url, None);
+            self.tell(name, "forgotten", differs.url(), None);
+            let own = Actor::gateway();
+            self.enter(name, Action::Forget, &own, differs, stored)
+                .let_go();
         }
     }
 

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::trail::Difference;
 use super::{Publication, Registrar};
+use crate::audit::actor::Actor;
+use crate::audit::entry::Action;
 use crate::clock;
 use crate::cluster::{Cluster, UpstreamUrl};
 use crate::health;
@@ -99,15 +102,24 @@ impl Registrar {
     /// Takes note that a check has passed. Whether that is done.
     async fn pass(&self, name: &Name, target: &Target) -> bool {
         let passed = self.registrations.change(name, |lease| {
-            let mut record = lease.ok_or(())?.record.clone();
+            let before = &lease.ok_or(())?.record;
+            let mut record = before.clone();
             let is_move = record.next.is_some();
-            let is_news = record.pass(clock::now(), target);
-            is_news.then_some((Some(record), is_move)).ok_or(())
+            if !record.pass(clock::now(), target) {
+                return Err(());
+            }
+            let differs = Difference::of(Some(before), Some(&record));
+            Ok((Some(record), (is_move, differs)))
         });
         match passed.await {
-            Ok((_, is_move)) => {
-                let state = if is_move { "moved" } else { "ready" };
+            Ok((stored, (is_move, differs))) => {
+                let (state, action) = match is_move {
+                    true => ("moved", Action::Moved),
+                    false => ("ready", Action::Ready),
+                };
                 self.tell(name, state, &target.url, None);
+                let own = Actor::gateway();
+                self.enter(name, action, &own, differs, stored).let_go();
                 // A failure is logged there, and the next publication is another attempt.
                 let _ = self.publish(Publication::Now).await;
                 true

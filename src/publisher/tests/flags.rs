@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use super::fixture::{config, server};
+use crate::audit::actor::Actor;
 use crate::canary::ReasonKind;
 use crate::config::Config;
 use crate::context::{Context, Moment};
@@ -93,8 +94,11 @@ pub(super) fn assigned(snapshot: &Snapshot) -> (String, ReasonKind) {
 }
 
 /// Where an order comes from.
-pub(super) fn by_nobody() -> String {
-    "127.0.0.1".to_owned()
+pub(super) fn by_nobody() -> Actor {
+    Actor {
+        address: Some([127, 0, 0, 1].into()),
+        ..Actor::default()
+    }
 }
 
 fn names(names: &[Arc<str>]) -> Vec<&str> {

@@ -96,6 +96,11 @@ impl Book {
         self.kills.iter()
     }
 
+    pub(super) fn get(&self, service: &str, flag: &str) -> Option<Kill> {
+        let name = (service.to_owned(), flag.to_owned());
+        self.kills.get(&name).cloned()
+    }
+
     pub(super) fn doubts(&self) -> &[Doubt] {
         &self.doubts
     }

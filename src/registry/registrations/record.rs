@@ -139,6 +139,17 @@ impl Record {
         });
     }
 
+    /// What is registered, in JSON, without what has happened to it before.
+    pub fn summary(&self) -> Value {
+        let mut summary = serde_json::to_value(self).unwrap_or_default();
+        if let Some(members) = summary.as_object_mut() {
+            members.remove("history");
+            // What this version does not know may be anything.
+            members.retain(|name, _| !self.further.contains_key(name));
+        }
+        summary
+    }
+
     /// Begins its time anew.
     pub fn renew(&mut self, now: Moment, by: &str) {
         let ttl = i64::try_from(self.ttl_ms).unwrap_or(i64::MAX);
