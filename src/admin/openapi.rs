@@ -154,11 +154,11 @@ impl Operation {
         let content: Map<String, Value> =
             bodies.flat_map(|body| content(&body, generator)).collect();
         for (status, description) in self.gives.statuses() {
-            let mut response = json!({ "description": description });
             // RFC 9110, 15.4.5: it has no body.
-            if status != 304 {
-                response["content"] = json!(content);
-            }
+            let response = match status {
+                304 => json!({ "description": description }),
+                _ => json!({ "description": description, "content": content }),
+            };
             responses.insert(status.to_string(), response);
         }
         responses
