@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo run test test-quick check fmt lint doc bench bench-micro bench-scale bench-instructions
+.PHONY: demo run test test-quick check fmt lint doc bench bench-micro bench-scale bench-instructions fuzz-api
 
 # Gateway, sample deployments and users in one process; q or Ctrl-C ends it.
 demo:
@@ -23,6 +23,11 @@ test-quick:
 test:
 	@scripts/install-test-deps
 	$(CARGO) test --locked --workspace
+
+# Thousands of random requests to the admin API as every role, others each time: ten minutes. `make test` asks fewer.
+fuzz-api:
+	@scripts/install-test-deps
+	FUZZ_API=1 $(CARGO) test --locked --test it -- --nocapture admin::schemathesis::whatever_is_asked
 
 # The two files that the repository carries.
 check:

@@ -1,6 +1,7 @@
 //! The admin listener: probes, status, figures, explanations.
 
 mod access;
+mod schemathesis;
 mod scopes;
 mod tls;
 mod tokens;

@@ -24,7 +24,7 @@
 //! * **Flag servers**: `sources` against the small server of `harness/flag_server`, which fails in every way; `unleash`
 //!   against a real Unleash with PostgreSQL (`scripts/unleash`).
 //! * **What the gateway answers itself**: `clients` (the client API and official SDKs), `admin` (API, probes, OpenAPI,
-//!   explain), `logs` (access log and own lines).
+//!   explain; `admin/schemathesis` asks it whatever the document allows, and more), `logs` (access log and own lines).
 //! * **The command and what ships with it**: `cli`, `demo`, `sample` (`make run`), `readme`, `deploy`, `compose`, `pipelines`.
 //! * **The house**: `floors` (rules read off the sources). `harness` is what all of them stand on.
 #![allow(

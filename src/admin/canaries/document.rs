@@ -29,6 +29,8 @@ const SHORTEST: Duration = Duration::from_secs(1);
 #[schemars(rename = "Registration")]
 pub(in crate::admin) struct RegistrationDocument {
     url: String,
+    /// How long it lasts that is not renewed, as in `30m`.
+    #[schemars(regex(pattern = "^[0-9]+(ms|s|m|h|d)$"))]
     ttl: Option<String>,
     #[schemars(length(max = LONGEST))]
     branch: Option<String>,

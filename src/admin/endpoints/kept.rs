@@ -13,11 +13,11 @@ use crate::config::admin::Role;
 
 const UNCHANGED: &[(u16, &str)] = &[(304, "The client has it already")];
 
-const ONLY_IF: Parameter = Parameter::header(
+const ONLY_IF: Parameter = Parameter::entity_tags(
     "If-Match",
     "`*`, or entity tags: only if there is one, or if it is one of these",
 );
-const UNLESS: Parameter = Parameter::header(
+const UNLESS: Parameter = Parameter::entity_tags(
     "If-None-Match",
     "`*`, or entity tags: only if there is none, or if it is none of these",
 );

@@ -1,7 +1,9 @@
 //! Parameters of operations: names in paths, header fields, and what a query says.
 
+use std::borrow::Cow;
+
 use schemars::generate::SchemaGenerator;
-use schemars::{JsonSchema, Schema};
+use schemars::{JsonSchema, Schema, json_schema};
 use serde_json::{Value, json};
 
 /// Makes a schema, or a reference to it.
@@ -15,14 +17,28 @@ pub(in crate::admin) struct Parameter {
     schema: Describe,
 }
 
+/// `*`, or entity tags with commas between them (RFC 9110, 8.8.3).
+struct EntityTags;
+
+impl JsonSchema for EntityTags {
+    fn schema_name() -> Cow<'static, str> {
+        "EntityTags".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let tag = "(W/)?\"[!#-~]*\"";
+        json_schema!({ "type": "string", "pattern": format!("^(\\*|{tag}( *, *{tag})*)$") })
+    }
+}
+
 impl Parameter {
-    /// A header field.
-    pub(in crate::admin) const fn header(name: &'static str, about: &'static str) -> Self {
+    /// A header field with entity tags.
+    pub(in crate::admin) const fn entity_tags(name: &'static str, about: &'static str) -> Self {
         Self {
             name,
             place: "header",
             about,
-            schema: SchemaGenerator::subschema_for::<String>,
+            schema: SchemaGenerator::subschema_for::<EntityTags>,
         }
     }
 

@@ -23,7 +23,7 @@ impl Sdk {
     /// Starts a script of `tests/clients`.
     pub(crate) fn start(script: &str, args: &[&str]) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let packages = packages(root);
+        let packages = packages("tests/clients");
         let mut command = if script.ends_with(".py") {
             let mut command = Command::new("python3");
             command.env("PYTHONPATH", packages.join("python"));
@@ -84,9 +84,11 @@ impl Drop for Sdk {
     }
 }
 
-fn packages(root: &Path) -> PathBuf {
+/// Where `scripts/install-test-deps` has put the packages that a folder of the tests pins.
+pub(crate) fn packages(pins: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = Command::new(root.join("scripts/install-test-deps"))
-        .args(["--folder", "tests/clients"])
+        .args(["--folder", pins])
         .output()
         .expect("the script runs");
     let folder = String::from_utf8(output.stdout).expect("a path");
