@@ -40,7 +40,7 @@ pub(super) async fn register(
     // On a task of its own: what has begun is carried through, even if whoever asked for it goes away.
     let done = tokio::spawn(async move {
         let report = state.registrar.register(order, &actor).await;
-        answer(&state, (service, name), report)
+        answer(&state, &(service, name), report)
     });
     carried_out(done.await)
 }
@@ -55,7 +55,7 @@ pub(super) async fn renew(
     let done = tokio::spawn(async move {
         let name = named(path);
         let report = state.registrar.renew(&name, &actor).await;
-        answer(&state, name, report)
+        answer(&state, &name, report)
     });
     carried_out(done.await)
 }
@@ -70,7 +70,7 @@ pub(super) async fn deregister(
     let done = tokio::spawn(async move {
         let name = named(path);
         let report = state.registrar.deregister(&name, &actor).await;
-        answer(&state, name, report)
+        answer(&state, &name, report)
     });
     carried_out(done.await)
 }
@@ -105,7 +105,7 @@ pub(super) async fn show(
 
 fn answer(
     state: &AdminState,
-    name: Name,
+    name: &Name,
     report: Result<Report, Refusal>,
 ) -> Result<(StatusCode, Json<RegisteredView>), Problem> {
     let report = report.map_err(|refusal| problem(&refusal))?;
@@ -114,7 +114,7 @@ fn answer(
         false => StatusCode::OK,
     };
     let looked = Looked::at(state, &name.0)?;
-    Ok((status, Json(looked.registered(&name, &report))))
+    Ok((status, Json(looked.registered(name, &report))))
 }
 
 fn named((service, name): (String, String)) -> Name {

@@ -1,12 +1,13 @@
 //! The thread that writes the trail: what waits is written together, and forced to the disk once.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, WaitTimeoutResult};
+use std::sync::{Arc, Condvar, LockResult, Mutex, MutexGuard, PoisonError, WaitTimeoutResult};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+use super::Tell;
 use super::actor::Actor;
 use super::chain::Link;
 use super::entry::{Action, Deed, Entry};
@@ -204,10 +205,7 @@ impl Desk {
 
 /// What a wait comes to: the state, locked again.
 fn waited<'a>(
-    result: Result<
-        (MutexGuard<'a, State>, WaitTimeoutResult),
-        PoisonError<(MutexGuard<'a, State>, WaitTimeoutResult)>,
-    >,
+    result: LockResult<(MutexGuard<'a, State>, WaitTimeoutResult)>,
 ) -> MutexGuard<'a, State> {
     result.unwrap_or_else(PoisonError::into_inner).0
 }
@@ -218,7 +216,7 @@ pub(super) struct Writer {
     pub(super) files: Files,
     /// The chain's end.
     pub(super) end: Link,
-    pub(super) tell: Box<dyn Fn(&Arc<Entry>) + Send>,
+    pub(super) tell: Tell,
 }
 
 impl Writer {

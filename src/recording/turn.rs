@@ -53,7 +53,7 @@ impl Turn {
         let now = Instant::now();
         let expected = match self.store.records(Kind::Recording).remove(KEY) {
             None => Expected::Absent,
-            Some(found) if found["by"] == self.own_name.as_str() => {
+            Some(found) if found.get("by").and_then(Value::as_str) == Some(&self.own_name) => {
                 if self.has_since(now).is_some_and(|since| since < BEAT) {
                     return true;
                 }

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::Body;
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
-use tokio::time::{Sleep, sleep};
+use tokio::runtime::Handle;
+use tokio::time::{Sleep, sleep, timeout};
 
 use super::places::Place;
 
@@ -17,10 +19,16 @@ use super::places::Place;
 #[error("the body took too long")]
 pub(in crate::admin) struct TooSlow;
 
+/// How much of a body that is refused is read away, and for how long: closed with something unread in it, a socket takes
+/// back the answer that says why.
+const UNREAD_BYTES: usize = 1 << 20;
+const UNREAD_TIME: Duration = Duration::from_secs(1);
+
 /// A request's body: while it does not come, its client is waited for, and not for ever.
 #[derive(Debug)]
 pub(super) struct Timed {
-    body: Incoming,
+    /// `None`: it is dropped.
+    body: Option<Incoming>,
     place: Arc<Place>,
     limit: Duration,
     /// Set when it is waited for first: most bodies are there already.
@@ -30,7 +38,7 @@ pub(super) struct Timed {
 impl Timed {
     pub(super) fn new(body: Incoming, place: Arc<Place>, limit: Duration) -> Self {
         Self {
-            body,
+            body: Some(body),
             place,
             limit,
             deadline: None,
@@ -47,7 +55,10 @@ impl HttpBody for Timed {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
+        let Some(body) = &mut this.body else {
+            return Poll::Ready(None);
+        };
+        if let Poll::Ready(frame) = Pin::new(body).poll_frame(context) {
             this.place.works();
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
@@ -64,11 +75,23 @@ impl HttpBody for Timed {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body
+            .as_ref()
+            .map_or_else(SizeHint::default, HttpBody::size_hint)
+    }
+}
+
+impl Drop for Timed {
+    fn drop(&mut self) {
+        let unread = self.body.take().filter(|body| !body.is_end_stream());
+        if let (Some(body), Ok(runtime)) = (unread, Handle::try_current()) {
+            let read_away = Limited::new(body, UNREAD_BYTES).collect();
+            runtime.spawn(timeout(UNREAD_TIME, read_away));
+        }
     }
 }
 

@@ -32,6 +32,16 @@ impl JsonSchema for EntityTags {
 }
 
 impl Parameter {
+    /// A header field, read as a text.
+    pub(in crate::admin) const fn header(name: &'static str, about: &'static str) -> Self {
+        Self {
+            name,
+            place: "header",
+            about,
+            schema: SchemaGenerator::subschema_for::<String>,
+        }
+    }
+
     /// A header field with entity tags.
     pub(in crate::admin) const fn entity_tags(name: &'static str, about: &'static str) -> Self {
         Self {

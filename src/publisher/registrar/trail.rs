@@ -29,7 +29,8 @@ impl Difference {
 
     /// Where the canary was.
     pub(super) fn url(&self) -> &str {
-        self.before["url"].as_str().unwrap_or_default()
+        let url = self.before.get("url").and_then(Value::as_str);
+        url.unwrap_or_default()
     }
 }
 

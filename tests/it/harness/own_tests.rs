@@ -52,89 +52,84 @@ fn answer(status: u16, media: &'static str, body: &Value) -> Answer {
     }
 }
 
-#[test]
-fn an_answer_that_the_document_does_not_declare_is_found() {
+const JSON: &str = "application/json";
+const PROBLEMS: &str = "application/problem+json";
+
+/// A document with one operation.
+fn things() -> ApiDocument {
     let of = |media: &str, schema: &str| json!({ "content": { media: { "schema": { "$ref": format!("#/components/schemas/{schema}") } } } });
-    let (json, problems) = ("application/json", "application/problem+json");
-    let responses = json!({ "200": of(json, "Thing"), "404": of(problems, "Problem"), "304": {} });
+    let responses = json!({ "200": of(JSON, "Thing"), "404": of(PROBLEMS, "Problem"), "304": {} });
     let thing = json!({
         "type": "object", "properties": { "size": { "type": "integer" } }, "required": ["size"],
         "additionalProperties": false,
     });
     let problem = json!({ "type": "object", "required": ["detail"] });
-    let document = ApiDocument::new(json!({
+    ApiDocument::new(json!({
         "paths": { "/things/{name}": { "get": { "responses": responses } } },
         "components": { "schemas": { "Thing": thing, "Problem": problem } },
-    }));
+    }))
+}
+
+#[test]
+fn an_answer_that_the_document_declares_passes() {
+    let document = things();
     let (well, wrong) = (json!({ "size": 1 }), json!({ "detail": "no" }));
     let empty = Answer {
         body: Bytes::new(),
-        ..answer(304, json, &well)
+        ..answer(304, JSON, &well)
     };
     for (method, path, answer) in [
-        ("GET", "/things/a?b=c", answer(200, json, &well)),
-        ("GET", "/things/a", answer(404, problems, &wrong)),
+        ("GET", "/things/a?b=c", answer(200, JSON, &well)),
+        ("GET", "/things/a", answer(404, PROBLEMS, &wrong)),
         ("GET", "/things/a", empty),
         // No operation, and said so.
-        ("GET", "/things", answer(404, problems, &wrong)),
-        ("GET", "/things/", answer(404, problems, &wrong)),
-        ("PUT", "/things/a", answer(405, problems, &wrong)),
-        ("PUT", "/things/a", answer(401, problems, &wrong)),
+        ("GET", "/things", answer(404, PROBLEMS, &wrong)),
+        ("GET", "/things/", answer(404, PROBLEMS, &wrong)),
+        ("PUT", "/things/a", answer(405, PROBLEMS, &wrong)),
+        ("PUT", "/things/a", answer(401, PROBLEMS, &wrong)),
     ] {
         assert_eq!(document.check(method, path, &answer), Ok(()), "{answer:?}");
     }
-    for (method, path, answer, why) in [
+}
+
+#[test]
+fn an_answer_that_the_document_does_not_declare_is_found() {
+    let (get, put) = ("GET /things/a", "PUT /things/a");
+    let (well, wrong) = (json!({ "size": 1 }), json!({ "detail": "no" }));
+    let as_text = json!({ "size": "1" });
+    let larger = json!({ "size": 1, "new": 1 });
+    for (operation, status, media, body, why) in [
         (
-            "GET",
-            "/things/a",
-            answer(500, problems, &wrong),
+            get,
+            500,
+            PROBLEMS,
+            &wrong,
             "does not declare the status 500",
         ),
+        (get, 404, JSON, &wrong, "does not declare the media type"),
         (
-            "GET",
-            "/things/a",
-            answer(404, json, &wrong),
-            "does not declare the media type",
-        ),
-        (
-            "GET",
-            "/things/a",
-            answer(404, problems, &well),
+            get,
+            404,
+            PROBLEMS,
+            &well,
             "\"detail\" is a required property",
         ),
+        (get, 200, JSON, &as_text, "/size"),
+        (get, 200, JSON, &larger, "'new' was unexpected"),
+        (get, 304, JSON, &well, "declares none"),
         (
-            "GET",
-            "/things/a",
-            answer(200, json, &json!({ "size": "1" })),
-            "/size",
-        ),
-        (
-            "GET",
-            "/things/a",
-            answer(200, json, &json!({ "size": 1, "new": 1 })),
-            "'new' was unexpected",
-        ),
-        (
-            "GET",
-            "/things/a",
-            answer(304, json, &well),
-            "declares none",
-        ),
-        (
-            "GET",
-            "/things",
-            answer(200, json, &well),
+            "GET /things",
+            200,
+            JSON,
+            &well,
             "a path that the document has not",
         ),
-        (
-            "PUT",
-            "/things/a",
-            answer(200, json, &well),
-            "a method that",
-        ),
-        ("PUT", "/things/a", answer(405, json, &well), "media type"),
+        (put, 200, JSON, &well, "a method that"),
+        (put, 405, JSON, &well, "media type"),
     ] {
-        let found = document.check(method, path, &answer).expect_err(why);
+        let (method, path) = operation.split_once(' ').unwrap();
+        let answer = answer(status, media, body);
+        let found = things().check(method, path, &answer).expect_err(why);
         assert!(found.contains(why), "{found} has not {why}");
     }
 }

@@ -271,7 +271,7 @@ fn a_canary_that_has_moved_is_where_it_is_registered_not_where_serin_wrote_befor
         written: Vec::new(),
         ..written.clone()
     };
-    let snapshot = assembled(&config, &[theirs.clone()]);
+    let snapshot = assembled(&config, std::slice::from_ref(&theirs));
     assert_sent(&snapshot, 999, OTHER, ReasonKind::Ring);
     assert!(warning(&snapshot).contains("the flag itself carries"));
     assert_ne!(digest(&config, &[theirs]), digest(&config, &[written]));
