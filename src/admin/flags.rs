@@ -2,8 +2,6 @@
 
 mod view;
 
-use std::sync::Arc;
-
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
@@ -18,10 +16,9 @@ use super::Shared;
 use super::actor::Actor;
 use super::body::document;
 use super::diagnostic::DiagnosticView;
-use super::json;
 use super::kept::switched::{Ring, switch};
 use super::kept::written::WrittenFlag;
-use super::kept::{Terms, kept_by, order, shown};
+use super::kept::{Terms, kept_by, order, put_document, shown};
 use super::path::Names;
 use super::problem::Problem;
 use crate::config::document::Document;
@@ -97,15 +94,7 @@ pub(super) async fn put(
             format!("`{name}` cannot be the name of a flag: {hint}"),
         )
     })?;
-    let document = Arc::new(Document::new(json::value(body)?));
-    let subject = Subject::Flag(name.into());
-    order(
-        state,
-        KeptOrder::Put(subject, document),
-        terms,
-        actor.signature(),
-    )
-    .await
+    put_document(state, Subject::Flag(name.into()), body, terms, &actor).await
 }
 
 /// Keeps a flag no more.

@@ -10,12 +10,16 @@ pub(super) mod written;
 use std::sync::Arc;
 
 use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::AdminState;
+use super::actor::Actor;
 use super::problem::Problem;
+use super::{AdminState, json};
 use crate::audit::actor::Actor as Signature;
+use crate::config::document::Document;
 use crate::config::kept::Subject;
 use crate::publisher::flag_keeper::{KeptOrder, KeptReport, KeptTerms, tag};
 pub(super) use refusal::kept_by;
@@ -23,6 +27,19 @@ use refusal::refusal;
 use terms::set_tag;
 pub(super) use terms::{Terms, shown};
 pub(super) use view::KeptView;
+
+/// Orders that the document in a body is kept.
+pub(super) async fn put_document(
+    state: Arc<AdminState>,
+    subject: Subject,
+    body: Result<Bytes, BytesRejection>,
+    terms: Terms,
+    actor: &Actor,
+) -> Result<Response, Problem> {
+    let document = Arc::new(Document::new(json::value(body)?));
+    let put = KeptOrder::Put(subject, document);
+    order(state, put, terms, actor.signature()).await
+}
 
 /// Gives an order on a task of its own: what has begun is carried through, even if whoever asked for it goes away.
 pub(super) async fn order(

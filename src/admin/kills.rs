@@ -14,7 +14,7 @@ use super::body::document;
 use super::path::Names;
 use super::problem::Problem;
 use super::{AdminState, Shared};
-use crate::audit::entry::{PENDING, THIS_GATEWAY};
+use crate::audit::entry::{ALL_GATEWAYS, PENDING, THIS_GATEWAY};
 use crate::config::value;
 use crate::context::Moment;
 use crate::publisher::kills::{KillAction, KillFailure, KillReport};
@@ -44,7 +44,7 @@ pub(super) struct OrderView {
     canaries: usize,
     /// Whether a restart will change nothing about it.
     stored: bool,
-    #[schemars(extend("enum" = ["this gateway", "all gateways", PENDING]))]
+    #[schemars(extend("enum" = [THIS_GATEWAY, ALL_GATEWAYS, PENDING]))]
     scope: &'static str,
     generation: u64,
 }
@@ -216,7 +216,7 @@ pub(super) struct SettledView {
     changed: bool,
     /// Whether a restart will change nothing about it.
     stored: bool,
-    #[schemars(extend("enum" = ["this gateway", "all gateways", PENDING]))]
+    #[schemars(extend("enum" = [THIS_GATEWAY, ALL_GATEWAYS, PENDING]))]
     scope: &'static str,
     generation: u64,
 }

@@ -13,9 +13,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::actor::Actor;
-use super::json;
 use super::kept::written::WrittenSegment;
-use super::kept::{Terms, kept_by, order, shown};
+use super::kept::{Terms, kept_by, order, put_document, shown};
 use super::path::Names;
 use super::problem::Problem;
 use super::{AdminState, Shared};
@@ -129,15 +128,7 @@ pub(super) async fn put(
         let detail = format!("the name of a segment is one line of at most {MAX_NAME} bytes");
         return Err(Problem::new(422, detail));
     }
-    let document = Arc::new(Document::new(json::value(body)?));
-    let subject = Subject::Segment(name.into());
-    order(
-        state,
-        KeptOrder::Put(subject, document),
-        terms,
-        actor.signature(),
-    )
-    .await
+    put_document(state, Subject::Segment(name.into()), body, terms, &actor).await
 }
 
 /// Keeps a segment no more.
