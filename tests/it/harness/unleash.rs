@@ -225,10 +225,18 @@ impl Unleash {
             .await;
     }
 
-    /// A flag as its UI shows it, an archived one not.
+    /// A flag as its UI shows it, an archived one not; without what the server itself adds to a flag in the course of time.
     pub(crate) async fn flag(&self, flag: &str) -> Option<Value> {
-        let (status, answer) = self.call(get(&format!("{FLAGS}/{flag}"))).await;
-        (status == 200).then_some(answer)
+        let (status, mut answer) = self.call(get(&format!("{FLAGS}/{flag}"))).await;
+        if status != 200 {
+            return None;
+        }
+        let environments = answer["environments"].as_array_mut();
+        for environment in environments.into_iter().flatten() {
+            forget(environment, &["lastSeenAt", "yes", "no"]);
+        }
+        forget(&mut answer, &["lastSeenAt", "lifecycle"]);
+        Some(answer)
     }
 
     /// A flag's tags, also of an archived one.
@@ -386,4 +394,11 @@ pub(crate) fn canary(flag: &str, percent: u8, url: &str) -> Value {
     let mut strategy = rollout(flag, percent);
     strategy["variants"] = variants(&[("canary", 1000, Some(url))]);
     strategy
+}
+
+/// Takes members out of an object.
+fn forget(object: &mut Value, members: &[&str]) {
+    if let Some(object) = object.as_object_mut() {
+        object.retain(|name, _| !members.contains(&name.as_str()));
+    }
 }
