@@ -132,6 +132,11 @@ impl StateStore {
         self.0.shared.get().map(Shared::sharing)
     }
 
+    /// The same, to wait for changes of it.
+    pub fn watch_sharing(&self) -> Option<watch::Receiver<Sharing>> {
+        self.0.shared.get().map(Shared::watch)
+    }
+
     /// Everything of a kind, and what could not be read of its file.
     pub fn read(&self, kind: Kind) -> Loaded {
         self.0.local.held.with(kind, |loaded| loaded.clone())

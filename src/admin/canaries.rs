@@ -1,6 +1,7 @@
 //! `/api/v1/services/{service}/canaries`: what pipelines register.
 
 mod document;
+mod held;
 mod view;
 
 use axum::body::Bytes;
@@ -21,6 +22,7 @@ use crate::registry::registrations::Name;
 use crate::state::StoreError;
 pub(super) use document::RegistrationDocument;
 use document::order;
+pub(super) use held::HeldLeaseView;
 use view::Looked;
 pub(super) use view::{CanariesView, RegisteredView, ShownView};
 

@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use super::actor::Actor;
 use super::body::document;
+use super::canaries::HeldLeaseView;
 use super::kills::{self, KillView};
 use super::problem::Problem;
 use super::{AdminState, Shared};
@@ -108,6 +109,9 @@ pub(super) struct RequestView {
     /// What is killed in the service.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     kills: Vec<KillView>,
+    /// Which leases of the service are held, since nobody can renew them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    held_leases: Vec<HeldLeaseView>,
 }
 
 impl AnswerView {
@@ -118,10 +122,12 @@ impl AnswerView {
         };
         let snapshot = state.publisher.store().peek();
         let service = explanation.service();
+        let held_leases = service.map(|name| HeldLeaseView::of_service(name, state));
         let service = service.and_then(|name| snapshot.services.named(name));
         let kills = service.map(|service| kills::of_service(service, state.kills.all()));
         Self::Request(Box::new(RequestView {
             kills: kills.unwrap_or_default(),
+            held_leases: held_leases.unwrap_or_default(),
             explanation,
         }))
     }

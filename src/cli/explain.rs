@@ -172,6 +172,11 @@ fn print(explained: &Value, format: Format) -> io::Result<()> {
         let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
         writeln!(out, "{flag} is killed, since {since} by {by}{reason}")?;
     }
+    for held in explained["held_leases"].as_array().into_iter().flatten() {
+        let (name, since) = (text(&held["name"]), text(&held["since"]));
+        let reason = text(&held["reason"]);
+        writeln!(out, "the lease of {name} is held since {since}: {reason}")?;
+    }
     Ok(())
 }
 

@@ -115,6 +115,8 @@ impl Platform {
         self.state.share(redis, control.handle());
         control.block_on(self.state.first_contact());
         self.kills.adopt();
+        self.registrations.reread();
+        self.registrations.follow_store();
     }
 
     /// What publishes snapshots, and the health checks of what they point to. `own` are the addresses of every listener.

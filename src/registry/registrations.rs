@@ -3,10 +3,10 @@
 pub mod lease;
 pub mod metrics;
 pub mod record;
+mod sharing;
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher as _;
-use std::mem;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -41,10 +41,21 @@ struct Inner {
     /// What others have changed and nobody has asked for yet. Locked after the leases.
     news: Mutex<News>,
     store: StateStore,
+    /// How the store that gateways share was when leases last heard of it. Locked before the leases.
+    heard: Mutex<Heard>,
     /// By how much snapshots are ahead of the clock.
     lead_ms: AtomicI64,
     /// Changes to one registration are made one after the other; those to different ones are stored together.
     turns: Vec<tokio::sync::Mutex<()>>,
+}
+
+/// How the store that gateways share is.
+#[derive(Debug, Default, PartialEq)]
+struct Heard {
+    absences: u64,
+    is_away: bool,
+    /// When it was last heard of before it was lost last.
+    lost: Option<Reading>,
 }
 
 /// What snapshots need to know.
@@ -79,52 +90,10 @@ impl Registrations {
             leases: Mutex::new(leases),
             news: Mutex::default(),
             store,
+            heard: Mutex::default(),
             lead_ms: AtomicI64::new(0),
             turns: (0..TURNS).map(|_| tokio::sync::Mutex::default()).collect(),
         }))
-    }
-
-    /// Reads the store again, which others have changed. What they have changed since this was last called.
-    pub fn reread(&self) -> News {
-        let mut leases = self.leases();
-        let store = &self.0.store;
-        let mut left = mem::take(&mut *leases);
-        let mut news = self.news();
-        store.each(Kind::Registrations, |key, stored| {
-            let Some(name) = named(key) else { return };
-            let before = left.remove(&name);
-            let lease = match before {
-                Some(known) if known.stored == *stored => Some(known),
-                before => {
-                    let lease = read(key, stored, before.as_ref());
-                    news.note(&name, before.as_ref(), lease.as_ref());
-                    lease
-                }
-            };
-            leases.extend(lease.map(|lease| (name, lease)));
-        });
-        for (name, gone) in left {
-            news.note(&name, Some(&gone), None);
-        }
-        mem::take(&mut news)
-    }
-
-    /// Takes over what the store has of one registration.
-    fn take_over(&self, name: &Name) {
-        let key = record::key(name);
-        let mut leases = self.leases();
-        let before = leases.remove(name);
-        let stored = self.0.store.record(Kind::Registrations, &key);
-        if let Some(known) = before
-            .as_ref()
-            .filter(|known| Some(&known.stored) == stored.as_ref())
-        {
-            leases.insert(name.clone(), known.clone());
-            return;
-        }
-        let after = stored.and_then(|stored| read(&key, &stored, before.as_ref()));
-        self.news().note(name, before.as_ref(), after.as_ref());
-        leases.extend(after.map(|lease| (name.clone(), lease)));
     }
 
     /// Where they are stored.
@@ -287,7 +256,7 @@ impl Registrations {
                 url,
                 written: lease.written.clone(),
                 registrar: record.by.as_str().into(),
-                until: Some(until),
+                until: lease.waits_since().is_none().then_some(until),
                 // One that is over is not ready either, so that its end makes another snapshot.
                 is_ready: record.ready && !lease.is_over(now),
             });
@@ -295,6 +264,10 @@ impl Registrations {
             registered.fallbacks.insert(flag.clone(), document);
         }
         registered
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.0.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn news(&self) -> MutexGuard<'_, News> {

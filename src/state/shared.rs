@@ -1,7 +1,10 @@
 //! What several gateways share, in Redis: the records of every kind. Each gateway has a whole copy, in memory and in its files, so
 //! that it starts and goes on without Redis. One task speaks to Redis, and is the only writer of the copy.
 
+mod absence;
 mod change;
+mod client;
+mod cluster;
 mod connection;
 mod follower;
 mod local;
@@ -18,6 +21,7 @@ use super::error::StoreError;
 use super::kind::Kind;
 use super::table::{Table, Write};
 use super::{Stored, files::Files, held::Held};
+use crate::clock::Reading;
 use crate::config::redis::RedisConfig;
 use follower::Follower;
 pub(super) use local::Local;
@@ -41,10 +45,19 @@ pub struct Sharing {
     pub read_at: Option<Instant>,
     /// Why it could not be reached the last time that it could not.
     pub error: Option<String>,
+    /// How often it was lost since the process began; it counts, too, if it was not there then, or had been lost before.
+    pub absences: u64,
+    /// Of the last absence: when it was last heard of before, perhaps by an earlier process.
+    pub lost: Option<Reading>,
     started: Instant,
 }
 
 impl Sharing {
+    /// Whether it was tried to reach it, and it cannot be reached now.
+    pub fn is_away(&self) -> bool {
+        !self.is_up && self.absences > 0
+    }
+
     /// How long ago it was last read as a whole; since the start where it never was.
     pub fn age(&self) -> Duration {
         self.read_at.unwrap_or(self.started).elapsed()
@@ -78,6 +91,7 @@ impl Shared {
     pub(super) fn start(config: RedisConfig, local: Local, control: &Handle) -> Self {
         let (orders, received) = mpsc::channel(WAITING);
         let started = Instant::now();
+        let lost = absence::noted(&local.table(Kind::Registrations));
         let (told, sharing) = watch::channel(Sharing {
             started,
             place: config.url.to_string(),
@@ -85,6 +99,9 @@ impl Shared {
             since: started,
             read_at: None,
             error: None,
+            // What an earlier process has not seen the end of goes on.
+            absences: u64::from(lost.is_some()),
+            lost,
         });
         control.spawn(Follower::new(config, local, told).run(received));
         Self { orders, sharing }
@@ -116,9 +133,14 @@ impl Shared {
     pub(super) fn sharing(&self) -> Sharing {
         self.sharing.borrow().clone()
     }
+
+    pub(super) fn watch(&self) -> watch::Receiver<Sharing> {
+        self.sharing.clone()
+    }
 }
 
 /// What has to be noted with a write of a table while nothing is shared: what it says is news to whom it will be shared with.
-pub(super) fn unshared(table: &Table) -> Option<Write> {
-    Replica::is_noted(table).then(Replica::no_note)
+pub(super) fn unshared(table: &Table) -> impl Iterator<Item = Write> + use<> {
+    let revisions = Replica::is_noted(table).then(Replica::no_note);
+    revisions.into_iter().chain(absence::outdated(table))
 }

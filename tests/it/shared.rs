@@ -1,18 +1,22 @@
 //! State that several gateways share in a real Redis: kills are everywhere at once, survive all that can happen to Redis,
 //! and go on without it.
 
+mod clustered;
+mod faults;
+mod leases;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use serin::config::redis::{RedisConfig, RedisTls, RedisUrl};
+use serin::config::redis::{RedisConfig, RedisTls, RedisUrl, RedisUrls};
 use serin::state::{Expected, Kind, StateStore, StoreError, Write};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
-use crate::harness::redis::Redis;
+use crate::harness::redis::{Redis, Server};
 use crate::harness::{Gateway, Origin, Setup, assert_has, eventually, fill, in_time, post, until};
 
 const CONFIG: &str = "
@@ -28,30 +32,40 @@ identity: { user_id: [{ header: x-user-id, trust: anyone }] }
 /// Under which records of kills stand in Redis.
 const KILLS: &str = "serin:{s}:v1:kills";
 
-struct House {
+struct House<S = Redis> {
     stable: Origin,
     canary: Origin,
-    redis: Redis,
+    redis: S,
 }
 
 impl House {
     async fn new() -> Self {
+        Self::with(Redis::start().await).await
+    }
+}
+
+impl<S: Server> House<S> {
+    async fn with(redis: S) -> Self {
         Self {
             stable: Origin::start("stable").await,
             canary: Origin::start("canary").await,
-            redis: Redis::start().await,
+            redis,
         }
     }
 
     /// A gateway with this folder for its state, which shares it.
     async fn gateway(&self, state: &TempDir) -> Gateway {
         let url = self.redis.url();
-        self.gateway_with(state, &format!("redis: {{ url: '{url}' }}\n"))
+        self.gateway_with(state, &format!("redis: {{ url: {url} }}\n"))
             .await
     }
 
     async fn gateway_with(&self, state: &TempDir, more: &str) -> Gateway {
-        let config = fill(CONFIG, [&self.stable, &self.canary]);
+        self.gateway_of(CONFIG, state, more).await
+    }
+
+    async fn gateway_of(&self, config: &str, state: &TempDir, more: &str) -> Gateway {
+        let config = fill(config, [&self.stable, &self.canary]);
         let server = format!(
             "server: {{ threads: 2, shutdown_delay: 1ms, shutdown_grace: 8s, state_dir: '{}' }}\n",
             state.path().display()
@@ -117,7 +131,10 @@ async fn await_store(gateway: &Gateway, up: bool) {
 
 #[tokio::test]
 async fn a_kill_holds_on_all_gateways_and_on_those_that_come_later() {
-    let house = House::new().await;
+    kill_everywhere(House::new().await).await;
+}
+
+async fn kill_everywhere<S: Server>(house: House<S>) {
     let folders = [folder(), folder(), folder()];
     let [one, two, three] = [
         house.gateway(&folders[0]).await,
@@ -160,7 +177,7 @@ async fn a_kill_holds_on_all_gateways_and_on_those_that_come_later() {
     let shown = store(&one).await;
     assert_has(
         &shown,
-        &json!({ "name": "redis", "place": format!("{}/0", house.redis.url()), "up": true, "last_error": null }),
+        &json!({ "name": "redis", "place": house.redis.shown(), "up": true, "last_error": null }),
     );
     assert!(
         one.metrics()
@@ -172,7 +189,10 @@ async fn a_kill_holds_on_all_gateways_and_on_those_that_come_later() {
 
 #[tokio::test]
 async fn without_redis_kills_hold_here_and_spread_later_and_nothing_is_restored() {
-    let mut house = House::new().await;
+    go_on_without(House::new().await).await;
+}
+
+async fn go_on_without<S: Server>(mut house: House<S>) {
     let folders = [folder(), folder()];
     let one = house.gateway(&folders[0]).await;
     let two = house.gateway(&folders[1]).await;
@@ -213,7 +233,10 @@ async fn without_redis_kills_hold_here_and_spread_later_and_nothing_is_restored(
 
 #[tokio::test]
 async fn a_frozen_redis_holds_up_no_kill() {
-    let house = House::new().await;
+    freeze_server(House::new().await).await;
+}
+
+async fn freeze_server<S: Server>(house: House<S>) {
     let folders = [folder(), folder()];
     let one = house.gateway(&folders[0]).await;
     let two = house.gateway(&folders[1]).await;
@@ -312,7 +335,10 @@ fn copy(from: &Path, to: &Path) {
 
 #[tokio::test]
 async fn a_gateway_that_was_stopped_learns_what_it_has_missed() {
-    let house = House::new().await;
+    stop_a_gateway(House::new().await).await;
+}
+
+async fn stop_a_gateway<S: Server>(house: House<S>) {
     let folders = [folder(), folder()];
     let one = house.gateway(&folders[0]).await;
     let two = house.gateway(&folders[1]).await;
@@ -332,7 +358,10 @@ async fn a_gateway_that_was_stopped_learns_what_it_has_missed() {
 
 #[tokio::test]
 async fn gateways_start_without_redis_and_bring_what_they_have_had_alone() {
-    let mut house = House::new().await;
+    start_without(House::new().await).await;
+}
+
+async fn start_without<S: Server>(mut house: House<S>) {
     let (state, other) = (folder(), folder());
     let alone = house.gateway_with(&state, "").await;
     let answer = ordered(&alone, "search.ranker", "kill").await;
@@ -440,7 +469,7 @@ async fn redis_is_spoken_to_over_tls_with_certificates_of_the_house() {
 async fn shared_store(redis: &Redis, state: &TempDir) -> StateStore {
     let store = StateStore::open(state.path());
     let config = RedisConfig {
-        url: RedisUrl::parse(&redis.url()).expect("a URL"),
+        url: RedisUrls::One(RedisUrl::parse(&redis.url()).expect("a URL")),
         prefix: "serin:".into(),
         tls: RedisTls::default(),
     };

@@ -17,11 +17,20 @@ const MAX_PREFIX: usize = 100;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisConfig {
     /// Where it is.
-    pub url: RedisUrl,
+    pub url: RedisUrls,
     /// What all keys begin with.
     pub prefix: Arc<str>,
     /// How `rediss://` is spoken.
     pub tls: RedisTls,
+}
+
+/// Where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisUrls {
+    /// One server.
+    One(RedisUrl),
+    /// Nodes of a Redis Cluster, by which the others are found; at least one.
+    Cluster(Vec<RedisUrl>),
 }
 
 /// The files of `redis.tls`.
@@ -39,6 +48,27 @@ pub struct RedisUrl {
     whole: Secret,
     shown: Box<str>,
     is_tls: bool,
+    database: u16,
+}
+
+impl RedisUrls {
+    /// All that are stated.
+    pub fn all(&self) -> &[RedisUrl] {
+        match self {
+            Self::One(url) => std::slice::from_ref(url),
+            Self::Cluster(urls) => urls,
+        }
+    }
+}
+
+impl fmt::Display for RedisUrls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, url) in self.all().iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{url}")?;
+        }
+        Ok(())
+    }
 }
 
 impl RedisUrl {
@@ -80,12 +110,18 @@ impl RedisUrl {
             whole: Secret::new(text),
             shown: format!("{scheme}://{host}:{port}/{database}").into(),
             is_tls,
+            database,
         })
     }
 
     /// All of it, for the client that connects.
     pub fn expose(&self) -> &str {
         self.whole.expose()
+    }
+
+    /// The number of the database.
+    pub fn database(&self) -> u16 {
+        self.database
     }
 
     /// Whether it is spoken to over TLS.

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::held::HeldView;
 use crate::admin::AdminState;
 use crate::admin::kept::document::Rings;
 use crate::admin::problem::Problem;
@@ -77,6 +78,8 @@ struct LeaseView {
     expires_at: String,
     #[schemars(extend("format" = "date-time"))]
     renewed_at: String,
+    /// Why it does not end at that moment, if it does not.
+    held: Option<HeldView>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -181,8 +184,9 @@ impl Looked {
             killed: self.killed.iter().any(|killed| **killed == **canary),
             lease: LeaseView {
                 ttl: written_duration(Duration::from_millis(record.ttl_ms)),
-                expires_at: shown(lease.end(self.now)),
+                expires_at: shown(lease.planned_end(self.now)),
                 renewed_at: at(record.renewed_at_unix_ms),
+                held: HeldView::of(lease),
             },
             flag: self.snapshot.flag(canary).map(|flag| FlagView::of(flag)),
             about: record.about.clone(),

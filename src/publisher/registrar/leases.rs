@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::trail::Difference;
@@ -14,7 +15,7 @@ use crate::context::Moment;
 use crate::events::{EventKind, Heard};
 use crate::registry::registrations::lease::Due;
 use crate::registry::registrations::{ChangeError, Name};
-use crate::state::Kind;
+use crate::state::{Kind, Sharing, StoreError};
 
 /// How often it is looked whether the calendar was set.
 const TICK: Duration = Duration::from_secs(1);
@@ -25,7 +26,9 @@ impl Registrar {
     /// Keeps the time, until the process ends.
     pub async fn follow(self) {
         let mut events = self.publisher.events().listen();
-        let mut told = self.registrations.store().subscribe(Kind::Registrations);
+        let store = self.registrations.store();
+        let mut told = store.subscribe(Kind::Registrations);
+        let mut sharing = store.watch_sharing();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.mark_all();
@@ -40,6 +43,12 @@ impl Registrar {
                     let news = self.registrations.reread();
                     news.changed.iter().for_each(|name| self.mark(name));
                     if news.is_urgent {
+                        self.publish_or_log().await;
+                    }
+                }
+                () = changed(&mut sharing) => {
+                    if self.registrations.follow_store() {
+                        self.mark_all();
                         self.publish_or_log().await;
                     }
                 }
@@ -66,7 +75,16 @@ impl Registrar {
 
     /// Ends what is over, forgets what has long been, and has snapshots hear of renewals. When to look again.
     async fn settle(&self) -> Option<Moment> {
-        let (due, next) = self.registrations.due(clock::reading());
+        for name in self.registrations.unstored(clock::reading()) {
+            self.store_end(&name).await;
+        }
+        let (mut due, next) = self.registrations.due(clock::reading());
+        if !self.registrations.may_end() {
+            // That it is over holds here; storing it waits.
+            for (name, _) in due.extract_if(.., |(_, due)| matches!(due, Due::End | Due::Forget)) {
+                self.mark(&name);
+            }
+        }
         let is_due = !due.is_empty();
         for (name, due) in due {
             match due {
@@ -102,10 +120,25 @@ impl Registrar {
                     .let_go();
             }
             // Somebody has renewed it meanwhile, or ended it.
-            Err(ChangeError::Refused(())) => self.mark(name),
+            Err(ChangeError::Refused(()) | ChangeError::Store(StoreError::Changed(_))) => {
+                self.mark(name);
+            }
             Err(ChangeError::Store(error)) => {
                 let (service, canary) = (&*name.0, &*name.1);
                 tracing::warn!(service, canary, %error, "that this lease is over cannot be stored; it is over all the same");
+            }
+        }
+    }
+
+    /// Has all gateways know for how long this one holds a lease.
+    async fn store_end(&self, name: &Name) {
+        match self.registrations.store_end(name).await {
+            // Another gateway has been faster, or it is renewed.
+            Ok(()) | Err(ChangeError::Refused(()) | ChangeError::Store(StoreError::Changed(_))) => {
+            }
+            Err(ChangeError::Store(error)) => {
+                let (service, canary) = (&*name.0, &*name.1);
+                tracing::warn!(service, canary, %error, "for how long this lease is held cannot be stored yet");
             }
         }
     }
@@ -186,6 +219,17 @@ impl Registrar {
             tracing::warn!(%error, "what is registered is not decided on yet");
         }
     }
+}
+
+/// Waits for news of the store that gateways share.
+async fn changed(sharing: &mut Option<watch::Receiver<Sharing>>) {
+    if let Some(known) = sharing {
+        if known.changed().await.is_ok() {
+            return;
+        }
+        *sharing = None;
+    }
+    std::future::pending().await
 }
 
 /// How long it is to a moment, and not longer than that the calendar is looked at.

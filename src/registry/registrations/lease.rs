@@ -28,8 +28,10 @@ pub struct Lease {
     pub(super) written: Vec<UpstreamUrl>,
     /// By how much the clock had been moved when the record's times were written, or read for the first time.
     moved_ms: i64,
-    /// When it ends although a renewal could not be stored, as the record would have it.
+    /// When it ends although that could not be stored, as the record would have it.
     held_until_ms: Option<i64>,
+    /// Since when the store that it is shared in is away, so that nobody can renew it: it does not run out meanwhile.
+    waits_since: Option<Moment>,
     /// When it ends by the last snapshot that was made.
     pub(super) shown_end: Option<Moment>,
     /// What its last health check said.
@@ -67,6 +69,7 @@ impl Lease {
             stored,
             moved_ms,
             held_until_ms: None,
+            waits_since: None,
             shown_end: None,
             last_check: None,
         }
@@ -83,11 +86,13 @@ impl Lease {
         self.shown_end = before.shown_end;
         let times = |lease: &Self| {
             let record = &lease.record;
-            (record.renewed_at_unix_ms, record.ended_at_unix_ms)
+            let renewed = (record.renewed_at_unix_ms, record.expires_at_unix_ms);
+            (renewed, record.ended_at_unix_ms)
         };
         if times(self) == times(before) {
             self.moved_ms = before.moved_ms;
             self.held_until_ms = before.held_until_ms;
+            self.waits_since = before.waits_since;
         }
         if self.record.unchecked() == before.record.unchecked() {
             self.last_check.clone_from(&before.last_check);
@@ -103,8 +108,22 @@ impl Lease {
             && said(before) == said(after)
     }
 
-    /// When it ends, or has ended.
+    /// When it ends, or has ended; never, as things are, while it waits for its store.
     pub fn end(&self, now: Reading) -> Moment {
+        match self.waits_since() {
+            Some(_) => Moment { unix_ms: i64::MAX },
+            None => self.planned_end(now),
+        }
+    }
+
+    /// Since when it waits for the store that it is shared in, without which nobody can renew it.
+    pub fn waits_since(&self) -> Option<Moment> {
+        let is_ended = self.record.ended_at_unix_ms.is_some();
+        self.waits_since.filter(|_| !is_ended)
+    }
+
+    /// When it ends, would end if it did not wait for its store, or has ended.
+    pub fn planned_end(&self, now: Reading) -> Moment {
         let expires = self.record.expires_at_unix_ms;
         let expires = self.held_until_ms.map_or(expires, |held| held.max(expires));
         let end = self.record.ended_at_unix_ms.unwrap_or(expires);
@@ -137,6 +156,32 @@ impl Lease {
         let moved = now.moved_ms.saturating_sub(self.moved_ms);
         let as_written = now.moment.unix_ms.saturating_sub(moved);
         self.held_until_ms = Some(as_written.saturating_add(self.ttl_ms()));
+    }
+
+    /// Has it wait for the store that it is shared in, which was last heard of at that moment, unless it was over by then.
+    pub(super) fn wait(&mut self, lost: Reading) {
+        if self.waits_since.is_none() && !self.is_over(lost) {
+            self.waits_since = Some(lost.moment);
+        }
+    }
+
+    /// Gives it a whole TTL from now on, if it has waited: by then who renews it has heard that the store is back.
+    pub(super) fn resume(&mut self, now: Reading) {
+        if self.waits_since.take().is_some() {
+            self.hold(now);
+        }
+    }
+
+    /// Its end if that is much later than what is stored, which others will soon take for the end.
+    pub(super) fn unstored_end(&self, now: Reading) -> Option<Moment> {
+        let held = self.held_until_ms?;
+        let end = self.planned_end(now);
+        let is_later = self.record.ended_at_unix_ms.is_none()
+            && self.waits_since.is_none()
+            && held > self.record.expires_at_unix_ms.saturating_add(self.margin());
+        let stored = end.unix_ms - held.saturating_sub(self.record.expires_at_unix_ms);
+        let is_soon = now.moment.unix_ms >= stored.saturating_sub(self.margin());
+        (is_later && is_soon && now.moment < end).then_some(end)
     }
 
     /// What is to be done about it now.

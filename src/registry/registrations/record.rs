@@ -116,7 +116,7 @@ pub struct Target {
 pub struct Entry {
     /// When.
     pub at_unix_ms: i64,
-    /// What: `registered`, `changed`, `moving`, `ready`, `moved`, `killed`, `restored`, `taken_back` or `lease_over`.
+    /// What: `registered`, `changed`, `moving`, `ready`, `moved`, `killed`, `restored`, `held`, `taken_back` or `lease_over`.
     pub what: String,
     /// By whom; `None`: it came by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]

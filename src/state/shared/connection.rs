@@ -1,59 +1,30 @@
 //! One connection to Redis: commands go and come on it, and what other gateways have changed is told on it.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionInfo, IntoConnectionInfo as _,
-    ProtocolVersion, PushInfo, PushKind, RedisError, Script, TlsCertificates, Value,
-};
+use redis::{AsyncConnectionConfig, PushInfo, PushKind, RedisError, Script, Value};
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
-use tokio::time::{error::Elapsed, timeout};
+use tokio::time::timeout;
 
 use super::change::Change;
-use super::wire::{self, MEND, Message, Names, Owed, Stored, WRITE};
-use crate::config::redis::{RedisConfig, RedisTls};
+use super::client::{RedisFailure, client, info};
+use super::cluster::Nodes;
+use super::wire::{self, MEND, Message, Names, Owed, PROBE, Stored, WRITE};
+use crate::config::redis::{RedisConfig, RedisUrls};
 use crate::state::kind::{Kind, PerKind};
 
 /// How long connecting may take, with TLS and all.
 const CONNECTING: Duration = Duration::from_secs(2);
 /// How long Redis may take to answer: one that is stopped, or behind a network that swallows everything, never does.
 const ANSWERING: Duration = Duration::from_secs(1);
-/// For how long what has been sent may stay without a word from the other side's kernel.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
 /// How many changes of other gateways may wait; more are not lost, but read anew.
 const WAITING: usize = 1024;
 
 static WRITING: LazyLock<Script> = LazyLock::new(|| Script::new(WRITE));
+static PROBING: LazyLock<Script> = LazyLock::new(|| Script::new(PROBE));
 static MENDING: LazyLock<Script> = LazyLock::new(|| Script::new(MEND));
-
-/// Why Redis cannot be reached, or does not do what it is asked to do. After any of them the connection is of no use.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RedisFailure {
-    /// As the client says it.
-    #[error("{0}")]
-    Client(#[from] RedisError),
-    /// No answer in time.
-    #[error("no answer within {ANSWERING:?}")]
-    Silent(#[from] Elapsed),
-    /// A file of `redis.tls`.
-    #[error("{0} cannot be read: {1}")]
-    File(PathBuf, io::Error),
-    /// The connection was closed.
-    #[error("the connection was closed")]
-    Closed,
-    /// It answers, but not as Redis does.
-    #[error("an answer that cannot be understood")]
-    Odd,
-    /// The program's own fault, which has been logged.
-    #[error("a task has ended early")]
-    Panicked,
-}
 
 /// What has come of a conditional write.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,12 +50,24 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Connects, and is told of every change from then on.
-    pub(super) async fn open(config: &RedisConfig) -> Result<Self, RedisFailure> {
-        timeout(CONNECTING, Self::connect(config)).await?
+    pub(super) async fn open(
+        config: &RedisConfig,
+        nodes: &mut Nodes,
+    ) -> Result<Self, RedisFailure> {
+        let connected = timeout(CONNECTING, Self::connect(config, nodes)).await;
+        connected.unwrap_or(Err(RedisFailure::Silent(CONNECTING)))
     }
 
-    async fn connect(config: &RedisConfig) -> Result<Self, RedisFailure> {
-        let client = client(config).await?;
+    async fn connect(config: &RedisConfig, nodes: &mut Nodes) -> Result<Self, RedisFailure> {
+        let names = Names::new(&config.prefix);
+        let info = match &config.url {
+            RedisUrls::One(url) => info(url)?,
+            RedisUrls::Cluster(urls) => {
+                let key = names.records(Kind::Kills);
+                nodes.master_of(&key, config, urls).await?
+            }
+        };
+        let client = client(config, info).await?;
         let (push, told) = mpsc::channel(WAITING);
         let settings = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECTING))
@@ -92,7 +75,6 @@ impl Connection {
             .set_push_sender(move |info| push.try_send(info));
         let connecting = client.get_multiplexed_async_connection_with_config(&settings);
         let mut inner = connecting.await?;
-        let names = Names::new(&config.prefix);
         inner.subscribe(names.channel()).await?;
         Ok(Self { inner, told, names })
     }
@@ -100,8 +82,7 @@ impl Connection {
     /// Whether it answers.
     pub(super) async fn ping(&mut self) -> Result<(), RedisFailure> {
         let ping = redis::cmd("PING");
-        let answer = ping.query_async::<String>(&mut self.inner);
-        timeout(ANSWERING, answer).await??;
+        in_time(ping.query_async::<String>(&mut self.inner)).await?;
         Ok(())
     }
 
@@ -115,7 +96,7 @@ impl Connection {
             pipeline.hgetall(self.names.records(kind));
         }
         let asked = pipeline.query_async::<Vec<Value>>(&mut self.inner);
-        let mut answers = timeout(ANSWERING, asked).await??.into_iter();
+        let mut answers = in_time(asked).await?.into_iter();
         for kind in Kind::ALL {
             let (Some(revision), Some(records)) = (answers.next(), answers.next()) else {
                 return Err(RedisFailure::Odd);
@@ -131,6 +112,14 @@ impl Connection {
             };
         }
         Ok(all)
+    }
+
+    /// Whether it takes what it is given.
+    pub(super) async fn probe(&mut self) -> Result<(), RedisFailure> {
+        let mut script = PROBING.prepare_invoke();
+        script.key(self.names.probe()).arg(self.names.probe());
+        in_time(script.invoke_async::<i64>(&mut self.inner)).await?;
+        Ok(())
     }
 
     /// Carries out all of `changes` or none of them.
@@ -156,7 +145,7 @@ impl Connection {
                 .arg(record.unwrap_or_default());
         }
         let asked = script.invoke_async::<(String, String, String)>(&mut self.inner);
-        let (result, first, second) = timeout(ANSWERING, asked).await??;
+        let (result, first, second) = in_time(asked).await?;
         if result == "changed" {
             return Ok(Written::Changed(first));
         }
@@ -189,7 +178,7 @@ impl Connection {
             script.arg(key).arg(revision).arg(record);
         }
         let asked = script.invoke_async::<i64>(&mut self.inner);
-        timeout(ANSWERING, asked).await??;
+        in_time(asked).await?;
         Ok(())
     }
 
@@ -211,47 +200,13 @@ impl Connection {
     }
 }
 
+async fn in_time<T>(
+    answer: impl Future<Output = Result<T, RedisError>>,
+) -> Result<T, RedisFailure> {
+    let answered = timeout(ANSWERING, answer).await;
+    Ok(answered.map_err(|_| RedisFailure::Silent(ANSWERING))??)
+}
+
 fn odd<T>(_: T) -> RedisFailure {
     RedisFailure::Odd
-}
-
-/// A client by the files that there are now: certificates are replaced while the gateway runs.
-async fn client(config: &RedisConfig) -> Result<Client, RedisFailure> {
-    let info: ConnectionInfo = config.url.expose().into_connection_info()?;
-    let tcp = info.tcp_settings().clone();
-    let tcp = tcp.set_nodelay(true).set_user_timeout(UNACKNOWLEDGED);
-    let redis = info.redis_settings().clone();
-    let redis = redis
-        .set_protocol(ProtocolVersion::RESP3)
-        .set_lib_name("serin", env!("CARGO_PKG_VERSION"));
-    let info = info.set_tcp_settings(tcp).set_redis_settings(redis);
-    if !config.url.is_tls() {
-        return Ok(Client::open(info)?);
-    }
-    let tls = config.tls.clone();
-    let build = move || {
-        let certificates = certificates(&tls)?;
-        // Which one it is goes without saying only as long as no other crate brings a second one.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        Ok(Client::build_with_tls(info, certificates)?)
-    };
-    // It reads files: those of the system too.
-    spawn_blocking(build)
-        .await
-        .unwrap_or(Err(RedisFailure::Panicked))
-}
-
-fn certificates(tls: &RedisTls) -> Result<TlsCertificates, RedisFailure> {
-    let read =
-        |path: &Path| fs::read(path).map_err(|error| RedisFailure::File(path.to_owned(), error));
-    let client = |(certificate, key): &(PathBuf, PathBuf)| {
-        Ok::<_, RedisFailure>(ClientTlsConfig {
-            client_cert: read(certificate)?,
-            client_key: read(key)?,
-        })
-    };
-    Ok(TlsCertificates {
-        client_tls: tls.client.as_ref().map(client).transpose()?,
-        root_cert: tls.ca.as_deref().map(read).transpose()?,
-    })
 }

@@ -9,11 +9,15 @@ use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::connection::{All, Connection, RedisFailure, Written};
+use super::absence;
+use super::client::RedisFailure;
+use super::cluster::Nodes;
+use super::connection::{All, Connection, Written};
 use super::local::{Durable, Local};
 use super::replica::Replica;
-use super::wire::Message;
+use super::wire::{Message, Owed};
 use super::{Answer, Order, Sharing};
+use crate::clock::{self, Reading};
 use crate::config::redis::RedisConfig;
 use crate::state::Stored;
 use crate::state::error::StoreError;
@@ -38,6 +42,10 @@ pub(super) struct Follower {
     sharing: watch::Sender<Sharing>,
     /// How long to wait before the next attempt to connect.
     delay: Duration,
+    /// What is known of a cluster's nodes.
+    nodes: Nodes,
+    /// When Redis last answered; before it ever has, when it was tried first, or was lost in an earlier process.
+    heard: Reading,
 }
 
 type Orders = mpsc::Receiver<Order>;
@@ -50,9 +58,11 @@ impl Follower {
         Self {
             config,
             replicas: PerKind::make(|kind| Replica::of(&local.table(kind))),
+            heard: absence::noted(&local.table(Kind::Registrations)).unwrap_or_else(clock::reading),
             local,
             sharing,
             delay: RETRY.0,
+            nodes: Nodes::default(),
         }
     }
 
@@ -72,13 +82,20 @@ impl Follower {
     /// Connects, brings both sides together, and keeps them so until Redis fails.
     async fn follow(&mut self, orders: &mut Orders) -> Interrupted {
         let config = self.config.clone();
-        let opened = self.refusing(orders, Connection::open(&config)).await;
+        let mut nodes = mem::take(&mut self.nodes);
+        let opening = Connection::open(&config, &mut nodes);
+        let opened = self.refusing(orders, opening).await;
+        self.nodes = nodes;
         let mut connection = match opened {
             None => return ControlFlow::Break(()),
             Some(Err(failure)) => return ControlFlow::Continue(failure),
             Some(Ok(connection)) => connection,
         };
         if let Err(failure) = self.synchronize(&mut connection).await {
+            return ControlFlow::Continue(failure);
+        }
+        // A server that takes nothing is read all the same, with each attempt.
+        if let Err(failure) = connection.probe().await {
             return ControlFlow::Continue(failure);
         }
         self.delay = RETRY.0;
@@ -134,7 +151,10 @@ impl Follower {
                         self.synchronize(connection).await?;
                     }
                 },
-                _ = ping.tick() => connection.ping().await?,
+                _ = ping.tick() => {
+                    connection.ping().await?;
+                    self.heard = clock::reading();
+                }
                 _ = read.tick() => {
                     self.synchronize(connection).await?;
                     self.local.catch_up();
@@ -147,20 +167,26 @@ impl Follower {
     async fn synchronize(&mut self, connection: &mut Connection) -> Result<(), RedisFailure> {
         for _ in 0..ROUNDS {
             let mut all = connection.read().await?;
+            let mut owed = PerKind::<Vec<Owed>>::default();
             let mut is_even = true;
             for kind in Kind::ALL {
                 let All { revision, records } = mem::take(all.get_mut(kind));
                 let replica = self.replicas.get_mut(kind);
                 let merged = replica.merge(revision, &records);
-                let highest = replica.highest;
                 self.adopt(kind, &merged.changed);
-                is_even &= merged.owed.is_empty();
-                for owed in merged.owed.chunks(PIECE) {
+                *owed.get_mut(kind) = merged.owed;
+            }
+            // Only when all of it is known here: what Redis does not take must not keep this gateway from hearing of kills.
+            for kind in Kind::ALL {
+                let highest = self.replicas.get(kind).highest;
+                is_even &= owed.get(kind).is_empty();
+                for owed in owed.get(kind).chunks(PIECE) {
                     connection.mend(kind, owed, highest).await?;
                 }
             }
             self.sharing
                 .send_modify(|sharing| sharing.read_at = Some(Instant::now()));
+            self.heard = clock::reading();
             if is_even {
                 return Ok(());
             }
@@ -292,6 +318,10 @@ impl Follower {
     }
 
     fn note_up(&self) {
+        let outdated = absence::outdated(&self.local.table(Kind::Registrations));
+        if let Some(outdated) = outdated {
+            drop(self.keep(Kind::Registrations, &[], vec![outdated]));
+        }
         self.sharing.send_modify(|sharing| {
             tracing::info!("{} is there: state is shared", sharing.place);
             sharing.is_up = true;
@@ -301,6 +331,19 @@ impl Follower {
 
     fn note_down(&self, failure: &RedisFailure) {
         let error = failure.to_string();
+        let is_news = {
+            let sharing = self.sharing.borrow();
+            sharing.is_up || sharing.absences == 0
+        };
+        let heard = match failure {
+            // It was there until it said that it goes.
+            RedisFailure::Closed if self.sharing.borrow().is_up => clock::reading(),
+            _ => self.heard,
+        };
+        if is_news {
+            // The task does not wait for its file, which is written again with the next change if it cannot be written now.
+            drop(self.keep(Kind::Registrations, &[], vec![absence::note(heard)]));
+        }
         self.sharing.send_modify(|sharing| {
             if sharing.is_up || sharing.error.as_ref() != Some(&error) {
                 tracing::error!(
@@ -311,6 +354,10 @@ impl Follower {
             if sharing.is_up {
                 sharing.is_up = false;
                 sharing.since = Instant::now();
+            }
+            if is_news {
+                sharing.absences += 1;
+                sharing.lost = Some(heard);
             }
             sharing.error = Some(error);
         });

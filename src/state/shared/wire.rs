@@ -33,6 +33,11 @@ impl Names {
         format!("{}:{}:revision", self.base, kind.name())
     }
 
+    /// A key, and a channel, that nobody reads.
+    pub(super) fn probe(&self) -> String {
+        format!("{}:probe", self.base)
+    }
+
     /// The channel on which changes are told.
     pub(super) fn channel(&self) -> String {
         format!("{}:changes", self.base)
@@ -169,6 +174,14 @@ end
 redis.call('SET', KEYS[2], revision)
 redis.call('PUBLISH', ARGV[1], ARGV[2] .. ' ' .. before .. ' ' .. revision .. '\n' .. ARGV[4])
 return { 'stored', before, revision }
+";
+
+/// Finds out whether Redis takes what it is given: it may be full, a replica, or allow this user too little. `KEYS`: one that
+/// nobody reads. `ARGV`: a channel of the same kind.
+pub(super) const PROBE: &str = r"
+redis.call('HSET', KEYS[1], 'probe', '1')
+redis.call('HDEL', KEYS[1], 'probe')
+return redis.call('PUBLISH', ARGV[1], '')
 ";
 
 /// Gives Redis what it lacks, key by key, unless it has a later revision of it. `KEYS` as above. `ARGV`: the channel, the kind's

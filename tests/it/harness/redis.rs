@@ -1,5 +1,7 @@
 //! A real Redis server, which can be killed, stopped, emptied and started again at the same address.
 
+pub(crate) mod cluster;
+
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -11,6 +13,60 @@ use socket2::Socket;
 use tempfile::TempDir;
 
 use super::{origin, until};
+
+/// One server, or several that are one.
+pub(crate) trait Server {
+    /// Where it is, as `routes.yaml` names it.
+    fn url(&self) -> String;
+
+    /// The same, as the gateway shows it.
+    fn shown(&self) -> String;
+
+    /// Ends it as a crash would.
+    fn kill(&mut self);
+
+    /// Starts it again, with the data that there are.
+    async fn start_again(&mut self);
+
+    /// Stops it where it is; the kernel goes on to accept connections for it.
+    fn freeze(&self);
+
+    /// Lets it go on.
+    fn thaw(&self);
+
+    /// What it answers to a command.
+    fn ask<T: FromRedisValue>(&self, command: &[&str]) -> T;
+}
+
+impl Server for Redis {
+    fn url(&self) -> String {
+        self.url()
+    }
+
+    fn shown(&self) -> String {
+        format!("{}/0", self.url())
+    }
+
+    fn kill(&mut self) {
+        self.kill();
+    }
+
+    async fn start_again(&mut self) {
+        self.start_again().await;
+    }
+
+    fn freeze(&self) {
+        self.freeze();
+    }
+
+    fn thaw(&self) {
+        self.thaw();
+    }
+
+    fn ask<T: FromRedisValue>(&self, command: &[&str]) -> T {
+        self.ask(command)
+    }
+}
 
 /// A running server; it and its data are gone when this is dropped.
 pub(crate) struct Redis {
@@ -72,6 +128,11 @@ impl Redis {
     /// Where it is, as `routes.yaml` names it.
     pub(crate) fn url(&self) -> String {
         format!("redis://{}", self.address)
+    }
+
+    /// Its address.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Its port.

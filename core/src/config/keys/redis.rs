@@ -4,17 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::key::{Group, Setting, Stated, group, required, setting, stated};
-use super::kinds::texts::{Name, Parsed, Text, name};
+use super::kinds::texts::{Name, Parsed, Texts, name};
 use super::shape::{Shape, map};
 use crate::config::redis;
 
 pub(super) static REDIS: Shape = map(&[&URL, &PREFIX, &TLS]);
 
 // Read by its section: there may be a password in it, of which nothing is shown.
-pub(crate) static URL: Stated<Text> = required(
+pub(crate) static URL: Stated<Texts> = required(
     "url",
-    "Where it is, as in redis://redis.default.svc:6379/0; rediss:// with TLS. A password is a secret: write ${REDIS_URL}.",
-    Text,
+    "Where it is, as in redis://redis.default.svc:6379/0; rediss:// with TLS; a list: nodes of a Redis Cluster. A password is a secret: write ${REDIS_URL}.",
+    Texts,
 );
 
 pub(crate) static PREFIX: Setting<Parsed<Arc<str>>> = setting(

@@ -7,7 +7,7 @@ use crate::config::keys::redis as keys;
 use crate::config::keys::shape::Key;
 use crate::config::node::Node;
 use crate::config::reader::Reader;
-use crate::config::redis::{RedisConfig, RedisTls, RedisUrl};
+use crate::config::redis::{RedisConfig, RedisTls, RedisUrl, RedisUrls};
 
 /// What stands in for a placeholder.
 const STAND_IN: &str = "redis://placeholder.invalid";
@@ -16,13 +16,15 @@ const STAND_IN: &str = "redis://placeholder.invalid";
 pub fn compile(reader: &mut Reader, root: &Node) -> Option<RedisConfig> {
     let redis = REDIS.node(root)?;
     let node = keys::URL.node(redis);
-    let url = node.and_then(|node| url(reader, node));
+    let url = node.and_then(|node| urls(reader, node));
     let prefix = keys::PREFIX.try_read(reader, redis);
     let tls = tls(reader, redis);
     let url = url?;
     if let Some(node) = keys::TLS.node(redis)
-        && !url.is_tls()
-        && url.expose() != STAND_IN
+        && !url
+            .all()
+            .iter()
+            .any(|url| url.is_tls() || url.expose() == STAND_IN)
     {
         reader
             .problems
@@ -34,6 +36,41 @@ pub fn compile(reader: &mut Reader, root: &Node) -> Option<RedisConfig> {
         prefix: prefix?,
         tls,
     })
+}
+
+fn urls(reader: &mut Reader, node: &Node) -> Option<RedisUrls> {
+    if node.scalar().is_some() {
+        return url(reader, node).map(RedisUrls::One);
+    }
+    let nodes = node.items();
+    let urls: Vec<_> = nodes.iter().map(|node| url(reader, node)).collect();
+    let urls: Vec<RedisUrl> = urls.into_iter().collect::<Option<_>>()?;
+    let Some(first) = urls.first() else {
+        reader
+            .problems
+            .error(node.span, "the list of a cluster's nodes is empty")
+            .hint("name one node at least, by which the others are found");
+        return None;
+    };
+    let mut is_sound = true;
+    for (node, url) in nodes.iter().zip(&urls) {
+        if url.database() != 0 {
+            is_sound = false;
+            reader
+                .problems
+                .error(node.span, "a Redis Cluster has no database but 0")
+                .hint("a list names the nodes of one cluster; leave the number out");
+        }
+        let is_known = url.expose() != STAND_IN && first.expose() != STAND_IN;
+        if is_known && url.is_tls() != first.is_tls() {
+            is_sound = false;
+            reader
+                .problems
+                .error(node.span, "redis:// and rediss:// cannot be mixed")
+                .hint("the nodes of a cluster all speak TLS, or none of them does");
+        }
+    }
+    is_sound.then_some(RedisUrls::Cluster(urls))
 }
 
 // Nothing of it is shown: there may be a password in it.

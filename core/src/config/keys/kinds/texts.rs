@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::{Defaulted, Kind};
-use crate::config::keys::shape::{Form, Shape, Written, text};
+use crate::config::keys::shape::{Form, Shape, Written, text, text_or_list};
 use crate::config::node::Node;
 use crate::config::reader::Reader;
 
@@ -33,6 +33,28 @@ impl Defaulted for Text {
 
     fn written(&self, constant: &'static str) -> Written {
         Written::Text(constant.to_owned())
+    }
+}
+
+/// A text, or a list of texts.
+#[derive(Debug)]
+pub struct Texts;
+
+impl Kind for Texts {
+    type Value = Vec<Box<str>>;
+
+    fn shape(&self) -> Shape {
+        static ITEM: Shape = text(Form::Any);
+        text_or_list(Form::Any, &ITEM)
+    }
+
+    fn read(&self, _: &mut Reader, node: &Node) -> Option<Vec<Box<str>>> {
+        let texts = node.one_or_many().iter();
+        Some(
+            texts
+                .filter_map(|node| Some(node.scalar()?.text().into()))
+                .collect(),
+        )
     }
 }
 
