@@ -96,14 +96,9 @@ fn certificates(tls: &RedisTls) -> Result<TlsCertificates, RedisFailure> {
 
 /// What to do about it.
 fn hint(error: &RedisError) -> &'static str {
-    let ErrorKind::Server(kind) = error.kind() else {
-        return "";
-    };
-    match kind {
-        ServerErrorKind::Moved => "; for a cluster, `redis.url` is a list of its nodes",
-        ServerErrorKind::NoPerm => {
-            "; the user needs scripts, hashes, SUBSCRIBE and PUBLISH for the keys and channels under `redis.prefix`"
-        }
-        _ => "",
+    if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) {
+        "; the user needs scripts, hashes, SUBSCRIBE and PUBLISH for the keys and channels under `redis.prefix`"
+    } else {
+        ""
     }
 }
