@@ -5,7 +5,6 @@ use super::{
     House, await_killed, await_store, folder, freeze_server, go_on_without, kill_everywhere,
     killed, order, ordered, start_without, stop_a_gateway,
 };
-use crate::harness::redis::Server as _;
 use crate::harness::redis::cluster::Cluster;
 
 async fn house() -> House<Cluster> {
