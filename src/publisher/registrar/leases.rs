@@ -229,7 +229,7 @@ async fn changed(sharing: &mut Option<watch::Receiver<Sharing>>) {
         }
         *sharing = None;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// How long it is to a moment, and not longer than that the calendar is looked at.
