@@ -7,11 +7,11 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// The end of a file's name while it is being written.
-const TEMPORARY: &str = ".tmp";
+pub const TEMPORARY: &str = ".tmp";
 /// The end of a damaged file's name.
 const DAMAGED: &str = ".damaged";
 /// Files are readable and writable by the gateway's own user alone.
-const FILE_MODE: u32 = 0o600;
+pub const FILE_MODE: u32 = 0o600;
 /// The same for the folder, if it has to be made.
 const FOLDER_MODE: u32 = 0o700;
 
@@ -21,18 +21,44 @@ const FOLDER_MODE: u32 = 0o700;
 /// # Errors
 /// What the system says; the old file is still there then.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    DirBuilder::new()
-        .recursive(true)
-        .mode(FOLDER_MODE)
-        .create(folder)?;
+    make_folder(path.parent().unwrap_or(Path::new(".")))?;
+    let temporary = write_beside(path, bytes)?;
+    put_in_place(&temporary, path)
+}
+
+/// Makes a folder, and those above it, where there is none.
+///
+/// # Errors
+/// What the system says.
+pub fn make_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(FOLDER_MODE).create(folder)
+}
+
+/// Writes a file beside the one that it is to replace, and forces it to the disk. Returns its path.
+///
+/// # Errors
+/// What the system says; nothing is left of it then.
+pub fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
     let temporary = with_suffix(path, TEMPORARY);
-    let written = write_new(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    let written = write_new(&temporary, bytes);
     if written.is_err() {
         // Half a file is of no use, and the disk may be full.
         let _ = fs::remove_file(&temporary);
     }
-    written?;
+    written.map(|()| temporary)
+}
+
+/// Renames a file that was written beside another over it.
+///
+/// # Errors
+/// What the system says; the old file is still there then, if it could not be renamed.
+pub fn put_in_place(temporary: &Path, path: &Path) -> io::Result<()> {
+    let renamed = fs::rename(temporary, path);
+    if renamed.is_err() {
+        let _ = fs::remove_file(temporary);
+    }
+    renamed?;
     // The new name, too, must survive a power cut.
     sync_folder(path)
 }
@@ -42,11 +68,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// What the system says.
 pub fn open_to_append(path: &Path) -> io::Result<File> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    DirBuilder::new()
-        .recursive(true)
-        .mode(FOLDER_MODE)
-        .create(folder)?;
+    make_folder(path.parent().unwrap_or(Path::new(".")))?;
     let file = OpenOptions::new()
         .append(true)
         .create(true)

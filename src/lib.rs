@@ -5,7 +5,7 @@
 //! * F6 `cli`, [`demo`], [`gateway`]: arguments to exit code; everything in one command to try; the composition root.
 //! * F5 [`admin`]: HTTP API, probes and metrics; views of the floors below.
 //! * F4 [`proxy`]: sockets, workers, connections; the pingora adapter, whose hooks only adapt, they decide nothing.
-//! * F3 [`clock`], [`machine`], [`drain`], [`durable`], [`audit`], [`events`], [`telemetry`], [`certificates`], [`state`], [`registry`], [`resolver`], [`health`], then [`publisher`], then
+//! * F3 [`clock`], [`machine`], [`drain`], [`durable`], [`spool`], [`audit`], [`events`], [`telemetry`], [`certificates`], [`state`], [`registry`], [`resolver`], [`health`], then [`publisher`], then
 //!   [`source`], then [`reload`], [`recording`] and [`client_api`]: the calendar, files, metrics and logs, certificates, what is stored, kills, DNS, health checks; the
 //!   one writer of snapshots; files and flag servers; the control plane, and what clients ask. Each of these groups
 //!   imports the ones before it only.
@@ -36,6 +36,7 @@ pub mod registry;
 pub mod reload;
 pub mod resolver;
 pub mod source;
+pub mod spool;
 pub mod state;
 pub mod telemetry;
 

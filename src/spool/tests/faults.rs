@@ -1,0 +1,69 @@
+//! Disks that are full or fail.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+
+use super::{all, append, at, limits, open, segments};
+use crate::spool::record::MAX_PAYLOAD;
+use crate::spool::{Limits, Spool};
+
+#[test]
+fn what_cannot_be_forced_to_the_disk_is_not_tried_again_and_a_new_segment_is_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = |_: &File| Err(io::Error::from_raw_os_error(5));
+    let (spool, _) = Spool::open_with(folder.path().into(), limits(), broken).unwrap();
+    append(&spool, &["one"]);
+    spool.sync();
+    let figures = spool.figures();
+    assert_eq!(figures.unsynced, 1);
+    let trouble = figures.trouble.unwrap();
+    assert!(trouble.contains("forced to the disk"), "{trouble}");
+    spool.sync();
+    assert_eq!(
+        spool.figures().unsynced,
+        1,
+        "there is nothing left to force"
+    );
+    append(&spool, &["two"]);
+    assert_eq!(segments(folder.path()), 2);
+    assert_eq!(all(&mut spool.look()), ["one", "two"]);
+}
+
+#[test]
+fn nothing_is_written_to_a_disk_that_is_as_good_as_full() {
+    let folder = tempfile::tempdir().unwrap();
+    let greedy = Limits {
+        reserve: 1.1,
+        ..limits()
+    };
+    let (spool, _) = Spool::open(folder.path(), greedy).unwrap();
+    let refused = spool.append(b"one", at(0)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::StorageFull);
+    let figures = spool.figures();
+    assert_eq!((figures.unwritten, segments(folder.path())), (1, 0));
+    assert!(figures.trouble.unwrap().contains("% of the disk is free"));
+}
+
+#[test]
+fn a_folder_that_is_gone_costs_records_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("spool");
+    let spool = open(&place);
+    fs::remove_dir_all(&place).unwrap();
+    assert!(spool.append(b"one", at(0)).is_err());
+    fs::create_dir(&place).unwrap();
+    spool.append(b"two", at(0)).unwrap();
+    assert_eq!(spool.figures().trouble, None);
+    assert_eq!(all(&mut spool.look()), ["two"]);
+}
+
+#[test]
+fn a_payload_that_is_too_long_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(folder.path());
+    let long = vec![b'x'; MAX_PAYLOAD + 1];
+    let refused = spool.append(&long, at(0)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+    spool.append(&long[1..], at(0)).unwrap();
+    assert_eq!(all(&mut spool.look())[0].len(), MAX_PAYLOAD);
+}
