@@ -315,7 +315,7 @@ impl Reloader {
     fn note(&self, cause: ReloadTrigger, result: &Result<ReloadReport, ReloadFailure>) {
         match result {
             Ok(report) => {
-                self.counters.ok.inc();
+                self.counters.succeeded();
                 tracing::info!(
                     cause = cause.as_str(),
                     generation = report.generation,
@@ -323,7 +323,7 @@ impl Reloader {
                     "reloaded"
                 );
             }
-            Err(_) => self.counters.invalid.inc(),
+            Err(_) => self.counters.failed(),
         }
         self.state().last = LastReload {
             at: clock::now(),

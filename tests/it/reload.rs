@@ -112,6 +112,9 @@ async fn an_invalid_file_changes_nothing_and_is_reported_everywhere() {
     gateway
         .await_metric("serin_config_reloads_total", &[("result", "invalid")], 1.0)
         .await;
+    gateway
+        .await_metric("serin_config_last_reload_successful", &[], 0.0)
+        .await;
     gateway.send(get("/")).await.assert_from("one");
     gateway.await_log("serach").await;
     let status = gateway.status().await;
@@ -133,6 +136,9 @@ async fn an_invalid_file_changes_nothing_and_is_reported_everywhere() {
     let status = gateway.status().await;
     assert_eq!(last_result(&status), "ok");
     assert_eq!(status["last_reload"]["errors"], serde_json::json!([]));
+    gateway
+        .await_metric("serin_config_last_reload_successful", &[], 1.0)
+        .await;
 }
 
 #[tokio::test]

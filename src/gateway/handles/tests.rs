@@ -180,6 +180,7 @@ const COUNTED: &[(&str, f64)] = &[
     (r#"serin_source_errors_total{source="file"}"#, 0.0),
     (r#"serin_config_reloads_total{result="ok"}"#, 1.0),
     (r#"serin_config_reloads_total{result="invalid"}"#, 0.0),
+    ("serin_config_last_reload_successful", 1.0),
     ("serin_active_requests", 1.0),
     ("serin_snapshot_generation", 1.0),
     ("serin_access_log_dropped_total", 0.0),
@@ -207,7 +208,7 @@ async fn both_formats_are_well_formed_and_say_the_same() {
     target.expect("a variant").meter[ReasonKind::Ring.index()].inc();
     snapshot.unrouted.served.inc(404);
     handles.active.inc();
-    handles.reloads.ok.inc();
+    handles.reloads.succeeded();
     let metrics = handles.metrics();
 
     let open = read(
