@@ -9,8 +9,8 @@ use crate::telemetry::metrics::{Collector, Page};
 /// Reloads of `routes.yaml`, by their result.
 #[derive(Debug, Default)]
 pub struct ReloadMetrics {
-    ok: Counter,
-    invalid: Counter,
+    pub(super) ok: Counter,
+    pub(super) invalid: Counter,
     has_failed: AtomicBool,
 }
 

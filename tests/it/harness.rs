@@ -14,6 +14,7 @@ pub(crate) mod metrics;
 pub(crate) mod origin;
 mod own_tests;
 pub(crate) mod process;
+pub(crate) mod prometheus;
 pub(crate) mod redis;
 pub(crate) mod script;
 pub(crate) mod sdk;

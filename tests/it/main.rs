@@ -25,7 +25,8 @@
 //!   against a real Unleash with PostgreSQL (`scripts/unleash`).
 //! * **What the gateway answers itself**: `clients` (the client API and official SDKs), `admin` (API, probes, OpenAPI,
 //!   explain; `admin/schemathesis` asks it whatever the document allows, and more), `logs` (access log and own lines).
-//! * **The command and what ships with it**: `cli`, `demo`, `sample` (`make run`), `readme`, `deploy`, `compose`, `pipelines`.
+//! * **The command and what ships with it**: `cli`, `demo`, `sample` (`make run`), `readme`, `deploy`, `compose`, `pipelines`,
+//!   `monitoring` (rules, alerts and pictures against a real Prometheus).
 //! * **The house**: `floors` (rules read off the sources). `harness` is what all of them stand on.
 #![allow(
     clippy::unwrap_used,
@@ -64,6 +65,7 @@ mod kills;
 mod lifecycle;
 mod limits;
 mod logs;
+mod monitoring;
 mod multiplexed;
 mod order;
 mod paths;

@@ -39,9 +39,21 @@ impl Authority {
 
     /// The same, until a year begins.
     pub(crate) fn issue_until(&self, file: &str, names: &[&str], year: i32) {
+        self.issue_until_day(file, names, (year, 1, 1));
+    }
+
+    /// The same, until about so many days from today.
+    pub(crate) fn issue_for(&self, file: &str, names: &[&str], days: i64) {
+        let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
+        let last = today.date().saturating_add(jiff::Span::new().days(days));
+        let parts = [last.month(), last.day()].map(|part| u8::try_from(part).expect("small"));
+        self.issue_until_day(file, names, (last.year().into(), parts[0], parts[1]));
+    }
+
+    fn issue_until_day(&self, file: &str, names: &[&str], (year, month, day): (i32, u8, u8)) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("parameters");
-        params.not_after = date_time_ymd(year, 1, 1);
+        params.not_after = date_time_ymd(year, month, day);
         params
             .distinguished_name
             .push(rcgen::DnType::CommonName, file);
