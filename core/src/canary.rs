@@ -13,6 +13,8 @@ pub use mark::{Withdrawal, WithdrawalFlag};
 pub enum ReasonKind {
     /// A signed override asked for the deployment.
     Override,
+    /// A gateway before this one decided, and a trusted proxy's baggage says so.
+    Lane,
     /// A ring of a local flag holds for the user.
     Ring,
     /// A strategy of an Unleash flag holds for the user.
@@ -37,8 +39,9 @@ pub enum ReasonKind {
 
 impl ReasonKind {
     /// Every reason, in index order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Override,
+        Self::Lane,
         Self::Ring,
         Self::Strategy,
         Self::Rule,
@@ -55,6 +58,7 @@ impl ReasonKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Override => "override",
+            Self::Lane => "lane",
             Self::Ring => "ring",
             Self::Strategy => "strategy",
             Self::Rule => "rule",
@@ -150,9 +154,49 @@ impl fmt::Display for Cause {
     }
 }
 
+/// What became of a lane that a request's baggage names.
+///
+/// The order is that of [`LaneResult::ALL`]; metrics index by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LaneResult {
+    /// The request is meant for the deployment that it names.
+    Followed,
+    /// The service has no such deployment.
+    Unknown,
+    /// The deployment gets no users now.
+    Withdrawn,
+    /// `lanes: ignore`, or the sender is no trusted proxy.
+    Ignored,
+}
+
+impl LaneResult {
+    /// Every result, in index order.
+    pub const ALL: [Self; 4] = [
+        Self::Followed,
+        Self::Unknown,
+        Self::Withdrawn,
+        Self::Ignored,
+    ];
+
+    /// The name that metrics and explanations carry.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Followed => "followed",
+            Self::Unknown => "unknown",
+            Self::Withdrawn => "withdrawn",
+            Self::Ignored => "ignored",
+        }
+    }
+
+    /// The position in [`LaneResult::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Cause, ReasonKind};
+    use super::{Cause, LaneResult, ReasonKind};
 
     #[test]
     fn an_index_is_a_position_in_all() {
@@ -161,6 +205,9 @@ mod tests {
         }
         for (index, cause) in Cause::ALL.into_iter().enumerate() {
             assert_eq!(cause.index(), index, "{cause}");
+        }
+        for (index, result) in LaneResult::ALL.into_iter().enumerate() {
+            assert_eq!(result.index(), index, "{result:?}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `routes.yaml`: document, checked, compiled.
 
 pub mod admin;
+pub mod attribution;
 pub mod client_api;
 pub mod compile;
 pub mod diagnostic;
@@ -43,6 +44,7 @@ use crate::request::limits::RequestLimits;
 use crate::request::pace::BodyRate;
 use crate::route::Route;
 use admin::AdminConfig;
+use attribution::AttributionConfig;
 use client_api::ClientApiConfig;
 pub use compile::compile;
 use diagnostic::Findings;
@@ -74,6 +76,8 @@ pub struct Config {
     pub registry: RegistryConfig,
     /// `client_api`; `None`: it is off.
     pub client_api: Option<Arc<ClientApiConfig>>,
+    /// `attribution`, as far as it decides.
+    pub attribution: AttributionConfig,
     /// `logging`.
     pub logging: Logging,
     /// `server.limits` and `server.timeouts`.
@@ -106,6 +110,7 @@ impl Config {
             identity: _,
             canary_urls: _,
             client_api: _,
+            attribution: _,
             digest: _,
             // No snapshot has these.
             unleash: _,

@@ -1,6 +1,7 @@
 //! THE product: which deployment a user is assigned, and why. Pure; one brain for the proxy, `explain` and the API.
 
 pub mod explain;
+pub mod lane;
 
 use crate::canary::ReasonKind;
 use crate::context::{Context, Moment};
@@ -40,6 +41,7 @@ pub fn explain<'a>(
     Explanation {
         service,
         decision,
+        lane: None,
         preempted: preempted.collect(),
         asked: recorder.into_flags(),
     }

@@ -6,8 +6,10 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 
+use crate::canary::LaneResult;
 use crate::context::{Context, Moment};
 use crate::decide::explain::Explanation;
+use crate::decide::lane::{self, Lane};
 use crate::decide::{self, Decision};
 use crate::engine::murmur3::murmur3_32;
 use crate::engine::trace::Silent;
@@ -72,6 +74,8 @@ pub struct Plan {
     pub service: ServiceIndex,
     /// Which deployment it is meant for, and why.
     pub decision: Decision,
+    /// What became of the lane that the request's baggage names, if it names one.
+    pub lane: Option<LaneResult>,
     /// Whether the service is shut off for this user: the request is answered without it.
     pub shut_off: bool,
     /// Path and query to send upstream, where they are not those that the client sent.
@@ -150,7 +154,7 @@ pub struct Explained<'a> {
 /// Explains what [`dispatch`] would decide for a user that is described rather than read from the request.
 pub fn explain<'a>(
     snapshot: &'a Snapshot,
-    head: &RequestHead<'_>,
+    head: &RequestHead<'a>,
     context: &'a Context<'_>,
     moment: Moment,
 ) -> Result<Explained<'a>, Refusal> {
@@ -172,9 +176,10 @@ pub fn explain<'a>(
         });
     };
     let service = snapshot.services.get(forward.service);
+    let lane = lane::find(snapshot.attribution.lanes, service, head, moment);
     Ok(Explained {
         route,
-        decision: Some(decide::explain(service, context, moment)),
+        decision: Some(decide::explain(service, context, moment).with(lane)),
         shut_off_by: shut_off_by(service, context, moment),
         user: user_key(context),
     })
@@ -300,10 +305,17 @@ fn plan(
     if let Some(id) = &new_session {
         context.session_id = Some(Cow::Owned(id.clone()));
     }
+    // A request with baggage has headers that are looked at.
+    let lane = match matched.headers_clean {
+        true => None,
+        false => lane::find(snapshot.attribution.lanes, service, head, moment),
+    };
+    let followed = lane.as_ref().and_then(|lane| lane.decision.ok());
     Ok(Plan {
         route: matched.index,
         service: matched.forward.service,
-        decision: decide::decide(service, &context, moment),
+        decision: followed.unwrap_or_else(|| decide::decide(service, &context, moment)),
+        lane: lane.as_ref().map(Lane::result),
         shut_off: shut_off_by(service, &context, moment).is_some(),
         user: user_key(&context),
         target,

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::canary::{Cause, ReasonKind};
+use crate::canary::{Cause, LaneResult, ReasonKind};
 use load::Load;
 
 /// A count that only grows.
@@ -288,8 +288,19 @@ pub struct ServiceMeter {
     pub retries: [Counter; Cause::ALL.len()],
     /// Retries that the budget did not allow.
     pub retries_refused: Counter,
+    /// Requests whose baggage named a deployment, by [`LaneResult::index`].
+    pub lanes: Rare<[Counter; LaneResult::ALL.len()]>,
     /// How much it has to do now.
     pub load: Load,
+}
+
+impl ServiceMeter {
+    /// Counts a request whose baggage named a deployment.
+    pub fn count_lane(&self, result: LaneResult) {
+        if let Some(counter) = self.lanes.used().get(result.index()) {
+            counter.inc();
+        }
+    }
 }
 
 /// Where meters come from when a snapshot is assembled: the same names get the same meter, whatever the snapshot.

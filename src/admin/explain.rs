@@ -1,5 +1,6 @@
 //! `POST /api/v1/explain`: what would be decided for a user, and every step to it.
 
+mod lane;
 mod standing;
 mod view;
 

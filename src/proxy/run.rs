@@ -148,6 +148,10 @@ impl RequestRun {
 
     fn begin_upstream(&mut self, plan: Plan) -> &mut UpstreamRequest {
         self.route = Some(plan.route);
+        if let Some(result) = plan.lane {
+            let service = self.snapshot.services.get(plan.service);
+            service.meter.count_lane(result);
+        }
         self.upstream.insert(UpstreamRequest {
             attempts: Attempts::new(
                 self.snapshot.services.get(plan.service),

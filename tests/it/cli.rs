@@ -41,7 +41,7 @@ segments:
 routes:
   - { path: /search, service: serach }
   - { path: search, service: search, timeout: 5 }
-attribution: {}
+attribution: { relay: {} }
 ";
 
 /// A folder with `routes.yaml` in it.

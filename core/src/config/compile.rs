@@ -6,8 +6,8 @@ use super::problems::Problems;
 use super::reader::Reader;
 use super::section::conditions::Audience;
 use super::section::{
-    canary_urls, client_api, flags, identity, logging, process, recovery, registry, relations,
-    routes, services, traffic, unleash,
+    attribution, canary_urls, client_api, flags, identity, logging, process, recovery, registry,
+    relations, routes, services, traffic, unleash,
 };
 use super::{
     Config, Environment, OnUnset, fingerprint, interpolate, keys, lookalikes, structure, yaml,
@@ -75,6 +75,7 @@ fn compile_sections(reader: &mut Reader, root: &Node) -> Config {
         identity,
         canary_urls,
         client_api: client_api::compile(reader, root),
+        attribution: attribution::compile(reader, root),
         logging: logging::compile(reader, root),
         traffic: traffic::compile(reader, root),
         process: process::compile(reader, root),

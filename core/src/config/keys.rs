@@ -3,6 +3,7 @@
 //! JSON Schema, hints and the digest all go by that statement, and a test holds `deploy/reference.yaml` against it.
 
 pub(crate) mod admin;
+pub(crate) mod attribution;
 pub(crate) mod client_api;
 pub(crate) mod flags;
 pub(crate) mod identity;
@@ -36,7 +37,7 @@ pub static ROOT: Shape = map(&[
     &later("launchdarkly"),
     &REDIS,
     &CLIENT_API,
-    &later("attribution"),
+    &ATTRIBUTION,
 ]);
 
 pub(crate) static SERVICES: Group = needed(top(
@@ -135,4 +136,11 @@ pub(crate) static CLIENT_API: Group = top(
     "What client apps and servers ask Serin itself; off unless present.",
     &client_api::CLIENT_API,
     Scope::Decides,
+);
+
+pub(crate) static ATTRIBUTION: Group = top(
+    "attribution",
+    "Who was really served by what, told to those who analyse.",
+    &attribution::ATTRIBUTION,
+    Scope::ByKey,
 );

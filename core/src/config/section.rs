@@ -2,6 +2,7 @@
 //! each other.
 
 pub mod admin;
+pub mod attribution;
 pub mod canary_urls;
 pub mod client_api;
 pub mod conditions;

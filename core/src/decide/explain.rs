@@ -1,15 +1,19 @@
 //! A decision with every step to it: as data for the admin API's view, and as a text for the engineer on call.
 
+mod selection;
+
 use std::fmt;
 
+use super::lane::Lane;
 use super::{Decision, Reason};
 use crate::canary::ReasonKind;
 use crate::engine::condition::{Condition, FieldValue};
-use crate::engine::evaluation::{Placement, RingVerdict, VariantSelection};
+use crate::engine::evaluation::{Placement, RingVerdict};
 use crate::engine::trace::{ConditionRecord, DependencyRecord, FlagRecord, Purpose, RingRecord};
-use crate::engine::{CanaryUrl, Flag, ParentState, Rollout, VariantIndex, VariantRef, Variants};
+use crate::engine::{CanaryUrl, Flag, ParentState, Rollout, VariantRef};
 use crate::flag::Share;
 use crate::snapshot::{CandidateIndex, DeploymentIndex, Service};
+use selection::write_selection;
 
 /// A decision with every step to it.
 #[derive(Clone, Debug)]
@@ -18,6 +22,8 @@ pub struct Explanation<'a> {
     pub service: &'a Service,
     /// The decision: the same as without an explanation.
     pub decision: Decision,
+    /// What the request's baggage says of the service.
+    pub lane: Option<Lane<'a>>,
     /// The canary flags that were evaluated, in order; the last one decided, if any did.
     pub asked: Vec<FlagRecord<'a>>,
     /// The later canary flags that are on for the user as well.
@@ -35,7 +41,19 @@ pub struct Preempted<'a> {
     pub deployment: DeploymentIndex,
 }
 
-impl Explanation<'_> {
+impl<'a> Explanation<'a> {
+    /// The same for a request whose baggage says something of the service. A lane that is followed decides, and no flag is
+    /// asked.
+    pub fn with(mut self, lane: Option<Lane<'a>>) -> Self {
+        if let Some(Ok(decision)) = lane.as_ref().map(|lane| lane.decision) {
+            self.decision = decision;
+            self.asked.clear();
+            self.preempted.clear();
+        }
+        self.lane = lane;
+        self
+    }
+
     /// The name of the assigned deployment.
     pub fn assigned(&self) -> &str {
         self.deployment(self.decision.assigned)
@@ -45,9 +63,21 @@ impl Explanation<'_> {
         &self.service.deployments.get(index).name
     }
 
-    /// The flag that decided.
+    /// The flag that decided, if it was asked.
     pub fn deciding_flag(&self) -> Option<&FlagRecord<'_>> {
         self.decision.candidate.and_then(|_| self.asked.last())
+    }
+
+    /// The flag that the decision stands under, asked or not.
+    pub fn flag(&self) -> Option<&Flag> {
+        let candidate = self.service.candidates.get(self.decision.candidate?)?;
+        Some(&candidate.flag)
+    }
+
+    /// The variant of that flag.
+    pub fn variant(&self) -> Option<&str> {
+        let variant = self.flag()?.variant(self.decision.variant?)?;
+        Some(&variant.name)
     }
 }
 
@@ -61,6 +91,10 @@ impl fmt::Display for Explanation<'_> {
             "targeted: no percentage made the difference"
         };
         writeln!(f, "{kind}")?;
+        if let Some(lane) = self.lane.as_ref().filter(|lane| lane.decision.is_err()) {
+            let (to, result) = (&lane.deployment, lane.result().as_str());
+            writeln!(f, "lane {to:?}: {result}, so it is decided here")?;
+        }
         if self.service.candidates.is_empty() {
             writeln!(f, "no canary flags")?;
         }
@@ -109,6 +143,9 @@ impl fmt::Display for ReasonInWords<'_> {
                     let flag = explanation.deciding_flag();
                     let flag = flag.map_or("", |record| &record.flag.name);
                     write!(f, "{kind} ({flag} is on, but its canaries are withdrawn)")
+                }
+                ReasonKind::Lane => {
+                    f.write_str("lane (the gateway before this one decided, its baggage says)")
                 }
                 kind => kind.fmt(f),
             },
@@ -324,44 +361,6 @@ impl fmt::Display for ValueInWords<'_> {
             FieldValue::Text(text) => write!(f, "{text:?}"),
             FieldValue::Address(address) => write!(f, "{address}"),
             FieldValue::Moment(moment) => write!(f, "{moment}"),
-        }
-    }
-}
-
-fn write_selection(
-    f: &mut fmt::Formatter<'_>,
-    variants: &Variants,
-    selection: VariantSelection<'_>,
-) -> fmt::Result {
-    let name = |variant: VariantIndex| {
-        let variant = variants.get(variant);
-        variant.map_or("", |variant| &*variant.name)
-    };
-    match selection {
-        VariantSelection::Override(variant) => {
-            writeln!(
-                f,
-                "  variant {:?}: an override names the user",
-                name(variant)
-            )
-        }
-        VariantSelection::Only(variant) => {
-            writeln!(f, "  variant {:?}: the only one", name(variant))
-        }
-        VariantSelection::Bucketed { id, value, variant } => {
-            let bucketing = variants.bucketing();
-            let value = bucketing.value_in_words(value, variants.total_weight());
-            let name = name(variant);
-            match id {
-                Some(id) => writeln!(f, "  variant {name:?}: {id:?} {bucketing} {value}"),
-                None => writeln!(
-                    f,
-                    "  variant {name:?}: there is no ID to choose by, and without one a user {value}"
-                ),
-            }
-        }
-        VariantSelection::NoId => {
-            writeln!(f, "  no variant: there is no ID to choose by, so stable")
         }
     }
 }

@@ -104,7 +104,7 @@ impl Flag {
 
     /// The rings with their positions, in the order in which they are asked.
     pub fn indexed_rings(&self) -> impl Iterator<Item = (RingIndex, &Ring)> {
-        (0..).map(RingIndex).zip(&self.rings)
+        (0..).map(RingIndex::new).zip(&self.rings)
     }
 
     /// The variant that a reference points to.
@@ -268,6 +268,18 @@ impl<T> PerVariant<T> {
     /// The values, in the order of [`Flag::every_variant`].
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.of_flag.iter().chain(self.of_rings.iter().flatten())
+    }
+
+    /// The values with what refers to their variants.
+    pub fn entries(&self) -> impl Iterator<Item = (VariantRef, &T)> {
+        let of_flag = (0..).map(VariantIndex::new).zip(&self.of_flag);
+        let of_flag = of_flag.map(|(index, value)| (VariantRef::Flag(index), value));
+        let of_rings = (0..).map(RingIndex).zip(&self.of_rings);
+        let of_rings = of_rings.flat_map(|(ring, values)| {
+            let values = (0..).map(VariantIndex::new).zip(values);
+            values.map(move |(index, value)| (VariantRef::Ring(ring, index), value))
+        });
+        of_flag.chain(of_rings)
     }
 
     /// The same, to be changed.

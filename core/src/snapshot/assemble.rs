@@ -151,6 +151,7 @@ impl Content<'_> {
             vocabulary: self.vocabulary,
             identity: self.config.identity.clone(),
             client_api: self.config.client_api.clone(),
+            attribution: self.config.attribution,
             logging: self.config.logging.clone(),
             traffic: self.config.traffic,
             unrouted: meters.deployment("-", "-"),

@@ -13,6 +13,7 @@ use super::offline::{NoopMeters, Offline};
 use crate::cluster::UpstreamUrl;
 use crate::cluster::policy::{UpstreamPolicy, UrlPolicy};
 use crate::config::admin::AdminConfig;
+use crate::config::attribution::AttributionConfig;
 use crate::config::flag_server::StalenessPolicy;
 use crate::config::{
     AccessPolicy, Config, Level, LogFormat, Logging, Process, RegistryConfig, ServiceConfig,
@@ -113,6 +114,7 @@ pub fn config(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Config {
         outages: StalenessPolicy::default(),
         registry: RegistryConfig::default(),
         client_api: None,
+        attribution: AttributionConfig::default(),
         logging: Logging {
             level: Level::Info,
             format: LogFormat::Json,

@@ -5,6 +5,7 @@ use std::time::Instant;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::lane::LaneView;
 use crate::attempts::{AttemptContext, Attempts};
 use crate::canary::{Cause, ReasonKind};
 use crate::decide::Reason;
@@ -42,6 +43,9 @@ struct DecisionView {
     reason: &'static str,
     ring: Option<String>,
     randomised: bool,
+    /// What the request's baggage says of the service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lane: Option<LaneView>,
     flags: Vec<FlagView>,
     preempted: Vec<PreemptedView>,
     /// The flag that shuts the service off for this user.
@@ -247,11 +251,12 @@ impl DecisionView {
         Self {
             service: explanation.service.name.to_string(),
             assigned: explanation.assigned().to_owned(),
-            flag: deciding.map(|record| record.flag.name.to_string()),
-            variant: deciding.and_then(variant),
+            flag: explanation.flag().map(|flag| flag.name.to_string()),
+            variant: explanation.variant().map(str::to_owned),
             reason: decision.reason.kind().as_str(),
             ring: ring.map(|ring| ring.name.to_string()),
             randomised: decision.randomised,
+            lane: explanation.lane.as_ref().map(LaneView::from),
             flags: explanation.asked.iter().map(FlagView::from).collect(),
             preempted: preempted.collect(),
             shut_off_by: explained.shut_off_by.map(str::to_owned),

@@ -200,13 +200,14 @@ impl MeterReader {
     }
 }
 
-/// How many decisions a flag was really asked for: a forced one asks none.
+/// How many decisions a flag was really asked for: a forced one asks none, and of one that is followed the gateway before
+/// this one tells.
 fn asked(meter: &DecisionMeter) -> u64 {
-    let forced = ReasonKind::Override.index();
+    let unasked = [ReasonKind::Override, ReasonKind::Lane].map(ReasonKind::index);
     let counted = meter
         .iter()
         .enumerate()
-        .filter(|(index, _)| *index != forced);
+        .filter(|(index, _)| !unasked.contains(index));
     counted.map(|(_, count)| count.get()).sum()
 }
 

@@ -62,6 +62,7 @@ impl Collector for MeterRegistry {
         durations::attempts(&families, page)?;
         requests::rescues_and_retries(&families, page)?;
         requests::decisions(&families, page)?;
+        requests::lanes(&families, page)?;
         load::load(&families, page)
     }
 }

@@ -78,7 +78,7 @@ fn the_digests_of_the_files_of_the_repository_are_what_they_ever_were() {
         ),
         (
             include_str!("../../../../deploy/reference.yaml"),
-            "38e8e9559c0675924b7294ee517fe3c3d26b6381b78316cbd351b8cdf44f7d76",
+            "2ecc0325764d7dc0346828367de782afd320fca4cb3729cc05ee9ad0998fbef5",
         ),
     ] {
         assert_eq!(config(text).digest.to_string(), digest);

@@ -188,7 +188,7 @@ admin: 127.0.0.1:9900
 server: {}
 unleash: { url: 'http://u', token: t }
 launchdarkly: {}
-attribution: {}
+attribution: { relay: {} }
 "), @r"
 error: `tls` is not supported yet
  --> routes.yaml:4:30
@@ -257,11 +257,11 @@ error: `launchdarkly` is not supported yet
 16 | launchdarkly: {}
    | ^^^^^^^^^^^^
 
-error: `attribution` is not supported yet
-  --> routes.yaml:17:1
+error: `relay` is not supported yet
+  --> routes.yaml:17:16
    |
-17 | attribution: {}
-   | ^^^^^^^^^^^
+17 | attribution: { relay: {} }
+   |                ^^^^^
 
 routes.yaml: 12 errors
 ");

@@ -62,7 +62,8 @@ const BESIDE: [(&str, &str, Scope); 15] = [
 ];
 
 /// Every other key at the top, and those of sections that decide in part.
-const DECIDING: [(&str, &str); 6] = [
+const DECIDING: [(&str, &str); 7] = [
+    ("attribution.lanes", "attribution: { lanes: ignore }"),
     ("flags", "flags: { a.f: { url: 'http://b', rings: [{}] } }"),
     ("segments", "segments: { s: { userId: u } }"),
     ("identity", "identity: { anonymous: sticky }"),
@@ -84,10 +85,13 @@ fn stated() -> Vec<(String, Scope)> {
     for key in ROOT.map.iter().flat_map(|keys| keys.known) {
         let own = key.shape().and_then(|shape: Shape| shape.map);
         match (key.statement().scope, own) {
-            (Scope::ByKey, Some(own)) => stated.extend(own.known.iter().map(|part| {
-                let name = format!("{}.{}", key.name(), part.name());
-                (name, part.statement().scope)
-            })),
+            (Scope::ByKey, Some(own)) => {
+                let supported = own.known.iter().filter(|part| part.shape().is_some());
+                stated.extend(supported.map(|part| {
+                    let name = format!("{}.{}", key.name(), part.name());
+                    (name, part.statement().scope)
+                }));
+            }
             (scope, _) if key.shape().is_some() => stated.push((key.name().to_owned(), scope)),
             _ => {}
         }

@@ -3,7 +3,7 @@
 use std::fmt::Result;
 
 use super::{Families, served_by};
-use crate::canary::{Cause, ReasonKind};
+use crate::canary::{Cause, LaneResult, ReasonKind};
 use crate::meter::view;
 use crate::telemetry::metrics::Page;
 
@@ -85,6 +85,22 @@ pub(super) fn decisions(families: &Families, page: &mut Page<'_>) -> Result {
                 ("variant", or_dash(variant)),
                 ("reason", reason.as_str()),
             ];
+            family.write_nonzero(labels, count)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes what became of lanes.
+pub(super) fn lanes(families: &Families, page: &mut Page<'_>) -> Result {
+    let mut family = page.counters(
+        "serin_lanes",
+        "Requests whose baggage named a deployment, by what became of that",
+    )?;
+    for (service, meter) in families.services.iter() {
+        let counts = meter.lanes.get().into_iter().flatten();
+        for (result, count) in LaneResult::ALL.iter().zip(counts) {
+            let labels = [("service", service.as_str()), ("result", result.as_str())];
             family.write_nonzero(labels, count)?;
         }
     }
