@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo run test test-quick check fmt lint doc bench bench-micro bench-scale bench-instructions fuzz-api
+.PHONY: demo run test test-quick check fmt lint doc bench bench-micro bench-scale bench-instructions fuzz-api crashes
 
 # Gateway, sample deployments and users in one process; q or Ctrl-C ends it.
 demo:
@@ -28,6 +28,11 @@ test:
 fuzz-api:
 	@scripts/install-test-deps
 	FUZZ_API=1 $(CARGO) test --locked --test it -- --nocapture admin::schemathesis::whatever_is_asked
+
+# A gateway that is killed at 200 random moments of a write load, with files alone and with Redis. `make test` kills it less often.
+crashes:
+	@scripts/install-test-deps
+	CRASHES=200 $(CARGO) test --locked --test it -- --nocapture gateways::crashes::
 
 # The two files that the repository carries.
 check:

@@ -106,8 +106,8 @@ impl Platform {
         })
     }
 
-    /// Shares its state with other gateways, if it is to. Waits for a moment, so that what they have killed is killed here before
-    /// traffic comes; without them it goes on with what it has.
+    /// Shares its state with other gateways, if it is to. Waits for a moment, so that what they have killed, registered and kept
+    /// holds here before traffic comes; without them it goes on with what it has.
     pub(super) fn share(&self, process: &Process, control: &Runtime) {
         let Some(redis) = process.redis.clone().filter(|_| self.remembers) else {
             return;
@@ -115,6 +115,7 @@ impl Platform {
         self.state.share(redis, control.handle());
         control.block_on(self.state.first_contact());
         self.kills.adopt();
+        control.block_on(async { self.flags.turn().await.refresh() });
         self.registrations.reread();
         self.registrations.follow_store();
     }

@@ -1,6 +1,7 @@
 //! Three gateways on one real Redis behave as one: what is done at any of them is so at all, in one order, and nothing that
 //! was answered is lost.
 
+mod crashes;
 mod racing;
 
 use std::cell::RefCell;
@@ -21,7 +22,6 @@ flags:
 routes: [{ path: /, service: search, expose: true }]
 identity: { user_id: [{ header: x-user-id, trust: anyone }] }
 server: { threads: 2, shutdown_delay: 1ms, shutdown_grace: 8s, state_dir: '%state%' }
-redis: { url: '%redis%' }
 ";
 
 const CANARIES: &str = "/api/v1/services/search/canaries";
@@ -50,10 +50,20 @@ impl House {
         }
     }
 
-    pub(crate) fn setup(&self, state: &TempDir) -> Setup {
+    fn config(&self, state: &TempDir) -> String {
         let config = fill(CONFIG, [&self.stable, &self.canary]);
-        let config = config.replace("%state%", &state.path().display().to_string());
-        Setup::new(config.replace("%redis%", &self.redis.url()))
+        config.replace("%state%", &state.path().display().to_string())
+    }
+
+    /// A gateway that shares its state.
+    pub(crate) fn setup(&self, state: &TempDir) -> Setup {
+        let redis = format!("redis: {{ url: '{}' }}\n", self.redis.url());
+        Setup::new(self.config(state) + &redis)
+    }
+
+    /// A gateway that has its state for itself.
+    fn alone(&self, state: &TempDir) -> Setup {
+        Setup::new(self.config(state))
     }
 
     async fn member(&self) -> Member {
