@@ -4,6 +4,7 @@
 mod clustered;
 mod faults;
 mod leases;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -414,55 +415,6 @@ async fn a_password_that_is_wrong_is_told_and_not_shown() {
     let right = house.gateway_with(&folder(), &redis("hush-hush")).await;
     assert_eq!(store(&right).await["up"], true);
     assert!(!right.status().await.to_string().contains("hush"));
-}
-
-#[tokio::test]
-async fn redis_is_spoken_to_over_tls_with_certificates_of_the_house() {
-    let certificates = folder();
-    let file = |name: &str| certificates.path().join(name).display().to_string();
-    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned(), "localhost".to_owned()]);
-    let made = made.expect("a certificate");
-    fs::write(file("cert.pem"), made.cert.pem()).unwrap();
-    fs::write(file("key.pem"), made.signing_key.serialize_pem()).unwrap();
-    let (cert, key) = (file("cert.pem"), file("key.pem"));
-    let options = [
-        "--port",
-        "0",
-        "--tls-port",
-        "%port",
-        "--tls-cert-file",
-        &cert,
-        "--tls-key-file",
-        &key,
-        "--tls-ca-cert-file",
-        &cert,
-        "--tls-auth-clients",
-        "yes",
-    ];
-    let redis = Redis::start_with(&options).await;
-    let house = House {
-        redis,
-        ..House::new().await
-    };
-    let port = house.redis.port();
-    let trusting = format!(
-        "redis: {{ url: 'rediss://127.0.0.1:{port}', tls: {{ ca: '{cert}', client_cert: '{cert}', client_key: '{key}' }} }}\n"
-    );
-    let folders = [folder(), folder()];
-    let one = house.gateway_with(&folders[0], &trusting).await;
-    let two = house.gateway_with(&folders[1], &trusting).await;
-    ordered(&one, "search.ranker", "kill").await;
-    await_killed(&two, &["search.ranker"]).await;
-    // By the system's roots nobody vouches for it.
-    let distrustful = format!("redis: {{ url: 'rediss://127.0.0.1:{port}' }}\n");
-    let third = house.gateway_with(&folder(), &distrustful).await;
-    assert_eq!(store(&third).await["up"], false);
-    // A file that is not there is told by its name.
-    let lost =
-        format!("redis: {{ url: 'rediss://127.0.0.1:{port}', tls: {{ ca: /nowhere/ca.pem }} }}\n");
-    let fourth = house.gateway_with(&folder(), &lost).await;
-    let error = store(&fourth).await["last_error"].to_string();
-    assert!(error.contains("/nowhere/ca.pem"), "{error}");
 }
 
 /// A store of its own that shares what `redis` has.

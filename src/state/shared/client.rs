@@ -96,9 +96,19 @@ fn certificates(tls: &RedisTls) -> Result<TlsCertificates, RedisFailure> {
 
 /// What to do about it.
 fn hint(error: &RedisError) -> &'static str {
-    if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) {
-        "; the user needs scripts, hashes, SUBSCRIBE and PUBLISH for the keys and channels under `redis.prefix`"
-    } else {
-        ""
+    const RIGHTS: &str = "; the user needs scripts, hashes, SUBSCRIBE and PUBLISH for the keys and channels under `redis.prefix`";
+    const CLUSTER: &str = "; another node of a Redis Cluster has Serin's keys: `redis.url` is a list of its nodes then";
+    match error.kind() {
+        ErrorKind::Server(ServerErrorKind::NoPerm) => RIGHTS,
+        // What a script may not do is no kind of its own.
+        ErrorKind::Server(ServerErrorKind::ResponseError) if is_denied(error) => RIGHTS,
+        ErrorKind::Server(ServerErrorKind::Moved) => CLUSTER,
+        _ => "",
     }
+}
+
+fn is_denied(error: &RedisError) -> bool {
+    error
+        .detail()
+        .is_some_and(|detail| detail.contains("permission"))
 }

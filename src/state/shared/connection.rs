@@ -86,11 +86,11 @@ impl Connection {
         Ok(())
     }
 
-    /// Everything, as of one moment.
+    /// Everything: the records of a kind as of the revision that is read before them, or of a later one. It is no transaction, of
+    /// which a Redis that is full queues nothing, not even what only reads.
     pub(super) async fn read(&mut self) -> Result<PerKind<All>, RedisFailure> {
         let mut all = PerKind::default();
         let mut pipeline = redis::pipe();
-        pipeline.atomic();
         for kind in Kind::ALL {
             pipeline.get(self.names.revision(kind));
             pipeline.hgetall(self.names.records(kind));

@@ -1,10 +1,14 @@
 //! The same on a Redis Cluster, and what only a cluster does.
 
+use serde_json::json;
+
 use super::leases::{self, Fate};
 use super::{
     House, await_killed, await_store, folder, freeze_server, go_on_without, kill_everywhere,
-    killed, order, ordered, start_without, stop_a_gateway,
+    killed, order, ordered, start_without, stop_a_gateway, store,
 };
+use crate::harness::eventually;
+use crate::harness::redis::Server as _;
 use crate::harness::redis::cluster::Cluster;
 
 async fn house() -> House<Cluster> {
@@ -65,4 +69,39 @@ async fn gateways_follow_when_another_node_becomes_the_master() {
     assert_eq!(stored.len(), 2, "{stored:?}");
     ordered(&two, "search.ranker", "restore").await;
     await_killed(&one, &["search.second"]).await;
+
+    // It comes back as a replica, and takes over in an orderly way: nobody's connection ends.
+    house.redis.owner_mut().start_again().await;
+    house.redis.await_replica(house.redis.owner()).await;
+    house.redis.ask::<String>(&["CLUSTER", "FAILOVER"]);
+    eventually("the old master", || async {
+        let role: String = house.redis.ask(&["INFO", "replication"]);
+        role.contains("role:master").then_some(())
+    })
+    .await;
+    eventually("a restore", || async {
+        (order(&one, "search.second", "restore").await.0 == 200).then_some(())
+    })
+    .await;
+    for gateway in [&one, &two, &newcomer] {
+        await_killed(gateway, &[]).await;
+        await_store(gateway, true).await;
+    }
+    let stored: Vec<String> = house.redis.ask(&["HVALS", super::KILLS]);
+    assert!(
+        stored.iter().all(|value| !value.contains(' ')),
+        "{stored:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_node_that_is_named_alone_says_how_a_cluster_is_named() {
+    let house = house().await;
+    let slotless = house.redis.replica().address();
+    let lone = format!("redis: {{ url: 'redis://{slotless}' }}\n");
+    let gateway = house.gateway_with(&folder(), &lone).await;
+    let shown = store(&gateway).await;
+    assert_eq!(shown["up"], json!(false));
+    let error = shown["last_error"].as_str().expect("an error");
+    assert!(error.contains("`redis.url` is a list"), "{error}");
 }
