@@ -38,6 +38,7 @@ use crate::resolver::dns::DnsSetupError;
 use crate::snapshot::store::SnapshotStore;
 use crate::source::file::FileSource;
 use crate::source::{FlagServers, FlagServersSetup, StoredSets};
+use crate::state::SharedTexts;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::MeterRegistry;
 use crate::telemetry::service_manager::ServiceManager;
@@ -125,14 +126,16 @@ impl Gateway {
         let (sockets, admin_sockets) = bind(&process)?;
         let control = control_runtime()?;
         surroundings.share(&process, &control);
+        let stored = surroundings.stored_sets(&config, &control);
         let _entered = control.enter();
-        let (stored, meters) = (StoredSets::read(&config), MeterRegistry::default());
+        let meters = MeterRegistry::default();
         let own = own_addresses(&sockets, &admin_sockets)?;
         let publisher = surroundings.publisher(&config, &stored, &meters, own, control.handle())?;
         let (kills, registrar) = surroundings.orders(&publisher, control.handle());
         let mut handles = surroundings.handles(meters, &publisher, capacity::raise());
         handles.tls = admin::tls(&process.admin)?;
         tokio::spawn(handles.warn_of_shortfalls(publisher.generation()));
+        let stored = (stored, surroundings.state.shared_texts());
         let flag_servers = follow_servers(&config, stored, &publisher, &handles);
         let setup = surroundings.reloader_setup(&path, &publisher, &handles, flag_servers.clone());
         let (reloader, file) = follow_file(setup, &text, &config, &handles)?;
@@ -349,7 +352,7 @@ fn follow_file(
 /// Follows the configuration's flag servers, and has canaries recorded there, on the runtime that this is called on.
 fn follow_servers(
     config: &Config,
-    stored: StoredSets,
+    (stored, shared): (StoredSets, Option<SharedTexts>),
     publisher: &PublisherHandle,
     handles: &Handles,
 ) -> Arc<FlagServers> {
@@ -357,6 +360,7 @@ fn follow_servers(
         publisher: publisher.clone(),
         statuses: handles.sources.clone(),
         state_dir: config.process.state_dir.clone(),
+        shared,
         client_uses: handles.client_api.uses().clone(),
         control: Handle::current(),
     };

@@ -26,8 +26,8 @@ use files::Files;
 use held::Held;
 pub use held::{Damage, Loaded};
 pub use kind::Kind;
-pub use shared::Sharing;
 use shared::{Local, Shared};
+pub use shared::{SharedText, SharedTexts, Sharing, TextFailure};
 pub use table::{Expected, Notes, Records, Table, Write};
 
 /// The store; clones are the same one.
@@ -132,7 +132,12 @@ impl StateStore {
         self.0.shared.get().map(Shared::sharing)
     }
 
-    /// The same, to wait for changes of it.
+    /// The large texts that gateways share.
+    pub fn shared_texts(&self) -> Option<SharedTexts> {
+        self.0.shared.get().map(Shared::texts)
+    }
+
+    /// How it is doing, to wait for changes of that.
     pub fn watch_sharing(&self) -> Option<watch::Receiver<Sharing>> {
         self.0.shared.get().map(Shared::watch)
     }

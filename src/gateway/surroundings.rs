@@ -28,7 +28,7 @@ use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
 use crate::source::environment::ProcessEnvironment;
 use crate::source::{FlagServers, StoredSets};
-use crate::state::StateStore;
+use crate::state::{Sharing, StateStore};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::access_log::key::OwnKey;
 use crate::telemetry::log::LogControl;
@@ -118,6 +118,20 @@ impl Platform {
         control.block_on(async { self.flags.turn().await.refresh() });
         self.registrations.reread();
         self.registrations.follow_store();
+    }
+
+    /// What is stored of the flag servers' flags: on the disk or, where that is newer, in what gateways share.
+    pub(super) fn stored_sets(&self, config: &Config, control: &Runtime) -> StoredSets {
+        let stored = StoredSets::read(config);
+        // One that takes nothing can be read all the same.
+        let is_read = |sharing: Sharing| sharing.read_at.is_some();
+        if !self.state.sharing().is_some_and(is_read) {
+            return stored;
+        }
+        match self.state.shared_texts() {
+            Some(texts) => control.block_on(stored.or_shared(config, &texts)),
+            None => stored,
+        }
     }
 
     /// What publishes snapshots, and the health checks of what they point to. `own` are the addresses of every listener.

@@ -17,7 +17,7 @@ use super::feed::backup::Backup;
 use super::feed::follower::{Command, FollowerSetup};
 use super::feed::refreshed::{RefreshError, Refreshed};
 use super::feed::stored::{self, StoredCopy, StoredSet};
-use super::feed::stored_sets::StoredSets;
+use super::feed::stored_sets::{self, StoredSets};
 use super::unleash::{self, Administrator, ClientUses, Recorder};
 use super::{SourceStatus, SourceStatuses, Stage};
 use crate::clock;
@@ -26,6 +26,7 @@ use crate::config::flag_server::StalenessPolicy;
 use crate::config::source::SourceConfig;
 use crate::engine::source::SourceSet;
 use crate::publisher::PublisherHandle;
+use crate::state::SharedTexts;
 
 /// Commands that may wait for one follower.
 const QUEUE: usize = 64;
@@ -49,6 +50,8 @@ pub struct FlagServersSetup {
     pub statuses: SourceStatuses,
     /// Where the last good flags are kept.
     pub state_dir: PathBuf,
+    /// Where gateways share them.
+    pub shared: Option<SharedTexts>,
     /// How clients used Unleash flags, to be reported to the servers.
     pub client_uses: Arc<ClientUses>,
     /// Where their tasks run.
@@ -98,6 +101,7 @@ impl FlagServers {
             publisher,
             statuses: SourceStatuses::default(),
             state_dir: PathBuf::new(),
+            shared: None,
             client_uses: Arc::default(),
             control: Handle::current(),
         };
@@ -232,7 +236,11 @@ impl FlagServers {
         let name = server.name();
         let status = SourceStatus::of_server(name);
         let status = Arc::new(status.reporting_to(self.setup.publisher.events()));
-        let StoredCopy { set, error } = copy;
+        let StoredCopy {
+            set,
+            error,
+            is_on_disk,
+        } = copy;
         if let Some(error) = error {
             let instead = set.as_ref().map_or("", |_| "; the copy before it is used");
             let error = format!("{error}{instead}");
@@ -244,7 +252,8 @@ impl FlagServers {
         }
         let backup = Backup::start(
             self.setup.state_dir.clone(),
-            set,
+            (set, is_on_disk),
+            self.setup.shared.clone(),
             status.clone(),
             &self.setup.control,
         );
@@ -257,7 +266,10 @@ impl FlagServers {
         let (folder, kind) = (self.setup.state_dir.clone(), server.kind());
         let read = tokio::task::spawn_blocking(move || stored::read(&folder, &name, kind));
         // An error here is a panic, which has been logged.
-        let copy = read.await.unwrap_or_default();
+        let mut copy = read.await.unwrap_or_default();
+        if let Some(texts) = &self.setup.shared {
+            copy = stored_sets::or_shared(copy, server, texts).await;
+        }
         if let Some(stored) = &copy.set {
             let set = SourceSet::clone(&stored.set);
             let (publisher, name) = (&self.setup.publisher, server.name());

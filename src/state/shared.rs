@@ -9,6 +9,7 @@ mod connection;
 mod follower;
 mod local;
 mod replica;
+mod texts;
 mod wire;
 
 use std::time::{Duration, Instant};
@@ -26,6 +27,7 @@ use crate::config::redis::RedisConfig;
 use follower::Follower;
 pub(super) use local::Local;
 use replica::Replica;
+pub use texts::{SharedText, SharedTexts, TextFailure};
 
 /// How many orders may wait for the task.
 const WAITING: usize = 1024;
@@ -74,6 +76,7 @@ impl Sharing {
 #[derive(Debug)]
 pub(super) struct Shared {
     orders: mpsc::Sender<Order>,
+    texts: SharedTexts,
     sharing: watch::Receiver<Sharing>,
 }
 
@@ -103,8 +106,13 @@ impl Shared {
             absences: u64::from(lost.is_some()),
             lost,
         });
+        let texts = SharedTexts::new(config.clone());
         control.spawn(Follower::new(config, local, told).run(received));
-        Self { orders, sharing }
+        Self {
+            orders,
+            texts,
+            sharing,
+        }
     }
 
     /// Waits until what is shared was read, or could not be.
@@ -132,6 +140,10 @@ impl Shared {
 
     pub(super) fn sharing(&self) -> Sharing {
         self.sharing.borrow().clone()
+    }
+
+    pub(super) fn texts(&self) -> SharedTexts {
+        self.texts.clone()
     }
 
     pub(super) fn watch(&self) -> watch::Receiver<Sharing> {

@@ -3,6 +3,7 @@
 
 mod clustered;
 mod faults;
+mod flags;
 mod leases;
 mod tls;
 

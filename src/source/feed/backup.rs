@@ -8,11 +8,13 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::shared_copies::copy_all;
 use super::stored::{self, StoredSet};
 use crate::source::{SourceStatus, Stage};
+use crate::state::SharedTexts;
 
 /// How old the moment on disk, at which the server last confirmed the flags, may become.
-const RENEW: Duration = Duration::from_secs(600);
+pub(super) const RENEW: Duration = Duration::from_secs(600);
 /// When a write that failed is tried again.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -24,15 +26,22 @@ pub(in crate::source) struct Backup {
 }
 
 impl Backup {
-    /// Begins to write what one source says to a folder. `known` is what is there already.
+    /// Begins to write what one source says to a folder. `known` is what was found, there or elsewhere; `shared` gets a copy.
     pub(in crate::source) fn start(
         folder: PathBuf,
-        known: Option<Arc<StoredSet>>,
+        (known, is_on_disk): (Option<Arc<StoredSet>>, bool),
+        shared: Option<SharedTexts>,
         status: Arc<SourceStatus>,
         control: &Handle,
     ) -> Self {
-        let (wanted, inbox) = watch::channel(known.clone());
-        let (written, seen) = watch::channel(known);
+        let (wanted, mut inbox) = watch::channel(known.clone());
+        let (written, seen) = watch::channel(known.filter(|_| is_on_disk));
+        if let Some(texts) = shared {
+            control.spawn(copy_all(texts, inbox.clone()));
+        }
+        if !is_on_disk {
+            inbox.mark_changed();
+        }
         control.spawn(write_all(folder, inbox, written, status));
         Self {
             wanted: Arc::new(wanted),

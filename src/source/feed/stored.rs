@@ -34,6 +34,16 @@ pub(in crate::source) struct StoredSet {
     pub(in crate::source) set: Arc<SourceSet>,
 }
 
+impl StoredSet {
+    /// Whether it says later things than another one of the same server.
+    pub(super) fn is_newer_than(&self, other: &Self) -> bool {
+        match (self.set.revision(), other.set.revision()) {
+            (Some(own), Some(others)) if own != others => own > others,
+            _ => self.confirmed.unix_ms > other.confirmed.unix_ms,
+        }
+    }
+}
+
 /// Why nothing could be read.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::source) enum ReadError {
@@ -75,13 +85,15 @@ fn older(path: &Path) -> PathBuf {
     durable::with_suffix(path, ".older")
 }
 
-/// What was found of a source on disk.
+/// What was found of a source, on disk or in Redis.
 #[derive(Debug, Default)]
 pub(in crate::source) struct StoredCopy {
     /// The newest that can be believed.
     pub(in crate::source) set: Option<Arc<StoredSet>>,
     /// What is wrong with a newer one.
     pub(in crate::source) error: Option<ReadError>,
+    /// Whether it stands on this disk.
+    pub(in crate::source) is_on_disk: bool,
 }
 
 /// Reads what is stored of a source, if there is anything: the newest copy, or the one before where that is damaged or
@@ -93,15 +105,18 @@ pub(in crate::source) fn read(folder: &Path, source: &str, kind: SourceKind) -> 
         return StoredCopy {
             set: Some(Arc::new(stored)),
             error: None,
+            is_on_disk: true,
         };
     }
     match (newest, read_one(&older(&path), source, kind)) {
         (newest, Ok(stored)) => StoredCopy {
+            is_on_disk: stored.is_some(),
             set: stored.map(Arc::new),
             error: newest.err(),
         },
         (newest, Err(error)) => StoredCopy {
             set: None,
+            is_on_disk: false,
             error: Some(newest.err().unwrap_or(error)),
         },
     }
@@ -142,7 +157,7 @@ pub(in crate::source) fn write(folder: &Path, stored: &StoredSet) -> io::Result<
         }
         _ => {}
     }
-    durable::replace(&path, &encode(stored))
+    durable::replace(&path, encode(stored).as_bytes())
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
@@ -153,7 +168,8 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn encode(stored: &StoredSet) -> Vec<u8> {
+/// The text of a file.
+pub(super) fn encode(stored: &StoredSet) -> String {
     let about = About {
         source: &stored.source,
         url: &stored.url,
@@ -162,11 +178,15 @@ fn encode(stored: &StoredSet) -> Vec<u8> {
     };
     let about = serde_json::to_string(&about).unwrap_or_default();
     let content = format!("{about}\n{}", stored.set.to_json());
-    format!("{MAGIC}{}\n{content}", checksum(content.as_bytes())).into_bytes()
+    format!("{MAGIC}{}\n{content}", checksum(content.as_bytes()))
 }
 
 /// Reads a file's content; an error says what is wrong with it.
-fn decode(bytes: &[u8], source: &str, kind: SourceKind) -> Result<StoredSet, &'static str> {
+pub(super) fn decode(
+    bytes: &[u8],
+    source: &str,
+    kind: SourceKind,
+) -> Result<StoredSet, &'static str> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err("it is too large");
     }

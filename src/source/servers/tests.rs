@@ -76,6 +76,7 @@ async fn flags_are_followed_on_when_a_snapshot_cannot_be_made_of_them() {
         publisher: publisher.clone(),
         statuses: SourceStatuses::default(),
         state_dir: state.path().to_owned(),
+        shared: None,
         client_uses: Arc::default(),
         control: Handle::current(),
     };

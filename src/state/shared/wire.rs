@@ -33,6 +33,11 @@ impl Names {
         format!("{}:{}:revision", self.base, kind.name())
     }
 
+    /// A text that stands beside the records.
+    pub(super) fn text(&self, name: &str) -> String {
+        format!("{}:flags-snapshot:{name}", self.base)
+    }
+
     /// A key, and a channel, that nobody reads.
     pub(super) fn probe(&self) -> String {
         format!("{}:probe", self.base)
@@ -174,6 +179,19 @@ end
 redis.call('SET', KEYS[2], revision)
 redis.call('PUBLISH', ARGV[1], ARGV[2] .. ' ' .. before .. ' ' .. revision .. '\n' .. ARGV[4])
 return { 'stored', before, revision }
+";
+
+/// Keeps a text, unless a later one is there. `KEYS`: where. `ARGV`: its moment, its digest, the text, for how many milliseconds.
+/// No moment is later than Redis' own: a gateway whose clock is ahead does not keep others from writing.
+pub(super) const KEEP: &str = r"
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local at = tonumber(redis.call('HGET', KEYS[1], 'at') or '')
+if at and at <= now and at >= tonumber(ARGV[1]) then return 0 end
+at = string.format('%.0f', math.min(tonumber(ARGV[1]), now))
+redis.call('HSET', KEYS[1], 'at', at, 'digest', ARGV[2], 'text', ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return 1
 ";
 
 /// Finds out whether Redis takes what it is given: it may be full, a replica, or allow this user too little. `KEYS`: one that

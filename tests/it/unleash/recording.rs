@@ -69,6 +69,7 @@ unleash: {{ url: \"{api}\", token: \"{TOKEN}\", poll: 10m, streaming: never{unle
             publisher,
             statuses: statuses.clone(),
             state_dir: state.path().to_owned(),
+            shared: None,
             client_uses: Arc::default(),
             control,
         };
