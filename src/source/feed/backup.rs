@@ -9,12 +9,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::shared_copies::copy_all;
-use super::stored::{self, StoredSet};
+use super::stored::{self, RENEW, StoredSet};
 use crate::source::{SourceStatus, Stage};
 use crate::state::SharedTexts;
 
-/// How old the moment on disk, at which the server last confirmed the flags, may become.
-pub(super) const RENEW: Duration = Duration::from_secs(600);
 /// When a write that failed is tried again.
 const RETRY: Duration = Duration::from_secs(10);
 

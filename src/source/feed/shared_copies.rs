@@ -7,8 +7,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::backup::RENEW;
-use super::stored::{self, StoredSet};
+use super::stored::{self, RENEW, StoredSet};
 use crate::state::{SharedText, SharedTexts, TextFailure};
 
 /// Larger ones stand on disks alone: Redis has its data in memory.

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -20,6 +21,8 @@ use crate::engine::source::{SourceKind, SourceSet};
 const MAGIC: &str = "serin-flags 1 sha256=";
 /// No file of ours is larger.
 const MAX_BYTES: u64 = 256 << 20;
+/// How old what is stored of the moment may become at which the server last confirmed the flags.
+pub(super) const RENEW: Duration = Duration::from_secs(600);
 
 /// The stored flags of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -108,7 +108,7 @@ fn hint(error: &RedisError) -> &'static str {
 }
 
 fn is_denied(error: &RedisError) -> bool {
-    error
-        .detail()
-        .is_some_and(|detail| detail.contains("permission"))
+    const WORDS: [&str; 2] = ["no permissions to run", "can't run this command"];
+    let detail = error.detail();
+    detail.is_some_and(|detail| WORDS.iter().any(|words| detail.contains(words)))
 }

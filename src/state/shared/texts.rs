@@ -50,6 +50,9 @@ impl SharedTexts {
 
     /// The texts of these names; none of them if it takes longer than `patience`, or fails.
     pub async fn read(&self, names: &[&str], patience: Duration) -> Vec<Option<String>> {
+        if names.is_empty() {
+            return Vec::new();
+        }
         let read = timeout(patience, self.read_all(names)).await;
         match read.unwrap_or(Err(RedisFailure::Silent(patience))) {
             Ok(texts) => texts,
