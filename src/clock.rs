@@ -1,20 +1,33 @@
 //! The one place where the calendar is read; everything below takes the moment as an argument.
 //!
 //! The clock runs evenly from the process's start. When the system's calendar is set, forward or back, this clock
-//! follows only when [`follow`] says so: what has a time to run, a lease, gets the step beforehand.
+//! follows only when [`follow`] says so: what has a time to run, a lease, gets the step beforehand. Time in which the machine was
+//! suspended has passed like any other.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::context::Moment;
 
 /// When the process first asked, and what the calendar said then.
-static START: LazyLock<(Instant, i64)> = LazyLock::new(|| (Instant::now(), calendar_ms()));
+static START: LazyLock<(Instant, i64)> = LazyLock::new(|| {
+    LazyLock::force(&SUSPENDED_BEFORE);
+    (Instant::now(), calendar_ms())
+});
+/// For how long the machine had been suspended by then.
+static SUSPENDED_BEFORE: LazyLock<i64> = LazyLock::new(suspended_ms);
 /// By how much the clock was moved since.
 static MOVED_MS: AtomicI64 = AtomicI64::new(0);
 /// The part of that that was steps, which what has a time to run follows.
 static STEPPED_MS: AtomicI64 = AtomicI64::new(0);
+/// How long the machine has been suspended since the process first asked.
+static SUSPENDED_MS: AtomicI64 = AtomicI64::new(0);
+
+/// What is shorter is no suspension: the clocks that tell of it are not read at one moment.
+const SUSPENSION_MS: i64 = 1_000;
 
 /// A moment, and by how much the calendar had been set by then since the process began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,19 +46,33 @@ pub fn now() -> Moment {
 /// Now, for what has a time to run whatever the calendar does.
 pub fn reading() -> Reading {
     let (start, calendar) = *START;
-    let elapsed = start.elapsed();
-    let seconds = i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX);
-    let elapsed_ms = seconds.saturating_mul(1000) + i64::from(elapsed.subsec_millis());
     let moved_ms = MOVED_MS.load(Ordering::Relaxed);
     Reading {
         moment: Moment {
-            unix_ms: calendar.saturating_add(elapsed_ms).saturating_add(moved_ms),
+            unix_ms: calendar
+                .saturating_add(ms_since(start))
+                .saturating_add(moved_ms),
         },
         moved_ms: STEPPED_MS.load(Ordering::Relaxed),
     }
 }
 
-/// How far the system's calendar is ahead of this clock.
+/// How long the process has been running, by no calendar.
+pub fn uptime_ms() -> i64 {
+    ms_since(START.0).saturating_add(SUSPENDED_MS.load(Ordering::Relaxed))
+}
+
+/// Adds the time in which the machine was suspended, which has truly passed: leases run out in it.
+pub fn catch_up() {
+    let suspended = suspended_ms().saturating_sub(*SUSPENDED_BEFORE);
+    let more = suspended.saturating_sub(SUSPENDED_MS.load(Ordering::Relaxed));
+    if more >= SUSPENSION_MS {
+        SUSPENDED_MS.fetch_add(more, Ordering::Relaxed);
+        adjust(more);
+    }
+}
+
+/// How far this machine's calendar is ahead of this clock.
 pub fn drift_ms() -> i64 {
     calendar_ms().saturating_sub(now().unix_ms)
 }
@@ -65,6 +92,21 @@ pub fn follow(step_ms: i64) {
         MOVED_MS.fetch_add(step_ms, Ordering::SeqCst);
         STEPPED_MS.fetch_add(step_ms, Ordering::SeqCst);
     }
+}
+
+fn ms_since(start: Instant) -> i64 {
+    let elapsed = start.elapsed();
+    let seconds = i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX);
+    seconds.saturating_mul(1000) + i64::from(elapsed.subsec_millis())
+}
+
+/// For how long the machine has been suspended since it was started.
+fn suspended_ms() -> i64 {
+    let ms = |clock| {
+        let time = clock_gettime(clock);
+        time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+    };
+    ms(ClockId::Boottime) - ms(ClockId::Monotonic)
 }
 
 fn calendar_ms() -> i64 {

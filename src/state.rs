@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::audit::entry::{ALL_GATEWAYS, PENDING, THIS_GATEWAY};
+use crate::clock;
 use crate::config::redis::RedisConfig;
 pub use error::StoreError;
 use files::Files;
@@ -140,6 +141,18 @@ impl StateStore {
     /// How it is doing, to wait for changes of that.
     pub fn watch_sharing(&self) -> Option<watch::Receiver<Sharing>> {
         self.0.shared.get().map(Shared::watch)
+    }
+
+    /// How far the calendar that times are written by is ahead of this process's clock: Redis' where gateways share one, once
+    /// it was heard; else this machine's.
+    pub fn drift_ms(&self) -> i64 {
+        let ahead = self.0.shared.get().and_then(Shared::ahead_ms);
+        ahead.unwrap_or_else(clock::drift_ms)
+    }
+
+    /// By how much the clock was moved when it was first heard what time gateways share, for the first who asks after that.
+    pub fn take_correction_ms(&self) -> Option<i64> {
+        self.0.shared.get()?.take_correction_ms()
     }
 
     /// Everything of a kind, and what could not be read of its file.

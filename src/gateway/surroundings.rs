@@ -116,6 +116,7 @@ impl Platform {
         control.block_on(self.state.first_contact());
         self.kills.adopt();
         control.block_on(async { self.flags.turn().await.refresh() });
+        self.registrations.adopt_time();
         self.registrations.reread();
         self.registrations.follow_store();
     }

@@ -1,5 +1,6 @@
 //! Which canaries pipelines have registered: in memory for those who ask, in the store for the next start.
 
+mod clocks;
 pub mod lease;
 pub mod metrics;
 pub mod record;
@@ -329,7 +330,7 @@ fn read_all(store: &StateStore) -> BTreeMap<Name, Lease> {
 fn read(key: &str, stored: &Value, before: Option<&Lease>) -> Option<Lease> {
     match Record::deserialize(stored) {
         Ok(record) => {
-            let mut lease = Lease::new(record, stored.clone(), clock::reading().moved_ms);
+            let mut lease = Lease::heard(record, stored.clone(), (before, clock::reading()));
             if let Some(before) = before {
                 lease.take_over(before);
             }

@@ -2,6 +2,7 @@
 //! that it starts and goes on without Redis. One task speaks to Redis, and is the only writer of the copy.
 
 mod absence;
+mod answer;
 mod change;
 mod client;
 mod cluster;
@@ -10,6 +11,7 @@ mod follower;
 mod local;
 mod replica;
 mod texts;
+mod time;
 mod wire;
 
 use std::time::{Duration, Instant};
@@ -28,6 +30,7 @@ use follower::Follower;
 pub(super) use local::Local;
 use replica::Replica;
 pub use texts::{SharedText, SharedTexts, TextFailure};
+use time::SharedTime;
 
 /// How many orders may wait for the task.
 const WAITING: usize = 1024;
@@ -60,6 +63,12 @@ impl Sharing {
         !self.is_up && self.absences > 0
     }
 
+    fn move_lost(&mut self, by_ms: i64) {
+        if let Some(lost) = &mut self.lost {
+            lost.moment.unix_ms = lost.moment.unix_ms.saturating_add(by_ms);
+        }
+    }
+
     /// How long ago it was last read as a whole; since the start where it never was.
     pub fn age(&self) -> Duration {
         self.read_at.unwrap_or(self.started).elapsed()
@@ -77,6 +86,8 @@ impl Sharing {
 pub(super) struct Shared {
     orders: mpsc::Sender<Order>,
     texts: SharedTexts,
+    /// What time it is for all of them.
+    time: SharedTime,
     sharing: watch::Receiver<Sharing>,
 }
 
@@ -107,10 +118,12 @@ impl Shared {
             lost,
         });
         let texts = SharedTexts::new(config.clone());
-        control.spawn(Follower::new(config, local, told).run(received));
+        let time = SharedTime::default();
+        control.spawn(Follower::new(config, local, (told, time.clone())).run(received));
         Self {
             orders,
             texts,
+            time,
             sharing,
         }
     }
@@ -136,6 +149,16 @@ impl Shared {
     pub(super) async fn note_reread(&self, kind: Kind) {
         // Nobody is left to be told when the task has ended.
         let _ = self.orders.send(Order::Reread(kind)).await;
+    }
+
+    /// How far the time that gateways share is ahead of this process's clock; `None`: it was never heard.
+    pub(super) fn ahead_ms(&self) -> Option<i64> {
+        self.time.ahead_ms()
+    }
+
+    /// By how much the clock was moved when that was first heard, for the first who asks.
+    pub(super) fn take_correction_ms(&self) -> Option<i64> {
+        self.time.take_correction_ms()
     }
 
     pub(super) fn sharing(&self) -> Sharing {

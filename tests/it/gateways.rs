@@ -1,6 +1,7 @@
 //! Three gateways on one real Redis behave as one: what is done at any of them is so at all, in one order, and nothing that
 //! was answered is lost.
 
+mod clocks;
 mod crashes;
 mod racing;
 

@@ -32,11 +32,19 @@ impl Registrar {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.mark_all();
+        let mut is_stale = false;
         loop {
+            is_stale |= self.follow_calendar().await;
+            if is_stale {
+                is_stale = !self.registrations.restate().await;
+                if !is_stale {
+                    tracing::info!("leases are stored by the calendar as it is set now");
+                }
+            }
             self.check_all();
             let next = self.settle().await;
             tokio::select! {
-                _ = tick.tick() => self.follow_calendar().await,
+                _ = tick.tick() => {}
                 () = sleep(until(next)) => {}
                 () = self.woken.notified() => {}
                 Ok(()) = told.changed() => {
@@ -168,25 +176,33 @@ impl Registrar {
         self.kills.set_lease_over(&name.0, &name.1, is_over);
     }
 
-    /// Has the clock follow the calendar. Leases have as long to run as they had, whichever way somebody sets it: of a step
-    /// forward the snapshot that requests are decided on hears before it is made, of one back afterwards.
-    async fn follow_calendar(&self) {
-        let step = clock::drift_ms();
+    /// Has the clock follow the calendar: Redis' where gateways share one. Leases have as long to run as they had, whichever way
+    /// somebody sets it: of a step forward the snapshot that requests are decided on hears before it is made, of one back
+    /// afterwards. Whether there was a step.
+    async fn follow_calendar(&self) -> bool {
+        clock::catch_up();
+        if self.registrations.adopt_time() {
+            self.mark_all();
+            self.publish_or_log().await;
+        }
+        let step = self.registrations.store().drift_ms();
         if step.unsigned_abs() < STEP_MS {
             clock::adjust(step);
-            return;
+            return false;
         }
         tracing::warn!(
             step_ms = step,
-            "the system's clock was set; leases have as long to run as they had"
+            "the calendar was set; leases have as long to run as they had"
         );
         if step > 0 {
             self.registrations.lead(step);
             self.publish_or_log().await;
         }
         clock::follow(step);
+        self.registrations.reconsider();
         self.registrations.lead(0);
         self.publish_or_log().await;
+        true
     }
 
     /// Notes kills and restores in the history of what is registered.

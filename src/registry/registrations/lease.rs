@@ -1,5 +1,7 @@
 //! A registration with its time.
 
+use std::mem;
+
 use serde_json::Value;
 
 use super::record::Record;
@@ -15,6 +17,9 @@ const KEPT_MS: i64 = 3_600_000;
 /// How often it is looked whether a registration can be forgotten that is still recorded elsewhere.
 const LOOKED_AT_MS: i64 = 60_000;
 
+/// By how much the clocks of gateways may differ without being wrong.
+const SKEW_MS: i64 = 1_000;
+
 /// A registration in memory. Its end moves with the clock: whoever sets the calendar gives no lease more time, nor less.
 #[derive(Clone, Debug)]
 pub struct Lease {
@@ -28,6 +33,8 @@ pub struct Lease {
     pub(super) written: Vec<UpstreamUrl>,
     /// By how much the clock had been moved when the record's times were written, or read for the first time.
     moved_ms: i64,
+    /// Whether that is a guess: somebody wrote them by another clock.
+    is_guessed: bool,
     /// When it ends although that could not be stored, as the record would have it.
     held_until_ms: Option<i64>,
     /// Since when the store that it is shared in is away, so that nobody can renew it: it does not run out meanwhile.
@@ -68,11 +75,93 @@ impl Lease {
             record,
             stored,
             moved_ms,
+            is_guessed: false,
             held_until_ms: None,
             waits_since: None,
             shown_end: None,
             last_check: None,
         }
+    }
+
+    /// The lease of a record that somebody else wrote, after what was there `before`. Who wrote it may have gone by another clock:
+    /// one that was renewed in the future, or earlier than the last time, was renewed just now.
+    pub(super) fn heard(
+        record: Record,
+        stored: Value,
+        (before, now): (Option<&Self>, Reading),
+    ) -> Self {
+        let renewed = record.renewed_at_unix_ms;
+        let early_ms = renewed.saturating_sub(now.moment.unix_ms);
+        let goes_back = before.is_some_and(|before| {
+            let moved = now.moved_ms.saturating_sub(before.moved_ms);
+            let last = before.record.renewed_at_unix_ms.saturating_add(moved);
+            renewed.saturating_add(SKEW_MS) < last
+        });
+        let is_guessed = goes_back || early_ms >= SKEW_MS;
+        let other = if is_guessed { early_ms } else { 0 };
+        Self {
+            is_guessed,
+            ..Self::new(record, stored, now.moved_ms.saturating_add(other))
+        }
+    }
+
+    /// Has it go by a clock that this process's was moved to, by so much: what is stored was written by that, and the store was
+    /// `lost` then by it.
+    pub(super) fn adopt_time(&mut self, (by_ms, now): (i64, Reading), lost: Option<Reading>) {
+        let (record, stored) = (self.record.clone(), mem::take(&mut self.stored));
+        let heard = Self::heard(record, stored, (None, now));
+        let is_waiting = self.waits_since.is_some();
+        // What only this process knows was noted by the clock as it was.
+        let moved = heard.moved_ms.saturating_sub(self.moved_ms);
+        let as_written = |ms: i64| ms.saturating_add(moved).saturating_add(by_ms);
+        *self = Self {
+            held_until_ms: self.held_until_ms.map(as_written),
+            shown_end: self.shown_end,
+            last_check: self.last_check.take(),
+            ..heard
+        };
+        if let Some(lost) = lost.filter(|_| is_waiting) {
+            self.wait(lost);
+        }
+    }
+
+    /// Gives up a guess at the clock that it was written by if this process's goes by that clock now: if then it was renewed a
+    /// while before it was heard of.
+    pub(super) fn reconsider(&mut self, now: Reading) {
+        let age_ms = now.moved_ms.saturating_sub(self.moved_ms);
+        let most = match self.record.ended_at_unix_ms {
+            Some(_) => KEPT_MS,
+            None => self.ttl_ms(),
+        };
+        if self.is_guessed && (-SKEW_MS..=most).contains(&age_ms) {
+            self.moved_ms = now.moved_ms;
+            self.is_guessed = false;
+        }
+    }
+
+    /// Its record with its times as they are since the calendar was set; `None`: they are so.
+    pub(super) fn restated(&self, now: Reading) -> Option<Record> {
+        let moved = now.moved_ms.saturating_sub(self.moved_ms);
+        if moved == 0 || self.is_guessed {
+            return None;
+        }
+        let mut record = self.record.clone();
+        let times = [
+            &mut record.renewed_at_unix_ms,
+            &mut record.expires_at_unix_ms,
+        ];
+        for time in times.into_iter().chain(&mut record.ended_at_unix_ms) {
+            *time = time.saturating_add(moved);
+        }
+        Some(record)
+    }
+
+    /// Takes note that such a record is stored, as `stored`.
+    pub(super) fn restate(&mut self, record: Record, stored: Value, now: Reading) {
+        let moved = now.moved_ms.saturating_sub(self.moved_ms);
+        let held = self.held_until_ms.map(|held| held.saturating_add(moved));
+        self.held_until_ms = held;
+        (self.record, self.stored, self.moved_ms) = (record, stored, now.moved_ms);
     }
 
     /// The lease of a record as it stands, for tests of the floor above.
@@ -91,6 +180,7 @@ impl Lease {
         };
         if times(self) == times(before) {
             self.moved_ms = before.moved_ms;
+            self.is_guessed = before.is_guessed;
             self.held_until_ms = before.held_until_ms;
             self.waits_since = before.waits_since;
         }
@@ -317,6 +407,104 @@ mod tests {
             renewed.take_over(&lease);
             assert!(!renewed.is_over(set(1_069_999)), "{step}");
             assert!(renewed.is_over(set(1_070_000)), "{step}");
+        }
+    }
+
+    /// The same record, with these times, from another gateway.
+    fn heard(renewed: i64, before: Option<&Lease>, now: Reading) -> Lease {
+        let mut record = lease().record;
+        record.renew(at(renewed), "ci");
+        Lease::heard(record, Value::Null, (before, now))
+    }
+
+    #[test]
+    fn one_that_was_written_in_the_future_has_no_more_than_its_time() {
+        // Clocks differ by a little.
+        assert_eq!(
+            heard(1_000_500, None, now(1_000_000)).end(now(1_000_000)),
+            at(1_040_500)
+        );
+        let early = heard(9_000_000, None, now(1_000_000));
+        assert!(!early.is_over(now(1_039_999)));
+        assert!(early.is_over(now(1_040_000)));
+        assert_eq!(early.restated(now(1_000_000)), None);
+    }
+
+    #[test]
+    fn a_renewal_by_a_clock_that_is_behind_is_one_of_this_moment() {
+        let before = lease();
+        let renewed = heard(500_000, Some(&before), now(1_030_000));
+        assert!(!renewed.is_over(now(1_069_999)));
+        assert!(renewed.is_over(now(1_070_000)));
+        // One that is told late is none.
+        let late = heard(1_010_000, Some(&before), now(1_060_000));
+        assert!(late.is_over(now(1_060_000)));
+        // Nor is one by the calendar that this clock follows as well.
+        let set = Reading {
+            moment: at(530_000),
+            moved_ms: -500_000,
+        };
+        let followed = heard(500_000, Some(&before), set);
+        assert_eq!(followed.end(set), at(540_000));
+    }
+
+    #[test]
+    fn what_is_stored_follows_the_calendar() {
+        const DAYS: i64 = 10 * 24 * 3_600_000;
+        for step in [DAYS, -DAYS] {
+            let mut lease = lease();
+            let set = Reading {
+                moment: at(1_020_000 + step),
+                moved_ms: step,
+            };
+            assert_eq!(lease.restated(now(1_020_000)), None);
+            let record = lease.restated(set).expect("other times");
+            assert_eq!(record.expires_at_unix_ms, 1_040_000 + step);
+            let end = lease.end(set);
+            lease.restate(record.clone(), Value::Null, set);
+            assert_eq!((lease.end(set), lease.restated(set)), (end, None));
+            // The next process knows nothing of a step.
+            let next = Lease::heard(record, Value::Null, (None, now(1_020_000 + step)));
+            assert_eq!(next.end(now(1_020_000 + step)), end);
+        }
+    }
+
+    #[test]
+    fn a_guess_ends_with_the_step_that_explains_it() {
+        const DAYS: i64 = 10 * 24 * 3_600_000;
+        for step in [DAYS, -DAYS] {
+            // Renewed at 1,020,000, heard of at 1,030,000 by a gateway that does not know of the step yet.
+            let mut lease = heard(1_020_000 + step, Some(&lease()), now(1_030_000));
+            let set = |moved_ms: i64| Reading {
+                moment: at(1_031_000 + moved_ms),
+                moved_ms,
+            };
+            assert_eq!(lease.end(now(1_030_000)), at(1_070_000));
+            lease.reconsider(set(step / 2));
+            assert_eq!(lease.end(set(0)), at(1_070_000), "another step");
+            lease.reconsider(set(step));
+            assert_eq!(lease.end(set(step)), at(1_060_000 + step));
+        }
+    }
+
+    #[test]
+    fn once_it_is_known_what_time_it_is_leases_end_as_it_was_written() {
+        const DAYS: i64 = 10 * 24 * 3_600_000;
+        for wrong in [DAYS, -DAYS] {
+            let mut lease =
+                Lease::heard(lease().record, Value::Null, (None, now(1_020_000 + wrong)));
+            lease.hold(now(1_020_000 + wrong));
+            lease.adopt_time((-wrong, now(1_020_000)), None);
+            assert_eq!(lease.end(now(1_020_000)), at(1_060_000), "{wrong}");
+            lease.held_until_ms = None;
+            assert_eq!(lease.end(now(1_020_000)), at(1_040_000), "{wrong}");
+            // One that was over when its store was lost has not waited for that, whatever the clock said then.
+            for (lost, waits) in [(1_030_000, true), (1_050_000, false)] {
+                let mut lease = lease.clone();
+                lease.waits_since = Some(at(0));
+                lease.adopt_time((-wrong, now(1_060_000)), Some(now(lost)));
+                assert_eq!(lease.waits_since().is_some(), waits, "{wrong}, {lost}");
+            }
         }
     }
 

@@ -69,8 +69,10 @@ impl Registrations {
     /// Has leases wait while the store that gateways share is away, and gives them a TTL from when it is back. Whether there was
     /// news of it.
     pub fn follow_store(&self) -> bool {
+        // What is noted from here on is noted by the clock as it goes now.
+        let is_moved = self.adopt_time();
         let Some(sharing) = self.0.store.sharing() else {
-            return false;
+            return is_moved;
         };
         let latest = Heard {
             absences: sharing.absences,
@@ -79,7 +81,7 @@ impl Registrations {
         };
         let mut heard = self.heard();
         if *heard == latest {
-            return false;
+            return is_moved;
         }
         let now = clock::reading();
         for lease in self.leases().values_mut() {

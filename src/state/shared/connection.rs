@@ -13,6 +13,7 @@ use super::client::{RedisFailure, client, info};
 use super::cluster::Nodes;
 use super::wire::{self, MEND, Message, Names, Owed, PROBE, Stored, WRITE};
 use crate::config::redis::{RedisConfig, RedisUrls};
+use crate::context::Moment;
 use crate::state::kind::{Kind, PerKind};
 
 /// How long connecting may take, with TLS and all.
@@ -79,11 +80,16 @@ impl Connection {
         Ok(Self { inner, told, names })
     }
 
-    /// Whether it answers.
-    pub(super) async fn ping(&mut self) -> Result<(), RedisFailure> {
-        let ping = redis::cmd("PING");
-        in_time(ping.query_async::<String>(&mut self.inner)).await?;
-        Ok(())
+    /// What time it is there, which says as well that it answers.
+    pub(super) async fn time(&mut self) -> Result<Moment, RedisFailure> {
+        let time = redis::cmd("TIME");
+        let asked = time.query_async::<(i64, i64)>(&mut self.inner);
+        let (seconds, microseconds) = in_time(asked).await?;
+        Ok(Moment {
+            unix_ms: seconds
+                .saturating_mul(1000)
+                .saturating_add(microseconds / 1000),
+        })
     }
 
     /// Everything: the records of a kind as of the revision that is read before them, or of a later one. It is no transaction, of

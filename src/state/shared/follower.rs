@@ -10,11 +10,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::absence;
+use super::answer::{answer_when, respond};
 use super::client::RedisFailure;
 use super::cluster::Nodes;
 use super::connection::{All, Connection, Written};
 use super::local::{Durable, Local};
 use super::replica::Replica;
+use super::time::SharedTime;
 use super::wire::{Message, Owed};
 use super::{Answer, Order, Sharing};
 use crate::clock::{self, Reading};
@@ -40,12 +42,15 @@ pub(super) struct Follower {
     local: Local,
     replicas: PerKind<Replica>,
     sharing: watch::Sender<Sharing>,
+    time: SharedTime,
     /// How long to wait before the next attempt to connect.
     delay: Duration,
     /// What is known of a cluster's nodes.
     nodes: Nodes,
     /// When Redis last answered; before it ever has, when it was tried first, or was lost in an earlier process.
     heard: Reading,
+    /// Whether the latter.
+    is_lost_before: bool,
 }
 
 type Orders = mpsc::Receiver<Order>;
@@ -54,13 +59,20 @@ type Orders = mpsc::Receiver<Order>;
 type Interrupted = ControlFlow<(), RedisFailure>;
 
 impl Follower {
-    pub(super) fn new(config: RedisConfig, local: Local, sharing: watch::Sender<Sharing>) -> Self {
+    pub(super) fn new(
+        config: RedisConfig,
+        local: Local,
+        (sharing, time): (watch::Sender<Sharing>, SharedTime),
+    ) -> Self {
+        let lost = absence::noted(&local.table(Kind::Registrations));
         Self {
             config,
             replicas: PerKind::make(|kind| Replica::of(&local.table(kind))),
-            heard: absence::noted(&local.table(Kind::Registrations)).unwrap_or_else(clock::reading),
+            heard: lost.unwrap_or_else(clock::reading),
+            is_lost_before: lost.is_some(),
             local,
             sharing,
+            time,
             delay: RETRY.0,
             nodes: Nodes::default(),
         }
@@ -91,6 +103,10 @@ impl Follower {
             Some(Err(failure)) => return ControlFlow::Continue(failure),
             Some(Ok(connection)) => connection,
         };
+        // What time it is comes first: what is read then is judged by it.
+        if let Err(failure) = self.ask_time(&mut connection).await {
+            return ControlFlow::Continue(failure);
+        }
         if let Err(failure) = self.synchronize(&mut connection).await {
             return ControlFlow::Continue(failure);
         }
@@ -152,7 +168,7 @@ impl Follower {
                     }
                 },
                 _ = ping.tick() => {
-                    connection.ping().await?;
+                    self.ask_time(connection).await?;
                     self.heard = clock::reading();
                 }
                 _ = read.tick() => {
@@ -161,6 +177,18 @@ impl Follower {
                 }
             }
         }
+    }
+
+    async fn ask_time(&self, connection: &mut Connection) -> Result<(), RedisFailure> {
+        let asked_ms = clock::uptime_ms();
+        let heard = connection.time().await?;
+        if let Some(by_ms) = self.time.note(asked_ms, heard) {
+            if !self.is_lost_before {
+                self.sharing.send_modify(|sharing| sharing.move_lost(by_ms));
+            }
+            self.time.tell(by_ms);
+        }
+        Ok(())
     }
 
     /// Reads everything, and gives Redis what it lacks.
@@ -367,21 +395,4 @@ impl Follower {
 fn notes(writes: Vec<Write>) -> Vec<Write> {
     let is_note = |write: &Write| matches!(write, Write::Note { .. });
     writes.into_iter().filter(is_note).collect()
-}
-
-fn respond(answer: Answer, result: Result<Stored, StoreError>) {
-    // Whoever asked may have gone away.
-    drop(answer.send(result));
-}
-
-/// Answers when the copy is on the disk, or cannot be, without having the task wait for that.
-fn answer_when(
-    durable: Durable,
-    answer: Answer,
-    judge: impl FnOnce(Result<(), StoreError>) -> Result<Stored, StoreError> + Send + 'static,
-) {
-    tokio::spawn(async move {
-        let durable = durable.await.unwrap_or(Err(StoreError::Stopped));
-        respond(answer, judge(durable));
-    });
 }

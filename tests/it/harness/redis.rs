@@ -75,6 +75,8 @@ pub(crate) struct Redis {
     _reserved: Socket,
     /// What else it is started with.
     options: Vec<String>,
+    /// The environment variables that it has beside ours.
+    environment: Vec<(String, String)>,
     folder: TempDir,
     server: Child,
 }
@@ -87,6 +89,18 @@ impl Redis {
 
     /// With further options; `%port` in them is the port's number.
     pub(crate) async fn start_with(options: &[&str]) -> Self {
+        Self::start_so(options, &[]).await
+    }
+
+    /// With these environment variables.
+    pub(crate) async fn start_in(environment: &[(&str, String)]) -> Self {
+        Self::start_so(&[], environment).await
+    }
+
+    async fn start_so(options: &[&str], environment: &[(&str, String)]) -> Self {
+        let environment = environment.iter();
+        let environment = environment.map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let environment: Vec<_> = environment.collect();
         let reserved = origin::bind((Ipv4Addr::LOCALHOST, 0).into());
         let address = reserved
             .local_addr()
@@ -103,10 +117,11 @@ impl Redis {
         }
         let folder = TempDir::new().expect("a folder");
         let mut redis = Self {
-            server: launch(&folder, &options),
+            server: launch(&folder, &options, &environment),
             address,
             _reserved: reserved,
             options,
+            environment,
             folder,
         };
         redis.await_connections().await;
@@ -153,7 +168,7 @@ impl Redis {
 
     /// Starts it again, with the data that there are.
     pub(crate) async fn start_again(&mut self) {
-        self.server = launch(&self.folder, &self.options);
+        self.server = launch(&self.folder, &self.options, &self.environment);
         self.await_connections().await;
     }
 
@@ -196,7 +211,7 @@ impl Drop for Redis {
     }
 }
 
-fn launch(folder: &TempDir, options: &[String]) -> Child {
+fn launch(folder: &TempDir, options: &[String], environment: &[(String, String)]) -> Child {
     let data = folder.path().join("data");
     fs::create_dir_all(&data).expect("a folder");
     // It ends with the thread that has started it, whatever becomes of that.
@@ -222,6 +237,7 @@ fn launch(folder: &TempDir, options: &[String]) -> Child {
         .arg("--logfile")
         .arg(log(folder.path()))
         .args(options)
+        .envs(environment.iter().cloned())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
