@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo run test test-quick check fmt lint doc bench bench-micro bench-scale bench-instructions fuzz-api crashes
+.PHONY: demo run test test-quick check fmt lint doc bench bench-micro bench-scale bench-instructions bench-gateways fuzz-api crashes
 
 # Gateway, sample deployments and users in one process; q or Ctrl-C ends it.
 demo:
@@ -60,6 +60,10 @@ bench-micro:
 # What a request costs against the number of routes, flags, canaries and connections.
 bench-scale:
 	@CARGO=$(CARGO) scripts/scale $(ARGS)
+
+# How soon gateways on one Redis know of each other's changes, and what 10,000 registrations cost them (benches/GATEWAYS.md).
+bench-gateways:
+	@CARGO=$(CARGO) scripts/gateways $(ARGS)
 
 # Instructions per request, beside the least that pingora can do the job with (benches/FLOOR.md).
 bench-instructions:

@@ -65,6 +65,8 @@ enum Change {
     Registrations,
     /// The kills say something else of which canaries are withdrawn.
     Withdrawn,
+    /// Gateways have agreed on another order of canaries.
+    Order,
 }
 
 /// The flags that a server has now.
@@ -318,6 +320,14 @@ impl PublisherHandle {
     /// When no snapshot can be made, or the process ends. Their marks stop requests all the same.
     pub async fn withdraw(&self) -> Result<Published, PublishError> {
         self.send(Change::Withdrawn).await
+    }
+
+    /// Publishes the order of canaries that gateways have agreed on, and returns when requests are decided by it.
+    ///
+    /// # Errors
+    /// When no snapshot can be made of it, or the process ends.
+    pub async fn publish_order(&self) -> Result<Published, PublishError> {
+        self.send(Change::Order).await
     }
 
     /// Publishes what is registered, and returns when requests are decided on it.

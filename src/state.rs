@@ -8,9 +8,11 @@ mod first_kills;
 mod held;
 mod kind;
 pub mod metrics;
+mod renewal;
 mod shared;
 mod table;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -181,8 +183,15 @@ impl StateStore {
         });
     }
 
+    /// Which records of a kind others have changed since this was last called; `None`: it may be any. It is for one reader,
+    /// which looks at [`Self::record`] then.
+    pub fn take_changed(&self, kind: Kind) -> Option<BTreeSet<String>> {
+        self.0.local.held.take_changed(kind)
+    }
+
     /// Carries out all of `writes`, in their order, or none of them. When this returns, a restart changes nothing about it.
-    /// Writes that wait at the same time are one write of the file. What has begun is carried through, even if the
+    /// Writes that wait at the same time are one write of the file, and one that only renews leases waits for others when the
+    /// file is large. What has begun is carried through, even if the
     /// caller goes away.
     ///
     /// # Errors

@@ -40,14 +40,14 @@ def machine():
             f"load average at the start {load}")
 
 
-def write(section, text):
-    """Puts the text in place of a section of RESULTS.md: what stands between its two marks."""
+def write(section, text, file=RESULTS):
+    """Puts the text in place of a section of RESULTS.md, or of another file: what stands between its two marks."""
     begin, end = f"<!-- {section} -->", f"<!-- /{section} -->"
-    before, _, rest = RESULTS.read_text().partition(begin)
+    before, _, rest = file.read_text().partition(begin)
     _, found, after = rest.partition(end)
     if not found:
-        raise SystemExit(f"{RESULTS} has no place for {section}")
-    RESULTS.write_text(f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}")
+        raise SystemExit(f"{file} has no place for {section}")
+    file.write_text(f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}")
 
 
 def _commit():

@@ -17,7 +17,7 @@ use crate::config::{self, Config, OnUnset, Process};
 use crate::health::{self, HealthNotify};
 use crate::publisher::flag_keeper::FlagKeeper;
 use crate::publisher::kills::KillSwitch;
-use crate::publisher::order::OrderKeeper;
+use crate::publisher::order::{self, OrderKeeper};
 use crate::publisher::registrar::Registrar;
 use crate::publisher::{Publisher, PublisherHandle, StoredFlags};
 use crate::registry::flags::FlagRegistry;
@@ -148,10 +148,11 @@ impl Platform {
         let bell = Arc::new(HealthNotify::default());
         let clusters = ClusterManager::new(dns, control.clone(), own).with_listener(bell.clone());
         let order = if self.remembers {
-            OrderKeeper::open(&config.process.state_dir, control)
+            OrderKeeper::open(&config.process.state_dir, control).agreeing_in(self.state.clone())
         } else {
             OrderKeeper::in_memory()
         };
+        let seen = order.watch();
         let stored = StoredFlags {
             sets: loaded.sets(),
             kept: self.flags.documents(),
@@ -166,6 +167,9 @@ impl Platform {
             order,
             control,
         );
+        if let Some(seen) = seen.filter(|_| self.state.sharing().is_some()) {
+            control.spawn(order::share(self.state.clone(), publisher.clone(), seen));
+        }
         let (generation, events) = (publisher.generation(), publisher.events().clone());
         events.go_with(&self.audit);
         health::start(publisher.store(), &generation, bell, events, control);

@@ -148,6 +148,9 @@ impl SnapshotBuilder {
     pub(super) fn apply(&mut self, changes: &[Change]) -> Published {
         let mut inputs = self.basis.inputs.clone();
         let mut reported = Vec::new();
+        if changes.iter().any(|change| matches!(change, Change::Order)) {
+            self.order.follow();
+        }
         for change in changes {
             let before = inputs.held(change);
             if let Some(what) = inputs.apply(change) {
@@ -184,7 +187,14 @@ impl SnapshotBuilder {
         let same_config = self.basis.inputs.config.digest == config.digest;
         let earlier = same_config.then_some(&*running);
         let digest = inputs.content(self.order.known(), None).digest();
+        let reorders = self.order.reorders(&running);
+        if reorders {
+            tracing::info!(
+                "canaries stand in the order that gateways have agreed on, which is not the one in which this gateway has seen them"
+            );
+        }
         let unchanged = digest == self.basis.content
+            && !reorders
             && self.handles.kills.withdrawn() == self.basis.withdrawn
             && self.basis.inputs.config.carries_the_same(config);
         if unchanged {

@@ -52,9 +52,11 @@ impl Inputs {
     pub(super) fn held(&self, change: &Change) -> Arc<[Arc<str>]> {
         match change {
             Change::Flags(update) => self.sources.held(&update.source),
-            Change::Config(_) | Change::Kept(_) | Change::Registrations | Change::Withdrawn => {
-                Arc::default()
-            }
+            Change::Config(_)
+            | Change::Kept(_)
+            | Change::Registrations
+            | Change::Withdrawn
+            | Change::Order => Arc::default(),
         }
     }
 
@@ -79,7 +81,7 @@ impl Inputs {
                 self.registered.refresh(&self.config);
                 None
             }
-            Change::Withdrawn => None,
+            Change::Withdrawn | Change::Order => None,
         }
     }
 

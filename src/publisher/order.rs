@@ -1,6 +1,7 @@
 //! Which canary flags ran first: in memory, and in `state_dir`, so that a restart moves nobody.
 
 mod file;
+mod shared;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,8 +11,10 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::snapshot::Snapshot;
-use crate::snapshot::seniority::Seniority;
+use crate::snapshot::seniority::{Seniority, Since};
+use crate::state::StateStore;
 use file::OrderFile;
+pub use shared::share;
 
 /// When a write that failed is tried again.
 const RETRY: Duration = Duration::from_secs(10);
@@ -19,7 +22,16 @@ const RETRY: Duration = Duration::from_secs(10);
 /// Keeps the record. Its file is written by a task of its own: a slow disk delays no flag.
 #[derive(Debug)]
 pub struct OrderKeeper {
+    /// As this gateway has seen it.
+    seen: Seniority,
+    /// As gateways have agreed.
+    since: Since,
+    /// Both together.
     known: Seniority,
+    /// Where gateways agree; `None`: nowhere.
+    store: Option<StateStore>,
+    /// Whether they have agreed on something since this was last asked.
+    is_news: bool,
     /// `None`: it is forgotten at the end.
     wanted: Option<watch::Sender<Seniority>>,
     /// Whether there was no record to start from.
@@ -63,17 +75,49 @@ impl OrderKeeper {
         let (wanted, inbox) = watch::channel(known.clone());
         control.spawn(write_all(file, inbox, trouble.clone()));
         Self {
-            known,
+            known: known.clone(),
+            seen: known,
             wanted: Some(wanted),
             is_fresh,
             trouble,
+            ..Self::in_memory()
         }
+    }
+
+    /// With what gateways have agreed on in a store.
+    #[must_use]
+    pub fn agreeing_in(mut self, store: StateStore) -> Self {
+        self.store = Some(store);
+        self.follow();
+        self
+    }
+
+    /// What this gateway has seen; it is told of what comes later.
+    pub fn watch(&self) -> Option<watch::Receiver<Seniority>> {
+        self.wanted.as_ref().map(watch::Sender::subscribe)
+    }
+
+    /// Reads what gateways have agreed on.
+    pub fn follow(&mut self) {
+        let since = self.store.as_ref().map(shared::read).unwrap_or_default();
+        self.is_news |= since != self.since;
+        self.since = since;
+        self.known = self.seen.agreed(&self.since);
+    }
+
+    /// Whether a snapshot's canaries stand in another order than gateways have agreed on since this was last called.
+    pub fn reorders(&mut self, running: &Snapshot) -> bool {
+        std::mem::take(&mut self.is_news) && !self.known.fits(running)
     }
 
     /// Without a record, and forgotten at the end.
     pub fn in_memory() -> Self {
         Self {
+            seen: Seniority::default(),
+            since: Since::default(),
             known: Seniority::default(),
+            store: None,
+            is_news: false,
             wanted: None,
             is_fresh: false,
             trouble: Trouble::default(),
@@ -92,12 +136,14 @@ impl OrderKeeper {
 
     /// Learns from a snapshot that is to run, notes in it who ran first, and has the record written if it is another now.
     pub fn learn(&mut self, next: &mut Snapshot) {
-        let known = self.known.after(next);
-        next.note_seniority(&known);
-        if known == self.known {
+        let seen = self.seen.after(next);
+        if seen == self.seen {
+            next.note_seniority(&self.known);
             return;
         }
-        self.known = known;
+        self.seen = seen;
+        self.known = self.seen.agreed(&self.since);
+        next.note_seniority(&self.known);
         if self.is_fresh {
             self.is_fresh = false;
             tracing::info!(
@@ -106,7 +152,7 @@ impl OrderKeeper {
             );
         }
         if let Some(wanted) = &self.wanted {
-            wanted.send_replace(self.known.clone());
+            wanted.send_replace(self.seen.clone());
         }
     }
 }

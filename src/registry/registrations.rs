@@ -25,7 +25,7 @@ use lease::{Due, Lease, Said};
 use record::Record;
 
 /// How many changes may be made at a time.
-const TURNS: usize = 64;
+const TURNS: usize = 1024;
 /// How often a change is decided on anew because another gateway was faster.
 const ATTEMPTS: usize = 16;
 

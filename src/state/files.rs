@@ -4,8 +4,9 @@ use std::fs;
 use std::mem;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -13,11 +14,15 @@ use super::document;
 use super::error::StoreError;
 use super::held::{Damage, Held, Loaded};
 use super::kind::{Kind, PerKind};
+use super::renewal::is_renewal;
 use super::table::{Table, Undo, Write};
 use crate::durable;
 
 /// How many orders one write of the files may carry out.
 const MAX_BATCH: usize = 1000;
+/// After a write of a file, leases that are only renewed wait for others: so many times as long as that took, and at most so
+/// long. Whoever renews one waits as well: what is answered is on the disk.
+const REST: (u32, Duration) = (20, Duration::from_secs(1));
 
 /// The files, and the way to the thread that writes them. It ends when nobody can send it anything any more.
 #[derive(Debug)]
@@ -105,21 +110,42 @@ struct Writer {
 
 impl Writer {
     fn run(mut self, orders: &Receiver<Order>) {
-        while let Ok(first) = orders.recv() {
+        loop {
+            let first = match self.until_due() {
+                None => orders.recv().map_err(RecvTimeoutError::from),
+                Some(rest) => orders.recv_timeout(rest),
+            };
+            let is_over = matches!(first, Err(RecvTimeoutError::Disconnected));
             let waiting = orders.try_iter().take(MAX_BATCH);
-            for order in [first].into_iter().chain(waiting) {
+            for order in first.into_iter().chain(waiting) {
                 self.take(order);
             }
+            let now = Instant::now();
             for kind in Kind::ALL {
-                self.commit(kind);
+                if is_over || self.files.get(kind).is_due(now) {
+                    self.commit(kind);
+                }
+            }
+            if is_over {
+                return;
             }
         }
+    }
+
+    /// How long what waits may go on doing so; `None`: nothing does.
+    fn until_due(&self) -> Option<Duration> {
+        let files = Kind::ALL.into_iter().map(|kind| self.files.get(kind));
+        // What could not be stored waits for another order.
+        let waiting = files.filter(|file| file.is_ordered);
+        let next = waiting.map(|file| file.rests_until).min();
+        next.map(|next| next.saturating_duration_since(Instant::now()))
     }
 
     fn take(&mut self, order: Order) {
         match order {
             Order::Write(kind, writes, answer) => {
                 let file = self.files.get_mut(kind);
+                file.note_order(&writes);
                 match file.table.apply(writes) {
                     Ok(undo) => file.waiting.push((undo, answer)),
                     // The caller may have gone away; nothing has changed.
@@ -128,6 +154,7 @@ impl Writer {
             }
             Order::Follow(kind, writes, answer) => {
                 let file = self.files.get_mut(kind);
+                file.note_order(&writes);
                 // Without any it is asked for what has not been stored yet.
                 file.lags |= !writes.is_empty();
                 file.table.carry_out(writes);
@@ -138,6 +165,7 @@ impl Writer {
                 let read = self.files.get_mut(kind).reread();
                 if let Some(loaded) = &read {
                     self.held.with(kind, |held| held.clone_from(loaded));
+                    self.held.note_all_changed(kind);
                 }
                 drop(answer.send(read));
             }
@@ -147,6 +175,7 @@ impl Writer {
     /// Stores what waits, shows it to readers, and answers; if it cannot be stored, puts back what was there before.
     fn commit(&mut self, kind: Kind) {
         let file = self.files.get_mut(kind);
+        (file.is_ordered, file.is_urgent) = (false, false);
         let waiting = mem::take(&mut file.waiting);
         let followers = mem::take(&mut file.followers);
         let is_left_for_people = file.must_be_kept && followers.is_empty();
@@ -157,7 +186,11 @@ impl Writer {
         let result = if file.is_current && !file.lags && waiting.iter().all(unchanged) {
             Ok(())
         } else {
-            file.store()
+            let begun = Instant::now();
+            let result = file.store();
+            let rest = begun.elapsed().saturating_mul(REST.0).min(REST.1);
+            file.rests_until = Instant::now() + rest;
+            result
         };
         let trouble = result.as_ref().err().map(ToString::to_string);
         self.held.note_trouble(kind, trouble);
@@ -219,6 +252,12 @@ struct StateFile {
     lags: bool,
     /// Who waits for that.
     followers: Vec<Answer>,
+    /// Whether there is an order since the last attempt to write it.
+    is_ordered: bool,
+    /// Whether such an order does more than renew leases.
+    is_urgent: bool,
+    /// Until when renewals wait for others.
+    rests_until: Instant,
 }
 
 impl StateFile {
@@ -250,8 +289,21 @@ impl StateFile {
             waiting: Vec::new(),
             lags: false,
             followers: Vec::new(),
+            is_ordered: false,
+            is_urgent: false,
+            rests_until: Instant::now(),
         };
         (file, loaded)
+    }
+
+    /// Notes that there is an order to be carried out.
+    fn note_order(&mut self, writes: &[Write]) {
+        self.is_urgent |= !is_renewal(self.kind, &self.table, writes);
+        self.is_ordered = true;
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.is_urgent || now >= self.rests_until
     }
 
     /// Stores the table. A file that could not all be read, or that somebody else has written meanwhile, is kept beside it,

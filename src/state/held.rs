@@ -1,5 +1,7 @@
 //! What is stored, as readers see it.
 
+use std::collections::BTreeSet;
+use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::kind::{Kind, PerKind};
@@ -32,6 +34,8 @@ struct Shared {
     loaded: Mutex<PerKind<Loaded>>,
     /// Why the last write of a kind failed; `None`: it did not.
     troubles: Mutex<PerKind<Option<String>>>,
+    /// Which records others have changed that the reader of a kind has not looked at; `None`: it must look at all of them.
+    changed: Mutex<PerKind<Option<BTreeSet<String>>>>,
 }
 
 impl Held {
@@ -40,6 +44,30 @@ impl Held {
         let loaded = self.0.loaded.lock();
         let mut loaded = loaded.unwrap_or_else(PoisonError::into_inner);
         look(loaded.get_mut(kind))
+    }
+
+    /// Notes which records others have changed. Where nobody asks for them, nothing is kept.
+    pub(super) fn note_changed<'a>(&self, kind: Kind, keys: impl Iterator<Item = &'a String>) {
+        let changed = self.0.changed.lock();
+        let mut changed = changed.unwrap_or_else(PoisonError::into_inner);
+        if let Some(changed) = changed.get_mut(kind) {
+            changed.extend(keys.cloned());
+        }
+    }
+
+    /// Notes that any record may be another.
+    pub(super) fn note_all_changed(&self, kind: Kind) {
+        let changed = self.0.changed.lock();
+        *changed
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_mut(kind) = None;
+    }
+
+    /// Which records others have changed since this was last called; `None`: it may be any. A kind has one reader that asks.
+    pub(super) fn take_changed(&self, kind: Kind) -> Option<BTreeSet<String>> {
+        let changed = self.0.changed.lock();
+        let mut changed = changed.unwrap_or_else(PoisonError::into_inner);
+        mem::replace(changed.get_mut(kind), Some(BTreeSet::new()))
     }
 
     /// Notes how the last write of a kind went.

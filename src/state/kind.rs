@@ -13,16 +13,19 @@ pub enum Kind {
     Segments,
     /// Which gateway records canaries on a flag server.
     Recording,
+    /// Since when canary flags run, as gateways have agreed.
+    Seniority,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Kills,
         Self::Registrations,
         Self::Flags,
         Self::Segments,
         Self::Recording,
+        Self::Seniority,
     ];
 
     /// Its name: that of its file, too.
@@ -33,6 +36,7 @@ impl Kind {
             Self::Flags => "flags",
             Self::Segments => "segments",
             Self::Recording => "recording",
+            Self::Seniority => "seniority",
         }
     }
 }
@@ -45,6 +49,7 @@ pub(super) struct PerKind<T> {
     flags: T,
     segments: T,
     recording: T,
+    seniority: T,
 }
 
 impl<T> PerKind<T> {
@@ -55,6 +60,7 @@ impl<T> PerKind<T> {
             flags: make(Kind::Flags),
             segments: make(Kind::Segments),
             recording: make(Kind::Recording),
+            seniority: make(Kind::Seniority),
         }
     }
 
@@ -65,6 +71,7 @@ impl<T> PerKind<T> {
             Kind::Flags => &self.flags,
             Kind::Segments => &self.segments,
             Kind::Recording => &self.recording,
+            Kind::Seniority => &self.seniority,
         }
     }
 
@@ -75,6 +82,7 @@ impl<T> PerKind<T> {
             Kind::Flags => &mut self.flags,
             Kind::Segments => &mut self.segments,
             Kind::Recording => &mut self.recording,
+            Kind::Seniority => &mut self.seniority,
         }
     }
 }

@@ -38,6 +38,15 @@ pub enum Write {
         /// `None`: there is none any more.
         value: Option<Value>,
     },
+    /// Stores, or removes, one member of a note that is an object. A note without members is removed.
+    NoteMember {
+        /// The note's name.
+        name: String,
+        /// The member's.
+        member: String,
+        /// `None`: there is none any more.
+        value: Option<Value>,
+    },
 }
 
 /// What must be stored for a write to be carried out, so that of two racing writers one wins.
@@ -78,6 +87,7 @@ pub(super) struct Undo(Vec<Before>);
 enum Before {
     Record(String, Option<Value>),
     Note(String, Option<Value>),
+    NoteMember(String, String, Option<Value>),
 }
 
 impl Table {
@@ -106,6 +116,11 @@ impl Table {
                     Some(value) => drop(self.notes.insert(name, value)),
                     None => drop(self.notes.remove(&name)),
                 },
+                Write::NoteMember {
+                    name,
+                    member,
+                    value,
+                } => drop(self.note_member(&name, &member, value)),
             }
         }
     }
@@ -125,6 +140,14 @@ impl Table {
                 };
                 return Ok(Before::Note(name, before));
             }
+            Write::NoteMember {
+                name,
+                member,
+                value,
+            } => {
+                let before = self.note_member(&name, &member, value);
+                return Ok(Before::NoteMember(name, member, before));
+            }
         };
         if !expected.fits(self.records.get(&key)) {
             return Err(StoreError::Changed(key));
@@ -134,6 +157,28 @@ impl Table {
             None => self.records.remove(&key),
         };
         Ok(Before::Record(key, before))
+    }
+
+    /// Stores, or removes, a member of a note. What it was before.
+    fn note_member(&mut self, name: &str, member: &str, value: Option<Value>) -> Option<Value> {
+        let Some(value) = value else {
+            let note = self.notes.get_mut(name)?.as_object_mut()?;
+            let before = note.remove(member);
+            if note.is_empty() {
+                self.notes.remove(name);
+            }
+            return before;
+        };
+        if let Some(note) = self.notes.get_mut(name).and_then(Value::as_object_mut) {
+            return note.insert(member.to_owned(), value);
+        }
+        let note = Map::from_iter([(member.to_owned(), value)]);
+        self.notes.insert(name.to_owned(), Value::Object(note));
+        None
+    }
+
+    fn member(&self, name: &str, member: &str) -> Option<&Value> {
+        self.notes.get(name)?.get(member)
     }
 
     /// Puts back what was there before.
@@ -151,6 +196,9 @@ impl Table {
                 }
                 Before::Note(name, None) => {
                     self.notes.remove(&name);
+                }
+                Before::NoteMember(name, member, value) => {
+                    self.note_member(&name, &member, value);
                 }
             }
         }
@@ -176,6 +224,10 @@ impl Table {
                         self.notes.remove(name);
                     }
                 },
+                Before::NoteMember(name, member, _) => {
+                    let value = other.member(name, member).cloned();
+                    self.note_member(name, member, value);
+                }
             }
         }
     }
@@ -187,6 +239,7 @@ impl Undo {
         self.0.iter().all(|before| match before {
             Before::Record(key, value) => table.records.get(key) == value.as_ref(),
             Before::Note(name, value) => table.notes.get(name) == value.as_ref(),
+            Before::NoteMember(name, member, value) => table.member(name, member) == value.as_ref(),
         })
     }
 }

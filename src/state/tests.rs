@@ -45,7 +45,8 @@ async fn what_was_answered_is_there_after_a_restart_each_kind_in_its_file() {
             "kills.json",
             "recording.json",
             "registrations.json",
-            "segments.json"
+            "segments.json",
+            "seniority.json"
         ]
     );
     let mode = fs::metadata(state.join("flags.json")).unwrap();
@@ -268,4 +269,42 @@ async fn what_has_begun_is_carried_through_when_its_caller_goes_away() {
             .len(),
         21
     );
+}
+
+#[tokio::test]
+async fn a_member_of_a_note_is_written_by_itself_and_with_its_batch_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = StateStore::open(folder.path());
+    let member = |member: &str, value: Option<u64>| Write::NoteMember {
+        name: "note".to_owned(),
+        member: member.to_owned(),
+        value: value.map(Value::from),
+    };
+    let write = |writes| store.write(Kind::Flags, writes);
+    let noted = || store.read(Kind::Flags).table.notes.get("note").cloned();
+    write(vec![member("a", Some(1)), member("b", Some(2))])
+        .await
+        .unwrap();
+    assert_eq!(noted(), Some(json!({ "a": 1, "b": 2 })));
+    let refused = put("x", json!(1), Expected::Is(json!(2)));
+    let all = vec![
+        member("a", Some(7)),
+        member("c", Some(7)),
+        member("b", None),
+        refused,
+    ];
+    assert!(matches!(write(all).await, Err(StoreError::Changed(_))));
+    assert_eq!(noted(), Some(json!({ "a": 1, "b": 2 })));
+    write(vec![member("a", None), member("c", Some(3))])
+        .await
+        .unwrap();
+    let again = StateStore::open(folder.path());
+    assert_eq!(
+        again.read(Kind::Flags).table.notes["note"],
+        json!({ "b": 2, "c": 3 })
+    );
+    write(vec![member("b", None), member("c", None)])
+        .await
+        .unwrap();
+    assert_eq!(noted(), None);
 }

@@ -3,6 +3,7 @@
 
 mod clocks;
 mod crashes;
+mod order;
 mod racing;
 
 use std::cell::RefCell;

@@ -1,5 +1,7 @@
 //! What people tell Serin is there after a crash, and what cannot be stored says so.
 
+mod disk;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::hint::spin_loop;

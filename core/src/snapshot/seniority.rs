@@ -1,6 +1,7 @@
 //! Which canary flags of a service ran first. Of flags of equal rank the one that ran first comes first, so that a flag
 //! that is created moves nobody who is on a canary.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -9,6 +10,9 @@ use super::{Candidate, Service, Snapshot};
 /// The flags of every service in the order in which they were first seen running.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seniority(BTreeMap<Arc<str>, Vec<Arc<str>>>);
+
+/// By service and flag, since when a flag runs, as gateways have agreed.
+pub type Since = BTreeMap<Arc<str>, BTreeMap<Arc<str>, u64>>;
 
 impl Seniority {
     /// From what was recorded: services with their flags, the one that ran first at the front.
@@ -50,6 +54,52 @@ impl Seniority {
             }
         }
         Self(next)
+    }
+
+    /// The same as gateways have agreed: the flags that have a moment come first, by that and by name, whether this gateway has
+    /// seen them run or not; the others follow in their order.
+    #[must_use]
+    pub fn agreed(&self, since: &Since) -> Self {
+        let mut agreed = self.0.clone();
+        for (service, moments) in since {
+            let flags = agreed.entry(service.clone()).or_default();
+            let seen: BTreeSet<Arc<str>> = flags.iter().cloned().collect();
+            flags.extend(moments.keys().filter(|flag| !seen.contains(*flag)).cloned());
+            flags.sort_by_key(|flag| match moments.get(flag) {
+                Some(moment) => (false, *moment, Some(flag.clone())),
+                None => (true, 0, None),
+            });
+        }
+        Self(agreed)
+    }
+
+    /// The flags, with their services, that are not in `since`; the one that ran first at the front.
+    pub fn lacking_in<'a>(
+        &'a self,
+        since: &'a Since,
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<str>)> {
+        self.services().flat_map(move |(service, flags)| {
+            let moments = since.get(service);
+            let is_lacking =
+                move |flag: &&Arc<str>| moments.is_none_or(|all| !all.contains_key(*flag));
+            flags
+                .iter()
+                .filter(is_lacking)
+                .map(move |flag| (service, flag))
+        })
+    }
+
+    /// Whether the canaries of a snapshot stand in this order.
+    pub fn fits(&self, snapshot: &Snapshot) -> bool {
+        snapshot.services.iter().all(|service| {
+            let flags = self.of(&service.name);
+            let places: BTreeMap<&Arc<str>, usize> = flags.iter().zip(0..).collect();
+            service.candidates.is_sorted_by_key(|one| {
+                let name = &one.flag.name;
+                let place = places.get(name).copied().unwrap_or(usize::MAX);
+                (one.rank, Reverse(one.flag.priority), place, name)
+            })
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::trail::Difference;
 use super::{Publication, Registrar};
@@ -21,6 +21,9 @@ use crate::state::{Kind, Sharing, StoreError};
 const TICK: Duration = Duration::from_secs(1);
 /// A larger difference between the calendar and the clock is a step; a smaller one is how clocks run.
 const STEP_MS: u64 = 1_000;
+/// Between two rounds there is a rest, so many times as long as the first took, and at most so long: what many gateways renew of many
+/// leases is looked at together.
+const REST: (u32, Duration) = (5, Duration::from_millis(50));
 
 impl Registrar {
     /// Keeps the time, until the process ends.
@@ -34,6 +37,7 @@ impl Registrar {
         self.mark_all();
         let mut is_stale = false;
         loop {
+            let begun = Instant::now();
             is_stale |= self.follow_calendar().await;
             if is_stale {
                 is_stale = !self.registrations.restate().await;
@@ -43,6 +47,7 @@ impl Registrar {
             }
             self.check_all();
             let next = self.settle().await;
+            sleep(begun.elapsed().saturating_mul(REST.0).min(REST.1)).await;
             tokio::select! {
                 _ = tick.tick() => {}
                 () = sleep(until(next)) => {}

@@ -22,8 +22,17 @@ impl Heard {
 }
 
 impl Registrations {
-    /// Reads the store again, which others have changed. What they have changed since this was last called.
+    /// Reads again what others have changed in the store. What that was since this was last called.
     pub fn reread(&self) -> News {
+        let Some(changed) = self.0.store.take_changed(Kind::Registrations) else {
+            return self.reread_all();
+        };
+        let names = changed.iter().filter_map(|key| named(key));
+        names.for_each(|name| self.take_over(&name));
+        mem::take(&mut *self.news())
+    }
+
+    fn reread_all(&self) -> News {
         let heard = self.heard();
         let mut leases = self.leases();
         let store = &self.0.store;

@@ -250,16 +250,20 @@ impl Follower {
     }
 
     /// Shows and keeps what others have changed.
-    fn adopt(&self, kind: Kind, changed: &[(String, Option<Value>)]) {
+    fn adopt(&mut self, kind: Kind, changed: &[(String, Option<Value>)]) {
         if !changed.is_empty() {
-            let note = self.replicas.get(kind).note();
-            self.local.adopt(kind, changed, note);
+            let notes = self.replicas.get_mut(kind).notes();
+            self.local.adopt(kind, changed, notes);
         }
     }
 
-    fn keep(&self, kind: Kind, changed: &[(String, Option<Value>)], notes: Vec<Write>) -> Durable {
-        let mut notes = notes;
-        notes.push(self.replicas.get(kind).note());
+    fn keep(
+        &mut self,
+        kind: Kind,
+        changed: &[(String, Option<Value>)],
+        mut notes: Vec<Write>,
+    ) -> Durable {
+        notes.extend(self.replicas.get_mut(kind).notes());
         self.local.carry_out(kind, changed, notes)
     }
 
@@ -345,7 +349,7 @@ impl Follower {
         *self.replicas.get_mut(kind) = Replica::of(&self.local.table(kind));
     }
 
-    fn note_up(&self) {
+    fn note_up(&mut self) {
         let outdated = absence::outdated(&self.local.table(Kind::Registrations));
         if let Some(outdated) = outdated {
             drop(self.keep(Kind::Registrations, &[], vec![outdated]));
@@ -357,7 +361,7 @@ impl Follower {
         });
     }
 
-    fn note_down(&self, failure: &RedisFailure) {
+    fn note_down(&mut self, failure: &RedisFailure) {
         let error = failure.to_string();
         let is_news = {
             let sharing = self.sharing.borrow();

@@ -42,8 +42,10 @@ impl Local {
     }
 
     /// Takes over what others have changed, in the same way.
-    pub(super) fn adopt(&self, kind: Kind, changed: &Changed, note: Write) {
-        self.take(kind, changed, vec![note], None);
+    pub(super) fn adopt(&self, kind: Kind, changed: &Changed, notes: Vec<Write>) {
+        self.take(kind, changed, notes, None);
+        self.held
+            .note_changed(kind, changed.iter().map(|(key, _)| key));
         let told = self.told.get(kind);
         told.send_modify(|count| *count = count.wrapping_add(1));
     }

@@ -2,9 +2,10 @@
 //! revision holds, whichever side has it, a removal like a record: so a Redis that comes back empty, or with older data,
 //! gets back what gateways hold, and no record that was removed comes back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::change::{Change, Condition};
 use super::wire::{Owed, Stored};
@@ -25,6 +26,8 @@ pub(super) struct Replica {
     pub(super) highest: u64,
     /// The revision of the last change of the kind that is in here: the next one says that it comes after it.
     pub(super) revision: u64,
+    /// The keys whose revision is another than the one that is noted.
+    unnoted: BTreeSet<String>,
 }
 
 /// A record, or its removal.
@@ -64,25 +67,32 @@ impl Replica {
             entries.entry(key.clone()).or_insert(removal).revision = revision.as_u64();
         }
         // A removal whose revision cannot be read says nothing.
-        entries.retain(|_, entry| entry.revision.is_some() || entry.record.is_some());
+        let silent =
+            |_: &String, entry: &mut Entry| entry.revision.is_none() && entry.record.is_none();
+        let unnoted = entries.extract_if(.., silent).map(|(key, _)| key).collect();
         let revisions = entries.values().filter_map(|entry| entry.revision);
         Self {
             highest: revisions.max().unwrap_or_default(),
             entries,
             revision: 0,
+            unnoted,
         }
     }
 
-    /// The note of revisions, as it is now.
-    pub(super) fn note(&self) -> Write {
-        let revisions = self.entries.iter();
-        let revisions: Map<String, Value> = revisions
-            .filter_map(|(key, entry)| Some((key.clone(), json!(entry.revision?))))
-            .collect();
-        Write::Note {
+    /// What is to be written so that the note of revisions says what is here: of many records seldom more than of those
+    /// that have just changed.
+    pub(super) fn notes(&mut self) -> Vec<Write> {
+        let unnoted = mem::take(&mut self.unnoted).into_iter();
+        let note = |key: String| Write::NoteMember {
             name: REVISIONS.to_owned(),
-            value: (!revisions.is_empty()).then_some(Value::Object(revisions)),
-        }
+            value: self
+                .entries
+                .get(&key)
+                .and_then(|entry| entry.revision)
+                .map(Value::from),
+            member: key,
+        };
+        unnoted.map(note).collect()
     }
 
     /// The note that says of a kind that its records stand nowhere else.
@@ -139,7 +149,9 @@ impl Replica {
             let changed = self.put(key, Some(revision), record.cloned());
             merged.changed.extend(changed);
         }
-        self.entries.retain(|_, entry| !entry.is_forgotten(horizon));
+        let forgotten = |_: &String, entry: &mut Entry| entry.is_forgotten(horizon);
+        let forgotten = self.entries.extract_if(.., forgotten).map(|(key, _)| key);
+        self.unnoted.extend(forgotten);
         self.revision = revision;
         merged
     }
@@ -197,7 +209,7 @@ impl Replica {
                 } => (key, Some(value.clone()), expected),
                 Write::Remove { key, expected } => (key, None, expected),
                 // A gateway's own.
-                Write::Note { .. } => continue,
+                Write::Note { .. } | Write::NoteMember { .. } => continue,
             };
             match changes.iter_mut().find(|change| change.key == *key) {
                 Some(earlier) if expected.fits(earlier.record.as_ref()) => earlier.record = record,
@@ -237,6 +249,7 @@ impl Replica {
     ) -> Option<(String, Option<Value>)> {
         self.see(revision.unwrap_or_default());
         let entry = Entry { revision, record };
+        self.unnoted.insert(key.to_owned());
         let record = entry.record.clone();
         let before = self.entries.insert(key.to_owned(), entry);
         let is_new = before.and_then(|before| before.record) != record;

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Seniority;
+use super::{Seniority, Since};
 use crate::config::Config;
 use crate::config::kept::CompiledKept;
 use crate::context::schema::ContextSchema;
@@ -178,4 +178,38 @@ fn gateways_that_order_alike_have_one_digest_and_others_another() {
     assert_eq!(fresh, digest(&["s.gone", "s.a", "s.b"]));
     assert_ne!(fresh, digest(&["s.b"]));
     assert_eq!(digest(&["s.b"]), digest(&["s.b", "s.a"]));
+}
+
+#[test]
+fn what_gateways_have_agreed_comes_first_and_the_rest_in_its_own_order() {
+    let names = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| Arc::from(*name))
+            .collect::<Vec<_>>()
+    };
+    let seen = Seniority::new([("s".into(), names(&["b", "c", "a", "d"]))]);
+    assert_eq!(seen.agreed(&Since::new()), seen);
+    let moments = [("a", 7), ("d", 5), ("unseen", 6), ("b", 7)];
+    let moments = moments.map(|(flag, moment)| (Arc::from(flag), moment));
+    let other = [(Arc::from("x"), 1)];
+    let since = Since::from([("s".into(), moments.into()), ("other".into(), other.into())]);
+    let agreed = seen.agreed(&since);
+    assert_eq!(agreed.of("s"), names(&["d", "unseen", "a", "b", "c"]));
+    assert_eq!(agreed.of("other"), names(&["x"]));
+    let lacking: Vec<&str> = seen.lacking_in(&since).map(|(_, flag)| &**flag).collect();
+    assert_eq!(lacking, ["c"]);
+}
+
+#[test]
+fn a_snapshot_fits_the_order_that_it_was_made_by_and_no_other() {
+    let config = config(vec![flag("s.a"), flag("s.b"), flag("s.first.z")]);
+    let order = |names: [&str; 3]| Seniority::new([("s".into(), names.map(Arc::from).to_vec())]);
+    let b_first = order(["s.b", "s.a", "s.first.z"]);
+    let snapshot = assembled(&config, &b_first, false);
+    assert!(b_first.fits(&snapshot));
+    // What comes first by its place in `canaries` does so whenever it began.
+    assert!(order(["s.first.z", "s.b", "s.a"]).fits(&snapshot));
+    assert!(!order(["s.a", "s.b", "s.first.z"]).fits(&snapshot));
+    assert!(!Seniority::default().fits(&snapshot));
 }

@@ -156,26 +156,26 @@ fn removals_are_forgotten_in_the_end_on_both_sides() {
         merged.owed,
         [owed("old", "forget", "1"), owed("older", "forget", "2")]
     );
-    let noted = |replica: &Replica| replica.note();
+    let mut table = Table::default();
+    let noted = json!({ "old": 1, "record": 1, "young": now - 5 });
+    table.notes.insert(REVISIONS.to_owned(), noted);
+    table.carry_out(held.notes());
     let expected = json!({ "record": 1, "young": now - 5 });
-    let Write::Note { value, .. } = noted(&held) else {
-        panic!("a note");
-    };
-    assert_eq!(value, Some(expected));
+    assert_eq!(table.notes.get(REVISIONS), Some(&expected));
+    assert_eq!(held.notes(), [], "it is noted");
 }
 
 #[test]
 fn what_is_noted_is_read_again() {
-    let held = replica(&[
-        ("a", Some(1), Some(1)),
-        ("b", None, Some(2)),
-        ("c", Some(3), None),
-    ]);
     let mut table = Table::default();
     table
         .records
         .extend([("a".to_owned(), json!(1)), ("b".to_owned(), json!(2))]);
-    table.carry_out(vec![held.note()]);
+    let mut held = Replica::of(&table);
+    held.take("a", 1, Some(json!(1)));
+    held.take("c", 3, None);
+    table.carry_out(held.notes());
+    assert_eq!(table.notes.get(REVISIONS), Some(&json!({ "a": 1, "c": 3 })));
     assert!(Replica::is_noted(&table));
     let again = Replica::of(&table);
     assert_eq!(again.entries, held.entries);
@@ -188,8 +188,11 @@ fn what_is_noted_is_read_again() {
     table
         .notes
         .insert(REVISIONS.to_owned(), json!({ "a": "x", "z": -1 }));
-    let broken = Replica::of(&table);
+    let mut broken = Replica::of(&table);
     assert!(broken.is_pending("a") && !broken.entries.contains_key("z"));
+    broken.take("a", 4, Some(json!(1)));
+    table.carry_out(broken.notes());
+    assert_eq!(table.notes.get(REVISIONS), Some(&json!({ "a": 4 })));
     table.notes.insert(REVISIONS.to_owned(), json!([1]));
     assert!(Replica::of(&table).is_pending("a"));
 }
