@@ -8,6 +8,7 @@ mod explain;
 mod kept;
 mod log;
 mod operate;
+mod receipt;
 mod run;
 mod token;
 
@@ -72,6 +73,8 @@ enum Command {
     Refresh(operate::RefreshArgs),
     /// Show which lines a running gateway logs, or change that for a while
     Log(log::Args),
+    /// Verify a receipt, which tells who served a user
+    Receipt(receipt::Args),
     /// Make a token for callers of the admin API
     Token(token::Args),
     /// Print the JSON Schema of routes.yaml, for editors
@@ -132,6 +135,7 @@ pub fn main() -> ExitCode {
         Command::Reload(args) => operate::reload(&args),
         Command::Refresh(args) => operate::refresh(&args),
         Command::Log(args) => log::run(&args),
+        Command::Receipt(args) => receipt::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Schema => schema::run(&mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => completions(shell),

@@ -30,7 +30,9 @@ use tokio::sync::Semaphore;
 use crate::config::client_api::ClientApiConfig;
 use crate::context::Moment;
 use crate::quarantine::Quarantine;
+use crate::receipts::Receipts;
 use crate::request::RequestHead;
+use crate::served::ServedMemory;
 use crate::snapshot::Snapshot;
 use crate::source::unleash::ClientUses;
 pub use endpoint::Endpoint;
@@ -78,6 +80,10 @@ pub struct ApiRequest<'a> {
     pub https: bool,
     /// Which users are spared which canary.
     pub quarantine: &'a Quarantine,
+    /// What reads the receipts that clients show.
+    pub receipts: Option<&'a Receipts>,
+    /// Who served whom.
+    pub served: &'a ServedMemory,
     /// When.
     pub moment: Moment,
     /// The same by the clock that quarantines go by.
@@ -243,6 +249,10 @@ impl ClientApi {
             Endpoint::Decisions => {
                 decisions::answer(request, &request.snapshot.identity.identify(request.head))
             }
+            Endpoint::ReceiptKeys => match request.receipts {
+                Some(receipts) => Reply::json(StatusCode::OK, receipts.key_set().to_string()),
+                None => Reply::error(StatusCode::NOT_FOUND, "no receipts are issued here"),
+            },
             Endpoint::OfrepEvents | Endpoint::Preflight | Endpoint::Unknown => {
                 Reply::empty(StatusCode::NOT_FOUND)
             }

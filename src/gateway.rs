@@ -32,6 +32,7 @@ use crate::proxy::pingora::proxy::Proxy;
 use crate::proxy::run::DebugHeader;
 use crate::proxy::workers::Workers;
 use crate::publisher::PublisherHandle;
+use crate::receipts::keys::KeyError;
 use crate::recording;
 use crate::reload::{Compile, Reloader, ReloaderSetup};
 use crate::resolver::dns::DnsSetupError;
@@ -90,6 +91,9 @@ pub enum StartError {
     /// The certificates of the admin API cannot be used.
     #[error("{0}")]
     Certificates(String),
+    /// The key of receipts cannot be used.
+    #[error("attribution.receipts.private_key: {0}")]
+    Receipts(#[from] KeyError),
     /// The resolver cannot be set up.
     #[error(transparent)]
     Dns(#[from] DnsSetupError),
@@ -133,7 +137,7 @@ impl Gateway {
         let publisher = surroundings.publisher(&config, &stored, &meters, own, control.handle())?;
         let (kills, registrar) = surroundings.orders(&publisher, control.handle());
         let mut handles = surroundings.handles(meters, &publisher, capacity::raise());
-        handles.tls = admin::tls(&process.admin)?;
+        handles.read_keys(&process)?;
         tokio::spawn(handles.warn_of_shortfalls(publisher.generation()));
         let stored = (stored, surroundings.state.shared_texts());
         let flag_servers = follow_servers(&config, stored, &publisher, &handles);

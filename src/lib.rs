@@ -5,20 +5,20 @@
 //! * F6 `cli`, [`demo`], [`gateway`]: arguments to exit code; everything in one command to try; the composition root.
 //! * F5 [`admin`]: HTTP API, probes and metrics; views of the floors below.
 //! * F4 [`proxy`]: sockets, workers, connections; the pingora adapter, whose hooks only adapt, they decide nothing.
-//! * F3 [`clock`], [`machine`], [`drain`], [`durable`], [`spool`], [`audit`], [`events`], [`telemetry`], [`certificates`], [`state`], [`registry`], [`resolver`], [`health`], then [`publisher`], then
-//!   [`source`], then [`reload`], [`recording`] and [`client_api`]: the calendar, files, metrics and logs, certificates, what is stored, kills, DNS, health checks; the
+//! * F3 [`clock`], [`machine`], [`drain`], [`durable`], [`spool`], [`audit`], [`events`], [`telemetry`], [`certificates`], [`receipts`], [`state`], [`registry`], [`resolver`], [`health`], then [`publisher`], then
+//!   [`source`], then [`reload`], [`recording`] and [`client_api`]: the calendar, files, metrics and logs, certificates, what clients are told of who served them, what is stored, kills, DNS, health checks; the
 //!   one writer of snapshots; files and flag servers; the control plane, and what clients ask. Each of these groups
 //!   imports the ones before it only.
-//! * F2 [`snapshot`], [`attempts`], [`decide`], [`dispatch`], [`forward`], [`record`]: one immutable whole, and the pure functions over it.
+//! * F2 [`snapshot`], [`attempts`], [`decide`], [`dispatch`], [`forward`], [`record`], [`served`]: one immutable whole, and the pure functions over it.
 //! * F1 [`engine`], [`config`]: untrusted documents, checked and compiled.
 //! * F0 [`canary`], [`capacity`], [`cluster`], [`context`], [`digest`],
-//!   [`edit`], [`flag`], [`host`], [`hygiene`], [`identity`], [`indexed`], [`meter`], [`quarantine`], [`request`], [`route`],
+//!   [`edit`], [`flag`], [`host`], [`hygiene`], [`identity`], [`indexed`], [`meter`], [`quarantine`], [`receipt`], [`request`], [`route`],
 //!   [`spelling`]: vocabulary and pure matching.
 
 pub use serin_core::{
     attempts, canary, capacity, cluster, config, context, decide, digest, dispatch, edit, engine,
-    flag, forward, host, hygiene, identity, indexed, meter, quarantine, record, request, route,
-    snapshot, spelling,
+    flag, forward, host, hygiene, identity, indexed, meter, quarantine, receipt, record, request,
+    route, served, snapshot, spelling,
 };
 
 pub mod audit;
@@ -31,6 +31,7 @@ pub mod events;
 pub mod health;
 pub mod machine;
 pub mod publisher;
+pub mod receipts;
 pub mod recording;
 pub mod registry;
 pub mod reload;

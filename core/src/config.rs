@@ -44,7 +44,7 @@ use crate::request::limits::RequestLimits;
 use crate::request::pace::BodyRate;
 use crate::route::Route;
 use admin::AdminConfig;
-use attribution::AttributionConfig;
+use attribution::{AttributionConfig, Lanes};
 use client_api::ClientApiConfig;
 pub use compile::compile;
 use diagnostic::Findings;
@@ -76,8 +76,8 @@ pub struct Config {
     pub registry: RegistryConfig,
     /// `client_api`; `None`: it is off.
     pub client_api: Option<Arc<ClientApiConfig>>,
-    /// `attribution`, as far as it decides.
-    pub attribution: AttributionConfig,
+    /// `attribution.lanes`.
+    pub lanes: Lanes,
     /// `logging`.
     pub logging: Logging,
     /// `server.limits` and `server.timeouts`.
@@ -110,7 +110,7 @@ impl Config {
             identity: _,
             canary_urls: _,
             client_api: _,
-            attribution: _,
+            lanes: _,
             digest: _,
             // No snapshot has these.
             unleash: _,
@@ -187,6 +187,8 @@ pub struct Process {
     pub state_dir: PathBuf,
     /// What gateways share; `None`: this one has its state for itself.
     pub redis: Option<RedisConfig>,
+    /// `attribution`, but for its lanes.
+    pub attribution: AttributionConfig,
     /// How long connections are still taken after SIGTERM.
     pub shutdown_delay: Duration,
     /// How long, at most, what is running may go on after that.

@@ -176,7 +176,7 @@ pub fn explain<'a>(
         });
     };
     let service = snapshot.services.get(forward.service);
-    let lane = lane::find(snapshot.attribution.lanes, service, head, moment);
+    let lane = lane::find(snapshot.lanes, service, head, moment);
     Ok(Explained {
         route,
         decision: Some(decide::explain(service, context, moment).with(lane)),
@@ -308,7 +308,7 @@ fn plan(
     // A request with baggage has headers that are looked at.
     let lane = match matched.headers_clean {
         true => None,
-        false => lane::find(snapshot.attribution.lanes, service, head, moment),
+        false => lane::find(snapshot.lanes, service, head, moment),
     };
     let followed = lane.as_ref().and_then(|lane| lane.decision.ok());
     Ok(Plan {

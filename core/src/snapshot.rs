@@ -26,7 +26,7 @@ use smallvec::SmallVec;
 use crate::canary::{Withdrawal, WithdrawalFlag};
 use crate::cluster::policy::UpstreamPolicy;
 use crate::cluster::{Cluster, DeploymentName, UpstreamUrl};
-use crate::config::attribution::AttributionConfig;
+use crate::config::attribution::Lanes;
 use crate::config::client_api::ClientApiConfig;
 use crate::config::{Logging, ShutoffResponse, Traffic};
 use crate::context::Moment;
@@ -66,7 +66,7 @@ pub struct Snapshot {
     /// What clients are answered here; `None`: nothing is.
     pub client_api: Option<Arc<ClientApiConfig>>,
     /// Whether lanes are followed.
-    pub attribution: AttributionConfig,
+    pub lanes: Lanes,
     /// What the access log is told.
     pub logging: Logging,
     /// How much one client may take.

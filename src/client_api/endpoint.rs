@@ -34,6 +34,8 @@ pub enum Endpoint {
     OfrepEvents,
     /// Where the caller's own requests go.
     Decisions,
+    /// The keys that verify receipts.
+    ReceiptKeys,
     /// A browser asks whether a page may ask.
     Preflight,
     /// None of these.
@@ -53,7 +55,7 @@ pub(super) enum Audience {
 
 impl Endpoint {
     /// Every endpoint, in index order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Frontend,
         Self::FrontendAll,
         Self::FrontendMetrics,
@@ -65,6 +67,7 @@ impl Endpoint {
         Self::OfrepFlags,
         Self::OfrepEvents,
         Self::Decisions,
+        Self::ReceiptKeys,
         Self::Preflight,
         Self::Unknown,
     ];
@@ -83,6 +86,7 @@ impl Endpoint {
             Self::OfrepFlags => "ofrep_flags",
             Self::OfrepEvents => "ofrep_events",
             Self::Decisions => "decisions",
+            Self::ReceiptKeys => "receipt_keys",
             Self::Preflight => "preflight",
             Self::Unknown => "unknown",
         }
@@ -106,6 +110,7 @@ impl Endpoint {
             "/ofrep/v1/evaluate/flags" => Self::OfrepFlags,
             "/ofrep/v1/events" => Self::OfrepEvents,
             "/decisions" => Self::Decisions,
+            "/receipts/jwks.json" => Self::ReceiptKeys,
             path => return Self::of_one_flag(path),
         };
         (endpoint, None)
@@ -125,7 +130,9 @@ impl Endpoint {
     pub(super) fn methods(self) -> &'static str {
         match self {
             Self::Frontend | Self::FrontendAll => "GET, HEAD, POST, OPTIONS",
-            Self::Features | Self::OfrepEvents | Self::Decisions => "GET, HEAD, OPTIONS",
+            Self::Features | Self::OfrepEvents | Self::Decisions | Self::ReceiptKeys => {
+                "GET, HEAD, OPTIONS"
+            }
             Self::FrontendMetrics
             | Self::FrontendRegister
             | Self::Metrics
@@ -145,9 +152,11 @@ impl Endpoint {
     pub(super) fn audience(self) -> Audience {
         match self {
             Self::Features | Self::Metrics | Self::Register => Audience::Servers,
-            Self::OfrepEvents | Self::Decisions | Self::Preflight | Self::Unknown => {
-                Audience::Everybody
-            }
+            Self::OfrepEvents
+            | Self::Decisions
+            | Self::ReceiptKeys
+            | Self::Preflight
+            | Self::Unknown => Audience::Everybody,
             Self::Frontend
             | Self::FrontendAll
             | Self::FrontendMetrics

@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use super::capacity;
+use super::{StartError, admin, capacity};
 use crate::admin::access::metrics::AdminFigures;
 use crate::audit::Audit;
 use crate::capacity::OpenFiles;
 use crate::certificates::ServerTls;
 use crate::certificates::metrics::CertificateMetrics;
 use crate::client_api::ClientApi;
+use crate::config::Process;
 use crate::drain::DrainWatch;
 use crate::forward::via::Via;
 use crate::health::metrics::HealthMetrics;
@@ -22,6 +23,8 @@ use crate::proxy::run::DebugHeader;
 use crate::publisher::PublisherHandle;
 use crate::publisher::metrics::{FlagMetrics, SnapshotMetrics};
 use crate::quarantine::Quarantine;
+use crate::receipts::Receipts;
+use crate::receipts::metrics::ReceiptMetrics;
 use crate::registry::kills::Kills;
 use crate::registry::kills::metrics::KillMetrics;
 use crate::registry::registrations::Registrations;
@@ -32,7 +35,7 @@ use crate::source::SourceStatuses;
 use crate::state::StateStore;
 use crate::state::metrics::StoreMetrics;
 use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::metrics::{MeterRegistry, Metrics, Process};
+use crate::telemetry::metrics::{self, MeterRegistry, Metrics};
 
 /// Handles that several parts of a gateway share: one part counts, another reads.
 pub(super) struct Handles {
@@ -50,6 +53,7 @@ pub(super) struct Handles {
     pub(super) admin: Arc<AdminFigures>,
     pub(super) tls: Option<Arc<ServerTls>>,
     pub(super) audit: Audit,
+    pub(super) receipts: Option<Arc<Receipts>>,
     /// This gateway's name in `Via`.
     pub(super) via: Via,
 }
@@ -78,8 +82,18 @@ impl Handles {
             admin: Arc::default(),
             tls: None,
             audit: publisher.events().audit().clone(),
+            receipts: None,
             via: Via::new(rand::random()),
         }
+    }
+
+    /// Reads the files with keys that the configuration names.
+    pub(super) fn read_keys(&mut self, process: &Process) -> Result<(), StartError> {
+        self.tls = admin::tls(&process.admin)?;
+        let receipts = process.attribution.receipts.as_ref();
+        let receipts = receipts.map(|config| Receipts::new(config, None));
+        self.receipts = receipts.transpose()?.map(Arc::new);
+        Ok(())
     }
 
     /// What serves requests with these handles; no user is spared a canary yet. `debug` says which requests are debugged.
@@ -99,6 +113,8 @@ impl Handles {
             drain,
             quarantine: Arc::new(Quarantine::new(Instant::now())),
             debug,
+            receipts: self.receipts.clone(),
+            served: Arc::default(),
             via: self.via,
         }
     }
@@ -139,7 +155,8 @@ impl Handles {
             .with(self.admin.clone())
             .with(CertificateMetrics(self.tls.clone()))
             .with(self.audit.clone())
-            .with(Process)
+            .with(ReceiptMetrics(self.receipts.clone()))
+            .with(metrics::Process)
     }
 }
 

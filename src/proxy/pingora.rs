@@ -18,6 +18,7 @@ mod outcome;
 mod outgoing;
 mod peer;
 pub mod proxy;
+mod receipt;
 mod recovery;
 mod reply;
 mod room;

@@ -33,6 +33,16 @@ pub(super) fn restart_needed(running: &Process, wanted: &Process) -> Vec<String>
         or_none(files.join(", "))
     };
     let redis = |process: &Process| or_none(process.redis.as_ref().map(shown).unwrap_or_default());
+    // Of a key nothing is shown.
+    let receipts = |process: &Process, is_other: bool| {
+        let receipts = process.attribution.receipts.as_ref();
+        let which = if is_other && running.attribution != wanted.attribution {
+            "others"
+        } else {
+            "those it was started with"
+        };
+        receipts.map_or("none".to_owned(), |_| which.to_owned())
+    };
     // Of a password nothing is shown.
     let has_other_password = running.redis != wanted.redis && redis(running) == redis(wanted);
     let password = |is_wanted| match has_other_password && is_wanted {
@@ -49,6 +59,11 @@ pub(super) fn restart_needed(running: &Process, wanted: &Process) -> Vec<String>
         ("server.state_dir", state_dir(running), state_dir(wanted)),
         ("redis", redis(running), redis(wanted)),
         ("redis.url's password", password(false), password(true)),
+        (
+            "attribution.receipts",
+            receipts(running, false),
+            receipts(wanted, running != wanted),
+        ),
     ]
     .into_iter()
     .filter(|(_, running, wanted)| running != wanted)

@@ -23,6 +23,7 @@
 //!   `streaming` (bodies: unbuffered, in bounded memory), `hop` (fields of one connection).
 //! * **Flag servers**: `sources` against the small server of `harness/flag_server`, which fails in every way; `unleash`
 //!   against a real Unleash with PostgreSQL (`scripts/unleash`).
+//! * **What is told of who served**: `receipts` (clients are told, signed; `receipts/strangers` verify them).
 //! * **What the gateway answers itself**: `clients` (the client API and official SDKs), `admin` (API, probes, OpenAPI,
 //!   explain; `admin/schemathesis` asks it whatever the document allows, and more), `logs` (access log and own lines).
 //! * **The command and what ships with it**: `cli`, `demo`, `sample` (`make run`), `readme`, `deploy`, `compose`, `pipelines`,
@@ -73,6 +74,7 @@ mod paths;
 mod pipelines;
 mod quarantine;
 mod readme;
+mod receipts;
 mod recovery;
 mod registrations;
 mod reload;

@@ -75,7 +75,7 @@ fn compile_sections(reader: &mut Reader, root: &Node) -> Config {
         identity,
         canary_urls,
         client_api: client_api::compile(reader, root),
-        attribution: attribution::compile(reader, root),
+        lanes: attribution::lanes(reader, root),
         logging: logging::compile(reader, root),
         traffic: traffic::compile(reader, root),
         process: process::compile(reader, root),

@@ -5,6 +5,7 @@
 )]
 
 mod admin;
+mod attribution;
 mod client_api;
 mod conditions;
 mod files;

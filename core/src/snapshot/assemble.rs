@@ -151,7 +151,7 @@ impl Content<'_> {
             vocabulary: self.vocabulary,
             identity: self.config.identity.clone(),
             client_api: self.config.client_api.clone(),
-            attribution: self.config.attribution,
+            lanes: self.config.lanes,
             logging: self.config.logging.clone(),
             traffic: self.config.traffic,
             unrouted: meters.deployment("-", "-"),

@@ -13,7 +13,7 @@ use super::offline::{NoopMeters, Offline};
 use crate::cluster::UpstreamUrl;
 use crate::cluster::policy::{UpstreamPolicy, UrlPolicy};
 use crate::config::admin::AdminConfig;
-use crate::config::attribution::AttributionConfig;
+use crate::config::attribution::{AttributionConfig, Lanes};
 use crate::config::flag_server::StalenessPolicy;
 use crate::config::{
     AccessPolicy, Config, Level, LogFormat, Logging, Process, RegistryConfig, ServiceConfig,
@@ -114,7 +114,7 @@ pub fn config(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Config {
         outages: StalenessPolicy::default(),
         registry: RegistryConfig::default(),
         client_api: None,
-        attribution: AttributionConfig::default(),
+        lanes: Lanes::default(),
         logging: Logging {
             level: Level::Info,
             format: LogFormat::Json,
@@ -129,6 +129,7 @@ pub fn config(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Config {
             threads: 0,
             state_dir: "state".into(),
             redis: None,
+            attribution: AttributionConfig::default(),
             shutdown_delay: Duration::ZERO,
             shutdown_grace: Duration::ZERO,
         },

@@ -144,6 +144,8 @@ impl Proxy {
             head: &head,
             https: is_https(session, ctx),
             quarantine: &self.quarantine,
+            receipts: self.receipts.as_deref(),
+            served: &self.served,
             moment: ctx.run.moment,
             now: ctx.run.started,
         }))

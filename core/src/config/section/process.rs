@@ -1,11 +1,11 @@
-//! `listeners`, `admin`, `server` and `redis`: what takes a restart to change.
+//! `listeners`, `admin`, `server`, `redis` and `attribution`: what takes a restart to change.
 
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use super::admin;
 use super::sockets::add_address;
+use super::{admin, attribution};
 use crate::config::Process;
 use crate::config::keys::process as keys;
 use crate::config::keys::shape::Key;
@@ -25,6 +25,7 @@ pub fn compile(reader: &mut Reader, root: &Node) -> Process {
         threads: keys::THREADS.read(reader, server),
         state_dir: keys::STATE_DIR.read(reader, server),
         redis: redis::compile(reader, root),
+        attribution: attribution::compile(reader, root),
         shutdown_delay: keys::SHUTDOWN_DELAY.read(reader, server),
         shutdown_grace: keys::SHUTDOWN_GRACE.read(reader, server),
     }

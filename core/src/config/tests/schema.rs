@@ -248,6 +248,8 @@ fn the_reference_has_every_key() {
     for stated in keys(include_str!("../../../../deploy/reference.yaml")).keys() {
         missing.remove(stated);
     }
+    // It stands in place of `attribution.receipts.key`; a comment there says so.
+    missing.retain(|_, name| *name != "private_key");
     assert_eq!(missing, BTreeMap::new());
 }
 

@@ -7,7 +7,12 @@ use crate::config::keys::shape::Scope;
 use crate::config::keys::shape::Shape;
 
 /// Every key that says of itself that it does not decide, by its section, and a value that is not its default.
-const BESIDE: [(&str, &str, Scope); 15] = [
+const BESIDE: [(&str, &str, Scope); 16] = [
+    (
+        "attribution.receipts",
+        "attribution: { receipts: { key: a-key-of-thirty-two-characters-x, cookie: r } }",
+        Scope::Process,
+    ),
     ("listeners", "listeners: [127.0.0.1:7]", Scope::Process),
     ("admin", "admin: 127.0.0.1:7", Scope::Process),
     ("server.threads", "server: { threads: 2 }", Scope::Process),

@@ -1,7 +1,9 @@
 //! Paths and URLs that keys name, each within rules of its own. An error is a hint: how such a value is written.
 
+use http::HeaderName;
 use http::uri::PathAndQuery;
 
+use super::header_name;
 use crate::request::path::NormalPath;
 
 /// The path that a health check asks for, with its query.
@@ -35,4 +37,17 @@ pub fn redirect_target(text: &str) -> Result<Box<str>, String> {
         return Err("the request's own query is kept; `to` has none".to_owned());
     }
     Ok(text.into())
+}
+
+/// A header field that is Serin's own and no other's: its name begins with `x-`.
+pub fn own_header(text: &str) -> Result<HeaderName, String> {
+    let name = header_name(text)?;
+    let is_own = name.as_str().starts_with("x-")
+        && !matches!(
+            name.as_str(),
+            "x-serin-decision" | "x-serin-deployment" | "x-request-id"
+        );
+    is_own.then_some(name).ok_or_else(|| {
+        "its name begins with x- and is no other field's, as in x-serin-receipt".to_owned()
+    })
 }

@@ -1,0 +1,164 @@
+//! Receipts (`attribution.receipts`): a client is told, signed, which deployments served it, and shows that to others.
+
+pub mod claims;
+pub mod jws;
+pub mod keys;
+pub mod metrics;
+
+use std::path::Path;
+use std::time::Duration;
+
+use http::HeaderName;
+use ring::hmac;
+
+use crate::config::attribution::{ReceiptKey, ReceiptsConfig};
+use crate::context::Moment;
+use crate::receipt::{Answering, Receipt};
+use crate::request::RequestHead;
+use jws::Rejected;
+use keys::{KeyError, SigningKey, VerifyingKey};
+use metrics::{ReceiptCounters, ReceiptResult};
+
+/// Issues receipts and reads those that clients show.
+pub struct Receipts {
+    /// The cookie that they come and go in.
+    pub cookie: Option<Box<str>>,
+    /// The header field, the same.
+    pub header: Option<HeaderName>,
+    /// What is counted.
+    pub counters: ReceiptCounters,
+    key: SigningKey,
+    own: [VerifyingKey; 1],
+    users: Users,
+    life: Duration,
+}
+
+/// How users appear in receipts.
+pub enum Users {
+    /// By their IDs.
+    Plain,
+    /// By the first half of a keyed hash.
+    Hashed(hmac::Key),
+}
+
+impl Users {
+    /// By a hash under this key.
+    pub fn hashed_under(key: &[u8]) -> Self {
+        Self::Hashed(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+}
+
+impl Receipts {
+    /// Reads the key. `users` is how they appear in exposures; without those they are hashed under a key that follows from
+    /// the receipts' own.
+    ///
+    /// # Errors
+    /// The key cannot be used.
+    pub fn new(config: &ReceiptsConfig, users: Option<Users>) -> Result<Self, KeyError> {
+        let key = match &config.key {
+            ReceiptKey::Secret(secret) => SigningKey::secret(secret.expose().as_bytes()),
+            ReceiptKey::PrivateKey(path) => SigningKey::from_file(Path::new(path))?,
+        };
+        let derived = || Users::Hashed(key.derived("serin receipt subject"));
+        Ok(Self {
+            cookie: config.cookie.clone(),
+            header: config.header.clone(),
+            counters: ReceiptCounters::default(),
+            own: [key.own.clone()],
+            users: users.unwrap_or_else(derived),
+            life: config.ttl,
+            key,
+        })
+    }
+
+    /// What stands for a user.
+    pub fn subject(&self, id: &str) -> String {
+        match &self.users {
+            Users::Plain => id.to_owned(),
+            Users::Hashed(key) => {
+                let hash = hmac::sign(key, id.as_bytes());
+                let half = hash.as_ref().iter().take(16);
+                let number = half.fold(0, |number: u128, &byte| number << 8 | u128::from(byte));
+                format!("{number:032x}")
+            }
+        }
+    }
+
+    /// Reads a receipt that a client shows, if it is this user's.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    pub fn read(&self, token: &str, subject: &str, now: Moment) -> Result<Receipt, Rejected> {
+        let receipt = jws::open(token, &self.own, now)?;
+        match *receipt.subject == *subject {
+            true => Ok(receipt),
+            false => Err(Rejected::Foreign("it is another user's")),
+        }
+    }
+
+    /// The token that a user gets who has `held`; `None`: it would tell nothing new.
+    pub fn due(
+        &self,
+        held: Option<&Receipt>,
+        subject: &str,
+        answering: Answering<'_>,
+        now: Moment,
+    ) -> Option<String> {
+        let seconds = now.unix_ms.div_euclid(1000);
+        let mut due = Receipt::due(held, subject, answering, seconds, self.life)?;
+        loop {
+            let token = jws::sign(&self.key, &due);
+            // Browsers drop longer cookies; what is the latest stays.
+            if token.len() <= jws::LONGEST || !due.shorten(answering.service) {
+                return Some(token);
+            }
+        }
+    }
+
+    /// How long a receipt is valid.
+    pub fn life(&self) -> Duration {
+        self.life
+    }
+
+    /// What everybody may verify receipts by.
+    pub fn key_set(&self) -> serde_json::Value {
+        self.key.own.key_set()
+    }
+
+    /// The first valid receipt that a request shows, if it is this user's. What it shows is counted.
+    pub fn held(&self, head: &RequestHead<'_>, subject: &str, now: Moment) -> Option<Receipt> {
+        let field = self.header.as_ref();
+        let field = field.and_then(|name| head.headers.text(name.as_str()));
+        let cookie = self.cookie.as_deref();
+        let cookie = cookie.and_then(|name| head.cookie(name));
+        let cookie = cookie.filter(|cookie| Some(*cookie) != field);
+        let mut tokens = field.into_iter().chain(cookie);
+        tokens.find_map(|token| {
+            let read = self.read(token, subject, now);
+            self.counters.count(match &read {
+                Ok(_) => ReceiptResult::Valid,
+                Err(Rejected::Forged(_)) => ReceiptResult::Forged,
+                Err(Rejected::Expired(_)) => ReceiptResult::Expired,
+                Err(Rejected::Foreign(_)) => ReceiptResult::Foreign,
+            });
+            read.ok()
+        })
+    }
+}
+
+/// Opens a token by any of these keys, whoever it is about: for those who have the key and no gateway.
+///
+/// # Errors
+/// Why it is not believed.
+pub fn verify(token: &str, keys: &[VerifyingKey], now: Moment) -> Result<Receipt, Rejected> {
+    jws::open(token, keys, now)
+}
+
+impl std::fmt::Debug for Receipts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Receipts").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
