@@ -20,7 +20,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::clock;
 use actor::Actor;
@@ -45,6 +45,8 @@ pub struct Audit(Arc<Inner>);
 struct Inner {
     place: Place,
     listener: Arc<OnceLock<Tell>>,
+    /// Told when entries were written.
+    grown: Arc<Notify>,
 }
 
 /// Where entries are kept.
@@ -87,12 +89,14 @@ impl Audit {
         let recovered = files.recover();
         let (listener, desk) = (Arc::<OnceLock<Tell>>::default(), Arc::<Desk>::default());
         let heard = listener.clone();
+        let grown = Arc::<Notify>::default();
         let audit = Self(Arc::new(Inner {
             place: Place::Disk {
                 folder: folder.to_owned(),
                 desk: desk.clone(),
             },
             listener,
+            grown: grown.clone(),
         }));
         let (end, damage) = audit.resume(recovered);
         desk.note_damage(damage);
@@ -100,6 +104,7 @@ impl Audit {
             desk,
             files,
             end,
+            grown,
             tell: Box::new(move |entry| {
                 if let Some(tell) = heard.get() {
                     tell(entry);
@@ -120,6 +125,7 @@ impl Audit {
         Self(Arc::new(Inner {
             place: Place::Memory(Mutex::default()),
             listener: Arc::default(),
+            grown: Arc::default(),
         }))
     }
 
@@ -196,6 +202,11 @@ impl Audit {
                 memory.recent.find(query)
             }
         }
+    }
+
+    /// Notified when entries were written to the disk, for one who waits.
+    pub fn grown(&self) -> &Notify {
+        &self.0.grown
     }
 
     /// How it is doing.

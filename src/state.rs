@@ -21,6 +21,7 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::audit::Audit;
 use crate::audit::entry::{ALL_GATEWAYS, PENDING, THIS_GATEWAY};
 use crate::clock;
 use crate::config::redis::RedisConfig;
@@ -30,7 +31,7 @@ use held::Held;
 pub use held::{Damage, Loaded};
 pub use kind::Kind;
 use shared::{Local, Shared};
-pub use shared::{SharedText, SharedTexts, Sharing, TextFailure};
+pub use shared::{SharedText, SharedTexts, SharedTrail, Sharing, TextFailure};
 pub use table::{Expected, Notes, Records, Table, Write};
 
 /// The store; clones are the same one.
@@ -138,6 +139,18 @@ impl StateStore {
     /// The large texts that gateways share.
     pub fn shared_texts(&self) -> Option<SharedTexts> {
         self.0.shared.get().map(Shared::texts)
+    }
+
+    /// The audit trails of all gateways.
+    pub fn shared_trail(&self) -> Option<SharedTrail> {
+        self.0.shared.get().map(Shared::trail)
+    }
+
+    /// Has the other gateways see this one's audit trail, where there are others.
+    pub fn share_trail(&self, audit: &Audit, control: &Handle) {
+        if let Some(trail) = self.shared_trail() {
+            trail.start(audit, control);
+        }
     }
 
     /// How it is doing, to wait for changes of that.

@@ -13,7 +13,9 @@ use super::Shared;
 use super::actor::Actor;
 use super::problem::{Problem, at_fault};
 use crate::audit::Audit;
+use crate::audit::entry::{ALL_GATEWAYS, THIS_GATEWAY};
 use crate::audit::query::{Query, QueryError, Since};
+use crate::state::SharedTrail;
 
 /// How many entries are shown unless more are asked for.
 const USUAL: usize = 100;
@@ -24,6 +26,9 @@ const MOST: usize = 1_000;
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Audit")]
 pub(super) struct AuditView {
+    /// Whose entries these are: of all gateways that share their state, or of this one.
+    #[schemars(extend("enum" = [ALL_GATEWAYS, THIS_GATEWAY]))]
+    scope: &'static str,
     entries: Vec<EntryView>,
 }
 
@@ -74,11 +79,24 @@ pub(super) struct TrailView {
     /// How many could not be kept for that.
     lost: u64,
     last_error: Option<String>,
+    /// How many entries since the start the other gateways cannot see yet; null: nothing is shared.
+    not_shared: Option<u64>,
+}
+
+impl AuditView {
+    fn new(scope: &'static str, lines: &[Arc<str>]) -> Self {
+        let read = lines
+            .iter()
+            .map(|line| serde_json::from_str::<EntryView>(line));
+        // What is no entry was not found.
+        let entries = read.filter_map(Result::ok).collect();
+        Self { scope, entries }
+    }
 }
 
 impl TrailView {
     /// How it is doing, and what people should know of that.
-    pub(super) fn of(audit: &Audit) -> (Self, Vec<String>) {
+    pub(super) fn of(audit: &Audit, shared: Option<&SharedTrail>) -> (Self, Vec<String>) {
         let figures = audit.figures();
         let mut warnings = Vec::new();
         warnings.extend(figures.damage.clone());
@@ -90,7 +108,10 @@ impl TrailView {
             let lost = figures.lost;
             warnings.push(format!("{lost} entries of the audit trail are lost"));
         }
+        let (not_shared, trouble) = shared.map(|shared| shared.waiting(audit)).unzip();
+        warnings.extend(trouble.flatten());
         let view = Self {
+            not_shared,
             stored: audit.is_stored(),
             written: figures.written.values().sum(),
             waiting: figures.waiting,
@@ -186,6 +207,11 @@ pub(super) async fn entries(
     };
     let place = state.bounds.search()?;
     let audit = state.publisher.events().audit().clone();
+    if let Some(shared) = state.state_store.shared_trail()
+        && let Some(lines) = shared.find(&audit, &query).await
+    {
+        return Ok(Json(AuditView::new(ALL_GATEWAYS, &lines)));
+    }
     let found = tokio::task::spawn_blocking(move || {
         let _place = place;
         audit.find(&query)
@@ -196,10 +222,5 @@ pub(super) async fn entries(
         QueryError::NoSuchEntry(_) => at_fault(400, "since", &error.to_string()),
         QueryError::Unreadable(_) => Problem::new(503, error.to_string()),
     })?;
-    // What is no entry was not found.
-    let read = lines
-        .iter()
-        .map(|line| serde_json::from_str::<EntryView>(line));
-    let entries = read.filter_map(Result::ok).collect();
-    Ok(Json(AuditView { entries }))
+    Ok(Json(AuditView::new(THIS_GATEWAY, &lines)))
 }

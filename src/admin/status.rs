@@ -126,7 +126,10 @@ impl StatusView {
         let sources = state.sources.all();
         let standings = snapshot.standings(clock::now());
         let listed = standings.iter().take(LISTED);
-        let (audit, of_audit) = TrailView::of(state.publisher.events().audit());
+        let (audit, of_audit) = TrailView::of(
+            state.publisher.events().audit(),
+            state.state_store.shared_trail().as_ref(),
+        );
         Self {
             canary_flags: listed.map(StandingView::from).collect(),
             canary_flags_left_out: standings.len().saturating_sub(LISTED),

@@ -41,23 +41,36 @@ pub enum QueryError {
 }
 
 /// Gathers what is asked for from entries that it is shown, the newest first.
-pub(super) struct Search<'a> {
+#[derive(Debug)]
+pub struct Search<'a> {
     query: &'a Query,
+    /// Whether no entry is older than those before it.
+    is_sorted: bool,
     found: VecDeque<Arc<str>>,
     has_reached: bool,
 }
 
 impl<'a> Search<'a> {
+    /// In the trail of one gateway.
     pub(super) fn new(query: &'a Query) -> Self {
         Self {
+            is_sorted: true,
+            ..Self::of_several(query)
+        }
+    }
+
+    /// In entries of several gateways, which may be later than those that come after them.
+    pub fn of_several(query: &'a Query) -> Self {
+        Self {
             query,
+            is_sorted: false,
             found: VecDeque::new(),
             has_reached: false,
         }
     }
 
     /// Looks at the entry before those that it was shown.
-    pub(super) fn look(&mut self, line: &[u8]) -> ControlFlow<()> {
+    pub fn look(&mut self, line: &[u8]) -> ControlFlow<()> {
         // Half a line, or what somebody else has written.
         let Some(head) = Head::of(line) else {
             return ControlFlow::Continue(());
@@ -70,6 +83,10 @@ impl<'a> Search<'a> {
                 at.is_ok_and(|at| at < *moment)
             }
         };
+        let is_moment = matches!(self.query.since, Some(Since::Moment(_)));
+        if is_before && is_moment && !self.is_sorted {
+            return ControlFlow::Continue(());
+        }
         if is_before {
             self.has_reached = true;
             return ControlFlow::Break(());
@@ -94,7 +111,10 @@ impl<'a> Search<'a> {
     }
 
     /// What was found, the newest last.
-    pub(super) fn end(self) -> Result<Vec<Arc<str>>, QueryError> {
+    ///
+    /// # Errors
+    /// When the entry was not shown after which others are asked for.
+    pub fn end(self) -> Result<Vec<Arc<str>>, QueryError> {
         match &self.query.since {
             Some(Since::Entry(id)) if !self.has_reached => Err(QueryError::NoSuchEntry(id.clone())),
             _ => Ok(self.found.into()),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, LockResult, Mutex, MutexGuard, PoisonError, WaitTi
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::Tell;
 use super::actor::Actor;
@@ -217,6 +217,8 @@ pub(super) struct Writer {
     /// The chain's end.
     pub(super) end: Link,
     pub(super) tell: Tell,
+    /// Told when entries were written.
+    pub(super) grown: Arc<Notify>,
 }
 
 impl Writer {
@@ -256,6 +258,7 @@ impl Writer {
             (self.tell)(entry);
         }
         self.desk.note_written(&entries);
+        self.grown.notify_one();
         Ok(())
     }
 }

@@ -113,6 +113,7 @@ impl Platform {
             return;
         };
         self.state.share(redis, control.handle());
+        self.state.share_trail(&self.audit, control.handle());
         control.block_on(self.state.first_contact());
         self.kills.adopt();
         control.block_on(async { self.flags.turn().await.refresh() });

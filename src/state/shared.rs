@@ -3,6 +3,7 @@
 
 mod absence;
 mod answer;
+mod aside;
 mod change;
 mod client;
 mod cluster;
@@ -12,6 +13,8 @@ mod local;
 mod replica;
 mod texts;
 mod time;
+mod trail;
+mod trail_stream;
 mod wire;
 
 use std::time::{Duration, Instant};
@@ -31,6 +34,7 @@ pub(super) use local::Local;
 use replica::Replica;
 pub use texts::{SharedText, SharedTexts, TextFailure};
 use time::SharedTime;
+pub use trail::SharedTrail;
 
 /// How many orders may wait for the task.
 const WAITING: usize = 1024;
@@ -88,6 +92,7 @@ pub(super) struct Shared {
     texts: SharedTexts,
     /// What time it is for all of them.
     time: SharedTime,
+    trail: SharedTrail,
     sharing: watch::Receiver<Sharing>,
 }
 
@@ -118,12 +123,14 @@ impl Shared {
             lost,
         });
         let texts = SharedTexts::new(config.clone());
+        let trail = SharedTrail::new(config.clone());
         let time = SharedTime::default();
         control.spawn(Follower::new(config, local, (told, time.clone())).run(received));
         Self {
             orders,
             texts,
             time,
+            trail,
             sharing,
         }
     }
@@ -167,6 +174,10 @@ impl Shared {
 
     pub(super) fn texts(&self) -> SharedTexts {
         self.texts.clone()
+    }
+
+    pub(super) fn trail(&self) -> SharedTrail {
+        self.trail.clone()
     }
 
     pub(super) fn watch(&self) -> watch::Receiver<Sharing> {

@@ -6,6 +6,7 @@ mod faults;
 mod flags;
 mod leases;
 mod tls;
+mod trails;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -3,14 +3,13 @@
 
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Script};
+use redis::Script;
 use tokio::time::timeout;
 
-use super::client::{RedisFailure, client, info};
-use super::cluster::Nodes;
-use super::wire::{KEEP, Names};
-use crate::config::redis::{RedisConfig, RedisUrls};
+use super::aside::connect;
+use super::client::RedisFailure;
+use super::wire::KEEP;
+use crate::config::redis::RedisConfig;
 
 /// How long all of a write may take.
 const WRITING: Duration = Duration::from_secs(10);
@@ -73,7 +72,7 @@ impl SharedTexts {
     }
 
     async fn read_all(&self, names: &[&str]) -> Result<Vec<Option<String>>, RedisFailure> {
-        let (mut connection, keys) = self.connect().await?;
+        let (mut connection, keys) = connect(&self.config, WRITING).await?;
         let mut asked = redis::pipe();
         for name in names {
             asked.hget(keys.text(name), "text");
@@ -82,7 +81,7 @@ impl SharedTexts {
     }
 
     async fn write_now(&self, text: SharedText<'_>) -> Result<(), RedisFailure> {
-        let (mut connection, keys) = self.connect().await?;
+        let (mut connection, keys) = connect(&self.config, WRITING).await?;
         let key = keys.text(text.name);
         // Most often another gateway has written it already.
         let asked = redis::Cmd::hmget(&key, &["at", "digest"]);
@@ -107,22 +106,5 @@ impl SharedTexts {
             .arg(kept);
         script.invoke_async::<i64>(&mut connection).await?;
         Ok(())
-    }
-
-    async fn connect(&self) -> Result<(MultiplexedConnection, Names), RedisFailure> {
-        let names = Names::new(&self.config.prefix);
-        let info = match &self.config.url {
-            RedisUrls::One(url) => info(url)?,
-            RedisUrls::Cluster(urls) => {
-                let mut nodes = Nodes::default();
-                nodes.master_of(&names.text(""), &self.config, urls).await?
-            }
-        };
-        let client = client(&self.config, info).await?;
-        let settings = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(WRITING))
-            .set_response_timeout(Some(WRITING));
-        let connecting = client.get_multiplexed_async_connection_with_config(&settings);
-        Ok((connecting.await?, names))
     }
 }

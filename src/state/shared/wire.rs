@@ -38,6 +38,16 @@ impl Names {
         format!("{}:flags-snapshot:{name}", self.base)
     }
 
+    /// The stream of all gateways' audit trails.
+    pub(super) fn trail(&self) -> String {
+        format!("{}:audit", self.base)
+    }
+
+    /// The number of the last entry of one trail that is in the stream.
+    pub(super) fn trail_of(&self, chain: &str) -> String {
+        format!("{}:audit:{chain}", self.base)
+    }
+
     /// A key, and a channel, that nobody reads.
     pub(super) fn probe(&self) -> String {
         format!("{}:probe", self.base)
@@ -191,6 +201,22 @@ if at and at <= now and at >= tonumber(ARGV[1]) then return 0 end
 at = string.format('%.0f', math.min(tonumber(ARGV[1]), now))
 redis.call('HSET', KEYS[1], 'at', at, 'digest', ARGV[2], 'text', ARGV[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return 1
+";
+
+/// Adds entries of one audit trail to the stream, those aside that are there. `KEYS`: the stream, the number of the trail's last
+/// entry in it. `ARGV`: how many entries the stream keeps, for how many seconds the number is known, and of each entry its number
+/// and its line.
+pub(super) const ENTER: &str = r"
+local last = tonumber(redis.call('GET', KEYS[2]) or '0')
+for i = 3, #ARGV, 2 do
+  local number = tonumber(ARGV[i])
+  if number > last then
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'line', ARGV[i + 1])
+    last = number
+  end
+end
+redis.call('SET', KEYS[2], string.format('%.0f', last), 'EX', ARGV[2])
 return 1
 ";
 
