@@ -129,17 +129,16 @@ impl Gateway {
         log_start(&path, &process);
         let (sockets, admin_sockets) = bind(&process)?;
         let control = control_runtime()?;
-        surroundings.share(&process, &control);
-        let stored = surroundings.stored_sets(&config, &control);
+        let stored = surroundings.share(&config, &control);
         let _entered = control.enter();
         let meters = MeterRegistry::default();
         let own = own_addresses(&sockets, &admin_sockets)?;
-        let publisher = surroundings.publisher(&config, &stored, &meters, own, control.handle())?;
+        let publisher =
+            surroundings.publisher(&config, &stored.0, &meters, own, control.handle())?;
         let (kills, registrar) = surroundings.orders(&publisher, control.handle());
         let mut handles = surroundings.handles(meters, &publisher, capacity::raise());
         handles.read_keys(&process)?;
         tokio::spawn(handles.warn_of_shortfalls(publisher.generation()));
-        let stored = (stored, surroundings.state.shared_texts());
         let flag_servers = follow_servers(&config, stored, &publisher, &handles);
         let setup = surroundings.reloader_setup(&path, &publisher, &handles, flag_servers.clone());
         let (reloader, file) = follow_file(setup, &text, &config, &handles)?;

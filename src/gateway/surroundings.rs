@@ -13,7 +13,8 @@ use super::{Embedding, StartError};
 use crate::audit::Audit;
 use crate::capacity::OpenFiles;
 use crate::clock;
-use crate::config::{self, Config, OnUnset, Process};
+use crate::config::redis::RedisConfig;
+use crate::config::{self, Config, OnUnset};
 use crate::health::{self, HealthNotify};
 use crate::publisher::flag_keeper::FlagKeeper;
 use crate::publisher::kills::KillSwitch;
@@ -28,7 +29,7 @@ use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
 use crate::source::environment::ProcessEnvironment;
 use crate::source::{FlagServers, StoredSets};
-use crate::state::{Sharing, StateStore};
+use crate::state::{SharedTexts, Sharing, StateStore};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::access_log::key::OwnKey;
 use crate::telemetry::log::LogControl;
@@ -108,10 +109,19 @@ impl Platform {
 
     /// Shares its state with other gateways, if it is to. Waits for a moment, so that what they have killed, registered and kept
     /// holds here before traffic comes; without them it goes on with what it has.
-    pub(super) fn share(&self, process: &Process, control: &Runtime) {
-        let Some(redis) = process.redis.clone().filter(|_| self.remembers) else {
-            return;
-        };
+    pub(super) fn share(
+        &self,
+        config: &Config,
+        control: &Runtime,
+    ) -> (StoredSets, Option<SharedTexts>) {
+        if let Some(redis) = config.process.redis.clone().filter(|_| self.remembers) {
+            self.share_state(redis, control);
+        }
+        let stored = self.stored_sets(config, control);
+        (stored, self.state.shared_texts())
+    }
+
+    fn share_state(&self, redis: RedisConfig, control: &Runtime) {
         self.state.share(redis, control.handle());
         self.state.share_trail(&self.audit, control.handle());
         control.block_on(self.state.first_contact());
@@ -123,7 +133,7 @@ impl Platform {
     }
 
     /// What is stored of the flag servers' flags: on the disk or, where that is newer, in what gateways share.
-    pub(super) fn stored_sets(&self, config: &Config, control: &Runtime) -> StoredSets {
+    fn stored_sets(&self, config: &Config, control: &Runtime) -> StoredSets {
         let stored = StoredSets::read(config);
         // One that takes nothing can be read all the same.
         let is_read = |sharing: Sharing| sharing.read_at.is_some();
