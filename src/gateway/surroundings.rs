@@ -108,7 +108,8 @@ impl Platform {
     }
 
     /// Shares its state with other gateways, if it is to. Waits for a moment, so that what they have killed, registered and kept
-    /// holds here before traffic comes; without them it goes on with what it has.
+    /// holds here before traffic comes; without them it goes on with what it has. Returns what is stored of the flag servers' flags,
+    /// and where gateways share that.
     pub(super) fn share(
         &self,
         config: &Config,

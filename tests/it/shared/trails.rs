@@ -61,6 +61,7 @@ async fn share_trails<S: Server>(mut house: House<S>) {
     let two = house.gateway(&folders[1]).await;
     ordered(&one, "search.ranker", "kill").await;
     await_shared(&one).await;
+    await_killed(&two, &["search.ranker"]).await;
     ordered(&two, "search.ranker", "restore").await;
     // Who has ordered something finds it at once.
     let both = ["kill search.ranker", "restore search.ranker"];
@@ -88,6 +89,8 @@ async fn share_trails<S: Server>(mut house: House<S>) {
     one.kill().await;
     let one = house.gateway(&folders[0]).await;
     house.redis.start_again().await;
+    await_store(&one, true).await;
+    await_store(&two, true).await;
     let all = [&both[..], &["kill search.second"]].concat();
     for gateway in [&two, &newcomer, &one] {
         await_orders(gateway, &all).await;
@@ -109,18 +112,21 @@ async fn entries_of_all_gateways_are_shown_by_pages() {
     let house = House::new().await;
     let one = house.gateway(&folder()).await;
     let two = house.gateway(&folder()).await;
-    for gateway in [&one, &two, &one] {
-        ordered(gateway, "search.ranker", "kill").await;
-        ordered(gateway, "search.ranker", "restore").await;
+    for (gateway, flag) in [
+        (&one, "search.ranker"),
+        (&two, "search.second"),
+        (&one, "search.ranker"),
+    ] {
+        ordered(gateway, flag, "kill").await;
+        ordered(gateway, flag, "restore").await;
         await_shared(gateway).await;
     }
-    await_killed(&two, &[]).await;
     let all = shown(&two, "?limit=1000").await;
     let all = entries(&all);
     assert_eq!(all.len(), 8, "{all:?}");
     assert_eq!(entries(&shown(&one, "?limit=3").await), &all[5..]);
-    for from in 0..all.len() {
-        let id = all[from]["id"].as_str().expect("an ID");
+    for (from, entry) in all.iter().enumerate() {
+        let id = entry["id"].as_str().expect("an ID");
         let page = shown(&one, &format!("?since={id}&limit=2")).await;
         assert_eq!(entries(&page), &all[from + 1..all.len().min(from + 3)]);
     }
