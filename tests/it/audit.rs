@@ -429,7 +429,7 @@ async fn a_trail_that_cannot_be_written_keeps_nothing_from_being_done() {
     let status = carried_out(&gateway, PLATFORM, get("/api/v1/status"))
         .await
         .json();
-    let well = json!({ "stored": true, "written": 3, "waiting": 0, "lost": 0, "last_error": null });
+    let well = json!({ "stored": true, "written": 3, "waiting": 0, "lost": 0, "last_error": null, "not_shared": null });
     assert_eq!(status["audit"], well);
     let folder = state.to_str().expect("a path");
     let output = crate::harness::run_serin(["audit", "verify", "--state-dir", folder]);
