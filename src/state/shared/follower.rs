@@ -15,7 +15,7 @@ use super::client::RedisFailure;
 use super::cluster::Nodes;
 use super::connection::{All, Connection, Written};
 use super::local::{Durable, Local};
-use super::replica::Replica;
+use super::replica::{Replica, notes};
 use super::time::SharedTime;
 use super::wire::{Message, Owed};
 use super::{Answer, Order, Sharing};
@@ -394,9 +394,4 @@ impl Follower {
             sharing.error = Some(error);
         });
     }
-}
-
-fn notes(writes: Vec<Write>) -> Vec<Write> {
-    let is_note = |write: &Write| matches!(write, Write::Note { .. });
-    writes.into_iter().filter(is_note).collect()
 }

@@ -282,5 +282,11 @@ fn highest(stored: &[(String, Stored)]) -> u64 {
     revisions.max().unwrap_or_default()
 }
 
+/// The notes among writes: they are this gateway's own, and not shared.
+pub(super) fn notes(writes: Vec<Write>) -> Vec<Write> {
+    let is_note = |write: &Write| matches!(write, Write::Note { .. });
+    writes.into_iter().filter(is_note).collect()
+}
+
 #[cfg(test)]
 mod tests;
