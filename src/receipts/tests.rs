@@ -160,7 +160,11 @@ fn what_is_signed_and_no_receipt_is_foreign() {
     ] {
         let signed = header.clone() + &URL_SAFE_NO_PAD.encode(claims.to_string());
         let signature = URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()));
-        let found = verify(&format!("{signed}.{signature}"), &[key.own.clone()], NOW);
+        let found = verify(
+            &format!("{signed}.{signature}"),
+            std::slice::from_ref(&key.own),
+            NOW,
+        );
         let no_receipt = Rejected::Foreign("it is signed, but no receipt");
         assert_eq!(found, Err(no_receipt), "{claims}");
     }
