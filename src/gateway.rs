@@ -127,12 +127,13 @@ impl Gateway {
         let surroundings = Platform::new(start.embedding, &mut config, debug.is_some())?;
         let (process, config) = (config.process.clone(), Arc::new(config));
         log_start(&path, &process);
-        let (sockets, admin_sockets) = bind(&process)?;
-        let control = control_runtime()?;
+        let ((sockets, admin_sockets), control) = (bind(&process)?, control_runtime()?);
         let stored = surroundings.share(&config, &control);
         let _entered = control.enter();
-        let meters = MeterRegistry::default();
-        let own = own_addresses(&sockets, &admin_sockets)?;
+        let (meters, own) = (
+            MeterRegistry::default(),
+            own_addresses(&sockets, &admin_sockets)?,
+        );
         let publisher =
             surroundings.publisher(&config, &stored.0, &meters, own, control.handle())?;
         let (kills, registrar) = surroundings.orders(&publisher, control.handle());
