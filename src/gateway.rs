@@ -130,12 +130,9 @@ impl Gateway {
         let ((sockets, admin_sockets), control) = (bind(&process)?, control_runtime()?);
         let stored = surroundings.share(&config, &control);
         let _entered = control.enter();
-        let (meters, own) = (
-            MeterRegistry::default(),
-            own_addresses(&sockets, &admin_sockets)?,
-        );
-        let publisher =
-            surroundings.publisher(&config, &stored.0, &meters, own, control.handle())?;
+        let own = own_addresses(&sockets, &admin_sockets)?;
+        let (meters, control_handle) = (MeterRegistry::default(), control.handle());
+        let publisher = surroundings.publisher(&config, &stored.0, &meters, own, control_handle)?;
         let (kills, registrar) = surroundings.orders(&publisher, control.handle());
         let mut handles = surroundings.handles(meters, &publisher, capacity::raise());
         handles.read_keys(&process)?;
