@@ -29,6 +29,7 @@ pub mod readyz;
 mod reload;
 mod segments;
 mod services;
+mod sinks;
 mod sources;
 mod status;
 
@@ -43,6 +44,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
 
+use crate::attribution::Attribution;
 use crate::certificates::ServerTls;
 use crate::forward::via::Via;
 use crate::host::HostPattern;
@@ -105,6 +107,8 @@ pub struct AdminState {
     pub access: AccessControl,
     /// What the API speaks TLS with; `None`: it speaks plain HTTP.
     pub tls: Option<Arc<ServerTls>>,
+    /// What is recorded for those who analyse.
+    pub attribution: Attribution,
     /// The names that it answers to, beside `localhost` and IP addresses.
     pub hosts: Vec<HostPattern>,
     /// How much of it may be in use at a time.

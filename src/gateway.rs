@@ -20,6 +20,7 @@ use crate::admin::AdminState;
 use crate::admin::access::AccessControl;
 use crate::admin::bounds::Bounds;
 use crate::admin::readyz::Readiness;
+use crate::attribution::Attribution;
 use crate::audit::actor::Actor;
 use crate::audit::entry::{Action, Deed};
 use crate::config::{Config, Process};
@@ -114,6 +115,7 @@ pub struct Gateway {
     stop_signal: StopSignal,
     service_manager: Option<ServiceManager>,
     access_log: AccessLog,
+    attribution: Attribution,
     listeners: Vec<SocketAddr>,
     // Follows the file for as long as it is held.
     _file: FileSource,
@@ -134,9 +136,7 @@ impl Gateway {
         let (meters, control_handle) = (MeterRegistry::default(), control.handle());
         let publisher = surroundings.publisher(&config, &stored.0, &meters, own, control_handle)?;
         let (kills, registrar) = surroundings.orders(&publisher, control.handle());
-        let mut handles = surroundings.handles(meters, &publisher, capacity::raise());
-        handles.read_keys(&process)?;
-        tokio::spawn(handles.warn_of_shortfalls(publisher.generation()));
+        let handles = surroundings.handles(meters, &publisher, &process, control.handle())?;
         let flag_servers = follow_servers(&config, stored, &publisher, &handles);
         let setup = surroundings.reloader_setup(&path, &publisher, &handles, flag_servers.clone());
         let (reloader, file) = follow_file(setup, &text, &config, &handles)?;
@@ -162,6 +162,7 @@ impl Gateway {
             started,
             access: AccessControl::counting(handles.admin.clone()),
             tls: handles.tls.clone(),
+            attribution: handles.attribution.clone(),
             hosts: process.admin.hosts,
             bounds: Bounds::default(),
         };
@@ -177,6 +178,7 @@ impl Gateway {
             stop_signal: StopSignal::new(surroundings.stop)?,
             service_manager: surroundings.service_manager,
             access_log: handles.access_log,
+            attribution: handles.attribution,
             listeners,
             _file: file,
             control,
@@ -216,6 +218,7 @@ impl Gateway {
             mut stop_signal,
             service_manager,
             access_log,
+            attribution,
             _file,
             ..
         } = self;
@@ -242,6 +245,7 @@ impl Gateway {
             }
             publisher.events().emit(EventKind::Stopping);
             flag_servers.finish(LAST_WORDS).await;
+            attribution.finish(LAST_WORDS).await;
             drain.advance(Stage::Ended);
             admin.finish(LAST_WORDS).await;
         });

@@ -8,6 +8,13 @@ mod servers;
 mod status;
 pub mod unleash;
 
+pub(crate) mod http {
+    //! HTTP to other servers, bounded in time and size.
+
+    pub(crate) use super::feed::flag_server::FetchError;
+    pub(crate) use super::feed::http::{HttpClient, retry_after, whole};
+}
+
 pub use feed::refreshed::{RefreshError, Refreshed};
 pub use feed::stored_sets::StoredSets;
 pub use servers::{FlagServers, FlagServersSetup};

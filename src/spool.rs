@@ -43,6 +43,8 @@ pub struct Limits {
     pub segment: u64,
     /// The part of the disk that has to stay free, from 0 to 1: nothing is written beyond it.
     pub reserve: f64,
+    /// How many bytes have to stay free at most, however large the disk.
+    pub reserve_bytes: u64,
 }
 
 impl Limits {
@@ -55,6 +57,7 @@ impl Limits {
             // Whole segments are dropped: each must be a small part of what may be held.
             segment: (8 << 20).min(bytes / 8),
             reserve: 0.05,
+            reserve_bytes: 1 << 30,
         }
     }
 }
@@ -85,6 +88,16 @@ pub struct Backlog {
     pub dropped: u64,
     /// How many could not be read.
     pub unreadable: u64,
+}
+
+impl Backlog {
+    /// How long the oldest record has waited.
+    pub fn age(&self, now: Moment) -> Duration {
+        let since = self
+            .oldest
+            .map_or(0, |at| now.unix_ms.saturating_sub(at.unix_ms));
+        Duration::from_millis(u64::try_from(since).unwrap_or_default())
+    }
 }
 
 /// The queue, as the thread that appends and all who read have it. It ends with the last handle on it.
@@ -264,8 +277,7 @@ impl Shared {
             return Err(io::Error::new(ErrorKind::InvalidInput, message));
         }
         if !state.has_room {
-            let least = self.limits.reserve * 100.0;
-            let message = format!("less than {least:.0} % of the disk is free");
+            let message = "the disk is as good as full";
             return Err(io::Error::new(ErrorKind::StorageFull, message));
         }
         let is_full = |segment: &Segment| segment.bytes >= self.limits.segment;

@@ -27,6 +27,7 @@ pub mod engine;
 pub mod attempts;
 pub mod decide;
 pub mod dispatch;
+pub mod exposure;
 pub mod forward;
 pub mod record;
 pub mod served;

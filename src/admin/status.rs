@@ -11,6 +11,7 @@ use super::audit::TrailView;
 use super::diagnostic::DiagnosticView;
 use super::explain::StandingView;
 use super::kills::{SHOWN, in_words};
+use super::sinks::{self, SinkView};
 use super::{AdminState, Shared};
 use crate::clock;
 use crate::proxy::metrics::ConnectionFigures;
@@ -36,6 +37,7 @@ pub(super) struct StatusView {
     stores: Vec<StoreView>,
     last_reload: ReloadView,
     audit: TrailView,
+    sinks: Vec<SinkView>,
     capacity: CapacityView,
     restart_needed: Vec<String>,
     warnings: Vec<String>,
@@ -144,6 +146,7 @@ impl StatusView {
             stores: StoreView::all(&state.state_store),
             last_reload: ReloadView::from(&state.reloader.last()),
             audit,
+            sinks: SinkView::all(&state.attribution),
             capacity: CapacityView::of(&state.connections, &snapshot),
             restart_needed: state.reloader.restart_needed(),
             warnings: warnings(&snapshot, &state.kills)
@@ -154,6 +157,7 @@ impl StatusView {
                 .chain(state.publisher.order_trouble())
                 .chain(certificates(state))
                 .chain(of_audit)
+                .chain(sinks::warnings(&state.attribution))
                 .collect(),
         }
     }

@@ -14,6 +14,7 @@ use super::endpoints::TABLES;
 use super::reach::Reach;
 use super::readyz::Readiness;
 use super::{AdminState, Listeners, openapi, serve};
+use crate::attribution::Attribution;
 use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Findings, Severity, Span};
 use crate::drain::{Drain, Stage};
@@ -171,6 +172,7 @@ impl Admin {
             via: crate::forward::via::Via::new(1),
             started: Instant::now(),
             tls: None,
+            attribution: Attribution::default(),
             hosts: Vec::new(),
             bounds: Bounds::default(),
         };

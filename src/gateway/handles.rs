@@ -7,6 +7,8 @@ use tokio::sync::watch;
 
 use super::{StartError, admin, capacity};
 use crate::admin::access::metrics::AdminFigures;
+use crate::attribution::Attribution;
+use crate::attribution::metrics::AttributionMetrics;
 use crate::audit::Audit;
 use crate::capacity::OpenFiles;
 use crate::certificates::ServerTls;
@@ -54,6 +56,7 @@ pub(super) struct Handles {
     pub(super) tls: Option<Arc<ServerTls>>,
     pub(super) audit: Audit,
     pub(super) receipts: Option<Arc<Receipts>>,
+    pub(super) attribution: Attribution,
     /// This gateway's name in `Via`.
     pub(super) via: Via,
 }
@@ -83,6 +86,7 @@ impl Handles {
             tls: None,
             audit: publisher.events().audit().clone(),
             receipts: None,
+            attribution: Attribution::default(),
             via: Via::new(rand::random()),
         }
     }
@@ -156,6 +160,7 @@ impl Handles {
             .with(CertificateMetrics(self.tls.clone()))
             .with(self.audit.clone())
             .with(ReceiptMetrics(self.receipts.clone()))
+            .with(AttributionMetrics(self.attribution.clone()))
             .with(metrics::Process)
     }
 }

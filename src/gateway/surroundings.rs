@@ -9,12 +9,12 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::oneshot;
 
 use super::handles::Handles;
-use super::{Embedding, StartError};
+use super::{Embedding, StartError, capacity};
+use crate::attribution::Attribution;
 use crate::audit::Audit;
-use crate::capacity::OpenFiles;
 use crate::clock;
 use crate::config::redis::RedisConfig;
-use crate::config::{self, Config, OnUnset};
+use crate::config::{self, Config, OnUnset, Process};
 use crate::health::{self, HealthNotify};
 use crate::publisher::flag_keeper::FlagKeeper;
 use crate::publisher::kills::KillSwitch;
@@ -188,17 +188,32 @@ impl Platform {
         Ok(publisher)
     }
 
-    /// What the parts of the gateway share. `files` is how many it may have open.
+    /// What the parts of the gateway share.
     pub(super) fn handles(
         &self,
         meters: MeterRegistry,
         publisher: &PublisherHandle,
-        files: OpenFiles,
-    ) -> Handles {
+        process: &Process,
+        control: &Handle,
+    ) -> Result<Handles, StartError> {
         let kept = (&self.state, &self.kills);
-        Handles {
+        let files = capacity::raise();
+        let mut handles = Handles {
             registrations: self.registrations.clone(),
+            attribution: self.attribution(process, control),
             ..Handles::new(meters, publisher, kept, &self.access_log, files)
+        };
+        handles.read_keys(process)?;
+        control.spawn(handles.warn_of_shortfalls(publisher.generation()));
+        Ok(handles)
+    }
+
+    /// Records exposures, if it is to. A gateway within another program keeps nothing.
+    fn attribution(&self, process: &Process, control: &Handle) -> Attribution {
+        if self.remembers {
+            Attribution::start(process, control)
+        } else {
+            Attribution::default()
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a reload cannot put in force.
 
+mod analytics;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -36,7 +38,7 @@ pub(super) fn restart_needed(running: &Process, wanted: &Process) -> Vec<String>
     // Of a key nothing is shown.
     let receipts = |process: &Process, is_other: bool| {
         let receipts = process.attribution.receipts.as_ref();
-        let which = if is_other && running.attribution != wanted.attribution {
+        let which = if is_other && running.attribution.receipts != wanted.attribution.receipts {
             "others"
         } else {
             "those it was started with"
@@ -66,6 +68,7 @@ pub(super) fn restart_needed(running: &Process, wanted: &Process) -> Vec<String>
         ),
     ]
     .into_iter()
+    .chain(analytics::told(&running.attribution, &wanted.attribution))
     .filter(|(_, running, wanted)| running != wanted)
     .map(|(key, running, wanted)| format!("{key}: runs with {running}, the file says {wanted}"))
     .collect()

@@ -59,7 +59,11 @@ impl Shared {
     /// Looks whether enough of the disk is free.
     pub(super) fn look_for_room(&self) {
         let has_room = match rustix::fs::statvfs(&self.folder) {
-            Ok(disk) => disk.f_bavail as f64 >= disk.f_blocks as f64 * self.limits.reserve,
+            Ok(disk) => {
+                let part = disk.f_blocks as f64 * self.limits.reserve;
+                let bytes = self.limits.reserve_bytes / disk.f_frsize.max(1);
+                disk.f_bavail as f64 >= part.min(bytes as f64)
+            }
             // Writing will tell.
             Err(_) => true,
         };

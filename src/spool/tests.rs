@@ -23,6 +23,7 @@ fn limits() -> Limits {
         taken: Duration::from_secs(24 * 3600),
         segment: 130,
         reserve: 0.0,
+        reserve_bytes: 0,
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) mod prometheus;
 pub(crate) mod redis;
 pub(crate) mod script;
 pub(crate) mod sdk;
+mod sink_server;
 pub(crate) mod streams;
 pub(crate) mod terminal;
 pub(crate) mod unleash;
@@ -35,6 +36,7 @@ pub(crate) use fault_proxy::{Fault, FaultProxy};
 pub(crate) use gateway::{Gateway, Lines, Setup, run_serin, serin};
 pub(crate) use origin::{Blunt, Origin, Protocol, Recorded, Reply};
 pub(crate) use script::Script;
+pub(crate) use sink_server::{Posted, SinkReply, SinkServer};
 pub(crate) use streams::{Stream, Streams};
 pub(crate) use unleash::Unleash;
 

@@ -24,6 +24,7 @@
 //! * **Flag servers**: `sources` against the small server of `harness/flag_server`, which fails in every way; `unleash`
 //!   against a real Unleash with PostgreSQL (`scripts/unleash`).
 //! * **What is told of who served**: `receipts` (clients are told, signed; `receipts/strangers` verify them).
+//! * **Who was served by what**: `attribution` (exposures on their way to those who analyse).
 //! * **What the gateway answers itself**: `clients` (the client API and official SDKs), `admin` (API, probes, OpenAPI,
 //!   explain; `admin/schemathesis` asks it whatever the document allows, and more), `logs` (access log and own lines).
 //! * **The command and what ships with it**: `cli`, `demo`, `sample` (`make run`), `readme`, `deploy`, `compose`, `pipelines`,
@@ -41,6 +42,7 @@
 
 mod admin;
 mod appearing;
+mod attribution;
 mod audit;
 mod blame;
 mod capacity;

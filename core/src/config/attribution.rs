@@ -1,17 +1,27 @@
 //! `attribution`: who was really served by what, told to those who analyse.
 
+pub mod sinks;
+
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
 
 use super::flag_server::Secret;
+use sinks::{SinkConfig, SpoolConfig};
 
 /// `attribution`, but for its lanes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttributionConfig {
     /// `attribution.receipts`; `None`: there are none.
     pub receipts: Option<ReceiptsConfig>,
+    /// `attribution.exposures`; `None`: none are recorded.
+    pub exposures: Option<ExposuresConfig>,
+    /// `attribution.sinks`, in file order.
+    pub sinks: Vec<SinkConfig>,
+    /// `attribution.spool`.
+    pub spool: SpoolConfig,
 }
 
 /// `attribution.receipts`.
@@ -44,4 +54,39 @@ pub enum Lanes {
     Follow,
     /// Never.
     Ignore,
+}
+
+/// `attribution.exposures`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExposuresConfig {
+    /// How users appear where a sink does not say otherwise.
+    pub users: UserForm,
+    /// What their IDs are hashed under, and what the exposures' own IDs depend on.
+    pub key: Option<Secret>,
+    /// Whether users without an ID of their own are recorded, by the ID in their cookie.
+    pub anonymous: bool,
+    /// Which of the users whom a percentage did not choose are recorded.
+    pub control: Control,
+    /// The properties that are recorded: names of `identity.properties`.
+    pub properties: Vec<Arc<str>>,
+}
+
+/// How a user appears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserForm {
+    /// By a keyed hash of the ID.
+    Hash,
+    /// By the ID itself.
+    Plain,
+}
+
+/// Which of the users are recorded whom a percentage asked and did not choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// As many as it chose, or all, if there are fewer.
+    Matched,
+    /// All.
+    All,
+    /// None.
+    None,
 }

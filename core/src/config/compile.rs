@@ -67,6 +67,7 @@ fn compile_sections(reader: &mut Reader, root: &Node) -> Config {
     let routes = routes::compile(reader, root);
     recovery::check_time_left(reader, root, &services, &flags);
     relations::check(reader, root, (&services, &routes), (&flags, &identity));
+    let process = process::compile(reader, root, &identity.properties);
     Config {
         services,
         flags,
@@ -78,7 +79,7 @@ fn compile_sections(reader: &mut Reader, root: &Node) -> Config {
         lanes: attribution::lanes(reader, root),
         logging: logging::compile(reader, root),
         traffic: traffic::compile(reader, root),
-        process: process::compile(reader, root),
+        process,
         outages: unleash::outages(reader, root),
         registry: registry::compile(reader, root),
         digest: fingerprint::digest(root, servers.iter().map(|server| &*server.name)),

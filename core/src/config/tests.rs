@@ -22,6 +22,7 @@ mod routes;
 mod schema;
 mod scopes;
 mod services;
+mod sinks;
 mod unleash;
 mod yaml;
 

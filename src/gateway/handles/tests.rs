@@ -1,12 +1,16 @@
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
 use super::Handles;
+use crate::attribution::Attribution;
 use crate::canary::{Cause, ReasonKind};
 use crate::capacity::OpenFiles;
+use crate::config::attribution::sinks::{FileFormat, FileSink, SinkConfig, SinkProduct};
+use crate::config::attribution::{AttributionConfig, Control, ExposuresConfig, UserForm};
 use crate::engine::{VariantIndex, VariantRef};
 use crate::meter::AttemptOutcome;
 use crate::publisher::tests::fixture::config;
@@ -38,14 +42,43 @@ fn handles() -> (Handles, PublisherHandle) {
         &Handle::current(),
     );
     let access_log = AccessLog::start(std::io::sink()).unwrap();
-    let handles = Handles::new(
+    let mut handles = Handles::new(
         meters,
         &publisher,
         (&state, &kills),
         &access_log,
         OpenFiles::default(),
     );
+    let mut process = config("http://127.0.0.1:81", 1).process;
+    process.state_dir = folder.path().to_owned();
+    process.attribution = attribution(folder.path());
+    handles.attribution = Attribution::start(&process, &Handle::current());
     (handles, publisher)
+}
+
+/// Exposures, for one file.
+fn attribution(folder: &Path) -> AttributionConfig {
+    let file = FileSink {
+        path: folder.join("lake"),
+        rotate: 1 << 20,
+        keep: Duration::from_secs(60),
+        format: FileFormat::Exposures,
+    };
+    AttributionConfig {
+        exposures: Some(ExposuresConfig {
+            users: UserForm::Plain,
+            key: None,
+            anonymous: false,
+            control: Control::Matched,
+            properties: Vec::new(),
+        }),
+        sinks: vec![SinkConfig {
+            name: "lake".into(),
+            users: None,
+            product: SinkProduct::File(file),
+        }],
+        ..AttributionConfig::default()
+    }
 }
 
 /// A page, read strictly: every sample belongs to a family declared before, in one piece, and stands once.
@@ -184,9 +217,13 @@ const COUNTED: &[(&str, f64)] = &[
     ("serin_active_requests", 1.0),
     ("serin_snapshot_generation", 1.0),
     ("serin_access_log_dropped_total", 0.0),
+    (r#"serin_exposures_total{sink="",result="unwritten"}"#, 0.0),
+    (r#"serin_exposures_total{sink="lake",result="sent"}"#, 0.0),
+    (r#"serin_spool_bytes{sink="lake"}"#, 0.0),
+    (r#"serin_spool_age_seconds{sink="lake"}"#, 0.0),
 ];
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn both_formats_are_well_formed_and_say_the_same() {
     let (handles, publisher) = handles();
     let snapshot = publisher.store().load();
@@ -228,7 +265,7 @@ async fn both_formats_are_well_formed_and_say_the_same() {
     assert_eq!(names(&open), names(&classic));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_figure_keeps_its_name_type_help_and_place() {
     let (handles, _publisher) = handles();
     let page = handles.metrics().render(Format::Classic).unwrap();

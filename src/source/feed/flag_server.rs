@@ -78,7 +78,7 @@ pub(in crate::source) enum EventMeaning {
 
 /// Why there is no answer to use; each asks for another reaction.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::source) enum FetchError {
+pub(crate) enum FetchError {
     /// Asking again is of no use before the configuration, or the server's, has been changed.
     #[error("{0}")]
     Misconfigured(String),

@@ -28,7 +28,7 @@ const PER_BYTE: Duration = Duration::from_micros(4);
 
 /// Sends requests to one server, with the same headers each.
 #[derive(Clone, Debug)]
-pub(in crate::source) struct HttpClient {
+pub(crate) struct HttpClient {
     http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: Box<str>,
     headers: HeaderMap,
@@ -39,7 +39,7 @@ impl HttpClient {
     ///
     /// # Errors
     /// When the system has no certificates to know servers by, and one is needed.
-    pub(in crate::source) fn new(url: &ServerUrl, headers: HeaderMap) -> io::Result<Self> {
+    pub(crate) fn new(url: &ServerUrl, headers: HeaderMap) -> io::Result<Self> {
         let http = legacy::Client::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(60))
             .build(connector(url)?);
@@ -56,7 +56,7 @@ impl HttpClient {
     }
 
     /// A request to a path below the server's URL.
-    pub(in crate::source) fn request(
+    pub(crate) fn request(
         &self,
         method: Method,
         path: &str,
@@ -73,7 +73,7 @@ impl HttpClient {
     }
 
     /// Sends a request, and waits for the head of the response.
-    pub(in crate::source) async fn send(
+    pub(crate) async fn send(
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, FetchError> {
@@ -86,7 +86,7 @@ impl HttpClient {
 }
 
 /// Reads a body to its end.
-pub(in crate::source) async fn whole(mut body: Incoming) -> Result<Bytes, FetchError> {
+pub(crate) async fn whole(mut body: Incoming) -> Result<Bytes, FetchError> {
     let begun = Instant::now();
     let mut read = BytesMut::new();
     loop {
@@ -123,7 +123,7 @@ pub(in crate::source) fn says(headers: &HeaderMap, name: &str, word: &str) -> bo
 }
 
 /// When the server wants to be asked again, in whole seconds.
-pub(in crate::source) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
     value.parse().ok().map(Duration::from_secs)
 }

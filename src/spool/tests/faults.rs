@@ -1,7 +1,8 @@
 //! Disks that are full or fail.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 
 use super::{all, append, at, limits, open, segments};
 use crate::spool::record::MAX_PAYLOAD;
@@ -34,6 +35,7 @@ fn nothing_is_written_to_a_disk_that_is_as_good_as_full() {
     let folder = tempfile::tempdir().unwrap();
     let greedy = Limits {
         reserve: 1.1,
+        reserve_bytes: u64::MAX,
         ..limits()
     };
     let (spool, _) = Spool::open(folder.path(), greedy).unwrap();
@@ -41,7 +43,7 @@ fn nothing_is_written_to_a_disk_that_is_as_good_as_full() {
     assert_eq!(refused.kind(), ErrorKind::StorageFull);
     let figures = spool.figures();
     assert_eq!((figures.unwritten, segments(folder.path())), (1, 0));
-    assert!(figures.trouble.unwrap().contains("% of the disk is free"));
+    assert!(figures.trouble.unwrap().contains("as good as full"));
 }
 
 #[test]
@@ -66,4 +68,26 @@ fn a_payload_that_is_too_long_is_refused() {
     assert_eq!(refused.kind(), ErrorKind::InvalidInput);
     spool.append(&long[1..], at(0)).unwrap();
     assert_eq!(all(&mut spool.look())[0].len(), MAX_PAYLOAD);
+}
+
+#[test]
+fn a_full_disk_costs_the_records_that_do_not_fit_and_the_segment() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(folder.path());
+    append(&spool, &["one"]);
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    if let Some(active) = &mut spool.shared.state().active {
+        active.file = Arc::new(full);
+    }
+    let refused = spool.append(b"two", at(0)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::StorageFull);
+    let figures = spool.figures();
+    assert_eq!(figures.unwritten, 1);
+    assert!(figures.trouble.unwrap().contains("cannot be written"));
+    append(&spool, &["three"]);
+    assert_eq!(spool.figures().trouble, None);
+    assert_eq!(segments(folder.path()), 2);
+    let read = spool.look().next_batch(9, 99).unwrap();
+    assert_eq!(super::texts(&read.records), ["one", "three"]);
+    assert_eq!(read.unreadable, 0, "the lost record is no damage");
 }

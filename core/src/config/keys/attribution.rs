@@ -1,24 +1,27 @@
 //! The keys of `attribution`.
 
+pub(crate) mod sinks;
+
 use std::path::PathBuf;
 
 use http::HeaderName;
 
 use super::key::{Group, Setting, Stated, group, later, setting, stated};
+use super::kinds::Bool;
 use super::kinds::quantities::{Time, days};
 use super::kinds::texts::{Name, Parsed, name};
 use super::kinds::words::Words;
-use super::shape::{Scope, Shape, map};
-use crate::config::attribution::Lanes;
+use super::shape::{Scope, Shape, TEXTS, map};
+use crate::config::attribution::{Control, Lanes, UserForm};
 use crate::config::value;
 use crate::config::value::targets;
 
 pub(super) static ATTRIBUTION: Shape = map(&[
     &LANES,
     &RECEIPTS,
-    &later("exposures"),
-    &later("sinks"),
-    &later("spool"),
+    &EXPOSURES,
+    &sinks::SINKS,
+    &sinks::SPOOL,
     &later("relay"),
 ]);
 
@@ -77,4 +80,55 @@ pub(crate) static TTL: Setting<Time> = setting(
     "How long one is valid; after half of that the client gets another; default {default}.",
     Time::Limit,
     days(1),
+);
+
+pub(crate) static EXPOSURES: Group = group(
+    "exposures",
+    "The record of who was served by which deployment under which flag: once a user and day; off unless present.",
+    &EXPOSURE_KEYS,
+)
+.within(Scope::Process);
+
+static EXPOSURE_KEYS: Shape = map(&[&USERS, &KEY, &ANONYMOUS, &CONTROL, &PROPERTIES]);
+
+pub(crate) static USERS: Setting<&Words<UserForm>> = setting(
+    "users",
+    "How users appear: hash (default) or plain.",
+    &USER_FORMS,
+    UserForm::Hash,
+);
+
+pub(crate) static USER_FORMS: Words<UserForm> =
+    Words(&[("hash", UserForm::Hash), ("plain", UserForm::Plain)]);
+
+pub(crate) static KEY: Stated<Name<Box<str>>> = stated(
+    "key",
+    "The secret that user IDs are hashed under, the same for all gateways: write ${ATTRIBUTION_KEY}. `users: hash` needs it.",
+    name(),
+);
+
+pub(crate) static ANONYMOUS: Setting<Bool> = setting(
+    "anonymous",
+    "Whether users without an ID are recorded by the ID in their cookie; default {default}.",
+    Bool,
+    false,
+);
+
+pub(crate) static CONTROL: Setting<&Words<Control>> = setting(
+    "control",
+    "Which of the users are recorded whom a percentage did not choose: matched (default), as many as it chose; all or none.",
+    &CONTROLS,
+    Control::Matched,
+);
+
+static CONTROLS: Words<Control> = Words(&[
+    ("matched", Control::Matched),
+    ("all", Control::All),
+    ("none", Control::None),
+]);
+
+pub(crate) static PROPERTIES: Group = group(
+    "properties",
+    "The properties of identity.properties to break results down by; default none.",
+    &TEXTS,
 );

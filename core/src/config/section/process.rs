@@ -13,9 +13,10 @@ use crate::config::keys::{LISTENERS, SERVER};
 use crate::config::node::{Node, Value};
 use crate::config::reader::Reader;
 use crate::config::section::redis;
+use crate::identity::Property;
 
-/// Compiles `listeners`, `admin` and the process's part of `server`.
-pub fn compile(reader: &mut Reader, root: &Node) -> Process {
+/// Compiles `listeners`, `admin`, `redis`, `attribution` and the process's part of `server`. `properties` are those of `identity`.
+pub fn compile(reader: &mut Reader, root: &Node, properties: &[Property]) -> Process {
     let listeners = listeners(reader, root);
     let admin = admin::compile(reader, root, &listeners);
     let server = SERVER.node(root);
@@ -25,7 +26,7 @@ pub fn compile(reader: &mut Reader, root: &Node) -> Process {
         threads: keys::THREADS.read(reader, server),
         state_dir: keys::STATE_DIR.read(reader, server),
         redis: redis::compile(reader, root),
-        attribution: attribution::compile(reader, root),
+        attribution: attribution::compile(reader, root, properties),
         shutdown_delay: keys::SHUTDOWN_DELAY.read(reader, server),
         shutdown_grace: keys::SHUTDOWN_GRACE.read(reader, server),
     }

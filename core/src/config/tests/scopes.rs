@@ -7,7 +7,7 @@ use crate::config::keys::shape::Scope;
 use crate::config::keys::shape::Shape;
 
 /// Every key that says of itself that it does not decide, by its section, and a value that is not its default.
-const BESIDE: [(&str, &str, Scope); 16] = [
+const BESIDE: [(&str, &str, Scope); 19] = [
     (
         "attribution.receipts",
         "attribution: { receipts: { key: a-key-of-thirty-two-characters-x, cookie: r } }",
@@ -64,6 +64,21 @@ const BESIDE: [(&str, &str, Scope); 16] = [
         Scope::Source,
     ),
     ("redis", "redis: { url: 'redis://b' }", Scope::Process),
+    (
+        "attribution.exposures",
+        "attribution: { exposures: { users: plain } }",
+        Scope::Process,
+    ),
+    (
+        "attribution.sinks",
+        "attribution: { sinks: [] }",
+        Scope::Process,
+    ),
+    (
+        "attribution.spool",
+        "attribution: { spool: { max_age: 1h } }",
+        Scope::Process,
+    ),
 ];
 
 /// Every other key at the top, and those of sections that decide in part.
