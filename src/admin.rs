@@ -13,6 +13,7 @@ mod diagnostic;
 mod endpoints;
 mod events;
 pub mod explain;
+mod exposures;
 mod flags;
 mod guard;
 pub mod json;

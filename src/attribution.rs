@@ -1,11 +1,12 @@
 //! Attribution: who was really served by what, told to those who analyse.
 //!
-//! Exposures wait in a spool on disk ([`crate::spool`]), each as an [`document::ExposureDocument`], and [`delivery`] brings them to
+//! Workers hand [`exposures`] what became of requests. Exposures wait in a spool on disk ([`crate::spool`]), each as an [`document::ExposureDocument`], and [`delivery`] brings them to
 //! each of the configured sinks at its own pace. The next product is one file beside the others of `sinks`.
 
 mod dead_letters;
 pub mod delivery;
 pub mod document;
+pub mod exposures;
 mod lines;
 pub mod metrics;
 mod sinks;
@@ -17,8 +18,10 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use crate::config::Process;
+use crate::machine;
 use crate::spool::{Limits, Spool};
 use delivery::Delivery;
+use exposures::Exposures;
 
 /// Where exposures wait, in `server.state_dir`.
 const SPOOL: &str = "spool";
@@ -30,6 +33,8 @@ const DEAD_LETTERS: &str = "dead-letter";
 pub struct Attribution {
     /// Where exposures wait; `None`: none are recorded.
     pub spool: Option<Spool>,
+    /// What records them.
+    pub exposures: Option<Exposures>,
     /// What brings them to the sinks.
     pub delivery: Option<Arc<Delivery>>,
     /// Why none are recorded, or brought to sinks, although they should be.
@@ -39,9 +44,9 @@ pub struct Attribution {
 impl Attribution {
     /// Starts what the configuration asks for. Traffic is served without it where it cannot be had: it says so.
     pub fn start(process: &Process, control: &Handle) -> Self {
-        if process.attribution.exposures.is_none() {
+        let Some(recorded) = &process.attribution.exposures else {
             return Self::default();
-        }
+        };
         let config = process.attribution.spool;
         let limits = Limits::new(config.max_bytes, config.max_age);
         let spool = match Spool::open(process.state_dir.join(SPOOL), limits) {
@@ -58,9 +63,19 @@ impl Attribution {
         };
         let letters = process.state_dir.join(DEAD_LETTERS);
         let delivery = Delivery::start(&process.attribution, &spool, &letters, control);
+        let exposures = Exposures::start(recorded.clone(), spool.clone(), &machine::name());
         let recording = Self {
             spool: Some(spool),
             ..Self::default()
+        };
+        let recording = match exposures {
+            Ok(exposures) => Self {
+                exposures: Some(exposures),
+                ..recording
+            },
+            Err(error) => {
+                return recording.in_trouble(format!("no exposures are recorded: {error}"));
+            }
         };
         match delivery {
             Ok(delivery) => Self {
@@ -86,12 +101,10 @@ impl Attribution {
     /// What could not be removed, in a sentence; a second call does the rest.
     pub async fn forget(&self, user: &str) -> Result<u64, String> {
         let mut removed = 0;
-        if let Some(spool) = self.spool.clone() {
+        if let Some(exposures) = self.exposures.clone() {
             let user = user.to_owned();
-            let erase = move || spool.erase(&|record| document::is_of(record, &user));
-            let erased = tokio::task::spawn_blocking(erase).await;
-            let erased = erased.map_err(|_| "the spool could not be read through".to_owned())?;
-            removed += erased.map_err(|error| format!("the spool cannot be written: {error}"))?;
+            let erased = tokio::task::spawn_blocking(move || exposures.forget(&user)).await;
+            removed += erased.map_err(|_| "the spool could not be read through".to_owned())??;
         }
         if let Some(delivery) = &self.delivery {
             removed += delivery.forget(user).await?;
@@ -99,8 +112,12 @@ impl Attribution {
         Ok(removed)
     }
 
-    /// Brings to the sinks what they take at once, for so long at most.
+    /// Spools what was seen, and brings to the sinks what they take at once, for so long at most each.
     pub async fn finish(&self, patience: Duration) {
+        if let Some(exposures) = self.exposures.clone() {
+            // What is not spooled by then is lost, and the recorder ends with the process.
+            let _ = tokio::task::spawn_blocking(move || exposures.flush(patience)).await;
+        }
         if let Some(delivery) = &self.delivery {
             delivery.finish(patience).await;
         }

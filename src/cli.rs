@@ -5,6 +5,7 @@ mod audit;
 mod canary;
 mod demo;
 mod explain;
+mod exposures;
 mod kept;
 mod log;
 mod operate;
@@ -67,6 +68,8 @@ enum Command {
     Status(operate::StatusArgs),
     /// Show who did what to a running gateway, or verify its audit trail
     Audit(audit::Args),
+    /// Show who was served by what as a running gateway records it, or have a user forgotten
+    Exposures(exposures::Args),
     /// Have a running gateway read its file again
     Reload(operate::ReloadArgs),
     /// Have a running gateway fetch from a flag server now
@@ -132,6 +135,7 @@ pub fn main() -> ExitCode {
         Command::Segment(args) => kept::run(&args, kept::Resource::Segments),
         Command::Status(args) => operate::status(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Exposures(args) => exposures::run(&args),
         Command::Reload(args) => operate::reload(&args),
         Command::Refresh(args) => operate::refresh(&args),
         Command::Log(args) => log::run(&args),

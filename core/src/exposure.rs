@@ -21,7 +21,9 @@ pub use id::{ExposureId, day, hashed_user};
 
 /// A user whose ID is longer is left out: it is no ID that anybody could join by, and what waits has to be bounded.
 const MAX_USER: usize = 512;
-/// The longest value of a property, in bytes; the rest is cut off.
+/// So is one whose properties are longer together: what waits in memory is bounded.
+const MAX_PROPERTIES: usize = 8 * 1024;
+/// The longest value of a property that is recorded, in bytes; the rest is cut off.
 const MAX_PROPERTY: usize = 256;
 
 /// Which side of a comparison a user is on.
@@ -114,7 +116,12 @@ impl Sighting {
             let id = id.as_ref();
             id.is_some_and(|id| id.len() > MAX_USER)
         };
-        if too_long(&context.user_id) || too_long(&context.session_id) {
+        let properties = context.properties.iter().flatten();
+        let properties: usize = properties.map(|value| value.len()).sum();
+        if too_long(&context.user_id)
+            || too_long(&context.session_id)
+            || properties > MAX_PROPERTIES
+        {
             return None;
         }
         Some(Self {
@@ -254,7 +261,8 @@ impl Sighting {
             arm: side.arm,
             assigned: service.deployments.get(self.decision.assigned).name.clone(),
             served,
-            cause: self.cause,
+            // One that served, and whose answer broke off, has a cause too.
+            cause: self.cause.filter(|_| side.arm == ArmKind::Other),
             reason: self.decision.reason.kind(),
             ring: side.ring,
             randomised: side.randomised,

@@ -1,6 +1,7 @@
 //! Every endpoint of the admin API. The routers are made of this table, and so is the API's document: no endpoint is
 //! without a description.
 
+mod exposures;
 mod kept;
 
 use std::sync::Arc;
@@ -49,7 +50,7 @@ const SEARCH: &[Parameter] = &[
 ];
 
 /// Every operation.
-pub(super) const TABLES: &[&[Operation]] = &[OPERATIONS, kept::OPERATIONS];
+pub(super) const TABLES: &[&[Operation]] = &[OPERATIONS, kept::OPERATIONS, exposures::OPERATIONS];
 
 const OPERATIONS: &[Operation] = &[
     Operation {

@@ -24,8 +24,13 @@ impl Reach {
     pub(super) fn of(path: &str) -> Self {
         match path {
             "/api/v1/openapi.json" | "/api/v1/config/check" => Self::Nothing,
-            "/api/v1/services" | "/api/v1/flags" | "/api/v1/events" | "/api/v1/audit"
-            | "/api/v1/explain" => Self::Filtered,
+            "/api/v1/services"
+            | "/api/v1/flags"
+            | "/api/v1/events"
+            | "/api/v1/audit"
+            | "/api/v1/explain"
+            | "/api/v1/exposures"
+            | "/api/v1/exposures/stats" => Self::Filtered,
             "/api/v1/flags/{name}" | "/api/v1/flags/{name}/rings/{ring}" => Self::Flag,
             path if path.contains("/{service}") => Self::Service,
             _ => Self::Gateway,

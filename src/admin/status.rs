@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::audit::TrailView;
 use super::diagnostic::DiagnosticView;
 use super::explain::StandingView;
+use super::exposures::FiguresView;
 use super::kills::{SHOWN, in_words};
 use super::sinks::{self, SinkView};
 use super::{AdminState, Shared};
@@ -37,6 +38,8 @@ pub(super) struct StatusView {
     stores: Vec<StoreView>,
     last_reload: ReloadView,
     audit: TrailView,
+    /// What is recorded of who was served by what; null: nothing.
+    exposures: Option<FiguresView>,
     sinks: Vec<SinkView>,
     capacity: CapacityView,
     restart_needed: Vec<String>,
@@ -146,6 +149,7 @@ impl StatusView {
             stores: StoreView::all(&state.state_store),
             last_reload: ReloadView::from(&state.reloader.last()),
             audit,
+            exposures: state.attribution.exposures.as_ref().map(FiguresView::of),
             sinks: SinkView::all(&state.attribution),
             capacity: CapacityView::of(&state.connections, &snapshot),
             restart_needed: state.reloader.restart_needed(),

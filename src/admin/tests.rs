@@ -1,5 +1,5 @@
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,6 +16,7 @@ use super::readyz::Readiness;
 use super::{AdminState, Listeners, openapi, serve};
 use crate::attribution::Attribution;
 use crate::config::Config;
+use crate::config::attribution::{Control, ExposuresConfig, UserForm};
 use crate::config::diagnostic::{Diagnostic, Findings, Severity, Span};
 use crate::drain::{Drain, Stage};
 use crate::engine::Flag;
@@ -122,6 +123,20 @@ fn setup(
     }
 }
 
+/// Records exposures, of which there are none yet.
+fn recording(folder: &Path) -> Attribution {
+    let mut process = config("http://127.0.0.1:81", 1).process;
+    process.state_dir = folder.join("attribution");
+    process.attribution.exposures = Some(ExposuresConfig {
+        users: UserForm::Plain,
+        key: None,
+        anonymous: false,
+        control: Control::None,
+        properties: Vec::new(),
+    });
+    Attribution::start(&process, &Handle::current())
+}
+
 impl Admin {
     async fn start() -> Self {
         Self::with_stable("http://127.0.0.1:81").await
@@ -172,7 +187,7 @@ impl Admin {
             via: crate::forward::via::Via::new(1),
             started: Instant::now(),
             tls: None,
-            attribution: Attribution::default(),
+            attribution: recording(directory.path()),
             hosts: Vec::new(),
             bounds: Bounds::default(),
         };
@@ -608,6 +623,7 @@ async fn everything_in_the_document_is_there() {
                 _ if is_kept => kept,
                 "/api/v1/explain" => "{\"path\":\"/search\"}",
                 "/api/v1/log" => "{\"filter\":\"serin::proxy=debug\"}",
+                "/api/v1/exposures/forget" => "{\"user\":\"ann\"}",
                 path if path.ends_with("/kill") || path.ends_with("/restore") => "",
                 _ => "good",
             };
@@ -652,5 +668,6 @@ GET /api/v1/segments
 GET /api/v1/segments/{name}
 PUT /api/v1/segments/{name}
 DELETE /api/v1/segments/{name}
+POST /api/v1/exposures/forget
 ");
 }

@@ -36,6 +36,8 @@ pub enum Action {
     LeaseOver,
     /// A registration that ended long ago was forgotten.
     Forget,
+    /// What is recorded of a user was removed.
+    ForgetUser,
     /// Serin keeps a flag, or another one of its name.
     PutFlag,
     /// Serin keeps a flag no more.
@@ -83,6 +85,7 @@ impl Action {
             Self::Deregister => "deregister",
             Self::LeaseOver => "lease_over",
             Self::Forget => "forget",
+            Self::ForgetUser => "forget_user",
             Self::PutFlag => "put_flag",
             Self::DeleteFlag => "delete_flag",
             Self::PutSegment => "put_segment",

@@ -110,6 +110,7 @@ impl Handles {
         Proxy {
             store: self.store.clone(),
             access_log: self.access_log.clone(),
+            exposures: self.attribution.exposures.clone(),
             active: self.active.clone(),
             connections: self.connections.clone(),
             client_api: self.client_api.clone(),

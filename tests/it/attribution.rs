@@ -1,6 +1,7 @@
 //! Who was served by what, told to those who analyse. `attribution/sinks` begins where exposures are spooled: its tests put
 //! some into the spool before the gateway starts.
 
+mod exposures;
 mod faults;
 mod sinks;
 

@@ -8,6 +8,7 @@ mod admin;
 mod attribution;
 mod client_api;
 mod conditions;
+mod exposures;
 mod files;
 mod flags;
 mod identity;

@@ -1,5 +1,6 @@
 //! The end of a request: from pingora's session and the request's context to the record.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use pingora::prelude::Session;
@@ -9,6 +10,7 @@ use super::head::client_ip;
 use super::head::{Fields, SplitTarget, head};
 use super::proxy::Proxy;
 use super::recovery::{final_answer, replay};
+use crate::attribution::exposures::{Exposures, FirstSight};
 use crate::forward::trace_context;
 use crate::proxy::client::ClientConnection;
 use crate::proxy::run::{RequestEnd, StepContext};
@@ -36,7 +38,7 @@ impl Proxy {
         ctx.rest_upstream(now);
     }
 
-    /// Counts what became of the request, and tells the access log.
+    /// Counts what became of the request, and tells those who want to know.
     fn record(&self, session: &Session, ctx: &RequestCtx, now: Instant) {
         let request = session.req_header();
         let peer = client_ip(session);
@@ -72,14 +74,43 @@ impl Proxy {
         if !ctx.run.is_for_clients {
             outcome.count();
         }
-        // What was asked for, and by whom, is read again only for the few records that the access log picks.
-        if self.access_log.picks(&outcome) {
-            let (fields, target) = (Fields(&request.headers), SplitTarget::of(request));
-            let rules = &ctx.run.snapshot.identity;
-            let head = target
-                .as_ref()
-                .map(|target| head(request, target, &fields, peer, rules));
-            let context = head.map(|head| rules.identify(&head)).unwrap_or_default();
+        let is_logged = self.access_log.picks(&outcome);
+        let exposures = self.exposures.as_ref();
+        let first = exposures.and_then(|exposures| {
+            exposures
+                .first_sight(&outcome)
+                .map(|first| (exposures, first))
+        });
+        if is_logged || first.is_some() {
+            self.tell(session, ctx, outcome, is_logged, first);
+        }
+    }
+
+    /// Tells the access log, and the record of exposures. What was asked for, and by whom, is read again only for the few requests
+    /// that these want.
+    #[cold]
+    fn tell(
+        &self,
+        session: &Session,
+        ctx: &RequestCtx,
+        outcome: Outcome<'_>,
+        is_logged: bool,
+        first: Option<(&Exposures, FirstSight)>,
+    ) {
+        let (request, peer) = (session.req_header(), outcome.client);
+        let (fields, target) = (Fields(&request.headers), SplitTarget::of(request));
+        let rules = &ctx.run.snapshot.identity;
+        let head = target
+            .as_ref()
+            .map(|target| head(request, target, &fields, peer, rules));
+        let mut context = head.map(|head| rules.identify(&head)).unwrap_or_default();
+        if let Some((exposures, first)) = first {
+            let plan = ctx.run.upstream.as_ref().map(|own| &own.plan);
+            let new_session = plan.and_then(|plan| plan.new_session.as_deref());
+            context.session_id = context.session_id.or(new_session.map(Cow::Borrowed));
+            exposures.offer(&outcome, &context, first);
+        }
+        if is_logged {
             self.access_log.offer(&Outcome {
                 host: head.map_or("", |head| head.host()),
                 path: head.map_or("", |head| head.path),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::attribution::exposures::Exposures;
 use crate::client_api::ClientApi;
 use crate::drain::DrainWatch;
 use crate::forward::via::Via;
@@ -23,6 +24,8 @@ pub struct Proxy {
     pub store: Arc<SnapshotStore>,
     /// Takes the outcomes of requests.
     pub access_log: AccessLog,
+    /// Takes who was served by what; `None`: nobody wants to know.
+    pub exposures: Option<Exposures>,
     /// Requests under way.
     pub active: Arc<Gauge>,
     /// How many connections there are, and may be.
