@@ -35,7 +35,11 @@ pub(super) fn listed(lists: &[Value], out: &mut dyn Write) -> io::Result<()> {
     for canary in std::iter::once(first).chain(canaries) {
         let (name, state) = (named(canary), state(canary));
         let (until, url) = (said(canary, "/lease/expires_at"), said(canary, "/url"));
-        write!(out, "{name}: {state}, until {until}, {url}")?;
+        let held = match said(canary, "/lease/held/since") {
+            "" => String::new(),
+            since => format!(" (held since {since})"),
+        };
+        write!(out, "{name}: {state}, until {until}{held}, {url}")?;
         match built(canary) {
             Some(built) => writeln!(out, ", {built}")?,
             None => writeln!(out)?,
@@ -131,6 +135,11 @@ fn remarks(canary: &Value, out: &mut dyn Write) -> io::Result<()> {
     if canary["killed"] == true {
         writeln!(out, "  it is killed: its users are on stable")?;
     }
+    let since = said(canary, "/lease/held/since");
+    if !since.is_empty() {
+        let why = said(canary, "/lease/held/reason");
+        writeln!(out, "  its lease is held since {since}: {why}")?;
+    }
     let next = said(canary, "/moving_to");
     if !next.is_empty() {
         writeln!(out, "  it moves to {next} once that is ready")?;
@@ -180,6 +189,20 @@ mod tests {
             ]
             .join("---\n"),
         );
+    }
+
+    #[test]
+    fn a_lease_that_is_held_says_so() {
+        let mut canary = canary();
+        let held = json!({ "since": "2026-01-01T00:20:00Z", "reason": "nobody can renew it" });
+        canary["lease"]["held"] = held;
+        let text = printed(|out| shown(&canary, out));
+        let line = "  its lease is held since 2026-01-01T00:20:00Z: nobody can renew it\n";
+        assert!(text.contains(line), "{text}");
+        let lists = [json!({ "service": "search", "canaries": [canary] })];
+        let text = printed(|out| listed(&lists, out));
+        let until = "until 2026-01-01T00:30:00Z (held since 2026-01-01T00:20:00Z), http://a:1";
+        assert!(text.contains(until), "{text}");
     }
 
     #[test]
