@@ -56,7 +56,7 @@ async fn await_shared(gateway: &Gateway) {
 }
 
 async fn share_trails<S: Server>(mut house: House<S>) {
-    let folders = [folder(), folder()];
+    let folders = [folder(), folder(), folder()];
     let one = house.gateway(&folders[0]).await;
     let two = house.gateway(&folders[1]).await;
     ordered(&one, "search.ranker", "kill").await;
@@ -67,7 +67,7 @@ async fn share_trails<S: Server>(mut house: House<S>) {
     let both = ["kill search.ranker", "restore search.ranker"];
     assert_eq!(orders(&shown(&two, "").await), both);
     await_shared(&two).await;
-    let newcomer = house.gateway(&folder()).await;
+    let newcomer = house.gateway(&folders[2]).await;
     for gateway in [&one, &two, &newcomer] {
         await_orders(gateway, &both).await;
     }
@@ -110,8 +110,9 @@ async fn what_was_done_at_one_gateway_is_shown_by_all_on_a_cluster() {
 #[tokio::test]
 async fn entries_of_all_gateways_are_shown_by_pages() {
     let house = House::new().await;
-    let one = house.gateway(&folder()).await;
-    let two = house.gateway(&folder()).await;
+    let folders = [folder(), folder()];
+    let one = house.gateway(&folders[0]).await;
+    let two = house.gateway(&folders[1]).await;
     for (gateway, flag) in [
         (&one, "search.ranker"),
         (&two, "search.second"),
@@ -140,7 +141,8 @@ async fn entries_of_all_gateways_are_shown_by_pages() {
 #[tokio::test]
 async fn a_redis_that_comes_back_empty_gets_the_trails_back() {
     let mut house = House::new().await;
-    let one = house.gateway(&folder()).await;
+    let folders = [folder(), folder()];
+    let one = house.gateway(&folders[0]).await;
     ordered(&one, "search.ranker", "kill").await;
     await_shared(&one).await;
     house.redis.kill();
@@ -148,6 +150,6 @@ async fn a_redis_that_comes_back_empty_gets_the_trails_back() {
     house.redis.start_empty().await;
     await_store(&one, true).await;
     ordered(&one, "search.ranker", "restore").await;
-    let two = house.gateway(&folder()).await;
+    let two = house.gateway(&folders[1]).await;
     await_orders(&two, &["kill search.ranker", "restore search.ranker"]).await;
 }
