@@ -165,6 +165,12 @@ impl StateStore {
         ahead.unwrap_or_else(clock::drift_ms)
     }
 
+    /// Whether this process's clock goes by the calendar that times are written by: not before it has heard of the one that
+    /// gateways share.
+    pub fn knows_time(&self) -> bool {
+        self.0.shared.get().is_none_or(Shared::knows_time)
+    }
+
     /// By how much the clock was moved when it was first heard what time gateways share, for the first who asks after that.
     pub fn take_correction_ms(&self) -> Option<i64> {
         self.0.shared.get()?.take_correction_ms()

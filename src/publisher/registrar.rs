@@ -305,7 +305,7 @@ impl Registrar {
             ChangeError::Refused(refusal) => refusal,
             ChangeError::Store(error) => {
                 if !matches!(error, StoreError::Changed(_)) {
-                    self.registrations.hold(name, clock::reading());
+                    self.registrations.hold(name);
                     self.woken.notify_one();
                 }
                 error.into()

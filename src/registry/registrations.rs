@@ -8,7 +8,7 @@ mod sharing;
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher as _;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::FxBuildHasher;
@@ -46,6 +46,8 @@ struct Inner {
     heard: Mutex<Heard>,
     /// By how much snapshots are ahead of the clock.
     lead_ms: AtomicI64,
+    /// Whether leases have begun to go by the time that gateways share, which nobody has asked for yet.
+    is_moved: AtomicBool,
     /// Changes to one registration are made one after the other; those to different ones are stored together.
     turns: Vec<tokio::sync::Mutex<()>>,
 }
@@ -93,6 +95,7 @@ impl Registrations {
             store,
             heard: Mutex::default(),
             lead_ms: AtomicI64::new(0),
+            is_moved: AtomicBool::new(false),
             turns: (0..TURNS).map(|_| tokio::sync::Mutex::default()).collect(),
         }))
     }
@@ -168,8 +171,13 @@ impl Registrations {
     ) -> Result<(Stored, T), ChangeError<E>> {
         // Before the change is decided on: a step of the clock meanwhile does not change how long it has.
         let moved_ms = clock::reading().moved_ms;
+        // How long something has is for the clock to say that all gateways go by.
+        let is_timed = self.0.store.knows_time();
         let before = self.get(name);
         let (record, decided) = decide(before.as_ref()).map_err(ChangeError::Refused)?;
+        if !is_timed {
+            return Err(ChangeError::Store(StoreError::Unreachable));
+        }
         let (key, after) = (
             record::key(name),
             record.map(|record| (written(&record), record)),
@@ -202,13 +210,6 @@ impl Registrations {
         // What another gateway has made of it since is the later word.
         self.take_over(name);
         Ok((stored, decided))
-    }
-
-    /// Keeps a lease for a TTL from now on whose renewal could not be stored.
-    pub fn hold(&self, name: &Name, now: Reading) {
-        if let Some(lease) = self.leases().get_mut(name) {
-            lease.hold(now);
-        }
     }
 
     /// Notes what a health check said.

@@ -163,6 +163,11 @@ impl Shared {
         self.time.ahead_ms()
     }
 
+    /// Whether that was ever heard.
+    pub(super) fn knows_time(&self) -> bool {
+        self.time.is_known()
+    }
+
     /// By how much the clock was moved when that was first heard, for the first who asks.
     pub(super) fn take_correction_ms(&self) -> Option<i64> {
         self.time.take_correction_ms()

@@ -186,7 +186,8 @@ impl Registrar {
     /// afterwards. Whether there was a step.
     async fn follow_calendar(&self) -> bool {
         clock::catch_up();
-        if self.registrations.adopt_time() {
+        self.registrations.adopt_time();
+        if self.registrations.take_moved() {
             self.mark_all();
             self.publish_or_log().await;
         }

@@ -1,6 +1,7 @@
 //! Registrations whose times were written by another clock: before the calendar was set, or by a gateway that goes by another one.
 
 use std::mem;
+use std::sync::atomic::Ordering;
 
 use serde_json::Value;
 
@@ -16,18 +17,37 @@ const PIECE: usize = 500;
 type Restated = (Name, Value, Record);
 
 impl Registrations {
-    /// Has leases go by the time that gateways share, if that was heard for the first time since this was last asked. Whether
-    /// it was.
-    pub fn adopt_time(&self) -> bool {
+    /// Has leases go by the time that gateways share, once that is heard for the first time.
+    pub fn adopt_time(&self) {
+        let sharing = self.store().sharing();
+        let mut leases = self.leases();
         let Some(by_ms) = self.store().take_correction_ms() else {
-            return false;
+            return;
         };
-        let (now, sharing) = (clock::reading(), self.store().sharing());
+        let now = clock::reading();
         let lost = sharing.and_then(|sharing| sharing.lost);
-        for lease in self.leases().values_mut() {
+        for lease in leases.values_mut() {
             lease.adopt_time((by_ms, now), lost);
         }
-        true
+        self.0.is_moved.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that has happened since this was last asked.
+    pub fn take_moved(&self) -> bool {
+        self.0.is_moved.swap(false, Ordering::Relaxed)
+    }
+
+    /// Keeps a lease for a TTL from now on whose renewal could not be stored. As long as it is not known what time it is, leases
+    /// wait for that.
+    pub fn hold(&self, name: &Name) {
+        if !self.store().knows_time() {
+            return;
+        }
+        self.adopt_time();
+        let now = clock::reading();
+        if let Some(lease) = self.leases().get_mut(name) {
+            lease.hold(now);
+        }
     }
 
     /// Has leases that others wrote by a clock that this process's has just caught up with go by it.
@@ -41,6 +61,9 @@ impl Registrations {
     /// Has the store say when leases end by the calendar as it is set by now: the next process knows no other. Whether all of
     /// them are stored so.
     pub async fn restate(&self) -> bool {
+        if !self.store().knows_time() {
+            return false;
+        }
         let now = clock::reading();
         let mut stale: Vec<Restated> = Vec::new();
         self.each(|name, lease| {

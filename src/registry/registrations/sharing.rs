@@ -79,9 +79,9 @@ impl Registrations {
     /// news of it.
     pub fn follow_store(&self) -> bool {
         // What is noted from here on is noted by the clock as it goes now.
-        let is_moved = self.adopt_time();
+        self.adopt_time();
         let Some(sharing) = self.0.store.sharing() else {
-            return is_moved;
+            return false;
         };
         let latest = Heard {
             absences: sharing.absences,
@@ -90,7 +90,7 @@ impl Registrations {
         };
         let mut heard = self.heard();
         if *heard == latest {
-            return is_moved;
+            return false;
         }
         let now = clock::reading();
         for lease in self.leases().values_mut() {

@@ -96,7 +96,7 @@ fn certificates(tls: &RedisTls) -> Result<TlsCertificates, RedisFailure> {
 
 /// What to do about it.
 fn hint(error: &RedisError) -> &'static str {
-    const RIGHTS: &str = "; the user needs scripts, hashes, streams, strings, SUBSCRIBE and PUBLISH for the keys and channels under `redis.prefix`";
+    const RIGHTS: &str = "; the user needs TIME, and scripts, hashes, streams, strings, SUBSCRIBE and PUBLISH for the keys and channels under `redis.prefix`";
     const CLUSTER: &str = "; another node of a Redis Cluster has Serin's keys: `redis.url` is a list of its nodes then";
     match error.kind() {
         ErrorKind::Server(ServerErrorKind::NoPerm) => RIGHTS,

@@ -181,13 +181,12 @@ impl Follower {
 
     async fn ask_time(&self, connection: &mut Connection) -> Result<(), RedisFailure> {
         let asked_ms = clock::uptime_ms();
-        let heard = connection.time().await?;
-        if let Some(by_ms) = self.time.note(asked_ms, heard) {
-            if !self.is_lost_before {
-                self.sharing.send_modify(|sharing| sharing.move_lost(by_ms));
-            }
-            self.time.tell(by_ms);
+        let measured = SharedTime::measure(asked_ms, connection.time().await?);
+        if !self.time.is_known() && !self.is_lost_before {
+            self.sharing
+                .send_modify(|it| it.move_lost(measured.ahead_ms));
         }
+        self.time.note(measured);
         Ok(())
     }
 

@@ -28,6 +28,14 @@ struct Heard {
     uptime_ms: i64,
 }
 
+/// What an answer says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measured {
+    /// How far it is ahead of this process's clock.
+    pub(super) ahead_ms: i64,
+    heard: Heard,
+}
+
 impl SharedTime {
     /// How far it is ahead of this process's clock; `None`: it was never heard.
     pub(super) fn ahead_ms(&self) -> Option<i64> {
@@ -37,22 +45,32 @@ impl SharedTime {
         Some(time.saturating_sub(clock::now().unix_ms))
     }
 
-    /// Takes note of an answer to a question that was asked when the process had been running for so long. From the first one on
-    /// the clock goes by it: what is stored was written by it, and ends at its moment. By how much that one has moved the clock.
-    pub(super) fn note(&self, asked_ms: i64, heard: Moment) -> Option<i64> {
+    /// Whether it was ever heard.
+    pub(super) fn is_known(&self) -> bool {
+        self.known().last.is_some()
+    }
+
+    /// How far it is ahead of this process's clock by an answer to a question that was asked when the process had been running
+    /// for so long.
+    pub(super) fn measure(asked_ms: i64, heard: Moment) -> Measured {
         let (after, uptime_ms) = (clock::now(), clock::uptime_ms());
         let before = Moment {
             unix_ms: after.unix_ms - (uptime_ms - asked_ms),
         };
         let ahead_ms = ahead(before, heard, after);
-        let mut known = self.known();
-        let is_first = known.last.is_none();
-        known.last = Some(Heard {
+        let heard = Heard {
             unix_ms: after.unix_ms.saturating_add(ahead_ms),
             uptime_ms,
-        });
-        if !is_first {
-            return None;
+        };
+        Measured { ahead_ms, heard }
+    }
+
+    /// Takes note of it. From the first one on the clock goes by it: what is stored was written by it, and ends at its moment.
+    pub(super) fn note(&self, measured: Measured) {
+        let Measured { ahead_ms, heard } = measured;
+        let mut known = self.known();
+        if known.last.replace(heard).is_some() {
+            return;
         }
         if ahead_ms.unsigned_abs() >= LARGE_MS {
             tracing::warn!(
@@ -61,12 +79,7 @@ impl SharedTime {
             );
         }
         clock::adjust(ahead_ms);
-        Some(ahead_ms)
-    }
-
-    /// Has others know by how much the first answer has moved the clock.
-    pub(super) fn tell(&self, correction_ms: i64) {
-        self.known().correction_ms = Some(correction_ms);
+        known.correction_ms = Some(ahead_ms);
     }
 
     /// By how much the first answer has moved the clock, for the first who asks.

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::{House, Member, agreed, canary, happened};
 use crate::harness::redis::Redis;
-use crate::harness::{Setup, eventually};
+use crate::harness::{Setup, eventually, post};
 
 /// What a process takes for the calendar.
 struct Calendar(TempDir);
@@ -234,6 +234,54 @@ async fn with_redis_a_wrong_calendar_of_one_gateway_is_nobodys_trouble() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_started_with_a_wrong_calendar_and_without_redis_is_right_with_it() {
+    for ahead in ["+10d", "-10d"] {
+        let mut house = House::new().await;
+        let calendar = Calendar::new("+0");
+        let mut odd = with_calendar(&house, &calendar).await;
+        let other = house.member().await;
+        prepare(&odd, &house).await;
+        agreed_on_kept(&[&odd, &other]).await;
+        odd.gateway.terminate().await;
+        house.redis.kill();
+        calendar.set(ahead);
+        odd.gateway = calendar.of(house.setup(&odd.state)).start().await;
+        house.redis.start_again().await;
+        eventually("users on their canary", || async {
+            (odd.served("ann").await.0 == "canary").then_some(())
+        })
+        .await;
+        agreed_on_kept(&[&odd, &other]).await;
+        for member in [&odd, &other] {
+            assert_unmoved(member, ahead).await;
+        }
+    }
+}
+
+/// Waits until gateways hear of Redis, and of the same renewal.
+async fn agreed_on_kept(members: &[&Member]) {
+    eventually("a gateway that takes a renewal", || async {
+        let renew = post(&format!("{}/renew", canary("kept")), "");
+        let renewed = members[0].gateway.admin_send(renew).await;
+        (renewed.status == 200).then_some(())
+    })
+    .await;
+    one_end(members).await;
+}
+
+/// Waits until the lease ends at the same moment at all gateways.
+async fn one_end(members: &[&Member]) {
+    eventually("one end of the lease everywhere", || async {
+        let mut leases = Vec::new();
+        for member in members {
+            leases.push(member.shown(&canary("kept")).await["lease"].take());
+        }
+        leases.iter().all(|lease| *lease == leases[0]).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_redis_that_has_another_time_all_of_a_sudden_ends_no_lease() {
     let calendar = Calendar::new("+0");
     let mut house = House::new().await;
@@ -250,14 +298,7 @@ async fn a_redis_that_has_another_time_all_of_a_sudden_ends_no_lease() {
             assert_unmoved(member, ahead).await;
             assert_ends_in_time(member, "kept", Timestamp::now() + hours.hours()).await;
         }
-        eventually("one end of the lease everywhere", || async {
-            let mut leases = Vec::new();
-            for member in &members {
-                leases.push(member.shown(&canary("kept")).await["lease"].take());
-            }
-            leases.iter().all(|lease| *lease == leases[0]).then_some(())
-        })
-        .await;
+        one_end(&members.each_ref()).await;
         // One that has seen nothing of it, and knows what is stored alone.
         let setup = house.setup(&members[2].state);
         restart(&mut members[2], setup).await;
