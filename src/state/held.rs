@@ -1,7 +1,6 @@
 //! What is stored, as readers see it.
 
 use std::collections::BTreeSet;
-use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::kind::{Kind, PerKind};
@@ -67,7 +66,7 @@ impl Held {
     pub(super) fn take_changed(&self, kind: Kind) -> Option<BTreeSet<String>> {
         let changed = self.0.changed.lock();
         let mut changed = changed.unwrap_or_else(PoisonError::into_inner);
-        mem::replace(changed.get_mut(kind), Some(BTreeSet::new()))
+        changed.get_mut(kind).replace(BTreeSet::new())
     }
 
     /// Notes how the last write of a kind went.

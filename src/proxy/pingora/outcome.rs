@@ -76,13 +76,10 @@ impl Proxy {
         }
         let is_logged = self.access_log.picks(&outcome);
         let exposures = self.exposures.as_ref();
-        let first = exposures.and_then(|exposures| {
-            exposures
-                .first_sight(&outcome)
-                .map(|first| (exposures, first))
-        });
+        let first =
+            exposures.and_then(|exposures| Some((exposures, exposures.first_sight(&outcome)?)));
         if is_logged || first.is_some() {
-            self.tell(session, ctx, outcome, is_logged, first);
+            self.tell(session, ctx, &outcome, is_logged, first);
         }
     }
 
@@ -93,7 +90,7 @@ impl Proxy {
         &self,
         session: &Session,
         ctx: &RequestCtx,
-        outcome: Outcome<'_>,
+        outcome: &Outcome<'_>,
         is_logged: bool,
         first: Option<(&Exposures, FirstSight)>,
     ) {
@@ -108,7 +105,7 @@ impl Proxy {
             let plan = ctx.run.upstream.as_ref().map(|own| &own.plan);
             let new_session = plan.and_then(|plan| plan.new_session.as_deref());
             context.session_id = context.session_id.or(new_session.map(Cow::Borrowed));
-            exposures.offer(&outcome, &context, first);
+            exposures.offer(outcome, &context, first);
         }
         if is_logged {
             self.access_log.offer(&Outcome {
@@ -118,7 +115,7 @@ impl Proxy {
                 client: head.map_or(peer, |_| context.remote_address),
                 trace_id: field::first_named(&request.headers, "traceparent")
                     .and_then(|sent| trace_context::trace_id(sent.as_bytes())),
-                ..outcome
+                ..*outcome
             });
         }
     }
