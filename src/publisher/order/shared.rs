@@ -1,6 +1,7 @@
 //! The order that gateways agree on: since when each flag runs, in the store that they share. Of several that see a flag run the one that
 //! is first to say so is right. Until that is known here, or while the store is away, each goes by what it has seen itself.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,7 +88,7 @@ async fn tell(
     });
     let mut writes: Vec<Write> = new.collect();
     for (service, flags) in before.services() {
-        let remaining = latest.of(service);
+        let remaining: BTreeSet<&Arc<str>> = latest.of(service).iter().collect();
         let gone = flags.iter().filter(|flag| !remaining.contains(flag));
         writes.extend(gone.map(|flag| Write::Remove {
             key: key(service, flag),

@@ -2,8 +2,10 @@
 
 use http::Method;
 
-use super::{Gateway, Origin, Path, TempDir, Value, assert_has, config, fs, json, kill, origins};
-use crate::harness::Call;
+use super::{
+    Gateway, Origin, Path, Setup, TempDir, Value, assert_has, config, fs, json, kill, origins, post,
+};
+use crate::harness::{Call, eventually};
 
 const CANARIES: &str = "/api/v1/services/search/canaries";
 
@@ -62,6 +64,67 @@ fn open(origins: &[Origin; 2], state: &Path) -> String {
         "services:\n  search: { stable:",
         "services:\n  search: { canaries: ['search.*'], stable:",
     )
+}
+
+/// Paths of what is stored by a gateway that ends then: of each kind one.
+async fn stored_before(origins: &[Origin; 2], state: &Path) -> [String; 3] {
+    let gateway = Gateway::start(open(origins, state)).await;
+    let users: Vec<String> = (0..2000).map(|user| format!("user-{user}")).collect();
+    let (url, description) = (origins[1].url(), "x".repeat(400));
+    let rings = json!([{ "name": "few", "rollout": "0%" }]);
+    let segment = json!({ "userId": users });
+    let flag = json!({ "url": url, "rings": rings });
+    let registration =
+        json!({ "url": url, "ttl": "1h", "description": description, "rings": rings });
+    let paths = [
+        "/api/v1/segments/Long".to_owned(),
+        "/api/v1/flags/search.long".to_owned(),
+        format!("{CANARIES}/search.first"),
+    ];
+    for (path, body) in paths.iter().zip([segment, flag, registration]) {
+        let answer = gateway.admin_send(send(Method::PUT, path, &body)).await;
+        assert_eq!(answer.status, 201, "{path}: {answer:?}");
+    }
+    eventually("the first check", || async {
+        (gateway.admin(&paths[2]).await.json()["state"] == "ready").then_some(())
+    })
+    .await;
+    paths
+}
+
+#[tokio::test]
+async fn what_has_no_room_is_refused_with_507_and_goes_when_there_is_room() {
+    let state = TempDir::new().expect("a folder");
+    let origins = origins().await;
+    let paths = stored_before(&origins, state.path()).await;
+    // No file may have more than half a KiB from now on.
+    let setup = Setup::new(open(&origins, state.path())).file_size(1);
+    let gateway = setup.start().await;
+    assert_refused(&gateway, &origins[1], 507, "there is no room in state_dir").await;
+    let off = json!({ "enabled": false });
+    for order in [
+        post(&format!("{}/renew", paths[2]), ""),
+        send(Method::PATCH, &format!("{}/rings/few", paths[1]), &off),
+    ] {
+        let answer = gateway.admin_send(order).await;
+        assert_eq!(answer.status, 507, "{answer:?}");
+    }
+    let killed = kill(&gateway, "search.ranker", &"x".repeat(500)).await;
+    assert_has(&killed, &json!({ "killed": true, "stored": false }));
+    let store = gateway.status().await["stores"][0].clone();
+    assert_has(&store, &json!({ "name": "state", "up": false }));
+    let warnings = gateway.status().await["warnings"].to_string();
+    assert!(
+        warnings.contains("the audit trail cannot be written"),
+        "{warnings}"
+    );
+    drop(gateway);
+    // What was there before is whole.
+    let gateway = Gateway::start(open(&origins, state.path())).await;
+    for path in &paths {
+        assert_eq!(gateway.admin(path).await.status, 200, "{path}");
+    }
+    assert_done(&gateway, &origins[1]).await;
 }
 
 #[tokio::test]
