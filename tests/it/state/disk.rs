@@ -73,7 +73,7 @@ async fn stored_before(origins: &[Origin; 2], state: &Path) -> [String; 3] {
     let (url, description) = (origins[1].url(), "x".repeat(400));
     let rings = json!([{ "name": "few", "rollout": "0%" }]);
     let segment = json!({ "userId": users });
-    let flag = json!({ "url": url, "rings": rings });
+    let flag = json!({ "url": url, "rings": rings, "description": description });
     let registration =
         json!({ "url": url, "ttl": "1h", "description": description, "rings": rings });
     let paths = [
