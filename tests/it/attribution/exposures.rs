@@ -69,15 +69,12 @@ fn visitors(origin: &Origin) -> BTreeSet<String> {
     users.collect()
 }
 
-#[tokio::test]
-async fn every_ledger_names_the_same_deployment_when_a_canary_dies_under_load() {
-    let (stable, mut canary) = (Origin::start("stable").await, Origin::start("canary").await);
-    let gateway = Gateway::start(fill(CONFIG, [&stable, &canary])).await;
+/// Half of the users come before the canary dies, and all after; some requests are under way meanwhile.
+async fn die_under_load(gateway: &Gateway, canary: &mut Origin) {
     let ask = |user: usize, path: &'static str| {
         let call = get(path).user(&format!("u{user}")).header("x-region", "eu");
         gateway.send(call)
     };
-    // Half of the users come before it dies, and all after; some requests are under way meanwhile.
     for answer in join_all((0..USERS / 2).map(|user| ask(user, "/before"))).await {
         assert_eq!(answer.status, 200);
     }
@@ -90,6 +87,28 @@ async fn every_ledger_names_the_same_deployment_when_a_canary_dies_under_load() 
     for answer in join_all((0..USERS).map(|user| ask(user, "/after"))).await {
         answer.assert_from("stable");
     }
+}
+
+/// What an exposure says follows from who was meant and who answered.
+fn assert_arm(exposure: &Value) {
+    let arm = match (text(exposure, "assigned"), text(exposure, "served")) {
+        ("stable", "stable") => "control",
+        ("search.ranker", "search.ranker") => "canary",
+        _ => "other",
+    };
+    let expected = json!({
+        "arm": arm, "randomised": true, "ring": "early",
+        "flag": "search.ranker", "properties": { "region": "eu" },
+    });
+    assert_has(exposure, &expected);
+    assert_eq!(exposure["cause"].is_null(), arm != "other", "{exposure}");
+}
+
+#[tokio::test]
+async fn every_ledger_names_the_same_deployment_when_a_canary_dies_under_load() {
+    let (stable, mut canary) = (Origin::start("stable").await, Origin::start("canary").await);
+    let gateway = Gateway::start(fill(CONFIG, [&stable, &canary])).await;
+    die_under_load(&gateway, &mut canary).await;
     let lines = until("every line", || {
         let lines = gateway.access_log();
         (lines.len() == USERS / 2 + 2 * USERS).then_some(lines)
@@ -112,22 +131,7 @@ async fn every_ledger_names_the_same_deployment_when_a_canary_dies_under_load() 
     // What it took and did not answer was served by nobody.
     assert!(by("search.ranker").is_subset(&visitors(&canary)));
     assert!(!by("search.ranker").is_empty());
-    for exposure in &found {
-        let arm = match (text(exposure, "assigned"), text(exposure, "served")) {
-            ("stable", "stable") => "control",
-            ("search.ranker", "search.ranker") => "canary",
-            _ => "other",
-        };
-        assert_has(
-            exposure,
-            &json!({ "arm": arm, "randomised": true, "ring": "early" }),
-        );
-        assert_has(
-            exposure,
-            &json!({ "flag": "search.ranker", "properties": { "region": "eu" } }),
-        );
-        assert_eq!(exposure["cause"].is_null(), arm != "other", "{exposure}");
-    }
+    found.iter().for_each(assert_arm);
     let seam: BTreeSet<&str> = served
         .iter()
         .filter(|line| line["served"] != line["assigned"])
