@@ -104,6 +104,8 @@ async fn a_user_is_removed_from_the_spool_and_from_files_in_every_form() {
     // Delivery goes on.
     append(&attribution, &["u4"]);
     lines(folder.path(), 3).await;
+    // What is in a file is counted just after.
+    attribution.finish(Duration::from_secs(20)).await;
     let delivery = attribution.delivery.clone().unwrap();
     let sent = delivery.sinks().iter();
     let sent: Vec<u64> = sent.map(|sink| sink.figures().sent).collect();

@@ -17,6 +17,9 @@ const KEPT_MS: i64 = 3_600_000;
 /// How often it is looked whether a registration can be forgotten that is still recorded elsewhere.
 const LOOKED_AT_MS: i64 = 60_000;
 
+/// An absence of the store that is no longer keeps nobody from renewing: who could not tries again.
+const BRIEF_MS: i64 = 2_000;
+
 /// By how much the clocks of gateways may differ without being wrong.
 const SKEW_MS: i64 = 1_000;
 
@@ -255,9 +258,18 @@ impl Lease {
         }
     }
 
-    /// Gives it a whole TTL from now on, if it has waited: by then who renews it has heard that the store is back.
+    /// Gives it a whole TTL from now on, if it has waited for longer than a moment or is about to end: by then who renews it has
+    /// heard that the store is back.
     pub(super) fn resume(&mut self, now: Reading) {
-        if self.waits_since.take().is_some() {
+        let Some(since) = self.waits_since.take() else {
+            return;
+        };
+        let waited_ms = now.moment.unix_ms.saturating_sub(since.unix_ms);
+        let left_ms = self
+            .planned_end(now)
+            .unix_ms
+            .saturating_sub(now.moment.unix_ms);
+        if waited_ms > BRIEF_MS || left_ms <= self.margin() {
             self.hold(now);
         }
     }
@@ -505,6 +517,23 @@ mod tests {
                 lease.adopt_time((-wrong, now(1_060_000)), Some(now(lost)));
                 assert_eq!(lease.waits_since().is_some(), waits, "{wrong}, {lost}");
             }
+        }
+    }
+
+    #[test]
+    fn a_store_that_is_away_gives_time_unless_it_was_for_a_moment() {
+        // Lost at, back at, and when the lease ends that would end at 1,040,000.
+        for (lost, back, end) in [
+            (1_010_000, 1_010_500, 1_040_000),
+            (1_010_000, 1_013_000, 1_053_000),
+            (1_034_000, 1_036_000, 1_076_000),
+            (1_030_000, 1_050_000, 1_090_000),
+        ] {
+            let mut lease = lease();
+            lease.wait(now(lost));
+            assert!(!lease.is_over(now(back)));
+            lease.resume(now(back));
+            assert_eq!(lease.end(now(back)), at(end), "{lost} to {back}");
         }
     }
 
