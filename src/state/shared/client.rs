@@ -46,6 +46,17 @@ pub(super) enum RedisFailure {
     Panicked,
 }
 
+impl RedisFailure {
+    /// Whether the other side has closed the connection, which it says by a message, by an end, or by a reset.
+    pub(super) fn is_closed(&self) -> bool {
+        match self {
+            Self::Closed => true,
+            Self::Client { error } => error.is_connection_dropped(),
+            _ => false,
+        }
+    }
+}
+
 /// How a server is spoken to.
 pub(super) fn info(url: &RedisUrl) -> Result<ConnectionInfo, RedisFailure> {
     let info: ConnectionInfo = url.expose().into_connection_info()?;

@@ -362,14 +362,15 @@ impl Follower {
 
     fn note_down(&mut self, failure: &RedisFailure) {
         let error = failure.to_string();
-        let is_news = {
+        let (was_up, is_news) = {
             let sharing = self.sharing.borrow();
-            sharing.is_up || sharing.absences == 0
+            (sharing.is_up, sharing.is_up || sharing.absences == 0)
         };
-        let heard = match failure {
+        let heard = if was_up && failure.is_closed() {
             // It was there until it said that it goes.
-            RedisFailure::Closed if self.sharing.borrow().is_up => clock::reading(),
-            _ => self.heard,
+            clock::reading()
+        } else {
+            self.heard
         };
         if is_news {
             // The task does not wait for its file, which is written again with the next change if it cannot be written now.
