@@ -8,17 +8,15 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::time::{ClockId, clock_gettime};
-
 use crate::context::Moment;
 
 /// When the process first asked, and what the calendar said then.
 static START: LazyLock<(Instant, i64)> = LazyLock::new(|| {
-    LazyLock::force(&SUSPENDED_BEFORE);
+    LazyLock::force(&UP_BEFORE_MS);
     (Instant::now(), calendar_ms())
 });
-/// For how long the machine had been suspended by then.
-static SUSPENDED_BEFORE: LazyLock<i64> = LazyLock::new(suspended_ms);
+/// For how long the machine had been up by then, if it says so.
+static UP_BEFORE_MS: LazyLock<Option<i64>> = LazyLock::new(machine_up_ms);
 /// By how much the clock was moved since.
 static MOVED_MS: AtomicI64 = AtomicI64::new(0);
 /// The part of that that was steps, which what has a time to run follows.
@@ -64,7 +62,7 @@ pub fn uptime_ms() -> i64 {
 
 /// Adds the time in which the machine was suspended, which has truly passed: leases run out in it.
 pub fn catch_up() {
-    let suspended = suspended_ms().saturating_sub(*SUSPENDED_BEFORE);
+    let suspended = suspended_ms().unwrap_or_default();
     let more = suspended.saturating_sub(SUSPENDED_MS.load(Ordering::Relaxed));
     if more >= SUSPENSION_MS {
         SUSPENDED_MS.fetch_add(more, Ordering::Relaxed);
@@ -100,13 +98,20 @@ fn ms_since(start: Instant) -> i64 {
     seconds.saturating_mul(1000) + i64::from(elapsed.subsec_millis())
 }
 
-/// For how long the machine has been suspended since it was started.
-fn suspended_ms() -> i64 {
-    let ms = |clock| {
-        let time = clock_gettime(clock);
-        time.tv_sec * 1000 + time.tv_nsec / 1_000_000
-    };
-    ms(ClockId::Boottime) - ms(ClockId::Monotonic)
+/// For how long the machine has been suspended since the process first asked: it was up for longer than the process's own clock,
+/// which stands still meanwhile, says.
+fn suspended_ms() -> Option<i64> {
+    let running_ms = ms_since(START.0);
+    let up_ms = machine_up_ms()?.saturating_sub((*UP_BEFORE_MS)?);
+    Some(up_ms.saturating_sub(running_ms))
+}
+
+/// For how long the machine has been up, suspended or not: the first number of `/proc/uptime`, in seconds.
+fn machine_up_ms() -> Option<i64> {
+    let text = std::fs::read_to_string("/proc/uptime").ok()?;
+    let (seconds, hundredths) = text.split_whitespace().next()?.split_once('.')?;
+    let (seconds, hundredths): (i64, i64) = (seconds.parse().ok()?, hundredths.parse().ok()?);
+    seconds.checked_mul(1_000)?.checked_add(hundredths * 10)
 }
 
 fn calendar_ms() -> i64 {
