@@ -149,7 +149,7 @@ impl ExposureView {
             sequence: recorded.sequence,
             id: found.id.to_string(),
             time: found.time.to_string(),
-            user: exposures.shown(&found.user),
+            user: exposures.users().shown(&found.user).into(),
             service: found.service.to_string(),
             flag: found.flag.to_string(),
             variant: text(&found.variant),
@@ -278,9 +278,9 @@ pub(super) async fn forget(
         return Err(at_fault(422, "user", "`user` is empty: name the user's ID"));
     }
     let place = state.bounds.search()?;
-    let object = exposures
-        .pseudonym(&user)
-        .unwrap_or_else(|| "a user".to_owned());
+    // Nobody erases anything from the audit trail: it never has the ID.
+    let pseudonym = exposures.users().hashed(&user);
+    let object = pseudonym.map_or_else(|| "a user".to_owned(), String::from);
     let attribution = state.attribution.clone();
     // On a task of its own: what has begun is carried through, even if the caller goes away.
     let forgotten = tokio::spawn(async move {

@@ -17,9 +17,10 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::document::is_of;
-use crate::config::attribution::{ExposuresConfig, UserForm};
+use super::users::Users;
+use crate::config::attribution::ExposuresConfig;
 use crate::context::Context;
-use crate::exposure::{Sighting, hashed_user};
+use crate::exposure::Sighting;
 use crate::record::Outcome;
 use crate::spool::Spool;
 pub use latest::{Recorded, Tally, Wanted};
@@ -37,6 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Exposures {
     ledger: Arc<Ledger>,
+    users: Arc<Users>,
     queue: SyncSender<Message>,
 }
 
@@ -44,15 +46,20 @@ impl Exposures {
     /// Starts the recorder. It ends when every clone of this is gone. `gateway` is this gateway's name.
     ///
     /// # Errors
-    /// When no thread can be started.
+    /// When no thread can be started, or users are to be hashed and there is no key.
     pub fn start(config: ExposuresConfig, spool: Spool, gateway: &str) -> io::Result<Self> {
         let (queue, messages) = sync_channel(QUEUE);
+        let users = Users::new(&config, None).map_err(io::Error::other)?;
         let ledger = Arc::new(Ledger::new(config, spool));
         let recorder = Recorder::new(ledger.clone(), gateway);
         std::thread::Builder::new()
             .name("serin-exposures".to_owned())
             .spawn(move || recorder.run(&messages))?;
-        Ok(Self { ledger, queue })
+        Ok(Self {
+            ledger,
+            users: Arc::new(users),
+            queue,
+        })
     }
 
     /// Whether an outcome makes an exposure that this worker has not seen today, as far as its small table remembers.
@@ -124,22 +131,9 @@ impl Exposures {
         self.ledger.latest().tallies()
     }
 
-    /// A user as the configuration shows them.
-    pub fn shown(&self, user: &str) -> String {
-        let config = &self.ledger.config;
-        match (config.users, &config.key) {
-            (UserForm::Plain, _) => user.to_owned(),
-            (UserForm::Hash, key) => {
-                let key = key.as_ref().map_or("", |key| key.expose());
-                hashed_user(key.as_bytes(), user)
-            }
-        }
-    }
-
-    /// What stands for a user in the audit trail, which nobody erases: a hash under the key; `None` without a key.
-    pub fn pseudonym(&self, user: &str) -> Option<String> {
-        let key = self.ledger.config.key.as_ref()?;
-        Some(hashed_user(key.expose().as_bytes(), user))
+    /// How users appear where the configuration says so for no sink of its own.
+    pub fn users(&self) -> &Users {
+        &self.users
     }
 }
 

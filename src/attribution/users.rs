@@ -27,22 +27,22 @@ impl Users {
 
     /// The ID itself, or the first 128 bits of HMAC-SHA-256 of it, in hexadecimal.
     pub fn shown(&self, user: &str) -> Box<str> {
-        let hashed = || self.key.as_ref().map(|key| hashed(key, user));
         match self.form {
             UserForm::Plain => user.into(),
-            UserForm::Hash => hashed().unwrap_or_default(),
+            UserForm::Hash => self.hashed(user).unwrap_or_default(),
         }
     }
 
     /// Every form in which files may have a user: the configuration may have been another when they were written.
     pub fn forms(&self, user: &str) -> Vec<Box<str>> {
-        let hashed = self.key.as_ref().map(|key| hashed(key, user));
-        hashed.into_iter().chain([user.into()]).collect()
+        self.hashed(user).into_iter().chain([user.into()]).collect()
     }
-}
 
-fn hashed(key: &Secret, user: &str) -> Box<str> {
-    hashed_user(key.expose().as_bytes(), user).into()
+    /// The first 128 bits of HMAC-SHA-256 of the ID, in hexadecimal; `None` without a key.
+    pub fn hashed(&self, user: &str) -> Option<Box<str>> {
+        let key = self.key.as_ref()?;
+        Some(hashed_user(key.expose().as_bytes(), user).into())
+    }
 }
 
 #[cfg(test)]

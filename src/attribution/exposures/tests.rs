@@ -200,7 +200,7 @@ fn a_user_is_forgotten_and_others_are_not() {
     assert_eq!(exposures.latest(&wanted("ann")), []);
     let bob = exposures.latest(&wanted("bob"));
     assert_eq!(bob.len(), 1);
-    assert_eq!(exposures.shown("bob").len(), 32);
+    assert_eq!(exposures.users().shown("bob").len(), 32);
     let total: u64 = exposures.tallies().iter().map(|tally| tally.count).sum();
     assert_eq!(total, 3, "counts name nobody");
 }
