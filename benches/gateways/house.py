@@ -1,41 +1,61 @@
 """Three gateways on one redis-server, two deployments that note when requests begin, and clients for all of it.
 
-Everything is timed on one clock: the driver's own, which is the upstream as well.
+Everything is timed on one clock: the machine's monotonic one, which all processes read alike.
 """
 
 import contextlib
 import http.client
 import http.server
 import json
+import multiprocessing
+import os
 import pathlib
 import shutil
 import socket
 import subprocess
-import threading
 import time
 
 from rig.programs import free_ports
 
 GATEWAYS = 3
 ROOT = pathlib.Path(__file__).parents[2]
+SPAWN = multiprocessing.get_context("spawn")
 # What the threads that serve requests have in their names.
 SERVES = "worker"
 
 
-class Deployment(http.server.ThreadingHTTPServer):
-    """An upstream that answers 200 and notes the moment and path of each request as it begins."""
+class Deployment:
+    """An upstream that answers 200 and notes the moment and path of each request as it begins: a process of its own, which no
+    thread of the driver keeps waiting."""
 
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.begun = []
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+    def __init__(self, programs, notes):
+        self.notes = notes
+        notes.touch()
+        told, tell = SPAWN.Pipe(duplex=False)
+        spawned(programs, _serve, notes, tell)
+        self.url = f"http://127.0.0.1:{told.recv()}"
 
     @property
-    def url(self):
-        """Where it is."""
-        return f"http://127.0.0.1:{self.server_address[1]}"
+    def begun(self):
+        """The moment and the path of each request, in order."""
+        lines = self.notes.read_text().split("\n")[:-1]
+        return [(float(moment), path) for moment, path in map(str.split, lines)]
+
+
+def spawned(programs, work, *arguments):
+    """Runs a function in a process of its own for as long as `programs` lasts, or until the function returns."""
+    process = SPAWN.Process(target=work, args=arguments, daemon=True)
+    process.start()
+    programs.callback(process.kill)
+    return process
+
+
+def _serve(notes, tell):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.daemon_threads = True
+    server.notes = os.open(notes, os.O_WRONLY | os.O_APPEND)
+    tell.send(server.server_address[1])
+    server.serve_forever()
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -45,7 +65,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         """Notes it, and answers."""
-        self.server.begun.append((time.monotonic(), self.path))
+        os.write(self.server.notes, f"{time.monotonic():.6f} {self.path}\n".encode())
         self.send_response(200)
         self.send_header("Content-Length", "2")
         self.end_headers()
@@ -131,6 +151,7 @@ def start(programs, binary, directory, deployments, services=1):
     command = ["redis-server", "--bind", "127.0.0.1", "--port", redis, "--dir", data, "--save", "",
                "--appendonly", "yes", "--appendfsync", "everysec"]
     _run(programs, command, directory / "redis.log")
+    await_fact(lambda: _answers(redis), "redis-server to answer")
     gateways = [_gateway(programs, binary, directory / f"g{number}", redis, ports[2 * number:2 * number + 2], deployments,
                          services) for number in range(GATEWAYS)]
     return gateways, redis
@@ -159,6 +180,13 @@ def _gateway(programs, binary, folder, redis, ports, deployments, services):
     gateway = Gateway(process, *ports)
     await_fact(lambda: _is_ready(gateway), f"{folder.name} to be ready")
     return gateway
+
+
+def _answers(redis):
+    try:
+        return Redis(redis).ask("PING") == "PONG"
+    except OSError:
+        return False
 
 
 def _is_ready(gateway):
