@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo run test test-quick check fmt lint doc bench bench-micro bench-scale bench-instructions bench-gateways fuzz-api crashes
+.PHONY: demo run test test-quick check fmt lint doc bench bench-micro bench-scale bench-instructions bench-gateways fuzz-api crashes outage
 
 # Gateway, sample deployments and users in one process; q or Ctrl-C ends it.
 demo:
@@ -33,6 +33,11 @@ fuzz-api:
 crashes:
 	@scripts/install-test-deps
 	CRASHES=200 $(CARGO) test --locked --test it -- --nocapture gateways::crashes::
+
+# A sink that is down for an hour, while gateways are killed ten times and a million requests come: ten minutes. `make test` has less of it.
+outage:
+	@scripts/install-test-deps
+	OUTAGE=1000000 $(CARGO) test --locked --test it -- --nocapture attribution::outage::
 
 # The two files that the repository carries.
 check:

@@ -3,6 +3,7 @@
 
 mod exposures;
 mod faults;
+mod outage;
 mod sinks;
 
 use std::path::{Path, PathBuf};

@@ -4,6 +4,7 @@
 
 pub(crate) mod api_document;
 pub(crate) mod authority;
+pub(crate) mod calendar;
 pub(crate) mod client;
 pub(crate) mod dns;
 pub(crate) mod fault_proxy;

@@ -4,13 +4,14 @@ mod faults;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::harness::prometheus::Prometheus;
+use crate::harness::sdk::packages;
 use faults::Faults;
 
 /// How long alerts may take: many faults on a machine that does other things as well.
@@ -187,10 +188,62 @@ fn the_dashboard_is_laid_out_for_grafana() {
                 assert!(taken.insert((x, y)), "{title} lies over another");
             }
         }
+        let targets = panel["targets"].as_array().into_iter().flatten();
+        let mut references = BTreeSet::new();
+        for target in targets {
+            let reference = target["refId"].as_str().expect("a reference");
+            assert!(references.insert(reference), "{title}: two {reference}");
+            assert_eq!(target["datasource"]["uid"], "${datasource}", "{title}");
+        }
+        assert_eq!(references.is_empty(), panel["type"] == "row", "{title}");
         if panel["type"] != "row" {
             assert_eq!(panel["datasource"]["uid"], "${datasource}", "{title}");
             let text = panel["description"].as_str().expect("a description");
             assert!(text.ends_with('.'), "{title}: {text}");
         }
+    }
+}
+
+/// What Grafana leaves to Prometheus' own part of it.
+const OF_PROMETHEUS: [&str; 4] = [
+    "/templating/list/1/definition: there is no such member",
+    "/annotations/list/0/step: there is no such member",
+    "/annotations/list/0/titleFormat: there is no such member",
+    "/annotations/list/0/textFormat: there is no such member",
+];
+
+/// What Grafana's own types, made of its schema, find in a dashboard that they do not have, or of another type.
+fn strange_to_grafana(dashboard: &Path) -> Vec<String> {
+    let output = Command::new("python3")
+        .arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/grafana/check.py"))
+        .arg(dashboard)
+        .env("PYTHONPATH", packages("tests/grafana").join("python"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .expect("python3: scripts/install-test-deps installs it");
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).expect("text");
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_dashboard_is_one_by_grafana_s_schema() {
+    assert_eq!(
+        strange_to_grafana(&path("grafana/serin.json")),
+        OF_PROMETHEUS
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let broken = folder.path().join("broken.json");
+    for (right, wrong) in [
+        ("\"h\": 8", "\"h\": \"8\""),
+        ("\"legendFormat\"", "\"legendformat\""),
+        ("\"never\"", "\"sometimes\""),
+        ("\"panels\": [", "\"panels\": [7, "),
+    ] {
+        let text = read("grafana/serin.json");
+        assert!(text.contains(right), "{right}");
+        fs::write(&broken, text.replacen(right, wrong, 1)).expect("a file");
+        let found = strange_to_grafana(&broken);
+        assert_ne!(found, OF_PROMETHEUS, "{wrong} is not found");
     }
 }

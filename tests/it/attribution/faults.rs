@@ -6,8 +6,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use tempfile::TempDir;
+
 use super::{Kept, read_lines, sink};
-use crate::harness::{Posted, Setup, SinkReply, SinkServer, eventually, eventually_within, until};
+use crate::harness::{
+    Gateway, Origin, Posted, Setup, SinkReply, SinkServer, eventually, eventually_within, get,
+    until,
+};
 
 /// Mixpanel at this server.
 fn mixpanel(name: &str, server: &SinkServer) -> String {
@@ -195,4 +200,82 @@ async fn a_full_disk_stops_the_file_and_nobody_else() {
         0,
         "no half batch is left"
     );
+}
+
+#[tokio::test]
+async fn a_sink_that_says_nothing_is_given_up_and_asked_again() {
+    let server = SinkServer::start().await;
+    server.answer(|_| SinkReply::Silence);
+    let kept = Kept::with(5);
+    let sinks = format!("{}{}", mixpanel("mp", &server), kept.lake(""));
+    let gateway = kept.start(&sinks).await;
+    assert_eq!(kept.lines(5).await.len(), 5);
+    // It is given ten seconds for an answer.
+    let patience = Duration::from_secs(30);
+    let shown = eventually_within(patience, "trouble", || async {
+        let shown = sink(&gateway, "mp").await;
+        (shown["up"] == false).then_some(shown)
+    })
+    .await;
+    let error = shown["last_error"].as_str().unwrap();
+    assert!(error.contains("10s"), "{error}");
+    server.mend();
+    eventually_within(patience, "all events", || async {
+        (server.taken().len() >= 5).then_some(())
+    })
+    .await;
+    let labels = |result| [("sink", "mp"), ("result", result)];
+    gateway
+        .await_metric("serin_exposures_total", &labels("sent"), 5.0)
+        .await;
+    let metrics = gateway.metrics().await;
+    let retried = metrics.sum("serin_exposures_total", &labels("retried"));
+    assert!(retried >= 5.0, "{retried}");
+}
+
+/// Everybody's first request; how many exposures were recorded, were there already, and could not be written.
+async fn ask_all(gateway: &Gateway, users: usize) -> [f64; 3] {
+    let mut connection = gateway.connect().await;
+    for user in 0..users {
+        let call = get("/").user(&format!("u{user}"));
+        let answer = connection.send(call).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    let results = ["recorded", "repeated", "unwritten"];
+    eventually("what became of all", || async {
+        let metrics = gateway.metrics().await;
+        let labels = |result| [("sink", ""), ("result", result)];
+        let counts = results.map(|result| metrics.sum("serin_exposures_total", &labels(result)));
+        (counts.iter().sum::<f64>() >= users as f64).then_some(counts)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_full_disk_costs_no_request_and_what_it_costs_is_counted_and_comes_later() {
+    let stable = Origin::start("stable").await;
+    let folder = TempDir::new().unwrap();
+    let config = format!(
+        "server: {{ threads: 1, shutdown_delay: 1ms, state_dir: '{}' }}\n\
+         services: {{ search: '@stable' }}\nroutes: [{{ path: /, service: search }}]\n\
+         identity: {{ user_id: [{{ header: x-user-id, trust: anyone }}] }}\n\
+         flags: {{ search.ranker: {{ url: '@stable', rings: [{{ name: early, rollout: 50% }}] }} }}\n\
+         attribution: {{ exposures: {{ users: plain, control: all }} }}\n",
+        folder.path().display()
+    );
+    let config = config.replace("@stable", &stable.url());
+    // 16 KiB a file: less than these take, whose segments are of a MiB and more.
+    let setup = Setup::new(config.clone()).file_size(32);
+    let mut gateway = setup.start().await;
+    let [recorded, repeated, unwritten] = ask_all(&gateway, 200).await;
+    assert!(recorded > 0.0 && unwritten > 0.0, "{recorded}, {unwritten}");
+    assert_eq!(repeated, 0.0);
+    gateway
+        .await_log("exposures cannot be written: File too large")
+        .await;
+    gateway.sigkill();
+    gateway.await_exit().await;
+    let gateway = Setup::new(config).start().await;
+    let again = ask_all(&gateway, 200).await;
+    assert_eq!(again, [unwritten, recorded, 0.0], "each once in the end");
 }

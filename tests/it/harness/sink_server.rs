@@ -1,7 +1,7 @@
 //! A server that keeps what sinks post, and answers as a test says: as Mixpanel does, or badly.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -13,10 +13,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::PrivateKeyDer;
 use serde_json::Value;
+use socket2::Socket;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+
+use super::origin;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -28,7 +31,7 @@ pub(crate) struct Posted {
     pub(crate) bytes: Bytes,
     /// The body.
     pub(crate) body: Value,
-    /// The status that it was answered with; 0: the connection was cut.
+    /// The status that it was answered with; 0: with nothing.
     pub(crate) answered: u16,
 }
 
@@ -58,6 +61,8 @@ pub(crate) enum SinkReply {
     Busy(u32),
     /// Nothing: the connection is cut.
     Cut,
+    /// Nothing, and the connection stays open.
+    Silence,
 }
 
 impl SinkReply {
@@ -76,14 +81,20 @@ type Answer = dyn Fn(&Posted) -> SinkReply + Send + Sync;
 struct State {
     posted: Vec<Posted>,
     answer: Arc<Answer>,
+    /// Whether connections are cut in the middle of a request's body.
+    breaks_off: bool,
+    /// Whether what comes is only handed to `answer`.
+    forgets: bool,
 }
 
 /// The server.
 pub(crate) struct SinkServer {
     state: Arc<Mutex<State>>,
     address: SocketAddr,
-    scheme: &'static str,
-    _running: JoinSet<()>,
+    /// Bound, but never listening: while the server refuses, nobody else can be given its port.
+    _reserved: Socket,
+    tls: Option<TlsAcceptor>,
+    running: JoinSet<()>,
 }
 
 impl SinkServer {
@@ -108,26 +119,56 @@ impl SinkServer {
     }
 
     async fn start_with(tls: Option<TlsAcceptor>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let state = Arc::new(Mutex::new(State {
-            posted: Vec::new(),
-            answer: Arc::new(SinkReply::taken),
-        }));
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let mut running = JoinSet::new();
-        running.spawn(accept(listener, tls, state.clone()));
-        Self {
-            state,
-            address,
-            scheme,
-            _running: running,
-        }
+        let reserved = origin::bind((Ipv4Addr::LOCALHOST, 0).into());
+        let address = reserved.local_addr().expect("an address");
+        let mut server = Self {
+            state: Arc::new(Mutex::new(State {
+                posted: Vec::new(),
+                answer: Arc::new(SinkReply::taken),
+                breaks_off: false,
+                forgets: false,
+            })),
+            address: address.as_socket().expect("an address"),
+            _reserved: reserved,
+            tls,
+            running: JoinSet::new(),
+        };
+        server.accept();
+        server
     }
 
     /// Where it is.
     pub(crate) fn url(&self) -> String {
-        format!("{}://{}", self.scheme, self.address)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Opens its port, if it is closed.
+    pub(crate) fn accept(&mut self) {
+        if !self.running.is_empty() {
+            return;
+        }
+        let socket = origin::bind(self.address);
+        socket.listen(128).expect("a listening socket");
+        socket.set_nonblocking(true).expect("a non-blocking socket");
+        let listener = TcpListener::from_std(socket.into()).expect("a listener");
+        self.running
+            .spawn(accept(listener, self.tls.clone(), self.state.clone()));
+    }
+
+    /// Closes its port and cuts its connections.
+    pub(crate) async fn refuse(&mut self) {
+        self.running.shutdown().await;
+    }
+
+    /// Whether connections are cut in the middle of a request's body, from now on.
+    pub(crate) fn break_off(&self, breaks_off: bool) {
+        locked(&self.state).breaks_off = breaks_off;
+    }
+
+    /// Keeps nothing that comes from now on: it is too much. Whoever decides on the answer has seen it.
+    pub(crate) fn forget(&self) {
+        locked(&self.state).forgets = true;
     }
 
     /// Answers like this from now on.
@@ -187,7 +228,11 @@ async fn take(
     request: Request<Incoming>,
     state: Arc<Mutex<State>>,
 ) -> Result<Response<Full<Bytes>>, io::Error> {
-    let (head, body) = request.into_parts();
+    let (head, mut body) = request.into_parts();
+    if locked(&state).breaks_off {
+        body.frame().await;
+        return Err(io::Error::other("cut in the middle"));
+    }
     let bytes = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let mut posted = Posted {
         path: head.uri.to_string(),
@@ -196,22 +241,31 @@ async fn take(
         bytes,
         answered: 0,
     };
-    let mut state = locked(&state);
-    let reply = (state.answer)(&posted);
+    let reply = decide(&mut locked(&state), &mut posted);
     let mut response = Response::builder();
     let (status, text) = match reply {
-        SinkReply::Cut => {
-            state.posted.push(posted);
-            return Err(io::Error::other("cut"));
-        }
+        SinkReply::Cut => return Err(io::Error::other("cut")),
+        SinkReply::Silence => std::future::pending().await,
         SinkReply::Status(status, body) => (status, body.to_string()),
         SinkReply::Busy(seconds) => {
             response = response.header("retry-after", seconds);
             (429, String::new())
         }
     };
-    posted.answered = status;
-    state.posted.push(posted);
     let response = response.status(status).body(text.into());
     response.map_err(io::Error::other)
+}
+
+/// What a request is answered with. It is kept, unless the server forgets.
+fn decide(state: &mut State, posted: &mut Posted) -> SinkReply {
+    let reply = (state.answer)(posted);
+    posted.answered = match &reply {
+        SinkReply::Cut | SinkReply::Silence => 0,
+        SinkReply::Status(status, _) => *status,
+        SinkReply::Busy(_) => 429,
+    };
+    if !state.forgets {
+        state.posted.push(posted.clone());
+    }
+    reply
 }

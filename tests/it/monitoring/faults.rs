@@ -15,7 +15,8 @@ use crate::harness::prometheus::Prometheus;
 use crate::harness::redis::Redis;
 use crate::harness::script::Visit;
 use crate::harness::{
-    Call, Connection, Gateway, Origin, Raw, Reply, Script, Setup, eventually, fill, get, pause,
+    Call, Connection, Gateway, Origin, Posted, Raw, Reply, Script, Setup, SinkReply, SinkServer,
+    eventually, fill, get, pause,
 };
 
 /// Twelve connections are all that it takes.
@@ -69,6 +70,10 @@ pub(super) struct Faults<'a> {
     /// Which is started again and again.
     restarted: RefCell<Gateway>,
     restarts: Cell<u32>,
+    /// Whose sinks are gone or refuse everything, and whose disk is full.
+    recording: Gateway,
+    /// How many users it has seen.
+    users: Cell<usize>,
     /// Where one was that has been stopped.
     stopped: SocketAddr,
     traffic: Option<JoinHandle<()>>,
@@ -87,6 +92,8 @@ struct Parts {
     flags: FlagServer,
     redis: Redis,
     state: TempDir,
+    spool: TempDir,
+    sink: SinkServer,
     authority: Authority,
 }
 
@@ -102,8 +109,11 @@ impl Parts {
             flags: FlagServer::start().await,
             redis: Redis::start().await,
             state: TempDir::new().expect("a folder"),
+            spool: TempDir::new().expect("a folder"),
+            sink: SinkServer::start().await,
             authority: Authority::new(),
         };
+        parts.sink.answer(refuse);
         parts.gone.stop().await;
         parts.dead.stop().await;
         parts.broken.answer(|request| {
@@ -135,6 +145,19 @@ impl Parts {
     fn well(&self, more: &str) -> String {
         let service = format!("services: {{ search: '{}' }}\n", self.stable.url());
         service + "routes: [{ path: /, service: search }]\n" + more
+    }
+
+    fn recording(&self) -> String {
+        let (stable, gone, sink) = (self.stable.url(), self.gone.url(), self.sink.url());
+        let state = self.spool.path().display();
+        self.well(&format!(
+            "flags: {{ search.ranker: {{ url: '{stable}', rings: [{{ name: early, rollout: 50% }}] }} }}\n\
+             identity: {{ user_id: [{{ header: x-user-id, trust: anyone }}] }}\n\
+             server: {{ threads: 1, shutdown_delay: 1ms, shutdown_grace: 1s, state_dir: '{state}' }}\n\
+             attribution:\n  exposures: {{ users: plain, control: all }}\n  sinks:\n    \
+             - {{ name: gone, webhook: {{ url: '{gone}' }} }}\n    \
+             - {{ name: picky, mixpanel: {{ project_id: 1, url: '{sink}', service_account: {{ user: me, secret: s }} }} }}\n"
+        ))
     }
 
     fn secure(&self) -> String {
@@ -169,6 +192,9 @@ impl<'a> Faults<'a> {
             secure: Gateway::start(parts.secure()).await,
             restarted: RefCell::new(Gateway::start(parts.well("")).await),
             restarts: Cell::new(0),
+            // A file may have 128 KiB: more than a few hundred exposures take.
+            recording: Setup::new(parts.recording()).file_size(256).start().await,
+            users: Cell::new(0),
             stopped: stopped.admin_address(),
             traffic: None,
             waits: None,
@@ -176,8 +202,8 @@ impl<'a> Faults<'a> {
             parts,
         };
         faults.scrape();
-        eventually("five gateways that are scraped", || async {
-            let up = prometheus.query("sum(up) == 5").await;
+        eventually("six gateways that are scraped", || async {
+            let up = prometheus.query("sum(up) == 6").await;
             (!up.is_empty()).then_some(())
         })
         .await;
@@ -192,6 +218,7 @@ impl<'a> Faults<'a> {
             ("deaf", self.deaf.admin_address()),
             ("secure", self.secure.probes_address()),
             ("restarted", self.restarted.borrow().admin_address()),
+            ("recording", self.recording.admin_address()),
             ("stopped", self.stopped),
         ]);
     }
@@ -224,12 +251,18 @@ impl<'a> Faults<'a> {
         self.traffic = Some(tokio::spawn(traffic(self.sick.address())));
     }
 
-    /// Has those faults happen again that are events: a start, a line of the access log that cannot be written.
+    /// Has those faults happen again that are events: a start, a line of the access log or an exposure that cannot be written.
     pub(super) async fn go_on(&self) {
         let long = format!("/{}", "x".repeat(1_900));
         let mut connection = self.deaf.connect().await;
         for _ in 0..300 {
             connection.send(get(&long)).await;
+        }
+        let mut connection = self.recording.connect().await;
+        for _ in 0..400 {
+            let user = self.users.replace(self.users.get() + 1);
+            let call = get("/").user(&format!("u{user}"));
+            connection.send(call).await;
         }
         if self.restarts.get() < 4 {
             self.restarts.set(self.restarts.get() + 1);
@@ -257,6 +290,13 @@ impl<'a> Faults<'a> {
         let values = series.iter().map(|series| series["value"][1].clone());
         values.collect()
     }
+}
+
+/// As Mixpanel refuses each event of a batch.
+fn refuse(posted: &Posted) -> SinkReply {
+    let failed = (0..posted.events().len()).map(|index| json!({ "index": index, "message": "no" }));
+    let failed: Vec<Value> = failed.collect();
+    SinkReply::Status(400, json!({ "code": 400, "failed_records": failed }))
 }
 
 /// A canary that takes its time.
