@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,9 @@ const DAMAGED: &str = ".damaged";
 pub const FILE_MODE: u32 = 0o600;
 /// The same for the folder, if it has to be made.
 const FOLDER_MODE: u32 = 0o700;
+
+/// The size of the largest file that [`read_small`] reads.
+const MAX_SMALL: u64 = 1 << 20;
 
 /// Replaces a file, or makes it, and its folder. It is written beside the old one, forced to the disk and renamed over
 /// it.
@@ -135,6 +138,25 @@ pub fn keep_damaged(path: &Path) -> io::Result<Option<PathBuf>> {
         Ok(()) => {}
     }
     Ok(Some(aside))
+}
+
+/// Reads a file that people name and that has no more than a mebibyte, as keys and certificates are.
+///
+/// # Errors
+/// What the system says; it is a pipe or a device; it is larger, and was named by mistake.
+pub fn read_small(path: &Path) -> io::Result<Vec<u8>> {
+    // Asked before it is opened: opening a pipe would wait for its writer.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    let mut file = File::open(path)?.take(MAX_SMALL + 1);
+    match file.read_to_end(&mut bytes)? as u64 > MAX_SMALL {
+        true => Err(io::Error::other(format!(
+            "it has more than {MAX_SMALL} bytes"
+        ))),
+        false => Ok(bytes),
+    }
 }
 
 /// Whether an error means that there is no such file.

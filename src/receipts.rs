@@ -5,13 +5,12 @@ pub mod jws;
 pub mod keys;
 pub mod metrics;
 
-use std::path::Path;
 use std::time::Duration;
 
 use http::HeaderName;
 use ring::hmac;
 
-use crate::config::attribution::{ReceiptKey, ReceiptsConfig};
+use crate::config::attribution::{ExposuresConfig, ReceiptKey, ReceiptsConfig, UserForm};
 use crate::context::Moment;
 use crate::receipt::{Answering, Receipt};
 use crate::request::RequestHead;
@@ -34,7 +33,7 @@ pub struct Receipts {
 }
 
 /// How users appear in receipts.
-pub enum Users {
+enum Users {
     /// By their IDs.
     Plain,
     /// By the first half of a keyed hash.
@@ -42,23 +41,42 @@ pub enum Users {
 }
 
 impl Users {
-    /// By a hash under this key.
-    pub fn hashed_under(key: &[u8]) -> Self {
-        Self::Hashed(hmac::Key::new(hmac::HMAC_SHA256, key))
+    /// As in exposures; `None`: those hash them, and have no key.
+    fn as_in(exposures: &ExposuresConfig) -> Option<Self> {
+        match exposures.users {
+            UserForm::Plain => Some(Self::Plain),
+            UserForm::Hash => {
+                let key = exposures.key.as_ref()?.expose().as_bytes();
+                Some(Self::Hashed(hmac::Key::new(hmac::HMAC_SHA256, key)))
+            }
+        }
     }
 }
 
+/// Where a request shows a receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the header field.
+    Header,
+    /// In the cookie.
+    Cookie,
+}
+
 impl Receipts {
-    /// Reads the key. `users` is how they appear in exposures; without those they are hashed under a key that follows from
-    /// the receipts' own.
+    /// Reads the key. Users appear as in `exposures`; without those they are hashed under a key that follows from the
+    /// receipts' own.
     ///
     /// # Errors
     /// The key cannot be used.
-    pub fn new(config: &ReceiptsConfig, users: Option<Users>) -> Result<Self, KeyError> {
+    pub fn new(
+        config: &ReceiptsConfig,
+        exposures: Option<&ExposuresConfig>,
+    ) -> Result<Self, KeyError> {
         let key = match &config.key {
             ReceiptKey::Secret(secret) => SigningKey::secret(secret.expose().as_bytes()),
-            ReceiptKey::PrivateKey(path) => SigningKey::from_file(Path::new(path))?,
+            ReceiptKey::PrivateKey(file) => SigningKey::from_file(&file.path)?,
         };
+        let users = exposures.and_then(Users::as_in);
         let derived = || Users::Hashed(key.derived("serin receipt subject"));
         Ok(Self {
             cookie: config.cookie.clone(),
@@ -125,15 +143,22 @@ impl Receipts {
         self.key.own.key_set()
     }
 
-    /// The first valid receipt that a request shows, if it is this user's. What it shows is counted.
-    pub fn held(&self, head: &RequestHead<'_>, subject: &str, now: Moment) -> Option<Receipt> {
+    /// The first valid receipt that a request shows, if it is this user's, and where. What it shows is counted.
+    pub fn held(
+        &self,
+        head: &RequestHead<'_>,
+        subject: &str,
+        now: Moment,
+    ) -> Option<(Receipt, Place)> {
         let field = self.header.as_ref();
         let field = field.and_then(|name| head.headers.text(name.as_str()));
         let cookie = self.cookie.as_deref();
         let cookie = cookie.and_then(|name| head.cookie(name));
         let cookie = cookie.filter(|cookie| Some(*cookie) != field);
+        let field = field.map(|token| (token, Place::Header));
+        let cookie = cookie.map(|token| (token, Place::Cookie));
         let mut tokens = field.into_iter().chain(cookie);
-        tokens.find_map(|token| {
+        tokens.find_map(|(token, place)| {
             let read = self.read(token, subject, now);
             self.counters.count(match &read {
                 Ok(_) => ReceiptResult::Valid,
@@ -141,7 +166,7 @@ impl Receipts {
                 Err(Rejected::Expired(_)) => ReceiptResult::Expired,
                 Err(Rejected::Foreign(_)) => ReceiptResult::Foreign,
             });
-            read.ok()
+            read.ok().map(|receipt| (receipt, place))
         })
     }
 }

@@ -2,18 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use rustls::pki_types::pem::{PemObject as _, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest as _, Sha256};
 
 use crate::config::tls::{StatedFile, TlsFiles};
-
-/// A file that is larger was named by mistake.
-const MAX_BYTES: u64 = 1 << 20;
+use crate::durable::read_small;
 
 /// The hash of what the files hold.
 pub(super) type Digest = [u8; 32];
@@ -67,7 +64,7 @@ pub(super) struct Contents(BTreeMap<PathBuf, io::Result<Vec<u8>>>);
 impl Contents {
     pub(super) fn read(files: &TlsFiles) -> Self {
         let paths = files.all().map(|file| &file.path);
-        Self(paths.map(|path| (path.clone(), read(path))).collect())
+        Self(paths.map(|path| (path.clone(), read_small(path))).collect())
     }
 
     pub(super) fn digest(&self) -> Digest {
@@ -140,19 +137,3 @@ impl Contents {
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // Asked before it is opened: opening a pipe would wait for its writer.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    let read = File::open(path)?
-        .take(MAX_BYTES + 1)
-        .read_to_end(&mut bytes)?;
-    match read as u64 > MAX_BYTES {
-        true => Err(io::Error::other(format!(
-            "it has more than {MAX_BYTES} bytes"
-        ))),
-        false => Ok(bytes),
-    }
-}

@@ -7,9 +7,11 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use crate::certificates::{self, FileProblem, FileTrouble};
+use crate::config::attribution::{AttributionConfig, ReceiptKey};
 use crate::config::diagnostic::{Diagnostic, Findings, Severity};
 use crate::config::{OnUnset, compile, render};
 use crate::context::Moment;
+use crate::receipts::keys::SigningKey;
 use crate::source::environment::ProcessEnvironment;
 use crate::source::file::{FileError, read, read_stream};
 
@@ -81,8 +83,9 @@ fn check(path: &Path, how: How) -> Checked {
         Ok(config) => {
             let tls = config.process.admin.tls.iter();
             let found = tls.flat_map(|files| certificates::check(files, now()));
-            let found = found.map(|problem| told(problem, mode)).collect();
-            config.warnings.with(found)
+            let found = found.map(|problem| told(problem, mode));
+            let receipts = receipt_key(&config.process.attribution, mode);
+            config.warnings.with(found.chain(receipts).collect())
         }
         Err(findings) => findings,
     };
@@ -108,6 +111,26 @@ fn told(problem: FileProblem, mode: OnUnset) -> Diagnostic {
         path: file.key,
         hint: None,
     }
+}
+
+/// What keeps receipts from being signed by the file that is to do so.
+fn receipt_key(attribution: &AttributionConfig, mode: OnUnset) -> Option<Diagnostic> {
+    let ReceiptKey::PrivateKey(file) = &attribution.receipts.as_ref()?.key else {
+        return None;
+    };
+    let error = SigningKey::from_file(&file.path).err()?;
+    let is_elsewhere = error.is_absence() && mode == OnUnset::StandIn;
+    Some(Diagnostic {
+        severity: if is_elsewhere {
+            Severity::Warning
+        } else {
+            Severity::Error
+        },
+        message: error.to_string(),
+        span: file.span,
+        path: file.key.clone(),
+        hint: None,
+    })
 }
 
 fn unreadable(error: &FileError) -> String {

@@ -108,7 +108,7 @@ fn of_config(path: &Path) -> anyhow::Result<Vec<VerifyingKey>> {
     };
     Ok(vec![match key {
         ReceiptKey::Secret(secret) => VerifyingKey::secret(secret.expose().as_bytes()),
-        ReceiptKey::PrivateKey(file) => VerifyingKey::from_file(file)?,
+        ReceiptKey::PrivateKey(file) => VerifyingKey::from_file(&file.path)?,
     }])
 }
 

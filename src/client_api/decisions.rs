@@ -81,5 +81,6 @@ fn served(
 fn held(asked: &ApiRequest<'_>, own: &Context<'_>) -> Option<Receipt> {
     let receipts = asked.receipts?;
     let id = own.user_id.as_deref().or(own.session_id.as_deref())?;
-    receipts.held(asked.head, &receipts.subject(id), asked.moment)
+    let held = receipts.held(asked.head, &receipts.subject(id), asked.moment);
+    held.map(|(receipt, _)| receipt)
 }

@@ -94,8 +94,10 @@ impl Handles {
     /// Reads the files with keys that the configuration names.
     pub(super) fn read_keys(&mut self, process: &Process) -> Result<(), StartError> {
         self.tls = admin::tls(&process.admin)?;
-        let receipts = process.attribution.receipts.as_ref();
-        let receipts = receipts.map(|config| Receipts::new(config, None));
+        let attribution = &process.attribution;
+        let exposures = attribution.exposures.as_ref();
+        let receipts = attribution.receipts.as_ref();
+        let receipts = receipts.map(|config| Receipts::new(config, exposures));
         self.receipts = receipts.transpose()?.map(Arc::new);
         Ok(())
     }

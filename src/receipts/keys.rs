@@ -11,6 +11,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{PrivateKeyDer, SubjectPublicKeyInfoDer};
 use serde_json::{Value, json};
 
+use crate::durable::{is_absence, read_small};
+
 /// What stands before the 32 bytes of an Ed25519 key in its `SubjectPublicKeyInfo` (RFC 8410, section 4).
 const ED25519_SPKI: [u8; 12] = [
     0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
@@ -44,6 +46,16 @@ pub enum KeyError {
         /// Which one.
         file: String,
     },
+}
+
+impl KeyError {
+    /// Whether there is no such file here.
+    pub fn is_absence(&self) -> bool {
+        match self {
+            Self::Unreadable { cause, .. } => is_absence(cause),
+            Self::NotEd25519 { .. } | Self::NoKeySet { .. } => false,
+        }
+    }
 }
 
 /// What verifies receipts.
@@ -228,7 +240,7 @@ fn pair(
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
-    std::fs::read(path).map_err(|cause| KeyError::Unreadable {
+    read_small(path).map_err(|cause| KeyError::Unreadable {
         file: path.display().to_string(),
         cause,
     })

@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -6,10 +7,15 @@ use serde_json::{Value, json};
 
 use super::jws::{self, Rejected};
 use super::keys::{KeyError, SigningKey, VerifyingKey};
-use super::{Receipts, Users, verify};
-use crate::config::attribution::{ReceiptKey, ReceiptsConfig};
+use super::{Receipts, verify};
+use crate::config::attribution::{
+    Control, ExposuresConfig, ReceiptKey, ReceiptsConfig, UserForm,
+};
+use crate::config::diagnostic::Span;
 use crate::config::flag_server::Secret;
+use crate::config::tls::StatedFile;
 use crate::context::Moment;
+use crate::exposure::hashed_user;
 use crate::receipt::Answering;
 
 const NOW: Moment = Moment {
@@ -30,6 +36,24 @@ fn config(key: ReceiptKey) -> ReceiptsConfig {
         cookie: Some("serin_receipt".into()),
         header: None,
         ttl: Duration::from_secs(3600),
+    }
+}
+
+fn private_key(path: PathBuf) -> ReceiptKey {
+    ReceiptKey::PrivateKey(StatedFile {
+        path,
+        span: Span::default(),
+        key: "attribution.receipts.private_key".to_owned(),
+    })
+}
+
+fn exposures(users: UserForm, key: Option<&str>) -> ExposuresConfig {
+    ExposuresConfig {
+        users,
+        key: key.map(Secret::new),
+        anonymous: false,
+        control: Control::None,
+        properties: Vec::new(),
     }
 }
 
@@ -173,11 +197,16 @@ fn what_is_signed_and_no_receipt_is_foreign() {
 #[test]
 fn users_appear_as_they_do_in_exposures() {
     let config = config(ReceiptKey::Secret(Secret::new(SECRET)));
-    let subject = |users| Receipts::new(&config, users).expect("a key").subject("ann");
-    assert_eq!(subject(Some(Users::Plain)), "ann");
+    let subject = |exposures: Option<ExposuresConfig>| {
+        let receipts = Receipts::new(&config, exposures.as_ref());
+        receipts.expect("a key").subject("ann")
+    };
+    let plain = exposures(UserForm::Plain, Some("key"));
+    assert_eq!(subject(Some(plain)), "ann");
     // printf ann | openssl dgst -sha256 -hmac key: the first half.
-    let hashed = subject(Some(Users::hashed_under(b"key")));
+    let hashed = subject(Some(exposures(UserForm::Hash, Some("key"))));
     assert_eq!(hashed, "9d77c3180ff81edfbc099a7e91843e41");
+    assert_eq!(hashed, hashed_user(b"key", "ann"));
     assert_ne!(subject(None), hashed);
     assert_ne!(subject(None), "ann");
 }
@@ -211,7 +240,7 @@ fn a_pair_of_keys_signs_and_the_public_one_verifies() {
     let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a pair");
     std::fs::write(path("private.pem"), pair.serialize_pem()).expect("a file");
     std::fs::write(path("public.pem"), pair.public_key_pem()).expect("a file");
-    let made = Receipts::new(&config(ReceiptKey::PrivateKey(path("private.pem"))), None);
+    let made = Receipts::new(&config(private_key(path("private.pem"))), None);
     let receipts = made.expect("a key");
     let valid = token(&receipts, "ann");
     assert_eq!(part(&valid, 0)["alg"], "EdDSA");
@@ -223,7 +252,7 @@ fn a_pair_of_keys_signs_and_the_public_one_verifies() {
         assert!(verify(&valid, &[key], NOW).is_ok(), "{name}");
     }
     // Both parts of the pair lead to the same users.
-    let again = Receipts::new(&config(ReceiptKey::PrivateKey(path("private.pem"))), None);
+    let again = Receipts::new(&config(private_key(path("private.pem"))), None);
     assert_eq!(
         again.expect("a key").subject("ann"),
         receipts.subject("ann")
@@ -241,7 +270,7 @@ fn a_key_that_cannot_be_used_is_named_with_its_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("key.pem");
     let why = || {
-        let made = Receipts::new(&config(ReceiptKey::PrivateKey(path.clone())), None);
+        let made = Receipts::new(&config(private_key(path.clone())), None);
         made.err()
     };
     assert!(matches!(why(), Some(KeyError::Unreadable { .. })));

@@ -5,6 +5,7 @@ mod exposures;
 mod faults;
 mod outage;
 mod sinks;
+mod truth;
 
 use std::path::{Path, PathBuf};
 

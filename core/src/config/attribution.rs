@@ -2,13 +2,13 @@
 
 pub mod sinks;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
 
 use super::flag_server::Secret;
+use super::tls::StatedFile;
 use sinks::{SinkConfig, SpoolConfig};
 
 /// `attribution`, but for its lanes.
@@ -38,13 +38,28 @@ pub struct ReceiptsConfig {
 }
 
 /// What receipts are signed with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum ReceiptKey {
     /// A secret.
     Secret(Secret),
     /// A file with an Ed25519 key in PEM.
-    PrivateKey(PathBuf),
+    PrivateKey(StatedFile),
 }
+
+/// Where the configuration names a file makes no other key.
+impl PartialEq for ReceiptKey {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Secret(one), Self::Secret(two)) => one == two,
+            (Self::PrivateKey(one), Self::PrivateKey(two)) => one.path == two.path,
+            (Self::Secret(_), Self::PrivateKey(_)) | (Self::PrivateKey(_), Self::Secret(_)) => {
+                false
+            }
+        }
+    }
+}
+
+impl Eq for ReceiptKey {}
 
 /// Whether a request goes where a gateway before this one has sent its user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

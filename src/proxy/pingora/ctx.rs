@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::idle::Upstream;
+use super::receipt::ShownReceipt;
 use super::uploads::Upload;
 use crate::attempts::pool::Pool;
 use crate::proxy::deadlines::DeadlineGuard;
@@ -14,6 +15,8 @@ pub struct RequestCtx {
     pub(super) run: RequestRun,
     /// The current attempt's connection.
     pub(super) connection: AttemptConnection,
+    /// Its user, and the receipt that it shows; `None`: there are no receipts, or the user has no ID.
+    pub(super) receipt: Option<Box<ShownReceipt>>,
 }
 
 /// What the current attempt has of a connection.
@@ -37,6 +40,7 @@ impl RequestCtx {
         Self {
             run,
             connection: AttemptConnection::default(),
+            receipt: None,
         }
     }
 

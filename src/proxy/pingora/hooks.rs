@@ -25,6 +25,7 @@ use super::intake::{bound, is_cancelled};
 use super::outgoing;
 use super::peer::{addrs, is_http2, is_shared};
 use super::proxy::Proxy;
+use super::receipt::ShownReceipt;
 use super::recovery::{self, is_interim};
 use super::reply;
 use super::waiting::{self, Connection};
@@ -61,6 +62,10 @@ impl ProxyHttp for Proxy {
             HeadStep::Forward => {
                 if is_cancelled(session) {
                     return Err(Error::new_down(ErrorType::H2Error));
+                }
+                if let Some(receipts) = &self.receipts {
+                    let shown = ShownReceipt::read(receipts, session, &ctx.run);
+                    ctx.receipt = shown.map(Box::new);
                 }
                 return match self.goes_at_once(session, ctx)? {
                     true => Ok(false),

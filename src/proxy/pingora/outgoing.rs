@@ -64,7 +64,8 @@ pub(super) fn edit_request(
         }),
     });
     let debug = proxy.debug.as_deref().map(DebugHeader::name);
-    let receipt = proxy.vouched_receipt(session, ctx);
+    let receipts = proxy.receipts.as_deref().zip(ctx.receipt.as_deref());
+    let receipt = receipts.and_then(|(receipts, shown)| shown.vouched(receipts, session));
     edit(upstream, |parts| {
         if let Some(uri) = rewritten {
             parts.uri = uri;
@@ -77,7 +78,7 @@ pub(super) fn edit_request(
             parts.headers.take(edit);
         }
         if let Some((name, value)) = receipt {
-            parts.headers.insert(name, value);
+            parts.headers.insert(name, value.clone());
         }
         parts.headers.apply(&route.request_edits);
         if upstream_request.pool == Pool::Fresh {

@@ -10,32 +10,55 @@ use super::head::{Fields, SplitTarget, client_ip, head};
 use super::intake::is_https;
 use super::proxy::Proxy;
 use crate::forward::Served;
-use crate::proxy::run::UpstreamRequest;
-use crate::receipt::Answering;
-use crate::receipts::Receipts;
+use crate::proxy::run::{RequestRun, UpstreamRequest};
+use crate::receipt::{Answering, Receipt};
+use crate::receipts::{Place, Receipts};
 use crate::receipts::metrics::ReceiptResult;
-use crate::request::RequestHead;
 use crate::snapshot::Snapshot;
 
-impl Proxy {
-    /// The receipt that a request shows in its header field, if it is valid: a service behind may believe Serin's own
-    /// fields, so it gets no other.
-    pub(super) fn vouched_receipt(
-        &self,
-        session: &Session,
-        ctx: &RequestCtx,
-    ) -> Option<(HeaderName, HeaderValue)> {
-        let receipts = self.receipts.as_deref()?;
-        let name = receipts.header.as_ref()?;
-        let value = session.req_header().headers.get(name)?;
-        let upstream = ctx.run.upstream.as_ref()?;
-        let subject = with_head(session, &ctx.run.snapshot, |head| {
-            subject(receipts, &ctx.run.snapshot, upstream, head)
-        })??;
-        let receipt = receipts.read(value.to_str().ok()?, &subject, ctx.run.moment);
-        receipt.ok().map(|_| (name.clone(), value.clone()))
+/// What a client's receipt says of it, read once for all attempts of a request.
+pub(super) struct ShownReceipt {
+    /// What stands for the user in receipts.
+    subject: String,
+    /// The receipt that the client shows, if it is valid and this user's.
+    held: Option<Receipt>,
+    /// Whether the header field has it.
+    in_header: bool,
+}
+
+impl ShownReceipt {
+    /// Finds out who the user is, and reads and counts the receipt that the request shows. `None`: the user has no ID.
+    pub(super) fn read(receipts: &Receipts, session: &Session, run: &RequestRun) -> Option<Self> {
+        let upstream = run.upstream.as_ref()?;
+        let request = session.req_header();
+        let (fields, target) = (Fields(&request.headers), SplitTarget::of(request)?);
+        let rules = &run.snapshot.identity;
+        let head = head(request, &target, &fields, client_ip(session), rules);
+        let context = rules.identify(&head);
+        let known = context.user_id.or(context.session_id);
+        let id = known.as_deref().or(upstream.plan.new_session.as_deref())?;
+        let subject = receipts.subject(id);
+        let shown = receipts.held(&head, &subject, run.moment);
+        let in_header = shown.as_ref().is_some_and(|(_, place)| *place == Place::Header);
+        Some(Self {
+            subject,
+            held: shown.map(|(receipt, _)| receipt),
+            in_header,
+        })
     }
 
+    /// The header field that a service may see: a valid receipt's. It may believe Serin's own fields, so it gets no other.
+    pub(super) fn vouched<'a>(
+        &self,
+        receipts: &'a Receipts,
+        session: &'a Session,
+    ) -> Option<(&'a HeaderName, &'a HeaderValue)> {
+        let name = receipts.header.as_ref().filter(|_| self.in_header)?;
+        Some((name, session.req_header().headers.get(name)?))
+    }
+}
+
+impl Proxy {
     /// Gives the client a receipt of who serves it, if that tells something new. Users without an ID get none, and no
     /// answer has one that caches share.
     pub(super) fn tell_receipt(
@@ -47,29 +70,24 @@ impl Proxy {
         served: Served,
     ) {
         let (snapshot, moment) = (&ctx.run.snapshot, ctx.run.moment);
-        let Some(upstream) = ctx.run.upstream.as_ref() else {
-            return;
-        };
-        let user = with_head(session, snapshot, |head| {
-            let subject = subject(receipts, snapshot, upstream, head)?;
-            let held = receipts.held(head, &subject, moment);
-            Some((subject, held))
-        });
-        let Some((subject, mut held)) = user.flatten() else {
+        let (Some(upstream), Some(shown)) = (&ctx.run.upstream, &ctx.receipt) else {
             return;
         };
         // The upstream may be a gateway with the same key, which knows who served further in.
-        if let Some(token) = given(receipts, &response.headers) {
-            match receipts.read(&token, &subject, moment) {
-                Ok(receipt) => held = Some(receipt),
-                Err(_) => take_back(receipts, response),
+        let from_within = given(receipts, &response.headers);
+        let from_within = from_within.and_then(|token| {
+            let read = receipts.read(&token, &shown.subject, moment).ok();
+            if read.is_none() {
+                take_back(receipts, response);
             }
-        }
+            read
+        });
         if is_shared(&response.headers) {
             return;
         }
+        let held = from_within.as_ref().or(shown.held.as_ref());
         let answering = answering(snapshot, upstream, served);
-        let Some(token) = receipts.due(held.as_ref(), &subject, answering, moment) else {
+        let Some(token) = receipts.due(held, &shown.subject, answering, moment) else {
             return;
         };
         take_back(receipts, response);
@@ -77,36 +95,6 @@ impl Proxy {
         write(receipts, response, &token, secure);
         receipts.counters.count(ReceiptResult::Sent);
     }
-}
-
-fn with_head<T>(
-    session: &Session,
-    snapshot: &Snapshot,
-    then: impl FnOnce(&RequestHead<'_>) -> T,
-) -> Option<T> {
-    let request = session.req_header();
-    let (fields, target) = (Fields(&request.headers), SplitTarget::of(request)?);
-    let peer = client_ip(session);
-    Some(then(&head(
-        request,
-        &target,
-        &fields,
-        peer,
-        &snapshot.identity,
-    )))
-}
-
-/// What stands for the request's user: for the user's ID, else for the session's.
-fn subject(
-    receipts: &Receipts,
-    snapshot: &Snapshot,
-    upstream: &UpstreamRequest,
-    head: &RequestHead<'_>,
-) -> Option<String> {
-    let context = snapshot.identity.identify(head);
-    let known = context.user_id.or(context.session_id);
-    let id = known.as_deref().or(upstream.plan.new_session.as_deref())?;
-    Some(receipts.subject(id))
 }
 
 fn answering<'a>(

@@ -13,6 +13,7 @@ use crate::config::keys::attribution as keys;
 use crate::config::keys::shape::Key;
 use crate::config::node::Node;
 use crate::config::reader::Reader;
+use crate::config::tls::StatedFile;
 use crate::identity::Property;
 
 /// The hash's own length, which RFC 7518, section 3.2, asks for.
@@ -68,8 +69,11 @@ fn receipt_key(reader: &mut Reader, node: &Node) -> Option<ReceiptKey> {
                 .error(node.span, "receipts need one of `key` and `private_key`")
                 .hint("a secret, as in `key: \"${RECEIPT_KEY}\"`; or a file, as in `private_key: ed25519.pem`");
         }
-        let path = keys::PRIVATE_KEY.read(reader, node)?;
-        return Some(ReceiptKey::PrivateKey(path));
+        return Some(ReceiptKey::PrivateKey(StatedFile {
+            path: keys::PRIVATE_KEY.read(reader, node)?,
+            span: file?.span,
+            key: format!("attribution.receipts.{}", keys::PRIVATE_KEY.name()),
+        }));
     };
     let secret = keys::RECEIPT_KEY.read(reader, node)?;
     if secret.len() < SHORTEST_SECRET {

@@ -28,7 +28,11 @@ fn a_key_and_a_place_are_enough_and_no_key_is_shown() {
     assert_eq!(own.ttl, Duration::from_secs(86_400));
     let file = config(&with(&receipts("private_key: k.pem, header: X-R, ttl: 1h")));
     let own = file.process.attribution.receipts.unwrap();
-    assert_eq!(own.key, ReceiptKey::PrivateKey("k.pem".into()));
+    let ReceiptKey::PrivateKey(file) = own.key else {
+        panic!("{:?}", own.key);
+    };
+    assert_eq!(file.path.to_str(), Some("k.pem"));
+    assert_eq!(file.key, "attribution.receipts.private_key");
     assert_eq!(own.header.unwrap().as_str(), "x-r");
 }
 
