@@ -136,4 +136,3 @@ impl Contents {
         Err(FileProblem::new(file, trouble, why))
     }
 }
-

@@ -38,7 +38,7 @@ struct Tail {
     #[arg(long)]
     flag: Option<String>,
     /// How many at most, up to 1,000
-    #[arg(short = 'n', long, default_value_t = 20)]
+    #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
     /// Go on with what comes; with --json one object a line
     #[arg(short, long)]

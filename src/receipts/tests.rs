@@ -8,9 +8,7 @@ use serde_json::{Value, json};
 use super::jws::{self, Rejected};
 use super::keys::{KeyError, SigningKey, VerifyingKey};
 use super::{Receipts, verify};
-use crate::config::attribution::{
-    Control, ExposuresConfig, ReceiptKey, ReceiptsConfig, UserForm,
-};
+use crate::config::attribution::{Control, ExposuresConfig, ReceiptKey, ReceiptsConfig, UserForm};
 use crate::config::diagnostic::Span;
 use crate::config::flag_server::Secret;
 use crate::config::tls::StatedFile;

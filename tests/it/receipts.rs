@@ -2,6 +2,7 @@
 
 mod command;
 mod strangers;
+mod subjects;
 
 use serde_json::{Value, json};
 

@@ -12,8 +12,8 @@ use super::proxy::Proxy;
 use crate::forward::Served;
 use crate::proxy::run::{RequestRun, UpstreamRequest};
 use crate::receipt::{Answering, Receipt};
-use crate::receipts::{Place, Receipts};
 use crate::receipts::metrics::ReceiptResult;
+use crate::receipts::{Place, Receipts};
 use crate::snapshot::Snapshot;
 
 /// What a client's receipt says of it, read once for all attempts of a request.
@@ -39,7 +39,9 @@ impl ShownReceipt {
         let id = known.as_deref().or(upstream.plan.new_session.as_deref())?;
         let subject = receipts.subject(id);
         let shown = receipts.held(&head, &subject, run.moment);
-        let in_header = shown.as_ref().is_some_and(|(_, place)| *place == Place::Header);
+        let in_header = shown
+            .as_ref()
+            .is_some_and(|(_, place)| *place == Place::Header);
         Some(Self {
             subject,
             held: shown.map(|(receipt, _)| receipt),

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::read_lines;
+use crate::harness::metrics::Metrics;
 use crate::harness::{
     Connection, Gateway, Origin, Recorded, Reply, eventually, fill, get, post, until,
 };
@@ -87,7 +88,9 @@ impl Client {
     async fn ask(&mut self, rounds: std::ops::Range<usize>) {
         for round in rounds {
             let request_id = format!("request-{}", self.number * ROUNDS + round);
-            let mut call = get("/").user(&self.name).header("x-request-id", &request_id);
+            let mut call = get("/")
+                .user(&self.name)
+                .header("x-request-id", &request_id);
             if let Some(receipt) = &self.receipt {
                 call = call.header("x-serin-receipt", receipt);
             }
@@ -191,7 +194,10 @@ fn first_sights(lines: &BTreeMap<String, Value>) -> BTreeMap<(&str, &str), &Valu
     let mut in_order: Vec<&Value> = lines.values().collect();
     in_order.sort_by_key(|line| number(text(line, "request_id")));
     let mut first = BTreeMap::new();
-    for line in in_order.into_iter().filter(|line| line["reason"] != "killed") {
+    for line in in_order
+        .into_iter()
+        .filter(|line| line["reason"] != "killed")
+    {
         let sight = (text(line, "user_id"), text(line, "served"));
         first.entry(sight).or_insert(line);
     }
@@ -223,9 +229,18 @@ fn log_of(origin: &[Recorded]) -> BTreeMap<(String, String), usize> {
 fn assert_origins_agree(run: &Run) {
     let (mut stable, mut canary) = (BTreeMap::new(), BTreeMap::new());
     for line in run.lines.values() {
-        let request = || (text(line, "request_id").to_owned(), text(line, "user_id").to_owned());
+        let request = || {
+            (
+                text(line, "request_id").to_owned(),
+                text(line, "user_id").to_owned(),
+            )
+        };
         let failed = is_failed(text(line, "request_id"));
-        match (text(line, "assigned"), text(line, "served"), text(line, "cause")) {
+        match (
+            text(line, "assigned"),
+            text(line, "served"),
+            text(line, "cause"),
+        ) {
             ("stable", "stable", "") => stable.insert(request(), 1),
             (CANARY, CANARY, "") if !failed => canary.insert(request(), 1),
             (CANARY, "stable", "killed") => stable.insert(request(), 1),
@@ -273,7 +288,14 @@ fn assert_exposures_agree(run: &Run) {
         let user = subjects[text(exposure, "user")];
         let line = expected.remove(&(user, text(exposure, "served")));
         let line = line.unwrap_or_else(|| panic!("a second one, or of nothing: {exposure}"));
-        for name in ["assigned", "served", "cause", "reason", "generation", "service"] {
+        for name in [
+            "assigned",
+            "served",
+            "cause",
+            "reason",
+            "generation",
+            "service",
+        ] {
             assert_eq!(exposure[name], line[name], "{name}: {exposure} {line}");
         }
         let arm = match (text(line, "assigned"), text(line, "served")) {
@@ -299,7 +321,10 @@ async fn assert_sink_agrees(run: &Run) {
         .iter()
         .map(|exposure| (text(exposure, "id"), exposure))
         .collect();
-    assert_eq!((lines.len(), known.len()), (run.exposures.len(), run.exposures.len()));
+    assert_eq!(
+        (lines.len(), known.len()),
+        (run.exposures.len(), run.exposures.len())
+    );
     let users: BTreeMap<&str, &str> = run
         .clients
         .iter()
@@ -325,30 +350,64 @@ async fn assert_metrics_agree(run: &Run) {
         assert!(logged > 0.0, "{labels:?}");
     }
     let all = (USERS * ROUNDS) as f64;
-    assert_eq!(metrics.sum("serin_requests_total", &[("service", "search")]), all);
-    let failed = run.canary.iter().filter_map(|seen| seen.header("x-request-id"));
+    assert_eq!(
+        metrics.sum("serin_requests_total", &[("service", "search")]),
+        all
+    );
+    let failed = run
+        .canary
+        .iter()
+        .filter_map(|seen| seen.header("x-request-id"));
     let failed = failed.filter(|request_id| is_failed(request_id)).count() as f64;
     let killed = run.count(|line| line["cause"] == "killed");
     for (cause, count) in [("status", failed), ("killed", killed)] {
         let labels = [("from", CANARY), ("cause", cause)];
-        assert_eq!(metrics.sum("serin_rescues_total", &labels), count, "{cause}");
+        assert_eq!(
+            metrics.sum("serin_rescues_total", &labels),
+            count,
+            "{cause}"
+        );
         assert!(count > 0.0, "{cause}");
     }
     let labels = [("assigned", CANARY), ("served", "stable")];
-    assert_eq!(metrics.sum("serin_requests_total", &labels), failed + killed);
+    assert_eq!(
+        metrics.sum("serin_requests_total", &labels),
+        failed + killed
+    );
+    assert_counters_agree(run, &metrics);
+}
+
+/// So are the counters of decisions, receipts and exposures.
+fn assert_counters_agree(run: &Run, metrics: &Metrics) {
     for reason in ["ring", "killed"] {
         let labels = [("flag", CANARY), ("reason", reason)];
         let logged = run.count(|line| line["reason"] == reason);
-        assert_eq!(metrics.sum("serin_decisions_total", &labels), logged, "{reason}");
+        assert_eq!(
+            metrics.sum("serin_decisions_total", &labels),
+            logged,
+            "{reason}"
+        );
     }
     let new = run.clients.iter().flat_map(|client| &client.answers);
     let new = new.filter(|told| told.is_new).count() as f64;
     let recorded = run.exposures.len() as f64;
     for (name, labels, count) in [
         ("serin_receipts_total", [("result", "sent"); 2], new),
-        ("serin_exposures_total", [("sink", ""), ("result", "recorded")], recorded),
-        ("serin_exposures_total", [("sink", "lake"), ("result", "sent")], recorded),
-        ("serin_exposures_total", [("sink", ""), ("result", "dropped")], 0.0),
+        (
+            "serin_exposures_total",
+            [("sink", ""), ("result", "recorded")],
+            recorded,
+        ),
+        (
+            "serin_exposures_total",
+            [("sink", "lake"), ("result", "sent")],
+            recorded,
+        ),
+        (
+            "serin_exposures_total",
+            [("sink", ""), ("result", "dropped")],
+            0.0,
+        ),
     ] {
         assert_eq!(metrics.sum(name, &labels), count, "{name}{labels:?}");
     }

@@ -127,3 +127,62 @@ async fn a_key_that_cannot_be_used_is_no_start_and_another_one_takes_a_restart()
     })
     .await;
 }
+
+#[test]
+fn check_opens_the_private_key_and_names_the_file_and_why() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let made = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a pair");
+    let other = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a pair");
+    fs::write(path("good.pem"), made.serialize_pem()).expect("a file");
+    fs::write(path("public.pem"), made.public_key_pem()).expect("a file");
+    fs::write(path("ecdsa.pem"), other.serialize_pem()).expect("a file");
+    fs::create_dir(path("folder.pem")).expect("a folder");
+    let mut pipe = std::process::Command::new("mkfifo");
+    let made = pipe.arg(path("pipe.pem")).status();
+    assert!(made.expect("mkfifo runs").success());
+    let check = |name: &str, more: &[&str]| {
+        let config = format!(
+            "services: {{ a: 'http://127.0.0.1:1' }}\nroutes: [{{ service: a }}]\nattribution:\n  receipts:\n    private_key: {}\n    header: x-serin-receipt\n",
+            path(name)
+        );
+        fs::write(path("routes.yaml"), config).expect("a file");
+        let file = path("routes.yaml");
+        let output = run_serin(["check", "--format", "json", &file].iter().chain(more));
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        (output.status.code(), report["problems"][0].clone())
+    };
+    assert_eq!(
+        check("good.pem", &["--strict"]),
+        (Some(0), serde_json::Value::Null)
+    );
+    for (name, why) in [
+        ("public.pem", "has no Ed25519 private key in PEM"),
+        ("ecdsa.pem", "has no Ed25519 private key in PEM"),
+        ("folder.pem", "cannot be read: it is not a regular file"),
+        ("pipe.pem", "cannot be read: it is not a regular file"),
+    ] {
+        let (code, problem) = check(name, &[]);
+        let message = problem["message"].as_str().expect("a message");
+        assert!(
+            message.starts_with(&format!("`{}` {why}", path(name))),
+            "{problem}"
+        );
+        let place = (&problem["path"], &problem["line"], &problem["severity"]);
+        assert_eq!(code, Some(1), "{problem}");
+        assert_eq!(place.0, "attribution.receipts.private_key");
+        assert_eq!((place.1, place.2), (&5.into(), &"error".into()));
+    }
+    // It may be where the gateway runs.
+    for (more, code, severity) in [(&[][..], 0, "warning"), (&["--strict"], 1, "error")] {
+        let (found, problem) = check("nowhere.pem", more);
+        assert_eq!(
+            (found, &problem["severity"]),
+            (Some(code), &severity.into())
+        );
+        assert!(
+            problem["message"].to_string().contains("cannot be read: "),
+            "{problem}"
+        );
+    }
+}
