@@ -22,6 +22,7 @@ mod receipt;
 mod recovery;
 mod reply;
 mod room;
+mod shown_receipt;
 mod shutoff;
 mod stream;
 mod stream_refusal;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::idle::Upstream;
-use super::receipt::ShownReceipt;
+use super::shown_receipt::ShownReceipt;
 use super::uploads::Upload;
 use crate::attempts::pool::Pool;
 use crate::proxy::deadlines::DeadlineGuard;

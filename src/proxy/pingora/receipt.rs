@@ -1,64 +1,19 @@
-//! Receipts on the wire: read off requests, written into responses.
+//! Receipts on the wire: written into responses.
 
 use http::header::{CACHE_CONTROL, SET_COOKIE};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
 
 use super::ctx::RequestCtx;
-use super::head::{Fields, SplitTarget, client_ip, head};
 use super::intake::is_https;
 use super::proxy::Proxy;
 use crate::forward::Served;
-use crate::proxy::run::{RequestRun, UpstreamRequest};
-use crate::receipt::{Answering, Receipt};
+use crate::proxy::run::UpstreamRequest;
+use crate::receipt::Answering;
+use crate::receipts::Receipts;
 use crate::receipts::metrics::ReceiptResult;
-use crate::receipts::{Place, Receipts};
 use crate::snapshot::Snapshot;
-
-/// What a client's receipt says of it, read once for all attempts of a request.
-pub(super) struct ShownReceipt {
-    /// What stands for the user in receipts.
-    subject: String,
-    /// The receipt that the client shows, if it is valid and this user's.
-    held: Option<Receipt>,
-    /// Whether the header field has it.
-    in_header: bool,
-}
-
-impl ShownReceipt {
-    /// Finds out who the user is, and reads and counts the receipt that the request shows. `None`: the user has no ID.
-    pub(super) fn read(receipts: &Receipts, session: &Session, run: &RequestRun) -> Option<Self> {
-        let upstream = run.upstream.as_ref()?;
-        let request = session.req_header();
-        let (fields, target) = (Fields(&request.headers), SplitTarget::of(request)?);
-        let rules = &run.snapshot.identity;
-        let head = head(request, &target, &fields, client_ip(session), rules);
-        let context = rules.identify(&head);
-        let known = context.user_id.or(context.session_id);
-        let id = known.as_deref().or(upstream.plan.new_session.as_deref())?;
-        let subject = receipts.subject(id);
-        let shown = receipts.held(&head, &subject, run.moment);
-        let in_header = shown
-            .as_ref()
-            .is_some_and(|(_, place)| *place == Place::Header);
-        Some(Self {
-            subject,
-            held: shown.map(|(receipt, _)| receipt),
-            in_header,
-        })
-    }
-
-    /// The header field that a service may see: a valid receipt's. It may believe Serin's own fields, so it gets no other.
-    pub(super) fn vouched<'a>(
-        &self,
-        receipts: &'a Receipts,
-        session: &'a Session,
-    ) -> Option<(&'a HeaderName, &'a HeaderValue)> {
-        let name = receipts.header.as_ref().filter(|_| self.in_header)?;
-        Some((name, session.req_header().headers.get(name)?))
-    }
-}
 
 impl Proxy {
     /// Gives the client a receipt of who serves it, if that tells something new. Users without an ID get none, and no
