@@ -193,7 +193,7 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::fs;
     use std::io::ErrorKind;
     use std::os::unix::fs::PermissionsExt as _;
@@ -201,7 +201,8 @@ mod tests {
 
     use super::{keep_as, replace, set_aside, with_suffix};
 
-    fn names(folder: &Path) -> Vec<String> {
+    /// What a folder has, by name.
+    pub(crate) fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
         let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
         let mut names: Vec<String> = entries

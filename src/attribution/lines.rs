@@ -241,6 +241,7 @@ mod tests {
 
     use super::Lines;
     use crate::context::Moment;
+    use crate::durable::tests::names;
 
     fn at(unix_ms: i64) -> Moment {
         Moment { unix_ms }
@@ -248,15 +249,6 @@ mod tests {
 
     fn lines(folder: &Path) -> Lines {
         Lines::new(folder, "exposures", 12, Duration::from_secs(60))
-    }
-
-    fn names(folder: &Path) -> Vec<String> {
-        let entries = fs::read_dir(folder).unwrap();
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
     }
 
     #[test]

@@ -1,10 +1,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::{Expected, Kind, StateStore, StoreError, Write};
+use crate::durable::tests::names;
 
 fn put(key: &str, value: Value, expected: Expected) -> Write {
     Write::Put {
@@ -12,15 +12,6 @@ fn put(key: &str, value: Value, expected: Expected) -> Write {
         value,
         expected,
     }
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
 }
 
 #[tokio::test]

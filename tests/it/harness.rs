@@ -14,6 +14,7 @@ pub(crate) mod gateway;
 pub(crate) mod metrics;
 pub(crate) mod origin;
 mod own_tests;
+pub(crate) mod port;
 pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod redis;

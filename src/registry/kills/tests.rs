@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{Kill, Kills};
 use crate::canary::Withdrawal;
 use crate::context::Moment;
+use crate::durable::tests::names;
 use crate::state::StateStore;
 
 fn open(state_dir: &Path) -> Kills {
@@ -20,15 +21,6 @@ fn standing(kills: &Kills, flag: &str) -> Option<Withdrawal> {
     let of_snapshot = kills.withdrawn().get("search", flag);
     assert_eq!(kills.mark("search", flag).get(), of_snapshot, "{flag}");
     of_snapshot
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
 }
 
 #[tokio::test]

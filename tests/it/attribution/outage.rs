@@ -31,8 +31,8 @@ const HOUR: i64 = 60 * 60;
 /// How long a sink may be left alone after a failure, and a little more.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// What many users may cost: two sets of 36 MB, what else a gateway keeps of users, and buffers.
-const BOUND: u64 = 128 << 20;
+/// What many users may cost: two sets of 36 MB, what else a gateway keeps of users, and a batch for each of two sinks.
+const BOUND: u64 = 160 << 20;
 
 const KEY: &str = "a-key-of-some-length";
 const CONFIG: &str = "

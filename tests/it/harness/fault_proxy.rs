@@ -1,16 +1,15 @@
 //! What stands between a gateway and its flag server, and breaks it in every way that networks and servers break.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use socket2::Socket;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::net::TcpStream;
 
-use super::{origin, until};
+use super::port::Port;
+use super::until;
 
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,11 +76,8 @@ impl Passed {
 
 /// A proxy on a free port of 127.0.0.1. A connection carries one request.
 pub(crate) struct FaultProxy {
-    address: SocketAddr,
-    /// Bound, but never listening: while the proxy refuses, nobody else can be given its port.
-    _reserved: Socket,
+    port: Port,
     state: Arc<State>,
-    running: Option<AbortHandle>,
 }
 
 struct State {
@@ -93,21 +89,13 @@ struct State {
 impl FaultProxy {
     /// Starts one that passes everything on.
     pub(crate) async fn start(upstream: SocketAddr) -> Self {
-        let reserved = origin::bind((Ipv4Addr::LOCALHOST, 0).into());
-        let address = reserved
-            .local_addr()
-            .ok()
-            .and_then(|address| address.as_socket())
-            .expect("an address");
         let mut proxy = Self {
-            address,
-            _reserved: reserved,
+            port: Port::reserve(),
             state: Arc::new(State {
                 upstream,
                 fault: Mutex::new(Fault::None),
                 passed: Mutex::default(),
             }),
-            running: None,
         };
         proxy.accept();
         proxy
@@ -115,12 +103,12 @@ impl FaultProxy {
 
     /// Its address.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.port.address()
     }
 
     /// The URL of the API behind it, as `routes.yaml` names it.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}/api", self.address)
+        format!("http://{}/api", self.address())
     }
 
     /// What becomes of every request from now on. Those under way go on as they began.
@@ -130,29 +118,16 @@ impl FaultProxy {
 
     /// Closes its port and cuts its connections.
     pub(crate) async fn refuse(&mut self) {
-        if let Some(running) = self.running.take() {
-            running.abort();
-            until("the proxy's end", || running.is_finished().then_some(())).await;
-        }
+        self.port.close().await;
     }
 
-    /// Opens its port.
+    /// Opens its port, if it is closed.
     pub(crate) fn accept(&mut self) {
-        let socket = origin::bind(self.address);
-        socket.listen(128).expect("a listening socket");
-        socket.set_nonblocking(true).expect("a non-blocking socket");
-        let listener = TcpListener::from_std(socket.into()).expect("a listener");
         let state = self.state.clone();
-        let accept = async move {
-            // Dropped, and so cut, when the accepting task is.
-            let mut connections = JoinSet::new();
-            loop {
-                let (stream, _) = listener.accept().await.expect("a connection");
-                let state = state.clone();
-                connections.spawn(async move { state.serve(stream).await });
-            }
-        };
-        self.running = Some(tokio::spawn(accept).abort_handle());
+        self.port.open(move |stream| {
+            let state = state.clone();
+            async move { state.serve(stream).await }
+        });
     }
 
     /// The requests for this path that came so far.
@@ -167,14 +142,6 @@ impl FaultProxy {
         let enough = self.passed(path).len() + more;
         let what = format!("{more} more requests for {path}");
         until(&what, || (self.passed(path).len() >= enough).then_some(())).await;
-    }
-}
-
-impl Drop for FaultProxy {
-    fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            running.abort();
-        }
     }
 }
 

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,14 +16,12 @@ use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
-use socket2::{Domain, Socket, Type};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::broadcast;
-use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
+use super::port::{Port, secured, self_signed};
 use super::until;
 
 /// The token that it takes.
@@ -99,9 +96,7 @@ impl Shared {
 /// The server, on a port of its own that it keeps while it is stopped.
 pub(crate) struct FlagServer {
     shared: Arc<Shared>,
-    address: SocketAddr,
-    _reserved: Socket,
-    running: Option<AbortHandle>,
+    port: Port,
     tls: Option<TlsAcceptor>,
 }
 
@@ -115,32 +110,18 @@ impl FlagServer {
 
     /// The same behind https, and the certificate to know it by.
     pub(crate) async fn start_https() -> (Self, String) {
-        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]);
-        let made = made.expect("a certificate");
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
-        let provider = rustls::crypto::ring::default_provider();
-        let config = rustls::ServerConfig::builder_with_provider(provider.into())
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
-            .expect("a certificate");
-        let tls = TlsAcceptor::from(Arc::new(config));
-        (Self::start_with(Some(tls)).await, made.cert.pem())
+        let (tls, certificate) = self_signed();
+        (Self::start_with(Some(tls)).await, certificate)
     }
 
     async fn start_with(tls: Option<TlsAcceptor>) -> Self {
-        let reserved = bind(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let address = reserved.local_addr().expect("an address");
         let shared = Shared {
             state: Mutex::default(),
             told: broadcast::Sender::new(64),
         };
         let mut server = Self {
             shared: Arc::new(shared),
-            address: address.as_socket().expect("an address"),
-            _reserved: reserved,
-            running: None,
+            port: Port::reserve(),
             tls,
         };
         server.restart().await;
@@ -156,7 +137,7 @@ impl FlagServer {
     /// Where its API is.
     pub(crate) fn url(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}/api", self.address)
+        format!("{scheme}://{}/api", self.port.address())
     }
 
     /// Adds or replaces flags; those who stream are told.
@@ -252,55 +233,20 @@ impl FlagServer {
 
     /// Closes its port and cuts its connections.
     pub(crate) async fn stop(&mut self) {
-        if let Some(running) = self.running.take() {
-            running.abort();
-            until("the flag server's end", || {
-                running.is_finished().then_some(())
-            })
-            .await;
-        }
+        self.port.close().await;
     }
 
     /// Opens its port again.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
-        let socket = bind(self.address);
-        socket.listen(128).expect("a listening socket");
-        socket.set_nonblocking(true).expect("a non-blocking socket");
-        let listener = tokio::net::TcpListener::from_std(socket.into()).expect("a listener");
         let (shared, tls) = (self.shared.clone(), self.tls.clone());
-        let accept = async move {
-            // Dropped, and so cut, when the accepting task is.
-            let mut connections = JoinSet::new();
-            loop {
-                let (stream, _) = listener.accept().await.expect("a connection");
-                let (shared, tls) = (shared.clone(), tls.clone());
-                connections.spawn(async move {
-                    match tls {
-                        None => serve(shared, stream).await,
-                        Some(tls) => {
-                            if let Ok(stream) = tls.accept(stream).await {
-                                serve(shared, stream).await;
-                            }
-                        }
-                    }
-                });
-            }
-        };
-        self.running = Some(tokio::spawn(accept).abort_handle());
+        self.port
+            .open(move |stream| serve(shared.clone(), tls.clone(), stream));
     }
 
     fn tell(&self, event: &Value) {
         let data = json!({ "events": [event] });
         self.say(&format!("event: unleash-updated\ndata: {data}\n\n"));
-    }
-}
-
-impl Drop for FlagServer {
-    fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            running.abort();
-        }
     }
 }
 
@@ -321,14 +267,10 @@ pub(crate) fn feature(name: &str, canary: &str, on: bool) -> Value {
     })
 }
 
-fn bind(address: SocketAddr) -> Socket {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
-    socket.set_reuse_address(true).expect("a reusable address");
-    socket.bind(&address.into()).expect("a bound socket");
-    socket
-}
-
-async fn serve(shared: Arc<Shared>, stream: impl AsyncRead + AsyncWrite + Unpin) {
+async fn serve(shared: Arc<Shared>, tls: Option<TlsAcceptor>, stream: TcpStream) {
+    let Some(stream) = secured(tls.as_ref(), stream).await else {
+        return;
+    };
     let service = service_fn(move |request| {
         let shared = shared.clone();
         async move { Ok::<_, Infallible>(answer(&shared, request).await) }

@@ -1,7 +1,6 @@
 //! A server that keeps what sinks post, and answers as a test says: as Mixpanel does, or badly.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -11,15 +10,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::PrivateKeyDer;
 use serde_json::Value;
-use socket2::Socket;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::origin;
+use super::port::{Port, secured, self_signed};
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -90,11 +85,8 @@ struct State {
 /// The server.
 pub(crate) struct SinkServer {
     state: Arc<Mutex<State>>,
-    address: SocketAddr,
-    /// Bound, but never listening: while the server refuses, nobody else can be given its port.
-    _reserved: Socket,
+    port: Port,
     tls: Option<TlsAcceptor>,
-    running: JoinSet<()>,
 }
 
 impl SinkServer {
@@ -105,22 +97,10 @@ impl SinkServer {
 
     /// The same behind https, with a certificate that nobody vouches for.
     pub(crate) async fn start_https() -> Self {
-        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]);
-        let made = made.expect("a certificate");
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
-        let provider = rustls::crypto::ring::default_provider();
-        let config = rustls::ServerConfig::builder_with_provider(provider.into())
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
-            .expect("a certificate");
-        Self::start_with(Some(TlsAcceptor::from(Arc::new(config)))).await
+        Self::start_with(Some(self_signed().0)).await
     }
 
     async fn start_with(tls: Option<TlsAcceptor>) -> Self {
-        let reserved = origin::bind((Ipv4Addr::LOCALHOST, 0).into());
-        let address = reserved.local_addr().expect("an address");
         let mut server = Self {
             state: Arc::new(Mutex::new(State {
                 posted: Vec::new(),
@@ -128,10 +108,8 @@ impl SinkServer {
                 breaks_off: false,
                 forgets: false,
             })),
-            address: address.as_socket().expect("an address"),
-            _reserved: reserved,
+            port: Port::reserve(),
             tls,
-            running: JoinSet::new(),
         };
         server.accept();
         server
@@ -140,25 +118,19 @@ impl SinkServer {
     /// Where it is.
     pub(crate) fn url(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.address)
+        format!("{scheme}://{}", self.port.address())
     }
 
     /// Opens its port, if it is closed.
     pub(crate) fn accept(&mut self) {
-        if !self.running.is_empty() {
-            return;
-        }
-        let socket = origin::bind(self.address);
-        socket.listen(128).expect("a listening socket");
-        socket.set_nonblocking(true).expect("a non-blocking socket");
-        let listener = TcpListener::from_std(socket.into()).expect("a listener");
-        self.running
-            .spawn(accept(listener, self.tls.clone(), self.state.clone()));
+        let (state, tls) = (self.state.clone(), self.tls.clone());
+        self.port
+            .open(move |stream| serve(stream, tls.clone(), state.clone()));
     }
 
     /// Closes its port and cuts its connections.
     pub(crate) async fn refuse(&mut self) {
-        self.running.shutdown().await;
+        self.port.close().await;
     }
 
     /// Whether connections are cut in the middle of a request's body, from now on.
@@ -166,7 +138,7 @@ impl SinkServer {
         locked(&self.state).breaks_off = breaks_off;
     }
 
-    /// Keeps nothing that comes from now on: it is too much. Whoever decides on the answer has seen it.
+    /// Keeps nothing that comes from now on: it is too much. The closure that decides on the answer has seen it.
     pub(crate) fn forget(&self) {
         locked(&self.state).forgets = true;
     }
@@ -198,25 +170,10 @@ fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, state: Arc<Mutex<State>>) {
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let (tls, state) = (tls.clone(), state.clone());
-        connections.spawn(async move {
-            match tls {
-                None => serve(stream, state).await,
-                // A client that does not trust the certificate ends here.
-                Some(tls) => {
-                    if let Ok(stream) = tls.accept(stream).await {
-                        serve(stream, state).await;
-                    }
-                }
-            }
-        });
-    }
-}
-
-async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, state: Arc<Mutex<State>>) {
+async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, state: Arc<Mutex<State>>) {
+    let Some(stream) = secured(tls.as_ref(), stream).await else {
+        return;
+    };
     let service = service_fn(|request| take(request, state.clone()));
     // An answer that is an error cuts the connection.
     let _ = http1::Builder::new()

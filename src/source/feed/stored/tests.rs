@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{ReadError, StoredCopy, StoredSet, encode, path, write};
 use crate::context::Moment;
+use crate::durable::tests::names;
 use crate::engine::source::{SourceKind, SourceSet};
 
 const KIND: SourceKind = SourceKind::Unleash;
@@ -33,21 +34,6 @@ fn read(folder: &Path, source: &str) -> Result<Option<StoredSet>, ReadError> {
     }
 }
 
-fn files(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).expect("a folder");
-    let mut names: Vec<String> = entries
-        .map(|entry| {
-            entry
-                .expect("an entry")
-                .file_name()
-                .into_string()
-                .expect("a name")
-        })
-        .collect();
-    names.sort();
-    names
-}
-
 #[test]
 fn what_is_written_is_read() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -61,7 +47,7 @@ fn what_is_written_is_read() {
         );
     }
     assert_eq!(
-        files(&state),
+        names(&state),
         ["flags-unleash.snapshot", "flags-unleash.snapshot.older"]
     );
     let mode = |path: &Path| {
@@ -90,7 +76,7 @@ fn any_byte_that_is_another_makes_it_nothing() {
                 matches!(found, Err(ReadError::Damaged { .. })),
                 "byte {at} ^ {flip}"
             );
-            assert_eq!(files(folder.path()), ["flags-unleash.snapshot.damaged"]);
+            assert_eq!(names(folder.path()), ["flags-unleash.snapshot.damaged"]);
         }
     }
     for length in 0..whole.len() {
