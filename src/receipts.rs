@@ -4,7 +4,10 @@ pub mod claims;
 pub mod jws;
 pub mod keys;
 pub mod metrics;
+mod verified;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::HeaderName;
@@ -30,7 +33,12 @@ pub struct Receipts {
     own: [VerifyingKey; 1],
     users: Users,
     life: Duration,
+    /// Tells what this one has verified from what another one has, by another key maybe.
+    number: u64,
 }
+
+/// How many there have been in this process.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// How users appear in receipts.
 enum Users {
@@ -86,6 +94,7 @@ impl Receipts {
             users: users.unwrap_or_else(derived),
             life: config.ttl,
             key,
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
         })
     }
 
@@ -102,27 +111,34 @@ impl Receipts {
         }
     }
 
-    /// Reads a receipt that a client shows, if it is this user's.
+    /// Reads a receipt that a client shows, if it is the user's who has this ID.
     ///
     /// # Errors
     /// Why it is not believed.
-    pub fn read(&self, token: &str, subject: &str, now: Moment) -> Result<Receipt, Rejected> {
-        let receipt = jws::open(token, &self.own, now)?;
-        match *receipt.subject == *subject {
-            true => Ok(receipt),
-            false => Err(Rejected::Foreign("it is another user's")),
+    pub fn read(&self, token: &str, user: &str, now: Moment) -> Result<Arc<Receipt>, Rejected> {
+        let known = verified::find(self.number, token, user);
+        if let Some(known) = known.filter(|known| !known.is_over(now.unix_ms.div_euclid(1000))) {
+            return Ok(known);
         }
+        let receipt = jws::open(token, &self.own, now)?;
+        if *receipt.subject != *self.subject(user) {
+            return Err(Rejected::Foreign("it is another user's"));
+        }
+        let receipt = Arc::new(receipt);
+        verified::remember(self.number, token, user, &receipt);
+        Ok(receipt)
     }
 
-    /// The token that a user gets who has `held`; `None`: it would tell nothing new.
+    /// The token that a user gets who has `held`, a receipt of their own, or none; `None`: it would tell nothing new.
     pub fn due(
         &self,
         held: Option<&Receipt>,
-        subject: &str,
+        user: &str,
         answering: Answering<'_>,
         now: Moment,
     ) -> Option<String> {
         let seconds = now.unix_ms.div_euclid(1000);
+        let subject = || self.subject(user);
         let mut due = Receipt::due(held, subject, answering, seconds, self.life)?;
         loop {
             let token = jws::sign(&self.key, &due);
@@ -143,13 +159,14 @@ impl Receipts {
         self.key.own.key_set()
     }
 
-    /// The first valid receipt that a request shows, if it is this user's, and where. What it shows is counted.
+    /// The first valid receipt that a request shows, if it is the user's who has this ID, and where. What it shows is
+    /// counted.
     pub fn held(
         &self,
         head: &RequestHead<'_>,
-        subject: &str,
+        user: &str,
         now: Moment,
-    ) -> Option<(Receipt, Place)> {
+    ) -> Option<(Arc<Receipt>, Place)> {
         let field = self.header.as_ref();
         let field = field.and_then(|name| head.headers.text(name.as_str()));
         let cookie = self.cookie.as_deref();
@@ -159,7 +176,7 @@ impl Receipts {
         let cookie = cookie.map(|token| (token, Place::Cookie));
         let mut tokens = field.into_iter().chain(cookie);
         tokens.find_map(|(token, place)| {
-            let read = self.read(token, subject, now);
+            let read = self.read(token, user, now);
             self.counters.count(match &read {
                 Ok(_) => ReceiptResult::Valid,
                 Err(Rejected::Forged(_)) => ReceiptResult::Forged,

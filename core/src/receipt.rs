@@ -67,12 +67,12 @@ impl Receipt {
         age > life / 2
     }
 
-    /// The receipt that a user gets who has `held`, a valid one, or none; `None`: it would tell nothing new. News is
+    /// The receipt that a user gets who has `held`, a valid one of theirs, or none; `None`: it would tell nothing new. News is
     /// another deployment, another one assigned, or another flag or variant; not another reason or generation for
-    /// the same. What `held` says of other services is kept.
+    /// the same. What `held` says of other services is kept. `subject` stands for a user who has none yet.
     pub fn due(
         held: Option<&Self>,
-        subject: &str,
+        subject: impl FnOnce() -> String,
         answering: Answering<'_>,
         now: i64,
         life: Duration,
@@ -86,7 +86,7 @@ impl Receipt {
         served.insert(answering.service.into(), ServedBy::of(answering));
         let life = i64::try_from(life.as_secs()).unwrap_or(i64::MAX);
         Some(Self {
-            subject: subject.into(),
+            subject: held.map_or_else(|| subject().into(), |held| held.subject.clone()),
             issued: now,
             // One that would live for less than a second would never be valid.
             expires: now.saturating_add(life.max(1)),
@@ -142,13 +142,14 @@ mod tests {
     }
 
     fn first(now: i64) -> Receipt {
-        Receipt::due(None, "u", by("search", "search.v2"), now, DAY).expect("a first one is news")
+        Receipt::due(None, || "u".into(), by("search", "search.v2"), now, DAY)
+            .expect("a first one is news")
     }
 
     #[test]
     fn another_one_is_due_when_it_tells_something_new() {
         let held = first(1000);
-        let due = |answering| Receipt::due(Some(&held), "u", answering, 1001, DAY);
+        let due = |answering| Receipt::due(Some(&held), || "u".into(), answering, 1001, DAY);
         let same = by("search", "search.v2");
         assert_eq!(due(same), None);
         assert_eq!(
@@ -183,7 +184,15 @@ mod tests {
     #[test]
     fn one_past_half_of_its_life_is_replaced() {
         let held = first(1000);
-        let due = |now| Receipt::due(Some(&held), "u", by("search", "search.v2"), now, DAY);
+        let due = |now| {
+            Receipt::due(
+                Some(&held),
+                || "u".into(),
+                by("search", "search.v2"),
+                now,
+                DAY,
+            )
+        };
         assert_eq!(due(1000 + 43_200), None);
         assert_eq!(due(1000 + 43_201).map(|next| next.issued), Some(44_201));
         // A clock that is behind the issuer's makes it no older.
@@ -194,7 +203,8 @@ mod tests {
     #[test]
     fn what_was_said_of_other_services_is_kept() {
         let held = first(1000);
-        let mut next = Receipt::due(Some(&held), "u", by("cart", "stable"), 1001, DAY).unwrap();
+        let mut next =
+            Receipt::due(Some(&held), || "u".into(), by("cart", "stable"), 1001, DAY).unwrap();
         assert_eq!(next.served["search"], held.served["search"]);
         assert_eq!(next.served.len(), 2);
         assert!(next.shorten("cart") && !next.shorten("cart"));
@@ -208,7 +218,7 @@ mod tests {
     fn even_the_shortest_life_is_one() {
         let brief = Receipt::due(
             None,
-            "u",
+            || "u".into(),
             by("search", "stable"),
             5,
             Duration::from_millis(1),

@@ -1,5 +1,7 @@
 //! Where the caller's own requests go, service by service.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -23,7 +25,7 @@ pub(super) fn answer(asked: &ApiRequest<'_>, own: &Context<'_>) -> Reply {
     let held = held(asked, own);
     let services = snapshot.services.iter();
     let decisions: Vec<Value> = services
-        .map(|service| view(asked, (own, held.as_ref()), service))
+        .map(|service| view(asked, (own, held.as_deref()), service))
         .collect();
     let body = json!({ "digest": snapshot.digest.to_string(), "decisions": decisions });
     Reply::json(StatusCode::OK, body.to_string())
@@ -78,9 +80,9 @@ fn served(
 }
 
 /// The receipt that the request shows, if it is valid and its own user's.
-fn held(asked: &ApiRequest<'_>, own: &Context<'_>) -> Option<Receipt> {
+fn held(asked: &ApiRequest<'_>, own: &Context<'_>) -> Option<Arc<Receipt>> {
     let receipts = asked.receipts?;
     let id = own.user_id.as_deref().or(own.session_id.as_deref())?;
-    let held = receipts.held(asked.head, &receipts.subject(id), asked.moment);
+    let held = receipts.held(asked.head, id, asked.moment);
     held.map(|(receipt, _)| receipt)
 }

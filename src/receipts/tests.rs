@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::jws::{self, Rejected};
 use super::keys::{KeyError, SigningKey, VerifyingKey};
-use super::{Receipts, verify};
+use super::{Receipts, verified, verify};
 use crate::config::attribution::{Control, ExposuresConfig, ReceiptKey, ReceiptsConfig, UserForm};
 use crate::config::diagnostic::Span;
 use crate::config::flag_server::Secret;
@@ -73,8 +73,7 @@ fn answering() -> Answering<'static> {
 }
 
 fn token(receipts: &Receipts, user: &str) -> String {
-    let subject = receipts.subject(user);
-    let token = receipts.due(None, &subject, answering(), NOW);
+    let token = receipts.due(None, user, answering(), NOW);
     token.expect("the first one is due")
 }
 
@@ -97,31 +96,22 @@ fn a_receipt_is_a_jwt_that_says_who_served_whom() {
         } },
     });
     assert_eq!(part(&token, 1), expected);
-    let held = receipts
-        .read(&token, &receipts.subject("ann"), NOW)
-        .expect("valid");
-    assert_eq!(
-        receipts.due(Some(&held), &held.subject, answering(), NOW),
-        None
-    );
+    let held = receipts.read(&token, "ann", NOW).expect("valid");
+    assert_eq!(receipts.due(Some(&held), "ann", answering(), NOW), None);
 }
 
 #[test]
 fn another_gateway_with_the_key_reads_what_the_first_one_wrote() {
     let (one, two) = (with_secret(SECRET), with_secret(SECRET));
     assert_eq!(one.subject("ann"), two.subject("ann"));
-    assert!(
-        two.read(&token(&one, "ann"), &two.subject("ann"), NOW)
-            .is_ok()
-    );
+    assert!(two.read(&token(&one, "ann"), "ann", NOW).is_ok());
 }
 
 #[test]
 fn forged_expired_and_foreign_receipts_are_told_apart() {
     let receipts = with_secret(SECRET);
     let valid = token(&receipts, "ann");
-    let ann = receipts.subject("ann");
-    let read = |token: &str, now| receipts.read(token, &ann, now).map(|_| ());
+    let read = |token: &str, now| receipts.read(token, "ann", now).map(|_| ());
     assert_eq!(read(&valid, later(3599)), Ok(()));
     assert_eq!(
         read(&valid, later(3600)),
@@ -210,9 +200,41 @@ fn users_appear_as_they_do_in_exposures() {
 }
 
 #[test]
+fn a_receipt_that_was_verified_counts_for_its_user_and_its_key_alone() {
+    let receipts = with_secret(SECRET);
+    let valid = token(&receipts, "ann");
+    let read = |user, token: &str, now| receipts.read(token, user, now).map(|_| ());
+    assert_eq!(read("ann", &valid, NOW), Ok(()));
+    assert!(verified::find(receipts.number, &valid, "ann").is_some());
+    assert_eq!(read("ann", &valid, NOW), Ok(()));
+    assert_eq!(
+        read("bob", &valid, NOW),
+        Err(Rejected::Foreign("it is another user's"))
+    );
+    // The signature, by which it is looked up, stays.
+    let (head, rest) = valid.split_once('.').expect("a header");
+    let (_, signature) = rest.split_once('.').expect("a signature");
+    let others = token(&receipts, "bob");
+    let payload = others.split('.').nth(1).expect("a payload");
+    let forged = format!("{head}.{payload}.{signature}");
+    assert!(matches!(
+        read("bob", &forged, NOW),
+        Err(Rejected::Forged(_))
+    ));
+    assert_eq!(
+        read("ann", &valid, later(3600)),
+        Err(Rejected::Expired(later(3600)))
+    );
+    let other = with_secret("another secret, another secret, another");
+    assert!(matches!(
+        other.read(&valid, "ann", NOW),
+        Err(Rejected::Foreign(_))
+    ));
+}
+
+#[test]
 fn a_receipt_that_grows_too_long_forgets_other_services() {
     let receipts = with_secret(SECRET);
-    let subject = receipts.subject("ann");
     let mut held = None;
     for number in 0..200 {
         let service = format!("service-{number}");
@@ -221,10 +243,10 @@ fn a_receipt_that_grows_too_long_forgets_other_services() {
             ..answering()
         };
         let token = receipts
-            .due(held.as_ref(), &subject, answering, NOW)
+            .due(held.as_deref(), "ann", answering, NOW)
             .expect("news");
         assert!(token.len() <= jws::LONGEST);
-        let receipt = receipts.read(&token, &subject, NOW).expect("valid");
+        let receipt = receipts.read(&token, "ann", NOW).expect("valid");
         assert!(receipt.served.contains_key(&*service));
         held = Some(receipt);
     }

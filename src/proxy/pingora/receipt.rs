@@ -33,7 +33,7 @@ impl Proxy {
         // The upstream may be a gateway with the same key, which knows who served further in.
         let from_within = given(receipts, &response.headers);
         let from_within = from_within.and_then(|token| {
-            let read = receipts.read(&token, &shown.subject, moment).ok();
+            let read = receipts.read(&token, &shown.user, moment).ok();
             if read.is_none() {
                 take_back(receipts, response);
             }
@@ -42,9 +42,9 @@ impl Proxy {
         if is_shared(&response.headers) {
             return;
         }
-        let held = from_within.as_ref().or(shown.held.as_ref());
+        let held = from_within.as_deref().or(shown.held.as_deref());
         let answering = answering(snapshot, upstream, served);
-        let Some(token) = receipts.due(held, &shown.subject, answering, moment) else {
+        let Some(token) = receipts.due(held, &shown.user, answering, moment) else {
             return;
         };
         take_back(receipts, response);

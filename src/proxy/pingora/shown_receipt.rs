@@ -1,5 +1,7 @@
 //! Whom a request is from, as receipts name users, and the receipt that it shows.
 
+use std::sync::Arc;
+
 use http::{HeaderName, HeaderValue};
 use pingora::prelude::Session;
 
@@ -10,10 +12,10 @@ use crate::receipts::{Place, Receipts};
 
 /// What a client's receipt says of it, read once for all attempts of a request.
 pub(super) struct ShownReceipt {
-    /// What stands for the user in receipts.
-    pub(super) subject: String,
+    /// The user's ID: their own, else their session's.
+    pub(super) user: String,
     /// The receipt that the client shows, if it is valid and this user's.
-    pub(super) held: Option<Receipt>,
+    pub(super) held: Option<Arc<Receipt>>,
     /// Whether the header field has it.
     in_header: bool,
 }
@@ -28,14 +30,13 @@ impl ShownReceipt {
         let head = head(request, &target, &fields, client_ip(session), rules);
         let context = rules.identify(&head);
         let known = context.user_id.or(context.session_id);
-        let id = known.as_deref().or(upstream.plan.new_session.as_deref())?;
-        let subject = receipts.subject(id);
-        let shown = receipts.held(&head, &subject, run.moment);
+        let user = known.as_deref().or(upstream.plan.new_session.as_deref())?;
+        let shown = receipts.held(&head, user, run.moment);
         let in_header = shown
             .as_ref()
             .is_some_and(|(_, place)| *place == Place::Header);
         Some(Self {
-            subject,
+            user: user.to_owned(),
             held: shown.map(|(receipt, _)| receipt),
             in_header,
         })
