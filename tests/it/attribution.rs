@@ -3,6 +3,7 @@
 
 mod exposures;
 mod faults;
+mod midnight;
 mod outage;
 mod sinks;
 mod truth;

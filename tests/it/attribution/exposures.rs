@@ -1,15 +1,18 @@
 //! What is recorded is who was really served by what: whatever dies, and whenever.
 
 use std::collections::BTreeSet;
+use std::process::Stdio;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Gateway, Origin, assert_has, eventually, fill, get, until};
+use crate::harness::{
+    Gateway, Lines, Origin, assert_has, eventually, fill, get, run_serin, serin, until,
+};
 use crate::readme;
 
-const CONFIG: &str = "
+pub(super) const CONFIG: &str = "
 services:
   search: { stable: @stable, timeouts: { connect: 500ms } }
 flags:
@@ -27,7 +30,7 @@ logging: { format: json, access: all, user_id: plain }
 const USERS: usize = 60;
 
 /// A configuration that keeps its state in a folder that outlives the gateway.
-fn kept(config: &str, folder: &TempDir) -> String {
+pub(super) fn kept(config: &str, folder: &TempDir) -> String {
     let state = folder.path().display();
     format!(
         "{config}server: {{ threads: 2, shutdown_delay: 1ms, shutdown_grace: 8s, state_dir: '{state}' }}\n"
@@ -35,7 +38,7 @@ fn kept(config: &str, folder: &TempDir) -> String {
 }
 
 /// What was recorded last, by the admin API.
-async fn recorded(gateway: &Gateway, query: &str) -> Vec<Value> {
+pub(super) async fn recorded(gateway: &Gateway, query: &str) -> Vec<Value> {
     let path = format!("/api/v1/exposures?limit=1000{query}");
     let answer = gateway.admin(&path).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -52,7 +55,7 @@ async fn await_recorded(gateway: &Gateway, count: usize) -> Vec<Value> {
     .await
 }
 
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
 }
 
@@ -217,6 +220,46 @@ async fn a_user_is_forgotten_and_the_trail_names_nobody() {
         shown.contains("since the start: 0 recorded, 0 repeated, 0 dropped"),
         "{shown}"
     );
+}
+
+#[tokio::test]
+async fn tail_shows_what_comes_once_each_until_the_gateway_is_gone() {
+    let (stable, canary) = (Origin::start("stable").await, Origin::start("canary").await);
+    let mut gateway = Gateway::start(fill(CONFIG, [&stable, &canary])).await;
+    let admin = format!("http://127.0.0.1:{}", gateway.admin_address().port());
+    let mut follow = ["exposures", "tail", "--follow", "--json", "-n", "2"].to_vec();
+    follow.extend(["--admin", &admin]);
+    let mut command = serin(&follow);
+    let mut tail = command.stdout(Stdio::piped()).spawn().expect("it runs");
+    let shown = Lines::of(tail.stdout.take().expect("a pipe"));
+    let mut users = BTreeSet::new();
+    // More at once than it asks for at once.
+    for group in [0..1, 1..2, 2..9] {
+        let names = group.map(|user| format!("u{user}"));
+        users.extend(names.clone());
+        for answer in join_all(names.map(|user| gateway.send(get("/").user(&user)))).await {
+            assert_eq!(answer.status, 200);
+        }
+        let lines = until("a line for each", || {
+            let lines = shown.since(0);
+            (lines.len() >= users.len()).then_some(lines)
+        })
+        .await;
+        let lines: Vec<Value> = lines
+            .iter()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
+        assert_eq!(lines, recorded(&gateway, "").await);
+        let found: BTreeSet<String> = lines.iter().map(|one| text(one, "user").into()).collect();
+        assert_eq!(found, users);
+    }
+    gateway.terminate().await;
+    let status = until("its end", || tail.try_wait().expect("a child")).await;
+    assert_eq!(status.code(), Some(75), "it may come back");
+    for wrong in ["0", "1001"] {
+        let output = run_serin(["exposures", "tail", "-n", wrong]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+    }
 }
 
 #[tokio::test]

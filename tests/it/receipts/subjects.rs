@@ -98,3 +98,22 @@ async fn one_look_at_a_receipt_serves_every_attempt_of_its_request() {
     assert_eq!(told["served"]["search"]["d"], "stable");
     await_receipts(&gateway, "valid", 1.0).await;
 }
+
+#[tokio::test]
+async fn a_receipt_that_another_user_replays_on_another_gateway_is_foreign_there() {
+    let parts = Parts::start().await;
+    let one = parts.gateway(&with("key: a-key-of-some-length")).await;
+    let two = parts.gateway(&with("key: a-key-of-some-length")).await;
+    let receipt = token(&one.get_as("ann", "/").await);
+    let replayed = two.send(by("/", "bob", &receipt)).await;
+    replayed.assert_from("stable");
+    assert_eq!(parts.stable.last().header("x-serin-receipt"), None);
+    let own = claims(&token(&replayed));
+    assert_ne!(own["sub"], claims(&receipt)["sub"]);
+    assert_eq!(own["served"]["search"]["d"], "stable");
+    await_receipts(&two, "foreign", 1.0).await;
+    // By its own user it is as good as one of this gateway's.
+    let shown = two.send(by("/", "ann", &receipt)).await;
+    assert_eq!(shown.header("x-serin-receipt"), None);
+    await_receipts(&two, "valid", 1.0).await;
+}
