@@ -12,15 +12,15 @@ pub mod order;
 mod preview;
 mod registered;
 pub mod registrar;
+mod snapshot_thread;
 
-use std::any::Any;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{MissedTickBehavior, timeout_at};
 
 use crate::config::Config;
 use crate::config::kept::KeptDocuments;
@@ -36,11 +36,16 @@ use crate::telemetry::metrics::MeterRegistry;
 use builder::SnapshotBuilder;
 use order::{OrderKeeper, Trouble};
 pub use preview::KeptPreview;
+use registered::RegisteredUpstreams;
+use snapshot_thread::SnapshotThread;
 
 /// How often clusters and meters are looked through for those that no snapshot points to.
 const SWEEP: Duration = Duration::from_secs(60);
-/// Updates that may wait. Each sender waits for its snapshot, so that none waits behind many of another's.
-const QUEUE: usize = 16;
+/// Updates that may wait, and that one snapshot may hold.
+const QUEUE: usize = 256;
+/// What registrations alone have changed waits for more of it, this part of the time that the last snapshot took, and at most so long: of
+/// pipelines that come together, all are in one snapshot.
+const GATHERING: (u32, Duration) = (4, Duration::from_millis(25));
 
 /// Something that the next snapshot is to hold, and where to say that requests are decided on it.
 #[derive(Debug)]
@@ -136,15 +141,23 @@ pub struct PublisherHandle {
     updates: mpsc::Sender<Update>,
     publisher: Publisher,
     generation: watch::Receiver<u64>,
+    terms: watch::Receiver<Terms>,
     store: Arc<SnapshotStore>,
     order_trouble: Trouble,
     events: Events,
 }
 
-/// The task that makes snapshots. The work itself is done on threads where nothing else waits for it.
-#[derive(Clone)]
+/// What registrations are judged by.
+#[derive(Clone, Debug)]
+struct Terms {
+    config: Arc<Config>,
+    registered: RegisteredUpstreams,
+}
+
+/// The task that has snapshots made, by a thread where nothing else waits for it.
+#[derive(Clone, Debug)]
 pub struct Publisher {
-    builder: Arc<Mutex<SnapshotBuilder>>,
+    thread: SnapshotThread,
 }
 
 impl Publisher {
@@ -185,14 +198,16 @@ impl Publisher {
         let builder = SnapshotBuilder::open(first, stored, clusters, meters, kills, order, own);
         let (updates, inbox) = mpsc::channel(QUEUE);
         let (store, generation) = (builder.store().clone(), builder.generation());
+        let terms = builder.terms();
         let publisher = Self {
-            builder: Arc::new(Mutex::new(builder)),
+            thread: SnapshotThread::start(builder),
         };
         control.spawn(publisher.clone().run(inbox));
         PublisherHandle {
             updates,
             publisher,
             generation,
+            terms,
             store,
             order_trouble: trouble,
             events,
@@ -203,6 +218,7 @@ impl Publisher {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut waiting = Vec::new();
+        let mut gathering = Duration::ZERO;
         loop {
             tokio::select! {
                 // All updates that wait make one snapshot, in their order.
@@ -210,7 +226,10 @@ impl Publisher {
                     if count == 0 {
                         return;
                     }
+                    gather(&mut inbox, &mut waiting, gathering).await;
+                    let begun = Instant::now();
                     self.publish_all(std::mem::take(&mut waiting)).await;
+                    gathering = GATHERING.1.min(begun.elapsed() / GATHERING.0);
                 }
                 // A failure is logged there.
                 _ = sweep.tick() => drop(self.work(|builder| builder.sweep(Instant::now())).await),
@@ -250,31 +269,22 @@ impl Publisher {
         &self,
         work: impl FnOnce(&mut SnapshotBuilder) -> T + Send + 'static,
     ) -> Result<T, PublishError> {
-        let builder = self.builder.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            work(&mut builder.lock().unwrap_or_else(PoisonError::into_inner))
-        });
-        done.await.map_err(|error| match error.try_into_panic() {
-            Ok(panic) => {
-                let why = message(&*panic);
-                tracing::error!("a snapshot could not be made: {why}; what runs stays");
-                PublishError::Failed(why.into())
-            }
-            Err(_) => Stopped.into(),
-        })
+        self.thread.work(work).await
     }
 }
 
-/// What a panic says.
-fn message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a panic without a message")
-}
-
-impl std::fmt::Debug for Publisher {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Publisher").finish_non_exhaustive()
+/// Waits for more that may be published with what is `waiting`, as long as nothing of it is urgent.
+async fn gather(inbox: &mut mpsc::Receiver<Update>, waiting: &mut Vec<Update>, time: Duration) {
+    let end = tokio::time::Instant::now() + time;
+    let may_wait =
+        |update: &Update| matches!(update.change, Change::Registrations | Change::Order);
+    while waiting.len() < QUEUE && waiting.iter().all(may_wait) {
+        let room = QUEUE - waiting.len();
+        match timeout_at(end, inbox.recv_many(waiting, room)).await {
+            // Nobody is left who could send any, or the time is over.
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
     }
 }
 
@@ -358,6 +368,11 @@ impl PublisherHandle {
     /// Changes with every new generation.
     pub fn generation(&self) -> watch::Receiver<u64> {
         self.generation.clone()
+    }
+
+    /// What registrations are judged by, without waiting for the snapshot that is being made.
+    fn terms(&self) -> Terms {
+        self.terms.borrow().clone()
     }
 
     /// Where new snapshots are reported, and what other parts report.

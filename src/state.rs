@@ -8,6 +8,7 @@ mod first_kills;
 mod held;
 mod kind;
 pub mod metrics;
+mod rendered;
 mod renewal;
 mod shared;
 mod table;

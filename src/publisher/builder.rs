@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::inputs::Inputs;
 use super::order::OrderKeeper;
-use super::{Change, Published, StoredFlags, held};
+use super::{Change, Published, StoredFlags, Terms, held};
 use crate::canary::WithdrawalFlag;
 use crate::clock;
 use crate::cluster::{Cluster, DeploymentName, UpstreamUrl};
@@ -32,6 +32,7 @@ pub(super) struct SnapshotBuilder {
     meters: MeterRegistry,
     store: Arc<SnapshotStore>,
     generation: watch::Sender<u64>,
+    terms: watch::Sender<Terms>,
     events: Events,
     /// Snapshots that requests under way may still hold. They are dropped here: taking a large one apart would keep
     /// the thread waiting that happened to hold it last, and that one has requests to serve.
@@ -91,6 +92,7 @@ impl SnapshotBuilder {
         log(&first, None);
         inputs.learn(&first);
         Self {
+            terms: watch::channel(inputs.terms()).0,
             basis: Basis {
                 inputs,
                 content,
@@ -144,6 +146,10 @@ impl SnapshotBuilder {
         self.generation.subscribe()
     }
 
+    pub(super) fn terms(&self) -> watch::Receiver<Terms> {
+        self.terms.subscribe()
+    }
+
     /// Makes these changes to what the running snapshot is made of, and publishes the next one.
     pub(super) fn apply(&mut self, changes: &[Change]) -> Published {
         let mut inputs = self.basis.inputs.clone();
@@ -151,7 +157,13 @@ impl SnapshotBuilder {
         if changes.iter().any(|change| matches!(change, Change::Order)) {
             self.order.follow();
         }
-        for change in changes {
+        let is_registered = |change: &Change| matches!(change, Change::Registrations);
+        let last = changes.iter().rposition(is_registered);
+        for (index, change) in changes.iter().enumerate() {
+            // What is registered is read once, for all who have changed something.
+            if is_registered(change) && Some(index) != last {
+                continue;
+            }
             let before = inputs.held(change);
             if let Some(what) = inputs.apply(change) {
                 reported.push((what, before));
@@ -199,6 +211,7 @@ impl SnapshotBuilder {
             && self.basis.inputs.config.carries_the_same(config);
         if unchanged {
             self.basis.inputs = inputs;
+            self.terms.send_replace(self.basis.inputs.terms());
             return Published {
                 generation: running.generation,
                 digest: running.digest,
@@ -243,6 +256,7 @@ impl SnapshotBuilder {
         self.handles.clusters.set_policy(policy);
         self.store.swap(Arc::new(next));
         self.basis = basis;
+        self.terms.send_replace(self.basis.inputs.terms());
         self.generation.send_replace(generation);
         self.retire(Some(running));
         Published {

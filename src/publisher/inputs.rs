@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::flag_sources::FlagSources;
 use super::kept_flags::KeptFlags;
 use super::registered::RegisteredUpstreams;
-use super::{Change, FlagUpdate, StoredFlags};
+use super::{Change, FlagUpdate, StoredFlags, Terms};
 use crate::cluster::UpstreamUrl;
 use crate::config::Config;
 use crate::config::kept::{CompiledKept, KeptDocuments};
@@ -115,9 +115,12 @@ impl Inputs {
         (inputs, compiled)
     }
 
-    /// The upstreams that are registered.
-    pub(super) fn registered(&self) -> &RegisteredUpstreams {
-        &self.registered
+    /// What registrations are judged by.
+    pub(super) fn terms(&self) -> Terms {
+        Terms {
+            config: self.config.clone(),
+            registered: self.registered.clone(),
+        }
     }
 
     /// For assembly, with what can be taken over from an earlier snapshot of the same configuration.

@@ -50,13 +50,33 @@ impl KeptFlags {
         self.documents = documents;
     }
 
+    /// What other documents with the same segments come to, against the configuration that these were compiled against.
+    pub(super) fn compiled_beside(
+        &self,
+        documents: &KeptDocuments,
+        config: &Config,
+    ) -> CompiledKept {
+        let none = KeptDocuments {
+            segments: self.documents.segments.clone(),
+            ..KeptDocuments::default()
+        };
+        let earlier = Earlier {
+            documents: &none,
+            compiled: &self.compiled,
+            is_same_config: true,
+        };
+        documents.compile_for(&self.keeper, config, clock::now(), Some(earlier))
+    }
+
     /// These documents, with those that are kept already in place of equal ones, so that they are not read again.
     pub(super) fn unchanged(&self, mut documents: Documents) -> Documents {
+        let mut known = self.documents.flags.iter().peekable();
         for (name, document) in &mut documents {
-            if let Some(known) = self.documents.flags.get(name)
+            while known.next_if(|(known, _)| *known < name).is_some() {}
+            if let Some((_, known)) = known.next_if(|(known, _)| *known == name)
                 && known.digest() == document.digest()
             {
-                *document = known.clone();
+                document.clone_from(known);
             }
         }
         documents

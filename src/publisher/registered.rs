@@ -71,8 +71,7 @@ impl RegisteredUpstreams {
             flags: [(flag.clone(), Arc::new(document))].into(),
             segments: self.segments.clone(),
         };
-        let now = clock::now();
-        let compiled = documents.compile_for(&Origin::Registration, config, now, None);
+        let compiled = self.fallbacks.compiled_beside(&documents, config);
         compiled.problems(&Subject::Flag(flag.clone())).to_vec()
     }
 

@@ -6,6 +6,7 @@ mod readiness;
 mod trail;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -14,7 +15,6 @@ use crate::audit::actor::Actor;
 use crate::audit::entry::Action;
 use crate::clock;
 use crate::cluster::policy::UrlRefusal;
-use crate::config::LeaseTimes;
 use crate::config::diagnostic::Severity;
 use crate::config::document::{Document, FieldProblem};
 use crate::config::value;
@@ -23,7 +23,7 @@ use crate::events::EventKind;
 use crate::registry::kills::Kills;
 use crate::registry::registrations::lease::Lease;
 use crate::registry::registrations::record::Record;
-use crate::registry::registrations::{ChangeError, Name, Registrations, fallback};
+use crate::registry::registrations::{ChangeError, Name, Registrations};
 use crate::state::{StoreError, Stored};
 use order::Effect;
 pub use order::Order;
@@ -104,13 +104,6 @@ enum Publication {
     Later,
 }
 
-/// What the configuration says of an order.
-struct Terms {
-    times: LeaseTimes,
-    url: Result<(), UrlRefusal>,
-    problems: Vec<FieldProblem>,
-}
-
 impl Registrar {
     /// For what `publisher` publishes, which must know the same registrations and kills.
     pub fn new(registrations: Registrations, kills: Kills, publisher: PublisherHandle) -> Self {
@@ -136,7 +129,7 @@ impl Registrar {
     pub async fn register(&self, order: Order, actor: &Actor) -> Result<Report, Refusal> {
         let by = &*actor.by();
         self.judge(&order)?;
-        let ttl = self.terms(&order).await?;
+        let ttl = self.terms(&order)?;
         let name: Name = (order.service.clone(), order.name.clone());
         let done = self.registrations.change(&name, |lease| {
             let now = clock::reading();
@@ -263,36 +256,27 @@ impl Registrar {
     }
 
     /// Holds an order against the configuration. How long it lasts.
-    async fn terms(&self, order: &Order) -> Result<std::time::Duration, Refusal> {
-        let (url, name) = (order.url.clone(), order.name.clone());
+    fn terms(&self, order: &Order) -> Result<Duration, Refusal> {
+        let terms = self.publisher.terms();
+        terms.config.canary_urls.check(&order.url)?;
         let brings_a_flag = order.rings.is_some() || order.stickiness.is_some();
         let record = Record {
             rings: order.rings.clone(),
             stickiness: order.stickiness.clone(),
             ..Record::default()
         };
-        let publisher = &self.publisher.publisher;
-        let terms = publisher.work(move |builder| {
-            let inputs = builder.inputs();
-            let config = &inputs.config;
-            let document = brings_a_flag.then(|| Document::new(fallback(&record)));
-            let problems =
-                document.map(|document| inputs.registered().problems(&name, document, config));
-            Terms {
-                times: config.registry.ttl,
-                url: config.canary_urls.check(&url),
-                problems: problems.unwrap_or_default(),
-            }
-        });
-        let terms = terms.await?;
-        terms.url?;
+        let document = brings_a_flag.then(|| Document::new(record.fallback()));
+        let problems =
+            document.map(|document| terms.registered.problems(&order.name, document, &terms.config));
+        let problems = problems.unwrap_or_default();
         let is_error = |problem: &FieldProblem| problem.severity == Severity::Error;
-        if terms.problems.iter().any(is_error) {
-            return Err(Refusal::Rings(terms.problems));
+        if problems.iter().any(is_error) {
+            return Err(Refusal::Rings(problems));
         }
-        let ttl = order.ttl.unwrap_or(terms.times.default);
-        if ttl > terms.times.max {
-            let written = [ttl, terms.times.max].map(value::written_duration);
+        let times = &terms.config.registry.ttl;
+        let ttl = order.ttl.unwrap_or(times.default);
+        if ttl > times.max {
+            let written = [ttl, times.max].map(value::written_duration);
             let [ttl, max] = written;
             return Err(Refusal::Ttl(ttl, max));
         }

@@ -13,10 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::FxBuildHasher;
 use serde::Deserialize as _;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::clock::{self, Reading};
-use crate::config::document::Document;
 use crate::config::kept::Documents;
 use crate::context::Moment;
 use crate::snapshot::registration::Registration;
@@ -240,6 +239,7 @@ impl Registrations {
     /// What the next snapshot needs to know.
     pub fn registered(&self, now: Reading) -> Registered {
         let mut registered = Registered::default();
+        let mut fallbacks = Vec::new();
         let lead_ms = self.0.lead_ms.load(Ordering::Relaxed);
         for ((service, flag), lease) in &mut *self.leases() {
             let Some(url) = lease.url.clone() else {
@@ -262,9 +262,9 @@ impl Registrations {
                 // One that is over is not ready either, so that its end makes another snapshot.
                 is_ready: record.ready && !lease.is_over(now),
             });
-            let document = Arc::new(Document::new(fallback(record)));
-            registered.fallbacks.insert(flag.clone(), document);
+            fallbacks.push((flag.clone(), lease.fallback.clone()));
         }
+        registered.fallbacks = fallbacks.into_iter().collect();
         registered
     }
 
@@ -279,18 +279,6 @@ impl Registrations {
     fn leases(&self) -> MutexGuard<'_, BTreeMap<Name, Lease>> {
         self.0.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The flag that a registration brings along: its rings, or nobody.
-pub fn fallback(record: &Record) -> Value {
-    let mut flag = Map::new();
-    if let Some(rings) = &record.rings {
-        flag.insert("rings".to_owned(), rings.clone());
-    }
-    if let Some(stickiness) = &record.stickiness {
-        flag.insert("stickiness".to_owned(), stickiness.as_str().into());
-    }
-    Value::Object(flag)
 }
 
 fn written(record: &Record) -> Value {

@@ -5,14 +5,15 @@ use std::fmt;
 use std::io::{self, Write as _};
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
-use serde::{Deserializer, Serialize};
+use serde::Deserializer;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::first_kills;
 use super::held::{Damage, Loaded};
 use super::kind::Kind;
-use super::table::{Notes, Records, Table};
+use super::rendered::Rendered;
+use super::table::Table;
 
 /// The form that is written. Members that come later are additions, which earlier versions keep as they are; what an
 /// earlier version would misread takes another number.
@@ -24,27 +25,25 @@ const FIRST_VERSION: u64 = 1;
 const CHECKSUM: &str = "{\n  \"sha256\": \"";
 const AFTER_CHECKSUM: &str = "\",\n";
 
-#[derive(Serialize)]
-struct Document<'a> {
-    version: u64,
-    records: &'a Records,
-    #[serde(flatten)]
-    notes: &'a Notes,
-}
-
-/// Writes a table.
-pub(super) fn write(table: &Table) -> io::Result<Vec<u8>> {
+/// Writes a table, of whose records some may be `rendered` already.
+pub(super) fn write(table: &Table, rendered: &mut Rendered) -> io::Result<Vec<u8>> {
     let Table { records, notes } = table;
-    let document = serde_json::to_vec_pretty(&Document {
-        version: VERSION,
-        records,
-        notes,
-    })?;
-    let members = document.strip_prefix(b"{\n").unwrap_or_default();
-    let sum = checksum(members);
+    let mut members = Vec::new();
+    write!(members, "  \"version\": {VERSION},\n  \"records\": ")?;
+    rendered.append(records, &mut members)?;
+    // Notes as members of their own, after the records: without the bracket that their object begins with.
+    let notes = serde_json::to_vec_pretty(notes)?;
+    match notes.strip_prefix(b"{\n") {
+        Some(notes) => {
+            members.extend_from_slice(b",\n");
+            members.extend_from_slice(notes);
+        }
+        None => members.extend_from_slice(b"\n}"),
+    }
+    let sum = checksum(&members);
     let mut text = Vec::with_capacity(members.len() + 96);
     write!(text, "{CHECKSUM}{sum}{AFTER_CHECKSUM}")?;
-    text.extend_from_slice(members);
+    text.extend_from_slice(&members);
     text.push(b'\n');
     Ok(text)
 }

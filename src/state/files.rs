@@ -14,6 +14,7 @@ use super::document;
 use super::error::StoreError;
 use super::held::{Damage, Held, Loaded};
 use super::kind::{Kind, PerKind};
+use super::rendered::Rendered;
 use super::renewal::is_renewal;
 use super::table::{Table, Undo, Write};
 use crate::durable;
@@ -23,6 +24,10 @@ const MAX_BATCH: usize = 1000;
 /// After a write of a file, leases that are only renewed wait for others: so many times as long as that took, and at most so
 /// long. Whoever renews one waits as well: what is answered is on the disk.
 const REST: (u32, Duration) = (20, Duration::from_secs(1));
+
+/// What is not only renewed waits for others as well, but this part of the time that the last write of the file took, and at most so
+/// long: of pipelines that come together, all are in one write. Kills never wait.
+const GATHERING: (u32, Duration) = (4, Duration::from_millis(25));
 
 /// The files, and the way to the thread that writes them. It ends when nobody can send it anything any more.
 #[derive(Debug)]
@@ -137,7 +142,7 @@ impl Writer {
         let files = Kind::ALL.into_iter().map(|kind| self.files.get(kind));
         // What could not be stored waits for another order.
         let waiting = files.filter(|file| file.is_ordered);
-        let next = waiting.map(|file| file.rests_until).min();
+        let next = waiting.map(StateFile::due).min();
         next.map(|next| next.saturating_duration_since(Instant::now()))
     }
 
@@ -175,7 +180,7 @@ impl Writer {
     /// Stores what waits, shows it to readers, and answers; if it cannot be stored, puts back what was there before.
     fn commit(&mut self, kind: Kind) {
         let file = self.files.get_mut(kind);
-        (file.is_ordered, file.is_urgent) = (false, false);
+        (file.is_ordered, file.gathers_until) = (false, None);
         let waiting = mem::take(&mut file.waiting);
         let followers = mem::take(&mut file.followers);
         let is_left_for_people = file.must_be_kept && followers.is_empty();
@@ -188,7 +193,8 @@ impl Writer {
         } else {
             let begun = Instant::now();
             let result = file.store();
-            let rest = begun.elapsed().saturating_mul(REST.0).min(REST.1);
+            file.took = begun.elapsed();
+            let rest = file.took.saturating_mul(REST.0).min(REST.1);
             file.rests_until = Instant::now() + rest;
             result
         };
@@ -203,6 +209,7 @@ impl Writer {
                 }
             });
         } else {
+            file.rendered.forget_all();
             for (undo, answer) in waiting.into_iter().rev() {
                 file.table.undo(undo);
                 answers.push(answer);
@@ -240,6 +247,8 @@ struct StateFile {
     kind: Kind,
     path: PathBuf,
     table: Table,
+    /// Of the table's records, as they stand in the file.
+    rendered: Rendered,
     /// Whether the file says what the table does.
     is_current: bool,
     /// Whether it has something that would be lost if it were replaced.
@@ -254,10 +263,12 @@ struct StateFile {
     followers: Vec<Answer>,
     /// Whether there is an order since the last attempt to write it.
     is_ordered: bool,
-    /// Whether such an order does more than renew leases.
-    is_urgent: bool,
+    /// Until when such an order waits for others that does more than renew leases; `None`: there is none.
+    gathers_until: Option<Instant>,
     /// Until when renewals wait for others.
     rests_until: Instant,
+    /// How long the last write of the file took.
+    took: Duration,
 }
 
 impl StateFile {
@@ -282,6 +293,7 @@ impl StateFile {
             kind,
             path,
             table: loaded.table.clone(),
+            rendered: Rendered::default(),
             // What a person has edited, or another version has written, is written anew.
             is_current: false,
             must_be_kept: !loaded.damage.is_empty(),
@@ -290,20 +302,33 @@ impl StateFile {
             lags: false,
             followers: Vec::new(),
             is_ordered: false,
-            is_urgent: false,
+            gathers_until: None,
             rests_until: Instant::now(),
+            took: Duration::ZERO,
         };
         (file, loaded)
     }
 
     /// Notes that there is an order to be carried out.
     fn note_order(&mut self, writes: &[Write]) {
-        self.is_urgent |= !is_renewal(self.kind, &self.table, writes);
+        if self.gathers_until.is_none() && !is_renewal(self.kind, &self.table, writes) {
+            let gathering = match self.kind {
+                Kind::Kills => Duration::ZERO,
+                _ => GATHERING.1.min(self.took / GATHERING.0),
+            };
+            self.gathers_until = Some(Instant::now() + gathering);
+        }
+        self.rendered.forget(writes);
         self.is_ordered = true;
     }
 
+    /// When what waits is written.
+    fn due(&self) -> Instant {
+        self.gathers_until.unwrap_or(self.rests_until)
+    }
+
     fn is_due(&self, now: Instant) -> bool {
-        self.is_urgent || now >= self.rests_until
+        now >= self.due()
     }
 
     /// Stores the table. A file that could not all be read, or that somebody else has written meanwhile, is kept beside it,
@@ -325,7 +350,8 @@ impl StateFile {
             }
             self.must_be_kept = false;
         }
-        durable::replace(&self.path, &document::write(&self.table)?)?;
+        let text = document::write(&self.table, &mut self.rendered)?;
+        durable::replace(&self.path, &text)?;
         self.seen = Seen::of(&self.path);
         self.is_current = true;
         self.lags = false;
@@ -340,6 +366,7 @@ impl StateFile {
             return None;
         }
         self.table = loaded.table.clone();
+        self.rendered.forget_all();
         self.must_be_kept = false;
         self.seen = seen;
         Some(loaded)

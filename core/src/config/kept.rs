@@ -104,11 +104,15 @@ impl KeptDocuments {
             None => self.compile_segments(config, now, keeper),
         };
         compiled.digest = self.digest();
+        let mut known = earlier.into_iter().flat_map(Earlier::flags).peekable();
         for (name, document) in &self.flags {
-            let before = earlier.and_then(|earlier| earlier.flag(name));
+            while known.next_if(|(known, ..)| *known < name).is_some() {}
+            let before = known.next_if(|(known, ..)| *known == name);
             let flag = match before {
-                Some((flag, read, problems)) if same.is_some() && Arc::ptr_eq(read, document) => {
-                    compiled.note(Subject::Flag(name.clone()), problems.to_vec());
+                Some((_, read, flag)) if same.is_some() && Arc::ptr_eq(read, document) => {
+                    let subject = Subject::Flag(name.clone());
+                    let problems = earlier.map(|earlier| earlier.compiled.problems(&subject));
+                    compiled.note(subject, problems.unwrap_or_default().to_vec());
                     flag.clone()
                 }
                 _ => {
@@ -121,7 +125,7 @@ impl KeptDocuments {
                     let (flag, problems) = surroundings.flag(name, document);
                     compiled.note(Subject::Flag(name.clone()), problems);
                     match before {
-                        Some((before, ..)) if **before == flag => before.clone(),
+                        Some((.., before)) if **before == flag => before.clone(),
                         _ => Arc::new(flag),
                     }
                 }
@@ -199,23 +203,11 @@ pub struct Earlier<'a> {
 }
 
 impl<'a> Earlier<'a> {
-    /// A flag with its document and what is wrong with that.
-    fn flag(
-        self,
-        name: &Arc<str>,
-    ) -> Option<(&'a Arc<Flag>, &'a Arc<Document>, &'a [FieldProblem])> {
-        let Self {
-            documents,
-            compiled,
-            ..
-        } = self;
-        let flags = &compiled.flags;
-        let place = flags.binary_search_by(|flag| flag.name.cmp(name)).ok()?;
-        Some((
-            flags.get(place)?,
-            documents.flags.get(name)?,
-            compiled.problems(&Subject::Flag(name.clone())),
-        ))
+    /// Its flags with their documents, by name.
+    fn flags(self) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<Document>, &'a Arc<Flag>)> {
+        let documents = self.documents.flags.iter();
+        let flags = documents.zip(&self.compiled.flags);
+        flags.map(|((name, document), flag)| (name, document, flag))
     }
 }
 

@@ -5,9 +5,10 @@ pub mod effects;
 mod taking;
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use super::registration::RegisteredUrl;
 use super::{Candidate, Snapshot};
@@ -152,7 +153,7 @@ impl Changes {
 }
 
 /// The registered upstreams of every flag that has some. A registration that lasts longer than before changes none.
-fn registered_urls(snapshot: &Snapshot) -> BTreeMap<&str, &[RegisteredUrl]> {
+fn registered_urls(snapshot: &Snapshot) -> FxHashMap<&str, &[RegisteredUrl]> {
     let services = snapshot.services.iter();
     let candidates = services.flat_map(|service| service.candidates.iter());
     candidates

@@ -2,8 +2,10 @@
 //! that is created moves nobody who is on a canary.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Candidate, Service, Snapshot};
 
@@ -45,7 +47,7 @@ impl Seniority {
             }
             let stays = |flag: &&Arc<str>| !is_whole || snapshot.flag(flag).is_some();
             let mut flags: Vec<Arc<str>> = known.iter().filter(stays).cloned().collect();
-            let recorded: BTreeSet<&Arc<str>> = known.iter().collect();
+            let recorded: FxHashSet<&Arc<str>> = known.iter().collect();
             let running = service.candidates.iter().filter(|one| one.runs());
             let names = running.map(|candidate| &candidate.flag.name);
             flags.extend(names.filter(|name| !recorded.contains(name)).cloned());
@@ -63,9 +65,9 @@ impl Seniority {
         let mut agreed = self.0.clone();
         for (service, moments) in since {
             let flags = agreed.entry(service.clone()).or_default();
-            let seen: BTreeSet<Arc<str>> = flags.iter().cloned().collect();
+            let seen: FxHashSet<Arc<str>> = flags.iter().cloned().collect();
             flags.extend(moments.keys().filter(|flag| !seen.contains(*flag)).cloned());
-            flags.sort_by_key(|flag| match moments.get(flag) {
+            flags.sort_by_cached_key(|flag| match moments.get(flag) {
                 Some(moment) => (false, *moment, Some(flag.clone())),
                 None => (true, 0, None),
             });
@@ -93,7 +95,7 @@ impl Seniority {
     pub fn fits(&self, snapshot: &Snapshot) -> bool {
         snapshot.services.iter().all(|service| {
             let flags = self.of(&service.name);
-            let places: BTreeMap<&Arc<str>, usize> = flags.iter().zip(0..).collect();
+            let places: FxHashMap<&Arc<str>, usize> = flags.iter().zip(0..).collect();
             service.candidates.is_sorted_by_key(|one| {
                 let name = &one.flag.name;
                 let place = places.get(name).copied().unwrap_or(usize::MAX);
@@ -114,7 +116,7 @@ impl Service {
     /// Notes at each candidate when it first ran, for people.
     pub(super) fn note_seniority(&mut self, seniority: &Seniority) {
         let flags = seniority.of(&self.name);
-        let places: BTreeMap<&Arc<str>, usize> = flags.iter().zip(0..).collect();
+        let places: FxHashMap<&Arc<str>, usize> = flags.iter().zip(0..).collect();
         for candidate in &mut self.candidates {
             candidate.seniority = places.get(&candidate.flag.name).copied();
         }

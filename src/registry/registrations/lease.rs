@@ -1,12 +1,14 @@
 //! A registration with its time.
 
 use std::mem;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::record::Record;
 use crate::clock::Reading;
 use crate::cluster::UpstreamUrl;
+use crate::config::document::Document;
 use crate::context::Moment;
 
 /// How long before the end that the running snapshot knows that snapshot is replaced, at most.
@@ -34,6 +36,8 @@ pub struct Lease {
     pub(super) url: Option<UpstreamUrl>,
     /// Where else its flag may say that it is, because Serin wrote so.
     pub(super) written: Vec<UpstreamUrl>,
+    /// The flag that it brings along.
+    pub(super) fallback: Arc<Document>,
     /// By how much the clock had been moved when the record's times were written, or read for the first time.
     moved_ms: i64,
     /// Whether that is a guess: somebody wrote them by another clock.
@@ -75,6 +79,7 @@ impl Lease {
         Self {
             url: record.url.parse().ok(),
             written: record.written(),
+            fallback: Arc::new(Document::new(record.fallback())),
             record,
             stored,
             moved_ms,
@@ -175,6 +180,9 @@ impl Lease {
 
     /// Takes over from what was there before what no record has.
     pub(super) fn take_over(&mut self, before: &Self) {
+        if self.fallback == before.fallback {
+            self.fallback.clone_from(&before.fallback);
+        }
         self.shown_end = before.shown_end;
         let times = |lease: &Self| {
             let record = &lease.record;

@@ -127,6 +127,18 @@ pub struct Entry {
 }
 
 impl Record {
+    /// The flag that it brings along: its rings, or nobody.
+    pub fn fallback(&self) -> Value {
+        let mut flag = Map::new();
+        if let Some(rings) = &self.rings {
+            flag.insert("rings".to_owned(), rings.clone());
+        }
+        if let Some(stickiness) = &self.stickiness {
+            flag.insert("stickiness".to_owned(), stickiness.as_str().into());
+        }
+        Value::Object(flag)
+    }
+
     /// Notes what has happened; of very much, the oldest is forgotten.
     pub fn note(&mut self, at: Moment, what: &str, by: Option<&str>, detail: Option<&str>) {
         let surplus = (self.history.len() + 1).saturating_sub(HISTORY);

@@ -1,9 +1,10 @@
 use serde_json::{Value, json};
 
-use super::{read, write};
+use super::read;
 use crate::state::held::Loaded;
 use crate::state::kind::Kind;
-use crate::state::table::Table;
+use crate::state::rendered::Rendered;
+use crate::state::table::{Expected, Table, Write};
 
 /// The keys of what could be read, and which services are doubted ("*": all).
 fn summary(loaded: &Loaded) -> (Vec<&str>, Vec<&str>) {
@@ -26,10 +27,48 @@ fn table() -> Table {
     table
 }
 
+fn write(table: &Table) -> Vec<u8> {
+    super::write(table, &mut Rendered::default()).expect("it is written")
+}
+
+#[test]
+fn the_text_is_that_of_the_whole_document_whatever_of_it_was_rendered_before() {
+    let whole = |table: &Table, text: &[u8]| {
+        let mut document = json!({ "version": 2, "records": table.records });
+        document
+            .as_object_mut()
+            .expect("an object")
+            .extend(table.notes.clone());
+        let document = serde_json::to_string_pretty(&document).expect("text");
+        let text = String::from_utf8(text.to_vec()).expect("text");
+        let (sum, members) = text.split_once(",\n").expect("a checksum");
+        assert!(sum.starts_with("{\n  \"sha256\": \""), "{sum}");
+        assert_eq!(format!("{{\n{}", members.trim_end()), document);
+    };
+    let (mut table, mut rendered) = (table(), Rendered::default());
+    let mut written = |table: &Table| super::write(table, &mut rendered).expect("it is written");
+    whole(&table, &written(&table));
+    whole(&table, &written(&table));
+    let change = vec![Write::Put {
+        key: "search/search.a".to_owned(),
+        value: json!({ "lines": ["one\ntwo", {}], "empty": [] }),
+        expected: Expected::Any,
+    }];
+    let _ = written;
+    rendered.forget(&change);
+    table.carry_out(change);
+    let mut written = |table: &Table| super::write(table, &mut rendered).expect("it is written");
+    whole(&table, &written(&table));
+    table.records.clear();
+    whole(&table, &written(&table));
+    table.notes.clear();
+    whole(&table, &written(&table));
+}
+
 #[test]
 fn what_is_written_is_read_with_what_a_later_version_adds() {
     for table in [Table::default(), table()] {
-        let text = write(&table).expect("it is written");
+        let text = write(&table);
         for kind in Kind::ALL {
             let loaded = read(kind, &text);
             assert_eq!((&loaded.table, &*loaded.damage), (&table, &[][..]));
@@ -42,7 +81,7 @@ fn what_is_written_is_read_with_what_a_later_version_adds() {
 
 #[test]
 fn a_text_that_is_cut_off_anywhere_is_damaged_and_keeps_what_it_still_has() {
-    let (table, text) = (table(), write(&table()).expect("it is written"));
+    let (table, text) = (table(), write(&table()));
     // Without the last line's end it is whole.
     for cut in 0..text.len() - 1 {
         let loaded = read(Kind::Registrations, &text[..cut]);
@@ -57,7 +96,7 @@ fn a_text_that_is_cut_off_anywhere_is_damaged_and_keeps_what_it_still_has() {
 
 #[test]
 fn a_bit_that_flips_changes_nothing_unnoticed() {
-    let (table, text) = (table(), write(&table()).expect("it is written"));
+    let (table, text) = (table(), write(&table()));
     for at in 0..text.len() {
         for bit in 0..8 {
             let mut flipped = text.clone();
@@ -76,7 +115,7 @@ fn a_bit_that_flips_changes_nothing_unnoticed() {
 
 #[test]
 fn who_edits_the_file_takes_out_the_checksum() {
-    let text = String::from_utf8(write(&table()).expect("it is written")).expect("text");
+    let text = String::from_utf8(write(&table())).expect("text");
     let edited = text.replace("http://b:80", "http://b:81");
     let loaded = read(Kind::Registrations, edited.as_bytes());
     assert_eq!(summary(&loaded).1, ["*"]);

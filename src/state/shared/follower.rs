@@ -309,7 +309,14 @@ impl Follower {
         if after == replica.revision {
             replica.revision = revision;
         }
+        let is_renewal = self.local.is_renewal(kind, &writes);
         let durable = self.keep(kind, &changed, notes(writes));
+        if is_renewal {
+            // The lease stands in Redis. The file, which has it already, follows with the next ones: after a start without Redis, leases
+            // wait until that has said for how long they have been renewed.
+            respond(answer, Ok(self.local.stored_everywhere(kind)));
+            return Ok(());
+        }
         answer_when(durable, answer, |durable| {
             Ok(match durable {
                 Ok(()) => Stored::EVERYWHERE,

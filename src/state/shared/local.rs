@@ -5,10 +5,12 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 
-use super::{Files, Held};
+use super::{Files, Held, Stored};
 use crate::state::error::StoreError;
 use crate::state::files::Answer;
+use crate::state::held::Loaded;
 use crate::state::kind::{Kind, PerKind};
+use crate::state::renewal::is_renewal;
 use crate::state::table::{Expected, Table, Write};
 
 /// Counts what others have changed.
@@ -48,6 +50,20 @@ impl Local {
             .note_changed(kind, changed.iter().map(|(key, _)| key));
         let told = self.told.get(kind);
         told.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Whether `writes` only renew leases that are here.
+    pub(super) fn is_renewal(&self, kind: Kind, writes: &[Write]) -> bool {
+        let is = |loaded: &mut Loaded| is_renewal(kind, &loaded.table, writes);
+        self.held.with(kind, is)
+    }
+
+    /// Where a record stands that is in Redis, and in the file unless that could not be written the last time.
+    pub(super) fn stored_everywhere(&self, kind: Kind) -> Stored {
+        match (&self.files, self.held.trouble(kind)) {
+            (Some(_), None) => Stored::EVERYWHERE,
+            _ => Stored::ELSEWHERE,
+        }
     }
 
     fn take(&self, kind: Kind, changed: &Changed, notes: Vec<Write>, answer: Option<Answer>) {

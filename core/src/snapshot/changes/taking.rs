@@ -1,8 +1,9 @@
 //! Flags that begin to take users from canaries that run: reported, because their makers may not know of the others.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use super::WARNED_MS;
 use crate::context::Moment;
@@ -74,7 +75,7 @@ pub(super) fn between(before: &Snapshot, after: &Snapshot, at: Moment) -> Vec<Ar
 }
 
 fn of_service(before: &Service, after: &Service, at: Moment) -> Vec<Arc<Taking>> {
-    let places: BTreeMap<&str, usize> = running(before, at)
+    let places: FxHashMap<&str, usize> = running(before, at)
         .map(|candidate| &*candidate.flag.name)
         .zip(0..)
         .collect();
