@@ -276,8 +276,7 @@ impl Publisher {
 /// Waits for more that may be published with what is `waiting`, as long as nothing of it is urgent.
 async fn gather(inbox: &mut mpsc::Receiver<Update>, waiting: &mut Vec<Update>, time: Duration) {
     let end = tokio::time::Instant::now() + time;
-    let may_wait =
-        |update: &Update| matches!(update.change, Change::Registrations | Change::Order);
+    let may_wait = |update: &Update| matches!(update.change, Change::Registrations | Change::Order);
     while waiting.len() < QUEUE && waiting.iter().all(may_wait) {
         let room = QUEUE - waiting.len();
         match timeout_at(end, inbox.recv_many(waiting, room)).await {

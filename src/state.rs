@@ -271,6 +271,13 @@ impl StateStore {
         own.into_iter().chain(shared).collect()
     }
 
+    /// How often each kind's file was written; none where there are no files.
+    fn writes(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
+        let Local { held, files, .. } = &self.0.local;
+        let kinds = Kind::ALL.into_iter().filter(|_| files.is_some());
+        kinds.map(|kind| (kind, held.writes(kind).get()))
+    }
+
     /// Where records stand that others can see: as [`Stored::recorded_in`].
     pub fn recorded_in(&self) -> &'static [&'static str] {
         let stored = match (&self.0.local.files, self.sharing()) {

@@ -266,8 +266,11 @@ impl Registrar {
             ..Record::default()
         };
         let document = brings_a_flag.then(|| Document::new(record.fallback()));
-        let problems =
-            document.map(|document| terms.registered.problems(&order.name, document, &terms.config));
+        let problems = document.map(|document| {
+            terms
+                .registered
+                .problems(&order.name, document, &terms.config)
+        });
         let problems = problems.unwrap_or_default();
         let is_error = |problem: &FieldProblem| problem.severity == Severity::Error;
         if problems.iter().any(is_error) {

@@ -4,8 +4,8 @@ use std::collections::btree_map::Entry;
 use std::fmt;
 use std::io::{self, Write as _};
 
-use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde::Deserializer;
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 

@@ -193,6 +193,9 @@ impl Writer {
         } else {
             let begun = Instant::now();
             let result = file.store();
+            if result.is_ok() {
+                self.held.writes(kind).inc();
+            }
             file.took = begun.elapsed();
             let rest = file.took.saturating_mul(REST.0).min(REST.1);
             file.rests_until = Instant::now() + rest;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::kind::{Kind, PerKind};
 use super::table::Table;
+use crate::meter::Counter;
 
 /// Everything of a kind, and what could not be read of its file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,6 +34,8 @@ struct Shared {
     loaded: Mutex<PerKind<Loaded>>,
     /// Why the last write of a kind failed; `None`: it did not.
     troubles: Mutex<PerKind<Option<String>>>,
+    /// How often a kind's file was written.
+    writes: PerKind<Counter>,
     /// Which records others have changed that the reader of a kind has not looked at; `None`: it must look at all of them.
     changed: Mutex<PerKind<Option<BTreeSet<String>>>>,
 }
@@ -74,6 +77,11 @@ impl Held {
         let troubles = self.0.troubles.lock();
         let mut troubles = troubles.unwrap_or_else(PoisonError::into_inner);
         *troubles.get_mut(kind) = trouble;
+    }
+
+    /// How often a kind's file was written.
+    pub(super) fn writes(&self, kind: Kind) -> &Counter {
+        self.0.writes.get(kind)
     }
 
     /// Why the last write of a kind failed; `None`: it did not.

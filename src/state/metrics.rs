@@ -25,6 +25,12 @@ impl Collector for StoreMetrics {
                 family.write([("store", standing.store)], &age.as_secs_f64())?;
             }
         }
+        let help =
+            "Writes of a file of `server.state_dir`: one for all that waited at the same time";
+        let mut family = page.counters("serin_store_writes", help)?;
+        for (kind, count) in self.0.writes() {
+            family.write([("kind", kind.name())], count)?;
+        }
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 mod commands;
 mod life;
 mod refusals;
+mod together;
 
 use hyper::Method;
 use serde_json::{Value, json};

@@ -5,6 +5,7 @@ mod clustered;
 mod faults;
 mod flags;
 mod leases;
+mod renewals;
 mod tls;
 mod trails;
 

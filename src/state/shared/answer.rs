@@ -19,3 +19,17 @@ pub(super) fn answer_when(
         respond(answer, judge(durable));
     });
 }
+
+/// Answers a write that Redis has carried out: when the copy is on the disk, or cannot be. Where it is `known` where that stands, at
+/// once: Redis holds a lease that was renewed, and the file, which has the registration already, follows.
+pub(super) fn answer_shared(durable: Durable, answer: Answer, known: Option<Stored>) {
+    match known {
+        Some(stored) => respond(answer, Ok(stored)),
+        None => answer_when(durable, answer, |durable| {
+            Ok(match durable {
+                Ok(()) => Stored::EVERYWHERE,
+                Err(_) => Stored::ELSEWHERE,
+            })
+        }),
+    }
+}

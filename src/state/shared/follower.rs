@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::absence;
-use super::answer::{answer_when, respond};
+use super::answer::{answer_shared, answer_when, respond};
 use super::client::RedisFailure;
 use super::cluster::Nodes;
 use super::connection::{All, Connection, Written};
@@ -309,20 +309,10 @@ impl Follower {
         if after == replica.revision {
             replica.revision = revision;
         }
-        let is_renewal = self.local.is_renewal(kind, &writes);
+        let renews = self.local.is_renewal(kind, &writes);
         let durable = self.keep(kind, &changed, notes(writes));
-        if is_renewal {
-            // The lease stands in Redis. The file, which has it already, follows with the next ones: after a start without Redis, leases
-            // wait until that has said for how long they have been renewed.
-            respond(answer, Ok(self.local.stored_everywhere(kind)));
-            return Ok(());
-        }
-        answer_when(durable, answer, |durable| {
-            Ok(match durable {
-                Ok(()) => Stored::EVERYWHERE,
-                Err(_) => Stored::ELSEWHERE,
-            })
-        });
+        let known = renews.then(|| self.local.stored_with_redis(kind));
+        answer_shared(durable, answer, known);
         Ok(())
     }
 

@@ -59,7 +59,7 @@ impl Local {
     }
 
     /// Where a record stands that is in Redis, and in the file unless that could not be written the last time.
-    pub(super) fn stored_everywhere(&self, kind: Kind) -> Stored {
+    pub(super) fn stored_with_redis(&self, kind: Kind) -> Stored {
         match (&self.files, self.held.trouble(kind)) {
             (Some(_), None) => Stored::EVERYWHERE,
             _ => Stored::ELSEWHERE,
