@@ -35,10 +35,11 @@ crashes:
 	CRASHES=200 $(CARGO) test --locked --test it -- --nocapture gateways::crashes::
 
 # A sink that is down for an hour, while gateways are killed ten times and a million requests come; then a million users, each once.
-# Optimised, so that it takes minutes once it is built. `make test` has a fiftieth of it.
+# The gateway is optimised, so that it takes minutes once it is built. `make test` has a fiftieth of it.
 outage:
 	@scripts/install-test-deps
-	OUTAGE=1000000 $(CARGO) test --locked --release --test it -- --nocapture --test-threads=1 attribution::outage::
+	$(CARGO) build --locked --release --bin serin
+	SERIN_BINARY=$(CURDIR)/target/release/serin OUTAGE=1000000 $(CARGO) test --locked --test it -- --nocapture --test-threads=1 attribution::outage::
 
 # The two files that the repository carries.
 check:

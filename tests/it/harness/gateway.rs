@@ -1,12 +1,12 @@
 //! The built binary, running.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
@@ -20,8 +20,12 @@ use super::{
     Answer, ApiDocument, Call, Connection, DEADLINE, Dns, H2Connection, eventually, get, until,
 };
 
-/// The binary under test.
-const SERIN: &str = env!("CARGO_BIN_EXE_serin");
+/// The binary under test: the one that was built with the tests, unless the environment variable `SERIN_BINARY` names another,
+/// an optimised one maybe.
+static SERIN: LazyLock<OsString> = LazyLock::new(|| {
+    let named = std::env::var_os("SERIN_BINARY");
+    named.unwrap_or_else(|| env!("CARGO_BIN_EXE_serin").into())
+});
 
 /// Stands for every top-level key that a test's file does not state itself.
 const DEFAULTS: [(&str, &str); 4] = [
@@ -44,7 +48,7 @@ pub(crate) fn run_serin<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> O
 
 /// A command of the binary, without an environment but `PATH`.
 pub(crate) fn serin<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
-    let mut command = Command::new(SERIN);
+    let mut command = Command::new(&*SERIN);
     command
         .args(args)
         .env_clear()
@@ -58,7 +62,8 @@ fn with_small_files(blocks: u32) -> Command {
     let mut command = Command::new("sh");
     let script = format!("trap '' XFSZ && ulimit -f {blocks} && exec \"$0\" run -c routes.yaml");
     command
-        .args(["-c", &script, SERIN])
+        .args(["-c", &script])
+        .arg(&*SERIN)
         .env_clear()
         .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
         .stdin(Stdio::null());
@@ -71,7 +76,8 @@ fn bounded(soft: u32, hard: u32) -> Command {
     let script =
         format!("ulimit -S -n {soft} && ulimit -H -n {hard} && exec \"$0\" run -c routes.yaml");
     command
-        .args(["-c", &script, SERIN])
+        .args(["-c", &script])
+        .arg(&*SERIN)
         .env_clear()
         .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
         .stdin(Stdio::null());
