@@ -33,6 +33,7 @@ mod services;
 mod sinks;
 mod sources;
 mod status;
+mod traces;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -49,6 +50,7 @@ use crate::attribution::Attribution;
 use crate::certificates::ServerTls;
 use crate::forward::via::Via;
 use crate::host::HostPattern;
+use crate::otlp::metrics::SpanFigures;
 use crate::proxy::metrics::ConnectionFigures;
 use crate::publisher::PublisherHandle;
 use crate::publisher::flag_keeper::FlagKeeper;
@@ -110,6 +112,8 @@ pub struct AdminState {
     pub tls: Option<Arc<ServerTls>>,
     /// What is recorded for those who analyse.
     pub attribution: Attribution,
+    /// What became of spans.
+    pub spans: Arc<SpanFigures>,
     /// The names that it answers to, beside `localhost` and IP addresses.
     pub hosts: Vec<HostPattern>,
     /// How much of it may be in use at a time.

@@ -26,6 +26,7 @@ use crate::audit::entry::{Action, Deed};
 use crate::config::{Config, Process};
 use crate::drain::{Drain, Stage};
 use crate::events::EventKind;
+use crate::otlp::SpanExporter;
 use crate::proxy::connection_limit::ConnectionLimit;
 use crate::proxy::listener::{self, BoundListener};
 use crate::proxy::pingora::http_server::HttpServer;
@@ -116,6 +117,7 @@ pub struct Gateway {
     service_manager: Option<ServiceManager>,
     access_log: AccessLog,
     attribution: Attribution,
+    spans: SpanExporter,
     listeners: Vec<SocketAddr>,
     // Follows the file for as long as it is held.
     _file: FileSource,
@@ -163,6 +165,7 @@ impl Gateway {
             access: AccessControl::counting(handles.admin.clone()),
             tls: handles.tls.clone(),
             attribution: handles.attribution.clone(),
+            spans: handles.spans.figures.clone(),
             hosts: process.admin.hosts,
             bounds: Bounds::default(),
         };
@@ -179,6 +182,7 @@ impl Gateway {
             service_manager: surroundings.service_manager,
             access_log: handles.access_log,
             attribution: handles.attribution,
+            spans: handles.spans,
             listeners,
             _file: file,
             control,
@@ -219,6 +223,7 @@ impl Gateway {
             service_manager,
             access_log,
             attribution,
+            spans,
             _file,
             ..
         } = self;
@@ -245,7 +250,7 @@ impl Gateway {
             }
             publisher.events().emit(EventKind::Stopping);
             flag_servers.finish(LAST_WORDS).await;
-            attribution.finish(LAST_WORDS).await;
+            tokio::join!(attribution.finish(LAST_WORDS), spans.finish(LAST_WORDS));
             drain.advance(Stage::Ended);
             admin.finish(LAST_WORDS).await;
         });

@@ -6,10 +6,10 @@
 //! * F5 [`admin`]: HTTP API, probes and metrics; views of the floors below.
 //! * F4 [`proxy`]: sockets, workers, connections; the pingora adapter, whose hooks only adapt, they decide nothing.
 //! * F3 [`clock`], [`machine`], [`drain`], [`durable`], [`spool`], [`audit`], [`events`], [`telemetry`], [`certificates`], [`receipts`], [`state`], [`registry`], [`resolver`], [`health`], then [`publisher`], then
-//!   [`source`], then [`reload`], [`recording`], [`attribution`] and [`client_api`]: the calendar, files, metrics and logs, certificates, what clients are told of who served them, what is stored, kills, DNS, health checks; the
-//!   one writer of snapshots; files and flag servers; the control plane, who was served by what, and what clients ask. Each of these groups
+//!   [`source`], then [`reload`], [`recording`], [`attribution`], [`otlp`] and [`client_api`]: the calendar, files, metrics and logs, certificates, what clients are told of who served them, what is stored, kills, DNS, health checks; the
+//!   one writer of snapshots; files and flag servers; the control plane, who was served by what, requests as spans, and what clients ask. Each of these groups
 //!   imports the ones before it only.
-//! * F2 [`snapshot`], [`attempts`], [`decide`], [`dispatch`], [`exposure`], [`forward`], [`record`], [`served`]: one immutable whole, and the pure functions over it.
+//! * F2 [`snapshot`], [`attempts`], [`decide`], [`dispatch`], [`exposure`], [`forward`], [`record`], [`served`], [`trace`]: one immutable whole, and the pure functions over it.
 //! * F1 [`engine`], [`config`]: untrusted documents, checked and compiled.
 //! * F0 [`canary`], [`capacity`], [`cluster`], [`context`], [`digest`],
 //!   [`edit`], [`flag`], [`host`], [`hygiene`], [`identity`], [`indexed`], [`meter`], [`quarantine`], [`receipt`], [`request`], [`route`],
@@ -18,7 +18,7 @@
 pub use serin_core::{
     attempts, canary, capacity, cluster, config, context, decide, digest, dispatch, edit, engine,
     exposure, flag, forward, host, hygiene, identity, indexed, meter, quarantine, receipt, record,
-    request, route, served, snapshot, spelling,
+    request, route, served, snapshot, spelling, trace,
 };
 
 pub mod attribution;
@@ -31,6 +31,7 @@ pub mod durable;
 pub mod events;
 pub mod health;
 pub mod machine;
+pub mod otlp;
 pub mod publisher;
 pub mod receipts;
 pub mod recording;

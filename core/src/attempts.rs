@@ -122,6 +122,11 @@ impl Attempts {
         self.last.map(|(address, _)| address)
     }
 
+    /// Where the last attempt went, and when it began.
+    pub fn last(&self) -> Option<(SocketAddr, Instant)> {
+        self.last
+    }
+
     /// The address of the next attempt; it is counted in flight there until the attempt has ended. A canary that is
     /// not to be asked is passed over for stable. An error says why no endpoint can be asked.
     pub fn next(&mut self, site: &AttemptContext<'_>, random: u64) -> Result<SocketAddr, Cause> {

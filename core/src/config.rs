@@ -23,6 +23,7 @@ pub mod source;
 pub mod structure;
 pub mod tls;
 pub mod token;
+pub mod traces;
 pub mod unleash;
 pub mod value;
 pub mod yaml;
@@ -51,6 +52,7 @@ use diagnostic::Findings;
 use flag_server::StalenessPolicy;
 use redis::RedisConfig;
 use source::SourceConfig;
+use traces::TracingConfig;
 use unleash::UnleashConfig;
 
 /// A file, compiled: what the publisher makes snapshots from, and what the process is started with.
@@ -82,6 +84,8 @@ pub struct Config {
     pub logging: Logging,
     /// `server.limits` and `server.timeouts`.
     pub traffic: Traffic,
+    /// `tracing`; `None`: it is off.
+    pub tracing: Option<Arc<TracingConfig>>,
     /// What takes a restart to change.
     pub process: Process,
     /// The hash of everything that decides about requests.
@@ -102,6 +106,7 @@ impl Config {
         let Self {
             logging,
             traffic,
+            tracing,
             // Requests are decided by these: they are in the digest.
             services: _,
             flags: _,
@@ -119,7 +124,7 @@ impl Config {
             process: _,
             warnings: _,
         } = self;
-        *logging == other.logging && *traffic == other.traffic
+        *logging == other.logging && *traffic == other.traffic && *tracing == other.tracing
     }
 }
 

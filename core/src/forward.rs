@@ -20,6 +20,7 @@ use crate::hygiene;
 use crate::identity::{AnonymousCookie, SameSite, SecureCookie};
 use crate::request::{RequestHead, without_blanks};
 use crate::snapshot::{DeploymentIndex, Service, Snapshot};
+use trace_context::TraceParent;
 
 /// Edits of a request, without memory taken for the usual number.
 pub type Edits = SmallVec<[Edit; 12]>;
@@ -50,10 +51,24 @@ pub struct Attempt<'a> {
     pub deployment: DeploymentIndex,
     /// The request's ID, for the log of every hop.
     pub request_id: &'a HeaderValue,
-    /// This hop's span, a random number but 0.
-    pub span_id: u64,
+    /// How it continues the request's trace.
+    pub trace: TraceHop,
     /// What is added to `Via`: the protocol that the client spoke, and this gateway's name.
     pub via: &'static str,
+}
+
+/// How an attempt continues the request's trace.
+#[derive(Clone, Copy, Debug)]
+pub enum TraceHop {
+    /// No spans are told here: what came goes on, with this as the sender's span, a random number but 0.
+    Passed(u64),
+    /// The attempt is a span, which the upstream is told.
+    Told {
+        /// The attempt's span.
+        context: TraceParent,
+        /// Whether the trace began before this hop.
+        goes_on: bool,
+    },
 }
 
 /// The edits of the request that goes upstream, before the route's own.
@@ -77,8 +92,10 @@ pub fn request_edits(attempt: &Attempt<'_>) -> Edits {
         BAGGAGE,
         baggage::joined(kept, &deployment.baggage),
     ));
-    if !clean {
-        trace(attempt, &mut edits);
+    match attempt.trace {
+        TraceHop::Told { context, goes_on } => told(attempt, context, goes_on, &mut edits),
+        TraceHop::Passed(span) if !clean => passed(attempt, span, &mut edits),
+        TraceHop::Passed(_) => {}
     }
     edits.push(Edit::Set(REQUEST_ID, attempt.request_id.clone()));
     forwarded(head, &mut edits);
@@ -96,15 +113,24 @@ pub fn request_edits(attempt: &Attempt<'_>) -> Edits {
 }
 
 /// Continues a valid trace; removes what is no valid trace.
-fn trace(attempt: &Attempt<'_>, edits: &mut Edits) {
+fn passed(attempt: &Attempt<'_>, span: u64, edits: &mut Edits) {
     let headers = attempt.head.headers;
     let Some(sent) = headers.first(TRACEPARENT.as_str()) else {
         return;
     };
-    let continued = trace_context::continued(sent, attempt.span_id, attempt.head.peer_trusted);
-    match continued.and_then(|value| HeaderValue::try_from(value).ok()) {
+    match trace_context::continued(sent, span, attempt.head.peer_trusted) {
         Some(value) => edits.push(Edit::Set(TRACEPARENT, value)),
         None => edits.extend([Edit::Remove(TRACEPARENT), Edit::Remove(TRACESTATE)]),
+    }
+}
+
+/// Tells the attempt's span. What vendors noted about another trace means nothing in one that begins here.
+fn told(attempt: &Attempt<'_>, context: TraceParent, goes_on: bool, edits: &mut Edits) {
+    if let Some(value) = context.header() {
+        edits.push(Edit::Set(TRACEPARENT, value));
+    }
+    if !goes_on && attempt.head.headers.first(TRACESTATE.as_str()).is_some() {
+        edits.push(Edit::Remove(TRACESTATE));
     }
 }
 

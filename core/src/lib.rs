@@ -32,3 +32,4 @@ pub mod forward;
 pub mod record;
 pub mod served;
 pub mod snapshot;
+pub mod trace;

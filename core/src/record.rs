@@ -13,7 +13,7 @@ use crate::decide::Decision;
 use crate::identity::UserKey;
 use crate::meter::Counter;
 use crate::route::{RouteIndex, ServiceIndex};
-use crate::snapshot::{DeploymentIndex, Snapshot};
+use crate::snapshot::{DeploymentIndex, STABLE, Snapshot};
 
 /// What became of one request.
 #[derive(Debug)]
@@ -65,6 +65,12 @@ pub struct Outcome<'a> {
 }
 
 impl Outcome<'_> {
+    /// Whether stable served it in place of a canary.
+    pub fn is_rescued(&self) -> bool {
+        let assigned = self.decision.map(|decision| decision.assigned);
+        self.served == Some(STABLE) && assigned.is_some_and(|assigned| assigned != STABLE)
+    }
+
     /// Counts the request in the meters that its snapshot points to. No lock, no allocation, no formatting.
     pub fn count(&self) {
         let (Some(service), Some(decision)) = (self.service, self.decision) else {

@@ -28,6 +28,7 @@ use crate::cluster::policy::UpstreamPolicy;
 use crate::cluster::{Cluster, DeploymentName, UpstreamUrl};
 use crate::config::attribution::Lanes;
 use crate::config::client_api::ClientApiConfig;
+use crate::config::traces::TracingConfig;
 use crate::config::{Logging, ShutoffResponse, Traffic};
 use crate::context::Moment;
 use crate::context::schema::ContextSchema;
@@ -71,6 +72,8 @@ pub struct Snapshot {
     pub logging: Logging,
     /// How much one client may take.
     pub traffic: Traffic,
+    /// Which requests are told as spans, and to whom; `None`: none are.
+    pub tracing: Option<Arc<TracingConfig>>,
     /// Counts requests that no route takes.
     pub unrouted: Arc<DeploymentMeter>,
     /// What is odd about it, for people: check, log and status.

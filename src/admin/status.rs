@@ -13,6 +13,7 @@ use super::explain::StandingView;
 use super::exposures::FiguresView;
 use super::kills::{SHOWN, in_words};
 use super::sinks::{self, SinkView};
+use super::traces::{self, TracingView};
 use super::{AdminState, Shared};
 use crate::clock;
 use crate::proxy::metrics::ConnectionFigures;
@@ -41,6 +42,8 @@ pub(super) struct StatusView {
     /// What is recorded of who was served by what; null: nothing.
     exposures: Option<FiguresView>,
     sinks: Vec<SinkView>,
+    /// Where requests go as spans; null: nowhere.
+    tracing: Option<TracingView>,
     capacity: CapacityView,
     restart_needed: Vec<String>,
     warnings: Vec<String>,
@@ -151,6 +154,7 @@ impl StatusView {
             audit,
             exposures: state.attribution.exposures.as_ref().map(FiguresView::of),
             sinks: SinkView::all(&state.attribution),
+            tracing: TracingView::of(&snapshot, &state.spans),
             capacity: CapacityView::of(&state.connections, &snapshot),
             restart_needed: state.reloader.restart_needed(),
             warnings: warnings(&snapshot, &state.kills)
@@ -162,6 +166,7 @@ impl StatusView {
                 .chain(certificates(state))
                 .chain(of_audit)
                 .chain(sinks::warnings(&state.attribution))
+                .chain(traces::warning(&snapshot, &state.spans))
                 .collect(),
         }
     }

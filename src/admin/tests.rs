@@ -188,6 +188,7 @@ impl Admin {
             started: Instant::now(),
             tls: None,
             attribution: recording(directory.path()),
+            spans: Arc::default(),
             hosts: Vec::new(),
             bounds: Bounds::default(),
         };

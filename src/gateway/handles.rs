@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::{StartError, admin, capacity};
@@ -19,6 +20,8 @@ use crate::drain::DrainWatch;
 use crate::forward::via::Via;
 use crate::health::metrics::HealthMetrics;
 use crate::meter::Gauge;
+use crate::otlp::SpanExporter;
+use crate::otlp::metrics::SpanMetrics;
 use crate::proxy::metrics::{ConnectionFigures, ConnectionMetrics, RequestMetrics};
 use crate::proxy::pingora::proxy::Proxy;
 use crate::proxy::run::DebugHeader;
@@ -57,6 +60,7 @@ pub(super) struct Handles {
     pub(super) audit: Audit,
     pub(super) receipts: Option<Arc<Receipts>>,
     pub(super) attribution: Attribution,
+    pub(super) spans: SpanExporter,
     /// This gateway's name in `Via`.
     pub(super) via: Via,
 }
@@ -69,6 +73,7 @@ impl Handles {
         (state, kills): (&StateStore, &Kills),
         access_log: &AccessLog,
         files: OpenFiles,
+        control: &Handle,
     ) -> Self {
         Self {
             meters,
@@ -87,6 +92,7 @@ impl Handles {
             audit: publisher.events().audit().clone(),
             receipts: None,
             attribution: Attribution::default(),
+            spans: SpanExporter::start(publisher, control),
             via: Via::new(rand::random()),
         }
     }
@@ -113,6 +119,7 @@ impl Handles {
             store: self.store.clone(),
             access_log: self.access_log.clone(),
             exposures: self.attribution.exposures.clone(),
+            spans: self.spans.clone(),
             active: self.active.clone(),
             connections: self.connections.clone(),
             client_api: self.client_api.clone(),
@@ -164,6 +171,7 @@ impl Handles {
             .with(self.audit.clone())
             .with(ReceiptMetrics(self.receipts.clone()))
             .with(AttributionMetrics(self.attribution.clone()))
+            .with(SpanMetrics(self.spans.figures.clone()))
             .with(metrics::Process)
     }
 }

@@ -201,7 +201,7 @@ impl Platform {
         let mut handles = Handles {
             registrations: self.registrations.clone(),
             attribution: self.attribution(process, control),
-            ..Handles::new(meters, publisher, kept, &self.access_log, files)
+            ..Handles::new(meters, publisher, kept, &self.access_log, files, control)
         };
         handles.read_keys(process)?;
         control.spawn(handles.warn_of_shortfalls(publisher.generation()));

@@ -24,6 +24,7 @@ mod reply;
 mod room;
 mod shown_receipt;
 mod shutoff;
+mod spans;
 mod stream;
 mod stream_refusal;
 mod uploads;

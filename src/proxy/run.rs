@@ -38,6 +38,7 @@ use crate::request::RequestHead;
 use crate::request::pace::Pace;
 use crate::route::{Action, Forward, Route, RouteIndex, RouteTimeout};
 use crate::snapshot::Snapshot;
+use crate::trace::RequestTrace;
 use active::ActiveRequest;
 pub use debug::DebugHeader;
 pub use steps::{
@@ -62,6 +63,8 @@ pub struct RequestRun {
     pub is_for_clients: bool,
     /// How fast its body comes.
     pub pace: Pace,
+    /// Its trace; `None`: `tracing` is off.
+    pub trace: Option<RequestTrace>,
     /// The status of an answer of Serin's own.
     pub own_status: Option<u16>,
     /// Whether its steps are logged whatever the log's level.
@@ -102,6 +105,7 @@ impl RequestRun {
             request_id: HeaderValue::from_static(""),
             is_for_clients: false,
             pace: Pace::begin(started),
+            trace: None,
             own_status: None,
             is_debugged: false,
             _active: ActiveRequest::begin(active),
@@ -287,7 +291,7 @@ impl RequestRun {
         step: &StepContext<'_>,
     ) -> ResponseStep {
         if let Some(failure) = failure
-            && self.fail(failure, step)
+            && self.fail(failure, Some(status), step)
         {
             return ResponseStep::SetAside;
         }
@@ -304,7 +308,10 @@ impl RequestRun {
     /// The attempt has failed; `answered`: after its answer had begun for the client. Says whether another is to be made.
     pub fn on_failure(&mut self, failure: Failure, answered: bool, step: &StepContext<'_>) -> bool {
         if !answered {
-            return self.fail(failure, step);
+            return self.fail(failure, None, step);
+        }
+        if let Some(trace) = self.trace.as_mut() {
+            trace.broken = Some(failure.cause());
         }
         let Some(upstream) = self.upstream.as_mut() else {
             return false;
@@ -321,7 +328,7 @@ impl RequestRun {
         false
     }
 
-    fn fail(&mut self, failure: Failure, step: &StepContext<'_>) -> bool {
+    fn fail(&mut self, failure: Failure, status: Option<u16>, step: &StepContext<'_>) -> bool {
         let Some(upstream) = self.upstream.as_mut() else {
             return false;
         };
@@ -330,6 +337,18 @@ impl RequestRun {
         let again = upstream
             .attempts
             .failed(failure, step.replay, &step.at(service));
+        // A status that nothing is done about is the request's answer.
+        if let Some(trace) = self.trace.as_mut()
+            && (again || status.is_none())
+        {
+            trace.failed(
+                &upstream.attempts,
+                before,
+                failure.cause(),
+                status,
+                step.now,
+            );
+        }
         let follows = match again {
             false => "no further attempt",
             true if upstream.attempts.deployment() == before => "retry",
@@ -341,9 +360,13 @@ impl RequestRun {
 
     /// There may be no further connection, which is no endpoint's failure. No other attempt is made: it would need one,
     /// too.
-    pub fn on_no_room(&mut self) {
+    pub fn on_no_room(&mut self, now: Instant) {
         if let Some(upstream) = self.upstream.as_mut() {
             upstream.attempts.passed_over(Cause::Overload);
+            if let Some(trace) = self.trace.as_mut() {
+                let attempts = &upstream.attempts;
+                trace.failed(attempts, attempts.deployment(), Cause::Overload, None, now);
+            }
         }
         self.debug_no_room();
     }

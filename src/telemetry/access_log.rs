@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 use crate::config::AccessPolicy;
 use crate::meter::Counter;
 use crate::record::Outcome;
-use crate::snapshot::STABLE;
 use line::LogLine;
 
 /// How many lines may wait for the writer.
@@ -58,7 +57,7 @@ impl AccessLog {
             AccessPolicy::All => return true,
             AccessPolicy::Sampled(share) => share,
         };
-        outcome.status >= 500 || is_rescued(outcome) || chance() < u64::from(share.hundredths())
+        outcome.status >= 500 || outcome.is_rescued() || chance() < u64::from(share.hundredths())
     }
 
     /// Logs a request that was picked. Never waits.
@@ -89,11 +88,6 @@ impl AccessLog {
         }
         let _ = written.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
-}
-
-fn is_rescued(outcome: &Outcome<'_>) -> bool {
-    let assigned = outcome.decision.map(|decision| decision.assigned);
-    outcome.served == Some(STABLE) && assigned.is_some_and(|assigned| assigned != STABLE)
 }
 
 /// A fast, non-cryptographic random number below 10,000 (splitmix64).

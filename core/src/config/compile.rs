@@ -7,7 +7,7 @@ use super::reader::Reader;
 use super::section::conditions::Audience;
 use super::section::{
     attribution, canary_urls, client_api, flags, identity, logging, process, recovery, registry,
-    relations, routes, services, traffic, unleash,
+    relations, routes, services, traces, traffic, unleash,
 };
 use super::{
     Config, Environment, OnUnset, fingerprint, interpolate, keys, lookalikes, structure, yaml,
@@ -79,6 +79,7 @@ fn compile_sections(reader: &mut Reader, root: &Node) -> Config {
         lanes: attribution::lanes(reader, root),
         logging: logging::compile(reader, root),
         traffic: traffic::compile(reader, root),
+        tracing: traces::compile(reader, root),
         process,
         outages: unleash::outages(reader, root),
         registry: registry::compile(reader, root),

@@ -15,6 +15,7 @@ pub(crate) mod registry;
 pub(crate) mod routes;
 pub(crate) mod services;
 pub mod shape;
+pub(crate) mod traces;
 pub(crate) mod unleash;
 
 use key::{Group, later, needed, top};
@@ -38,6 +39,7 @@ pub static ROOT: Shape = map(&[
     &REDIS,
     &CLIENT_API,
     &ATTRIBUTION,
+    &TRACING,
 ]);
 
 pub(crate) static SERVICES: Group = needed(top(
@@ -143,4 +145,11 @@ pub(crate) static ATTRIBUTION: Group = top(
     "Who was really served by what, told to those who analyse.",
     &attribution::ATTRIBUTION,
     Scope::ByKey,
+);
+
+pub(crate) static TRACING: Group = top(
+    "tracing",
+    "Requests as spans, told to a collector of OpenTelemetry; off unless present.",
+    &traces::TRACING,
+    Scope::Carried,
 );

@@ -24,6 +24,7 @@ mod schema;
 mod scopes;
 mod services;
 mod sinks;
+mod traces;
 mod unleash;
 mod yaml;
 

@@ -2,7 +2,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{Attempt, Served, request_edits, response_edits};
+use super::{Attempt, Served, TraceHop, request_edits, response_edits};
 use crate::canary::Cause;
 use crate::context::Moment;
 use crate::dispatch::{Dispatch, Plan, dispatch};
@@ -79,7 +79,7 @@ impl Sent {
                 plan: &plan,
                 deployment: plan.decision.assigned,
                 request_id: &HeaderValue::from_static("id-1"),
-                span_id: 1,
+                trace: TraceHop::Passed(1),
                 via: "1.1 serin",
             })
         });

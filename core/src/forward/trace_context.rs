@@ -1,22 +1,78 @@
-//! W3C Trace Context: a valid `traceparent` is continued, with this hop as the parent.
+//! W3C Trace Context (<https://www.w3.org/TR/trace-context-2/>): a valid `traceparent` is continued, with this hop as the parent.
 
-/// The `traceparent` to send for a valid one that came. The sampled flag is a trusted proxy's to set.
-pub fn continued(sent: &[u8], span_id: u64, trusted: bool) -> Option<String> {
-    let (trace, flags) = parsed(sent)?;
-    let sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1) && trusted;
-    Some(format!(
-        "00-{trace}-{span_id:016x}-{:02x}",
-        u8::from(sampled)
-    ))
+use http::HeaderValue;
+
+/// The flag of a trace that is recorded.
+pub const SAMPLED: u8 = 1;
+/// The flag of a trace whose ID is random in its last 56 bits.
+pub const RANDOM: u8 = 2;
+
+/// Every byte in hexadecimal.
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// What a `traceparent` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceParent {
+    /// The ID of the trace, not 0.
+    pub trace: u128,
+    /// The ID of the sender's span, not 0.
+    pub span: u64,
+    /// [`SAMPLED`], [`RANDOM`], both or neither.
+    pub flags: u8,
+}
+
+impl TraceParent {
+    /// Reads the value of a header field; `None`: it is not valid. Flags that mean nothing here are left out.
+    pub fn read(sent: &[u8]) -> Option<Self> {
+        let (trace, span, flags) = parsed(sent)?;
+        Some(Self {
+            trace: u128::from_str_radix(trace, 16).ok()?,
+            span: u64::from_str_radix(span, 16).ok()?,
+            flags: u8::from_str_radix(flags, 16).ok()? & (SAMPLED | RANDOM),
+        })
+    }
+
+    /// The value of a header field.
+    pub fn header(self) -> Option<HeaderValue> {
+        let mut value = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        let (trace, span) = (hex(self.trace), hex(u128::from(self.span)));
+        value.get_mut(3..35)?.copy_from_slice(&trace);
+        value.get_mut(36..52)?.copy_from_slice(span.get(16..)?);
+        *value.last_mut()? = b'0' + (self.flags & (SAMPLED | RANDOM));
+        HeaderValue::from_bytes(&value).ok()
+    }
+}
+
+/// The `traceparent` to send for a valid one that came. Its flags are a trusted proxy's to set.
+pub fn continued(sent: &[u8], span: u64, trusted: bool) -> Option<HeaderValue> {
+    let came = TraceParent::read(sent)?;
+    let flags = if trusted { came.flags } else { 0 };
+    TraceParent {
+        span,
+        flags,
+        ..came
+    }
+    .header()
 }
 
 /// The ID of the trace that a valid `traceparent` names.
 pub fn trace_id(sent: &[u8]) -> Option<&str> {
-    parsed(sent).map(|(trace, _)| trace)
+    parsed(sent).map(|(trace, ..)| trace)
 }
 
-/// Trace ID and flags of a valid one.
-fn parsed(sent: &[u8]) -> Option<(&str, &str)> {
+/// An ID in hexadecimal.
+pub fn hex(id: u128) -> [u8; 32] {
+    let mut digits = [b'0'; 32];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(id.to_be_bytes()) {
+        for (digit, half) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
+            *digit = DIGITS.get(usize::from(half)).copied().unwrap_or(b'0');
+        }
+    }
+    digits
+}
+
+/// Trace ID, span ID and flags of a valid one.
+fn parsed(sent: &[u8]) -> Option<(&str, &str, &str)> {
     let sent = std::str::from_utf8(sent).ok()?;
     let mut parts = sent.split('-');
     let (version, trace, parent, flags) =
@@ -39,17 +95,18 @@ fn parsed(sent: &[u8]) -> Option<(&str, &str)> {
     if !valid || !some(trace) || !some(parent) {
         return None;
     }
-    Some((trace, flags))
+    Some((trace, parent, flags))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::continued;
+    use super::{TraceParent, continued};
 
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
     fn sent(value: &str, trusted: bool) -> Option<String> {
-        continued(value.as_bytes(), 0x1f, trusted)
+        let continued = continued(value.as_bytes(), 0x1f, trusted)?;
+        Some(continued.to_str().expect("a text").to_owned())
     }
 
     #[test]
@@ -63,11 +120,27 @@ mod tests {
             sent(&came, false),
             Some(format!("00-{TRACE}-000000000000001f-00"))
         );
-        let later = format!("01-{TRACE}-00f067aa0ba902b7-03-more");
+        // Of a later version the flags that are known: it is sampled, and its ID is random.
+        let later = format!("01-{TRACE}-00f067aa0ba902b7-07-more");
         assert_eq!(
             sent(&later, true),
-            Some(format!("00-{TRACE}-000000000000001f-01"))
+            Some(format!("00-{TRACE}-000000000000001f-03"))
         );
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let parent = TraceParent {
+            trace: 0x0123_4567_89ab_cdef_0fed_cba9_8765_4321,
+            span: u64::MAX - 1,
+            flags: 2,
+        };
+        let header = parent.header().expect("a value");
+        assert_eq!(
+            header,
+            "00-0123456789abcdef0fedcba987654321-fffffffffffffffe-02"
+        );
+        assert_eq!(TraceParent::read(header.as_bytes()), Some(parent));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::canary::{Cause, ReasonKind};
 use crate::context::Moment;
 use crate::dispatch::{Dispatch, Plan, dispatch};
 use crate::edit::HeaderSink;
-use crate::forward::{Attempt, Served, request_edits, response_edits};
+use crate::forward::{Attempt, Served, TraceHop, request_edits, response_edits};
 use crate::identity::Anonymous;
 use crate::request::{HeaderLookup as _, RequestHead};
 use crate::route::Action;
@@ -137,7 +137,7 @@ fn to_upstream(
         plan,
         deployment,
         request_id: &HeaderValue::from_static("id-1"),
-        span_id: 1,
+        trace: TraceHop::Passed(1),
         via: "1.1 serin",
     });
     let mut written = Written::of(fields);

@@ -154,6 +154,7 @@ impl Content<'_> {
             lanes: self.config.lanes,
             logging: self.config.logging.clone(),
             traffic: self.config.traffic,
+            tracing: self.config.tracing.clone(),
             unrouted: meters.deployment("-", "-"),
             warnings,
             rebucketed: Vec::new(),

@@ -123,6 +123,7 @@ pub fn config(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Config {
             expose_request_id: true,
         },
         traffic: Traffic::default(),
+        tracing: None,
         process: Process {
             listeners: Vec::new(),
             admin: AdminConfig::at(([127, 0, 0, 1], 9900).into()),

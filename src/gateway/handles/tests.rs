@@ -48,6 +48,7 @@ fn handles() -> (Handles, PublisherHandle) {
         (&state, &kills),
         &access_log,
         OpenFiles::default(),
+        &Handle::current(),
     );
     let mut process = config("http://127.0.0.1:81", 1).process;
     process.state_dir = folder.path().to_owned();

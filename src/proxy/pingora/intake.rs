@@ -16,11 +16,14 @@ use super::head::{
 use super::proxy::Proxy;
 use super::{first_byte, http10};
 use crate::dispatch::Refusal;
+use crate::flag::Share;
 use crate::forward::arrival;
+use crate::forward::trace_context::TraceParent;
 use crate::proxy::client::ClientConnection;
 use crate::proxy::run::{Arrival, HeadStep};
 use crate::request::field;
 use crate::request::framing::Framing;
+use crate::trace::{RequestTrace, Sampling};
 
 /// Bounds how long the rest of the request may take, and ends a connection that has had all its requests.
 pub(super) fn bound(session: &mut Session, ctx: &RequestCtx) {
@@ -87,6 +90,10 @@ impl Proxy {
     /// Reads the request's head, and decides what is to be done.
     pub(super) fn head_step(&self, session: &Session, ctx: &mut RequestCtx) -> HeadStep {
         let request = session.req_header();
+        if let Some(tracing) = &ctx.run.snapshot.tracing {
+            let trusted = ctx.run.snapshot.identity.trusts(client_ip(session));
+            ctx.run.trace = Some(trace(request, tracing.sample, trusted));
+        }
         if self.via.has_passed(&request.headers) {
             return HeadStep::Refuse(Refusal::looped());
         }
@@ -108,6 +115,14 @@ impl Proxy {
         };
         ctx.run.on_head(&head, arrival, random_id)
     }
+}
+
+/// The trace that a request belongs to, or begins.
+fn trace(request: &RequestHeader, sample: Share, trusted: bool) -> RequestTrace {
+    let came = field::first_named(&request.headers, "traceparent");
+    let came = came.and_then(|came| TraceParent::read(came.as_bytes()));
+    let mut random = rand::rng();
+    RequestTrace::begin(came, trusted, Sampling::of(sample), || random.next_u64())
 }
 
 /// 128 random bits as a header's value.

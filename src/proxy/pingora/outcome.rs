@@ -11,11 +11,12 @@ use super::head::{Fields, SplitTarget, head};
 use super::proxy::Proxy;
 use super::recovery::{final_answer, replay};
 use crate::attribution::exposures::{Exposures, FirstSight};
-use crate::forward::trace_context;
+use crate::forward::trace_context::{self, hex};
 use crate::proxy::client::ClientConnection;
 use crate::proxy::run::{RequestEnd, StepContext};
 use crate::record::Outcome;
 use crate::request::field;
+use crate::trace::RequestTrace;
 
 impl Proxy {
     /// Settles what has ended: the attempt, the record, the upstream's connection.
@@ -78,21 +79,29 @@ impl Proxy {
         let exposures = self.exposures.as_ref();
         let first =
             exposures.and_then(|exposures| Some((exposures, exposures.first_sight(&outcome)?)));
-        if is_logged || first.is_some() {
-            self.tell(session, ctx, &outcome, is_logged, first);
+        let trace = ctx.run.trace.as_ref();
+        let traced = trace
+            .filter(|trace| trace.is_sampled() || outcome.status >= 500 || outcome.is_rescued());
+        if is_logged || first.is_some() || traced.is_some() {
+            let wanted = Wanted {
+                is_logged,
+                first,
+                traced,
+            };
+            self.tell(session, ctx, &outcome, wanted, now);
         }
     }
 
-    /// Tells the access log, and the record of exposures. What was asked for, and by whom, is read again only for the few requests
-    /// that these want.
+    /// Tells the access log, the record of exposures, and the collector of spans. What was asked for, and by whom, is read again only
+    /// for the few requests that these want.
     #[cold]
     fn tell(
         &self,
         session: &Session,
         ctx: &RequestCtx,
         outcome: &Outcome<'_>,
-        is_logged: bool,
-        first: Option<(&Exposures, FirstSight)>,
+        wanted: Wanted<'_>,
+        now: Instant,
     ) {
         let (request, peer) = (session.req_header(), outcome.client);
         let (fields, target) = (Fields(&request.headers), SplitTarget::of(request));
@@ -101,22 +110,38 @@ impl Proxy {
             .as_ref()
             .map(|target| head(request, target, &fields, peer, rules));
         let mut context = head.map(|head| rules.identify(&head)).unwrap_or_default();
-        if let Some((exposures, first)) = first {
+        if let Some((exposures, first)) = wanted.first {
             let plan = ctx.run.upstream.as_ref().map(|own| &own.plan);
             let new_session = plan.and_then(|plan| plan.new_session.as_deref());
             context.session_id = context.session_id.or(new_session.map(Cow::Borrowed));
             exposures.offer(outcome, &context, first);
         }
-        if is_logged {
-            self.access_log.offer(&Outcome {
-                host: head.map_or("", |head| head.host()),
-                path: head.map_or("", |head| head.path),
-                user_id: context.user_id.as_deref(),
-                client: head.map_or(peer, |_| context.remote_address),
-                trace_id: field::first_named(&request.headers, "traceparent")
-                    .and_then(|sent| trace_context::trace_id(sent.as_bytes())),
-                ..*outcome
-            });
+        let own_trace = ctx.run.trace.as_ref().map(|trace| hex(trace.id()));
+        let sent_trace = field::first_named(&request.headers, "traceparent")
+            .and_then(|sent| trace_context::trace_id(sent.as_bytes()));
+        let outcome = Outcome {
+            host: head.map_or("", |head| head.host()),
+            path: head.map_or("", |head| head.path),
+            user_id: context.user_id.as_deref(),
+            client: head.map_or(peer, |_| context.remote_address),
+            trace_id: match &own_trace {
+                Some(own) => std::str::from_utf8(own).ok(),
+                None => sent_trace,
+            },
+            ..*outcome
+        };
+        if wanted.is_logged {
+            self.access_log.offer(&outcome);
+        }
+        if let Some(trace) = wanted.traced {
+            self.tell_spans(session, ctx, &outcome, trace, now);
         }
     }
+}
+
+/// Who wants to know of a request.
+struct Wanted<'a> {
+    is_logged: bool,
+    first: Option<(&'a Exposures, FirstSight)>,
+    traced: Option<&'a RequestTrace>,
 }

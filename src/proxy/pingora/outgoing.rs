@@ -16,7 +16,7 @@ use super::proxy::Proxy;
 use crate::attempts::pool::Pool;
 use crate::edit::HeaderSink as _;
 use crate::forward::via::Protocol;
-use crate::forward::{self, Attempt, Served};
+use crate::forward::{self, Attempt, Served, TraceHop};
 use crate::proxy::run::DebugHeader;
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
@@ -52,10 +52,14 @@ pub(super) fn edit_request(
         plan: &upstream_request.plan,
         deployment: upstream_request.attempts.deployment(),
         request_id: &ctx.run.request_id,
-        // Only a trace that goes on needs one.
-        span_id: match upstream_request.plan.headers_clean {
-            true => 1,
-            false => rand::rng().next_u64().max(1),
+        trace: match &ctx.run.trace {
+            Some(trace) => TraceHop::Told {
+                context: trace.context(upstream_request.attempts.cause().is_some()),
+                goes_on: trace.parent().is_some(),
+            },
+            // Only a trace that goes on needs a span.
+            None if upstream_request.plan.headers_clean => TraceHop::Passed(1),
+            None => TraceHop::Passed(rand::rng().next_u64().max(1)),
         },
         via: proxy.via.entry(match request.version {
             Version::HTTP_2 => Protocol::Http2,

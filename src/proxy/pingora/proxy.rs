@@ -9,6 +9,7 @@ use crate::client_api::ClientApi;
 use crate::drain::DrainWatch;
 use crate::forward::via::Via;
 use crate::meter::Gauge;
+use crate::otlp::SpanExporter;
 use crate::proxy::metrics::ConnectionFigures;
 use crate::proxy::run::DebugHeader;
 use crate::quarantine::Quarantine;
@@ -26,6 +27,8 @@ pub struct Proxy {
     pub access_log: AccessLog,
     /// Takes who was served by what; `None`: nobody wants to know.
     pub exposures: Option<Exposures>,
+    /// Takes requests as spans.
+    pub spans: SpanExporter,
     /// Requests under way.
     pub active: Arc<Gauge>,
     /// How many connections there are, and may be.

@@ -60,7 +60,7 @@ pub(super) fn connect_failed(
 
 /// The error of an attempt that may have no connection.
 pub(super) fn had_no_room(ctx: &mut RequestCtx) -> Box<Error> {
-    ctx.run.on_no_room();
+    ctx.run.on_no_room(Instant::now());
     let status = StatusCode::SERVICE_UNAVAILABLE.as_u16();
     Error::explain(ErrorType::HTTPStatus(status), "no room for a connection")
 }

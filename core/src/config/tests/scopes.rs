@@ -7,7 +7,7 @@ use crate::config::keys::shape::Scope;
 use crate::config::keys::shape::Shape;
 
 /// Every key that says of itself that it does not decide, by its section, and a value that is not its default.
-const BESIDE: [(&str, &str, Scope); 19] = [
+const BESIDE: [(&str, &str, Scope); 20] = [
     (
         "attribution.receipts",
         "attribution: { receipts: { key: a-key-of-thirty-two-characters-x, cookie: r } }",
@@ -57,6 +57,11 @@ const BESIDE: [(&str, &str, Scope); 19] = [
         Scope::Carried,
     ),
     ("logging", "logging: { level: debug }", Scope::Carried),
+    (
+        "tracing",
+        "tracing: { otlp: 'http://otel:4318' }",
+        Scope::Carried,
+    ),
     ("registry", "registry: {}", Scope::Process),
     (
         "unleash",

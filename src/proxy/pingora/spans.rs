@@ -1,0 +1,66 @@
+//! The end of a request as the exporter of spans is told of it.
+
+use std::time::{Instant, SystemTime};
+
+use http::{HeaderValue, Version};
+use pingora::prelude::Session;
+
+use super::ctx::RequestCtx;
+use super::intake::is_https;
+use super::proxy::Proxy;
+use crate::otlp::record::{LastAttempt, RequestRecord, Told};
+use crate::record::Outcome;
+use crate::request::field;
+use crate::trace::RequestTrace;
+
+impl Proxy {
+    /// Tells a request that is recorded. `outcome` has what was asked for.
+    pub(super) fn tell_spans(
+        &self,
+        session: &Session,
+        ctx: &RequestCtx,
+        outcome: &Outcome<'_>,
+        trace: &RequestTrace,
+        now: Instant,
+    ) {
+        let request = session.req_header();
+        let text = |name: &str| {
+            let value = field::first_named(&request.headers, name);
+            value.map(HeaderValue::to_str).and_then(Result::ok)
+        };
+        let upstream = ctx.run.upstream.as_ref();
+        let last = upstream.and_then(|own| {
+            let (address, began) = own.attempts.last()?;
+            Some(LastAttempt {
+                deployment: own.attempts.deployment(),
+                address,
+                began,
+            })
+        });
+        let rewritten = upstream.and_then(|own| own.plan.target.as_deref());
+        let rewritten = rewritten.and_then(|target| target.split('?').next());
+        let record = RequestRecord::new(&Told {
+            outcome,
+            trace,
+            started: ctx.run.started,
+            ended: (now, SystemTime::now()),
+            last,
+            scheme: match is_https(session, ctx) {
+                true => "https",
+                false => "http",
+            },
+            protocol: match request.version {
+                Version::HTTP_2 => "2",
+                Version::HTTP_10 => "1.0",
+                _ => "1.1",
+            },
+            upstream_path: rewritten.unwrap_or(outcome.path),
+            user_agent: text("user-agent"),
+            // What vendors noted goes on with a trace that does.
+            trace_state: trace.parent().and_then(|_| text("tracestate")),
+        });
+        if let Some(record) = record {
+            self.spans.offer(record);
+        }
+    }
+}
