@@ -17,6 +17,7 @@ use crate::source::http::{FetchError, HttpClient, retry_after, whole};
 const MOST_WORDS: usize = 300;
 
 /// Where spans go.
+#[derive(Clone)]
 pub(super) struct Collector {
     /// What names it.
     pub(super) config: Arc<TracingConfig>,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -23,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(5 * 60);
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait that the collector did not ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a collector may take to answer when there is no more time.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Takes requests off the queue, and brings them to their collectors.
 pub(super) struct Exporter {
@@ -105,10 +109,7 @@ impl Exporter {
         loop {
             // What is wanted now may change while the collector is asked.
             let is_last = Instant::now() >= deadline || self.is_hurried(&config);
-            let Some(collector) = &self.collector else {
-                return;
-            };
-            let (why, after) = match collector.post(body.clone()).await {
+            let (why, after) = match self.post(&body, &config).await {
                 Answer::Taken(rejected, why) => {
                     let rejected = rejected.min(spans);
                     self.figures.took(spans - rejected);
@@ -136,7 +137,11 @@ impl Exporter {
             let spread = (wait / 2).mul_f64(rand::random::<f64>());
             let pause = (wait / 2 + spread).max(after.unwrap_or_default()).min(left);
             wait = wait.saturating_mul(2).min(LONGEST_WAIT);
-            self.rest(pause, &config).await;
+            // No longer than it is of use.
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.hurried(&config) => {}
+            }
         }
     }
 
@@ -154,20 +159,30 @@ impl Exporter {
         Ok(())
     }
 
-    /// Waits before the next attempt. No longer than it is of use: one more attempt is made when the gateway is about to end, or when
-    /// another collector waits for its spans.
-    async fn rest(&mut self, pause: Duration, config: &Arc<TracingConfig>) {
-        let over = sleep(pause);
-        tokio::pin!(over);
-        loop {
+    /// Asks the collector once.
+    async fn post(&mut self, body: &Bytes, config: &Arc<TracingConfig>) -> Answer {
+        let Some(collector) = self.collector.clone() else {
+            return Answer::Refused("there is no collector".to_owned());
+        };
+        let answer = collector.post(body.clone());
+        tokio::select! {
+            answer = answer => answer,
+            () = async {
+                self.hurried(config).await;
+                sleep(LAST_PATIENCE).await;
+            } => Answer::Later {
+                why: "it has not answered, and there was no more time".to_owned(),
+                after: None,
+            },
+        }
+    }
+
+    /// Waits until the gateway is about to end, or another collector waits for its spans.
+    async fn hurried(&mut self, config: &Arc<TracingConfig>) {
+        while !self.is_hurried(config) {
             tokio::select! {
-                () = &mut over => return,
                 () = stopped(&mut self.stopping) => return,
-                Ok(()) = self.generation.changed() => {
-                    if !self.is_wanted(config) {
-                        return;
-                    }
-                }
+                Ok(()) = self.generation.changed() => {}
             }
         }
     }

@@ -6,6 +6,7 @@ pub(crate) mod api_document;
 pub(crate) mod authority;
 pub(crate) mod calendar;
 pub(crate) mod client;
+pub(crate) mod collector;
 pub(crate) mod dns;
 pub(crate) mod fault_proxy;
 pub(crate) mod flag_server;

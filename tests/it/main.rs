@@ -24,6 +24,7 @@
 //! * **Flag servers**: `sources` against the small server of `harness/flag_server`, which fails in every way; `unleash`
 //!   against a real Unleash with PostgreSQL (`scripts/unleash`).
 //! * **What is told of who served**: `receipts` (clients are told, signed; `receipts/strangers` verify them).
+//! * **What a request was and took**: `traces` (spans at a collector, by OTLP).
 //! * **Who was served by what**: `attribution` (exposures on their way to those who analyse).
 //! * **What the gateway answers itself**: `clients` (the client API and official SDKs), `admin` (API, probes, OpenAPI,
 //!   explain; `admin/schemathesis` asks it whatever the document allows, and more), `logs` (access log and own lines).
@@ -93,5 +94,6 @@ mod state;
 mod streaming;
 mod swaps;
 mod timeouts;
+mod traces;
 mod unleash;
 mod upstreams;
