@@ -135,10 +135,10 @@ impl Gateway {
         let stored = surroundings.share(&config, &control);
         let _entered = control.enter();
         let own = own_addresses(&sockets, &admin_sockets)?;
-        let (meters, control_handle) = (MeterRegistry::default(), control.handle());
-        let publisher = surroundings.publisher(&config, &stored.0, &meters, own, control_handle)?;
-        let (kills, registrar) = surroundings.orders(&publisher, control.handle());
-        let handles = surroundings.handles(meters, &publisher, &process, control.handle())?;
+        let (meters, handle) = (MeterRegistry::default(), control.handle());
+        let publisher = surroundings.publisher(&config, &stored.0, &meters, own, handle)?;
+        let (kills, registrar) = surroundings.orders(&publisher, handle);
+        let handles = surroundings.handles(meters, &publisher, &process, handle)?;
         let flag_servers = follow_servers(&config, stored, &publisher, &handles);
         let setup = surroundings.reloader_setup(&path, &publisher, &handles, flag_servers.clone());
         let (reloader, file) = follow_file(setup, &text, &config, &handles)?;
@@ -155,7 +155,7 @@ impl Gateway {
             kills,
             registrar,
             state_store: surroundings.state.clone(),
-            flags: surroundings.flag_keeper(&publisher, control.handle()),
+            flags: surroundings.flag_keeper(&publisher, handle),
             quarantine: proxy.quarantine.clone(),
             check: admin::check(),
             log: surroundings.log.clone(),
@@ -169,15 +169,14 @@ impl Gateway {
             hosts: process.admin.hosts,
             bounds: Bounds::default(),
         };
-        let admin = AdminServer::start(admin_sockets, state, drain.watch())?;
         tell("listener", &listeners);
         Ok(Self {
             workers,
             publisher,
             reloader,
             flag_servers,
+            admin: AdminServer::start(admin_sockets, state, drain.watch())?,
             drain,
-            admin,
             stop_signal: StopSignal::new(surroundings.stop)?,
             service_manager: surroundings.service_manager,
             access_log: handles.access_log,

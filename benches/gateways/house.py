@@ -53,6 +53,8 @@ def spawned(programs, work, *arguments):
 def _serve(notes, tell):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
+    # Connections of gateways that are ended break off.
+    server.handle_error = lambda *_: None
     server.notes = os.open(notes, os.O_WRONLY | os.O_APPEND)
     tell.send(server.server_address[1])
     server.serve_forever()

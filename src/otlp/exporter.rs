@@ -42,7 +42,7 @@ pub(super) struct Exporter {
 
 /// Requests for one collector.
 struct Batch {
-    requests: Vec<Box<RequestRecord>>,
+    requests: Vec<RequestRecord>,
     spans: usize,
 }
 
@@ -64,7 +64,7 @@ impl Exporter {
         let config = first.config.clone();
         let mut batch = Batch {
             spans: first.spans.len(),
-            requests: vec![first],
+            requests: vec![*first],
         };
         while batch.spans < BATCH {
             let next = tokio::select! {
@@ -79,7 +79,7 @@ impl Exporter {
                 break;
             }
             batch.spans += next.spans.len();
-            batch.requests.push(next);
+            batch.requests.push(*next);
         }
         Some(batch)
     }

@@ -31,7 +31,7 @@ static INSTANCE: LazyLock<(String, String)> = LazyLock::new(|| {
 });
 
 /// A request to a collector.
-pub(super) fn encode(requests: &[Box<RequestRecord>]) -> Bytes {
+pub(super) fn encode(requests: &[RequestRecord]) -> Bytes {
     let spans = requests.iter().flat_map(|request| {
         let spans = request.spans.iter();
         spans.map(move |span| encoded(request, span))
