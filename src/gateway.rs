@@ -133,9 +133,11 @@ impl Gateway {
         log_start(&path, &process);
         let ((sockets, admin_sockets), control) = (bind(&process)?, control_runtime()?);
         let stored = surroundings.share(&config, &control);
-        let _entered = control.enter();
-        let own = own_addresses(&sockets, &admin_sockets)?;
-        let (meters, handle) = (MeterRegistry::default(), control.handle());
+        let (_entered, handle) = (control.enter(), control.handle());
+        let (own, meters) = (
+            own_addresses(&sockets, &admin_sockets)?,
+            MeterRegistry::default(),
+        );
         let publisher = surroundings.publisher(&config, &stored.0, &meters, own, handle)?;
         let (kills, registrar) = surroundings.orders(&publisher, handle);
         let handles = surroundings.handles(meters, &publisher, &process, handle)?;
@@ -169,14 +171,15 @@ impl Gateway {
             hosts: process.admin.hosts,
             bounds: Bounds::default(),
         };
+        let admin = AdminServer::start(admin_sockets, state, drain.watch())?;
         tell("listener", &listeners);
         Ok(Self {
             workers,
             publisher,
             reloader,
             flag_servers,
-            admin: AdminServer::start(admin_sockets, state, drain.watch())?,
             drain,
+            admin,
             stop_signal: StopSignal::new(surroundings.stop)?,
             service_manager: surroundings.service_manager,
             access_log: handles.access_log,

@@ -22,7 +22,7 @@ use crate::publisher::registrar::Report;
 use crate::registry::registrations::Name;
 use crate::registry::registrations::lease::Lease;
 use crate::registry::registrations::record::{About, Entry, Record};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Service, Snapshot};
 use crate::source::unleash::Recorder;
 
 /// Everything that is registered for a service.
@@ -165,7 +165,6 @@ impl Looked {
     pub(super) fn canary(&self, name: &Name, lease: &Lease) -> CanaryView {
         let record = &lease.record;
         let (service, canary) = name;
-        let state = lease.state(self.now);
         let age = self
             .now
             .moment
@@ -180,7 +179,7 @@ impl Looked {
             service: service.to_string(),
             name: canary.to_string(),
             url: record.url.clone(),
-            state,
+            state: self.state(found, canary, lease),
             killed: self.killed.iter().any(|killed| **killed == **canary),
             lease: LeaseView {
                 ttl: written_duration(Duration::from_millis(record.ttl_ms)),
@@ -204,6 +203,17 @@ impl Looked {
             requests: deployment.map(|deployment| AssignedRequests::of(&deployment.meter).total()),
             recorded_in: recorded_in(self.stored_in, record.is_recorded()),
             warnings: self.warnings(canary, record),
+        }
+    }
+
+    /// A canary whose check has passed is told to be ready once requests are decided on that, a moment after it is stored.
+    fn state(&self, service: Option<&Service>, canary: &str, lease: &Lease) -> &'static str {
+        let state = lease.state(self.now);
+        let mut candidates = service.iter().flat_map(|service| service.candidates.iter());
+        let is_checking = candidates.any(|one| *one.flag.name == *canary && one.is_checking);
+        match state {
+            "ready" if is_checking => "checking",
+            state => state,
         }
     }
 
