@@ -133,11 +133,8 @@ impl Gateway {
         log_start(&path, &process);
         let ((sockets, admin_sockets), control) = (bind(&process)?, control_runtime()?);
         let stored = surroundings.share(&config, &control);
-        let (_entered, handle) = (control.enter(), control.handle());
-        let (own, meters) = (
-            own_addresses(&sockets, &admin_sockets)?,
-            MeterRegistry::default(),
-        );
+        let (_entered, meters) = (control.enter(), MeterRegistry::default());
+        let (own, handle) = (own_addresses(&sockets, &admin_sockets)?, control.handle());
         let publisher = surroundings.publisher(&config, &stored.0, &meters, own, handle)?;
         let (kills, registrar) = surroundings.orders(&publisher, handle);
         let handles = surroundings.handles(meters, &publisher, &process, handle)?;
