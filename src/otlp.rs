@@ -67,7 +67,7 @@ impl SpanExporter {
     pub fn offer(&self, record: RequestRecord) {
         let spans = record.spans.len() as u64;
         if self.queue.try_send(Box::new(record)).is_err() {
-            self.figures.dropped(spans);
+            self.figures.dropped.add(spans);
         }
     }
 

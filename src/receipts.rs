@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::HeaderName;
-use ring::hmac;
 
 use crate::config::attribution::{ExposuresConfig, ReceiptKey, ReceiptsConfig, UserForm};
 use crate::context::Moment;
+use crate::exposure::hashed_user;
 use crate::receipt::{Answering, Receipt};
 use crate::request::RequestHead;
 use jws::Rejected;
@@ -44,8 +44,8 @@ static NUMBER: AtomicU64 = AtomicU64::new(0);
 enum Users {
     /// By their IDs.
     Plain,
-    /// By the first half of a keyed hash.
-    Hashed(hmac::Key),
+    /// By a hash under this key, as in exposures.
+    Hashed(Box<[u8]>),
 }
 
 impl Users {
@@ -55,7 +55,7 @@ impl Users {
             UserForm::Plain => Some(Self::Plain),
             UserForm::Hash => {
                 let key = exposures.key.as_ref()?.expose().as_bytes();
-                Some(Self::Hashed(hmac::Key::new(hmac::HMAC_SHA256, key)))
+                Some(Self::Hashed(key.into()))
             }
         }
     }
@@ -85,7 +85,7 @@ impl Receipts {
             ReceiptKey::PrivateKey(file) => SigningKey::from_file(&file.path)?,
         };
         let users = exposures.and_then(Users::as_in);
-        let derived = || Users::Hashed(key.derived("serin receipt subject"));
+        let derived = || Users::Hashed(key.derived("serin receipt subject").as_ref().into());
         Ok(Self {
             cookie: config.cookie.clone(),
             header: config.header.clone(),
@@ -102,12 +102,7 @@ impl Receipts {
     pub fn subject(&self, id: &str) -> String {
         match &self.users {
             Users::Plain => id.to_owned(),
-            Users::Hashed(key) => {
-                let hash = hmac::sign(key, id.as_bytes());
-                let half = hash.as_ref().iter().take(16);
-                let number = half.fold(0, |number: u128, &byte| number << 8 | u128::from(byte));
-                format!("{number:032x}")
-            }
+            Users::Hashed(key) => hashed_user(key, id),
         }
     }
 

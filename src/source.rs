@@ -11,8 +11,9 @@ pub mod unleash;
 pub(crate) mod http {
     //! HTTP to other servers, bounded in time and size.
 
+    pub(crate) use super::feed::backoff::Backoff;
     pub(crate) use super::feed::flag_server::FetchError;
-    pub(crate) use super::feed::http::{HttpClient, retry_after, whole};
+    pub(crate) use super::feed::http::{HttpClient, retry_after, whole, words};
 }
 
 pub use feed::refreshed::{RefreshError, Refreshed};

@@ -65,10 +65,11 @@ pub struct Outcome<'a> {
 }
 
 impl Outcome<'_> {
-    /// Whether stable served it in place of a canary.
-    pub fn is_rescued(&self) -> bool {
+    /// Whether it is told to people however few requests are: it ended with 5xx, or stable served it in place of a canary.
+    pub fn is_always_told(&self) -> bool {
         let assigned = self.decision.map(|decision| decision.assigned);
-        self.served == Some(STABLE) && assigned.is_some_and(|assigned| assigned != STABLE)
+        let is_canarys = assigned.is_some_and(|assigned| assigned != STABLE);
+        self.status >= 500 || self.served == Some(STABLE) && is_canarys
     }
 
     /// Counts the request in the meters that its snapshot points to. No lock, no allocation, no formatting.

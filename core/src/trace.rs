@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use crate::attempts::Attempts;
 use crate::canary::Cause;
+use crate::digest::mix;
 use crate::flag::Share;
 use crate::forward::trace_context::{RANDOM, SAMPLED, TraceParent};
 use crate::snapshot::DeploymentIndex;
@@ -146,14 +147,9 @@ impl RequestTrace {
 
     /// The span of an attempt, by its number from 0.
     pub fn attempt_span(&self, number: usize) -> u64 {
-        // splitmix64: different numbers give different IDs, none of which is 0 but by chance.
-        let step = (number as u64)
-            .wrapping_add(1)
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.span.get().wrapping_add(step);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)).max(1)
+        // Different numbers give different IDs, none of which is 0 but by chance.
+        let step = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mix(self.span.get().wrapping_add(step)).max(1)
     }
 
     /// Whether it was to be recorded when its head had come.

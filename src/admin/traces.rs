@@ -37,9 +37,9 @@ impl TracingView {
             otlp: config.collector.as_str().to_owned(),
             sample: config.sample.to_string(),
             up: trouble.current.is_none(),
-            sent: figures.sent(),
-            refused: figures.rejected(),
-            dropped: figures.lost(),
+            sent: figures.sent.get(),
+            refused: figures.refused.get(),
+            dropped: figures.dropped.get(),
             last_error: error,
             last_error_at: at.map(|at| at.to_string()),
         })

@@ -11,10 +11,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse
 use prost::Message as _;
 
 use crate::config::traces::{TRACES_PATH, TracingConfig};
-use crate::source::http::{FetchError, HttpClient, retry_after, whole};
-
-/// How much of the collector's own words is passed on.
-const MOST_WORDS: usize = 300;
+use crate::source::http::{FetchError, HttpClient, retry_after, whole, words};
 
 /// Where spans go.
 #[derive(Clone)]
@@ -83,9 +80,9 @@ fn judge(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Answer {
         let answer = ExportTraceServiceResponse::decode(body.clone()).unwrap_or_default();
         let partial = answer.partial_success.unwrap_or_default();
         let rejected = u64::try_from(partial.rejected_spans).unwrap_or_default();
-        return Answer::Taken(rejected, shortened(&partial.error_message));
+        return Answer::Taken(rejected, words(partial.error_message.as_bytes()));
     }
-    let words = shortened(&String::from_utf8_lossy(body));
+    let words = words(body);
     let why = match words.as_str() {
         "" => format!("it answers {status}"),
         words => format!("it answers {status}: {words}"),
@@ -97,13 +94,6 @@ fn judge(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Answer {
         },
         _ => Answer::Refused(why),
     }
-}
-
-/// The collector's own words, as far as they are a line of text.
-fn shortened(text: &str) -> String {
-    let plain = text.chars().filter(|char| !char.is_control());
-    let words: String = plain.take(MOST_WORDS).collect();
-    words.trim().to_owned()
 }
 
 #[cfg(test)]

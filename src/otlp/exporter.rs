@@ -13,6 +13,7 @@ use super::metrics::SpanFigures;
 use super::record::RequestRecord;
 use crate::config::traces::TracingConfig;
 use crate::snapshot::store::SnapshotStore;
+use crate::source::http::Backoff;
 
 /// How many spans make a batch.
 const BATCH: usize = 512;
@@ -20,8 +21,6 @@ const BATCH: usize = 512;
 const GATHERING: Duration = Duration::from_secs(1);
 /// How long a batch is sent again and again, at most.
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
-/// The wait after a first failure, at most. It doubles from failure to failure.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait that the collector did not ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
@@ -101,11 +100,11 @@ impl Exporter {
         let spans = batch.spans as u64;
         if let Err(why) = self.turn_to(&config) {
             self.figures.fail(why);
-            self.figures.dropped(spans);
+            self.figures.dropped.add(spans);
             return;
         }
         let body = message::encode(&batch.requests);
-        let (deadline, mut wait) = (Instant::now() + PATIENCE, FIRST_WAIT);
+        let (deadline, mut backoff) = (Instant::now() + PATIENCE, Backoff::default());
         loop {
             // What is wanted now may change while the collector is asked.
             let is_last = Instant::now() >= deadline || self.is_hurried(&config);
@@ -119,7 +118,7 @@ impl Exporter {
                     return;
                 }
                 Answer::Refused(why) => {
-                    self.figures.refused(spans);
+                    self.figures.refused.add(spans);
                     self.figures.fail(why);
                     return;
                 }
@@ -127,16 +126,15 @@ impl Exporter {
             };
             self.figures.fail(why);
             if is_last {
-                self.figures.dropped(spans);
+                self.figures.dropped.add(spans);
                 if !self.is_wanted(&config) {
                     self.figures.forget_trouble();
                 }
                 return;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            let spread = (wait / 2).mul_f64(rand::random::<f64>());
-            let pause = (wait / 2 + spread).max(after.unwrap_or_default()).min(left);
-            wait = wait.saturating_mul(2).min(LONGEST_WAIT);
+            let wait = backoff.next(LONGEST_WAIT, rand::random());
+            let pause = wait.max(after.unwrap_or_default()).min(left);
             // No longer than it is of use.
             tokio::select! {
                 () = sleep(pause) => {}

@@ -1,19 +1,22 @@
 //! What became of spans.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock;
 use crate::context::Moment;
+use crate::meter::Counter;
 use crate::telemetry::metrics::{Collector, Page};
 
 /// Counts spans by what became of them.
 #[derive(Debug, Default)]
 pub struct SpanFigures {
-    sent: AtomicU64,
-    refused: AtomicU64,
-    dropped: AtomicU64,
+    /// How many the collector took.
+    pub sent: Counter,
+    /// How many it will never take.
+    pub refused: Counter,
+    /// How many were given up: the queue was full, or the collector was away for too long.
+    pub dropped: Counter,
     trouble: Mutex<Trouble>,
 }
 
@@ -27,21 +30,6 @@ pub struct Trouble {
 }
 
 impl SpanFigures {
-    /// How many the collector took.
-    pub fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
-    }
-
-    /// How many it will never take.
-    pub fn rejected(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
-    }
-
-    /// How many were given up: the queue was full, or the collector was away for too long.
-    pub fn lost(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
-    }
-
     /// What is wrong with the collector.
     pub fn trouble(&self) -> Trouble {
         self.locked().clone()
@@ -49,31 +37,21 @@ impl SpanFigures {
 
     /// The collector took a batch.
     pub(super) fn took(&self, spans: u64) {
-        self.sent.fetch_add(spans, Ordering::Relaxed);
+        self.sent.add(spans);
         if self.locked().current.take().is_some() {
             tracing::warn!("the collector takes spans again");
         }
     }
 
-    /// The collector will never take these.
-    pub(super) fn refused(&self, spans: u64) {
-        self.refused.fetch_add(spans, Ordering::Relaxed);
-    }
-
     /// The collector took a batch but for these.
     pub(super) fn refused_some(&self, spans: u64, why: &str) {
-        self.refused(spans);
+        self.refused.add(spans);
         let told = format!("it took a batch but for {spans} spans: {why}");
         let mut trouble = self.locked();
         if trouble.last.as_ref().is_none_or(|(_, last)| *last != told) {
             tracing::error!(spans, why, "the collector refused spans");
         }
         trouble.last = Some((clock::now(), told));
-    }
-
-    /// Spans are lost.
-    pub(super) fn dropped(&self, spans: u64) {
-        self.dropped.fetch_add(spans, Ordering::Relaxed);
     }
 
     /// The collector takes nothing now.
@@ -107,11 +85,11 @@ impl Collector for SpanMetrics {
         let help = "Spans by what became of them: taken by the collector, refused by it, or lost on the way";
         let mut counters = page.counters("serin_spans", help)?;
         for (result, count) in [
-            ("sent", self.0.sent()),
-            ("refused", self.0.rejected()),
-            ("dropped", self.0.lost()),
+            ("sent", &self.0.sent),
+            ("refused", &self.0.refused),
+            ("dropped", &self.0.dropped),
         ] {
-            counters.write([("result", result)], count)?;
+            counters.write([("result", result)], count.get())?;
         }
         Ok(())
     }

@@ -217,9 +217,8 @@ impl SigningKey {
 
     /// A secret for another use, which whoever has the key can make again: signatures with Ed25519 are deterministic
     /// (RFC 8032).
-    pub(super) fn derived(&self, purpose: &str) -> hmac::Key {
-        let material = digest::digest(&digest::SHA256, &self.sign(purpose.as_bytes()));
-        hmac::Key::new(hmac::HMAC_SHA256, material.as_ref())
+    pub(super) fn derived(&self, purpose: &str) -> digest::Digest {
+        digest::digest(&digest::SHA256, &self.sign(purpose.as_bytes()))
     }
 }
 

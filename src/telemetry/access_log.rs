@@ -14,6 +14,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 use crate::config::AccessPolicy;
+use crate::digest::mix;
 use crate::meter::Counter;
 use crate::record::Outcome;
 use line::LogLine;
@@ -57,7 +58,7 @@ impl AccessLog {
             AccessPolicy::All => return true,
             AccessPolicy::Sampled(share) => share,
         };
-        outcome.status >= 500 || outcome.is_rescued() || chance() < u64::from(share.hundredths())
+        outcome.is_always_told() || chance() < u64::from(share.hundredths())
     }
 
     /// Logs a request that was picked. Never waits.
@@ -96,12 +97,9 @@ fn chance() -> u64 {
         static STATE: Cell<u64> = Cell::new(rand::random());
     }
     STATE.with(|state| {
-        let next = state.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        state.set(next);
-        let mut mixed = next;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % 10_000
+        let next = state.get();
+        state.set(next.wrapping_add(0x9e37_79b9_7f4a_7c15));
+        mix(next) % 10_000
     })
 }
 
@@ -127,7 +125,7 @@ fn write_all(entries: &Receiver<Message>, mut output: impl Write, lost: &Counter
         let written = output.write_all(&buffer).and_then(|()| output.flush());
         if written.is_err() {
             // The reader has gone; traffic goes on.
-            (0..lines).for_each(|_| lost.inc());
+            lost.add(lines);
         }
         buffer.clear();
         lines = 0;

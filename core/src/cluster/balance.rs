@@ -5,8 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::endpoint::{Endpoint, Standing};
-use super::members::{Members, Survey, mix};
+use super::members::{Members, Survey};
 use super::{Balance, Choice, Role};
+use crate::digest::mix;
 
 impl Members {
     /// One of all, which are healthy.

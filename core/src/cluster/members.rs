@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::endpoint::{Endpoint, Standing};
 use super::{Cluster, Role};
+use crate::digest::mix;
 
 /// Where an endpoint is, and how much it is to be given (RFC 2782).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,12 +178,4 @@ fn seed(address: SocketAddr) -> u64 {
     };
     let (low, high) = (bits as u64, (bits >> 64) as u64);
     mix(mix(mix(low) ^ high) ^ u64::from(address.port()))
-}
-
-/// Spreads what is close together over all 64 bits (the finaliser of SplitMix64: Steele, Lea, Flood 2014).
-pub(super) fn mix(number: u64) -> u64 {
-    let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
 }

@@ -208,11 +208,10 @@ impl Looked {
 
     /// A canary whose check has passed is told to be ready once requests are decided on that, a moment after it is stored.
     fn state(&self, service: Option<&Service>, canary: &str, lease: &Lease) -> &'static str {
-        let state = lease.state(self.now);
         let mut candidates = service.iter().flat_map(|service| service.candidates.iter());
-        let is_checking = candidates.any(|one| *one.flag.name == *canary && one.is_checking);
-        match state {
-            "ready" if is_checking => "checking",
+        let mut is_checking = || candidates.any(|one| *one.flag.name == *canary && one.is_checking);
+        match lease.state(self.now) {
+            "ready" if is_checking() => "checking",
             state => state,
         }
     }

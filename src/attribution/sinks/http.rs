@@ -8,10 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::Answer;
 use crate::config::flag_server::ServerUrl;
-use crate::source::http::{FetchError, HttpClient, retry_after, whole};
-
-/// How much of the server's own words is passed on.
-const MOST_WORDS: usize = 300;
+use crate::source::http::{FetchError, HttpClient, retry_after, whole, words};
 
 /// Posts to one server.
 #[derive(Debug)]
@@ -66,7 +63,7 @@ impl Poster {
 impl Reply {
     /// What the status alone means.
     pub(super) fn judge(&self) -> Answer {
-        let (status, words) = (self.status, self.words());
+        let (status, words) = (self.status, words(&self.body));
         let said = match words.as_str() {
             "" => format!("it answers {status}"),
             words => format!("it answers {status}: {words}"),
@@ -82,16 +79,6 @@ impl Reply {
             300..=399 | 401..=407 | 410 => Answer::Misconfigured(said),
             _ => Answer::Refused(said),
         }
-    }
-
-    /// The server's own words, as far as they are a line of text.
-    fn words(&self) -> String {
-        let text = String::from_utf8_lossy(&self.body);
-        let plain = text
-            .chars()
-            .map(|char| if char.is_control() { ' ' } else { char });
-        let words: String = plain.take(MOST_WORDS).collect();
-        words.trim().to_owned()
     }
 }
 

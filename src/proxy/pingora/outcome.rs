@@ -80,8 +80,7 @@ impl Proxy {
         let first =
             exposures.and_then(|exposures| Some((exposures, exposures.first_sight(&outcome)?)));
         let trace = ctx.run.trace.as_ref();
-        let traced = trace
-            .filter(|trace| trace.is_sampled() || outcome.status >= 500 || outcome.is_rescued());
+        let traced = trace.filter(|trace| trace.is_sampled() || outcome.is_always_told());
         if is_logged || first.is_some() || traced.is_some() {
             let wanted = Wanted {
                 is_logged,

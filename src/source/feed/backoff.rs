@@ -11,7 +11,7 @@ const FIRST: Duration = Duration::from_secs(1);
 
 /// Failures in a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::source) struct Backoff {
+pub(crate) struct Backoff {
     failures: u32,
 }
 
@@ -28,10 +28,10 @@ impl Backoff {
 
     /// It failed: the wait, which doubles from failure to failure up to `most`. Of each the second half is up to `chance`
     /// (0 to 1), so that gateways that failed together do not come back together.
-    pub(in crate::source) fn next(&mut self, most: Duration, chance: f64) -> Duration {
+    pub(crate) fn next(&mut self, most: Duration, chance: f64) -> Duration {
         let doubled = FIRST.saturating_mul(1 << self.failures.min(10));
         self.failures = self.failures.saturating_add(1);
-        let wait = doubled.min(most).min(LONGEST);
+        let wait = doubled.min(most);
         wait / 2 + (wait / 2).mul_f64(chance.clamp(0.0, 1.0))
     }
 }
@@ -53,11 +53,11 @@ mod tests {
         let mut backoff = Backoff::default();
         let minute = Duration::from_secs(60);
         let waits: Vec<u64> = (0..6)
-            .map(|_| backoff.next(minute, 1.0).as_secs())
+            .map(|_| backoff.next(minute.min(LONGEST), 1.0).as_secs())
             .collect();
         assert_eq!(waits, [1, 2, 4, 8, 10, 10]);
         for _ in 0..1000 {
-            assert!(backoff.next(minute, 0.0) >= LONGEST / 2);
+            assert!(backoff.next(minute.min(LONGEST), 0.0) >= LONGEST / 2);
         }
         backoff.reset();
         assert_eq!(backoff.next(minute, 0.0), Duration::from_millis(500));

@@ -23,6 +23,8 @@ use crate::config::flag_server::ServerUrl;
 const CONNECT: Duration = Duration::from_secs(5);
 /// Until a response begins, and until a small body is whole.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How much of a server's own words is passed on.
+const MOST_WORDS: usize = 300;
 /// What a body may take longer for: a large one is given time, one that drips is not.
 const PER_BYTE: Duration = Duration::from_micros(4);
 
@@ -120,6 +122,16 @@ pub(in crate::source) fn says(headers: &HeaderMap, name: &str, word: &str) -> bo
         let bare = value.split(';').next().unwrap_or_default().trim();
         bare.eq_ignore_ascii_case(word)
     })
+}
+
+/// The server's own words in a body, as far as they are a line of text.
+pub(crate) fn words(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let plain = text
+        .chars()
+        .map(|char| if char.is_control() { ' ' } else { char });
+    let words: String = plain.take(MOST_WORDS).collect();
+    words.trim().to_owned()
 }
 
 /// When the server wants to be asked again, in whole seconds.

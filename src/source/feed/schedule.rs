@@ -82,7 +82,7 @@ impl PollSchedule {
     pub(super) fn failed(&mut self, begun: Instant, error: &FetchError, chance: f64) {
         self.is_well = false;
         self.eager_until = None;
-        let backoff = self.backoff.next(self.interval, chance);
+        let backoff = self.backoff.next(self.interval.min(LONGEST), chance);
         let wait = match error {
             FetchError::Misconfigured(_) => REFUSED.max(self.interval),
             FetchError::Unavailable {
