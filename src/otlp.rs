@@ -63,12 +63,14 @@ impl SpanExporter {
         }
     }
 
-    /// Takes a request. Never waits.
-    pub fn offer(&self, record: RequestRecord) {
+    /// Takes a request, and says whether it did. Never waits.
+    pub fn offer(&self, record: RequestRecord) -> bool {
         let spans = record.spans.len() as u64;
-        if self.queue.try_send(Box::new(record)).is_err() {
+        let is_taken = self.queue.try_send(Box::new(record)).is_ok();
+        if !is_taken {
             self.figures.dropped.add(spans);
         }
+        is_taken
     }
 
     /// Sends what is queued, for so long at most. Requests have ended when the gateway calls this.

@@ -2,6 +2,7 @@
 //!
 //! Counting a request looks nothing up, formats and allocates nothing. What shows figures reads them through [`view`].
 
+pub mod exemplar;
 pub mod load;
 pub mod view;
 
@@ -10,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::canary::{Cause, LaneResult, ReasonKind};
+use exemplar::DeploymentExemplars;
 use load::Load;
 
 /// A count that only grows.
@@ -70,13 +72,17 @@ pub struct Histogram {
 impl Histogram {
     /// Counts one observation.
     pub fn observe(&self, took: Duration) {
-        let seconds = took.as_secs_f64();
-        let bucket = BUCKETS.partition_point(|bound| *bound < seconds);
-        if let Some(count) = self.buckets.get(bucket) {
+        if let Some(count) = self.buckets.get(Self::bucket_of(took)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.sum_nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// The index of the bucket that an observation falls into.
+    fn bucket_of(took: Duration) -> usize {
+        let seconds = took.as_secs_f64();
+        BUCKETS.partition_point(|bound| *bound < seconds)
     }
 
     /// The buckets' counts (not cumulative; the last is for what is above every bound).
@@ -103,14 +109,19 @@ pub struct CodeCounters {
 }
 
 impl CodeCounters {
-    /// Counts one response. 0 (the client went away before a response) is counted as 499, like anything that
-    /// is no status code.
-    pub fn inc(&self, status: u16) {
-        let status = if (100..600).contains(&status) {
+    /// The code that a response is counted with. 0 (the client went away before a response) is counted as 499, like
+    /// anything that is no status code.
+    fn code_of(status: u16) -> u16 {
+        if (100..600).contains(&status) {
             status
         } else {
             499
-        };
+        }
+    }
+
+    /// Counts one response.
+    pub fn inc(&self, status: u16) {
+        let status = Self::code_of(status);
         let (class, code) = (usize::from(status / 100 - 1), usize::from(status % 100));
         if let Some(class) = self.classes.get(class) {
             let counts = class.get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU64::new(0))));
@@ -279,6 +290,8 @@ pub struct DeploymentMeter {
     pub rescues: [Counter; Cause::ALL.len()],
     /// Answers of it that had begun and broke.
     pub broken: Counter,
+    /// Requests assigned to it that are recorded as traces.
+    pub exemplars: Rare<DeploymentExemplars>,
 }
 
 /// Decisions for one variant of one flag (or for none), by [`ReasonKind::index`].

@@ -11,9 +11,12 @@ use crate::canary::Cause;
 use crate::context::Moment;
 use crate::decide::Decision;
 use crate::identity::UserKey;
-use crate::meter::Counter;
+use crate::meter::exemplar::Exemplar;
+use crate::meter::view::ServedBy;
+use crate::meter::{Counter, DeploymentMeter};
 use crate::route::{RouteIndex, ServiceIndex};
 use crate::snapshot::{DeploymentIndex, STABLE, Snapshot};
+use crate::trace::RequestTrace;
 
 /// What became of one request.
 #[derive(Debug)]
@@ -101,6 +104,34 @@ impl Outcome<'_> {
             assigned.durations_by_stable.used()
         };
         durations.observe(self.total_time, self.upstream_time);
+    }
+
+    /// Notes the request beside the figures that [`Self::count`] has counted it in: it is recorded as this trace, and ended
+    /// at `unix_ms`.
+    pub fn exemplify(&self, trace: &RequestTrace, unix_ms: u64) {
+        let exemplar = Exemplar {
+            trace: trace.id(),
+            span: trace.span(),
+            took: self.total_time,
+            status: self.status,
+            unix_ms,
+        };
+        let (meter, served) = self.counted_in();
+        meter.exemplars.used().note(served, self.cause, exemplar);
+    }
+
+    /// The meter that counts it, and under whom.
+    fn counted_in(&self) -> (&DeploymentMeter, ServedBy) {
+        let (Some(service), Some(decision)) = (self.service, self.decision) else {
+            return (&self.snapshot.unrouted, ServedBy::Itself);
+        };
+        let service = self.snapshot.services.get(service);
+        let served = match self.served {
+            None => ServedBy::None,
+            Some(served) if served == decision.assigned => ServedBy::Itself,
+            Some(_) => ServedBy::Stable,
+        };
+        (&service.deployments.get(decision.assigned).meter, served)
     }
 }
 

@@ -4,17 +4,20 @@
 //! of its own, and the composition root registers it. Requests are counted in plain atomics ([`crate::meter`]); the
 //! collector of [`MeterRegistry`] walks them when Prometheus asks.
 
+mod exemplars;
 mod meters;
 mod page;
 mod process;
 
 use std::fmt;
-use std::sync::Arc;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
+use exemplars::Exemplars;
 pub use meters::MeterRegistry;
 pub use page::{Counters, Gauges, Histograms, Page};
 pub use process::Process;
@@ -82,24 +85,45 @@ impl Metrics {
 
     /// Writes every figure down.
     pub fn render(&self, format: Format) -> Result<String, fmt::Error> {
+        let rendering = Rendering {
+            metrics: self.clone(),
+            exemplars: Arc::default(),
+        };
+        let exemplars = rendering.exemplars.clone();
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(self.clone()));
+        registry.register_collector(Box::new(rendering));
         let mut text = String::new();
         encode(&mut text, &registry)?;
-        Ok(match format {
-            Format::OpenMetrics => text,
-            Format::Classic => page::classic(&text),
-        })
+        match format {
+            Format::OpenMetrics => mem::take(&mut *lock(&exemplars)).put_into(text),
+            // This format has no exemplars.
+            Format::Classic => Ok(page::classic(&text)),
+        }
     }
 }
 
-impl prometheus_client::collector::Collector for Metrics {
+/// One page, as prometheus-client asks for it.
+#[derive(Debug)]
+struct Rendering {
+    metrics: Metrics,
+    exemplars: Arc<Mutex<Exemplars>>,
+}
+
+impl prometheus_client::collector::Collector for Rendering {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut page = Page(encoder);
-        self.0
-            .iter()
-            .try_for_each(|collector| collector.collect(&mut page))
+        let mut page = Page {
+            encoder,
+            exemplars: Exemplars::default(),
+        };
+        let mut collectors = self.metrics.0.iter();
+        collectors.try_for_each(|collector| collector.collect(&mut page))?;
+        *lock(&self.exemplars) = page.exemplars;
+        Ok(())
     }
+}
+
+fn lock(exemplars: &Mutex<Exemplars>) -> MutexGuard<'_, Exemplars> {
+    exemplars.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Metrics {

@@ -1,5 +1,6 @@
 //! Requests as spans: at a collector, joined with what upstreams were told.
 
+mod exemplars;
 mod outages;
 
 use crate::harness::client::send;

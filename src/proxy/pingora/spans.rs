@@ -1,6 +1,6 @@
 //! The end of a request as the exporter of spans is told of it.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderValue, Version};
 use pingora::prelude::Session;
@@ -23,7 +23,7 @@ impl Proxy {
         trace: &RequestTrace,
         now: Instant,
     ) {
-        let request = session.req_header();
+        let (request, ended) = (session.req_header(), SystemTime::now());
         let text = |name: &str| {
             let value = field::first_named(&request.headers, name);
             value.map(HeaderValue::to_str).and_then(Result::ok)
@@ -43,7 +43,7 @@ impl Proxy {
             outcome,
             trace,
             started: ctx.run.started,
-            ended: (now, SystemTime::now()),
+            ended: (now, ended),
             last,
             scheme: match is_https(session, ctx) {
                 true => "https",
@@ -59,8 +59,12 @@ impl Proxy {
             // What vendors noted goes on with a trace that does.
             trace_state: trace.parent().and_then(|_| text("tracestate")),
         });
-        if let Some(record) = record {
-            self.spans.offer(record);
+        let is_taken = record.is_some_and(|record| self.spans.offer(record));
+        // Figures name only traces that the collector is to have, and count no requests to the gateway itself.
+        if is_taken && !ctx.run.is_for_clients {
+            let since = ended.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let unix_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+            outcome.exemplify(trace, unix_ms);
         }
     }
 }

@@ -9,20 +9,31 @@ use prometheus_client::encoding::{
 };
 use prometheus_client::metrics::MetricType;
 
+use super::exemplars::Exemplars;
+use crate::meter::exemplar::{Exemplar, RequestExemplars};
 use crate::meter::{BUCKETS, Counter, Histogram};
 
 /// The page while it is being written. Every figure is declared once, with its name, type and help, and then has its
 /// samples.
-pub struct Page<'a>(pub(super) DescriptorEncoder<'a>);
+pub struct Page<'a> {
+    pub(super) encoder: DescriptorEncoder<'a>,
+    pub(super) exemplars: Exemplars,
+}
 
 /// The samples of a counter that has labels.
-pub struct Counters<'a>(MetricEncoder<'a>);
+pub struct Counters<'a>(Family<'a>);
 
 /// The samples of a gauge that has labels.
-pub struct Gauges<'a>(MetricEncoder<'a>);
+pub struct Gauges<'a>(Family<'a>);
 
 /// The samples of a histogram that has labels.
-pub struct Histograms<'a>(MetricEncoder<'a>);
+pub struct Histograms<'a>(Family<'a>);
+
+/// A figure that is declared.
+struct Family<'a> {
+    encoder: MetricEncoder<'a>,
+    exemplars: &'a mut Exemplars,
+}
 
 impl Page<'_> {
     /// Writes a counter that has no labels. The encoder adds `_total` to its name.
@@ -32,7 +43,10 @@ impl Page<'_> {
         help: &str,
         count: &impl EncodeCounterValue,
     ) -> Result<(), Error> {
-        self.declare(name, help, MetricType::Counter)?
+        let mut family = self.declare(name, help, MetricType::Counter)?;
+        family.exemplars.pass(1);
+        family
+            .encoder
             .encode_counter::<NoLabelSet, _, u64>(count, None)
     }
 
@@ -48,8 +62,9 @@ impl Page<'_> {
         help: &str,
         value: &impl EncodeGaugeValue,
     ) -> Result<(), Error> {
-        self.declare(name, help, MetricType::Gauge)?
-            .encode_gauge(value)
+        let mut family = self.declare(name, help, MetricType::Gauge)?;
+        family.exemplars.pass(1);
+        family.encoder.encode_gauge(value)
     }
 
     /// Declares a gauge that has labels.
@@ -75,8 +90,11 @@ impl Page<'_> {
         name: &'s str,
         help: &str,
         kind: MetricType,
-    ) -> Result<MetricEncoder<'s>, Error> {
-        self.0.encode_descriptor(name, help, None, kind)
+    ) -> Result<Family<'s>, Error> {
+        Ok(Family {
+            encoder: self.encoder.encode_descriptor(name, help, None, kind)?,
+            exemplars: &mut self.exemplars,
+        })
     }
 }
 
@@ -87,7 +105,19 @@ impl Counters<'_> {
         labels: [(&str, &str); N],
         count: u64,
     ) -> Result<(), Error> {
-        self.0
+        self.write_with(labels, count, None)
+    }
+
+    /// Writes one sample, with a request that was counted in it.
+    pub fn write_with<const N: usize>(
+        &mut self,
+        labels: [(&str, &str); N],
+        count: u64,
+        exemplar: Option<Exemplar>,
+    ) -> Result<(), Error> {
+        let Family { encoder, exemplars } = &mut self.0;
+        exemplars.pass_with(exemplar.map(|counted| (1.0, counted)));
+        encoder
             .encode_family(&labels)?
             .encode_counter::<NoLabelSet, _, u64>(&count, None)
     }
@@ -99,9 +129,19 @@ impl Counters<'_> {
         labels: [(&str, &str); N],
         counter: &Counter,
     ) -> Result<(), Error> {
+        self.write_nonzero_with(labels, counter, None)
+    }
+
+    /// Writes one sample unless it is 0, with a request that was counted in it.
+    pub fn write_nonzero_with<const N: usize>(
+        &mut self,
+        labels: [(&str, &str); N],
+        counter: &Counter,
+        exemplar: Option<Exemplar>,
+    ) -> Result<(), Error> {
         match counter.get() {
             0 => Ok(()),
-            count => self.write(labels, count),
+            count => self.write_with(labels, count, exemplar),
         }
     }
 }
@@ -113,7 +153,9 @@ impl Gauges<'_> {
         labels: [(&str, &str); N],
         value: &impl EncodeGaugeValue,
     ) -> Result<(), Error> {
-        self.0.encode_family(&labels)?.encode_gauge(value)
+        let Family { encoder, exemplars } = &mut self.0;
+        exemplars.pass(1);
+        encoder.encode_family(&labels)?.encode_gauge(value)
     }
 }
 
@@ -124,10 +166,26 @@ impl Histograms<'_> {
         labels: [(&str, &str); N],
         histogram: &Histogram,
     ) -> Result<(), Error> {
+        self.write_with(labels, histogram, None)
+    }
+
+    /// Writes the samples of one histogram, with requests that fell into its buckets.
+    pub fn write_with<const N: usize>(
+        &mut self,
+        labels: [(&str, &str); N],
+        histogram: &Histogram,
+        requests: Option<&RequestExemplars>,
+    ) -> Result<(), Error> {
+        let Family { encoder, exemplars } = &mut self.0;
+        // The sum and the count come first.
+        exemplars.pass(2);
+        for exemplar in requests.map_or([None; BUCKETS.len() + 1], RequestExemplars::buckets) {
+            exemplars.pass_with(exemplar.map(|timed| (timed.took.as_secs_f64(), timed)));
+        }
         let bounds = BUCKETS.into_iter().chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds.zip(histogram.counts()).collect();
         let count = buckets.iter().map(|(_, count)| count).sum();
-        self.0
+        encoder
             .encode_family(&labels)?
             .encode_histogram::<NoLabelSet>(histogram.sum_seconds(), count, &buckets, None)
     }

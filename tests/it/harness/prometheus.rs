@@ -49,6 +49,7 @@ impl Prometheus {
             .arg("--config.file=prometheus.yaml")
             .arg(format!("--web.listen-address={address}"))
             .arg("--storage.tsdb.path=data")
+            .arg("--enable-feature=exemplar-storage")
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -98,6 +99,21 @@ impl Prometheus {
             Value::Array(series) => series,
             other => panic!("{expression}: {other}"),
         }
+    }
+
+    /// The exemplars of the only series with any that this expression reads, with its labels.
+    pub(crate) async fn exemplars(&self, expression: &str) -> Option<Value> {
+        let always = "start=2020-01-01T00:00:00Z&end=2120-01-01T00:00:00Z";
+        let path = format!(
+            "/api/v1/query_exemplars?query={}&{always}",
+            encoded(expression)
+        );
+        let answer = client::send(self.address, get(&path)).await;
+        assert_eq!(answer.status, 200, "{expression}\n{}", answer.text());
+        let mut answer = answer.json();
+        let series = answer["data"].as_array_mut().expect("series");
+        assert!(series.len() < 2, "{series:?}");
+        series.pop()
     }
 
     /// The names of the alerts that fire.

@@ -3,38 +3,51 @@
 use std::fmt::Result;
 
 use super::{Families, served_by};
-use crate::meter::{Durations, Histogram, view};
+use crate::meter::view::{self, ServedBy};
+use crate::meter::{DeploymentMeter, Durations};
 use crate::telemetry::metrics::Page;
 
 /// Writes how long whole requests took, and the attempts that were answered.
 pub(super) fn requests(families: &Families, page: &mut Page<'_>) -> Result {
-    type Choose = fn(&Durations) -> &Histogram;
-    let histograms: [(&str, &str, Choose); 2] = [
-        (
-            "serin_request_duration_seconds",
-            "From a request's head to its response's last byte",
-            |durations| &durations.total,
-        ),
-        (
-            "serin_upstream_duration_seconds",
-            "From the start of the answering attempt to its response's head",
-            |durations| &durations.upstream,
-        ),
-    ];
-    for (name, help, choose) in histograms {
-        let mut family = page.histograms(name, help)?;
-        for ((service, deployment), meter) in families.deployments.iter() {
-            for (served, durations) in view::durations(meter) {
-                let labels = [
-                    ("service", service.as_str()),
-                    ("assigned", deployment),
-                    ("served", served_by(served, deployment)),
-                ];
-                family.write(labels, choose(durations))?;
-            }
-        }
+    let mut family = page.histograms(
+        "serin_request_duration_seconds",
+        "From a request's head to its response's last byte",
+    )?;
+    for (meter, served, labels, durations) in all(families) {
+        let exemplars = meter.exemplars.get();
+        let exemplars = exemplars.and_then(|exemplars| exemplars.requests(served));
+        family.write_with(labels, &durations.total, exemplars)?;
+    }
+    let mut family = page.histograms(
+        "serin_upstream_duration_seconds",
+        "From the start of the answering attempt to its response's head",
+    )?;
+    for (_, _, labels, durations) in all(families) {
+        family.write(labels, &durations.upstream)?;
     }
     Ok(())
+}
+
+/// Durations with their meter, who served, and the labels that say so.
+type Labelled<'f> = (
+    &'f DeploymentMeter,
+    ServedBy,
+    [(&'f str, &'f str); 3],
+    &'f Durations,
+);
+
+fn all(families: &Families) -> impl Iterator<Item = Labelled<'_>> {
+    let meters = families.deployments.iter();
+    meters.flat_map(|((service, deployment), meter)| {
+        view::durations(meter).map(move |(served, durations)| {
+            let labels = [
+                ("service", service.as_str()),
+                ("assigned", deployment),
+                ("served", served_by(served, deployment)),
+            ];
+            (meter, served, labels, durations)
+        })
+    })
 }
 
 /// Writes how long every attempt took, by its outcome.

@@ -21,7 +21,10 @@ pub(super) fn requests(families: &Families, page: &mut Page<'_>) -> Result {
                 ("served", served_by(served, deployment)),
                 ("code", &code.to_string()),
             ];
-            family.write(labels, count)?;
+            let exemplars = meter.exemplars.get();
+            let exemplars = exemplars.and_then(|exemplars| exemplars.requests(served));
+            let exemplar = exemplars.and_then(|exemplars| exemplars.with_code(code));
+            family.write_with(labels, count, exemplar)?;
         }
     }
     Ok(())
@@ -34,13 +37,15 @@ pub(super) fn rescues_and_retries(families: &Families, page: &mut Page<'_>) -> R
         "Requests that stable served in place of their assigned canary",
     )?;
     for ((service, from), meter) in families.deployments.iter() {
-        for (cause, count) in Cause::ALL.iter().zip(&meter.rescues) {
+        for (cause, count) in Cause::ALL.into_iter().zip(&meter.rescues) {
             let labels = [
                 ("service", service.as_str()),
                 ("from", from),
                 ("cause", cause.as_str()),
             ];
-            family.write_nonzero(labels, count)?;
+            let exemplars = meter.exemplars.get();
+            let exemplar = exemplars.and_then(|exemplars| exemplars.rescue(cause));
+            family.write_nonzero_with(labels, count, exemplar)?;
         }
     }
     let mut family = page.counters("serin_retries", "Further attempts on the same deployment")?;
