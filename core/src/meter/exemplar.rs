@@ -112,7 +112,7 @@ struct Slot {
 impl Slot {
     fn put(&self, exemplar: Exemplar) {
         let version = self.version.load(Ordering::Relaxed);
-        let taken = version % 2 == 1
+        let taken = !version.is_multiple_of(2)
             || self
                 .version
                 .compare_exchange(version, version + 1, Ordering::Acquire, Ordering::Relaxed)
@@ -139,7 +139,7 @@ impl Slot {
                 .each_ref()
                 .map(|word| word.load(Ordering::Relaxed));
             fence(Ordering::Acquire);
-            if version % 2 == 0 && self.version.load(Ordering::Relaxed) == version {
+            if version.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == version {
                 return Some(Exemplar::from_words(words));
             }
             spin_loop();
