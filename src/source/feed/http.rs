@@ -1,7 +1,7 @@
 //! HTTP to flag servers, bounded in time and size.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http::header::RETRY_AFTER;
@@ -134,10 +134,20 @@ pub(crate) fn words(body: &[u8]) -> String {
     words.trim().to_owned()
 }
 
-/// When the server wants to be asked again, in whole seconds.
+/// How long the server wants to be left alone: so many seconds, or until a date (RFC 9110, section 10.2.3).
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
-    value.parse().ok().map(Duration::from_secs)
+    value
+        .parse()
+        .ok()
+        .map(Duration::from_secs)
+        .or_else(|| until(value, SystemTime::now()))
+}
+
+/// From now to a date in one of HTTP's three forms (section 5.6.7); no time, if it has passed.
+fn until(date: &str, now: SystemTime) -> Option<Duration> {
+    let date = httpdate::parse_http_date(date).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
 }
 
 fn connector(url: &ServerUrl) -> io::Result<HttpsConnector<HttpConnector>> {
@@ -180,4 +190,54 @@ fn in_full(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    use http::header::RETRY_AFTER;
+    use http::{HeaderMap, HeaderValue};
+
+    use super::{retry_after, until};
+
+    fn said(value: &str) -> Option<Duration> {
+        let value = HeaderValue::from_str(value).unwrap();
+        retry_after(&HeaderMap::from_iter([(RETRY_AFTER, value)]))
+    }
+
+    #[test]
+    fn a_date_is_as_far_as_it_is_from_now() {
+        let now = UNIX_EPOCH + Duration::from_millis(784_111_767_500);
+        for date in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+        ] {
+            assert_eq!(
+                until(date, now),
+                Some(Duration::from_millis(9_500)),
+                "{date}"
+            );
+        }
+        assert_eq!(
+            until("Sun, 06 Nov 1994 08:49:00 GMT", now),
+            Some(Duration::ZERO)
+        );
+        assert_eq!(until("6 November 1994", now), None);
+    }
+
+    #[test]
+    fn servers_say_seconds_or_a_date() {
+        assert_eq!(said("7"), Some(Duration::from_secs(7)));
+        let hour = Duration::from_secs(3600);
+        let wait = said(&httpdate::fmt_http_date(SystemTime::now() + hour)).unwrap();
+        // The date has whole seconds.
+        assert!(wait <= hour && wait > hour / 2, "{wait:?}");
+        assert_eq!(said("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
+        for neither in ["-1", "1.5", "soon", ""] {
+            assert_eq!(said(neither), None, "{neither}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
 }

@@ -11,7 +11,7 @@ use crate::meter::{BUCKETS, DeploymentMeter};
 const WRITERS: u64 = 3;
 const READERS: usize = 2;
 /// How often each reader wants to see another exemplar than before.
-const CHANGES: usize = 2_000;
+const CHANGES: usize = 500;
 
 /// One whose every part follows from this number.
 fn numbered(number: u64) -> Exemplar {
