@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use criterion::Criterion;
-use serin::dispatch::{Dispatch, dispatch};
+use serin::dispatch::{Dispatch, Terms, dispatch};
 use serin::request::{HeaderList, RequestHead};
 use serin::snapshot::Snapshot;
 use serin::snapshot::assemble::assemble;
@@ -58,6 +58,6 @@ fn head<'a>(path: &'a str, headers: &'a HeaderList) -> RequestHead<'a> {
 }
 
 fn is_forwarded(snapshot: &Snapshot, head: &RequestHead<'_>) -> bool {
-    let plan = dispatch(snapshot, head, true, NOW, &mut String::new);
+    let plan = dispatch(snapshot, head, Terms::default(), NOW, &mut String::new);
     matches!(plan, Dispatch::Forward(_))
 }

@@ -86,17 +86,28 @@ pub struct Plan {
     pub headers_clean: bool,
     /// Stands for the user; `None`: the request has no ID.
     pub user: Option<UserKey>,
+    /// The user's ID, else their session's, if [`Terms::keep_user_id`] asks for it.
+    pub user_id: Option<Box<str>>,
+}
+
+/// On what terms a request is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Whether it must name a host (HTTP/1.1).
+    pub host_required: bool,
+    /// Whether [`Plan::user_id`] is wanted: it costs a copy.
+    pub keep_user_id: bool,
 }
 
 /// Decides what is to be done. `fresh_id` makes a random ID; it is called only for an anonymous user who needs one.
 pub fn dispatch(
     snapshot: &Snapshot,
     head: &RequestHead<'_>,
-    host_required: bool,
+    terms: Terms,
     moment: Moment,
     fresh_id: &mut dyn FnMut() -> String,
 ) -> Dispatch {
-    let headers_clean = match acceptable(snapshot, head, host_required) {
+    let headers_clean = match acceptable(snapshot, head, terms.host_required) {
         Ok(clean) => clean,
         Err(refusal) => return Dispatch::Refuse(refusal),
     };
@@ -117,6 +128,7 @@ pub fn dispatch(
                 forward,
                 path,
                 headers_clean,
+                keep_user_id: terms.keep_user_id,
             };
             match plan(snapshot, head, &matched, moment, fresh_id) {
                 Ok(plan) => Dispatch::Forward(plan),
@@ -281,6 +293,8 @@ struct Matched<'a> {
     path: NormalPath<'a>,
     /// [`Plan::headers_clean`].
     headers_clean: bool,
+    /// [`Terms::keep_user_id`].
+    keep_user_id: bool,
 }
 
 fn plan(
@@ -311,6 +325,8 @@ fn plan(
         false => lane::find(snapshot.lanes, service, head, moment),
     };
     let followed = lane.as_ref().and_then(|lane| lane.decision.ok());
+    let kept = context.user_id.as_deref().or(context.session_id.as_deref());
+    let kept = kept.filter(|_| matched.keep_user_id);
     Ok(Plan {
         route: matched.index,
         service: matched.forward.service,
@@ -318,6 +334,7 @@ fn plan(
         lane: lane.as_ref().map(Lane::result),
         shut_off: shut_off_by(service, &context, moment).is_some(),
         user: user_key(&context),
+        user_id: kept.map(Into::into),
         target,
         new_session,
         headers_clean: matched.headers_clean,

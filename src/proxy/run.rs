@@ -125,7 +125,7 @@ impl RequestRun {
         let dispatch = dispatch(
             &self.snapshot,
             head,
-            arrival.host_required,
+            arrival.terms,
             self.moment,
             fresh_session,
         );

@@ -1,5 +1,6 @@
 //! Receipts that a worker has verified lately. A client shows the same one with each request, and verifying it costs more than to
-//! find it here. A small table, in which a later receipt takes an earlier one's place; only what was verified is in it.
+//! find it here. A small table, in which every receipt has two places, and a later one takes an earlier one's; only what was
+//! verified is in it.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -26,9 +27,13 @@ struct Verified {
 /// The receipt in a token that a reader has verified to be this user's. It may be over.
 pub(super) fn find(reader: u64, token: &str, user: &str) -> Option<Arc<Receipt>> {
     VERIFIED.with_borrow(|places| {
-        let known = places.get(place(token))?.as_ref()?;
-        let is_same = known.reader == reader && *known.token == *token && *known.user == *user;
-        is_same.then(|| known.receipt.clone())
+        let is_same = |known: &&Verified| {
+            known.reader == reader && *known.token == *token && *known.user == *user
+        };
+        let at = |place: usize| places.get(place)?.as_ref().filter(is_same);
+        let [first, second] = places_of(token);
+        let known = at(first).or_else(|| at(second))?;
+        Some(known.receipt.clone())
     })
 }
 
@@ -41,7 +46,10 @@ pub(super) fn remember(reader: u64, token: &str, user: &str, receipt: &Arc<Recei
         if places.is_empty() {
             places.resize_with(PLACES, || None);
         }
-        if let Some(place) = places.get_mut(place(token)) {
+        let [first, second] = places_of(token);
+        // What was there first stays for a while yet.
+        places.swap(first, second);
+        if let Some(place) = places.get_mut(first) {
             *place = Some(Verified {
                 reader,
                 token: token.into(),
@@ -52,9 +60,48 @@ pub(super) fn remember(reader: u64, token: &str, user: &str, receipt: &Arc<Recei
     });
 }
 
-/// Where a token stands in the table: by the end of its signature, which is as good as random.
-fn place(token: &str) -> usize {
+/// Where a token may stand in the table: by the end of its signature, which is as good as random.
+fn places_of(token: &str) -> [usize; 2] {
     let end = token.as_bytes().last_chunk().copied().unwrap_or_default();
     let mixed = u64::from_le_bytes(end).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 48) as usize % PLACES
+    let first = (mixed >> 48) as usize % PLACES;
+    [first, first ^ 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::{find, places_of, remember};
+    use crate::receipt::Receipt;
+
+    #[test]
+    fn two_receipts_of_one_place_are_both_remembered() {
+        let receipt = Arc::new(Receipt {
+            subject: "ann".into(),
+            issued: 0,
+            expires: 1,
+            served: BTreeMap::new(),
+        });
+        let [first, ..] = places_of("0");
+        let alike: Vec<String> = (0_u64..)
+            .map(|number| format!("{number:08}"))
+            .filter(|token| places_of(token).contains(&first))
+            .take(3)
+            .collect();
+        for token in &alike[..2] {
+            remember(0, token, "ann", &receipt);
+        }
+        let are_known = |tokens: &[String]| {
+            let known = tokens.iter().map(|token| find(0, token, "ann").is_some());
+            known.collect::<Vec<_>>()
+        };
+        assert_eq!(are_known(&alike), [true, true, false]);
+        remember(0, &alike[2], "ann", &receipt);
+        assert_eq!(are_known(&alike).iter().filter(|known| **known).count(), 2);
+        assert!(find(0, &alike[2], "ann").is_some());
+        assert!(find(1, &alike[2], "ann").is_none(), "another key's");
+        assert!(find(0, &alike[2], "bob").is_none(), "another user's");
+    }
 }

@@ -481,7 +481,9 @@ fn completions_are_for_three_shells() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn status_reload_and_refresh_ask_a_running_gateway() {
     let parts = crate::sources::Parts::start().await;
-    let gateway = parts.gateway().await;
+    // Nobody asks the server but `refresh`.
+    let config = parts.config("", "").replace("200ms", "1h");
+    let gateway = Gateway::start(config).await;
     crate::sources::await_origin(&gateway, "canary").await;
     let ask = |command: &[&str]| {
         let output = gateway.ask(command);

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use super::{Dispatch, Plan, dispatch, user_key};
+use super::{Dispatch, Plan, Terms, dispatch, user_key};
 use crate::canary::ReasonKind;
 use crate::context::{Context, Moment};
 use crate::identity::{Anonymous, IdKind};
@@ -24,7 +24,11 @@ fn ask(snapshot: &Snapshot, url: &str, fields: &[(&str, &str)]) -> Dispatch {
         peer,
         peer_trusted: false,
     };
-    dispatch(snapshot, &head, true, Moment { unix_ms: 0 }, &mut || {
+    let terms = Terms {
+        host_required: true,
+        keep_user_id: true,
+    };
+    dispatch(snapshot, &head, terms, Moment { unix_ms: 0 }, &mut || {
         FRESH.to_owned()
     })
 }
@@ -160,6 +164,7 @@ fn every_decided_request_has_its_users_key() {
         let plan = plan_of(&snapshot, &[("x-user-id", id)]);
         assert_eq!(plan.user, user_key(&context(id)), "{id}");
         assert_eq!(plan.user.map(|user| user.kind), Some(IdKind::User));
+        assert_eq!(plan.user_id.as_deref(), Some(id));
         let keys: &mut Vec<_> = arms
             .entry(assigned(&snapshot, &plan).name.clone())
             .or_default();
@@ -171,7 +176,8 @@ fn every_decided_request_has_its_users_key() {
     keys.sort_by_key(|key| key.hash);
     keys.dedup();
     assert_eq!(keys.len(), 8, "one for each user");
-    assert_eq!(plan_of(&snapshot, &[]).user, None, "nobody");
+    let nobody = plan_of(&snapshot, &[]);
+    assert_eq!((nobody.user, nobody.user_id), (None, None));
 }
 
 #[test]
@@ -182,6 +188,8 @@ fn the_key_of_a_session_is_no_users() {
     let cookie = format!("serin_id={FRESH}");
     let again = plan_of(&snapshot, &[("cookie", &cookie)]);
     assert_eq!(new.user, again.user);
+    assert_eq!(new.user_id.as_deref(), Some(FRESH));
+    assert_eq!(again.user_id.as_deref(), Some(FRESH));
     assert_eq!(new.user.map(|user| user.kind), Some(IdKind::Session));
     let namesake = plan_of(&snapshot, &[("x-user-id", FRESH)]);
     assert_ne!(namesake.user, again.user);

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::{Attempt, Served, TraceHop, request_edits, response_edits};
 use crate::canary::Cause;
 use crate::context::Moment;
-use crate::dispatch::{Dispatch, Plan, dispatch};
+use crate::dispatch::{Dispatch, Plan, Terms, dispatch};
 use crate::edit::HeaderSink as _;
 use crate::identity::Anonymous;
 use crate::request::{HeaderList, RequestHead};
@@ -62,7 +62,7 @@ impl Sent {
         let moment = Moment { unix_ms: 0 };
         let fresh = &mut || "f".repeat(32);
         match self.with_head(snapshot, |head| {
-            dispatch(snapshot, &head, false, moment, fresh)
+            dispatch(snapshot, &head, Terms::default(), moment, fresh)
         }) {
             Dispatch::Forward(plan) => plan,
             other => panic!("not forwarded: {other:?}"),

@@ -8,7 +8,16 @@ pub const SAMPLED: u8 = 1;
 pub const RANDOM: u8 = 2;
 
 /// Every byte in hexadecimal.
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
+const BYTES: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut bytes = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        bytes[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    bytes
+};
 
 /// What a `traceparent` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,13 +69,11 @@ pub fn trace_id(sent: &[u8]) -> Option<&str> {
     parsed(sent).map(|(trace, ..)| trace)
 }
 
-/// An ID in hexadecimal.
+/// An ID in hexadecimal. By hand: every request needs one.
 pub fn hex(id: u128) -> [u8; 32] {
     let mut digits = [b'0'; 32];
     for (pair, byte) in digits.chunks_exact_mut(2).zip(id.to_be_bytes()) {
-        for (digit, half) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
-            *digit = DIGITS.get(usize::from(half)).copied().unwrap_or(b'0');
-        }
+        pair.copy_from_slice(BYTES.get(usize::from(byte)).unwrap_or(b"00"));
     }
     digits
 }

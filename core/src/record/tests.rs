@@ -10,7 +10,7 @@ use super::Outcome;
 use super::raw_fields::RawFields;
 use crate::canary::{Cause, ReasonKind};
 use crate::context::Moment;
-use crate::dispatch::{Dispatch, Plan, dispatch};
+use crate::dispatch::{Dispatch, Plan, Terms, dispatch};
 use crate::edit::HeaderSink;
 use crate::forward::{Attempt, Served, TraceHop, request_edits, response_edits};
 use crate::identity::Anonymous;
@@ -96,7 +96,9 @@ fn exchange(snapshot: &Arc<Snapshot>, bytes: &str, failed: Option<Cause>) -> Exc
         peer: CLIENT,
         peer_trusted: snapshot.identity.trusts(CLIENT),
     };
-    match dispatch(snapshot, &head, true, NOW, &mut || "f".repeat(32)) {
+    match dispatch(snapshot, &head, Terms::default(), NOW, &mut || {
+        "f".repeat(32)
+    }) {
         Dispatch::Refuse(refusal) => {
             outcome(snapshot, &head, None, None, refusal.status.as_u16()).count();
             Exchanged::default()

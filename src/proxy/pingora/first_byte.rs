@@ -27,7 +27,7 @@ use super::head::{Fields, SplitTarget, edit, head};
 use super::waiting;
 use crate::clock;
 use crate::cluster::Scheme;
-use crate::dispatch::{Dispatch, dispatch};
+use crate::dispatch::{Dispatch, Terms, dispatch};
 use crate::meter::Gauge;
 use crate::proxy::client::ClientConnection;
 use crate::proxy::metrics::ConnectionFigures;
@@ -196,7 +196,13 @@ fn need(session: &HttpSession, snapshot: &Snapshot) -> Need {
     let fields = Fields(&request.headers);
     let head = head(request, &target, &fields, client.ip(), &snapshot.identity);
     // What is decided here is decided again when the request goes on: no ID that is made up matters.
-    match dispatch(snapshot, &head, false, clock::now(), &mut String::new) {
+    match dispatch(
+        snapshot,
+        &head,
+        Terms::default(),
+        clock::now(),
+        &mut String::new,
+    ) {
         Dispatch::Forward(plan) if !plan.shut_off => {
             let service = snapshot.services.get(plan.service);
             let cluster = &service.deployments.get(plan.decision.assigned).cluster;

@@ -27,7 +27,6 @@ use super::peer::{addrs, is_http2, is_shared};
 use super::proxy::Proxy;
 use super::recovery::{self, is_interim};
 use super::reply;
-use super::shown_receipt::ShownReceipt;
 use super::waiting::{self, Connection};
 use crate::clock;
 use crate::drain::Stage;
@@ -62,10 +61,6 @@ impl ProxyHttp for Proxy {
             HeadStep::Forward => {
                 if is_cancelled(session) {
                     return Err(Error::new_down(ErrorType::H2Error));
-                }
-                if let Some(receipts) = &self.receipts {
-                    let shown = ShownReceipt::read(receipts, session, &ctx.run);
-                    ctx.receipt = shown.map(Box::new);
                 }
                 return match self.goes_at_once(session, ctx)? {
                     true => Ok(false),

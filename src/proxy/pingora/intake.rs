@@ -7,18 +7,19 @@ use memchr::memchr;
 use pingora::http::RequestHeader;
 use pingora::prelude::Session;
 use pingora::protocols::http::ServerSession;
-use rand::Rng as _;
+use rand::{Rng as _, RngExt as _};
 
 use super::ctx::RequestCtx;
 use super::head::{
     Fields, SplitTarget, client_ip, forget_spelling, forget_upgrade, head, join_cookies,
 };
 use super::proxy::Proxy;
+use super::shown_receipt::ShownReceipt;
 use super::{first_byte, http10};
-use crate::dispatch::Refusal;
+use crate::dispatch::{Refusal, Terms};
 use crate::flag::Share;
 use crate::forward::arrival;
-use crate::forward::trace_context::TraceParent;
+use crate::forward::trace_context::{TraceParent, hex};
 use crate::proxy::client::ClientConnection;
 use crate::proxy::run::{Arrival, HeadStep};
 use crate::request::field;
@@ -110,10 +111,18 @@ impl Proxy {
         let head = head(request, &target, &fields, peer, &ctx.run.snapshot.identity);
         let arrival = Arrival {
             origin_form: target.absolute.then(|| target.origin_form()),
-            host_required: request.version == Version::HTTP_11,
+            terms: Terms {
+                host_required: request.version == Version::HTTP_11,
+                keep_user_id: self.receipts.is_some(),
+            },
             debug: self.debug.as_deref(),
         };
-        ctx.run.on_head(&head, arrival, random_id)
+        let step = ctx.run.on_head(&head, arrival, random_id);
+        if let (HeadStep::Forward, Some(receipts)) = (&step, &self.receipts) {
+            let shown = ShownReceipt::read(receipts, &head, &mut ctx.run);
+            ctx.receipt = shown.map(Box::new);
+        }
+        step
     }
 }
 
@@ -125,26 +134,10 @@ fn trace(request: &RequestHeader, sample: Share, trusted: bool) -> RequestTrace 
     RequestTrace::begin(came, trusted, Sampling::of(sample), || random.next_u64())
 }
 
-/// 128 random bits as a header's value.
+/// 128 random bits in hexadecimal, as a header's value.
 fn random_id() -> HeaderValue {
-    HeaderValue::from_bytes(&random_hex()).unwrap_or(HeaderValue::from_static("-"))
-}
-
-/// 128 random bits in hexadecimal. By hand: it is needed for every request.
-fn random_hex() -> [u8; 32] {
-    let mut random = [0; 16];
-    rand::rng().fill_bytes(&mut random);
-    let mut digits = [0; 32];
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(random) {
-        for (digit, half) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
-            *digit = if half < 10 {
-                b'0' + half
-            } else {
-                b'a' + half - 10
-            };
-        }
-    }
-    digits
+    let digits = hex(rand::rng().random());
+    HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("-"))
 }
 
 /// Whether the client came by HTTPS, as far as this connection or a trusted proxy says.

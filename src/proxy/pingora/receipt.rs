@@ -13,6 +13,7 @@ use crate::proxy::run::UpstreamRequest;
 use crate::receipt::Answering;
 use crate::receipts::Receipts;
 use crate::receipts::metrics::ReceiptResult;
+use crate::request::field;
 use crate::snapshot::Snapshot;
 
 impl Proxy {
@@ -39,12 +40,10 @@ impl Proxy {
             }
             read
         });
-        if is_shared(&response.headers) {
-            return;
-        }
         let held = from_within.as_deref().or(shown.held.as_deref());
         let answering = answering(snapshot, upstream, served);
-        let Some(token) = receipts.due(held, &shown.user, answering, moment) else {
+        let due = || receipts.due(held, &shown.user, answering, moment);
+        let Some(token) = due().filter(|_| !is_shared(&response.headers)) else {
             return;
         };
         take_back(receipts, response);
@@ -90,10 +89,11 @@ fn is_shared(headers: &HeaderMap) -> bool {
 
 /// The receipt that an answer carries already.
 fn given(receipts: &Receipts, headers: &HeaderMap) -> Option<String> {
-    let field = receipts.header.as_ref().and_then(|name| headers.get(name));
-    let field = field.and_then(|value| value.to_str().ok());
-    let cookies = headers.get_all(SET_COOKIE).iter();
+    let field = receipts.header.as_ref();
+    let field = field.and_then(|name| field::first(headers, name)?.to_str().ok());
     let cookie = || {
+        let has_cookies = field::has(headers, &SET_COOKIE);
+        let cookies = has_cookies.then(|| headers.get_all(SET_COOKIE).iter())?;
         let mut own = cookies.filter_map(|cookie| own_cookie(receipts, cookie));
         own.next()
     };

@@ -1,19 +1,19 @@
-//! Whom a request is from, as receipts name users, and the receipt that it shows.
+//! Whom a request is from, and the receipt that it shows.
 
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use pingora::prelude::Session;
 
-use super::head::{Fields, SplitTarget, client_ip, head};
 use crate::proxy::run::RequestRun;
 use crate::receipt::Receipt;
 use crate::receipts::{Place, Receipts};
+use crate::request::RequestHead;
 
 /// What a client's receipt says of it, read once for all attempts of a request.
 pub(super) struct ShownReceipt {
     /// The user's ID: their own, else their session's.
-    pub(super) user: String,
+    pub(super) user: Box<str>,
     /// The receipt that the client shows, if it is valid and this user's.
     pub(super) held: Option<Arc<Receipt>>,
     /// Whether the header field has it.
@@ -21,24 +21,19 @@ pub(super) struct ShownReceipt {
 }
 
 impl ShownReceipt {
-    /// Finds out who the user is, and reads and counts the receipt that the request shows. `None`: the user has no ID.
-    pub(super) fn read(receipts: &Receipts, session: &Session, run: &RequestRun) -> Option<Self> {
-        let upstream = run.upstream.as_ref()?;
-        let request = session.req_header();
-        let (fields, target) = (Fields(&request.headers), SplitTarget::of(request)?);
-        let rules = &run.snapshot.identity;
-        let head = head(request, &target, &fields, client_ip(session), rules);
-        let context = rules.identify(&head);
-        let known = context.user_id.or(context.session_id);
-        let user = known.as_deref().or(upstream.plan.new_session.as_deref())?;
-        let shown = receipts.held(&head, user, run.moment);
-        let in_header = shown
-            .as_ref()
-            .is_some_and(|(_, place)| *place == Place::Header);
+    /// Reads and counts the receipt that the request shows. `None`: the user has no ID.
+    pub(super) fn read(
+        receipts: &Receipts,
+        head: &RequestHead<'_>,
+        run: &mut RequestRun,
+    ) -> Option<Self> {
+        let user = run.upstream.as_mut()?.plan.user_id.take()?;
+        let shown = receipts.held(head, &user, run.moment);
+        let place = shown.as_ref().map(|(_, place)| *place);
         Some(Self {
-            user: user.to_owned(),
+            user,
             held: shown.map(|(receipt, _)| receipt),
-            in_header,
+            in_header: place == Some(Place::Header),
         })
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::debug::DebugHeader;
 use crate::attempts::{AttemptContext, Replay};
-use crate::dispatch::{DirectResponse, Refusal};
+use crate::dispatch::{DirectResponse, Refusal, Terms};
 use crate::quarantine::Quarantine;
 use crate::snapshot::Service;
 
@@ -13,8 +13,8 @@ use crate::snapshot::Service;
 pub struct Arrival<'a> {
     /// Path and query, if the client sent a whole URL: that is for this hop.
     pub origin_form: Option<String>,
-    /// Whether it must name a host (HTTP/1.1).
-    pub host_required: bool,
+    /// On what terms it is taken.
+    pub terms: Terms,
     /// Which requests are to be debugged, if any.
     pub debug: Option<&'a DebugHeader>,
 }

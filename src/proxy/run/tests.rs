@@ -16,6 +16,7 @@ use super::{
 use crate::attempts::{Failure, Replay};
 use crate::canary::Cause;
 use crate::context::Moment;
+use crate::dispatch::Terms;
 use crate::flag::Share;
 use crate::identity::Anonymous;
 use crate::meter::Gauge;
@@ -109,7 +110,10 @@ impl Loop {
         };
         let arrival = Arrival {
             origin_form: None,
-            host_required: true,
+            terms: Terms {
+                host_required: true,
+                keep_user_id: false,
+            },
             debug: self.debug.as_ref(),
         };
         let mut run = self.begin();

@@ -12,7 +12,7 @@ use serde_json::Value;
 use serin::client_api::{ApiRequest, ClientApi};
 use serin::config::{self, Config, OnUnset};
 use serin::context::Moment;
-use serin::dispatch::{Dispatch, dispatch};
+use serin::dispatch::{Dispatch, Terms, dispatch};
 use serin::engine::unleash::FeatureSet;
 use serin::publisher::{Publisher, PublisherHandle};
 use serin::quarantine::Quarantine;
@@ -117,7 +117,13 @@ fn disagreements(snapshot: &Arc<Snapshot>) -> (usize, usize) {
             peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
             peer_trusted: false,
         };
-        let request = dispatch(snapshot, &head("/"), true, NOW, &mut String::new);
+        let request = dispatch(
+            snapshot,
+            &head("/"),
+            Terms::default(),
+            NOW,
+            &mut String::new,
+        );
         let Dispatch::Forward(plan) = request else {
             panic!("{request:?}");
         };

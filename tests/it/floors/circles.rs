@@ -9,11 +9,11 @@ type Arrows = BTreeMap<String, BTreeMap<String, String>>;
 
 /// The arrows between modules, each module called by `name`, of which `None` leaves an arrow out. A module and what it is
 /// part of, which declare and extend each other, have none.
-fn arrows(sources: &[Source], name: impl Fn(&[String], &[String]) -> Option<String>) -> Arrows {
+fn arrows(sources: &[&Source], name: impl Fn(&[String], &[String]) -> Option<String>) -> Arrows {
     let files: BTreeSet<Vec<String>> = sources
         .iter()
         .filter(|source| !source.is_test())
-        .map(Source::names)
+        .map(|source| source.names())
         .collect();
     let mut arrows = Arrows::new();
     for source in sources {

@@ -2,8 +2,17 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use regex::Regex;
+
+/// The folders that have sources; each is read once, whoever asks for it.
+static FOLDERS: [(&str, LazyLock<Vec<Source>>); 4] = [
+    ("core/src", LazyLock::new(|| read("core/src"))),
+    ("src", LazyLock::new(|| read("src"))),
+    ("tests", LazyLock::new(|| read("tests"))),
+    ("benches", LazyLock::new(|| read("benches"))),
+];
 
 /// One file.
 pub(super) struct Source {
@@ -17,8 +26,12 @@ pub(super) struct Source {
     shipped: String,
 }
 
+pub(super) fn expression(text: &str) -> Regex {
+    Regex::new(text).expect("an expression")
+}
+
 /// Every `.rs` file that is built into `serin`: those of its own package and of `core`, in order.
-pub(super) fn read_house() -> Vec<Source> {
+pub(super) fn read_house() -> Vec<&'static Source> {
     ["core/src", "src"].into_iter().flat_map(read_all).collect()
 }
 
@@ -28,8 +41,14 @@ fn within_package(path: &str) -> &str {
     path.strip_prefix("src/").unwrap_or(path)
 }
 
-/// Every `.rs` file below a folder of the repository, in order.
-pub(super) fn read_all(folder: &str) -> Vec<Source> {
+/// Every `.rs` file below one of [`FOLDERS`], in order.
+pub(super) fn read_all(folder: &str) -> &'static [Source] {
+    let mut folders = FOLDERS.iter();
+    let (_, sources) = folders.find(|(name, _)| *name == folder).expect("a folder");
+    sources
+}
+
+fn read(folder: &str) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders = vec![root.join(folder)];
     let mut sources = Vec::new();
@@ -78,17 +97,18 @@ impl Source {
 
     /// The modules, as paths without `.rs`, that it declares for tests only.
     fn test_modules(&self) -> Vec<String> {
-        let declared = Regex::new(
-            r"#\[cfg\(test\)\]\s*(?:#\[[^\]]*\]\s*)*(?:pub(?:\([^)]*\))?\s+)?mod\s+(\w+)\s*;",
-        )
-        .expect("an expression");
+        static DECLARED: LazyLock<Regex> = LazyLock::new(|| {
+            expression(
+                r"#\[cfg\(test\)\]\s*(?:#\[[^\]]*\]\s*)*(?:pub(?:\([^)]*\))?\s+)?mod\s+(\w+)\s*;",
+            )
+        });
         let own = self.path.trim_end_matches(".rs");
         let folder = match own {
             "core/src/lib" => "core/src",
             "src/lib" | "src/main" => "src",
             module => module,
         };
-        declared
+        DECLARED
             .captures_iter(&self.code)
             .map(|found| format!("{folder}/{}", &found[1]))
             .collect()
@@ -154,10 +174,11 @@ impl Source {
     /// Every path that the shipped code writes from the crate's root, from itself or from what it is part of, as names from
     /// the root, with its line.
     pub(super) fn paths(&self) -> Vec<(usize, Vec<String>)> {
-        let start = Regex::new(r"\b(?:crate::|self::|(?:super::)+)").expect("an expression");
+        static START: LazyLock<Regex> =
+            LazyLock::new(|| expression(r"\b(?:crate::|self::|(?:super::)+)"));
         let own = self.names();
         let mut paths = Vec::new();
-        for found in start.find_iter(&self.shipped) {
+        for found in START.find_iter(&self.shipped) {
             let kept = match found.as_str() {
                 "crate::" => 0,
                 "self::" => own.len(),
@@ -173,11 +194,11 @@ impl Source {
 
     /// The first names of paths from the crate's root in the shipped code, with their lines.
     pub(super) fn crate_paths(&self) -> Vec<(usize, String)> {
-        let start = Regex::new(r"\b(?:crate::|(?:super::)+)").expect("an expression");
+        static START: LazyLock<Regex> = LazyLock::new(|| expression(r"\b(?:crate::|(?:super::)+)"));
         // src/a.rs is one step below the root, src/a/b.rs two.
         let depth = 1 + within_package(&self.path).matches('/').count();
         let mut paths = Vec::new();
-        for found in start.find_iter(&self.shipped) {
+        for found in START.find_iter(&self.shipped) {
             let supers = found.as_str().matches("super::").count();
             if found.as_str() != "crate::" && supers < depth {
                 continue;
@@ -270,18 +291,17 @@ fn blank(text: &str) -> String {
 
 fn without_comments_and_literals(text: &str) -> String {
     // In the order in which they must be tried where they begin at one place. A lifetime is no literal.
-    let trivia = Regex::new(
-        &[
+    static TRIVIA: LazyLock<Regex> = LazyLock::new(|| {
+        let kinds = [
             r"(?s)//[^\n]*",
             r"/\*.*?\*/",
             r####"\bb?r###".*?"###|\bb?r##".*?"##|\bb?r#".*?"#|\bb?r".*?""####,
             r#""(?:[^"\\]|\\.)*""#,
             r"'(?:[^'\\]|\\(?:x[0-9a-fA-F]{2}|u\{[0-9a-fA-F_]+\}|.))'",
-        ]
-        .join("|"),
-    )
-    .expect("an expression");
-    trivia
+        ];
+        expression(&kinds.join("|"))
+    });
+    TRIVIA
         .replace_all(text, |found: &regex::Captures<'_>| blank(&found[0]))
         .into_owned()
 }

@@ -1,9 +1,11 @@
 //! Wherever one vendor is told from another, every vendor is named: a source that is added later must be answered for,
 //! and not fall to a wildcard that was written for others.
 
+use std::sync::LazyLock;
+
 use regex::Regex;
 
-use super::source::{Source, read_house};
+use super::source::{Source, expression, read_house};
 
 /// The types whose variants stand for vendors.
 const VENDORS: &str =
@@ -14,22 +16,30 @@ const OWN_FILES: [&str; 2] = ["core/src/engine/origin.rs", "core/src/engine/buck
 
 #[test]
 fn every_vendor_is_named_where_vendors_are_told_apart() {
-    let found: Vec<String> = read_house().iter().flat_map(wildcards).collect();
+    let found: Vec<String> = read_house().into_iter().flat_map(wildcards).collect();
     super::assert_none("a further vendor would be taken for another", &found);
 }
+
+static VENDOR: LazyLock<Regex> = LazyLock::new(|| expression(VENDORS));
+/// In the types' own files.
+static OWN_VENDOR: LazyLock<Regex> =
+    LazyLock::new(|| expression(&format!(r"{VENDORS}|\bSelf::[A-Z]")));
+static KEYWORD: LazyLock<Regex> = LazyLock::new(|| expression(r"\bmatch\b"));
+/// Patterns that may fail, and comparisons.
+static PARTIAL: LazyLock<Regex> = LazyLock::new(|| {
+    expression(r"\blet\s+([^=;{]+)=[^=]|\bmatches!\(([^;]*?)\)\s*[;,})&|]|[!=]=([^;{]*)")
+});
 
 /// The places in which a vendor that is not named is treated like one that is.
 fn wildcards(source: &Source) -> Vec<String> {
     let code = source.shipped();
     let vendor = match OWN_FILES.contains(&source.path.as_str()) {
-        true => Regex::new(&format!(r"{VENDORS}|\bSelf::[A-Z]")),
-        false => Regex::new(VENDORS),
-    }
-    .expect("an expression");
+        true => &OWN_VENDOR,
+        false => &VENDOR,
+    };
     let names_one = |text: &str| vendor.is_match(text);
     let mut places = Vec::new();
-    let keyword = Regex::new(r"\bmatch\b").expect("an expression");
-    for found in keyword.find_iter(code) {
+    for found in KEYWORD.find_iter(code) {
         let patterns = patterns(&code[found.end()..]);
         if patterns.iter().any(|pattern| names_one(pattern)) {
             let all = patterns.iter().flat_map(|pattern| alternatives(pattern));
@@ -38,10 +48,7 @@ fn wildcards(source: &Source) -> Vec<String> {
         }
     }
     // A pattern that may fail, and a comparison, say nothing about the vendors that they do not name.
-    let partial =
-        Regex::new(r"\blet\s+([^=;{]+)=[^=]|\bmatches!\(([^;]*?)\)\s*[;,})&|]|[!=]=([^;{]*)")
-            .expect("an expression");
-    for found in partial.captures_iter(code) {
+    for found in PARTIAL.captures_iter(code) {
         let pattern = found.iter().skip(1).flatten().next();
         let pattern = pattern.map_or("", |pattern| pattern.as_str());
         if names_one(pattern) {
