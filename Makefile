@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo run test test-quick check fmt lint doc bench bench-micro bench-scale bench-instructions bench-gateways fuzz-api crashes outage
+.PHONY: demo run test test-quick check fmt lint doc bench bench-micro bench-scale bench-instructions bench-gateways bench-attribution fuzz-api crashes outage
 
 # Gateway, sample deployments and users in one process; q or Ctrl-C ends it.
 demo:
@@ -67,6 +67,10 @@ bench-micro:
 # What a request costs against the number of routes, flags, canaries and connections.
 bench-scale:
 	@CARGO=$(CARGO) scripts/scale $(ARGS)
+
+# What exposures, receipts and traces cost a request, also while sinks are down, and what a million users at once cost (benches/ATTRIBUTION.md).
+bench-attribution:
+	@CARGO=$(CARGO) scripts/attribution $(ARGS)
 
 # How soon gateways on one Redis know of each other's changes, and what 10,000 registrations cost them (benches/GATEWAYS.md).
 bench-gateways:

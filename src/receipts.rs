@@ -110,17 +110,18 @@ impl Receipts {
     ///
     /// # Errors
     /// Why it is not believed.
-    pub fn read(&self, token: &str, user: &str, now: Moment) -> Result<Arc<Receipt>, Rejected> {
+    pub fn read(&self, token: &[u8], user: &str, now: Moment) -> Result<Arc<Receipt>, Rejected> {
         let known = verified::find(self.number, token, user);
         if let Some(known) = known.filter(|known| !known.is_over(now.unix_ms.div_euclid(1000))) {
             return Ok(known);
         }
+        let token = std::str::from_utf8(token).map_err(|_| Rejected::Forged("it is no text"))?;
         let receipt = jws::open(token, &self.own, now)?;
         if *receipt.subject != *self.subject(user) {
             return Err(Rejected::Foreign("it is another user's"));
         }
         let receipt = Arc::new(receipt);
-        verified::remember(self.number, token, user, &receipt);
+        verified::remember(self.number, token.as_bytes(), user, &receipt);
         Ok(receipt)
     }
 
@@ -163,9 +164,9 @@ impl Receipts {
         now: Moment,
     ) -> Option<(Arc<Receipt>, Place)> {
         let field = self.header.as_ref();
-        let field = field.and_then(|name| head.headers.text(name.as_str()));
+        let field = field.and_then(|name| head.headers.first(name.as_str()));
         let cookie = self.cookie.as_deref();
-        let cookie = cookie.and_then(|name| head.cookie(name));
+        let cookie = cookie.and_then(|name| head.cookie_bytes(name));
         let cookie = cookie.filter(|cookie| Some(*cookie) != field);
         let field = field.map(|token| (token, Place::Header));
         let cookie = cookie.map(|token| (token, Place::Cookie));

@@ -28,16 +28,22 @@ class Ask:
 
 def cpu_per_request(pid, port, ask, core, seconds):
     """µs of a process's CPU for each request, with as many as it takes: one window of wrk."""
-    url = f"http://127.0.0.1:{port}/"
     count = max(USERS, ask.modulus)
-    command = [*_pinned(core), "wrk", "-t1", f"-c{ask.connections}", f"-d{seconds}s", "-s", HERE / "requests.lua"]
+    script = [HERE / "requests.lua", count, ask.path, ask.modulus, *ask.headers]
+    used, requests = flood(pid, port, script, core, seconds, ask.connections)
+    return used / requests * 1e6
+
+
+def flood(pid, port, script, core, seconds, connections):
+    """Has wrk send what a script and its arguments say, as fast as the other side can. Seconds of the process's CPU, and the requests."""
+    command = [*_pinned(core), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script[0]]
     before = cpu_seconds(pid)
-    output = _run([*command, url, "--", count, ask.path, ask.modulus, *ask.headers])
+    output = _run([*command, f"http://127.0.0.1:{port}/", "--", *script[1:]])
     used = cpu_seconds(pid) - before
     requests, failed = map(int, re.search(r"^counted (\d+) failed (\d+)$", output, re.MULTILINE).groups())
     if failed or not requests:
         raise Failed(f"{failed} of {requests} requests failed:\n{output}")
-    return used / requests * 1e6
+    return used, requests
 
 
 def latencies(port, ask, users, core, seconds, rate, directory):

@@ -76,6 +76,15 @@ impl<'a> RequestHead<'a> {
     /// Every value of the cookie `name`, in the order sent (RFC 6265, section 5.4). Cookies beside it may be in any
     /// encoding: they are other people's.
     pub fn visit_cookie(&self, name: &str, visit: &mut dyn FnMut(&'a str)) {
+        self.visit_cookie_bytes(name, &mut |value| {
+            if let Ok(value) = std::str::from_utf8(value) {
+                visit(value);
+            }
+        });
+    }
+
+    /// The same, of cookies that may be no text.
+    fn visit_cookie_bytes(&self, name: &str, visit: &mut dyn FnMut(&'a [u8])) {
         self.headers.visit("cookie", &mut |field| {
             let ends = memchr_iter(b';', field).chain([field.len()]);
             let mut start = 0;
@@ -84,15 +93,23 @@ impl<'a> RequestHead<'a> {
                 start = end + 1;
                 if let Some(rest) = pair.strip_prefix(name.as_bytes())
                     && let Some(value) = without_blanks(rest).strip_prefix(b"=")
-                    && let Ok(value) = std::str::from_utf8(without_blanks(value))
                 {
-                    visit(value.trim_matches('"'));
+                    visit(without_quotes(without_blanks(value)));
                 }
             }
         });
     }
 
-    /// The first value of the cookie `name`.
+    /// The first value of the cookie `name`, be it text or not.
+    pub fn cookie_bytes(&self, name: &str) -> Option<&'a [u8]> {
+        let mut found = None;
+        self.visit_cookie_bytes(name, &mut |value| {
+            found.get_or_insert(value);
+        });
+        found
+    }
+
+    /// The first value of the cookie `name` that is text.
     pub fn cookie(&self, name: &str) -> Option<&'a str> {
         let mut found = None;
         self.visit_cookie(name, &mut |value| {
@@ -106,6 +123,14 @@ impl<'a> RequestHead<'a> {
 /// (RFC 9110, section 5.6.3). Whatever else looks like some is a part of the value, as it is for the services behind.
 pub fn without_blanks(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+/// A cookie's value without the quotes around it.
+fn without_quotes(mut value: &[u8]) -> &[u8] {
+    while let [b'"', rest @ ..] | [rest @ .., b'"'] = value {
         value = rest;
     }
     value

@@ -19,13 +19,13 @@ thread_local! {
 
 struct Verified {
     reader: u64,
-    token: Box<str>,
+    token: Box<[u8]>,
     user: Box<str>,
     receipt: Arc<Receipt>,
 }
 
 /// The receipt in a token that a reader has verified to be this user's. It may be over.
-pub(super) fn find(reader: u64, token: &str, user: &str) -> Option<Arc<Receipt>> {
+pub(super) fn find(reader: u64, token: &[u8], user: &str) -> Option<Arc<Receipt>> {
     VERIFIED.with_borrow(|places| {
         let is_same = |known: &&Verified| {
             known.reader == reader && *known.token == *token && *known.user == *user
@@ -38,7 +38,7 @@ pub(super) fn find(reader: u64, token: &str, user: &str) -> Option<Arc<Receipt>>
 }
 
 /// Remembers that a reader has verified a token to be this user's.
-pub(super) fn remember(reader: u64, token: &str, user: &str, receipt: &Arc<Receipt>) {
+pub(super) fn remember(reader: u64, token: &[u8], user: &str, receipt: &Arc<Receipt>) {
     if token.len() > LONGEST {
         return;
     }
@@ -61,8 +61,8 @@ pub(super) fn remember(reader: u64, token: &str, user: &str, receipt: &Arc<Recei
 }
 
 /// Where a token may stand in the table: by the end of its signature, which is as good as random.
-fn places_of(token: &str) -> [usize; 2] {
-    let end = token.as_bytes().last_chunk().copied().unwrap_or_default();
+fn places_of(token: &[u8]) -> [usize; 2] {
+    let end = token.last_chunk().copied().unwrap_or_default();
     let mixed = u64::from_le_bytes(end).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let first = (mixed >> 48) as usize % PLACES;
     [first, first ^ 1]
@@ -84,16 +84,16 @@ mod tests {
             expires: 1,
             served: BTreeMap::new(),
         });
-        let [first, ..] = places_of("0");
-        let alike: Vec<String> = (0_u64..)
-            .map(|number| format!("{number:08}"))
+        let [first, ..] = places_of(b"0");
+        let alike: Vec<[u8; 8]> = (0_u64..)
+            .map(u64::to_be_bytes)
             .filter(|token| places_of(token).contains(&first))
             .take(3)
             .collect();
         for token in &alike[..2] {
             remember(0, token, "ann", &receipt);
         }
-        let are_known = |tokens: &[String]| {
+        let are_known = |tokens: &[[u8; 8]]| {
             let known = tokens.iter().map(|token| find(0, token, "ann").is_some());
             known.collect::<Vec<_>>()
         };

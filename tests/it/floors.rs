@@ -126,7 +126,7 @@ fn the_pure_floors_know_no_impure_words() {
     let wire = Regex::new(r"\b(serde|serde_json)::").expect("an expression");
     let mut found = Vec::new();
     for source in read_house() {
-        if floor_of(&source, &floors).is_none_or(|floor| floor > PURE) {
+        if floor_of(source, &floors).is_none_or(|floor| floor > PURE) {
             continue;
         }
         found.extend(source.matches(&impure));
@@ -146,7 +146,7 @@ fn errors_without_a_type_stay_at_the_top() {
     let anyhow = Regex::new(r"\banyhow\b").expect("an expression");
     let mut found = Vec::new();
     for source in read_house() {
-        if floor_of(&source, &floors).is_some_and(|floor| floor < 6) {
+        if floor_of(source, &floors).is_some_and(|floor| floor < 6) {
             found.extend(source.matches(&anyhow));
         }
     }

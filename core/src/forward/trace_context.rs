@@ -7,18 +7,6 @@ pub const SAMPLED: u8 = 1;
 /// The flag of a trace whose ID is random in its last 56 bits.
 pub const RANDOM: u8 = 2;
 
-/// Every byte in hexadecimal.
-const BYTES: [[u8; 2]; 256] = {
-    let digits = b"0123456789abcdef";
-    let mut bytes = [[0; 2]; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        bytes[byte] = [digits[byte >> 4], digits[byte & 15]];
-        byte += 1;
-    }
-    bytes
-};
-
 /// What a `traceparent` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceParent {
@@ -73,7 +61,9 @@ pub fn trace_id(sent: &[u8]) -> Option<&str> {
 pub fn hex(id: u128) -> [u8; 32] {
     let mut digits = [b'0'; 32];
     for (pair, byte) in digits.chunks_exact_mut(2).zip(id.to_be_bytes()) {
-        pair.copy_from_slice(BYTES.get(usize::from(byte)).unwrap_or(b"00"));
+        for (digit, half) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
+            *digit = half + if half < 10 { b'0' } else { b'a' - 10 };
+        }
     }
     digits
 }

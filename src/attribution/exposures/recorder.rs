@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
+use std::thread;
+use std::time::Duration;
 
 use super::ledger::Ledger;
 use super::seen::{SET, Seen};
@@ -14,6 +16,9 @@ use crate::exposure::{Exposure, ExposureId, Sighting, day};
 
 /// How many records are read at once at the start, and how many bytes of them.
 const AT_ONCE: (usize, usize) = (1_000, 1 << 20);
+
+/// How long what comes is gathered after something came. The queue has room for more than can come meanwhile.
+const GATHERING: Duration = Duration::from_millis(5);
 
 /// What the recorder is handed.
 pub(super) enum Message {
@@ -42,15 +47,27 @@ impl Recorder {
     pub(super) fn run(mut self, messages: &Receiver<Message>) {
         self.recall();
         while let Ok(message) = messages.recv() {
-            match message {
-                Message::Sighting(sighting) => self.record(&sighting),
-                Message::Flush(done) => {
-                    self.ledger.spool.sync();
-                    let _ = done.try_send(());
+            self.take(message);
+            // A worker that finds this thread waiting has to wake it: where many come, none of them does.
+            loop {
+                thread::sleep(GATHERING);
+                let came = messages.try_iter().map(|message| self.take(message));
+                if came.count() == 0 {
+                    break;
                 }
             }
         }
         self.ledger.spool.sync();
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Sighting(sighting) => self.record(&sighting),
+            Message::Flush(done) => {
+                self.ledger.spool.sync();
+                let _ = done.try_send(());
+            }
+        }
     }
 
     /// Reads what the spool has from before the start, so that nothing is recorded again with another time.

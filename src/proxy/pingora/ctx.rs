@@ -16,7 +16,7 @@ pub struct RequestCtx {
     /// The current attempt's connection.
     pub(super) connection: AttemptConnection,
     /// Its user, and the receipt that it shows; `None`: there are no receipts, or the user has no ID.
-    pub(super) receipt: Option<Box<ShownReceipt>>,
+    pub(super) receipt: Option<ShownReceipt>,
 }
 
 /// What the current attempt has of a connection.

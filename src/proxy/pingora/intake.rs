@@ -119,8 +119,7 @@ impl Proxy {
         };
         let step = ctx.run.on_head(&head, arrival, random_id);
         if let (HeadStep::Forward, Some(receipts)) = (&step, &self.receipts) {
-            let shown = ShownReceipt::read(receipts, &head, &mut ctx.run);
-            ctx.receipt = shown.map(Box::new);
+            ctx.receipt = ShownReceipt::read(receipts, &head, &mut ctx.run);
         }
         step
     }

@@ -68,7 +68,7 @@ pub(super) fn edit_request(
         }),
     });
     let debug = proxy.debug.as_deref().map(DebugHeader::name);
-    let receipts = proxy.receipts.as_deref().zip(ctx.receipt.as_deref());
+    let receipts = proxy.receipts.as_deref().zip(ctx.receipt.as_ref());
     let receipt = receipts.and_then(|(receipts, shown)| shown.vouched(receipts, session));
     edit(upstream, |parts| {
         if let Some(uri) = rewritten {

@@ -34,7 +34,7 @@ impl Proxy {
         // The upstream may be a gateway with the same key, which knows who served further in.
         let from_within = given(receipts, &response.headers);
         let from_within = from_within.and_then(|token| {
-            let read = receipts.read(&token, &shown.user, moment).ok();
+            let read = receipts.read(token.as_bytes(), &shown.user, moment).ok();
             if read.is_none() {
                 take_back(receipts, response);
             }
