@@ -38,8 +38,8 @@ def _options():
     parser = argparse.ArgumentParser(prog="attribution", description=__doc__)
     binary = pathlib.Path(__file__).parents[2] / "target/release/serin"
     parser.add_argument("--serin", type=pathlib.Path, default=binary, help="the binary")
-    parser.add_argument("--window", type=int, default=3, help="seconds of a window")
-    parser.add_argument("--pairs", type=int, default=10, help="pairs of windows")
+    parser.add_argument("--window", type=int, default=1, help="seconds of a window")
+    parser.add_argument("--pairs", type=int, default=40, help="pairs of windows")
     parser.add_argument("--users", type=int, default=1_000_000, help="how many come at once")
     parser.add_argument("--only", choices=PARTS, help="one part alone")
     parser.add_argument("--no-write", dest="write", action="store_false", help="leave benches/ATTRIBUTION.md as it is")

@@ -8,7 +8,7 @@ import time
 from attribution import gateway
 from rig import results
 
-REQUESTS = 2000
+REQUESTS = 1000
 RATE = 500
 
 
