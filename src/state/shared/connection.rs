@@ -92,6 +92,22 @@ impl Connection {
         })
     }
 
+    /// The revision of the last change of each kind. A cluster's node that has our keys no longer refuses to say it.
+    pub(super) async fn revisions(&mut self) -> Result<PerKind<u64>, RedisFailure> {
+        let mut pipeline = redis::pipe();
+        for kind in Kind::ALL {
+            pipeline.get(self.names.revision(kind));
+        }
+        let asked = pipeline.query_async::<Vec<Option<u64>>>(&mut self.inner);
+        let mut answers = in_time(asked).await?.into_iter();
+        let mut revisions = PerKind::default();
+        for kind in Kind::ALL {
+            let revision = answers.next().ok_or(RedisFailure::Odd)?;
+            *revisions.get_mut(kind) = revision.unwrap_or_default();
+        }
+        Ok(revisions)
+    }
+
     /// Everything: the records of a kind as of the revision that is read before them, or of a later one. It is no transaction, of
     /// which a Redis that is full queues nothing, not even what only reads.
     pub(super) async fn read(&mut self) -> Result<PerKind<All>, RedisFailure> {

@@ -28,7 +28,8 @@ use crate::state::table::Write;
 
 /// How often everything is read: what was told is fast, what is read is true.
 const READ: Duration = Duration::from_secs(10);
-/// How often Redis is asked whether it is there: a stopped one, or a network that swallows everything, says nothing.
+/// How often Redis is asked whether it is there, and has all that it has had: a stopped one, or a network that swallows everything,
+/// says nothing, nor does a replica that becomes the master without the last writes.
 const PING: Duration = Duration::from_secs(1);
 /// How long to wait before connecting again: at first, and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
@@ -170,6 +171,11 @@ impl Follower {
                 _ = ping.tick() => {
                     self.ask_time(connection).await?;
                     self.heard = clock::reading();
+                    let stored = connection.revisions().await?;
+                    let has_lost = |&kind: &Kind| *stored.get(kind) < self.replicas.get(kind).revision;
+                    if Kind::ALL.iter().any(has_lost) {
+                        self.synchronize(connection).await?;
+                    }
                 }
                 _ = read.tick() => {
                     self.synchronize(connection).await?;

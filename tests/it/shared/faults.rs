@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{House, await_killed, await_store, folder, killed, order, ordered, store};
+use super::{House, KILLS, await_killed, await_store, folder, killed, order, ordered, store};
+use crate::harness::eventually;
 
 #[tokio::test]
 async fn a_redis_that_is_full_loses_no_kill_and_is_told() {
@@ -68,6 +69,52 @@ async fn a_user_that_may_not_even_read_is_told_what_it_needs() {
     let url = format!("redis: {{ url: 'redis://nobody:let-me-in@127.0.0.1:{port}' }}\n");
     let gateway = house.gateway_with(&folder(), &url).await;
     assert_told_of_rights(&store(&gateway).await);
+}
+
+/// How often Redis was asked something, by gateways and scripts.
+fn asked(house: &House, command: &str) -> u64 {
+    let said: String = house.redis.ask(&["INFO", "commandstats"]);
+    let start = format!("cmdstat_{command}:calls=");
+    let calls = said.lines().find_map(|line| line.strip_prefix(&start));
+    let calls = calls.and_then(|calls| calls.split(',').next());
+    calls.map_or(0, |calls| calls.parse().expect("a number"))
+}
+
+/// As when a replica takes over that has not received the last writes, and connections stay: nobody is told of it.
+#[tokio::test]
+async fn a_redis_that_falls_back_gets_what_it_has_answered_again() {
+    let house = House::new().await;
+    let revisions = format!("{KILLS}:revision");
+    let state = folder();
+    let first = house.gateway(&state).await;
+    let flags = ["search.ranker", "search.second"];
+    ordered(&first, flags[0], "kill").await;
+    let killed_then: Vec<String> = house.redis.ask(&["HGETALL", KILLS]);
+    let revision: String = house.redis.ask(&["GET", &revisions]);
+    ordered(&first, flags[0], "restore").await;
+    ordered(&first, flags[1], "kill").await;
+    let answered: Vec<String> = house.redis.ask(&["HVALS", KILLS]);
+    first.kill().await;
+
+    // Its next full read is ten of its questions for the time away.
+    let gateway = house.gateway(&state).await;
+    let before = asked(&house, "time");
+    house.redis.ask::<i64>(&["DEL", KILLS]);
+    let set = [&["HSET".to_owned(), KILLS.to_owned()], &killed_then[..]].concat();
+    let set: Vec<&str> = set.iter().map(String::as_str).collect();
+    house.redis.ask::<i64>(&set);
+    house.redis.ask::<String>(&["SET", &revisions, &revision]);
+    eventually("what was answered", || async {
+        let stored: Vec<String> = house.redis.ask(&["HVALS", KILLS]);
+        let is_same = |text: &String| answered.contains(text);
+        (stored.len() == 2 && stored.iter().all(is_same)).then_some(())
+    })
+    .await;
+    let questions = asked(&house, "time") - before;
+    assert!(questions < 7, "{questions} questions for the time");
+    // The kill of then never holds again.
+    assert_eq!(killed(&gateway).await, [flags[1]]);
+    assert!(!gateway.log().contains("ordered at another gateway"));
 }
 
 fn assert_told_of_rights(store: &Value) {
