@@ -309,17 +309,18 @@ impl News {
 fn read_all(store: &StateStore) -> BTreeMap<Name, Lease> {
     let mut leases = BTreeMap::new();
     store.each(Kind::Registrations, |key, stored| {
-        let lease = named(key).and_then(|name| Some((name, read(key, stored, None)?)));
+        let lease = named(key).and_then(|name| Some((name, read(key, stored, None, false)?)));
         leases.extend(lease);
     });
     leases
 }
 
-/// What is stored under a key, after what was there `before`.
-fn read(key: &str, stored: &Value, before: Option<&Lease>) -> Option<Lease> {
+/// What is stored under a key, after what was there `before`; `is_news` as in [`Lease::heard`].
+fn read(key: &str, stored: &Value, before: Option<&Lease>, is_news: bool) -> Option<Lease> {
     match Record::deserialize(stored) {
         Ok(record) => {
-            let mut lease = Lease::heard(record, stored.clone(), (before, clock::reading()));
+            let mut lease =
+                Lease::heard(record, stored.clone(), (before, clock::reading()), is_news);
             if let Some(before) = before {
                 lease.take_over(before);
             }

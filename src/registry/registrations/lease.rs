@@ -25,6 +25,9 @@ const BRIEF_MS: i64 = 2_000;
 /// By how much the clocks of gateways may differ without being wrong.
 const SKEW_MS: i64 = 1_000;
 
+/// How long ago what a gateway hears of may have happened, if it has heard all before.
+const LATE_MS: i64 = 5_000;
+
 /// A registration in memory. Its end moves with the clock: whoever sets the calendar gives no lease more time, nor less.
 #[derive(Clone, Debug)]
 pub struct Lease {
@@ -92,12 +95,20 @@ impl Lease {
     }
 
     /// The lease of a record that somebody else wrote, after what was there `before`. Who wrote it may have gone by another clock:
-    /// one that was renewed in the future, or earlier than the last time, was renewed just now.
+    /// one that was renewed in the future, or earlier than the last time, was renewed just now. So was one that is new and over, and
+    /// just now has ended what ended at another time, if this `is_news`: if whatever others wrote was heard of at once.
     pub(super) fn heard(
         record: Record,
         stored: Value,
         (before, now): (Option<&Self>, Reading),
+        is_news: bool,
     ) -> Self {
+        if is_news && let Some(other) = Self::clock_of_news(&record, before, now.moment) {
+            return Self {
+                is_guessed: true,
+                ..Self::new(record, stored, now.moved_ms.saturating_add(other))
+            };
+        }
         let renewed = record.renewed_at_unix_ms;
         let early_ms = renewed.saturating_sub(now.moment.unix_ms);
         let goes_back = before.is_some_and(|before| {
@@ -113,11 +124,26 @@ impl Lease {
         }
     }
 
+    /// How far the clock is ahead by which its record was written, if that tells of what has happened at another time than just now.
+    fn clock_of_news(record: &Record, before: Option<&Self>, now: Moment) -> Option<i64> {
+        let ahead = |at: i64| at.saturating_sub(now.unix_ms);
+        let was_over = before.is_some_and(|before| before.record.ended_at_unix_ms.is_some());
+        match record.ended_at_unix_ms {
+            Some(ended) if !was_over => {
+                Some(ahead(ended)).filter(|ahead| ahead.unsigned_abs() >= LATE_MS.unsigned_abs())
+            }
+            None if before.is_none() && ahead(record.expires_at_unix_ms) <= -LATE_MS => {
+                Some(ahead(record.renewed_at_unix_ms))
+            }
+            _ => None,
+        }
+    }
+
     /// Has it go by a clock that this process's was moved to, by so much: what is stored was written by that, and the store was
     /// `lost` then by it.
     pub(super) fn adopt_time(&mut self, (by_ms, now): (i64, Reading), lost: Option<Reading>) {
         let (record, stored) = (self.record.clone(), mem::take(&mut self.stored));
-        let heard = Self::heard(record, stored, (None, now));
+        let heard = Self::heard(record, stored, (None, now), false);
         let is_waiting = self.waits_since.is_some();
         // What only this process knows was noted by the clock as it was.
         let moved = heard.moved_ms.saturating_sub(self.moved_ms);
@@ -434,7 +460,7 @@ mod tests {
     fn heard(renewed: i64, before: Option<&Lease>, now: Reading) -> Lease {
         let mut record = lease().record;
         record.renew(at(renewed), "ci");
-        Lease::heard(record, Value::Null, (before, now))
+        Lease::heard(record, Value::Null, (before, now), false)
     }
 
     #[test]
@@ -484,7 +510,7 @@ mod tests {
             lease.restate(record.clone(), Value::Null, set);
             assert_eq!((lease.end(set), lease.restated(set)), (end, None));
             // The next process knows nothing of a step.
-            let next = Lease::heard(record, Value::Null, (None, now(1_020_000 + step)));
+            let next = Lease::heard(record, Value::Null, (None, now(1_020_000 + step)), false);
             assert_eq!(next.end(now(1_020_000 + step)), end);
         }
     }
@@ -508,11 +534,52 @@ mod tests {
     }
 
     #[test]
+    fn news_by_another_clock_is_of_this_moment() {
+        const DAYS: i64 = 10 * 24 * 3_600_000;
+        let news = |record: &Record, before: Option<&Lease>, now: Reading| {
+            Lease::heard(record.clone(), Value::Null, (before, now), true)
+        };
+        for step in [DAYS, -DAYS] {
+            // Registered at 1,000,000 by a clock that is to be set, or was, which this one is not, or not yet.
+            let here = now(1_000_000 + step);
+            let mut registered = news(&lease().record, None, here);
+            assert_eq!(registered.end(here), at(1_040_000 + step), "{step}");
+            assert_eq!(registered.restated(here), None);
+            // Who ended it goes by that clock as well.
+            let mut record = registered.record.clone();
+            record.end(at(1_030_000), "taken_back", None);
+            let here = now(1_030_000 + step);
+            let mut ended = news(&record, Some(&registered), here);
+            let gone = 1_030_000 + step + KEPT_MS;
+            assert_eq!(ended.due(here), Due::Wait(at(gone)), "{step}");
+            // Now this one is set, too.
+            let set = Reading {
+                moment: at(1_031_000),
+                moved_ms: -step,
+            };
+            registered.reconsider(set);
+            ended.reconsider(set);
+            assert_eq!(registered.end(set), at(1_040_000), "{step}");
+            assert_eq!(ended.end(set), at(1_030_000), "{step}");
+        }
+        // What is read when all that is stored is new has been over for as long as it says.
+        let late = now(1_000_000 + DAYS);
+        let read = Lease::heard(lease().record, Value::Null, (None, late), false);
+        assert!(read.is_over(late));
+        // News may be late by as much as messages are.
+        assert!(news(&lease().record, None, now(1_044_999)).is_over(now(1_044_999)));
+    }
+
+    #[test]
     fn once_it_is_known_what_time_it_is_leases_end_as_it_was_written() {
         const DAYS: i64 = 10 * 24 * 3_600_000;
         for wrong in [DAYS, -DAYS] {
-            let mut lease =
-                Lease::heard(lease().record, Value::Null, (None, now(1_020_000 + wrong)));
+            let mut lease = Lease::heard(
+                lease().record,
+                Value::Null,
+                (None, now(1_020_000 + wrong)),
+                false,
+            );
             lease.hold(now(1_020_000 + wrong));
             lease.adopt_time((-wrong, now(1_020_000)), None);
             assert_eq!(lease.end(now(1_020_000)), at(1_060_000), "{wrong}");

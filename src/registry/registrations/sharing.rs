@@ -33,6 +33,7 @@ impl Registrations {
     }
 
     fn reread_all(&self) -> News {
+        let is_news = self.has_heard_all();
         let heard = self.heard();
         let mut leases = self.leases();
         let store = &self.0.store;
@@ -44,7 +45,7 @@ impl Registrations {
             let lease = match before {
                 Some(known) if known.stored == *stored => Some(known),
                 before => {
-                    let lease = read(key, stored, before.as_ref());
+                    let lease = read(key, stored, before.as_ref(), is_news);
                     news.note(&name, before.as_ref(), lease.as_ref());
                     lease
                 }
@@ -60,6 +61,7 @@ impl Registrations {
     /// Takes over what the store has of one registration.
     pub(super) fn take_over(&self, name: &Name) {
         let key = record::key(name);
+        let is_news = self.has_heard_all();
         let heard = self.heard();
         let mut leases = self.leases();
         let before = leases.remove(name);
@@ -67,7 +69,7 @@ impl Registrations {
         let after = match before {
             Some(known) if Some(&known.stored) == stored.as_ref() => Some(known),
             before => {
-                let after = stored.and_then(|stored| read(&key, &stored, before.as_ref()));
+                let after = stored.and_then(|stored| read(&key, &stored, before.as_ref(), is_news));
                 self.news().note(name, before.as_ref(), after.as_ref());
                 after
             }
@@ -109,8 +111,13 @@ impl Registrations {
     /// Whether what is over may be stored so. A gateway that has just come to what is shared gives others the time to say that they
     /// hold a lease, which it cannot know.
     pub fn may_end(&self) -> bool {
+        self.store().sharing().is_none() || self.has_heard_all()
+    }
+
+    /// Whether this gateway has been with what others share for a while, so that what it hears from now on is news.
+    fn has_heard_all(&self) -> bool {
         let sharing = self.0.store.sharing();
-        sharing.is_none_or(|sharing| sharing.is_up && sharing.since.elapsed() >= SETTLING)
+        sharing.is_some_and(|sharing| sharing.is_up && sharing.since.elapsed() >= SETTLING)
     }
 
     /// The leases that are held here for longer than what is shared says, and shortly before the end that stands there.
