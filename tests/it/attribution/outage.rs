@@ -41,7 +41,7 @@ flags:
   search.ranker: { url: 'http://%canary%', rings: [{ name: early, rollout: 50% }] }
 routes: [{ path: /, service: search }]
 identity: { user_id: [{ header: x-user-id, trust: anyone }] }
-server: { threads: 2, shutdown_delay: 1ms, shutdown_grace: 8s, state_dir: '%state%/state' }
+server: { threads: 2, shutdown_delay: 1ms, shutdown_grace: 8s, state_dir: '%state%/state', limits: { requests_per_connection: 1000000000 } }
 logging: { format: json, access: off }
 attribution:
   exposures: { users: plain, key: a-key-of-some-length, control: all }

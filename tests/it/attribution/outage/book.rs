@@ -13,8 +13,9 @@ use super::load::{Sent, Served};
 
 /// How much a kill may cost.
 const LAST: i64 = 1_000;
-/// How far behind the calendar a gateway's clock may be: it is the sum of two times, each cut to whole milliseconds.
-const BEHIND: i64 = 2;
+/// By how much a gateway's clock may differ from the calendar: it is the sum of two times, each cut to whole milliseconds, and catches
+/// up with the calendar once a second.
+const SKEW: i64 = 2;
 
 /// That a user was served, as a sink tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +56,7 @@ impl Book {
                 }
                 let sights = self.0.entry((one.user, served)).or_default();
                 if !sights.is_certain {
-                    sights.windows.push((one.from - BEHIND, one.to));
+                    sights.windows.push((one.from - SKEW, one.to + SKEW));
                     sights.is_certain = is_certain;
                 }
             }
