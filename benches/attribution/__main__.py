@@ -11,7 +11,7 @@ import pathlib
 import tempfile
 
 from attribution import costs, sinks, users
-from rig import origin, results
+from rig import origin, programs, results
 
 FIGURES = pathlib.Path(__file__).parents[1] / "ATTRIBUTION.md"
 PARTS = {"costs": costs, "sinks": sinks, "users": users}
@@ -25,10 +25,10 @@ def main():
     core = max(os.sched_getaffinity(0))
     for name, part in PARTS.items():
         if options.only in (None, name):
-            with tempfile.TemporaryDirectory(prefix="serin-attribution-") as temporary, contextlib.ExitStack() as programs:
+            with tempfile.TemporaryDirectory(prefix="serin-attribution-") as temporary, contextlib.ExitStack() as running:
                 folder = pathlib.Path(temporary)
-                ports = origin.start(programs, folder, core)
-                told = part.measure(options, programs, folder, ports, core)
+                ports = origin.start(running, folder, core)
+                told = part.measure(options, running, folder, ports, core)
             print(f"{told}\n", flush=True)
             if options.write:
                 results.write(name, f"{where}\n\n{told}", FIGURES)
@@ -36,8 +36,7 @@ def main():
 
 def _options():
     parser = argparse.ArgumentParser(prog="attribution", description=__doc__)
-    binary = pathlib.Path(__file__).parents[2] / "target/release/serin"
-    parser.add_argument("--serin", type=pathlib.Path, default=binary, help="the binary")
+    parser.add_argument("--serin", type=pathlib.Path, default=programs.SERIN, help="the binary")
     parser.add_argument("--window", type=int, default=1, help="seconds of a window")
     parser.add_argument("--pairs", type=int, default=40, help="pairs of windows")
     parser.add_argument("--users", type=int, default=1_000_000, help="how many come at once")

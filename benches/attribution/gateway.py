@@ -3,9 +3,8 @@
 import dataclasses
 import http.client
 import re
-import time
 
-from rig.programs import free_ports, running
+from rig.programs import await_fact, free_ports, running
 
 KEY = "0123456789abcdef0123456789abcdef"
 RECEIPTS = f"  receipts: {{ key: {KEY}, cookie: serin_receipt }}"
@@ -61,12 +60,3 @@ def start(programs, binary, folder, name, ports, core, attribution=()):
     gateway = Gateway(pid, port, admin)
     await_fact(lambda: gateway.metric("serin_snapshot_generation") > 0, f"{name} to be ready")
     return gateway
-
-
-def await_fact(fact, what, patience=120):
-    """Returns when it is so."""
-    end = time.monotonic() + patience
-    while not fact():
-        if time.monotonic() > end:
-            raise SystemExit(f"waited {patience} s in vain for {what}")
-        time.sleep(0.05)

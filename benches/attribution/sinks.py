@@ -15,7 +15,6 @@ RATE = 500
 def measure(options, programs, folder, ports, core):
     """A table of latencies, from windows that take turns."""
     silent = programs.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1))
-    silent.listen(1)
     refuses = programs.enter_context(socket.socket())
     refuses.bind(("127.0.0.1", 0))
     takes = f"http://127.0.0.1:{ports['stable']}/v1/traces"

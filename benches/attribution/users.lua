@@ -1,5 +1,7 @@
 -- Requests of users, each once, for as long as wrk runs: the argument is the number of the first. With a second argument,
 -- a file: the users who are in it (a line each: ID, a tab, cookies), one after the other, again and again.
+require("counted")
+
 local turn, known = 0, {}
 
 local function request_of(user, cookies)
@@ -23,10 +25,4 @@ function request()
     return known[turn % #known + 1]
   end
   return request_of("user-" .. turn, nil)
-end
-
-function done(summary)
-  local errors = summary.errors
-  local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout
-  io.write(string.format("counted %d failed %d\n", summary.requests, failed))
 end

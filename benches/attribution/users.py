@@ -6,6 +6,7 @@ import time
 
 from attribution import gateway
 from rig import load, results, usage
+from rig.programs import await_fact
 
 SCRIPT = pathlib.Path(__file__).with_name("users.lua")
 CONNECTIONS = 64
@@ -33,7 +34,7 @@ def measure(options, programs, folder, ports, core):
     peak = usage.peak_mib(one.pid)
     counted = lambda result: one.metric("serin_exposures_total", result=result)
     # Each is recorded or counted as dropped; what is recorded comes to the file.
-    gateway.await_fact(lambda: counted("sent") >= counted("recorded") > 0, "the file to have what was recorded")
+    await_fact(lambda: counted("sent") >= counted("recorded") > 0, "the file to have what was recorded", 120, 0.05)
     head = ["users", "requests/s", "failed", "recorded", "dropped", "CPU µs/request", "MiB before", "MiB at most"]
     row = [f"{requests:,}", f"{requests / serving:,.0f}", 0, f"{counted('recorded'):,.0f}", f"{counted('dropped'):,.0f}",
            f"{cpu / requests * 1e6:.1f}", f"{empty:.0f}", f"{peak:.0f}"]

@@ -10,7 +10,7 @@ import pathlib
 import tempfile
 
 from gateways import house, leases, spreading
-from rig import results
+from rig import programs, results
 
 FIGURES = pathlib.Path(__file__).parents[1] / "GATEWAYS.md"
 
@@ -22,8 +22,8 @@ def main():
     print(f"{where}\n", flush=True)
     for name, measure in [("spreading", _few), ("leases", _many)]:
         if options.only in (None, name):
-            with tempfile.TemporaryDirectory(prefix="serin-gateways-") as temporary, contextlib.ExitStack() as programs:
-                told = measure(options, programs, pathlib.Path(temporary))
+            with tempfile.TemporaryDirectory(prefix="serin-gateways-") as temporary, contextlib.ExitStack() as running:
+                told = measure(options, running, pathlib.Path(temporary))
             print(f"{told}\n", flush=True)
             if options.write:
                 results.write(name, f"{where}\n\n{told}", FIGURES)
@@ -43,7 +43,7 @@ def _many(options, programs, folder):
 
 def _options():
     parser = argparse.ArgumentParser(prog="gateways", description=__doc__)
-    parser.add_argument("--serin", type=pathlib.Path, default=house.default_binary(), help="the binary")
+    parser.add_argument("--serin", type=pathlib.Path, default=programs.SERIN, help="the binary")
     parser.add_argument("--changes", type=int, default=100, help="changes of each kind")
     parser.add_argument("--kills", type=int, default=50, help="kills under load")
     parser.add_argument("--clients", type=int, default=2, help="clients of each gateway during these")

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import time
 
-from rig.programs import free_ports
+from rig.programs import await_fact, free_ports
 
 GATEWAYS = 3
 ROOT = pathlib.Path(__file__).parents[2]
@@ -213,18 +213,3 @@ def _end(process):
         return
     process.kill()
     process.wait()
-
-
-def await_fact(fact, what, patience=20):
-    """Returns the moment at which something was so for the first time that it was looked for."""
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        if fact():
-            return time.monotonic()
-        time.sleep(0.001)
-    raise SystemExit(f"waited {patience} s in vain for {what}")
-
-
-def default_binary():
-    """The release build."""
-    return ROOT / "target/release/serin"

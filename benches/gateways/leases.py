@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from gateways import house
 from rig import results, usage
+from rig.programs import await_fact
 
 SERVICES = 100
 # A pipeline renews every third of it.
@@ -22,9 +23,9 @@ def measure(options, gateways, redis, canary):
     names = [f"s{number % SERVICES}/s{number % SERVICES}.c{number}" for number in range(options.registrations)]
     rows.append(_row(f"{len(names)} are registered, {options.pipelines} at a time", first,
                      _registering(first, names, canary.url, options.pipelines)))
-    house.await_fact(lambda: _known(first, len(names)), "all registrations to be ready", 300)
+    await_fact(lambda: _known(first, len(names)), "all registrations to be ready", 300)
     for other in gateways[1:]:
-        house.await_fact(lambda told=other: _known(told, len(names)), "all registrations at the others", 60)
+        await_fact(lambda told=other: _known(told, len(names)), "all registrations at the others", 60)
     rows.append(_row("nothing happens", first, _busy(first, options.seconds)))
     own = len(names) * 3 / TTL
     with _Renewals(own, lambda turn: _renew(first, names[turn % len(names)]), options.pipelines) as renewals:

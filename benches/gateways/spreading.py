@@ -4,6 +4,7 @@ import time
 
 from gateways import house
 from rig import results
+from rig.programs import await_fact
 
 CANARIES = "/api/v1/services/search/canaries"
 FLAG = "/api/v1/flags/search.flag"
@@ -28,7 +29,7 @@ def _spreading(gateways, url, count):
             for other in gateways:
                 if other is not asked:
                     # The later one is looked at last, when it may have been there for long: so this is an upper bound.
-                    arrived = house.await_fact(lambda told=other: is_there(told), f"{name} {turn}")
+                    arrived = await_fact(lambda told=other: is_there(told), f"{name} {turn}")
             took.append((arrived - came) * 1000)
         rows.append([name, *_figures(took)])
     return "From the answer to the last of three gateways, ms\n\n" + results.table(["change", "p50", "p99", "most"], rows)
@@ -68,10 +69,10 @@ def _killing(programs, gateways, canary, count, clients):
     for turn in range(count):
         number = turn % len(gateways)
         seen = len(canary.begun)
-        house.await_fact(lambda: _through_all(canary.begun[seen:], len(gateways)), "requests to the canary")
+        await_fact(lambda: _through_all(canary.begun[seen:], len(gateways)), "requests to the canary")
         _, came = gateways[number].admin.order("POST", f"{CANARIES}/search.kill/kill")
         for other in gateways:
-            house.await_fact(lambda told=other: told.told("/api/v1/services/search")["kills"], "the kill")
+            await_fact(lambda told=other: told.told("/api/v1/services/search")["kills"], "the kill")
         _quiet(canary)
         late = {path: (moment - came) * 1000 for moment, path in canary.begun[seen:]}
         asked.append(late.pop(f"/g{number}"))

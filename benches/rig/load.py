@@ -1,6 +1,7 @@
 """Load from Debian's generators: wrk as fast as the other side can, h2load at a fixed rate."""
 
 import dataclasses
+import os
 import pathlib
 import re
 import subprocess
@@ -38,7 +39,8 @@ def flood(pid, port, script, core, seconds, connections):
     """Has wrk send what a script and its arguments say, as fast as the other side can. Seconds of the process's CPU, and the requests."""
     command = [*_pinned(core), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script[0]]
     before = cpu_seconds(pid)
-    output = _run([*command, f"http://127.0.0.1:{port}/", "--", *script[1:]])
+    # Every script says what it counted by `counted.lua`.
+    output = _run([*command, f"http://127.0.0.1:{port}/", "--", *script[1:]], LUA_PATH=f"{HERE}/?.lua;;")
     used = cpu_seconds(pid) - before
     requests, failed = map(int, re.search(r"^counted (\d+) failed (\d+)$", output, re.MULTILINE).groups())
     if failed or not requests:
@@ -94,8 +96,8 @@ def _pinned(core):
     return ["taskset", "-c", core]
 
 
-def _run(command):
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+def _run(command, **environment):
+    done = subprocess.run(list(map(str, command)), env=os.environ | environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{command[3]} failed:\n{done.stdout}{done.stderr}")
     return done.stdout

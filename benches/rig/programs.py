@@ -7,6 +7,10 @@ import subprocess
 import time
 
 
+# What `cargo build --release` makes.
+SERIN = pathlib.Path(__file__).parents[2] / "target/release/serin"
+
+
 def free_port():
     """A port of loopback that nobody listens on."""
     with socket.socket() as taken:
@@ -60,3 +64,13 @@ def await_port(process, port, log, patience=60):
             return
         time.sleep(0.02)
     raise SystemExit(f"{process.args[3]} does not listen on port {port}:\n{log.read_text()}")
+
+
+def await_fact(fact, what, patience=20, pause=0.001):
+    """Returns the moment at which something was so for the first time that it was looked for."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        if fact():
+            return time.monotonic()
+        time.sleep(pause)
+    raise SystemExit(f"waited {patience} s in vain for {what}")

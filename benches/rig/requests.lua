@@ -1,6 +1,8 @@
 -- The requests that wrk sends in turn, one user after the other. Arguments: how many, the path (`{n}` in it stands for the
 -- request's number modulo the third argument), that modulus, then further header fields as `name: value`.
 -- They are written before the first is sent: nothing is formatted while it is measured.
+require("counted")
+
 local requests, turn = {}, 0
 
 function init(args)
@@ -19,10 +21,4 @@ end
 function request()
   turn = turn % #requests + 1
   return requests[turn]
-end
-
-function done(summary)
-  local errors = summary.errors
-  local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout
-  io.write(string.format("counted %d failed %d\n", summary.requests, failed))
 end

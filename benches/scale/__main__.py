@@ -12,10 +12,8 @@ import socket
 import tempfile
 
 from rig import load, origin, results, usage
-from rig.programs import free_ports, running
+from rig.programs import SERIN, free_ports, running
 from scale.series import SERIES
-
-SERIN = pathlib.Path(__file__).parents[2] / "target/release/serin"
 
 
 def main():

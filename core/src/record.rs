@@ -77,31 +77,30 @@ impl Outcome<'_> {
 
     /// Counts the request in the meters that its snapshot points to. No lock, no allocation, no formatting.
     pub fn count(&self) {
-        let (Some(service), Some(decision)) = (self.service, self.decision) else {
-            self.snapshot.unrouted.served.inc(self.status);
-            let durations = &self.snapshot.unrouted.durations;
-            durations.observe(self.total_time, None);
-            return;
-        };
-        let service = self.snapshot.services.get(service);
-        decision.count(service);
-        for cause in self.retries {
-            inc(&service.meter.retries, *cause);
-        }
-        let assigned = &service.deployments.get(decision.assigned).meter;
-        let Some(served) = self.served else {
-            assigned.unserved.inc(self.status);
-            return;
-        };
-        let durations = if served == decision.assigned {
-            assigned.served.inc(self.status);
-            &assigned.durations
-        } else {
-            assigned.served_by_stable.inc(self.status);
-            if let Some(cause) = self.cause {
-                inc(&assigned.rescues, cause);
+        if let (Some(service), Some(decision)) = (self.service, self.decision) {
+            let service = self.snapshot.services.get(service);
+            decision.count(service);
+            for cause in self.retries {
+                inc(&service.meter.retries, *cause);
             }
-            assigned.durations_by_stable.used()
+        }
+        let (meter, served) = self.counted_in();
+        let durations = match served {
+            ServedBy::None => {
+                meter.unserved.inc(self.status);
+                return;
+            }
+            ServedBy::Itself => {
+                meter.served.inc(self.status);
+                &meter.durations
+            }
+            ServedBy::Stable => {
+                meter.served_by_stable.inc(self.status);
+                if let Some(cause) = self.cause {
+                    inc(&meter.rescues, cause);
+                }
+                meter.durations_by_stable.used()
+            }
         };
         durations.observe(self.total_time, self.upstream_time);
     }

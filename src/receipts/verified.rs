@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use crate::digest::mix;
 use crate::receipt::Receipt;
 
 /// How many receipts a worker remembers: 4 MB of usual ones.
@@ -63,8 +64,7 @@ pub(super) fn remember(reader: u64, token: &[u8], user: &str, receipt: &Arc<Rece
 /// Where a token may stand in the table: by the end of its signature, which is as good as random.
 fn places_of(token: &[u8]) -> [usize; 2] {
     let end = token.last_chunk().copied().unwrap_or_default();
-    let mixed = u64::from_le_bytes(end).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let first = (mixed >> 48) as usize % PLACES;
+    let first = mix(u64::from_le_bytes(end)) as usize % PLACES;
     [first, first ^ 1]
 }
 

@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use regex::Regex;
-use source::{Source, read_all, read_house};
+use source::{Source, expression, read_all, read_house};
 
 /// Words that F0 to F2 do not know: no I/O, no clock, no randomness, no locks, no runtime, no wire types.
 const IMPURE: &str = concat!(
@@ -36,7 +35,7 @@ fn ranks() -> BTreeMap<String, Rank> {
             _ => items.push(line.to_owned()),
         }
     }
-    let word = Regex::new(r"`([a-z_]+)`|\bthen\b").expect("an expression");
+    let word = expression(r"`([a-z_]+)`|\bthen\b");
     let mut ranks = BTreeMap::new();
     for item in items.iter().filter_map(|item| item.strip_prefix("* F")) {
         let (floor, modules) = item.split_at(1);
@@ -122,8 +121,8 @@ fn imports_go_down_only() {
 #[test]
 fn the_pure_floors_know_no_impure_words() {
     let floors = floors();
-    let impure = Regex::new(IMPURE).expect("an expression");
-    let wire = Regex::new(r"\b(serde|serde_json)::").expect("an expression");
+    let impure = expression(IMPURE);
+    let wire = expression(r"\b(serde|serde_json)::");
     let mut found = Vec::new();
     for source in read_house() {
         if floor_of(source, &floors).is_none_or(|floor| floor > PURE) {
@@ -143,7 +142,7 @@ fn the_pure_floors_know_no_impure_words() {
 #[test]
 fn errors_without_a_type_stay_at_the_top() {
     let floors = floors();
-    let anyhow = Regex::new(r"\banyhow\b").expect("an expression");
+    let anyhow = expression(r"\banyhow\b");
     let mut found = Vec::new();
     for source in read_house() {
         if floor_of(source, &floors).is_some_and(|floor| floor < 6) {
@@ -155,7 +154,7 @@ fn errors_without_a_type_stay_at_the_top() {
 
 #[test]
 fn only_the_adapter_and_the_root_know_pingora() {
-    let pingora = Regex::new(r"\bpingora").expect("an expression");
+    let pingora = expression(r"\bpingora");
     let mut found = Vec::new();
     for source in read_house() {
         let is_adapter = source.path.starts_with("src/proxy/pingora");
@@ -170,7 +169,7 @@ fn only_the_adapter_and_the_root_know_pingora() {
 
 #[test]
 fn what_a_worker_keeps_is_listed_in_one_place() {
-    let local = Regex::new(r"\b(thread_local|task_local)!").expect("an expression");
+    let local = expression(r"\b(thread_local|task_local)!");
     let page = std::fs::read_to_string(root().join("src/proxy/worker_local.rs"));
     let page = page.expect("the page on what a worker keeps");
     let mut found = Vec::new();
@@ -219,8 +218,8 @@ fn files_are_short_and_named_for_what_they_are() {
 
 #[test]
 fn nothing_is_left_for_later() {
-    let later = Regex::new(r"\b(todo|unimplemented|dbg)!|#\s*\[\s*ignore").expect("an expression");
-    let note = Regex::new(&[r"\b(TO", "DO|FIX", r"ME)\b"].concat()).expect("an expression");
+    let later = expression(r"\b(todo|unimplemented|dbg)!|#\s*\[\s*ignore");
+    let note = expression(&[r"\b(TO", "DO|FIX", r"ME)\b"].concat());
     let mut found = Vec::new();
     for source in ["core/src", "src", "tests", "benches"]
         .into_iter()
@@ -234,9 +233,9 @@ fn nothing_is_left_for_later() {
 
 #[test]
 fn tests_wait_for_facts() {
-    let sleep = Regex::new(r"\bsleep\s*\(").expect("an expression");
+    let sleep = expression(r"\bsleep\s*\(");
     // On a busy machine anything may take long: a test compares, or bounds what could have kept it waiting.
-    let bound = Regex::new(r"\belapsed\(\)\s*<=?\s*Duration::").expect("an expression");
+    let bound = expression(r"\belapsed\(\)\s*<=?\s*Duration::");
     let mut found = Vec::new();
     for source in read_all("tests") {
         if !source.path.starts_with("tests/it/harness") {
@@ -265,8 +264,7 @@ fn every_file_of_tests_has_its_place() {
 #[test]
 fn contributing_names_files_that_there_are() {
     let text = std::fs::read_to_string(root().join("CONTRIBUTING.md")).expect("CONTRIBUTING.md");
-    let path = Regex::new(r"`((?:core|src|tests|deploy|benches|scripts|\.ci)/[\w./]+)`")
-        .expect("an expression");
+    let path = expression(r"`((?:core|src|tests|deploy|benches|scripts|\.ci)/[\w./]+)`");
     let named: Vec<&str> = path
         .captures_iter(&text)
         .filter_map(|found| Some(found.get(1)?.as_str()))

@@ -48,6 +48,12 @@ pub fn visit_named<'a>(headers: &'a HeaderMap, name: &str, visit: impl FnMut(&'a
     }
 }
 
+/// Every value of this name, in the order of the message.
+pub fn all<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a HeaderValue> {
+    let found = has(headers, name).then(|| headers.get_all(name));
+    found.into_iter().flatten()
+}
+
 /// Whether there is a field of this name.
 pub fn has(headers: &HeaderMap, name: &HeaderName) -> bool {
     match headers.len() > FEW {
@@ -81,6 +87,9 @@ mod tests {
             let found = first(&headers, &CONTENT_LENGTH);
             assert_eq!(found, Some(&HeaderValue::from(1)), "{others}");
             assert!(!has(&headers, &EXPECT), "{others}");
+            let both: Vec<_> = super::all(&headers, &CONTENT_LENGTH).collect();
+            assert_eq!(both, ["1", "2"], "{others}");
+            assert_eq!(super::all(&headers, &EXPECT).next(), None, "{others}");
             let named = first_named(&headers, "content-length");
             assert_eq!(named, Some(&HeaderValue::from(1)), "{others}");
             let mut all = Vec::new();

@@ -40,10 +40,12 @@ impl Proxy {
             }
             read
         });
+        if is_shared(&response.headers) {
+            return;
+        }
         let held = from_within.as_deref().or(shown.held.as_deref());
         let answering = answering(snapshot, upstream, served);
-        let due = || receipts.due(held, &shown.user, answering, moment);
-        let Some(token) = due().filter(|_| !is_shared(&response.headers)) else {
+        let Some(token) = receipts.due(held, &shown.user, answering, moment) else {
             return;
         };
         take_back(receipts, response);
@@ -76,8 +78,7 @@ fn answering<'a>(
 
 /// Whether caches that several users share may keep an answer (RFC 9111, section 5.2.2).
 fn is_shared(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(CACHE_CONTROL).iter();
-    values.any(|value| {
+    field::all(headers, &CACHE_CONTROL).any(|value| {
         let mut directives = value.as_bytes().split(|&byte| byte == b',');
         directives.any(|directive| {
             let name = directive.split(|&byte| byte == b'=').next();
@@ -92,8 +93,7 @@ fn given(receipts: &Receipts, headers: &HeaderMap) -> Option<String> {
     let field = receipts.header.as_ref();
     let field = field.and_then(|name| field::first(headers, name)?.to_str().ok());
     let cookie = || {
-        let has_cookies = field::has(headers, &SET_COOKIE);
-        let cookies = has_cookies.then(|| headers.get_all(SET_COOKIE).iter())?;
+        let cookies = field::all(headers, &SET_COOKIE);
         let mut own = cookies.filter_map(|cookie| own_cookie(receipts, cookie));
         own.next()
     };

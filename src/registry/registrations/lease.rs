@@ -103,12 +103,18 @@ impl Lease {
         (before, now): (Option<&Self>, Reading),
         is_news: bool,
     ) -> Self {
-        if is_news && let Some(other) = Self::clock_of_news(&record, before, now.moment) {
-            return Self {
-                is_guessed: true,
-                ..Self::new(record, stored, now.moved_ms.saturating_add(other))
-            };
+        let news = Self::clock_of_news(&record, before, now.moment).filter(|_| is_news);
+        let other = news.or_else(|| Self::clock_of_renewal(&record, before, now));
+        let moved_ms = now.moved_ms.saturating_add(other.unwrap_or_default());
+        Self {
+            is_guessed: other.is_some(),
+            ..Self::new(record, stored, moved_ms)
         }
+    }
+
+    /// How far the clock is ahead by which its record was written, if that says that it was renewed in the future, or earlier than the
+    /// last time.
+    fn clock_of_renewal(record: &Record, before: Option<&Self>, now: Reading) -> Option<i64> {
         let renewed = record.renewed_at_unix_ms;
         let early_ms = renewed.saturating_sub(now.moment.unix_ms);
         let goes_back = before.is_some_and(|before| {
@@ -116,12 +122,7 @@ impl Lease {
             let last = before.record.renewed_at_unix_ms.saturating_add(moved);
             renewed.saturating_add(SKEW_MS) < last
         });
-        let is_guessed = goes_back || early_ms >= SKEW_MS;
-        let other = if is_guessed { early_ms } else { 0 };
-        Self {
-            is_guessed,
-            ..Self::new(record, stored, now.moved_ms.saturating_add(other))
-        }
+        (goes_back || early_ms >= SKEW_MS).then_some(early_ms)
     }
 
     /// How far the clock is ahead by which its record was written, if that tells of what has happened at another time than just now.
