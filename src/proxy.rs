@@ -19,6 +19,7 @@ mod queue;
 pub mod run;
 pub mod serving;
 mod sweep;
+pub mod throttle;
 mod timer;
 mod transfer;
 pub mod transport;

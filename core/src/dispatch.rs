@@ -1,5 +1,6 @@
 //! What is to be done with one request: route, identity, decision, in this order, on one snapshot.
 
+mod admission;
 mod target;
 
 use std::borrow::Cow;
@@ -44,7 +45,7 @@ pub enum Dispatch {
 /// Why a request goes nowhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// 400, 401, 404, 413, 431 or 508.
+    /// 400, 401, 403, 404, 413, 429, 431 or 508.
     pub status: StatusCode,
     /// In words that may be shown to the client.
     pub why: Cow<'static, str>,
@@ -120,6 +121,9 @@ pub fn dispatch(
         Ok(matched) => matched,
         Err(refusal) => return Dispatch::Refuse(refusal),
     };
+    if let Err(refusal) = admission::admit(snapshot, head, index, route) {
+        return Dispatch::Refuse(refusal);
+    }
     match &route.action {
         Action::Forward(forward) => {
             let matched = Matched {
@@ -215,6 +219,12 @@ impl Refusal {
         let why =
             "this request has been through this gateway before: where it was sent leads back here";
         Self::new(StatusCode::LOOP_DETECTED, why, None)
+    }
+
+    /// For a request that comes too soon after others.
+    pub fn too_many(route: RouteIndex) -> Self {
+        let why = "too many requests; see Retry-After";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, why, Some(route))
     }
 
     fn new(

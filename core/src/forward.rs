@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod arrival;
 pub mod baggage;
+pub mod guarded;
 pub mod hop;
 pub mod trace_context;
 pub mod via;

@@ -16,6 +16,7 @@ pub mod identity;
 pub mod indexed;
 pub mod meter;
 pub mod quarantine;
+pub mod rate;
 pub mod receipt;
 pub mod request;
 pub mod route;

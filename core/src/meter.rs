@@ -321,6 +321,13 @@ impl ServiceMeter {
     }
 }
 
+/// The figures of one route.
+#[derive(Debug, Default)]
+pub struct RouteMeter {
+    /// Requests that its rate limit refused.
+    pub rate_limited: Counter,
+}
+
 /// Where meters come from when a snapshot is assembled: the same names get the same meter, whatever the snapshot.
 pub trait Meters {
     /// A service's own.
@@ -329,6 +336,8 @@ pub trait Meters {
     fn deployment(&mut self, service: &str, deployment: &str) -> Arc<DeploymentMeter>;
     /// One variant's of one flag; `variant` is empty when the flag has none.
     fn decision(&mut self, service: &str, flag: &str, variant: &str) -> Arc<DecisionMeter>;
+    /// One route's, by its name in logs.
+    fn route(&mut self, route: &str) -> Arc<RouteMeter>;
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Routes: what a request must look like, and what is done with it.
 
+pub mod guard;
 pub mod nearest;
 pub mod precedence;
 pub mod router;
@@ -13,6 +14,7 @@ use regex::Regex;
 use crate::edit::Edit;
 use crate::host::HostPattern;
 use crate::indexed::index;
+use guard::Guard;
 
 index!(
     /// The position of a route in its file.
@@ -144,6 +146,8 @@ pub struct Route {
     pub matches: RouteMatch,
     /// What is done with it.
     pub action: Action,
+    /// What is let in.
+    pub guard: Guard,
     /// Applied to every response that passes this route.
     pub response_edits: Vec<Edit>,
 }

@@ -38,7 +38,8 @@ use crate::engine::{Flag, PerVariant, VariantRef};
 use crate::flag::Glob;
 use crate::identity;
 use crate::indexed::{Indexed, index};
-use crate::meter::{DecisionMeter, DeploymentMeter, ServiceMeter};
+use crate::meter::{DecisionMeter, DeploymentMeter, RouteMeter, ServiceMeter};
+use crate::route::RouteIndex;
 use crate::route::router::Router;
 use changes::{Rebucketed, Taking};
 pub use deployments::{DeploymentIndex, Deployments, STABLE};
@@ -74,6 +75,8 @@ pub struct Snapshot {
     pub traffic: Traffic,
     /// Which requests are told as spans, and to whom; `None`: none are.
     pub tracing: Option<Arc<TracingConfig>>,
+    /// The figures of the routes that have any, by their place in the router; empty where none has.
+    pub route_meters: Vec<Option<Arc<RouteMeter>>>,
     /// Counts requests that no route takes.
     pub unrouted: Arc<DeploymentMeter>,
     /// What is odd about it, for people: check, log and status.
@@ -211,6 +214,11 @@ impl Snapshot {
     pub fn flag(&self, name: &str) -> Option<&Arc<Flag>> {
         let place = self.flags.binary_search_by(|flag| (*flag.name).cmp(name));
         self.flags.get(place.ok()?)
+    }
+
+    /// The figures of a route, if it has any.
+    pub fn route_meter(&self, route: RouteIndex) -> Option<&RouteMeter> {
+        self.route_meters.get(route.position())?.as_deref()
     }
 }
 

@@ -1,33 +1,28 @@
-//! How much one address may ask: a token bucket each, in a table of fixed size and without locks.
+//! How much one address may ask.
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::config::client_api::Rate;
+use crate::capacity::clients::client_of;
+use crate::rate::Rate;
+use crate::rate::table::RateTable;
 
-/// How many buckets there are. Addresses that collide share a bucket; the hash is seeded, so a
-/// client cannot choose whom it collides with.
-const BUCKETS: usize = 65_536;
+/// For how many addresses there is room.
+const ADDRESSES: usize = 65_536;
 
-/// Every address's bucket: the moment at which it will be full again, in microseconds (the "theoretical arrival time"
-/// of ATM's generic cell rate algorithm), which is all that a token bucket needs to remember.
+/// Every address's bucket. The hash is seeded, so a client cannot choose whom it collides with.
 pub(super) struct Limiter {
-    base: Instant,
+    table: RateTable,
     hasher: RandomState,
-    /// Takes memory from the first request on.
-    full_at: OnceLock<Box<[AtomicU64]>>,
 }
 
 impl Limiter {
     /// With every bucket full. No later moment may be before `now`.
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            base: now,
+            table: RateTable::new(now, ADDRESSES),
             hasher: RandomState::new(),
-            full_at: OnceLock::new(),
         }
     }
 
@@ -36,42 +31,10 @@ impl Limiter {
     /// # Errors
     /// How long it takes until there is one again.
     pub(super) fn take(&self, address: IpAddr, rate: Rate, now: Instant) -> Result<(), Duration> {
-        let buckets = self
-            .full_at
-            .get_or_init(|| (0..BUCKETS).map(|_| AtomicU64::new(0)).collect());
-        let hash = self.hasher.hash_one(network(address));
-        let place = usize::try_from(hash).unwrap_or(usize::MAX) % BUCKETS;
-        let Some(bucket) = buckets.get(place) else {
-            return Ok(());
-        };
-        let now = micros(now.saturating_duration_since(self.base));
-        let step = (micros(rate.window) / u64::from(rate.requests.get())).max(1);
-        let depth = step.saturating_mul(u64::from(rate.burst));
-        let taken = bucket.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |full_at| {
-            let next = full_at.max(now).saturating_add(step);
-            (next <= now.saturating_add(depth)).then_some(next)
-        });
-        let wait = |full_at: u64| {
-            let next = full_at.saturating_add(step);
-            Duration::from_micros(next.saturating_sub(now.saturating_add(depth)))
-        };
-        taken.map(|_| ()).map_err(wait)
+        let key = self.hasher.hash_one(client_of(address));
+        let taken = self.table.take(key, &rate, now);
+        taken.map(|_| ()).map_err(|level| level.more_in)
     }
-}
-
-/// Who counts as one: an IPv4 address, or the network of an IPv6 host, of whose addresses it has as many as it likes.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let prefix = u128::from(address) & (u128::MAX << 64);
-            IpAddr::V6(Ipv6Addr::from(prefix))
-        }
-    }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -81,7 +44,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::Limiter;
-    use crate::config::client_api::Rate;
+    use crate::rate::Rate;
 
     fn address(text: &str) -> IpAddr {
         text.parse().expect("an address")

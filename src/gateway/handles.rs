@@ -25,6 +25,7 @@ use crate::otlp::metrics::SpanMetrics;
 use crate::proxy::metrics::{ConnectionFigures, ConnectionMetrics, RequestMetrics};
 use crate::proxy::pingora::proxy::Proxy;
 use crate::proxy::run::DebugHeader;
+use crate::proxy::throttle::Throttle;
 use crate::publisher::PublisherHandle;
 use crate::publisher::metrics::{FlagMetrics, SnapshotMetrics};
 use crate::quarantine::Quarantine;
@@ -61,6 +62,7 @@ pub(super) struct Handles {
     pub(super) receipts: Option<Arc<Receipts>>,
     pub(super) attribution: Attribution,
     pub(super) spans: SpanExporter,
+    pub(super) throttle: Arc<Throttle>,
     /// This gateway's name in `Via`.
     pub(super) via: Via,
 }
@@ -93,6 +95,7 @@ impl Handles {
             receipts: None,
             attribution: Attribution::default(),
             spans: SpanExporter::start(publisher, control),
+            throttle: Arc::new(Throttle::new(Instant::now())),
             via: Via::new(rand::random()),
         }
     }
@@ -126,6 +129,7 @@ impl Handles {
             generation,
             drain,
             quarantine: Arc::new(Quarantine::new(Instant::now())),
+            throttle: self.throttle.clone(),
             debug,
             receipts: self.receipts.clone(),
             served: Arc::default(),
@@ -157,7 +161,10 @@ impl Handles {
                 store: self.store.clone(),
             })
             .with(FlagMetrics(self.store.clone()))
-            .with(RequestMetrics(self.active.clone()))
+            .with(RequestMetrics {
+                active: self.active.clone(),
+                throttle: self.throttle.clone(),
+            })
             .with(self.sources.clone())
             .with(self.reloads.clone())
             .with(self.access_log.clone())

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::capacity::clients::Excess;
 use crate::capacity::{OpenFiles, Shares};
 use crate::meter::{Counter, Gauge};
+use crate::proxy::throttle::Throttle;
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::metrics::{Collector, Page};
 
@@ -62,16 +63,26 @@ impl ConnectionFigures {
     }
 }
 
-/// The requests that are being served.
+/// The requests that are being served, and those that no rate limit could count.
 #[derive(Debug)]
-pub struct RequestMetrics(pub Arc<Gauge>);
+pub struct RequestMetrics {
+    /// How many there are.
+    pub active: Arc<Gauge>,
+    /// Who has asked how often.
+    pub throttle: Arc<Throttle>,
+}
 
 impl Collector for RequestMetrics {
     fn collect(&self, page: &mut Page<'_>) -> fmt::Result {
         page.gauge(
             "serin_active_requests",
             "Requests that are being served",
-            &self.0.get(),
+            &self.active.get(),
+        )?;
+        page.counter(
+            "serin_rate_limit_unnoted",
+            "Requests that passed a rate limit because there was no room to remember whose they were",
+            &self.throttle.unnoted().get(),
         )
     }
 }

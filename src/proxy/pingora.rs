@@ -22,6 +22,7 @@ mod receipt;
 mod recovery;
 mod reply;
 mod room;
+mod route_fields;
 mod shown_receipt;
 mod shutoff;
 mod spans;

@@ -16,6 +16,8 @@
 
 mod active;
 mod debug;
+mod failing;
+mod limit;
 mod steps;
 
 use std::sync::Arc;
@@ -34,6 +36,7 @@ use crate::context::Moment;
 use crate::dispatch::{Dispatch, Plan, dispatch};
 use crate::forward::arrival::request_id;
 use crate::meter::Gauge;
+use crate::rate::Level;
 use crate::request::RequestHead;
 use crate::request::pace::Pace;
 use crate::route::{Action, Forward, Route, RouteIndex, RouteTimeout};
@@ -67,6 +70,8 @@ pub struct RequestRun {
     pub trace: Option<RequestTrace>,
     /// The status of an answer of Serin's own.
     pub own_status: Option<u16>,
+    /// What is left of its route's rate limit; `None`: there is none, or it has not been counted.
+    pub level: Option<Level>,
     /// Whether its steps are logged whatever the log's level.
     is_debugged: bool,
     _active: ActiveRequest,
@@ -107,6 +112,7 @@ impl RequestRun {
             pace: Pace::begin(started),
             trace: None,
             own_status: None,
+            level: None,
             is_debugged: false,
             _active: ActiveRequest::begin(active),
         }
@@ -129,7 +135,7 @@ impl RequestRun {
             self.moment,
             fresh_session,
         );
-        let step = match dispatch {
+        let step = match self.throttle(dispatch, head, arrival.throttle) {
             Dispatch::Forward(plan) if plan.shut_off => {
                 let upstream = self.begin_upstream(plan);
                 upstream.attempts.gave_up(Cause::Shutoff);
@@ -303,72 +309,6 @@ impl RequestRun {
         }
         self.debug_response(status);
         ResponseStep::PassOn
-    }
-
-    /// The attempt has failed; `answered`: after its answer had begun for the client. Says whether another is to be made.
-    pub fn on_failure(&mut self, failure: Failure, answered: bool, step: &StepContext<'_>) -> bool {
-        if !answered {
-            return self.fail(failure, None, step);
-        }
-        if let Some(trace) = self.trace.as_mut() {
-            trace.broken = Some(failure.cause());
-        }
-        let Some(upstream) = self.upstream.as_mut() else {
-            return false;
-        };
-        let service = self.snapshot.services.get(upstream.plan.service);
-        let attempts = &mut upstream.attempts;
-        if let Some(end) = failure.end() {
-            attempts.ended(end, &step.at(service));
-        }
-        attempts.gave_up(failure.cause());
-        let deployment = service.deployments.get(attempts.deployment());
-        deployment.meter.broken.inc();
-        self.debug_failure(failure, "the answer broke off");
-        false
-    }
-
-    fn fail(&mut self, failure: Failure, status: Option<u16>, step: &StepContext<'_>) -> bool {
-        let Some(upstream) = self.upstream.as_mut() else {
-            return false;
-        };
-        let service = self.snapshot.services.get(upstream.plan.service);
-        let before = upstream.attempts.deployment();
-        let again = upstream
-            .attempts
-            .failed(failure, step.replay, &step.at(service));
-        // A status that nothing is done about is the request's answer.
-        if let Some(trace) = self.trace.as_mut()
-            && (again || status.is_none())
-        {
-            trace.failed(
-                &upstream.attempts,
-                before,
-                failure.cause(),
-                status,
-                step.now,
-            );
-        }
-        let follows = match again {
-            false => "no further attempt",
-            true if upstream.attempts.deployment() == before => "retry",
-            true => "rescue",
-        };
-        self.debug_failure(failure, follows);
-        again
-    }
-
-    /// There may be no further connection, which is no endpoint's failure. No other attempt is made: it would need one,
-    /// too.
-    pub fn on_no_room(&mut self, now: Instant) {
-        if let Some(upstream) = self.upstream.as_mut() {
-            upstream.attempts.passed_over(Cause::Overload);
-            if let Some(trace) = self.trace.as_mut() {
-                let attempts = &upstream.attempts;
-                trace.failed(attempts, attempts.deployment(), Cause::Overload, None, now);
-            }
-        }
-        self.debug_no_room();
     }
 
     /// The request has ended: settles the attempt that is still under way. Its answer came whole, or as far as the client

@@ -16,7 +16,7 @@
 //! * **What an operator does to it**: `audit` (who did what, provably; events that can be resumed), `kills`, `flags_api` (flags, segments and rings that Serin keeps itself), `state` (what is
 //!   stored outlives crashes), `shutoff`,
 //!   `reload` (the file changes), `swaps` (a thousand changes under load), `lifecycle` (start, readiness, SIGTERM), `drain` (SIGTERM under load), `service_manager` (systemd).
-//! * **What clients may do**: `limits` (`server.limits` and `server.timeouts`), `capacity` (what one client can cost the
+//! * **What clients may do**: `limits` (`server.limits` and `server.timeouts`), `edge_limits` (what routes let in: how often, from where, how large), `capacity` (what one client can cost the
 //!   others: queues, rates, open files), `multiplexed` (HTTP/2 requests side by side), `half_closed`, `upstreams` (where
 //!   nobody is ever led).
 //! * **How messages pass**: `framing` (where a message ends; `framing/ledger` has origins that enter every byte),
@@ -54,6 +54,7 @@ mod demo;
 mod deploy;
 mod dns;
 mod drain;
+mod edge_limits;
 mod faults;
 mod flags_api;
 mod floors;

@@ -133,8 +133,9 @@ impl Clients {
     }
 }
 
-/// What stands for the client that an address is of.
-fn client_of(address: IpAddr) -> IpAddr {
+/// What stands for the client that an address is of: an IPv4 address, or the network of an IPv6 host, of whose addresses it has
+/// as many as it likes.
+pub fn client_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let mask = u128::MAX << (u128::BITS - IPV6_PREFIX);

@@ -1,12 +1,10 @@
 //! `client_api`: by which the gateway itself answers clients.
 
-use std::num::NonZeroU32;
-use std::time::Duration;
-
 use http::HeaderValue;
 
 use super::token::Token;
 use crate::flag::Glob;
+use crate::rate::Rate;
 
 /// `client_api`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,17 +21,6 @@ pub struct ClientApiConfig {
     pub flags: Vec<Glob>,
     /// How much one address may ask.
     pub rate: Rate,
-}
-
-/// How often something may happen: so often in a window, and so often at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// How often in a window.
-    pub requests: NonZeroU32,
-    /// The window.
-    pub window: Duration,
-    /// How often at once.
-    pub burst: u32,
 }
 
 impl ClientApiConfig {

@@ -11,6 +11,7 @@ mod conditions;
 mod exposures;
 mod files;
 mod flags;
+mod guards;
 mod identity;
 mod keys;
 mod process;

@@ -74,23 +74,31 @@ impl RequestLimits {
         if fields.count > self.headers {
             return Err(TooLarge::Fields);
         }
-        let Some(most) = self.body_bytes else {
-            return Ok(());
-        };
-        // One that is not a number is refused for that.
-        let length = head.headers.text("content-length");
-        match length.and_then(|length| length.parse::<u64>().ok()) {
-            Some(length) if length > most => Err(TooLarge::Body),
-            _ => Ok(()),
-        }
+        check_length(head, self.body_bytes)
     }
 
     /// Holds a body to the limit of which `read` bytes have come so far.
     pub fn check_body(&self, read: u64) -> Result<(), TooLarge> {
-        match self.body_bytes {
-            Some(most) if read > most => Err(TooLarge::Body),
-            _ => Ok(()),
-        }
+        check_body(read, self.body_bytes)
+    }
+}
+
+/// Holds a body to `most` bytes, as far as the head says how long it is.
+pub fn check_length(head: &RequestHead<'_>, most: Option<u64>) -> Result<(), TooLarge> {
+    if most.is_none() {
+        return Ok(());
+    }
+    // One that is not a number is refused for that.
+    let length = head.headers.text("content-length");
+    let length = length.and_then(|length| length.parse::<u64>().ok());
+    check_body(length.unwrap_or_default(), most)
+}
+
+/// Holds a body to `most` bytes, of which `read` have come so far.
+pub fn check_body(read: u64, most: Option<u64>) -> Result<(), TooLarge> {
+    match most {
+        Some(most) if read > most => Err(TooLarge::Body),
+        _ => Ok(()),
     }
 }
 

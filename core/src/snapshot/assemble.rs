@@ -23,7 +23,8 @@ use crate::config::{Config, ServiceConfig};
 use crate::context::schema::ContextSchema;
 use crate::digest::Digest;
 use crate::engine::{Flag, Origin};
-use crate::meter::Meters;
+use crate::meter::{Meters, RouteMeter};
+use crate::route::Route;
 use crate::route::router::Router;
 use ownership::Ownership;
 use precedence::Ranked;
@@ -118,6 +119,16 @@ pub fn property_names(config: &Config) -> Vec<Arc<str>> {
     properties.map(|property| property.name.clone()).collect()
 }
 
+/// The figures of the routes that have a rate limit, in the order of all routes.
+fn route_meters(routes: &[Route], meters: &mut dyn Meters) -> Vec<Option<Arc<RouteMeter>>> {
+    let limited = |route: &Route| route.guard.rate_limit.is_some();
+    if !routes.iter().any(limited) {
+        return Vec::new();
+    }
+    let meter = |route: &Route| limited(route).then(|| meters.route(&route.name));
+    routes.iter().map(meter).collect()
+}
+
 impl Content<'_> {
     /// Puts it together.
     pub fn assemble(
@@ -140,6 +151,7 @@ impl Content<'_> {
         }
         extend(&mut warnings, &shadowed);
         let services = self.services(&flags, &mut warnings, clusters, meters);
+        let route_meters = route_meters(self.router.routes(), meters);
         Snapshot {
             generation,
             // Gateways hear of a renewal at different times, and decide equally all the while.
@@ -155,6 +167,7 @@ impl Content<'_> {
             logging: self.config.logging.clone(),
             traffic: self.config.traffic,
             tracing: self.config.tracing.clone(),
+            route_meters,
             unrouted: meters.deployment("-", "-"),
             warnings,
             rebucketed: Vec::new(),

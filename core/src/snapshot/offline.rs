@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{ClusterProvider, NamedBy};
 use crate::canary::WithdrawalFlag;
 use crate::cluster::{Cluster, DeploymentName, NoopListener, UpstreamUrl};
-use crate::meter::{DecisionMeter, DeploymentMeter, Meters, ServiceMeter};
+use crate::meter::{DecisionMeter, DeploymentMeter, Meters, RouteMeter, ServiceMeter};
 
 /// Gives every name a handle of its own, which nobody resolves and nobody reads.
 #[derive(Debug, Default)]
@@ -38,6 +38,10 @@ impl Meters for NoopMeters {
     }
 
     fn decision(&mut self, _: &str, _: &str, _: &str) -> Arc<DecisionMeter> {
+        Arc::default()
+    }
+
+    fn route(&mut self, _: &str) -> Arc<RouteMeter> {
         Arc::default()
     }
 }

@@ -15,6 +15,7 @@ use crate::edit::Edit;
 use crate::engine::Bucketing;
 use crate::host::HostPattern;
 use crate::identity::{Anonymous, Place, Rules, Source, Trust};
+use crate::route::guard::Guard;
 use crate::route::{
     Action, Forward, PathPattern, Redirect, Respond, Route, RouteMatch, RouteTimeout, ServiceIndex,
 };
@@ -94,6 +95,7 @@ fn route(path: &str, action: Action) -> Route {
             query: Vec::new(),
         },
         action,
+        guard: Guard::default(),
         response_edits: Vec::new(),
     }
 }

@@ -10,6 +10,7 @@ use pingora::prelude::{Error, Session};
 use super::ctx::RequestCtx;
 use super::{first_byte, recovery, waiting};
 use crate::proxy::client::ClientConnection;
+use crate::request::limits::check_body;
 
 /// Takes a piece of the request's body, or its end, on its way upstream.
 pub(super) fn take_piece(
@@ -39,10 +40,18 @@ pub(super) fn take_piece(
     fits(session, ctx)
 }
 
-/// Holds the body to `server.limits.body_bytes`, as far as it has come.
+/// Holds the body to `server.limits.body_bytes` and its route's own, as far as it has come.
 fn fits(session: &Session, ctx: &RequestCtx) -> pingora::Result<()> {
     let read = session.body_bytes_read() as u64;
-    match ctx.run.snapshot.traffic.request.check_body(read) {
+    let of_route = ctx
+        .run
+        .forward()
+        .and_then(|(route, _)| route.guard.body_bytes);
+    let traffic = &ctx.run.snapshot.traffic.request;
+    match traffic
+        .check_body(read)
+        .and_then(|()| check_body(read, of_route))
+    {
         // What follows an upgrade is no body.
         Err(large) if !session.was_upgraded() => {
             let status = ErrorType::HTTPStatus(large.status().as_u16());

@@ -27,6 +27,7 @@ use super::peer::{addrs, is_http2, is_shared};
 use super::proxy::Proxy;
 use super::recovery::{self, is_interim};
 use super::reply;
+use super::route_fields::route_fields;
 use super::waiting::{self, Connection};
 use crate::clock;
 use crate::drain::Stage;
@@ -244,7 +245,8 @@ impl ProxyHttp for Proxy {
             session.set_keepalive(None);
             let why = explanation(status);
             let id = ctx.run.told_request_id();
-            if let Err(e) = reply::error(session, status, why, id).await {
+            let fields = route_fields(&ctx.run);
+            if let Err(e) = reply::error(session, status, why, (id, &fields)).await {
                 tracing::debug!(error = %e, "an error response could not be sent");
             }
         } else {

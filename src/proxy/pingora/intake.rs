@@ -115,6 +115,7 @@ impl Proxy {
                 host_required: request.version == Version::HTTP_11,
                 keep_user_id: self.receipts.is_some(),
             },
+            throttle: &self.throttle,
             debug: self.debug.as_deref(),
         };
         let step = ctx.run.on_head(&head, arrival, random_id);

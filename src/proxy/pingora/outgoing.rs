@@ -13,6 +13,7 @@ use super::head::client_ip;
 use super::head::{Fields, SplitTarget, edit, head};
 use super::intake::is_https;
 use super::proxy::Proxy;
+use super::route_fields::route_fields;
 use crate::attempts::pool::Pool;
 use crate::edit::HeaderSink as _;
 use crate::forward::via::Protocol;
@@ -125,6 +126,9 @@ impl Proxy {
         {
             let service = snapshot.services.get(plan.service);
             self.served.note(user, service, served.deployment);
+        }
+        for edit in route_fields(&ctx.run).drain(..) {
+            ResponseFields(response).take(edit);
         }
         ResponseFields(response).apply(&route.response_edits);
     }

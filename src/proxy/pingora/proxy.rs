@@ -12,6 +12,7 @@ use crate::meter::Gauge;
 use crate::otlp::SpanExporter;
 use crate::proxy::metrics::ConnectionFigures;
 use crate::proxy::run::DebugHeader;
+use crate::proxy::throttle::Throttle;
 use crate::quarantine::Quarantine;
 use crate::receipts::Receipts;
 use crate::served::ServedMemory;
@@ -41,6 +42,8 @@ pub struct Proxy {
     pub drain: DrainWatch,
     /// Which users are spared which canary.
     pub quarantine: Arc<Quarantine>,
+    /// Who has asked how often.
+    pub throttle: Arc<Throttle>,
     /// Which requests are to be debugged, if any.
     pub debug: Option<Arc<DebugHeader>>,
     /// Tells clients who served them; `None`: they are not told.

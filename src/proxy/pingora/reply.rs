@@ -12,6 +12,7 @@ use super::ctx::RequestCtx;
 use super::grpc;
 use super::head::ResponseFields;
 use super::proxy::Proxy;
+use super::route_fields::route_fields;
 use crate::config::ShutoffResponse;
 use crate::dispatch::{DirectResponse, Refusal};
 use crate::edit::{Edit, HeaderSink};
@@ -36,7 +37,8 @@ impl Proxy {
             session.set_keepalive(None);
         }
         let id = ctx.run.told_request_id();
-        error(session, refusal.status, &refusal.why, id).await
+        let fields = route_fields(&ctx.run);
+        error(session, refusal.status, &refusal.why, (id, &fields)).await
     }
 
     /// Answers as the route says.
@@ -49,17 +51,18 @@ impl Proxy {
         ctx.run.route = Some(what.route);
         ctx.run.own_status = Some(what.status.as_u16());
         let route = ctx.run.snapshot.router.route(what.route);
-        let edits = route.map(|route| &*route.response_edits);
+        let edits = route.into_iter().flat_map(|route| &route.response_edits);
         let id = ctx.run.told_request_id();
-        answer(session, what, edits.unwrap_or_default(), id).await
+        let fields = route_fields(&ctx.run);
+        answer(session, what, fields.iter().chain(edits), id).await
     }
 }
 
 /// Sends a redirect or a fixed response, with its route's edits.
-pub(super) async fn answer(
+pub(super) async fn answer<'e>(
     session: &mut Session,
     answer: DirectResponse,
-    edits: &[Edit],
+    edits: impl Iterator<Item = &'e Edit>,
     request_id: Option<HeaderValue>,
 ) -> pingora::Result<()> {
     let mut header = text_header(answer.status, answer.body.len())?;
@@ -96,12 +99,13 @@ pub(super) async fn shut_off<'e>(
     send(session, header, body).await
 }
 
-/// Sends an error: in one line of text, or as the status of a gRPC call.
+/// Sends an error: in one line of text, or as the status of a gRPC call; with the request's ID, where clients get it, and what
+/// its route adds.
 pub(super) async fn error(
     session: &mut Session,
     status: StatusCode,
     why: &str,
-    request_id: Option<HeaderValue>,
+    (request_id, route_fields): (Option<HeaderValue>, &[Edit]),
 ) -> pingora::Result<()> {
     let name = status.canonical_reason().unwrap_or_default();
     let (mut header, body) = if grpc::is_call(session.req_header()) {
@@ -118,6 +122,7 @@ pub(super) async fn error(
     if status == StatusCode::UNAUTHORIZED {
         header.insert_header(WWW_AUTHENTICATE, CHALLENGE)?;
     }
+    ResponseFields(&mut header).apply(route_fields);
     send(session, header, Bytes::from(body)).await
 }
 

@@ -10,6 +10,7 @@ use super::ctx::RequestCtx;
 use super::first_byte;
 use super::proxy::Proxy;
 use super::reply;
+use super::route_fields::route_fields;
 use crate::canary::Cause;
 use crate::capacity::Shares;
 use crate::cluster::Cluster;
@@ -82,7 +83,8 @@ impl Proxy {
             session.set_keepalive(None);
         }
         let why = "the service has too many requests";
-        reply::error(session, status, why, ctx.run.told_request_id()).await
+        let fields = route_fields(&ctx.run);
+        reply::error(session, status, why, (ctx.run.told_request_id(), &fields)).await
     }
 
     fn shares(&self, ctx: &RequestCtx) -> Shares {

@@ -6,6 +6,7 @@ use super::ctx::RequestCtx;
 use super::intake::is_https;
 use super::proxy::Proxy;
 use super::reply;
+use super::route_fields::route_fields;
 use crate::forward;
 
 impl Proxy {
@@ -28,6 +29,8 @@ impl Proxy {
         let route = snapshot.router.route(upstream_request.plan.route);
         let edits = route.iter().flat_map(|route| &route.response_edits);
         let id = ctx.run.told_request_id();
-        reply::shut_off(session, &shutoff.respond, cookie.iter().chain(edits), id).await
+        let fields = route_fields(&ctx.run);
+        let edits = cookie.iter().chain(&fields).chain(edits);
+        reply::shut_off(session, &shutoff.respond, edits, id).await
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::debug::DebugHeader;
 use crate::attempts::{AttemptContext, Replay};
 use crate::dispatch::{DirectResponse, Refusal, Terms};
+use crate::proxy::throttle::Throttle;
 use crate::quarantine::Quarantine;
 use crate::snapshot::Service;
 
@@ -15,6 +16,8 @@ pub struct Arrival<'a> {
     pub origin_form: Option<String>,
     /// On what terms it is taken.
     pub terms: Terms,
+    /// Who has asked how often.
+    pub throttle: &'a Throttle,
     /// Which requests are to be debugged, if any.
     pub debug: Option<&'a DebugHeader>,
 }

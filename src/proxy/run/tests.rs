@@ -20,6 +20,7 @@ use crate::dispatch::Terms;
 use crate::flag::Share;
 use crate::identity::Anonymous;
 use crate::meter::Gauge;
+use crate::proxy::throttle::Throttle;
 use crate::quarantine::Quarantine;
 use crate::record::raw_fields::RawFields;
 use crate::request::{HeaderLookup as _, RequestHead};
@@ -57,6 +58,7 @@ struct Loop {
     active: Arc<Gauge>,
     now: Instant,
     peer: IpAddr,
+    throttle: Throttle,
     debug: Option<DebugHeader>,
 }
 
@@ -83,6 +85,7 @@ impl Loop {
             active: Arc::default(),
             now,
             peer: CLIENT,
+            throttle: Throttle::new(now),
             debug: None,
         }
     }
@@ -114,6 +117,7 @@ impl Loop {
                 host_required: true,
                 keep_user_id: false,
             },
+            throttle: &self.throttle,
             debug: self.debug.as_ref(),
         };
         let mut run = self.begin();

@@ -7,6 +7,7 @@ use crate::config::unleash::UnleashConfig;
 use crate::config::{AccessPolicy, Config, UserIdPolicy};
 use crate::context::Moment;
 use crate::digest::Digest;
+use crate::route::guard::Guard;
 use crate::route::{Action, Forward, PathPattern, Route, RouteMatch, RouteTimeout, ServiceIndex};
 use crate::snapshot::fixture::{self, flag, service, url, variants};
 
@@ -57,6 +58,7 @@ fn route() -> Route {
             timeout: RouteTimeout::Unset,
             expose: false,
         }),
+        guard: Guard::default(),
         response_edits: Vec::new(),
     }
 }

@@ -3,6 +3,7 @@
 mod durations;
 mod load;
 mod requests;
+mod routes;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::{Collector, Page};
 use crate::meter::view::ServedBy;
-use crate::meter::{DecisionMeter, DeploymentMeter, Meters, ServiceMeter};
+use crate::meter::{DecisionMeter, DeploymentMeter, Meters, RouteMeter, ServiceMeter};
 
 /// How long a meter is still shown after the last snapshot that pointed to it has gone.
 const SHOWN_UNUSED: Duration = Duration::from_secs(3600);
@@ -28,6 +29,7 @@ struct Families {
     deployments: Family<(String, String), DeploymentMeter>,
     /// By service, flag and variant.
     decisions: Family<(String, String, String), DecisionMeter>,
+    routes: Family<String, RouteMeter>,
 }
 
 /// Meters of one kind.
@@ -47,6 +49,7 @@ impl MeterRegistry {
         families.services.sweep(now);
         families.deployments.sweep(now);
         families.decisions.sweep(now);
+        families.routes.sweep(now);
     }
 
     fn lock(&self) -> MutexGuard<'_, Families> {
@@ -63,7 +66,8 @@ impl Collector for MeterRegistry {
         requests::rescues_and_retries(&families, page)?;
         requests::decisions(&families, page)?;
         requests::lanes(&families, page)?;
-        load::load(&families, page)
+        load::load(&families, page)?;
+        routes::routes(&families, page)
     }
 }
 
@@ -80,6 +84,10 @@ impl Meters for MeterRegistry {
     fn decision(&mut self, service: &str, flag: &str, variant: &str) -> Arc<DecisionMeter> {
         let key = (service.to_owned(), flag.to_owned(), variant.to_owned());
         self.lock().decisions.get(key)
+    }
+
+    fn route(&mut self, route: &str) -> Arc<RouteMeter> {
+        self.lock().routes.get(route.to_owned())
     }
 }
 

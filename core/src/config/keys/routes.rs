@@ -1,8 +1,10 @@
 //! The keys of `routes`.
 
+pub(crate) mod guard;
+
 use http::StatusCode;
 
-use super::key::{Group, Setting, Stated, group, later, required, setting, stated};
+use super::key::{Group, Setting, Stated, group, required, setting, stated};
 use super::kinds::quantities::TimeLimitOrNone;
 use super::kinds::texts::{Parsed, Text};
 use super::kinds::{Bool, RedirectStatus, Status};
@@ -26,7 +28,10 @@ static ROUTE: Shape = map(&[
     &RESPONSE_HEADERS,
     &TIMEOUT,
     &EXPOSE,
-    &later("rate_limit"),
+    &guard::ALLOW,
+    &guard::DENY,
+    &guard::RATE_LIMIT,
+    &guard::BODY_BYTES,
 ]);
 
 pub(crate) static HOSTS: Group = group(

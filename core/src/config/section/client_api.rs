@@ -5,13 +5,14 @@ use std::sync::Arc;
 use http::{HeaderValue, Uri};
 
 use super::unleash;
-use crate::config::client_api::{ClientApiConfig, Rate};
+use crate::config::client_api::ClientApiConfig;
 use crate::config::keys::CLIENT_API;
 use crate::config::keys::client_api as keys;
 use crate::config::keys::shape::Key;
 use crate::config::node::Node;
 use crate::config::reader::Reader;
 use crate::config::token::Token;
+use crate::rate::Rate;
 
 /// Compiles `client_api`; `None`: it is off.
 pub fn compile(reader: &mut Reader, root: &Node) -> Option<Arc<ClientApiConfig>> {

@@ -1,6 +1,7 @@
 //! `routes`.
 
 pub mod actions;
+mod guard;
 pub mod shadow;
 
 use std::collections::{HashMap, HashSet};
@@ -58,6 +59,7 @@ pub fn compile(reader: &mut Reader, root: &Node) -> Vec<Route> {
         let action = actions::compile(reader, node, &services);
         let response = keys::RESPONSE_HEADERS.node(node);
         let response_edits = headers::edits(reader, response, Side::Response);
+        let guard = guard::compile(reader, node);
         let (Some(matches), Some(action)) = (matches, action) else {
             continue;
         };
@@ -71,6 +73,7 @@ pub fn compile(reader: &mut Reader, root: &Node) -> Vec<Route> {
             name: names.distinct(node).into(),
             matches,
             action,
+            guard,
             response_edits,
         });
     }

@@ -78,7 +78,7 @@ fn the_digests_of_the_files_of_the_repository_are_what_they_ever_were() {
         ),
         (
             include_str!("../../../../deploy/reference.yaml"),
-            "2ecc0325764d7dc0346828367de782afd320fca4cb3729cc05ee9ad0998fbef5",
+            "c29d4dd2fdc546bcdc2a8d9a4eafc0d1dfdd74629a722dd2f8c39ceb21dc5c72",
         ),
     ] {
         assert_eq!(config(text).digest.to_string(), digest);

@@ -181,7 +181,7 @@ services:
     balance: hash_user
     mirror: {}
   b: https://b
-routes: [{ service: a, rate_limit: {} }]
+routes: [{ service: a }]
 identity: { user_id: [{ jwt: {} }], properties: { email: { claim: email } }, override: {} }
 listeners: [{ address: 127.0.0.1:1, tls: {}, proxy_protocol: true }]
 admin: 127.0.0.1:9900
@@ -214,12 +214,6 @@ error: `https://b` is not an upstream's URL
 9 |   b: https://b
   |      ^^^^^^^^^
   = hint: the scheme https:// is not supported yet
-
-error: `rate_limit` is not supported yet
-  --> routes.yaml:10:24
-   |
-10 | routes: [{ service: a, rate_limit: {} }]
-   |                        ^^^^^^^^^^
 
 error: `jwt` is not supported yet
   --> routes.yaml:11:25
@@ -263,7 +257,7 @@ error: `relay` is not supported yet
 17 | attribution: { relay: {} }
    |                ^^^^^
 
-routes.yaml: 12 errors
+routes.yaml: 11 errors
 ");
 }
 

@@ -7,6 +7,7 @@ use super::{Router, holds};
 use crate::host::HostPattern;
 use crate::request::path::NormalPath;
 use crate::request::{HeaderList, RequestHead};
+use crate::route::guard::Guard;
 use crate::route::precedence::Precedence;
 use crate::route::{
     Action, HeaderMatch, PathPattern, QueryMatch, Respond, Route, RouteIndex, RouteMatch,
@@ -31,6 +32,7 @@ fn route(hosts: &[&str], path: PathPattern) -> Route {
             status: StatusCode::OK,
             body: "".into(),
         }),
+        guard: Guard::default(),
         response_edits: Vec::new(),
     }
 }

@@ -1,0 +1,69 @@
+//! What a route's guard tells clients with each answer.
+
+use http::HeaderName;
+use http::header::{HeaderValue, RETRY_AFTER};
+
+use super::ResponseEdits;
+use crate::edit::Edit;
+use crate::rate::Level;
+use crate::route::guard::Guard;
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// What is left of the rate limit, and when there is more (draft-ietf-httpapi-ratelimit-headers-11). A service may have
+/// limits of its own, which stay beside it. `refused`: the limit has refused the request.
+pub fn rate_limit(guard: &Guard, level: Option<Level>, refused: bool, edits: &mut ResponseEdits) {
+    let Some((limit, level)) = guard.rate_limit.as_ref().zip(level) else {
+        return;
+    };
+    edits.push(Edit::Add(RATE_LIMIT_POLICY, limit.policy.clone()));
+    edits.extend(limit.told(&level).map(|told| Edit::Add(RATE_LIMIT, told)));
+    if refused {
+        let seconds = HeaderValue::from(level.more_in_seconds());
+        edits.push(Edit::Set(RETRY_AFTER, seconds));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::HeaderMap;
+
+    use super::rate_limit;
+    use crate::edit::HeaderSink as _;
+    use crate::forward::ResponseEdits;
+    use crate::rate::Level;
+    use crate::rate::tests::rate;
+    use crate::route::guard::{Guard, Per, RateLimit};
+
+    fn told(level: Option<Level>, refused: bool) -> HeaderMap {
+        let guard = Guard {
+            rate_limit: Some(RateLimit::new(Per::User, rate(60, 60_000, 120))),
+            ..Guard::default()
+        };
+        let mut edits = ResponseEdits::new();
+        rate_limit(&guard, level, refused, &mut edits);
+        let mut headers = HeaderMap::new();
+        headers.insert("ratelimit", "\"own\";r=1".parse().expect("a value"));
+        headers.apply(&edits);
+        headers
+    }
+
+    #[test]
+    fn clients_are_told_what_is_left_and_when_to_come_back() {
+        let level = Level {
+            left: 0,
+            more_in: Duration::from_millis(600),
+        };
+        let passed = told(Some(level), false);
+        assert_eq!(passed["ratelimit-policy"], "\"user\";q=120;w=120");
+        let limits: Vec<_> = passed.get_all("ratelimit").iter().collect();
+        assert_eq!(limits, ["\"own\";r=1", "\"user\";r=0;t=1"]);
+        assert!(!passed.contains_key("retry-after"));
+        assert_eq!(told(Some(level), true)["retry-after"], "1");
+        // A request that was not counted is told nothing.
+        assert_eq!(told(None, false).len(), 1);
+    }
+}
