@@ -9,6 +9,7 @@ mod exposures;
 mod kept;
 mod log;
 mod operate;
+mod overriding;
 mod receipt;
 mod run;
 mod token;
@@ -78,6 +79,8 @@ enum Command {
     Log(log::Args),
     /// Verify a receipt, which tells who served a user
     Receipt(receipt::Args),
+    /// Sign a token by which a tester's requests go to one deployment
+    Override(overriding::Args),
     /// Make a token for callers of the admin API
     Token(token::Args),
     /// Print the JSON Schema of routes.yaml, for editors
@@ -140,6 +143,7 @@ pub fn main() -> ExitCode {
         Command::Refresh(args) => operate::refresh(&args),
         Command::Log(args) => log::run(&args),
         Command::Receipt(args) => receipt::run(&args),
+        Command::Override(args) => overriding::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Schema => schema::run(&mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => completions(shell),

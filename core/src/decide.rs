@@ -2,6 +2,8 @@
 
 pub mod explain;
 pub mod lane;
+mod named;
+pub mod overriding;
 
 use crate::canary::ReasonKind;
 use crate::context::{Context, Moment};
@@ -10,6 +12,7 @@ use crate::engine::trace::{Recorder, Silent, Trace};
 use crate::engine::{AudienceKind, RingIndex};
 use crate::snapshot::{Candidate, CandidateIndex, DeploymentIndex, STABLE, Service};
 use explain::{Explanation, Preempted};
+use overriding::Overriding;
 
 pub use crate::engine::VariantRef;
 
@@ -42,6 +45,7 @@ pub fn explain<'a>(
         service,
         decision,
         lane: None,
+        overriding: Overriding::default(),
         preempted: preempted.collect(),
         asked: recorder.into_flags(),
     }

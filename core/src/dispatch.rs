@@ -11,11 +11,13 @@ use crate::canary::LaneResult;
 use crate::context::{Context, Moment};
 use crate::decide::explain::Explanation;
 use crate::decide::lane::{self, Lane};
+use crate::decide::overriding;
 use crate::decide::{self, Decision};
 use crate::engine::murmur3::murmur3_32;
 use crate::engine::trace::Silent;
 use crate::hygiene;
 use crate::identity::{Anonymous, IdKind, UserKey};
+use crate::overrides::OverrideResults;
 use crate::request::RequestHead;
 use crate::request::path::NormalPath;
 use crate::route::nearest::nearest;
@@ -77,6 +79,8 @@ pub struct Plan {
     pub decision: Decision,
     /// What became of the lane that the request's baggage names, if it names one.
     pub lane: Option<LaneResult>,
+    /// What became of the overrides that the request shows.
+    pub overrides: OverrideResults,
     /// Whether the service is shut off for this user: the request is answered without it.
     pub shut_off: bool,
     /// Path and query to send upstream, where they are not those that the client sent.
@@ -193,9 +197,11 @@ pub fn explain<'a>(
     };
     let service = snapshot.services.get(forward.service);
     let lane = lane::find(snapshot.lanes, service, head, moment);
+    let overriding = overriding::find(&snapshot.identity, service, head, context, moment);
+    let explanation = decide::explain(service, context, moment);
     Ok(Explained {
         route,
-        decision: Some(decide::explain(service, context, moment).with(lane)),
+        decision: Some(explanation.with(lane).overridden(overriding)),
         shut_off_by: shut_off_by(service, context, moment),
         user: user_key(context),
     })
@@ -323,25 +329,29 @@ fn plan(
         let route = Some(matched.index);
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, why, route));
     }
+    let overriding = overriding::find(identity, service, head, &context, moment);
     let newcomer = context.user_id.is_none() && context.session_id.is_none();
-    let new_session = (identity.anonymous == Anonymous::Sticky && newcomer && service.uses_session)
-        .then(fresh_id);
+    // What is overridden is decided by no ID, and leaves no trace.
+    let wants_session = newcomer && service.uses_session && overriding.decision.is_none();
+    let new_session = (identity.anonymous == Anonymous::Sticky && wants_session).then(fresh_id);
     if let Some(id) = &new_session {
         context.session_id = Some(Cow::Owned(id.clone()));
     }
     // A request with baggage has headers that are looked at.
-    let lane = match matched.headers_clean {
+    let lane = match matched.headers_clean || overriding.decision.is_some() {
         true => None,
         false => lane::find(snapshot.lanes, service, head, moment),
     };
     let followed = lane.as_ref().and_then(|lane| lane.decision.ok());
+    let settled = overriding.decision.or(followed);
     let kept = context.user_id.as_deref().or(context.session_id.as_deref());
     let kept = kept.filter(|_| matched.keep_user_id);
     Ok(Plan {
         route: matched.index,
         service: matched.forward.service,
-        decision: followed.unwrap_or_else(|| decide::decide(service, &context, moment)),
+        decision: settled.unwrap_or_else(|| decide::decide(service, &context, moment)),
         lane: lane.as_ref().map(Lane::result),
+        overrides: overriding.results,
         shut_off: shut_off_by(service, &context, moment).is_some(),
         user: user_key(&context),
         user_id: kept.map(Into::into),

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod arrival;
 pub mod baggage;
+pub mod cookies;
 pub mod guarded;
 pub mod hop;
 pub mod trace_context;
@@ -84,6 +85,7 @@ pub fn request_edits(attempt: &Attempt<'_>) -> Edits {
             edits.push(Edit::Remove(name));
         });
     }
+    edits.extend(cookies::without_own(head, &snapshot.identity));
     edits.push(Edit::Set(DEPLOYMENT, deployment.header.clone()));
     let kept = match clean {
         true => Vec::new(),

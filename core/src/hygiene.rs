@@ -4,6 +4,7 @@ use http::HeaderName;
 
 use crate::host::split_port;
 use crate::identity::{Place, Rules, Source, Trust};
+use crate::overrides;
 use crate::request::{HeaderLookup, RequestHead};
 
 /// Why a request is refused with 400.
@@ -190,7 +191,7 @@ fn is_repeated(source: &Source, headers: &dyn HeaderLookup) -> bool {
 
 /// Calls `remove` with the name, as it stands in the request, of every header that must not pass as the client sent
 /// it: Serin's own, forwarding headers and untrusted identity headers, in any spelling; from a trusted proxy only
-/// look-alikes with underscores.
+/// look-alikes with underscores and the one that overrides come in, which are for this gateway.
 pub fn visit_forbidden(head: &RequestHead<'_>, rules: &Rules, remove: &mut dyn FnMut(HeaderName)) {
     head.headers.visit_names(&mut |name| {
         if is_forbidden(name, head.peer_trusted, rules)
@@ -205,16 +206,26 @@ fn is_forbidden(name: &str, peer_trusted: bool, rules: &Rules) -> bool {
     if has_underscore(name) {
         is_protected(&dashed(name), rules)
     } else {
-        !peer_trusted
-            && (is_forwarding(name)
-                || name.starts_with("x-serin-")
-                || is_identity(name, rules, Trust::Proxies))
+        is_override(name, rules)
+            || (!peer_trusted
+                && (is_forwarding(name)
+                    || name.starts_with("x-serin-")
+                    || is_identity(name, rules, Trust::Proxies)))
     }
+}
+
+/// Whether overrides come in this header, or would where the configuration says nothing else of them.
+fn is_override(name: &str, rules: &Rules) -> bool {
+    let own = rules.overrides.as_ref();
+    // Nearly every header's name begins with other letters.
+    name.starts_with("x-")
+        && (name == overrides::HEADER || own.is_some_and(|own| own.header == name))
 }
 
 /// Whether forwarding, decision or identity rests on a header, whoever sends it.
 fn is_protected(name: &str, rules: &Rules) -> bool {
     name.starts_with("x-serin-")
+        || is_override(name, rules)
         || is_forwarding(name)
         || is_framing(name)
         || matches!(name, "baggage" | "cookie" | "traceparent" | "host" | "via")

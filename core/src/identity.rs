@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 
 use crate::context::Context;
 use crate::host::split_port;
+use crate::overrides::OverrideRules;
 use crate::request::{RequestHead, form_decoded, without_blanks};
 pub use user_key::{IdKind, UserKey};
 
@@ -137,6 +138,8 @@ pub struct Rules {
     pub cookie: AnonymousCookie,
     /// What flags may look at, in slot order ([`crate::context::Slot`]).
     pub properties: Vec<Property>,
+    /// `override`; `None`: nobody may ask for a deployment.
+    pub overrides: Option<OverrideRules>,
     /// `server.trusted_proxies`.
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -152,6 +155,11 @@ impl Rules {
 }
 
 impl Rules {
+    /// The cookies that are for this gateway alone.
+    pub fn own_cookies(&self) -> impl Iterator<Item = &str> {
+        self.overrides.iter().map(|rules| &*rules.cookie)
+    }
+
     /// Reads user ID, session ID, address and properties from a request. Nothing else of it is looked at.
     pub fn identify<'a>(&self, head: &RequestHead<'a>) -> Context<'a> {
         Context {

@@ -15,6 +15,7 @@ pub mod hygiene;
 pub mod identity;
 pub mod indexed;
 pub mod meter;
+pub mod overrides;
 pub mod quarantine;
 pub mod rate;
 pub mod receipt;

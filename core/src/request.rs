@@ -84,17 +84,11 @@ impl<'a> RequestHead<'a> {
     }
 
     /// The same, of cookies that may be no text.
-    fn visit_cookie_bytes(&self, name: &str, visit: &mut dyn FnMut(&'a [u8])) {
+    pub fn visit_cookie_bytes(&self, name: &str, visit: &mut dyn FnMut(&'a [u8])) {
         self.headers.visit("cookie", &mut |field| {
-            let ends = memchr_iter(b';', field).chain([field.len()]);
-            let mut start = 0;
-            for end in ends {
-                let pair = without_blanks(field.get(start..end).unwrap_or_default());
-                start = end + 1;
-                if let Some(rest) = pair.strip_prefix(name.as_bytes())
-                    && let Some(value) = without_blanks(rest).strip_prefix(b"=")
-                {
-                    visit(without_quotes(without_blanks(value)));
+            for pair in cookie_pairs(field) {
+                if let Some(value) = cookie_value(pair, name) {
+                    visit(value);
                 }
             }
         });
@@ -117,6 +111,24 @@ impl<'a> RequestHead<'a> {
         });
         found
     }
+}
+
+/// The parts of a `Cookie` field that semicolons divide, each with the blanks around it.
+pub fn cookie_pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    let ends = memchr_iter(b';', field).chain([field.len()]);
+    ends.map(move |end| {
+        let pair = field.get(start..end).unwrap_or_default();
+        start = end + 1;
+        pair
+    })
+}
+
+/// The value of such a part, if it is of the cookie `name`.
+pub fn cookie_value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let rest = without_blanks(pair).strip_prefix(name.as_bytes())?;
+    let value = without_blanks(rest).strip_prefix(b"=")?;
+    Some(without_quotes(without_blanks(value)))
 }
 
 /// A field's value, or a part of it, without the spaces and tabs around it: the only white space there is in HTTP

@@ -1,6 +1,8 @@
 //! `POST /api/v1/explain`: what would be decided for a user, and every step to it.
 
 mod lane;
+mod now;
+mod overriding;
 mod standing;
 mod view;
 
@@ -27,10 +29,12 @@ use super::{AdminState, Shared};
 use crate::clock;
 use crate::context::{Context, Moment};
 use crate::dispatch;
+use crate::identity::Rules;
 use crate::request::{HeaderList, RequestHead};
 use crate::snapshot::Snapshot;
+pub use now::Circumstances;
 pub use standing::{FlagExplanationView, StandingView};
-pub use view::{Circumstances, ExplanationView};
+pub use view::ExplanationView;
 
 /// A user and a request, described; or a flag.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -46,6 +50,9 @@ pub struct ExplainDocument {
     query: Option<String>,
     method: String,
     headers: BTreeMap<String, String>,
+    /// The token of an override, as if it stood in the header field for them.
+    #[serde(rename = "override")]
+    token: Option<String>,
     remote_address: Option<IpAddr>,
     /// Texts, numbers, `true` or `false`.
     #[schemars(with = "BTreeMap<String, PropertyValue>")]
@@ -76,6 +83,7 @@ impl Default for ExplainDocument {
             query: None,
             method: "GET".to_owned(),
             headers: BTreeMap::new(),
+            token: None,
             remote_address: None,
             properties: BTreeMap::new(),
         }
@@ -178,7 +186,7 @@ impl ExplainDocument {
             let explained = FlagExplanationView::new(snapshot, flag, moment)?;
             return Ok(Explained::Flag(Box::new(explained)));
         }
-        let headers: HeaderList = self.headers.iter().collect();
+        let headers = self.head_fields(&snapshot.identity)?;
         let properties = texts(&self.properties)?;
         let remote = self
             .remote_address
@@ -214,6 +222,17 @@ impl ExplainDocument {
             .map_err(|refusal| refusal.why.into_owned())?;
         let explained = ExplanationView::new(snapshot, &explained, meets);
         Ok(Explained::Request(Box::new(explained)))
+    }
+
+    fn head_fields(&self, identity: &Rules) -> Result<HeaderList, String> {
+        let mut fields: HeaderList = self.headers.iter().collect();
+        if let Some(token) = &self.token {
+            let Some(rules) = &identity.overrides else {
+                return Err("there is no `identity.override`: no override counts".to_owned());
+            };
+            fields.push(rules.header.as_str(), token);
+        }
+        Ok(fields)
     }
 
     /// What the request says of its user, but for what is told of the user by itself.

@@ -30,7 +30,7 @@ pub(super) struct Args {
     #[arg(
         long,
         value_name = "NAME",
-        conflicts_with_all = ["user", "session", "path", "host", "method", "headers", "address", "properties"]
+        conflicts_with_all = ["user", "session", "path", "host", "method", "headers", "token", "address", "properties"]
     )]
     flag: Option<String>,
     /// The user's ID
@@ -52,6 +52,9 @@ pub(super) struct Args {
     /// read from it; may be repeated
     #[arg(long = "header", value_name = "NAME=VALUE", value_parser = pair)]
     headers: Vec<(String, String)>,
+    /// The token of an override that the request shows; commas between several
+    #[arg(long = "override", value_name = "TOKEN")]
+    token: Option<String>,
     /// The client's address
     #[arg(long, value_name = "IP")]
     address: Option<IpAddr>,
@@ -118,6 +121,7 @@ impl Args {
             "path": self.path,
             "method": self.method,
             "headers": texts(&self.headers),
+            "override": self.token,
             "remote_address": self.address,
             "properties": texts(&self.properties),
         })

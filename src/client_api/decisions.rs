@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::ApiRequest;
 use super::reply::Reply;
 use crate::context::Context;
-use crate::decide::{Decision, decide};
+use crate::decide::{Decision, decide, overriding};
 use crate::dispatch::user_key;
 use crate::identity::Anonymous;
 use crate::quarantine::QuarantineKey;
@@ -36,7 +36,10 @@ fn view(
     (own, held): (&Context<'_>, Option<&Receipt>),
     service: &Service,
 ) -> Value {
-    let decision = decide(service, own, asked.moment);
+    let identity = &asked.snapshot.identity;
+    let overriding = overriding::find(identity, service, asked.head, own, asked.moment);
+    let decision = overriding.decision;
+    let decision = decision.unwrap_or_else(|| decide(service, own, asked.moment));
     let candidate = decision
         .candidate
         .and_then(|candidate| service.candidates.get(candidate));

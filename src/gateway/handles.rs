@@ -22,7 +22,9 @@ use crate::health::metrics::HealthMetrics;
 use crate::meter::Gauge;
 use crate::otlp::SpanExporter;
 use crate::otlp::metrics::SpanMetrics;
-use crate::proxy::metrics::{ConnectionFigures, ConnectionMetrics, RequestMetrics};
+use crate::proxy::metrics::{
+    ConnectionFigures, ConnectionMetrics, OverrideFigures, RequestMetrics,
+};
 use crate::proxy::pingora::proxy::Proxy;
 use crate::proxy::run::DebugHeader;
 use crate::proxy::throttle::Throttle;
@@ -55,6 +57,7 @@ pub(super) struct Handles {
     pub(super) reloads: Arc<ReloadMetrics>,
     pub(super) active: Arc<Gauge>,
     pub(super) connections: Arc<ConnectionFigures>,
+    pub(super) overrides: Arc<OverrideFigures>,
     pub(super) client_api: Arc<ClientApi>,
     pub(super) admin: Arc<AdminFigures>,
     pub(super) tls: Option<Arc<ServerTls>>,
@@ -88,6 +91,7 @@ impl Handles {
             reloads: Arc::default(),
             active: Arc::default(),
             connections: Arc::new(ConnectionFigures::within(files)),
+            overrides: Arc::default(),
             client_api: Arc::new(ClientApi::new(Arc::default(), Instant::now())),
             admin: Arc::default(),
             tls: None,
@@ -125,6 +129,7 @@ impl Handles {
             spans: self.spans.clone(),
             active: self.active.clone(),
             connections: self.connections.clone(),
+            overrides: self.overrides.clone(),
             client_api: self.client_api.clone(),
             generation,
             drain,
@@ -172,6 +177,7 @@ impl Handles {
                 figures: self.connections.clone(),
                 store: self.store.clone(),
             })
+            .with(self.overrides.clone())
             .with(self.client_api.clone())
             .with(self.admin.clone())
             .with(CertificateMetrics(self.tls.clone()))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::capacity::clients::Excess;
 use crate::capacity::{OpenFiles, Shares};
 use crate::meter::{Counter, Gauge};
+use crate::overrides::{OverrideResult, OverrideResults};
 use crate::proxy::throttle::Throttle;
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::metrics::{Collector, Page};
@@ -84,6 +85,34 @@ impl Collector for RequestMetrics {
             "Requests that passed a rate limit because there was no room to remember whose they were",
             &self.throttle.unnoted().get(),
         )
+    }
+}
+
+/// Requests that showed overrides, by what became of these.
+#[derive(Debug, Default)]
+pub struct OverrideFigures([Counter; OverrideResult::ALL.len()]);
+
+impl OverrideFigures {
+    /// Counts a request.
+    pub fn count(&self, results: OverrideResults) {
+        for result in results.iter() {
+            if let Some(counter) = self.0.get(result.index()) {
+                counter.inc();
+            }
+        }
+    }
+}
+
+impl Collector for Arc<OverrideFigures> {
+    fn collect(&self, page: &mut Page<'_>) -> fmt::Result {
+        let mut family = page.counters(
+            "serin_overrides",
+            "Requests that showed overrides, by what became of these; each result once a request",
+        )?;
+        for (result, count) in OverrideResult::ALL.into_iter().zip(&self.0) {
+            family.write([("result", result.as_str())], count.get())?;
+        }
+        Ok(())
     }
 }
 

@@ -14,6 +14,7 @@ mod flags;
 mod guards;
 mod identity;
 mod keys;
+mod overrides;
 mod process;
 mod recovery;
 mod redis;

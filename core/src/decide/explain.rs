@@ -1,10 +1,12 @@
 //! A decision with every step to it: as data for the admin API's view, and as a text for the engineer on call.
 
+mod overriding;
 mod selection;
 
 use std::fmt;
 
 use super::lane::Lane;
+use super::overriding::Overriding;
 use super::{Decision, Reason};
 use crate::canary::ReasonKind;
 use crate::engine::condition::{Condition, FieldValue};
@@ -13,6 +15,7 @@ use crate::engine::trace::{ConditionRecord, DependencyRecord, FlagRecord, Purpos
 use crate::engine::{CanaryUrl, Flag, ParentState, Rollout, VariantRef};
 use crate::flag::Share;
 use crate::snapshot::{CandidateIndex, DeploymentIndex, Service};
+use overriding::write_overriding;
 use selection::write_selection;
 
 /// A decision with every step to it.
@@ -24,6 +27,8 @@ pub struct Explanation<'a> {
     pub decision: Decision,
     /// What the request's baggage says of the service.
     pub lane: Option<Lane<'a>>,
+    /// What the overrides that the request shows come to.
+    pub overriding: Overriding,
     /// The canary flags that were evaluated, in order; the last one decided, if any did.
     pub asked: Vec<FlagRecord<'a>>,
     /// The later canary flags that are on for the user as well.
@@ -46,12 +51,26 @@ impl<'a> Explanation<'a> {
     /// asked.
     pub fn with(mut self, lane: Option<Lane<'a>>) -> Self {
         if let Some(Ok(decision)) = lane.as_ref().map(|lane| lane.decision) {
-            self.decision = decision;
-            self.asked.clear();
-            self.preempted.clear();
+            self.decided_by(decision);
         }
         self.lane = lane;
         self
+    }
+
+    /// The same for a request that shows overrides. One that can decide does, and neither flags nor a lane are asked.
+    pub fn overridden(mut self, overriding: Overriding) -> Self {
+        if let Some(decision) = overriding.decision {
+            self.decided_by(decision);
+            self.lane = None;
+        }
+        self.overriding = overriding;
+        self
+    }
+
+    fn decided_by(&mut self, decision: Decision) {
+        self.decision = decision;
+        self.asked.clear();
+        self.preempted.clear();
     }
 
     /// The name of the assigned deployment.
@@ -91,6 +110,7 @@ impl fmt::Display for Explanation<'_> {
             "targeted: no percentage made the difference"
         };
         writeln!(f, "{kind}")?;
+        write_overriding(f, &self.overriding)?;
         if let Some(lane) = self.lane.as_ref().filter(|lane| lane.decision.is_err()) {
             let (to, result) = (&lane.deployment, lane.result().as_str());
             writeln!(f, "lane {to:?}: {result}, so it is decided here")?;
@@ -146,6 +166,9 @@ impl fmt::Display for ReasonInWords<'_> {
                 }
                 ReasonKind::Lane => {
                     f.write_str("lane (the gateway before this one decided, its baggage says)")
+                }
+                ReasonKind::Override => {
+                    f.write_str("override (a signed token asks for this deployment)")
                 }
                 kind => kind.fmt(f),
             },

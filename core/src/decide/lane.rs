@@ -5,13 +5,13 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
-use super::{Decision, Reason};
+use super::Decision;
+use super::named::Named;
 use crate::canary::{LaneResult, ReasonKind};
 use crate::config::attribution::Lanes;
 use crate::context::Moment;
-use crate::engine::VariantRef;
 use crate::request::{RequestHead, without_blanks};
-use crate::snapshot::{Candidate, CandidateIndex, DeploymentIndex, STABLE, Service};
+use crate::snapshot::Service;
 
 /// What a request's baggage says of one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,36 +88,11 @@ fn member<'a>(service: &Service, head: &RequestHead<'a>) -> Option<Cow<'a, [u8]>
 }
 
 fn follow(service: &Service, name: &[u8], moment: Moment) -> Result<Decision, NotFollowed> {
-    let mut deployments = service.deployments.entries();
-    let (assigned, deployment) = deployments
-        .find(|(_, deployment)| deployment.name.as_bytes() == name)
-        .ok_or(NotFollowed::Unknown)?;
-    let canary = owner(service, assigned);
-    let withdrawn = canary.and_then(|(_, candidate)| candidate.withdrawal_at(moment));
-    if withdrawn.or(deployment.withdrawal()).is_some() {
-        return Err(NotFollowed::Withdrawn);
+    let named = Named::find(service, name).ok_or(NotFollowed::Unknown)?;
+    match named.withdrawal_at(moment) {
+        Some(_) => Err(NotFollowed::Withdrawn),
+        None => Ok(named.decision(ReasonKind::Lane)),
     }
-    Ok(Decision {
-        assigned,
-        candidate: canary.map(|(index, _)| index),
-        variant: canary.and_then(|(_, candidate)| variant(candidate, assigned)),
-        reason: Reason::Plain(ReasonKind::Lane),
-        // Whatever decided at the first gateway, nothing was drawn by chance here.
-        randomised: false,
-    })
-}
-
-/// The flag whose canary a deployment is.
-fn owner(service: &Service, at: DeploymentIndex) -> Option<(CandidateIndex, &Candidate)> {
-    let mut candidates = service.candidates.entries();
-    candidates.find(|(_, candidate)| at != STABLE && candidate.deployments.contains(&at))
-}
-
-/// The variant of a flag that leads to a deployment.
-fn variant(candidate: &Candidate, deployment: DeploymentIndex) -> Option<VariantRef> {
-    let mut variants = candidate.variants.entries();
-    let found = variants.find(|(_, arm)| arm.deployment == deployment);
-    found.map(|(variant, _)| variant)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::{Dispatch, Plan, Terms, dispatch, user_key};
 use crate::canary::ReasonKind;
 use crate::context::{Context, Moment};
 use crate::identity::{Anonymous, IdKind};
+use crate::overrides::{self, OverrideResult};
 use crate::request::{HeaderList, RequestHead};
 use crate::snapshot::{Deployment, Snapshot, sample};
 
@@ -22,7 +23,7 @@ fn ask(snapshot: &Snapshot, url: &str, fields: &[(&str, &str)]) -> Dispatch {
         query,
         headers: &headers,
         peer,
-        peer_trusted: false,
+        peer_trusted: snapshot.identity.trusts(peer),
     };
     let terms = Terms {
         host_required: true,
@@ -195,4 +196,34 @@ fn the_key_of_a_session_is_no_users() {
     assert_ne!(namesake.user, again.user);
     let both = plan_of(&snapshot, &[("x-user-id", FRESH), ("cookie", &cookie)]);
     assert_eq!(both.user, namesake.user, "the user's own ID decides");
+}
+
+#[test]
+fn an_override_decides_before_flags_lanes_and_sessions_and_lets_nobody_in() {
+    let mut snapshot = sample::snapshot(Anonymous::Sticky);
+    snapshot.identity.overrides = Some(overrides::sample::rules());
+    snapshot.identity.trusted_proxies = vec!["192.0.2.0/24".parse().expect("a network")];
+    let token = overrides::sample::signed(&overrides::sample::to("search.b"));
+    let own = ("x-serin-override", &*token);
+    let applied = [OverrideResult::Applied];
+    // `ann` is on `search.a`; the gateway before this one says so as well.
+    for fields in [
+        &[own][..],
+        &[own, ("x-user-id", "ann")],
+        &[own, ("baggage", "serin.search=search.a")],
+    ] {
+        let plan = plan_of(&snapshot, fields);
+        assert_eq!(&*assigned(&snapshot, &plan).name, "search.b", "{fields:?}");
+        assert_eq!(plan.decision.reason.kind(), ReasonKind::Override);
+        assert_eq!((plan.lane, plan.new_session), (None, None));
+        assert!(plan.overrides.iter().eq(applied));
+    }
+    assert!(
+        plan_of(&snapshot, &[("x-user-id", "ann")])
+            .overrides
+            .is_empty()
+    );
+    // Who may come in is another question.
+    snapshot.identity.anonymous = Anonymous::Reject;
+    assert_eq!(refused(&ask(&snapshot, "/plain", &[own])), Some(401));
 }

@@ -8,10 +8,12 @@ use super::{ArmKind, Exposure, Sighting};
 use crate::canary::Cause;
 use crate::config::attribution::{Control, ExposuresConfig, UserForm};
 use crate::context::{Context, Field, Moment};
-use crate::decide::{Decision, decide};
+use crate::decide::{Decision, decide, overriding};
 use crate::dispatch::user_key;
 use crate::engine::{Bucketing, CanaryUrl, Flag};
+use crate::overrides;
 use crate::record::Outcome;
+use crate::request::{HeaderList, RequestHead};
 use crate::route::{RouteIndex, ServiceIndex};
 use crate::snapshot::fixture::{everyone, flag, ring, service, snapshot, variants, when};
 use crate::snapshot::{DeploymentIndex, STABLE, Snapshot};
@@ -286,4 +288,48 @@ fn users_without_an_id_are_left_out_unless_asked_for() {
     let named = seen(&snapshot, &user("0123456789abcdef"), &config, false);
     assert_ne!(named[0].id, found[0].id, "a session is no user");
     assert_eq!(seen(&snapshot, &user(&"x".repeat(513)), &config, false), []);
+}
+
+#[test]
+fn who_was_sent_somewhere_by_an_override_is_on_no_side() {
+    // A percentage asked ann of both flags, and chose her of the second.
+    let mut snapshot = snapshot(
+        vec![service("search", &["search.*"])],
+        vec![
+            partial("search.a", "0%"),
+            flag("search.b", vec![ring("all", everyone(), "100%")]),
+        ],
+    );
+    snapshot.identity.overrides = Some(overrides::sample::rules());
+    let (snapshot, ann) = (Arc::new(snapshot), user("ann"));
+    let config = config(Control::All);
+    assert!(
+        !seen(&snapshot, &ann, &config, false).is_empty(),
+        "else this shows nothing"
+    );
+    for deployment in ["search.a", "search.b", "stable"] {
+        let mut minted = overrides::sample::to(deployment);
+        minted.expires = NOW.unix_ms;
+        let token = overrides::sample::signed(&minted);
+        let headers: HeaderList = [("x-serin-override", token)].into_iter().collect();
+        let head = RequestHead {
+            method: "GET",
+            authority: "",
+            path: "/",
+            query: None,
+            headers: &headers,
+            peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            peer_trusted: false,
+        };
+        let search = &snapshot.services[0];
+        let found = overriding::find(&snapshot.identity, search, &head, &ann, NOW);
+        let decision = found.decision.expect("a decision");
+        assert_eq!(&*search.deployments.get(decision.assigned).name, deployment);
+        for served in [decision.assigned, STABLE] {
+            let outcome = outcome(&snapshot, decision, Some(served), &ann);
+            let sighting = Sighting::new(&outcome, &ann);
+            let exposures = sighting.map(|sighting| sighting.exposures(&config));
+            assert!(exposures.is_none_or(|none| none.is_empty()), "{deployment}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use crate::context::Moment;
 use crate::dispatch::{Dispatch, Plan, Terms, dispatch};
 use crate::edit::HeaderSink as _;
 use crate::identity::Anonymous;
+use crate::overrides;
 use crate::request::{HeaderList, RequestHead};
 use crate::snapshot::{STABLE, Snapshot, sample};
 
@@ -261,4 +262,29 @@ fn a_new_session_is_a_first_party_cookie() {
     let plain = "serin_id=ffffffffffffffffffffffffffffffff; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax";
     assert_eq!(cookie(false).as_deref(), Some(plain));
     assert_eq!(cookie(true), Some(format!("{plain}; Secure")));
+}
+
+#[test]
+fn no_upstream_gets_an_override_whoever_sends_it_and_whether_it_counts_or_not() {
+    let mut snapshot = sample::snapshot(Anonymous::Stable);
+    let mut qa = overrides::sample::rules();
+    qa.header = HeaderName::from_static("x-qa");
+    for (rules, header, cookie) in [
+        (Some(overrides::sample::rules()), false, "a=1; b=2"),
+        (Some(qa), true, "a=1; b=2"),
+        (None, false, "a=1; serin_override=t; b=2"),
+    ] {
+        snapshot.identity.overrides = rules;
+        for peer in [CLIENT, PROXY] {
+            let lines = "host: api.example.com\nx-serin-override: t\nx_serin_override: t\nx-qa: t\nx_qa: t\n\
+                 cookie: a=1; serin_override=t; b=2\nx-user-id: ann";
+            let headers = Sent::parse(lines, peer).upstream(&snapshot);
+            assert_eq!(headers.get("x-serin-override"), None);
+            assert_eq!(headers.get("x_serin_override"), None);
+            for name in ["x-qa", "x_qa"] {
+                assert_eq!(headers.contains_key(name), !header, "{name}");
+            }
+            assert_eq!(all(&headers, "cookie"), [cookie]);
+        }
+    }
 }

@@ -4,6 +4,7 @@ use http::HeaderName;
 
 use super::{Unclean, check, visit_forbidden};
 use crate::identity::{Place, Property, Rules, Source, Trust};
+use crate::overrides::sample;
 use crate::request::{HeaderList, RequestHead};
 
 fn rules(trust: Trust) -> Rules {
@@ -169,6 +170,27 @@ fn a_request_is_plain_if_nothing_of_it_is_removed_or_continued() {
                 "{name} {trust:?} {peer_trusted}"
             );
         }
+    }
+}
+
+#[test]
+fn no_connection_names_the_header_that_overrides_come_in() {
+    let mut rules = rules(Trust::Anyone);
+    let mut own = sample::rules();
+    own.header = HeaderName::from_static("x-qa");
+    rules.overrides = Some(own);
+    for (named, expected) in [
+        ("x-qa", Err(Unclean::ConnectionNamesProtected)),
+        ("X_QA", Err(Unclean::ConnectionNamesProtected)),
+        ("x-serin-override", Err(Unclean::ConnectionNamesProtected)),
+        ("x-qb", Ok(true)),
+    ] {
+        let headers: HeaderList = [("connection", named)].into_iter().collect();
+        assert_eq!(
+            check(&head(&headers, true), &rules, true),
+            expected,
+            "{named}"
+        );
     }
 }
 

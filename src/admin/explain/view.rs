@@ -1,13 +1,12 @@
 //! An explanation as JSON.
 
-use std::time::Instant;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::lane::LaneView;
-use crate::attempts::{AttemptContext, Attempts};
-use crate::canary::{Cause, ReasonKind};
+use super::now::{Circumstances, NowView};
+use super::overriding::OverridingView;
+use crate::canary::ReasonKind;
 use crate::decide::Reason;
 use crate::decide::explain::Explanation;
 use crate::dispatch::Explained;
@@ -15,7 +14,6 @@ use crate::engine::ParentState;
 use crate::engine::condition::{Condition, FieldValue};
 use crate::engine::evaluation::RingVerdict;
 use crate::engine::trace::{ConditionRecord, DependencyRecord, FlagRecord, Purpose, RingRecord};
-use crate::quarantine::{Quarantine, QuarantineKey};
 use crate::route::Action;
 use crate::snapshot::{DeploymentIndex, Service, Snapshot};
 
@@ -46,6 +44,9 @@ struct DecisionView {
     /// What the request's baggage says of the service.
     #[serde(skip_serializing_if = "Option::is_none")]
     lane: Option<LaneView>,
+    /// What the overrides that the request shows come to.
+    #[serde(rename = "override", skip_serializing_if = "Option::is_none")]
+    overriding: Option<OverridingView>,
     flags: Vec<FlagView>,
     preempted: Vec<PreemptedView>,
     /// The flag that shuts the service off for this user.
@@ -124,80 +125,6 @@ struct PreemptedView {
     deployment: String,
 }
 
-/// What a running gateway would do now. Health, load, kills and quarantine say so; no decision depends on them.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "ServedNow")]
-struct NowView {
-    /// `null`: nobody would answer.
-    served: Option<String>,
-    cause: Option<&'static str>,
-    /// How much longer the user is in quarantine.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    quarantined_seconds: Option<u64>,
-}
-
-/// What a request meets on a running gateway.
-#[derive(Clone, Copy, Debug)]
-pub struct Circumstances<'a> {
-    /// Who is spared which canary.
-    pub quarantine: &'a Quarantine,
-    /// When it is.
-    pub now: Instant,
-}
-
-impl NowView {
-    fn new(
-        explained: &Explained<'_>,
-        explanation: &Explanation<'_>,
-        meets: Circumstances<'_>,
-    ) -> Self {
-        if explained.shut_off_by.is_some() {
-            return Self::nobody(Cause::Shutoff);
-        }
-        let Circumstances { quarantine, now } = meets;
-        let site = AttemptContext {
-            service: explanation.service,
-            quarantine,
-            now,
-        };
-        let user = explained.user;
-        let mut attempts = Attempts::new(site.service, &explanation.decision, user);
-        // The endpoint is let go at once.
-        if let Err(cause) = attempts.next(&site, 0) {
-            return Self::nobody(cause);
-        }
-        let assigned = explanation.decision.assigned;
-        let cluster = &site.service.deployments.get(assigned).cluster;
-        let held = user
-            .filter(|_| attempts.cause() == Some(Cause::Quarantined))
-            .and_then(|user| quarantine.holds(QuarantineKey::new(user, cluster.id), now));
-        Self {
-            served: Some(deployment(site.service, attempts.deployment())),
-            cause: attempts.cause().map(Cause::as_str),
-            quarantined_seconds: held.map(|until| until.duration_since(now).as_secs()),
-        }
-    }
-
-    fn nobody(cause: Cause) -> Self {
-        Self {
-            served: None,
-            cause: Some(cause.as_str()),
-            quarantined_seconds: None,
-        }
-    }
-
-    fn in_words(&self) -> String {
-        let who = self.served.as_deref().unwrap_or("nobody");
-        match (self.cause, self.quarantined_seconds) {
-            (None, _) => format!("now: {who} would serve\n"),
-            (Some(cause), None) => format!("now: {who} would serve, cause {cause}\n"),
-            (Some(cause), Some(seconds)) => {
-                format!("now: {who} would serve, cause {cause}, for {seconds} s more\n")
-            }
-        }
-    }
-}
-
 impl ExplanationView {
     /// The service that it is about.
     pub(super) fn service(&self) -> Option<&str> {
@@ -257,6 +184,7 @@ impl DecisionView {
             ring: ring.map(|ring| ring.name.to_string()),
             randomised: decision.randomised,
             lane: explanation.lane.as_ref().map(LaneView::from),
+            overriding: OverridingView::new(&explanation.overriding),
             flags: explanation.asked.iter().map(FlagView::from).collect(),
             preempted: preempted.collect(),
             shut_off_by: explained.shut_off_by.map(str::to_owned),

@@ -34,7 +34,7 @@ use crate::drain::Stage;
 use crate::edit::HeaderSink;
 use crate::forward::{self, hop::hop_fields};
 use crate::proxy::client::ClientConnection;
-use crate::proxy::explanation::explanation;
+use crate::proxy::explanation;
 use crate::proxy::run::{HeadStep, RequestRun};
 
 #[async_trait]
@@ -243,10 +243,10 @@ impl ProxyHttp for Proxy {
             ctx.run.own_status = Some(status.as_u16());
             // pingora closes the connection after an error: the client must not send its next request on it.
             session.set_keepalive(None);
-            let why = explanation(status);
+            let why = explanation::of_request(status, &ctx.run);
             let id = ctx.run.told_request_id();
             let fields = route_fields(&ctx.run);
-            if let Err(e) = reply::error(session, status, why, (id, &fields)).await {
+            if let Err(e) = reply::error(session, status, &why, (id, &fields)).await {
                 tracing::debug!(error = %e, "an error response could not be sent");
             }
         } else {

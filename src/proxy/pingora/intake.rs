@@ -119,6 +119,9 @@ impl Proxy {
             debug: self.debug.as_deref(),
         };
         let step = ctx.run.on_head(&head, arrival, random_id);
+        if let Some(upstream) = &ctx.run.upstream {
+            self.overrides.count(upstream.plan.overrides);
+        }
         if let (HeadStep::Forward, Some(receipts)) = (&step, &self.receipts) {
             ctx.receipt = ShownReceipt::read(receipts, &head, &mut ctx.run);
         }

@@ -10,7 +10,7 @@ use crate::drain::DrainWatch;
 use crate::forward::via::Via;
 use crate::meter::Gauge;
 use crate::otlp::SpanExporter;
-use crate::proxy::metrics::ConnectionFigures;
+use crate::proxy::metrics::{ConnectionFigures, OverrideFigures};
 use crate::proxy::run::DebugHeader;
 use crate::proxy::throttle::Throttle;
 use crate::quarantine::Quarantine;
@@ -34,6 +34,8 @@ pub struct Proxy {
     pub active: Arc<Gauge>,
     /// How many connections there are, and may be.
     pub connections: Arc<ConnectionFigures>,
+    /// What becomes of overrides.
+    pub overrides: Arc<OverrideFigures>,
     /// Answers the clients of feature flags.
     pub client_api: Arc<ClientApi>,
     /// The generation of the snapshot that runs.

@@ -1,5 +1,7 @@
 //! The keys of `identity`.
 
+pub(crate) mod overrides;
+
 use super::key::{Group, Later, Setting, Stated, group, later, setting, stated};
 use super::kinds::quantities::{Time, days};
 use super::kinds::texts::{Name, Parsed, Text, name};
@@ -13,7 +15,7 @@ pub(super) static IDENTITY: Shape = map(&[
     &ANONYMOUS,
     &ANONYMOUS_COOKIE,
     &PROPERTIES,
-    &later("override"),
+    &overrides::OVERRIDE,
 ]);
 
 pub(crate) static USER_ID: Group = group(

@@ -1,5 +1,7 @@
 //! `identity`: who the user is, and what flags may look at.
 
+mod overrides;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,10 +49,13 @@ pub fn compile(reader: &mut Reader, root: &Node, trusted_proxies: Vec<IpNet>) ->
             .follow_up(pair.key_span, "the cookie is never set")
             .hint("it goes with `anonymous: sticky`");
     }
+    let cookie = anonymous_cookie(reader, cookie.map(|pair| &pair.value));
+    let sticky = (anonymous == Anonymous::Sticky).then_some(&*cookie.name);
     Rules {
         user_id: user_ids(reader, keys::USER_ID.items(identity), proxies),
         anonymous,
-        cookie: anonymous_cookie(reader, cookie.map(|pair| &pair.value)),
+        overrides: overrides::compile(reader, identity, sticky),
+        cookie,
         properties: properties(reader, keys::PROPERTIES.node(identity), proxies),
         trusted_proxies,
     }

@@ -78,7 +78,7 @@ fn the_digests_of_the_files_of_the_repository_are_what_they_ever_were() {
         ),
         (
             include_str!("../../../../deploy/reference.yaml"),
-            "c29d4dd2fdc546bcdc2a8d9a4eafc0d1dfdd74629a722dd2f8c39ceb21dc5c72",
+            "2943619f9153669b596dc4f2eb13f0f53e447def864b1d584ef3c696785da03d",
         ),
     ] {
         assert_eq!(config(text).digest.to_string(), digest);

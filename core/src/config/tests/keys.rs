@@ -182,7 +182,7 @@ services:
     mirror: {}
   b: https://b
 routes: [{ service: a }]
-identity: { user_id: [{ jwt: {} }], properties: { email: { claim: email } }, override: {} }
+identity: { user_id: [{ jwt: {} }], properties: { email: { claim: email } } }
 listeners: [{ address: 127.0.0.1:1, tls: {}, proxy_protocol: true }]
 admin: 127.0.0.1:9900
 server: {}
@@ -218,20 +218,14 @@ error: `https://b` is not an upstream's URL
 error: `jwt` is not supported yet
   --> routes.yaml:11:25
    |
-11 | identity: { user_id: [{ jwt: {} }], properties: { email: { claim: email } }, override: {} }
+11 | identity: { user_id: [{ jwt: {} }], properties: { email: { claim: email } } }
    |                         ^^^
 
 error: `claim` is not supported yet
   --> routes.yaml:11:60
    |
-11 | identity: { user_id: [{ jwt: {} }], properties: { email: { claim: email } }, override: {} }
+11 | identity: { user_id: [{ jwt: {} }], properties: { email: { claim: email } } }
    |                                                            ^^^^^
-
-error: `override` is not supported yet
-  --> routes.yaml:11:78
-   |
-11 | identity: { user_id: [{ jwt: {} }], properties: { email: { claim: email } }, override: {} }
-   |                                                                              ^^^^^^^^
 
 error: `tls` is not supported yet
   --> routes.yaml:12:37
@@ -257,7 +251,7 @@ error: `relay` is not supported yet
 17 | attribution: { relay: {} }
    |                ^^^^^
 
-routes.yaml: 11 errors
+routes.yaml: 10 errors
 ");
 }
 

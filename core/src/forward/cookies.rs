@@ -1,0 +1,98 @@
+//! Cookies that are for Serin alone: no upstream gets them.
+
+use http::HeaderValue;
+use http::header::COOKIE;
+
+use crate::edit::Edit;
+use crate::identity::Rules;
+use crate::request::{RequestHead, cookie_pairs, cookie_value, without_blanks};
+
+/// Takes Serin's own cookies out of a request, and leaves the others as they are; `None`: it has none of its own.
+pub fn without_own(head: &RequestHead<'_>, rules: &Rules) -> Option<Edit> {
+    // Most gateways have none, and need not look.
+    rules.own_cookies().next()?;
+    let is_own = |pair: &[u8]| {
+        let mut names = rules.own_cookies();
+        names.any(|name| cookie_value(pair, name).is_some())
+    };
+    let mut has_own = false;
+    head.headers.visit("cookie", &mut |field| {
+        has_own |= cookie_pairs(field).any(is_own);
+    });
+    if !has_own {
+        return None;
+    }
+    let mut kept: Vec<u8> = Vec::new();
+    head.headers.visit("cookie", &mut |field| {
+        for pair in cookie_pairs(field).filter(|pair| !is_own(pair)) {
+            if !kept.is_empty() {
+                kept.extend_from_slice(b"; ");
+            }
+            kept.extend_from_slice(without_blanks(pair));
+        }
+    });
+    // What is left of a valid field is one.
+    let field = HeaderValue::from_bytes(&kept).ok();
+    let field = field.filter(|field| !field.is_empty());
+    Some(field.map_or(Edit::Remove(COOKIE), |field| Edit::Set(COOKIE, field)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_own;
+    use crate::edit::Edit;
+    use crate::identity::Rules;
+    use crate::overrides::sample;
+    use crate::request::{HeaderList, RequestHead};
+
+    fn rules() -> Rules {
+        Rules {
+            overrides: Some(sample::rules()),
+            ..Rules::default()
+        }
+    }
+
+    /// What becomes of these `Cookie` fields; `None`: nothing does.
+    fn left(rules: &Rules, fields: &[&str]) -> Option<String> {
+        let headers: HeaderList = fields.iter().map(|field| ("cookie", *field)).collect();
+        let head = RequestHead {
+            method: "GET",
+            authority: "",
+            path: "/",
+            query: None,
+            headers: &headers,
+            peer: [192, 0, 2, 1].into(),
+            peer_trusted: false,
+        };
+        Some(match without_own(&head, rules)? {
+            Edit::Set(_, value) => value.to_str().expect("text").to_owned(),
+            Edit::Remove(_) => String::new(),
+            other => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn only_serins_own_cookies_are_taken_out() {
+        let rules = rules();
+        for (fields, expected) in [
+            (&["serin_override=t"] as &[_], Some("")),
+            (&["a=1; serin_override=t; b=2"], Some("a=1; b=2")),
+            (&["serin_override=t; a=\"x y\""], Some("a=\"x y\"")),
+            (&["a=1;serin_override=t"], Some("a=1")),
+            (&["a=1; serin_override=t; serin_override=u"], Some("a=1")),
+            (&["a=1; serin_override = t"], Some("a=1")),
+            (&["a=1", "b=2;  serin_override=\"t\""], Some("a=1; b=2")),
+            (&["serin_override=t", "b=2"], Some("b=2")),
+            (&["a=1; b=2"], None),
+            (
+                &["serin_overrides=1; Serin_Override=2; a=serin_override=3; serin_override"],
+                None,
+            ),
+            (&[""], None),
+            (&[], None),
+        ] {
+            assert_eq!(left(&rules, fields).as_deref(), expected, "{fields:?}");
+        }
+        assert_eq!(left(&Rules::default(), &["serin_override=t"]), None);
+    }
+}
