@@ -20,6 +20,7 @@ use crate::identity::{Anonymous, IdKind, UserKey};
 use crate::overrides::OverrideResults;
 use crate::request::RequestHead;
 use crate::request::path::NormalPath;
+use crate::route::cors;
 use crate::route::nearest::nearest;
 use crate::route::{Action, Forward, Route, RouteIndex, ServiceIndex};
 use crate::snapshot::{Service, Snapshot};
@@ -38,6 +39,8 @@ pub enum Dispatch {
     Refuse(Refusal),
     /// It is answered by its route.
     Respond(DirectResponse),
+    /// A browser asks whether a page may send a request, which it may: its route's answer is all there is to say.
+    Preflight(RouteIndex),
     /// It is for the client API: this is its path behind the API's own.
     Client(Box<str>),
     /// It goes to a service.
@@ -119,6 +122,11 @@ pub fn dispatch(
     let path = normal_path(head);
     if let Some(rest) = for_clients(snapshot, head.path, path.as_ref().ok()) {
         return Dispatch::Client(rest);
+    }
+    if let (Some(asked), Ok(path)) = (cors::asked_about(head), &path)
+        && let Some(answer) = admission::preflight(snapshot, &asked, path)
+    {
+        return answer.map_or_else(Dispatch::Refuse, Dispatch::Preflight);
     }
     let matched = path.and_then(|path| Ok((match_route(snapshot, head, &path)?, path)));
     let ((index, route), path) = match matched {
@@ -212,6 +220,18 @@ fn shut_off_by<'a>(service: &'a Service, context: &Context<'_>, moment: Moment) 
     let flag = service.shutoff.as_ref()?.flag.as_deref()?;
     let evaluation = flag.evaluate(context, moment, &mut Silent);
     evaluation.on.then_some(&*flag.name)
+}
+
+impl DirectResponse {
+    /// The answer to a browser that asks whether a page may send a request; what it may is in the fields that the route adds.
+    pub fn preflight(route: RouteIndex) -> Self {
+        Self {
+            route,
+            status: StatusCode::NO_CONTENT,
+            location: None,
+            body: "".into(),
+        }
+    }
 }
 
 impl Refusal {

@@ -11,10 +11,14 @@ pub enum Edit {
     Set(HeaderName, HeaderValue),
     /// Adds a field beside those that are there.
     Add(HeaderName, HeaderValue),
+    /// Adds a field unless there is one of this name.
+    SetMissing(HeaderName, HeaderValue),
 }
 
 /// Something that edits can be applied to.
 pub trait HeaderSink {
+    /// Whether there is a field of this name.
+    fn has(&self, name: &HeaderName) -> bool;
     /// Removes every field of this name.
     fn remove(&mut self, name: &HeaderName);
     /// Replaces every field of this name by one.
@@ -28,6 +32,11 @@ pub trait HeaderSink {
             Edit::Remove(name) => self.remove(&name),
             Edit::Set(name, value) => self.set(&name, &value),
             Edit::Add(name, value) => self.add(&name, &value),
+            Edit::SetMissing(name, value) => {
+                if !self.has(&name) {
+                    self.set(&name, &value);
+                }
+            }
         }
     }
 
@@ -41,12 +50,21 @@ pub trait HeaderSink {
                 Edit::Remove(name) => self.remove(name),
                 Edit::Set(name, value) => self.set(name, value),
                 Edit::Add(name, value) => self.add(name, value),
+                Edit::SetMissing(name, value) => {
+                    if !self.has(name) {
+                        self.set(name, value);
+                    }
+                }
             }
         }
     }
 }
 
 impl HeaderSink for http::HeaderMap {
+    fn has(&self, name: &HeaderName) -> bool {
+        self.contains_key(name)
+    }
+
     fn remove(&mut self, name: &HeaderName) {
         self.remove(name);
     }
@@ -65,6 +83,9 @@ impl HeaderSink for http::HeaderMap {
             Edit::Set(name, value) => drop(self.insert(name, value)),
             Edit::Add(name, value) => {
                 self.append(name, value);
+            }
+            Edit::SetMissing(name, value) => {
+                self.entry(name).or_insert(value);
             }
         }
     }

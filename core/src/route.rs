@@ -1,5 +1,6 @@
 //! Routes: what a request must look like, and what is done with it.
 
+pub mod cors;
 pub mod guard;
 pub mod nearest;
 pub mod precedence;

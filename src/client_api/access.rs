@@ -12,6 +12,7 @@ use super::reply::Reply;
 use crate::config::client_api::ClientApiConfig;
 use crate::config::token::{self, Token};
 use crate::request::{HeaderLookup, RequestHead};
+use crate::route::cors::preflighted;
 
 /// How long a browser may remember that a page may ask.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("3600");
@@ -133,7 +134,7 @@ pub(super) fn preflight(
 
 /// Whether it is a browser's question rather than a request.
 pub(super) fn is_preflight(method: &str, headers: &dyn HeaderLookup) -> bool {
-    method == "OPTIONS" && headers.first("access-control-request-method").is_some()
+    preflighted(method, headers).is_some()
 }
 
 #[cfg(test)]

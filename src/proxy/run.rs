@@ -33,7 +33,7 @@ use crate::canary::Cause;
 use crate::cluster::Scheme;
 use crate::cluster::endpoint::AttemptEnd;
 use crate::context::Moment;
-use crate::dispatch::{Dispatch, Plan, dispatch};
+use crate::dispatch::{DirectResponse, Dispatch, Plan, dispatch};
 use crate::forward::arrival::request_id;
 use crate::meter::Gauge;
 use crate::rate::Level;
@@ -150,6 +150,7 @@ impl RequestRun {
             }
             Dispatch::Refuse(refusal) => HeadStep::Refuse(refusal),
             Dispatch::Respond(response) => HeadStep::Respond(response),
+            Dispatch::Preflight(route) => HeadStep::Respond(DirectResponse::preflight(route)),
             Dispatch::Client(rest) => HeadStep::Client(rest),
         };
         self.debug_head(head, &step);

@@ -1,5 +1,6 @@
 //! What is let in, route by route: how often, from where, how large.
 
+mod browsers;
 mod rates;
 
 use serde_json::json;

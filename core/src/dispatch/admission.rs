@@ -2,7 +2,8 @@
 
 use http::StatusCode;
 
-use super::Refusal;
+use super::{Refusal, match_route};
+use crate::request::path::NormalPath;
 use crate::request::{RequestHead, limits};
 use crate::route::{Route, RouteIndex};
 use crate::snapshot::Snapshot;
@@ -29,4 +30,24 @@ pub(super) fn admit(
         Ok(()) => Ok(()),
         Err(large) => Err(Refusal::new(large.status(), large.to_string(), Some(index))),
     }
+}
+
+/// Whether a page may send a request that a browser asks about: the route that says so, or why not. `None`: the route that
+/// the request has says nothing of pages, or there is none, and what asks is a request like others.
+pub(super) fn preflight(
+    snapshot: &Snapshot,
+    asked: &RequestHead<'_>,
+    path: &NormalPath<'_>,
+) -> Option<Result<RouteIndex, Refusal>> {
+    let (index, route) = match_route(snapshot, asked, path).ok()?;
+    let cors = route.guard.cors.as_ref()?;
+    let origin = asked.headers.first("origin")?;
+    Some(match admit(snapshot, asked, index, route) {
+        Err(refusal) => Err(refusal),
+        Ok(()) if cors.admits(origin) => Ok(index),
+        Ok(()) => {
+            let why = "pages of this origin may not ask";
+            Err(Refusal::new(StatusCode::FORBIDDEN, why, Some(index)))
+        }
+    })
 }

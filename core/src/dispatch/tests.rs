@@ -37,7 +37,10 @@ fn ask(snapshot: &Snapshot, url: &str, fields: &[(&str, &str)]) -> Dispatch {
 fn refused(dispatch: &Dispatch) -> Option<u16> {
     match dispatch {
         Dispatch::Refuse(refusal) => Some(refusal.status.as_u16()),
-        Dispatch::Respond(_) | Dispatch::Client(_) | Dispatch::Forward(_) => None,
+        Dispatch::Respond(_)
+        | Dispatch::Preflight(_)
+        | Dispatch::Client(_)
+        | Dispatch::Forward(_) => None,
     }
 }
 

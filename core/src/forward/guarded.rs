@@ -1,15 +1,31 @@
 //! What a route's guard tells clients with each answer.
 
 use http::HeaderName;
-use http::header::{HeaderValue, RETRY_AFTER};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    HeaderValue, ORIGIN, RETRY_AFTER, VARY,
+};
 
 use super::ResponseEdits;
 use crate::edit::Edit;
 use crate::rate::Level;
+use crate::request::HeaderLookup;
+use crate::route::cors::preflighted;
 use crate::route::guard::Guard;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// The fields of answers that are about pages of other origins.
+const CORS_FIELDS: [HeaderName; 6] = [
+    ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS,
+    ACCESS_CONTROL_ALLOW_HEADERS,
+    ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_EXPOSE_HEADERS,
+    ACCESS_CONTROL_MAX_AGE,
+];
 
 /// What is left of the rate limit, and when there is more (draft-ietf-httpapi-ratelimit-headers-11). A service may have
 /// limits of its own, which stay beside it. `refused`: the limit has refused the request.
@@ -22,6 +38,55 @@ pub fn rate_limit(guard: &Guard, level: Option<Level>, refused: bool, edits: &mu
     if refused {
         let seconds = HeaderValue::from(level.more_in_seconds());
         edits.push(Edit::Set(RETRY_AFTER, seconds));
+    }
+}
+
+/// What pages may read of an answer, in place of what the service says of that. Method and headers are the request's.
+pub fn cors(guard: &Guard, method: &str, headers: &dyn HeaderLookup, edits: &mut ResponseEdits) {
+    let Some(cors) = &guard.cors else {
+        return;
+    };
+    edits.extend(CORS_FIELDS.map(Edit::Remove));
+    if !cors.is_for_all() {
+        edits.push(Edit::Add(VARY, HeaderValue::from_static("origin")));
+    }
+    let origin = headers.first(ORIGIN.as_str());
+    let Some(origin) = origin.filter(|origin| cors.admits(origin)) else {
+        return;
+    };
+    let allowed = match cors.is_for_all() {
+        true => Ok(HeaderValue::from_static("*")),
+        false => HeaderValue::from_bytes(origin),
+    };
+    let Ok(allowed) = allowed else {
+        return;
+    };
+    edits.push(Edit::Set(ACCESS_CONTROL_ALLOW_ORIGIN, allowed));
+    if cors.credentials {
+        let yes = HeaderValue::from_static("true");
+        edits.push(Edit::Set(ACCESS_CONTROL_ALLOW_CREDENTIALS, yes));
+    }
+    let set = |name, value: &Option<HeaderValue>| Some(Edit::Set(name, value.clone()?));
+    if preflighted(method, headers).is_none() {
+        edits.extend(set(ACCESS_CONTROL_EXPOSE_HEADERS, &cors.expose));
+        return;
+    }
+    edits.extend(set(ACCESS_CONTROL_ALLOW_HEADERS, &cors.headers));
+    edits.push(Edit::Set(
+        ACCESS_CONTROL_ALLOW_METHODS,
+        cors.methods.clone(),
+    ));
+    edits.push(Edit::Set(ACCESS_CONTROL_MAX_AGE, cors.max_age.clone()));
+}
+
+/// What keeps browsers from doing what pages have not asked for.
+pub fn security_headers(guard: &Guard, https: bool, edits: &mut ResponseEdits) {
+    let Some(security) = &guard.security_headers else {
+        return;
+    };
+    let over_https = security.over_https.iter().filter(|_| https);
+    for (name, value) in security.fields.iter().chain(over_https) {
+        edits.push(Edit::SetMissing(name.clone(), value.clone()));
     }
 }
 

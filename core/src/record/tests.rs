@@ -38,6 +38,10 @@ fn pairs<'a>(headers: &[httparse::Header<'a>]) -> impl Iterator<Item = (&'a str,
 struct Written(Vec<(String, Vec<u8>)>);
 
 impl HeaderSink for Written {
+    fn has(&self, name: &HeaderName) -> bool {
+        self.0.iter().any(|(own, _)| own == name.as_str())
+    }
+
     fn remove(&mut self, name: &HeaderName) {
         self.0.retain(|(own, _)| own != name.as_str());
     }
@@ -103,7 +107,9 @@ fn exchange(snapshot: &Arc<Snapshot>, bytes: &str, failed: Option<Cause>) -> Exc
             outcome(snapshot, &head, None, None, refusal.status.as_u16()).count();
             Exchanged::default()
         }
-        other @ (Dispatch::Respond(_) | Dispatch::Client(_)) => panic!("answered: {other:?}"),
+        other @ (Dispatch::Respond(_) | Dispatch::Preflight(_) | Dispatch::Client(_)) => {
+            panic!("answered: {other:?}")
+        }
         Dispatch::Forward(plan) => {
             let deployment = failed.map_or(plan.decision.assigned, |_| STABLE);
             let served = Served {

@@ -1,13 +1,15 @@
-//! What a route lets in: from where, how often, and how large.
+//! What a route lets in: from where, how often, and how large; and what it tells browsers.
 
 use std::net::IpAddr;
 
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
+use super::cors::Cors;
 use crate::rate::{Level, Rate};
 
-/// What a route asks of requests before anything is done with them. The default lets everything in.
+/// What a route asks of requests before anything is done with them, and what browsers are told. The default lets everything
+/// in, and tells nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Guard {
     /// From where.
@@ -16,6 +18,19 @@ pub struct Guard {
     pub rate_limit: Option<RateLimit>,
     /// Bytes of a body; `None`: as many as `server.limits.body_bytes` allows.
     pub body_bytes: Option<u64>,
+    /// Which pages may read its answers; `None`: what the service says of that passes.
+    pub cors: Option<Cors>,
+    /// What its answers get for pages; `None`: nothing.
+    pub security_headers: Option<SecurityHeaders>,
+}
+
+/// Fields that keep browsers from doing what pages have not asked for, where the service does not set them itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecurityHeaders {
+    /// Of every answer.
+    pub fields: Vec<(HeaderName, HeaderValue)>,
+    /// Of those over HTTPS alone.
+    pub over_https: Option<(HeaderName, HeaderValue)>,
 }
 
 /// The networks that clients may come from.

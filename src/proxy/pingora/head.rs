@@ -177,6 +177,10 @@ pub(super) fn edit<T>(request: &mut RequestHeader, edit: impl FnOnce(&mut Parts)
 pub(super) struct ResponseFields<'r>(pub &'r mut ResponseHeader);
 
 impl HeaderSink for ResponseFields<'_> {
+    fn has(&self, name: &HeaderName) -> bool {
+        field::has(&self.0.headers, name)
+    }
+
     fn remove(&mut self, name: &HeaderName) {
         self.0.remove_header(name);
     }

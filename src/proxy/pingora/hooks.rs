@@ -245,7 +245,7 @@ impl ProxyHttp for Proxy {
             session.set_keepalive(None);
             let why = explanation::of_request(status, &ctx.run);
             let id = ctx.run.told_request_id();
-            let fields = route_fields(&ctx.run);
+            let fields = route_fields(session, ctx);
             if let Err(e) = reply::error(session, status, &why, (id, &fields)).await {
                 tracing::debug!(error = %e, "an error response could not be sent");
             }

@@ -127,7 +127,7 @@ impl Proxy {
             let service = snapshot.services.get(plan.service);
             self.served.note(user, service, served.deployment);
         }
-        for edit in route_fields(&ctx.run).drain(..) {
+        for edit in route_fields(session, ctx).drain(..) {
             ResponseFields(response).take(edit);
         }
         ResponseFields(response).apply(&route.response_edits);

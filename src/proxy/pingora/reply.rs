@@ -37,7 +37,7 @@ impl Proxy {
             session.set_keepalive(None);
         }
         let id = ctx.run.told_request_id();
-        let fields = route_fields(&ctx.run);
+        let fields = route_fields(session, ctx);
         error(session, refusal.status, &refusal.why, (id, &fields)).await
     }
 
@@ -53,7 +53,7 @@ impl Proxy {
         let route = ctx.run.snapshot.router.route(what.route);
         let edits = route.into_iter().flat_map(|route| &route.response_edits);
         let id = ctx.run.told_request_id();
-        let fields = route_fields(&ctx.run);
+        let fields = route_fields(session, ctx);
         answer(session, what, fields.iter().chain(edits), id).await
     }
 }

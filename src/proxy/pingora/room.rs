@@ -83,7 +83,7 @@ impl Proxy {
             session.set_keepalive(None);
         }
         let why = "the service has too many requests";
-        let fields = route_fields(&ctx.run);
+        let fields = route_fields(session, ctx);
         reply::error(session, status, why, (ctx.run.told_request_id(), &fields)).await
     }
 

@@ -29,7 +29,7 @@ impl Proxy {
         let route = snapshot.router.route(upstream_request.plan.route);
         let edits = route.iter().flat_map(|route| &route.response_edits);
         let id = ctx.run.told_request_id();
-        let fields = route_fields(&ctx.run);
+        let fields = route_fields(session, ctx);
         let edits = cookie.iter().chain(&fields).chain(edits);
         reply::shut_off(session, &shutoff.respond, edits, id).await
     }

@@ -84,6 +84,7 @@ fn counted(dispatch: &Dispatch) -> Option<(RouteIndex, Option<UserKey>)> {
         Dispatch::Respond(response) => Some((response.route, None)),
         // Somebody may be trying out who they could be.
         Dispatch::Refuse(refusal) if refusal.status.as_u16() == 401 => Some((refusal.route?, None)),
-        Dispatch::Refuse(_) | Dispatch::Client(_) => None,
+        // A browser's question before the request itself.
+        Dispatch::Refuse(_) | Dispatch::Preflight(_) | Dispatch::Client(_) => None,
     }
 }

@@ -1,5 +1,6 @@
 //! The keys of `routes`.
 
+pub(crate) mod browsers;
 pub(crate) mod guard;
 
 use http::StatusCode;
@@ -32,6 +33,8 @@ static ROUTE: Shape = map(&[
     &guard::DENY,
     &guard::RATE_LIMIT,
     &guard::BODY_BYTES,
+    &browsers::CORS,
+    &browsers::SECURITY_HEADERS,
 ]);
 
 pub(crate) static HOSTS: Group = group(

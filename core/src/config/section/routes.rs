@@ -1,6 +1,7 @@
 //! `routes`.
 
 pub mod actions;
+pub(super) mod browsers;
 mod guard;
 pub mod shadow;
 

@@ -78,7 +78,7 @@ fn the_digests_of_the_files_of_the_repository_are_what_they_ever_were() {
         ),
         (
             include_str!("../../../../deploy/reference.yaml"),
-            "2943619f9153669b596dc4f2eb13f0f53e447def864b1d584ef3c696785da03d",
+            "46a321fdbda3712f4b1bf17c0ee943131fff63eb4e239a4ec686d0f6a1980c81",
         ),
     ] {
         assert_eq!(config(text).digest.to_string(), digest);

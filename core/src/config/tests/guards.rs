@@ -57,12 +57,84 @@ fn networks_are_written_as_elsewhere_and_ipv4_in_ipv6_clothes_is_ipv4() {
 }
 
 #[test]
+fn pages_are_named_by_origin() {
+    let said = "cors: { origins: [https://a.example, 'https://*.b.example:8443'], methods: [GET, PUT], headers: [X-One, x-two], expose: [etag], credentials: true, max_age: 1h }";
+    let cors = guard(said).cors.expect("pages");
+    for (origin, expected) in [
+        ("https://a.example", true),
+        ("https://x.b.example:8443", true),
+        ("https://x.b.example", false),
+        ("https://b.a.example", false),
+    ] {
+        assert_eq!(cors.admits(origin.as_bytes()), expected, "{origin}");
+    }
+    assert_eq!(
+        (cors.methods.as_bytes(), cors.credentials),
+        (&b"GET, PUT"[..], true)
+    );
+    assert_eq!(cors.headers.expect("names"), "x-one, x-two");
+    assert_eq!(
+        (cors.expose.expect("names"), cors.max_age),
+        ("etag".parse().expect("a value"), 3600.into())
+    );
+    let plain = guard("cors: { origins: ['*'] }").cors.expect("pages");
+    assert!(plain.is_for_all() && plain.admits(b"null"));
+    assert_eq!(
+        (plain.methods, plain.max_age),
+        ("GET, HEAD, POST".parse().expect("a value"), 600.into())
+    );
+    assert_eq!(
+        (plain.headers, plain.expose, plain.credentials),
+        (None, None, false)
+    );
+}
+
+#[test]
+fn security_headers_are_the_usual_ones_unless_single_ones_are_changed() {
+    let shown = |keys: &str| {
+        let security = guard(keys).security_headers?;
+        let all = security.fields.iter().chain(&security.over_https);
+        let all = all.map(|(name, value)| format!("{name}: {}", value.to_str().expect("text")));
+        Some(all.collect::<Vec<_>>())
+    };
+    assert_eq!(shown("security_headers: false"), None);
+    let usual = shown("security_headers: true").expect("some");
+    assert_eq!(
+        usual,
+        [
+            "x-content-type-options: nosniff",
+            "x-frame-options: DENY",
+            "referrer-policy: strict-origin-when-cross-origin",
+            "strict-transport-security: max-age=31536000",
+        ]
+    );
+    let changed =
+        "security_headers: { x-frame-options: SAMEORIGIN, strict-transport-security: none }";
+    assert_eq!(
+        shown(changed).expect("some"),
+        [
+            "x-content-type-options: nosniff",
+            "x-frame-options: SAMEORIGIN",
+            "referrer-policy: strict-origin-when-cross-origin",
+        ]
+    );
+    assert_eq!(shown("security_headers: {}").expect("some"), usual);
+}
+
+#[test]
 fn what_cannot_be_meant_is_said() {
     let wrong = [
         "rate_limit: {}",
         "rate_limit: { per: session, requests: 0 }",
         "rate_limit: { per: { header: 'x y' }, requests: 1, window: 0s }",
         "allow: [], deny: [10.0.0.0/33], body_bytes: lots",
+        "cors: {}",
+        "cors: { origins: ['*', https://a.example], credentials: true }",
+        "cors: { origins: [https://a.example/, https://A.example, a.example, https://a.example:443] }",
+        "cors: { origins: [], methods: [get], headers: ['*'], expose: [a b], max_age: long }",
+        "cors: { origins: [https://a.example], headers: ['*'], credentials: true }",
+        "security_headers: yes",
+        "security_headers: { x-frame: DENY }",
     ];
     insta::assert_snapshot!(wrong.map(told).join("\n"));
 }

@@ -2,6 +2,7 @@
 
 use ipnet::{IpNet, Ipv4Net};
 
+use super::browsers;
 use crate::config::keys::routes::guard as keys;
 use crate::config::keys::routes::guard::PerWord;
 use crate::config::keys::shape::Key;
@@ -18,6 +19,8 @@ pub(super) fn compile(reader: &mut Reader, route: &Node) -> Guard {
             .node(route)
             .and_then(|node| rate_limit(reader, node)),
         body_bytes: keys::BODY_BYTES.read(reader, route),
+        cors: browsers::cors(reader, route),
+        security_headers: browsers::security_headers(reader, route),
     }
 }
 
