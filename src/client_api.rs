@@ -5,6 +5,7 @@
 
 mod access;
 mod backend;
+mod channel;
 mod decisions;
 mod document;
 mod endpoint;
@@ -249,6 +250,7 @@ impl ClientApi {
             Endpoint::Decisions => {
                 decisions::answer(request, &request.snapshot.identity.identify(request.head))
             }
+            Endpoint::Channel => channel::answer(request, body),
             Endpoint::ReceiptKeys => match request.receipts {
                 Some(receipts) => Reply::json(StatusCode::OK, receipts.key_set().to_string()),
                 None => Reply::error(StatusCode::NOT_FOUND, "no receipts are issued here"),

@@ -11,14 +11,15 @@
 //!   imports the ones before it only.
 //! * F2 [`snapshot`], [`attempts`], [`decide`], [`dispatch`], [`exposure`], [`forward`], [`record`], [`served`], [`trace`]: one immutable whole, and the pure functions over it.
 //! * F1 [`engine`], [`config`]: untrusted documents, checked and compiled.
-//! * F0 [`canary`], [`capacity`], [`cluster`], [`context`], [`digest`],
+//! * F0 [`canary`], [`capacity`], [`channel`], [`cluster`], [`context`], [`digest`],
 //!   [`edit`], [`flag`], [`host`], [`hygiene`], [`identity`], [`indexed`], [`meter`], [`overrides`], [`quarantine`], [`rate`], [`receipt`], [`request`], [`route`],
-//!   [`spelling`]: vocabulary and pure matching.
+//!   [`signature`], [`spelling`]: vocabulary and pure matching.
 
 pub use serin_core::{
-    attempts, canary, capacity, cluster, config, context, decide, digest, dispatch, edit, engine,
-    exposure, flag, forward, host, hygiene, identity, indexed, meter, overrides, quarantine, rate,
-    receipt, record, request, route, served, snapshot, spelling, trace,
+    attempts, canary, capacity, channel, cluster, config, context, decide, digest, dispatch, edit,
+    engine, exposure, flag, forward, host, hygiene, identity, indexed, meter, overrides,
+    quarantine, rate, receipt, record, request, route, served, signature, snapshot, spelling,
+    trace,
 };
 
 pub mod attribution;

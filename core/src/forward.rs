@@ -19,7 +19,7 @@ use crate::canary::Cause;
 use crate::dispatch::Plan;
 use crate::edit::Edit;
 use crate::hygiene;
-use crate::identity::{AnonymousCookie, SameSite, SecureCookie};
+use crate::identity::{AnonymousCookie, SameSite};
 use crate::request::{RequestHead, without_blanks};
 use crate::snapshot::{DeploymentIndex, Service, Snapshot};
 use trace_context::TraceParent;
@@ -271,18 +271,17 @@ fn push_string(out: &mut String, text: &str) {
 
 /// A `Set-Cookie` value for the anonymous cookie (RFC 6265bis).
 fn set_cookie(cookie: &AnonymousCookie, id: &str, https: bool) -> String {
-    let secure = match cookie.secure {
-        SecureCookie::Always => true,
-        SecureCookie::Never => false,
-        SecureCookie::Auto => https,
-    };
     let same_site = match cookie.same_site {
         SameSite::Strict => "Strict",
         SameSite::Lax => "Lax",
         SameSite::None => "None",
     };
     let (name, age) = (&cookie.name, cookie.max_age.as_secs());
-    let secure = if secure { "; Secure" } else { "" };
+    let secure = if cookie.secure.holds(https) {
+        "; Secure"
+    } else {
+        ""
+    };
     format!("{name}={id}; Path=/; Max-Age={age}; HttpOnly; SameSite={same_site}{secure}")
 }
 

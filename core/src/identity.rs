@@ -11,6 +11,7 @@ use http::HeaderName;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
+use crate::channel::ChannelRules;
 use crate::context::Context;
 use crate::host::split_port;
 use crate::overrides::OverrideRules;
@@ -36,6 +37,8 @@ pub enum Place {
     Cookie(Box<str>),
     /// A query parameter; name and value are compared decoded.
     Query(Box<str>),
+    /// The cookie of the channel that the user has opted in to.
+    Channel(Arc<ChannelRules>),
 }
 
 /// A place and whom it is believed from.
@@ -78,6 +81,17 @@ pub enum SecureCookie {
     Always,
     /// Never.
     Never,
+}
+
+impl SecureCookie {
+    /// Whether a cookie carries it for a client that came by HTTPS, or did not.
+    pub fn holds(self, https: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => https,
+        }
+    }
 }
 
 /// The cookie's `SameSite` (RFC 6265bis).
@@ -140,6 +154,8 @@ pub struct Rules {
     pub properties: Vec<Property>,
     /// `override`; `None`: nobody may ask for a deployment.
     pub overrides: Option<OverrideRules>,
+    /// `channels`; `None`: there is nothing to opt in to. A property reads them.
+    pub channels: Option<Arc<ChannelRules>>,
     /// `server.trusted_proxies`.
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -157,7 +173,8 @@ impl Rules {
 impl Rules {
     /// The cookies that are for this gateway alone.
     pub fn own_cookies(&self) -> impl Iterator<Item = &str> {
-        self.overrides.iter().map(|rules| &*rules.cookie)
+        let overrides = self.overrides.iter().map(|rules| &*rules.cookie);
+        overrides.chain(self.channels.iter().map(|rules| &*rules.cookie))
     }
 
     /// Reads user ID, session ID, address and properties from a request. Nothing else of it is looked at.
@@ -255,6 +272,7 @@ impl Source {
             }
             Place::Cookie(name) => Cow::Borrowed(head.cookie(name)?),
             Place::Query(name) => form_decoded(head.query_value(name)?)?,
+            Place::Channel(rules) => Cow::Borrowed(rules.read(head)?),
         };
         (!value.is_empty()).then_some(value)
     }

@@ -5,6 +5,7 @@
 
 pub mod canary;
 pub mod capacity;
+pub mod channel;
 pub mod cluster;
 pub mod context;
 pub mod digest;
@@ -21,6 +22,7 @@ pub mod rate;
 pub mod receipt;
 pub mod request;
 pub mod route;
+pub mod signature;
 pub mod spelling;
 
 pub mod config;

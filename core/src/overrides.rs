@@ -9,7 +9,8 @@ use http::HeaderName;
 
 use crate::context::Moment;
 use crate::request::{RequestHead, without_blanks};
-pub use token::{LONGEST, Override, OverrideKey, Rejected, Unwritable};
+use crate::signature::SigningKey;
+pub use token::{LONGEST, Override, Unwritable, key};
 
 /// The header field that they come in where the configuration names no other. It is Serin's own whoever sends it.
 pub const HEADER: &str = "x-serin-override";
@@ -21,7 +22,7 @@ const MOST: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OverrideRules {
     /// What they are signed with.
-    pub key: OverrideKey,
+    pub key: SigningKey,
     /// The header field that they come in.
     pub header: HeaderName,
     /// The cookie, the same.

@@ -34,6 +34,8 @@ pub enum Endpoint {
     OfrepEvents,
     /// Where the caller's own requests go.
     Decisions,
+    /// The caller opts in to a channel, or out of it.
+    Channel,
     /// The keys that verify receipts.
     ReceiptKeys,
     /// A browser asks whether a page may ask.
@@ -49,13 +51,13 @@ pub(super) enum Audience {
     Apps,
     /// Servers: one of `backend_tokens`.
     Servers,
-    /// Everybody: the answer is about the request's own identity, or the URL itself is signed.
+    /// Everybody: the answer is about the request's own identity or cookie, or the URL itself is signed.
     Everybody,
 }
 
 impl Endpoint {
     /// Every endpoint, in index order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Frontend,
         Self::FrontendAll,
         Self::FrontendMetrics,
@@ -67,6 +69,7 @@ impl Endpoint {
         Self::OfrepFlags,
         Self::OfrepEvents,
         Self::Decisions,
+        Self::Channel,
         Self::ReceiptKeys,
         Self::Preflight,
         Self::Unknown,
@@ -86,6 +89,7 @@ impl Endpoint {
             Self::OfrepFlags => "ofrep_flags",
             Self::OfrepEvents => "ofrep_events",
             Self::Decisions => "decisions",
+            Self::Channel => "channel",
             Self::ReceiptKeys => "receipt_keys",
             Self::Preflight => "preflight",
             Self::Unknown => "unknown",
@@ -110,6 +114,7 @@ impl Endpoint {
             "/ofrep/v1/evaluate/flags" => Self::OfrepFlags,
             "/ofrep/v1/events" => Self::OfrepEvents,
             "/decisions" => Self::Decisions,
+            "/channel" => Self::Channel,
             "/receipts/jwks.json" => Self::ReceiptKeys,
             path => return Self::of_one_flag(path),
         };
@@ -133,6 +138,7 @@ impl Endpoint {
             Self::Features | Self::OfrepEvents | Self::Decisions | Self::ReceiptKeys => {
                 "GET, HEAD, OPTIONS"
             }
+            Self::Channel => "POST, DELETE, OPTIONS",
             Self::FrontendMetrics
             | Self::FrontendRegister
             | Self::Metrics
@@ -154,6 +160,7 @@ impl Endpoint {
             Self::Features | Self::Metrics | Self::Register => Audience::Servers,
             Self::OfrepEvents
             | Self::Decisions
+            | Self::Channel
             | Self::ReceiptKeys
             | Self::Preflight
             | Self::Unknown => Audience::Everybody,

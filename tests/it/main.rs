@@ -4,7 +4,7 @@
 //! * **Who gets which deployment**: `routing` (hosts, paths, methods, headers), `paths` (paths that servers read in several
 //!   ways), `split` (flags of the file share real traffic out), `identity` (who the user is, whose word counts, the
 //!   cookie), `appearing` (canaries that only a flag server's flags name), `order` (which of several canaries has a user),
-//!   `lanes` (what the gateway before this one decided), `overrides` (what a tester's signed token decides), `service_owners` (the examples of `deploy/SERVICES.md`).
+//!   `lanes` (what the gateway before this one decided), `overrides` (what a tester's signed token decides), `channels` (rings that users opt in to), `service_owners` (the examples of `deploy/SERVICES.md`).
 //! * **What happens when an upstream fails**: `rescue` (the promise, in a few stories: a canary that is gone, and stable's
 //!   users who never see one), `recovery` (the rules behind it: each cause, method and body, for retries and rescues),
 //!   `faults` (every fault one after the other under steady load, and all ledgers agree), `quarantine` (one user whom a
@@ -47,6 +47,7 @@ mod attribution;
 mod audit;
 mod blame;
 mod capacity;
+mod channels;
 mod cli;
 mod clients;
 mod compose;

@@ -6,6 +6,7 @@
 
 mod admin;
 mod attribution;
+mod channels;
 mod client_api;
 mod conditions;
 mod exposures;

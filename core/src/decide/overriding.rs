@@ -8,8 +8,9 @@ use super::named::Named;
 use crate::canary::{ReasonKind, Withdrawal};
 use crate::context::{Context, Moment};
 use crate::identity::Rules;
-use crate::overrides::{Override, OverrideResult, OverrideResults, Rejected, Visit};
+use crate::overrides::{Override, OverrideResult, OverrideResults, Visit};
 use crate::request::RequestHead;
+use crate::signature::Rejected;
 use crate::snapshot::Service;
 
 /// What the overrides that a request shows come to for one service.

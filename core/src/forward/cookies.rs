@@ -37,6 +37,22 @@ pub fn without_own(head: &RequestHead<'_>, rules: &Rules) -> Option<Edit> {
     Some(field.map_or(Edit::Remove(COOKIE), |field| Edit::Set(COOKIE, field)))
 }
 
+/// A `Set-Cookie` value by which a browser keeps the user's channel; without a channel it forgets it.
+pub fn of_channel(rules: &Rules, channel: Option<&str>, https: bool) -> Option<HeaderValue> {
+    let own = rules.channels.as_deref()?;
+    let (value, age) = match channel {
+        Some(channel) => (own.signed(channel), own.max_age.as_secs()),
+        None => (String::new(), 0),
+    };
+    let secure = match rules.cookie.secure.holds(https) {
+        true => "; Secure",
+        false => "",
+    };
+    let name = &own.cookie;
+    let cookie = format!("{name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}");
+    HeaderValue::try_from(cookie).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::without_own;

@@ -6,12 +6,12 @@
 
 use http::HeaderName;
 
-use super::{HEADER, Override, OverrideKey, OverrideRules};
+use super::{HEADER, Override, OverrideRules};
 
 /// Rules with a key of their own, and the names that go without saying.
 pub fn rules() -> OverrideRules {
     OverrideRules {
-        key: OverrideKey::new(b"0123456789abcdef0123456789abcdef").expect("a key"),
+        key: super::key(b"0123456789abcdef0123456789abcdef").expect("a key"),
         header: HeaderName::from_static(HEADER),
         cookie: "serin_override".into(),
     }

@@ -1,5 +1,6 @@
 //! The keys of `identity`.
 
+pub(crate) mod channels;
 pub(crate) mod overrides;
 
 use super::key::{Group, Later, Setting, Stated, group, later, setting, stated};
@@ -16,6 +17,7 @@ pub(super) static IDENTITY: Shape = map(&[
     &ANONYMOUS_COOKIE,
     &PROPERTIES,
     &overrides::OVERRIDE,
+    &channels::CHANNELS,
 ]);
 
 pub(crate) static USER_ID: Group = group(

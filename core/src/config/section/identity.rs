@@ -1,6 +1,8 @@
 //! `identity`: who the user is, and what flags may look at.
 
+mod channels;
 mod overrides;
+mod secrets;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,12 +53,17 @@ pub fn compile(reader: &mut Reader, root: &Node, trusted_proxies: Vec<IpNet>) ->
     }
     let cookie = anonymous_cookie(reader, cookie.map(|pair| &pair.value));
     let sticky = (anonymous == Anonymous::Sticky).then_some(&*cookie.name);
+    let mut properties = properties(reader, keys::PROPERTIES.node(identity), proxies);
+    let overrides = overrides::compile(reader, identity, sticky);
+    let taken = [sticky, overrides.as_ref().map(|rules| &*rules.cookie)];
+    let channels = channels::compile(reader, (root, identity), taken, &mut properties);
     Rules {
         user_id: user_ids(reader, keys::USER_ID.items(identity), proxies),
         anonymous,
-        overrides: overrides::compile(reader, identity, sticky),
+        overrides,
+        channels,
         cookie,
-        properties: properties(reader, keys::PROPERTIES.node(identity), proxies),
+        properties,
         trusted_proxies,
     }
 }

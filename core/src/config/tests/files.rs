@@ -78,7 +78,7 @@ fn the_digests_of_the_files_of_the_repository_are_what_they_ever_were() {
         ),
         (
             include_str!("../../../../deploy/reference.yaml"),
-            "46a321fdbda3712f4b1bf17c0ee943131fff63eb4e239a4ec686d0f6a1980c81",
+            "ba90755af5e9087e7405c23565c625a029d9f603de2e3a23ef8a60f448069c70",
         ),
     ] {
         assert_eq!(config(text).digest.to_string(), digest);

@@ -1,7 +1,8 @@
 //! `identity.override`.
 
-use super::{check_with, config, with};
-use crate::overrides::OverrideKey;
+use super::{Given, NOW, check_with, config, with};
+use crate::config::{OnUnset, compile, render};
+use crate::overrides;
 
 #[test]
 fn a_key_is_enough_for_overrides() {
@@ -10,7 +11,7 @@ fn a_key_is_enough_for_overrides() {
         "identity: {{ override: {{ key: {key} }} }}\n"
     )));
     let rules = short.identity.overrides.expect("rules");
-    assert_eq!(Some(&rules.key), OverrideKey::new(key.as_bytes()).as_ref());
+    assert_eq!(Some(&rules.key), overrides::key(key.as_bytes()).as_ref());
     assert_eq!(
         (rules.header.as_str(), &*rules.cookie),
         ("x-serin-override", "serin_override")
@@ -89,4 +90,38 @@ error: unknown key `keys`
 
 routes.yaml: 4 errors
 ");
+}
+
+#[test]
+fn a_key_that_says_nothing_is_refused() {
+    let environment = Given([("EMPTY", ""), ("SHORT", "swordfish")].into());
+    for key in [
+        "",
+        "''",
+        "~",
+        "${EMPTY}",
+        "'${EMPTY}'",
+        "${SHORT}",
+        "${UNSET}",
+    ] {
+        for section in [
+            format!("override: {{ key: {key} }}"),
+            format!("channels: {{ key: {key}, names: [preview] }}"),
+        ] {
+            let text = with(&format!("identity: {{ {section} }}\n"));
+            let found = compile(&text, &environment, OnUnset::Refuse, NOW);
+            let told = found.expect_err(&text);
+            let told = render::text("routes.yaml", &text, &told, false);
+            assert_eq!(told.matches("error: ").count(), 1, "{told}");
+        }
+    }
+    // Where only the rest is to be checked, a variable that is not set may be anything.
+    let text = with(
+        "
+client_api: { path: /.serin }
+identity: { override: { key: '${UNSET}' }, channels: { key: '${UNSET}', names: [preview] } }
+flags: { a.v2: { url: 'http://b', rings: [{ name: volunteers, when: { channel: preview } }] } }
+",
+    );
+    assert!(compile(&text, &environment, OnUnset::StandIn, NOW).is_ok());
 }

@@ -5,7 +5,7 @@ use crate::canary::{ReasonKind, Withdrawal};
 use crate::context::{Context, Moment};
 use crate::identity::Anonymous;
 use crate::overrides::sample::{rules, signed, to};
-use crate::overrides::{Override, OverrideKey, OverrideResult};
+use crate::overrides::{Override, OverrideResult, key};
 use crate::request::{HeaderList, RequestHead};
 use crate::snapshot::withdrawn::Withdrawn;
 use crate::snapshot::{STABLE, Snapshot, sample};
@@ -102,7 +102,7 @@ fn what_is_not_so_is_ignored_and_told() {
         service: "cart".into(),
         ..to("search.a")
     };
-    let strange = OverrideKey::new(b"another").expect("a key");
+    let strange = key(b"another").expect("a key");
     let strange = to("search.a").sign(&strange).expect("a token");
     for (token, result) in [
         // It names this very second.

@@ -6,10 +6,8 @@ use crate::config::keys::identity::overrides as keys;
 use crate::config::keys::shape::Key;
 use crate::config::node::Node;
 use crate::config::reader::Reader;
-use crate::overrides::{OverrideKey, OverrideRules};
-
-/// The hash's own length (RFC 2104, section 3: a shorter key weakens it). Whoever has one token can try keys at leisure.
-const SHORTEST_KEY: usize = 32;
+use crate::config::section::identity::secrets;
+use crate::overrides::{self, OverrideRules};
 
 /// Compiles it; `None`: it is not there, or its key is not. `taken` is the name of another cookie.
 pub(super) fn compile(
@@ -19,16 +17,7 @@ pub(super) fn compile(
 ) -> Option<OverrideRules> {
     let node = keys::OVERRIDE.node(identity)?;
     let key = keys::KEY.read(reader, node);
-    if let (Some(key), Some(stated)) = (&key, keys::KEY.node(node))
-        && key.len() < SHORTEST_KEY
-    {
-        let message =
-            format!("this key has fewer than {SHORTEST_KEY} characters and can be guessed");
-        reader
-            .problems
-            .error(stated.span, message)
-            .hint("`openssl rand -hex 32` makes one; put it into a variable");
-    }
+    secrets::check(reader, keys::KEY.node(node), key.as_deref());
     let cookie = keys::COOKIE.read(reader, node);
     if taken == Some(&*cookie) {
         let span = keys::COOKIE.node(node).map_or(node.span, |node| node.span);
@@ -38,7 +27,7 @@ pub(super) fn compile(
     }
     let header = keys::HEADER.read(reader, node);
     Some(OverrideRules {
-        key: OverrideKey::new(key?.as_bytes())?,
+        key: overrides::key(key?.as_bytes())?,
         header: HeaderName::try_from(&*header).ok()?,
         cookie,
     })
