@@ -16,6 +16,7 @@ pub mod explain;
 mod exposures;
 mod flags;
 mod guard;
+mod issuers;
 pub mod json;
 mod kept;
 mod kills;

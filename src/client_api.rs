@@ -29,7 +29,9 @@ use http::StatusCode;
 use tokio::sync::Semaphore;
 
 use crate::config::client_api::ClientApiConfig;
-use crate::context::Moment;
+use crate::context::{Context, Moment};
+use crate::identity::Auth;
+use crate::identity::token::ShownToken;
 use crate::quarantine::Quarantine;
 use crate::receipts::Receipts;
 use crate::request::RequestHead;
@@ -77,6 +79,8 @@ pub struct ApiRequest<'a> {
     pub config: &'a ClientApiConfig,
     /// The request's head.
     pub head: &'a RequestHead<'a>,
+    /// The token that it shows.
+    pub token: &'a ShownToken,
     /// Whether the client came by HTTPS.
     pub https: bool,
     /// Which users are spared which canary.
@@ -247,9 +251,7 @@ impl ClientApi {
                 Ok(said) => ofrep::all(request, &catalog(), &self.subject(request, said)),
                 Err(misread) => misread.reply(None),
             },
-            Endpoint::Decisions => {
-                decisions::answer(request, &request.snapshot.identity.identify(request.head))
-            }
+            Endpoint::Decisions => decisions::answer(request, &request.identity()),
             Endpoint::Channel => channel::answer(request, body),
             Endpoint::ReceiptKeys => match request.receipts {
                 Some(receipts) => Reply::json(StatusCode::OK, receipts.key_set().to_string()),
@@ -273,7 +275,7 @@ impl ClientApi {
     }
 
     fn subject<'a>(&self, request: &ApiRequest<'a>, said: ClaimedUser) -> Subject<'a> {
-        let own = request.snapshot.identity.identify(request.head);
+        let own = request.identity();
         let subject = Subject::new(own, said, &request.snapshot.vocabulary);
         if subject.disagrees {
             self.metrics.disagreements.inc();
@@ -305,7 +307,13 @@ impl ClientApi {
     }
 }
 
-impl ApiRequest<'_> {
+impl<'a> ApiRequest<'a> {
+    /// Whom the request itself is from.
+    fn identity(&self) -> Context<'a> {
+        let rules = &self.snapshot.identity;
+        rules.identify(self.head, self.token, Auth::Optional)
+    }
+
     /// The versions that the client has.
     fn if_none_match(&self) -> Option<&str> {
         self.head.headers.text("if-none-match")

@@ -129,10 +129,10 @@ impl Gateway {
         let (started, debug) = (Instant::now(), start.debug_request.map(Arc::new));
         let (path, text, mut config) = (start.path, start.text, start.config);
         let surroundings = Platform::new(start.embedding, &mut config, debug.is_some())?;
-        let (process, config) = (config.process.clone(), Arc::new(config));
+        let process = config.process.clone();
         log_start(&path, &process);
         let ((sockets, admin_sockets), control) = (bind(&process)?, control_runtime()?);
-        let stored = surroundings.share(&config, &control);
+        let (config, stored) = surroundings.complete(config, &control);
         let (_entered, meters) = (control.enter(), MeterRegistry::default());
         let (own, handle) = (own_addresses(&sockets, &admin_sockets)?, control.handle());
         let publisher = surroundings.publisher(&config, &stored.0, &meters, own, handle)?;

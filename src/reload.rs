@@ -24,6 +24,7 @@ use crate::config::source::SourceConfig;
 use crate::config::{Config, Process};
 use crate::publisher::{PublishError, PublisherHandle};
 use crate::source::file::{FileEvent, FileNews, read};
+use crate::source::key_sets::TokenIssuers;
 use crate::source::{FlagServers, SourceStatus, Stage};
 use crate::telemetry::log::LogControl;
 use crate::telemetry::service_manager::ServiceManager;
@@ -42,6 +43,7 @@ pub struct Reloader {
     log: Option<LogControl>,
     service_manager: Option<ServiceManager>,
     flag_servers: Arc<FlagServers>,
+    issuers: TokenIssuers,
     source: Arc<SourceStatus>,
     counters: Arc<ReloadMetrics>,
     /// What the process was started with.
@@ -84,6 +86,8 @@ pub struct ReloaderSetup {
     pub service_manager: Option<ServiceManager>,
     /// The flag servers that the file names.
     pub flag_servers: Arc<FlagServers>,
+    /// Where keys of tokens are from.
+    pub issuers: TokenIssuers,
     /// How the file is doing.
     pub source: Arc<SourceStatus>,
     /// How often it was reloaded.
@@ -105,6 +109,7 @@ impl Reloader {
             log: setup.log,
             service_manager: setup.service_manager,
             flag_servers: setup.flag_servers,
+            issuers: setup.issuers,
             source: setup.source,
             counters: setup.counters,
             started_with: first.process.clone(),
@@ -199,6 +204,11 @@ impl Reloader {
         &self.path
     }
 
+    /// Where keys of tokens are from.
+    pub fn issuers(&self) -> &TokenIssuers {
+        &self.issuers
+    }
+
     /// How the last reload ended.
     pub fn last(&self) -> LastReload {
         self.state().last.clone()
@@ -234,7 +244,12 @@ impl Reloader {
         history.judged = hash(&text);
         history.read_at = read_at;
         let compile = self.compile.clone();
-        let compiled = tokio::task::spawn_blocking(move || compile(&text));
+        let issuers = self.issuers.clone();
+        let compiled = tokio::task::spawn_blocking(move || {
+            let mut config = compile(&text)?;
+            issuers.equip(&mut config.identity);
+            Ok(config)
+        });
         let config = match compiled.await {
             Ok(Ok(config)) => config,
             Ok(Err(problems)) => {

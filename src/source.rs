@@ -3,6 +3,7 @@
 pub mod environment;
 mod feed;
 pub mod file;
+pub mod key_sets;
 mod metrics;
 mod servers;
 mod status;

@@ -1,6 +1,8 @@
 //! What is to be done with one request: route, identity, decision, in this order, on one snapshot.
 
 mod admission;
+mod authorization;
+mod refusal;
 mod target;
 
 use std::borrow::Cow;
@@ -16,6 +18,7 @@ use crate::decide::{self, Decision};
 use crate::engine::murmur3::murmur3_32;
 use crate::engine::trace::Silent;
 use crate::hygiene;
+use crate::identity::token::ShownToken;
 use crate::identity::{Anonymous, IdKind, UserKey};
 use crate::overrides::OverrideResults;
 use crate::request::RequestHead;
@@ -24,6 +27,7 @@ use crate::route::cors;
 use crate::route::nearest::nearest;
 use crate::route::{Action, Forward, Route, RouteIndex, ServiceIndex};
 use crate::snapshot::{Service, Snapshot};
+pub use refusal::Refusal;
 
 /// The seed of [`UserKey`]: no flag's.
 const BALANCE_SEED: u32 = 0x5e71_6e00;
@@ -45,17 +49,6 @@ pub enum Dispatch {
     Client(Box<str>),
     /// It goes to a service.
     Forward(Plan),
-}
-
-/// Why a request goes nowhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// 400, 401, 403, 404, 413, 429, 431 or 508.
-    pub status: StatusCode,
-    /// In words that may be shown to the client.
-    pub why: Cow<'static, str>,
-    /// The route that would have taken it.
-    pub route: Option<RouteIndex>,
 }
 
 /// A redirect or a fixed response.
@@ -96,6 +89,10 @@ pub struct Plan {
     pub user: Option<UserKey>,
     /// The user's ID, else their session's, if [`Terms::keep_user_id`] asks for it.
     pub user_id: Option<Box<str>>,
+    /// The token that the request shows.
+    pub token: ShownToken,
+    /// Whether the user is one of those who only test.
+    pub is_test_user: bool,
 }
 
 /// On what terms a request is taken.
@@ -136,6 +133,10 @@ pub fn dispatch(
     if let Err(refusal) = admission::admit(snapshot, head, index, route) {
         return Dispatch::Refuse(refusal);
     }
+    let token = match authorization::shown_token(snapshot, head, (index, route), moment) {
+        Ok(token) => token,
+        Err(refusal) => return Dispatch::Refuse(refusal),
+    };
     match &route.action {
         Action::Forward(forward) => {
             let matched = Matched {
@@ -145,6 +146,7 @@ pub fn dispatch(
                 path,
                 headers_clean,
                 keep_user_id: terms.keep_user_id,
+                token,
             };
             match plan(snapshot, head, &matched, moment, fresh_id) {
                 Ok(plan) => Dispatch::Forward(plan),
@@ -234,38 +236,6 @@ impl DirectResponse {
     }
 }
 
-impl Refusal {
-    /// For what is not a request that could be routed.
-    pub fn bad_request(why: &'static str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, why, None)
-    }
-
-    /// For a request that has been here before (RFC 5842, section 7.2).
-    pub fn looped() -> Self {
-        let why =
-            "this request has been through this gateway before: where it was sent leads back here";
-        Self::new(StatusCode::LOOP_DETECTED, why, None)
-    }
-
-    /// For a request that comes too soon after others.
-    pub fn too_many(route: RouteIndex) -> Self {
-        let why = "too many requests; see Retry-After";
-        Self::new(StatusCode::TOO_MANY_REQUESTS, why, Some(route))
-    }
-
-    fn new(
-        status: StatusCode,
-        why: impl Into<Cow<'static, str>>,
-        route: Option<RouteIndex>,
-    ) -> Self {
-        Self {
-            status,
-            why: why.into(),
-            route,
-        }
-    }
-}
-
 /// Refuses what is too large, and what servers could read in two ways. Answers [`Plan::headers_clean`].
 fn acceptable(
     snapshot: &Snapshot,
@@ -331,6 +301,7 @@ struct Matched<'a> {
     headers_clean: bool,
     /// [`Terms::keep_user_id`].
     keep_user_id: bool,
+    token: ShownToken,
 }
 
 fn plan(
@@ -343,11 +314,15 @@ fn plan(
     let identity = &snapshot.identity;
     let service = snapshot.services.get(matched.forward.service);
     let target = target::rewritten(matched.route, matched.forward, head, &matched.path)?;
-    let mut context = identity.identify(head);
+    let mut context = identity.identify(head, &matched.token, matched.route.auth);
     if identity.anonymous == Anonymous::Reject && context.user_id.is_none() {
         let why = "this request names no user";
         let route = Some(matched.index);
-        return Err(Refusal::new(StatusCode::UNAUTHORIZED, why, route));
+        let shows_one = matched.token != ShownToken::Nothing;
+        return Err(Refusal {
+            challenge: shows_one.then(|| authorization::challenge(&matched.token)),
+            ..Refusal::new(StatusCode::UNAUTHORIZED, why, route)
+        });
     }
     let overriding = overriding::find(identity, service, head, &context, moment);
     let newcomer = context.user_id.is_none() && context.session_id.is_none();
@@ -365,7 +340,8 @@ fn plan(
     let followed = lane.as_ref().and_then(|lane| lane.decision.ok());
     let settled = overriding.decision.or(followed);
     let kept = context.user_id.as_deref().or(context.session_id.as_deref());
-    let kept = kept.filter(|_| matched.keep_user_id);
+    let user_id = kept.filter(|_| matched.keep_user_id).map(Into::into);
+    let named = context.user_id.as_deref();
     Ok(Plan {
         route: matched.index,
         service: matched.forward.service,
@@ -374,10 +350,12 @@ fn plan(
         overrides: overriding.results,
         shut_off: shut_off_by(service, &context, moment).is_some(),
         user: user_key(&context),
-        user_id: kept.map(Into::into),
+        user_id,
+        is_test_user: named.is_some_and(|id| identity.is_test_user(id)),
         target,
         new_session,
         headers_clean: matched.headers_clean,
+        token: matched.token.clone(),
     })
 }
 

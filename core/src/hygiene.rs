@@ -27,7 +27,7 @@ pub enum Unclean {
     /// `Connection` names a header that identity or decision rests on.
     #[error("Connection names a protected header")]
     ConnectionNamesProtected,
-    /// A user-ID header that is believed has more than one value.
+    /// A user-ID header that is believed, or one for tokens, has more than one value.
     #[error("more than one user ID in a header")]
     SeveralIds,
     /// A property's header that only trusted proxies may send has more than one value.
@@ -168,6 +168,10 @@ fn check_ids(head: &RequestHead<'_>, rules: &Rules) -> Result<(), Unclean> {
     if ids
         .filter(|source| believed(source.trust))
         .any(|source| is_repeated(source, head.headers))
+        || rules
+            .tokens
+            .headers()
+            .any(|name| is_twice(name, head.headers))
     {
         return Err(Unclean::SeveralIds);
     }
@@ -184,6 +188,10 @@ fn is_repeated(source: &Source, headers: &dyn HeaderLookup) -> bool {
     let Place::Header(name) = &source.place else {
         return false;
     };
+    is_twice(name, headers)
+}
+
+fn is_twice(name: &HeaderName, headers: &dyn HeaderLookup) -> bool {
     let mut count = 0;
     headers.visit(name.as_str(), &mut |_| count += 1);
     count > 1
@@ -236,9 +244,11 @@ fn is_protected(name: &str, rules: &Rules) -> bool {
 /// Whether a user ID or a property is read from this header and believed from `trust`.
 fn is_identity(name: &str, rules: &Rules, trust: Trust) -> bool {
     let properties = rules.properties.iter().map(|property| &property.source);
-    rules.user_id.iter().chain(properties).any(|source| {
+    let is_stated = rules.user_id.iter().chain(properties).any(|source| {
         source.trust == trust && matches!(&source.place, Place::Header(header) if header == name)
-    })
+    });
+    // Any client may show a token.
+    is_stated || (trust == Trust::Anyone && rules.tokens.headers().any(|header| header == name))
 }
 
 fn is_forwarding(name: &str) -> bool {

@@ -1,5 +1,6 @@
 //! Who the user is: where an ID or a property is read from, and whom it is believed from.
 
+pub mod token;
 mod user_key;
 
 use std::borrow::Cow;
@@ -13,9 +14,11 @@ use smallvec::SmallVec;
 
 use crate::channel::ChannelRules;
 use crate::context::Context;
+use crate::flag::Glob;
 use crate::host::split_port;
 use crate::overrides::OverrideRules;
 use crate::request::{RequestHead, form_decoded, without_blanks};
+use token::{ShownToken, Tokens};
 pub use user_key::{IdKind, UserKey};
 
 /// Whose word counts.
@@ -39,6 +42,22 @@ pub enum Place {
     Query(Box<str>),
     /// The cookie of the channel that the user has opted in to.
     Channel(Arc<ChannelRules>),
+    /// The user that a verified token names: the token's position in [`Tokens::sources`].
+    Token(usize),
+    /// A claim of the verified token: its position in [`Tokens::claims`].
+    Claim(usize),
+}
+
+/// What a route asks of its users' tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Auth {
+    /// One that is verified says who the user is; other sources may, too.
+    #[default]
+    Optional,
+    /// Only one that is verified says who the user is; without it the request is refused.
+    Required,
+    /// None is looked at.
+    None,
 }
 
 /// A place and whom it is believed from.
@@ -158,6 +177,10 @@ pub struct Rules {
     pub channels: Option<Arc<ChannelRules>>,
     /// `server.trusted_proxies`.
     pub trusted_proxies: Vec<IpNet>,
+    /// The tokens that say who users are.
+    pub tokens: Tokens,
+    /// Users who are routed like anybody, and left out of exposures.
+    pub test_users: Vec<Glob>,
 }
 
 impl Rules {
@@ -177,10 +200,19 @@ impl Rules {
         overrides.chain(self.channels.iter().map(|rules| &*rules.cookie))
     }
 
-    /// Reads user ID, session ID, address and properties from a request. Nothing else of it is looked at.
-    pub fn identify<'a>(&self, head: &RequestHead<'a>) -> Context<'a> {
+    /// Reads user ID, session ID, address and properties from a request and the token that it shows. Nothing else of it is
+    /// looked at.
+    pub fn identify<'a>(
+        &self,
+        head: &RequestHead<'a>,
+        token: &'a ShownToken,
+        auth: Auth,
+    ) -> Context<'a> {
+        let is_believed =
+            |source: &&Source| auth != Auth::Required || matches!(source.place, Place::Token(_));
+        let mut sources = self.user_id.iter().filter(is_believed);
         Context {
-            user_id: self.user_id.iter().find_map(|source| source.read(head)),
+            user_id: sources.find_map(|source| source.read(head, token)),
             session_id: match self.anonymous {
                 Anonymous::Sticky => self.session(head),
                 Anonymous::Stable | Anonymous::Reject => None,
@@ -189,9 +221,14 @@ impl Rules {
             properties: self
                 .properties
                 .iter()
-                .map(|property| property.source.read(head))
+                .map(|property| property.source.read(head, token))
                 .collect(),
         }
+    }
+
+    /// Whether a user is one of those who only test.
+    pub fn is_test_user(&self, id: &str) -> bool {
+        self.test_users.iter().any(|glob| glob.matches(id))
     }
 
     /// A context that is described rather than read from a request: for `explain`.
@@ -261,7 +298,7 @@ impl Rules {
 
 impl Source {
     /// The value, if it is there, is text, is not empty, and is believed from this peer.
-    fn read<'a>(&self, head: &RequestHead<'a>) -> Option<Cow<'a, str>> {
+    fn read<'a>(&self, head: &RequestHead<'a>, token: &'a ShownToken) -> Option<Cow<'a, str>> {
         if self.trust == Trust::Proxies && !head.peer_trusted {
             return None;
         }
@@ -273,6 +310,8 @@ impl Source {
             Place::Cookie(name) => Cow::Borrowed(head.cookie(name)?),
             Place::Query(name) => form_decoded(head.query_value(name)?)?,
             Place::Channel(rules) => Cow::Borrowed(rules.read(head)?),
+            Place::Token(source) => Cow::Borrowed(token.user_of(*source)?),
+            Place::Claim(position) => Cow::Borrowed(token.claim(*position)?),
         };
         (!value.is_empty()).then_some(value)
     }

@@ -14,6 +14,7 @@ use regex::Regex;
 
 use crate::edit::Edit;
 use crate::host::HostPattern;
+use crate::identity::Auth;
 use crate::indexed::index;
 use guard::Guard;
 
@@ -145,6 +146,8 @@ pub struct Route {
     pub name: Arc<str>,
     /// What a request must look like.
     pub matches: RouteMatch,
+    /// What it asks of its users' tokens.
+    pub auth: Auth,
     /// What is done with it.
     pub action: Action,
     /// What is let in.

@@ -29,7 +29,7 @@ use super::{AdminState, Shared};
 use crate::clock;
 use crate::context::{Context, Moment};
 use crate::dispatch;
-use crate::identity::Rules;
+use crate::identity::{Auth, Rules};
 use crate::request::{HeaderList, RequestHead};
 use crate::snapshot::Snapshot;
 pub use now::Circumstances;
@@ -191,17 +191,6 @@ impl ExplainDocument {
         let remote = self
             .remote_address
             .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let described = snapshot
-            .identity
-            .describe(
-                self.user_id.as_deref(),
-                self.session_id.as_deref(),
-                remote,
-                properties
-                    .iter()
-                    .map(|(name, value)| (*name, value.as_str())),
-            )
-            .map_err(|unknown| unknown.to_string())?;
         let (path, query) = match self.path.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (self.path.as_str(), None),
@@ -217,7 +206,20 @@ impl ExplainDocument {
             peer: remote,
             peer_trusted: !identity.trusted_proxies.is_empty(),
         };
-        let context = self.told_over(identity.identify(&head), described);
+        let token = identity.tokens.shown(&head, Auth::Optional, moment);
+        let described = snapshot
+            .identity
+            .describe(
+                self.user_id.as_deref(),
+                self.session_id.as_deref(),
+                remote,
+                properties
+                    .iter()
+                    .map(|(name, value)| (*name, value.as_str())),
+            )
+            .map_err(|unknown| unknown.to_string())?;
+        let read = identity.identify(&head, &token, Auth::Optional);
+        let context = self.told_over(read, described);
         let explained = dispatch::explain(snapshot, &head, &context, moment)
             .map_err(|refusal| refusal.why.into_owned())?;
         let explained = ExplanationView::new(snapshot, &explained, meets);

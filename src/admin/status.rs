@@ -11,6 +11,7 @@ use super::audit::TrailView;
 use super::diagnostic::DiagnosticView;
 use super::explain::StandingView;
 use super::exposures::FiguresView;
+use super::issuers::{self, IssuerView};
 use super::kills::{SHOWN, in_words};
 use super::sinks::{self, SinkView};
 use super::traces::{self, TracingView};
@@ -37,6 +38,8 @@ pub(super) struct StatusView {
     digest: String,
     sources: Vec<SourceView>,
     stores: Vec<StoreView>,
+    /// Whose tokens say who users are.
+    token_issuers: Vec<IssuerView>,
     last_reload: ReloadView,
     audit: TrailView,
     /// What is recorded of who was served by what; null: nothing.
@@ -150,6 +153,7 @@ impl StatusView {
                 .map(|source| SourceView::from(&**source))
                 .collect(),
             stores: StoreView::all(&state.state_store),
+            token_issuers: IssuerView::all(state.reloader.issuers(), &snapshot),
             last_reload: ReloadView::from(&state.reloader.last()),
             audit,
             exposures: state.attribution.exposures.as_ref().map(FiguresView::of),
@@ -164,6 +168,7 @@ impl StatusView {
                 .chain(shortfalls(&snapshot, state.connections.files))
                 .chain(state.publisher.order_trouble())
                 .chain(certificates(state))
+                .chain(issuers::warnings(state.reloader.issuers(), &snapshot))
                 .chain(of_audit)
                 .chain(sinks::warnings(&state.attribution))
                 .chain(traces::warning(&snapshot, &state.spans))

@@ -34,6 +34,7 @@ use crate::reload::metrics::ReloadMetrics;
 use crate::reload::{Reloader, ReloaderSetup};
 use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
+use crate::source::key_sets::TokenIssuers;
 use crate::source::{FlagServers, SourceStatuses};
 use crate::state::StateStore;
 use crate::telemetry::log::LogControl;
@@ -118,6 +119,7 @@ fn setup(
         log: None,
         service_manager: None,
         flag_servers: FlagServers::none(publisher.clone()),
+        issuers: TokenIssuers::default(),
         source: sources.file().clone(),
         counters: counters.clone(),
     }

@@ -40,6 +40,7 @@ use crate::registry::registrations::metrics::RegistrationMetrics;
 use crate::reload::metrics::ReloadMetrics;
 use crate::snapshot::store::SnapshotStore;
 use crate::source::SourceStatuses;
+use crate::source::key_sets::{TokenIssuers, TokenMetrics};
 use crate::state::StateStore;
 use crate::state::metrics::StoreMetrics;
 use crate::telemetry::access_log::AccessLog;
@@ -63,6 +64,7 @@ pub(super) struct Handles {
     pub(super) tls: Option<Arc<ServerTls>>,
     pub(super) audit: Audit,
     pub(super) receipts: Option<Arc<Receipts>>,
+    pub(super) issuers: TokenIssuers,
     pub(super) attribution: Attribution,
     pub(super) spans: SpanExporter,
     pub(super) throttle: Arc<Throttle>,
@@ -97,6 +99,7 @@ impl Handles {
             tls: None,
             audit: publisher.events().audit().clone(),
             receipts: None,
+            issuers: TokenIssuers::default(),
             attribution: Attribution::default(),
             spans: SpanExporter::start(publisher, control),
             throttle: Arc::new(Throttle::new(Instant::now())),
@@ -183,6 +186,10 @@ impl Handles {
             .with(CertificateMetrics(self.tls.clone()))
             .with(self.audit.clone())
             .with(ReceiptMetrics(self.receipts.clone()))
+            .with(TokenMetrics {
+                issuers: self.issuers.clone(),
+                store: self.store.clone(),
+            })
             .with(AttributionMetrics(self.attribution.clone()))
             .with(SpanMetrics(self.spans.figures.clone()))
             .with(metrics::Process)

@@ -28,6 +28,7 @@ use crate::reload::{Compile, ReloaderSetup};
 use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
 use crate::source::environment::ProcessEnvironment;
+use crate::source::key_sets::TokenIssuers;
 use crate::source::{FlagServers, StoredSets};
 use crate::state::{SharedTexts, Sharing, StateStore};
 use crate::telemetry::access_log::AccessLog;
@@ -47,6 +48,8 @@ pub(super) struct Platform {
     flags: FlagRegistry,
     registrations: Registrations,
     audit: Audit,
+    /// Where the keys of users' tokens are from.
+    issuers: TokenIssuers,
     /// Whether what it learns is for the next start.
     remembers: bool,
     pub(super) stop: Option<oneshot::Receiver<()>>,
@@ -72,6 +75,7 @@ impl Platform {
                     flags: FlagRegistry::open(state.clone()),
                     registrations: Registrations::open(state.clone()),
                     audit: Audit::in_memory(),
+                    issuers: TokenIssuers::default(),
                     state,
                     remembers: false,
                     stop: Some(stop),
@@ -101,20 +105,29 @@ impl Platform {
             flags: FlagRegistry::open(state.clone()),
             registrations: Registrations::open(state.clone()),
             audit: Audit::open(&config.process.state_dir),
+            issuers: TokenIssuers::default(),
             state,
             remembers: true,
             stop: None,
         })
     }
 
+    /// Gives the configuration what verifies its users' tokens, and [shares](Self::share) state with other gateways.
+    pub(super) fn complete(
+        &self,
+        mut config: Config,
+        control: &Runtime,
+    ) -> (Arc<Config>, (StoredSets, Option<SharedTexts>)) {
+        self.issuers.start(&mut config.identity, control);
+        let config = Arc::new(config);
+        let stored = self.share(&config, control);
+        (config, stored)
+    }
+
     /// Shares its state with other gateways, if it is to. Waits for a moment, so that what they have killed, registered and kept
     /// holds here before traffic comes; without them it goes on with what it has. Returns what is stored of the flag servers' flags,
     /// and where gateways share that.
-    pub(super) fn share(
-        &self,
-        config: &Config,
-        control: &Runtime,
-    ) -> (StoredSets, Option<SharedTexts>) {
+    fn share(&self, config: &Config, control: &Runtime) -> (StoredSets, Option<SharedTexts>) {
         if let Some(redis) = config.process.redis.clone().filter(|_| self.remembers) {
             self.share_state(redis, control);
         }
@@ -200,6 +213,7 @@ impl Platform {
         let files = capacity::raise();
         let mut handles = Handles {
             registrations: self.registrations.clone(),
+            issuers: self.issuers.clone(),
             attribution: self.attribution(process, control),
             ..Handles::new(meters, publisher, kept, &self.access_log, files, control)
         };
@@ -269,6 +283,7 @@ impl Platform {
             log: self.log.clone(),
             service_manager: self.service_manager,
             flag_servers,
+            issuers: self.issuers.clone(),
             source: handles.sources.file().clone(),
             counters: handles.reloads.clone(),
         }

@@ -14,6 +14,7 @@ use crate::registry::kills::Kills;
 use crate::resolver::ClusterManager;
 use crate::resolver::dns::Dns;
 use crate::source::file::{FileEvent, FileNews, FileSource};
+use crate::source::key_sets::TokenIssuers;
 use crate::source::{FlagServers, SourceStatus};
 use crate::telemetry::metrics::MeterRegistry;
 
@@ -72,6 +73,7 @@ impl Running {
             log: None,
             service_manager: None,
             flag_servers: FlagServers::none(publisher.clone()),
+            issuers: TokenIssuers::default(),
             source: source.clone(),
             counters: counters.clone(),
         };

@@ -3,7 +3,7 @@
 //!
 //! * **Who gets which deployment**: `routing` (hosts, paths, methods, headers), `paths` (paths that servers read in several
 //!   ways), `split` (flags of the file share real traffic out), `identity` (who the user is, whose word counts, the
-//!   cookie), `appearing` (canaries that only a flag server's flags name), `order` (which of several canaries has a user),
+//!   cookie), `jwt` (users by verified tokens, and the keys that verify them), `appearing` (canaries that only a flag server's flags name), `order` (which of several canaries has a user),
 //!   `lanes` (what the gateway before this one decided), `overrides` (what a tester's signed token decides), `channels` (rings that users opt in to), `service_owners` (the examples of `deploy/SERVICES.md`).
 //! * **What happens when an upstream fails**: `rescue` (the promise, in a few stories: a canary that is gone, and stable's
 //!   users who never see one), `recovery` (the rules behind it: each cause, method and body, for retries and rescues),
@@ -67,6 +67,7 @@ mod harness;
 mod health;
 mod hop;
 mod identity;
+mod jwt;
 mod kills;
 mod lanes;
 mod lifecycle;

@@ -66,6 +66,7 @@ fn compile_sections(reader: &mut Reader, root: &Node) -> Config {
     let servers = unleash::compile(reader, root);
     let routes = routes::compile(reader, root);
     recovery::check_time_left(reader, root, &services, &flags);
+    identity::tokens::check_required(reader, root, &identity);
     relations::check(reader, root, (&services, &routes), (&flags, &identity));
     let process = process::compile(reader, root, &identity.properties);
     Config {

@@ -1,11 +1,17 @@
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::{Dispatch, Plan, Terms, dispatch, user_key};
 use crate::canary::ReasonKind;
 use crate::context::{Context, Moment};
-use crate::identity::{Anonymous, IdKind};
+use crate::identity::token::{
+    KeySource, TokenPlace, TokenResult, TokenSource, VerifiedUser, Verifier, VerifyTokens,
+};
+use crate::identity::{Anonymous, Auth, IdKind, Place, Source, Trust};
 use crate::overrides::{self, OverrideResult};
 use crate::request::{HeaderList, RequestHead};
+use crate::route::Route;
+use crate::route::router::Router;
 use crate::snapshot::{Deployment, Snapshot, sample};
 
 const FRESH: &str = "00112233445566778899aabbccddeeff";
@@ -229,4 +235,87 @@ fn an_override_decides_before_flags_lanes_and_sessions_and_lets_nobody_in() {
     // Who may come in is another question.
     snapshot.identity.anonymous = Anonymous::Reject;
     assert_eq!(refused(&ask(&snapshot, "/plain", &[own])), Some(401));
+}
+
+/// Believes tokens that begin with `good-`, and takes the rest for the user's ID and plan.
+#[derive(Debug)]
+struct Believer;
+
+impl VerifyTokens for Believer {
+    fn verify(&self, _: usize, token: &[u8], _: Moment) -> Result<Arc<VerifiedUser>, TokenResult> {
+        let token = std::str::from_utf8(token).expect("a text");
+        let id = token.strip_prefix("good-").ok_or(TokenResult::Forged)?;
+        Ok(Arc::new(VerifiedUser {
+            id: id.into(),
+            claims: [Some(format!("plan of {id}").into())].into(),
+        }))
+    }
+
+    fn count(&self, _: usize, _: TokenResult) {}
+}
+
+/// The sample, with tokens before the other sources of user IDs, and a route that asks this of them.
+fn with_tokens(auth: Auth) -> Snapshot {
+    let mut snapshot = sample::snapshot(Anonymous::Stable);
+    let rules = &mut snapshot.identity;
+    let keys = KeySource::File("keys.json".into());
+    rules.tokens.sources.push(TokenSource {
+        keys,
+        issuer: None,
+        audiences: Vec::new(),
+        claim: "sub".into(),
+        algorithms: Vec::new(),
+        place: TokenPlace::Header(http::header::AUTHORIZATION),
+    });
+    rules.tokens.verifier = Verifier(Some(Arc::new(Believer)));
+    rules.user_id.push(Source {
+        place: Place::Token(0),
+        trust: Trust::Anyone,
+    });
+    let routes = snapshot.router.routes().to_vec();
+    let routes = routes.into_iter().map(|route| Route { auth, ..route });
+    snapshot.router = Arc::new(Router::new(routes.collect()));
+    snapshot
+}
+
+#[test]
+fn a_route_that_needs_a_token_takes_no_other_word_for_who_the_user_is() {
+    let snapshot = with_tokens(Auth::Required);
+    let user = |fields: &[(&str, &str)]| match ask(&snapshot, "/plain", fields) {
+        Dispatch::Forward(plan) => Ok(plan.user_id.map(String::from)),
+        Dispatch::Refuse(refusal) => Err((refusal.status.as_u16(), refusal.challenge)),
+        other => panic!("{other:?}"),
+    };
+    let good = ("authorization", "bearer good-t1");
+    let id = ("x-user-id", "u1");
+    assert_eq!(user(&[good]), Ok(Some("t1".to_owned())));
+    assert_eq!(user(&[id, good]), Ok(Some("t1".to_owned())));
+    let invalid = Some("Bearer error=\"invalid_token\"");
+    assert_eq!(user(&[id]), Err((401, Some("Bearer"))));
+    for (value, expected) in [
+        ("Bearer bad", invalid),
+        ("Bearer ", Some("Bearer")),
+        ("Basic good-t1", Some("Bearer")),
+        ("good-t1", Some("Bearer")),
+    ] {
+        assert_eq!(
+            user(&[id, ("authorization", value)]),
+            Err((401, expected)),
+            "{value}"
+        );
+    }
+    // Two would be read in two ways.
+    assert_eq!(user(&[good, good]), Err((400, None)));
+}
+
+#[test]
+fn a_route_that_looks_at_no_token_takes_the_other_words() {
+    for (auth, expected) in [(Auth::Optional, Some("t1")), (Auth::None, None)] {
+        let snapshot = with_tokens(auth);
+        let fields = [("authorization", "Bearer good-t1")];
+        let plan = plan_of(&snapshot, &fields);
+        assert_eq!(plan.user_id.as_deref(), expected);
+        let bad = plan_of(&snapshot, &[("authorization", "Bearer bad")]);
+        assert_eq!(bad.user_id, None);
+    }
 }

@@ -2,7 +2,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use http::HeaderName;
 
-use super::{Anonymous, Place, Property, Rules, Source, Trust};
+use super::token::ShownToken;
+use super::{Anonymous, Auth, Place, Property, Rules, Source, Trust};
 use crate::request::{HeaderList, RequestHead};
 
 const PROXY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
@@ -50,7 +51,7 @@ fn user(
         peer,
         peer_trusted: rules.trusts(peer),
     };
-    let context = rules.identify(&head);
+    let context = rules.identify(&head, &ShownToken::Nothing, Auth::Optional);
     let user = context.user_id.map(std::borrow::Cow::into_owned);
     (
         user,

@@ -14,7 +14,7 @@ use crate::context::Field;
 use crate::edit::Edit;
 use crate::engine::Bucketing;
 use crate::host::HostPattern;
-use crate::identity::{Anonymous, Place, Rules, Source, Trust};
+use crate::identity::{Anonymous, Auth, Place, Rules, Source, Trust};
 use crate::route::guard::Guard;
 use crate::route::{
     Action, Forward, PathPattern, Redirect, Respond, Route, RouteMatch, RouteTimeout, ServiceIndex,
@@ -94,6 +94,7 @@ fn route(path: &str, action: Action) -> Route {
             headers: Vec::new(),
             query: Vec::new(),
         },
+        auth: Auth::Optional,
         action,
         guard: Guard::default(),
         response_edits: Vec::new(),

@@ -18,6 +18,7 @@ use super::reply::send;
 use crate::client_api::{ApiRequest, Endpoint, KEEP_ALIVE, NextStep, Reply, Stream};
 use crate::clock;
 use crate::drain::Stage;
+use crate::identity::Auth;
 use crate::request::field;
 
 impl Proxy {
@@ -138,10 +139,12 @@ impl Proxy {
         let peer: IpAddr = client_ip(session);
         let rules = &ctx.run.snapshot.identity;
         let head = head(request, &target, &fields, peer, rules);
+        let token = rules.tokens.shown(&head, Auth::Optional, ctx.run.moment);
         Some(question(&ApiRequest {
             snapshot: &ctx.run.snapshot,
             config: ctx.run.snapshot.client_api.as_deref()?,
             head: &head,
+            token: &token,
             https: is_https(session, ctx),
             quarantine: &self.quarantine,
             receipts: self.receipts.as_deref(),

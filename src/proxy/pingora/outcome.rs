@@ -12,6 +12,8 @@ use super::proxy::Proxy;
 use super::recovery::{final_answer, replay};
 use crate::attribution::exposures::{Exposures, FirstSight};
 use crate::forward::trace_context::{self, hex};
+use crate::identity::Auth;
+use crate::identity::token::ShownToken;
 use crate::proxy::client::ClientConnection;
 use crate::proxy::run::{RequestEnd, StepContext};
 use crate::record::Outcome;
@@ -77,6 +79,9 @@ impl Proxy {
         }
         let is_logged = self.access_log.picks(&outcome);
         let exposures = self.exposures.as_ref();
+        // Tests are not what analysts ask about.
+        let is_test = upstream_request.is_some_and(|own| own.plan.is_test_user);
+        let exposures = exposures.filter(|_| !is_test);
         let first =
             exposures.and_then(|exposures| Some((exposures, exposures.first_sight(&outcome)?)));
         let trace = ctx.run.trace.as_ref();
@@ -108,9 +113,13 @@ impl Proxy {
         let head = target
             .as_ref()
             .map(|target| head(request, target, &fields, peer, rules));
-        let mut context = head.map(|head| rules.identify(&head)).unwrap_or_default();
+        let plan = ctx.run.upstream.as_ref().map(|own| &own.plan);
+        let token = plan.map_or(&ShownToken::Nothing, |plan| &plan.token);
+        let route = plan.and_then(|plan| ctx.run.snapshot.router.route(plan.route));
+        let auth = route.map_or(Auth::None, |route| route.auth);
+        let context = head.map(|head| rules.identify(&head, token, auth));
+        let mut context = context.unwrap_or_default();
         if let Some((exposures, first)) = wanted.first {
-            let plan = ctx.run.upstream.as_ref().map(|own| &own.plan);
             let new_session = plan.and_then(|plan| plan.new_session.as_deref());
             context.session_id = context.session_id.or(new_session.map(Cow::Borrowed));
             exposures.offer(outcome, &context, first);

@@ -37,7 +37,11 @@ impl Proxy {
             session.set_keepalive(None);
         }
         let id = ctx.run.told_request_id();
-        let fields = route_fields(session, ctx);
+        let mut fields = route_fields(session, ctx);
+        if let Some(challenge) = refusal.challenge {
+            let challenge = HeaderValue::from_static(challenge);
+            fields.push(Edit::Set(WWW_AUTHENTICATE, challenge));
+        }
         error(session, refusal.status, &refusal.why, (id, &fields)).await
     }
 

@@ -3,7 +3,7 @@
 use super::RequestRun;
 use crate::capacity::clients::client_of;
 use crate::dispatch::{Dispatch, Refusal, user_key};
-use crate::identity::{IdKind, UserKey};
+use crate::identity::{Auth, IdKind, UserKey};
 use crate::proxy::throttle::{Asker, Throttle};
 use crate::rate::Level;
 use crate::request::{RequestHead, without_blanks};
@@ -58,7 +58,7 @@ impl RequestRun {
                 value.map_or_else(address, Asker::Value)
             }
             Per::User => {
-                let user = user.or_else(|| self.user_of(dispatch, head));
+                let user = user.or_else(|| self.user_of(dispatch, head, route.auth));
                 // An anonymous session is only as good as its cookie, which a client may throw away.
                 let user = user.filter(|user| user.kind == IdKind::User);
                 user.map_or_else(address, Asker::User)
@@ -69,9 +69,13 @@ impl RequestRun {
     }
 
     /// The user of a request that goes to no service, and whose user nobody has asked for yet.
-    fn user_of(&self, dispatch: &Dispatch, head: &RequestHead<'_>) -> Option<UserKey> {
+    fn user_of(&self, dispatch: &Dispatch, head: &RequestHead<'_>, auth: Auth) -> Option<UserKey> {
+        let rules = &self.snapshot.identity;
         match dispatch {
-            Dispatch::Respond(_) => user_key(&self.snapshot.identity.identify(head)),
+            Dispatch::Respond(_) => {
+                let token = rules.tokens.shown(head, auth, self.moment);
+                user_key(&rules.identify(head, &token, auth))
+            }
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ use crate::config::unleash::UnleashConfig;
 use crate::config::{AccessPolicy, Config, UserIdPolicy};
 use crate::context::Moment;
 use crate::digest::Digest;
+use crate::identity::Auth;
 use crate::route::guard::Guard;
 use crate::route::{Action, Forward, PathPattern, Route, RouteMatch, RouteTimeout, ServiceIndex};
 use crate::snapshot::fixture::{self, flag, service, url, variants};
@@ -51,6 +52,7 @@ fn route() -> Route {
             headers: Vec::new(),
             query: Vec::new(),
         },
+        auth: Auth::Optional,
         action: Action::Forward(Forward {
             service: ServiceIndex::new(0),
             rewrite_prefix: None,

@@ -88,7 +88,15 @@ impl HttpClient {
 }
 
 /// Reads a body to its end.
-pub(crate) async fn whole(mut body: Incoming) -> Result<Bytes, FetchError> {
+pub(crate) async fn whole(body: Incoming) -> Result<Bytes, FetchError> {
+    whole_within(body, MAX_BYTES).await
+}
+
+/// Reads a body to its end, if it has no more than so many bytes.
+pub(in crate::source) async fn whole_within(
+    mut body: Incoming,
+    most: usize,
+) -> Result<Bytes, FetchError> {
     let begun = Instant::now();
     let mut read = BytesMut::new();
     loop {
@@ -105,9 +113,12 @@ pub(crate) async fn whole(mut body: Incoming) -> Result<Bytes, FetchError> {
             Err(_) => return Err(unavailable("the answer comes too slowly".to_owned())),
         };
         if let Some(data) = frame.data_ref() {
-            if read.len() + data.len() > MAX_BYTES {
-                let most = MAX_BYTES >> 20;
-                let message = format!("the answer is larger than {most} MiB");
+            if read.len() + data.len() > most {
+                let most = match most >> 20 {
+                    0 => format!("{} KiB", most >> 10),
+                    most => format!("{most} MiB"),
+                };
+                let message = format!("the answer is larger than {most}");
                 return Err(FetchError::Unusable(message));
             }
             read.extend_from_slice(data);

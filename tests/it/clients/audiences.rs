@@ -14,6 +14,7 @@ use serin::config::{self, Config, OnUnset};
 use serin::context::Moment;
 use serin::dispatch::{Dispatch, Terms, dispatch};
 use serin::engine::unleash::FeatureSet;
+use serin::identity::token::ShownToken;
 use serin::publisher::{Publisher, PublisherHandle};
 use serin::quarantine::Quarantine;
 use serin::registry::kills::Kills;
@@ -133,6 +134,7 @@ fn disagreements(snapshot: &Arc<Snapshot>) -> (usize, usize) {
             snapshot,
             config,
             head: &head("/.serin/api/frontend"),
+            token: &ShownToken::Nothing,
             https: false,
             quarantine: &quarantine,
             receipts: None,

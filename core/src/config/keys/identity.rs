@@ -2,8 +2,10 @@
 
 pub(crate) mod channels;
 pub(crate) mod overrides;
+pub(crate) mod tokens;
 
-use super::key::{Group, Later, Setting, Stated, group, later, setting, stated};
+use super::key::{Group, Setting, Stated, group, setting, stated};
+use super::kinds::lists::Globs;
 use super::kinds::quantities::{Time, days};
 use super::kinds::texts::{Name, Parsed, Text, name};
 use super::kinds::words::Words;
@@ -16,6 +18,7 @@ pub(super) static IDENTITY: Shape = map(&[
     &ANONYMOUS,
     &ANONYMOUS_COOKIE,
     &PROPERTIES,
+    &TEST_USERS,
     &overrides::OVERRIDE,
     &channels::CHANNELS,
 ]);
@@ -51,13 +54,19 @@ pub(crate) static PROPERTIES: Group = group(
     &PROPERTY_MAP,
 );
 
+pub(crate) static TEST_USERS: Stated<Globs> = stated(
+    "test_users",
+    "IDs and globs of users who are routed like anybody, and left out of exposures; default none.",
+    Globs,
+);
+
 static USER_IDS: Shape = list(&USER_ID_SOURCE);
 
-static USER_ID_SOURCE: Shape = map(&[&HEADER, &COOKIE, &QUERY, &TRUST, &JWT]);
+static USER_ID_SOURCE: Shape = map(&[&HEADER, &COOKIE, &QUERY, &TRUST, &tokens::JWT]);
 
 static PROPERTY_MAP: Shape = names(&PROPERTY);
 
-static PROPERTY: Shape = map(&[&HEADER, &COOKIE, &QUERY, &TRUST, &later("claim")]);
+static PROPERTY: Shape = map(&[&HEADER, &COOKIE, &QUERY, &TRUST, &CLAIM]);
 
 pub(crate) static HEADER: Stated<Text> = stated("header", "A header.", Text);
 
@@ -82,7 +91,11 @@ pub(crate) static TRUST: Setting<&Words<Trust>> = setting(
 
 static TRUST_WORDS: Words<Trust> = Words(&[("anyone", Trust::Anyone), ("proxies", Trust::Proxies)]);
 
-pub(crate) static JWT: Later = later("jwt");
+pub(crate) static CLAIM: Stated<Name<Box<str>>> = stated(
+    "claim",
+    "A claim of the verified token, as in sub or app.plan; a list's values are joined by commas.",
+    name(),
+);
 
 static COOKIE_SHAPE: Shape = map(&[&COOKIE_NAME, &MAX_AGE, &SECURE, &SAME_SITE]);
 

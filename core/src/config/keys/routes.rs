@@ -8,10 +8,12 @@ use http::StatusCode;
 use super::key::{Group, Setting, Stated, group, required, setting, stated};
 use super::kinds::quantities::TimeLimitOrNone;
 use super::kinds::texts::{Parsed, Text};
+use super::kinds::words::Words;
 use super::kinds::{Bool, RedirectStatus, Status};
 use super::shape::{Form, Shape, list, map, names, text_or_map};
 use super::shape::{TEXT, TEXTS};
 use crate::config::value::targets;
+use crate::identity::Auth;
 
 pub(super) static ROUTES: Shape = list(&ROUTE);
 
@@ -29,6 +31,7 @@ static ROUTE: Shape = map(&[
     &RESPONSE_HEADERS,
     &TIMEOUT,
     &EXPOSE,
+    &AUTH,
     &guard::ALLOW,
     &guard::DENY,
     &guard::RATE_LIMIT,
@@ -194,3 +197,16 @@ pub(crate) static EXPOSE: Setting<Bool> = setting(
     Bool,
     false,
 );
+
+pub(crate) static AUTH: Setting<&Words<Auth>> = setting(
+    "auth",
+    "Whether a verified token is needed: optional (default), required (else 401) or none (tokens are not looked at).",
+    &AUTH_WORDS,
+    Auth::Optional,
+);
+
+static AUTH_WORDS: Words<Auth> = Words(&[
+    ("optional", Auth::Optional),
+    ("required", Auth::Required),
+    ("none", Auth::None),
+]);

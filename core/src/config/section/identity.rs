@@ -3,6 +3,7 @@
 mod channels;
 mod overrides;
 mod secrets;
+pub mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::config::keys::shape::Key;
 use crate::config::node::{Node, Pair};
 use crate::config::reader::Reader;
 use crate::config::section::{routes, unstated};
+use crate::identity::token::Tokens;
 use crate::identity::{
     Anonymous, AnonymousCookie, Place, Property, Rules, SameSite, SecureCookie, Source, Trust,
 };
@@ -53,25 +55,35 @@ pub fn compile(reader: &mut Reader, root: &Node, trusted_proxies: Vec<IpNet>) ->
     }
     let cookie = anonymous_cookie(reader, cookie.map(|pair| &pair.value));
     let sticky = (anonymous == Anonymous::Sticky).then_some(&*cookie.name);
-    let mut properties = properties(reader, keys::PROPERTIES.node(identity), proxies);
+    // A claim is one of the tokens that say who users are.
+    let mut tokens = Tokens::default();
+    let user_id = user_ids(reader, keys::USER_ID.items(identity), proxies, &mut tokens);
+    let stated = keys::PROPERTIES.node(identity);
+    let mut properties = properties(reader, stated, proxies, &mut tokens);
     let overrides = overrides::compile(reader, identity, sticky);
     let taken = [sticky, overrides.as_ref().map(|rules| &*rules.cookie)];
     let channels = channels::compile(reader, (root, identity), taken, &mut properties);
     Rules {
-        user_id: user_ids(reader, keys::USER_ID.items(identity), proxies),
+        user_id,
         anonymous,
         overrides,
         channels,
         cookie,
         properties,
+        test_users: keys::TEST_USERS.read(reader, identity).unwrap_or_default(),
         trusted_proxies,
+        tokens,
     }
 }
 
-fn user_ids(reader: &mut Reader, list: &[Node], proxies: bool) -> Vec<Source> {
+fn user_ids(reader: &mut Reader, list: &[Node], proxies: bool, tokens: &mut Tokens) -> Vec<Source> {
     let mut sources = Vec::new();
     for node in list {
-        let says_whose = keys::TRUST.node(node).is_some() || keys::JWT.node(node).is_some();
+        if tokens::stands_in(node) {
+            sources.extend(tokens::source(reader, node, tokens));
+            continue;
+        }
+        let says_whose = keys::TRUST.node(node).is_some();
         if !says_whose && !node.pairs().is_empty() {
             reader
                 .problems
@@ -83,7 +95,12 @@ fn user_ids(reader: &mut Reader, list: &[Node], proxies: bool) -> Vec<Source> {
     sources
 }
 
-fn properties(reader: &mut Reader, map: Option<&Node>, proxies: bool) -> Vec<Property> {
+fn properties(
+    reader: &mut Reader,
+    map: Option<&Node>,
+    proxies: bool,
+    tokens: &mut Tokens,
+) -> Vec<Property> {
     let mut properties = Vec::new();
     for pair in map.map(Node::pairs).unwrap_or_default() {
         let name = pair.key.as_str();
@@ -96,7 +113,11 @@ fn properties(reader: &mut Reader, map: Option<&Node>, proxies: bool) -> Vec<Pro
         } else if name.is_empty() {
             reader.problems.error(pair.key_span, "a name is not empty");
         }
-        if let Some(source) = source(reader, &pair.value, proxies) {
+        let source = match keys::CLAIM.node(&pair.value) {
+            Some(_) => tokens::claim(reader, &pair.value, tokens),
+            None => source(reader, &pair.value, proxies),
+        };
+        if let Some(source) = source {
             properties.push(Property {
                 name: Arc::from(name),
                 source,
@@ -189,7 +210,7 @@ fn check_header(reader: &mut Reader, node: &Node, name: &str, trust: Trust) {
         ),
         "authorization" | "proxy-authorization" => (
             "is a secret that changes, and is not checked here",
-            "let a proxy that checks it set a header, and read that with `trust: proxies`",
+            "tokens are checked by `jwt` under `identity.user_id`, and their claims are properties by `claim`",
         ),
         "x-request-id" | "traceparent" | "tracestate" => {
             ("is another one with every request", lasting)
@@ -201,6 +222,13 @@ fn check_header(reader: &mut Reader, node: &Node, name: &str, trust: Trust) {
     };
     let message = format!("`{name}` {meaning}");
     reader.problems.warning(node.span, message).hint(hint);
+}
+
+/// The same, of headers with tokens.
+fn check_token_header(reader: &mut Reader, node: &Node, name: &str) {
+    if name != "authorization" {
+        check_header(reader, node, name, Trust::Anyone);
+    }
 }
 
 /// What is odd about a forwarding header that anyone may set, and what to do instead.

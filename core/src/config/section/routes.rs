@@ -73,6 +73,7 @@ pub fn compile(reader: &mut Reader, root: &Node) -> Vec<Route> {
         routes.push(Route {
             name: names.distinct(node).into(),
             matches,
+            auth: keys::AUTH.read(reader, node),
             action,
             guard,
             response_edits,

@@ -78,7 +78,7 @@ fn the_digests_of_the_files_of_the_repository_are_what_they_ever_were() {
         ),
         (
             include_str!("../../../../deploy/reference.yaml"),
-            "ba90755af5e9087e7405c23565c625a029d9f603de2e3a23ef8a60f448069c70",
+            "30ae786914e4fd0dc91ecc4d4827c65da6e84e9c7b71d6ad867c434af3ac851c",
         ),
     ] {
         assert_eq!(config(text).digest.to_string(), digest);

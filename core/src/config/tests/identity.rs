@@ -1,5 +1,7 @@
 //! `identity`.
 
+mod tokens;
+
 use super::{check_with, config, with};
 use crate::identity::{Anonymous, Place, SameSite, SecureCookie, Trust};
 
@@ -137,7 +139,7 @@ warning: `authorization` is a secret that changes, and is not checked here
    |
 13 |     token: { header: authorization }
    |                      ^^^^^^^^^^^^^
-   = hint: let a proxy that checks it set a header, and read that with `trust: proxies`
+   = hint: tokens are checked by `jwt` under `identity.user_id`, and their claims are properties by `claim`
 
 warning: `via` is what everybody on the way adds to
   --> routes.yaml:15:20

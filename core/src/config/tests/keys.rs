@@ -182,7 +182,7 @@ services:
     mirror: {}
   b: https://b
 routes: [{ service: a }]
-identity: { user_id: [{ jwt: {} }], properties: { email: { claim: email } } }
+identity: {}
 listeners: [{ address: 127.0.0.1:1, tls: {}, proxy_protocol: true }]
 admin: 127.0.0.1:9900
 server: {}
@@ -215,18 +215,6 @@ error: `https://b` is not an upstream's URL
   |      ^^^^^^^^^
   = hint: the scheme https:// is not supported yet
 
-error: `jwt` is not supported yet
-  --> routes.yaml:11:25
-   |
-11 | identity: { user_id: [{ jwt: {} }], properties: { email: { claim: email } } }
-   |                         ^^^
-
-error: `claim` is not supported yet
-  --> routes.yaml:11:60
-   |
-11 | identity: { user_id: [{ jwt: {} }], properties: { email: { claim: email } } }
-   |                                                            ^^^^^
-
 error: `tls` is not supported yet
   --> routes.yaml:12:37
    |
@@ -251,7 +239,7 @@ error: `relay` is not supported yet
 17 | attribution: { relay: {} }
    |                ^^^^^
 
-routes.yaml: 10 errors
+routes.yaml: 8 errors
 ");
 }
 

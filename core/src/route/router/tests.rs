@@ -5,6 +5,7 @@ use regex::Regex;
 
 use super::{Router, holds};
 use crate::host::HostPattern;
+use crate::identity::Auth;
 use crate::request::path::NormalPath;
 use crate::request::{HeaderList, RequestHead};
 use crate::route::guard::Guard;
@@ -28,6 +29,7 @@ fn route(hosts: &[&str], path: PathPattern) -> Route {
             headers: Vec::new(),
             query: Vec::new(),
         },
+        auth: Auth::Optional,
         action: Action::Respond(Respond {
             status: StatusCode::OK,
             body: "".into(),

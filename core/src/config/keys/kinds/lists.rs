@@ -11,6 +11,7 @@ use crate::config::node::Node;
 use crate::config::reader::Reader;
 use crate::config::value;
 use crate::flag::Glob;
+use crate::identity::token::Algorithm;
 
 /// Names and globs of flags.
 #[derive(Debug)]
@@ -167,6 +168,40 @@ impl Defaulted for Schemes {
     fn written(&self, constant: Self::Constant) -> Written {
         let names = constant.iter().map(|scheme| SCHEMES.name(*scheme));
         Written::List(names.map(str::to_owned).collect())
+    }
+}
+
+/// How tokens may be signed.
+#[derive(Debug)]
+pub struct Algorithms;
+
+/// The names of algorithms (RFC 7518, section 3.1; RFC 8037, section 3.1).
+pub static ALGORITHMS: Words<Algorithm> = Words(&[
+    ("RS256", Algorithm::Rs256),
+    ("RS384", Algorithm::Rs384),
+    ("RS512", Algorithm::Rs512),
+    ("PS256", Algorithm::Ps256),
+    ("PS384", Algorithm::Ps384),
+    ("PS512", Algorithm::Ps512),
+    ("ES256", Algorithm::Es256),
+    ("ES384", Algorithm::Es384),
+    ("EdDSA", Algorithm::EdDsa),
+    ("HS256", Algorithm::Hs256),
+]);
+
+impl Kind for Algorithms {
+    type Value = Vec<Algorithm>;
+
+    fn shape(&self) -> Shape {
+        static ITEM: Shape = text(Form::Word(&ALGORITHMS));
+        list(&ITEM)
+    }
+
+    fn read(&self, reader: &mut Reader, node: &Node) -> Option<Vec<Algorithm>> {
+        let algorithms = node.items().iter();
+        let algorithms = algorithms.filter_map(|node| (&ALGORITHMS).read(reader, node));
+        let algorithms = algorithms.collect();
+        some_at_least(reader, node).then_some(algorithms)
     }
 }
 

@@ -1,0 +1,178 @@
+//! What routes ask of tokens, where tokens are, and what flags see of them.
+
+use serde_json::json;
+
+use super::signer::{self, Signer};
+use super::{CONFIG, Stage, bearing, claims, file_of, with};
+use crate::harness::{Gateway, Origin, assert_has, fill, get, post};
+
+const SECRET: &str = "only-a-test-but-longer-than-32-characters";
+
+#[tokio::test]
+async fn a_verified_token_says_who_the_user_is() {
+    let (folder, signer) = (tempfile::tempdir().unwrap(), Signer::new("one"));
+    let stage = Stage::start(&file_of(&folder, &[&signer])).await;
+    let token = |claims| signer.token(&claims);
+    assert_eq!(
+        stage.served(bearing("/", &token(claims("u1")))).await,
+        "canary"
+    );
+    assert_eq!(
+        stage.served(bearing("/", &token(claims("u2")))).await,
+        "stable"
+    );
+    // By its claims.
+    let pro = with("u2", &json!({ "app": { "plan": "pro" } }));
+    assert_eq!(stage.served(bearing("/", &token(pro))).await, "canary");
+    let staff = with("u2", &json!({ "groups": ["everybody", "staff"] }));
+    assert_eq!(stage.served(bearing("/", &token(staff))).await, "canary");
+    // It comes before the cookie; one that is not believed leaves the word to the cookie.
+    let call = bearing("/", &token(claims("u2"))).header("cookie", "uid=u1");
+    assert_eq!(stage.served(call).await, "stable");
+    let over = with("u2", &json!({ "exp": 1_000_000_000 }));
+    let call = bearing("/", &token(over)).header("cookie", "uid=u1");
+    assert_eq!(stage.served(call).await, "canary");
+    // Another scheme is no token.
+    let call = get("/").header("authorization", "Basic dTE6cA==");
+    assert_eq!(stage.served(call).await, "stable");
+    assert_eq!(
+        stage.stable.last().header("authorization").as_deref(),
+        Some("Basic dTE6cA=="),
+        "it passes as it came"
+    );
+    assert_eq!(stage.counted("verified").await, 5.0);
+    assert_eq!(stage.counted("expired").await, 1.0);
+
+    let call = bearing("/logged", &token(claims("u7")));
+    stage.gateway.send(call).await.assert_from("stable");
+    let line = stage.gateway.await_access_log_of("/logged").await;
+    assert_has(&line, &json!({ "user_id": "u7" }));
+}
+
+#[tokio::test]
+async fn two_tokens_in_one_request_are_refused() {
+    let (folder, signer) = (tempfile::tempdir().unwrap(), Signer::new("one"));
+    let stage = Stage::start(&file_of(&folder, &[&signer])).await;
+    let token = signer.token(&claims("u1"));
+    let call = bearing("/", &token).header("authorization", &format!("Bearer {token}"));
+    assert_eq!(stage.served(call).await, "400");
+}
+
+#[tokio::test]
+async fn routes_ask_for_a_token_or_look_at_none() {
+    let (folder, signer) = (tempfile::tempdir().unwrap(), Signer::new("one"));
+    let stage = Stage::start(&file_of(&folder, &[&signer])).await;
+    let good = signer.token(&claims("u1"));
+    let forged = Signer::new("one").token(&claims("u1"));
+    let unsigned = signer::by_nobody(&claims("u1"));
+
+    assert_eq!(stage.served(bearing("/account", &good)).await, "canary");
+    let refused = stage.gateway.send(get("/account")).await;
+    assert_eq!(refused.status, 401);
+    assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
+    assert_eq!(refused.header("cache-control"), Some("no-store"));
+    for token in [&*forged, &*unsigned, "nonsense"] {
+        let refused = stage.gateway.send(bearing("/account", token)).await;
+        assert_eq!(refused.status, 401);
+        assert_eq!(
+            refused.header("www-authenticate"),
+            Some("Bearer error=\"invalid_token\"")
+        );
+    }
+    // A cookie that anybody can set is not enough, and does not decide who a user with a token is.
+    let call = get("/account").header("cookie", "uid=u1");
+    assert_eq!(stage.served(call).await, "401");
+    let other = signer.token(&claims("u2"));
+    let call = bearing("/account", &other).header("cookie", "uid=u1");
+    assert_eq!(stage.served(call).await, "stable");
+    // A call of gRPC is told so in its own way.
+    let call = post("/account", "").header("content-type", "application/grpc");
+    let refused = stage.gateway.connect_h2c().await.send(call).await;
+    assert_eq!(refused.header("grpc-status"), Some("16"));
+
+    // No token is looked at: who the user is, the cookie says.
+    assert_eq!(stage.served(bearing("/open", &good)).await, "stable");
+    let call = bearing("/open", &forged).header("cookie", "uid=u1");
+    assert_eq!(stage.served(call).await, "canary");
+    // What is not good is as good as nothing where nothing is needed.
+    assert_eq!(stage.served(bearing("/", &forged)).await, "stable");
+    assert_eq!(stage.counted("forged").await, 4.0);
+    assert_eq!(stage.counted("verified").await, 2.0);
+}
+
+#[tokio::test]
+async fn a_token_by_a_secret_may_be_in_a_cookie() {
+    let keys = format!("secret: {SECRET}, from: {{ cookie: session }}, claim: user.id");
+    let stage = Stage::start(&keys).await;
+    let of = |user: &str| with("nobody", &json!({ "user": { "id": user } }));
+    let carrying =
+        |token: String| get("/account").header("cookie", &format!("a=b; session={token}"));
+    let good = signer::by_secret(SECRET, &of("u1"));
+    assert_eq!(stage.served(carrying(good.clone())).await, "canary");
+    let other = signer::by_secret("another secret of more than 32 characters", &of("u1"));
+    assert_eq!(stage.served(carrying(other)).await, "401");
+    // Elsewhere it is none.
+    assert_eq!(stage.served(bearing("/account", &good)).await, "401");
+    let nameless = signer::by_secret(SECRET, &claims("u1"));
+    assert_eq!(stage.served(carrying(nameless)).await, "401");
+    assert_eq!(stage.counted("nameless").await, 1.0);
+    let issuer = stage.issuer().await;
+    assert_has(
+        &issuer,
+        &json!({ "keys_from": "secret", "keys": 1, "last_fetch": null }),
+    );
+}
+
+#[tokio::test]
+async fn explain_and_the_client_api_read_the_same_identity() {
+    let (folder, signer) = (tempfile::tempdir().unwrap(), Signer::new("one"));
+    let config = CONFIG.replace("KEYS", &file_of(&folder, &[&signer]));
+    let stage = Stage::with(&format!(
+        "{config}client_api: {{ path: /.serin, tokens: [app-token-of-a-test] }}\n"
+    ))
+    .await;
+    let bearer = format!("Bearer {}", signer.token(&claims("u1")));
+
+    let asked = json!({
+        "host": "api.example.com", "path": "/", "headers": { "authorization": bearer },
+    });
+    let call = post("/api/v1/explain", asked.to_string()).said_to_be_json();
+    let explained = stage.gateway.admin_send(call).await.json();
+    assert_eq!(
+        explained["decision"]["assigned"], "search.ranker",
+        "{explained:#}"
+    );
+
+    let call = get("/.serin/decisions").header("authorization", &bearer);
+    let told = stage.gateway.send(call).await.json();
+    assert_eq!(
+        told["decisions"][0]["assigned"], "search.ranker",
+        "{told:#}"
+    );
+}
+
+#[tokio::test]
+async fn test_users_are_routed_and_not_recorded() {
+    let (stable, canary) = (Origin::start("stable").await, Origin::start("canary").await);
+    let config = "
+services: { search: @stable }
+flags: { search.ranker: { url: @canary, rings: [{ name: all }] } }
+routes: [{ path: /, service: search }]
+identity:
+  user_id: [{ cookie: uid, trust: anyone }]
+  test_users: ['qa-*', u-smoke-1]
+attribution: { exposures: { users: plain, control: all } }
+";
+    let gateway = Gateway::start(fill(config, [&stable, &canary])).await;
+    for user in ["qa-1", "u-smoke-1", "u-smoke-10", "someone"] {
+        let call = get("/").header("cookie", &format!("uid={user}"));
+        gateway.send(call).await.assert_from("canary");
+    }
+    gateway
+        .await_metric("serin_exposures_total", &[("result", "recorded")], 2.0)
+        .await;
+    let shown = gateway.admin("/api/v1/exposures").await.json();
+    let shown = shown["exposures"].as_array().expect("a list").iter();
+    let users: Vec<&str> = shown.filter_map(|shown| shown["user"].as_str()).collect();
+    assert_eq!(users, ["u-smoke-10", "someone"]);
+}
