@@ -230,7 +230,9 @@ impl ExplainDocument {
         let mut fields: HeaderList = self.headers.iter().collect();
         if let Some(token) = &self.token {
             let Some(rules) = &identity.overrides else {
-                return Err("there is no `identity.override`: no override counts".to_owned());
+                let why =
+                    "no override counts: there is no `identity.override`, or its key is not set";
+                return Err(why.to_owned());
             };
             fields.push(rules.header.as_str(), token);
         }

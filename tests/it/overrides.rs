@@ -234,7 +234,7 @@ async fn what_does_not_fit_is_ignored_and_counted_by_its_reason() {
 async fn a_token_ends_at_its_second() {
     let parts = Parts::start().await;
     let target = ["--service", "search", "--deployment", "search.b"];
-    let brief = parts.mint(&[&target[..], &["--for", "2s"]].concat());
+    let brief = parts.mint(&[&target[..], &["--for", "4s"]].concat());
     let answer = eventually("the token's end", || async {
         let answer = parts.gateway.send(shows("/", &brief).user("ann")).await;
         (answer.origin() == "canary-a").then_some(answer)
@@ -435,6 +435,40 @@ async fn explain_says_what_an_override_would_do() {
     let left = until.duration_since(jiff::Timestamp::now());
     assert!(
         left <= Duration::from_secs(3600).try_into().expect("an hour"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_file_says_the_same_to_whoever_has_its_key() {
+    let parts = Parts::start().await;
+    let b = parts.token("search", "search.b");
+    let config = parts.gateway.folder().join("routes.yaml");
+    let config = config.display().to_string();
+    let command = [
+        "explain",
+        "--config",
+        &config,
+        "--override",
+        &b,
+        "--host",
+        HOST,
+    ];
+    let unset = run_serin(command);
+    assert_eq!(unset.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&unset.stderr).into_owned();
+    assert!(
+        said.contains("`identity.override`, or its key is not set"),
+        "{said}"
+    );
+    let mut known = crate::harness::serin(command);
+    let known = known
+        .env("SERIN_OVERRIDE_KEY", KEY)
+        .output()
+        .expect("it runs");
+    let told = String::from_utf8_lossy(&known.stdout).into_owned();
+    assert!(
+        told.contains("search -> search.b\nreason: override"),
         "{told}"
     );
 }

@@ -55,6 +55,9 @@ pub fn of_channel(rules: &Rules, channel: Option<&str>, https: bool) -> Option<H
 
 #[cfg(test)]
 mod tests {
+    use rand::rngs::SmallRng;
+    use rand::{RngExt as _, SeedableRng as _};
+
     use super::without_own;
     use crate::edit::Edit;
     use crate::identity::Rules;
@@ -70,6 +73,15 @@ mod tests {
 
     /// What becomes of these `Cookie` fields; `None`: nothing does.
     fn left(rules: &Rules, fields: &[&str]) -> Option<String> {
+        let edit = with_head(fields, |head| without_own(head, rules))?;
+        Some(match edit {
+            Edit::Set(_, value) => value.to_str().expect("text").to_owned(),
+            Edit::Remove(_) => String::new(),
+            other => panic!("{other:?}"),
+        })
+    }
+
+    fn with_head<T>(fields: &[&str], then: impl FnOnce(&RequestHead<'_>) -> T) -> T {
         let headers: HeaderList = fields.iter().map(|field| ("cookie", *field)).collect();
         let head = RequestHead {
             method: "GET",
@@ -80,11 +92,7 @@ mod tests {
             peer: [192, 0, 2, 1].into(),
             peer_trusted: false,
         };
-        Some(match without_own(&head, rules)? {
-            Edit::Set(_, value) => value.to_str().expect("text").to_owned(),
-            Edit::Remove(_) => String::new(),
-            other => panic!("{other:?}"),
-        })
+        then(&head)
     }
 
     #[test]
@@ -110,5 +118,43 @@ mod tests {
             assert_eq!(left(&rules, fields).as_deref(), expected, "{fields:?}");
         }
         assert_eq!(left(&Rules::default(), &["serin_override=t"]), None);
+    }
+
+    /// However a client writes its cookies: what is left has none of Serin's own, and all of the others.
+    #[test]
+    fn nothing_of_serins_own_is_left_whatever_was_sent() {
+        const PIECES: [&str; 9] = ["serin_override", "=", ";", "; ", " ", "\t", "\"", "a", ","];
+        let rules = rules();
+        let mut random = SmallRng::seed_from_u64(1);
+        let mut taken = 0;
+        for _ in 0..20_000 {
+            let count = random.random_range(0..12);
+            let field: String = (0..count)
+                .map(|_| PIECES[random.random_range(0..PIECES.len())])
+                .collect();
+            let Some(left) = left(&rules, &[&field]) else {
+                assert!(!has_own(&field), "{field:?}");
+                continue;
+            };
+            taken += 1;
+            assert!(
+                has_own(&field) && !has_own(&left),
+                "{field:?} became {left:?}"
+            );
+            let others = |field: &str| -> Vec<String> {
+                let pairs = field.split(';').map(|pair| pair.trim_matches([' ', '\t']));
+                let others = pairs.filter(|pair| !pair.is_empty() && !has_own(pair));
+                others.map(str::to_owned).collect()
+            };
+            assert_eq!(others(&left), others(&field), "{field:?}");
+        }
+        assert!(taken > 500, "{taken}");
+    }
+
+    /// Whether an override's cookie can be read off a field.
+    fn has_own(field: &str) -> bool {
+        with_head(&[field], |head| {
+            head.cookie_bytes("serin_override").is_some()
+        })
     }
 }

@@ -224,3 +224,25 @@ fn a_set_has_each_result_once() {
     }
     assert_eq!(all.iter().collect::<Vec<_>>(), OverrideResult::ALL);
 }
+
+#[test]
+fn no_bytes_whatever_are_a_token_that_nobody_signed() {
+    use rand::rngs::SmallRng;
+    use rand::{RngExt as _, SeedableRng as _};
+
+    let own = key("0123456789abcdef0123456789abcdef");
+    let token = to("search.v2", Some("u1")).sign(&own).expect("a token");
+    let mut random = SmallRng::seed_from_u64(1);
+    for _ in 0..20_000 {
+        let length = random.random_range(0..120);
+        let mut bytes: Vec<u8> = (0..length).map(|_| random.random()).collect();
+        assert!(Override::open(&bytes, &own).is_err());
+        // Parts of a real one among them.
+        let (from, to) = (
+            random.random_range(0..token.len()),
+            random.random_range(0..=token.len()),
+        );
+        bytes.extend_from_slice(token.as_bytes().get(from..to).unwrap_or_default());
+        assert!(Override::open(&bytes, &own).is_err() || bytes == token.as_bytes());
+    }
+}
