@@ -212,6 +212,8 @@ pub struct Traffic {
     pub connections_per_client: Option<usize>,
     /// How many requests one client may have open over HTTP/2.
     pub streams_per_client: usize,
+    /// How many requests one connection may have open over HTTP/2 (SETTINGS_MAX_CONCURRENT_STREAMS).
+    pub streams_per_connection: u32,
     /// After how many requests a connection is closed.
     pub requests_per_connection: u32,
     /// From a head's first byte to its last.

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use arc_swap::Guard;
 use http::StatusCode;
 use nix::sys::socket::Shutdown;
+use tokio::sync::Notify;
 
 use super::deadlines::DeadlineGuard;
 use super::lingering::Lingering;
@@ -83,6 +84,8 @@ pub struct ClientConnection {
     /// Whether the client must not take what it has got for a whole answer.
     broken: AtomicBool,
     lingering: Mutex<Option<Lingering>>,
+    /// Told when the client sends too many control frames over HTTP/2.
+    frenzy: Notify,
     /// Its place among its client's; `None`: they are not counted.
     client: Option<ClientConnections>,
 }
@@ -115,6 +118,7 @@ impl ClientConnection {
             expectant: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             lingering: Mutex::new(None),
+            frenzy: Notify::new(),
             client,
         };
         ClientStream::new(transport, peer, Arc::new(connection))
@@ -171,6 +175,21 @@ impl ClientConnection {
     pub fn dismiss(&self) {
         self.leaving.store(true, Ordering::Relaxed);
         self.enter(self.phase.load(Ordering::Relaxed));
+    }
+
+    /// Whether one client is behind it; behind a trusted proxy there are many.
+    pub(super) fn is_one_clients(&self) -> bool {
+        self.client.is_some()
+    }
+
+    /// Has it ended, since its client sends too many control frames.
+    pub(super) fn calm_down(&self) {
+        self.frenzy.notify_one();
+    }
+
+    /// Waits until it is to be ended for that.
+    pub async fn frenzy(&self) {
+        self.frenzy.notified().await;
     }
 
     /// Whether it has had as many requests as it may have.

@@ -36,6 +36,7 @@ pub struct ExcessCounters {
     connections: Counter,
     streams: Counter,
     upstreams: Counter,
+    control_frames: Counter,
 }
 
 impl ExcessCounters {
@@ -45,6 +46,7 @@ impl ExcessCounters {
             Excess::Connections => &self.connections,
             Excess::Streams => &self.streams,
             Excess::Upstreams => &self.upstreams,
+            Excess::ControlFrames => &self.control_frames,
         }
     }
 }

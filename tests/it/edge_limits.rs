@@ -1,6 +1,7 @@
 //! What is let in, route by route: how often, from where, how large.
 
 mod browsers;
+mod floods;
 mod rates;
 
 use serde_json::json;

@@ -20,11 +20,18 @@ pub enum Excess {
     Streams,
     /// Its part of the connections to upstreams.
     Upstreams,
+    /// HTTP/2 frames that carry nothing of a request ([`crate::request::framing::control`]).
+    ControlFrames,
 }
 
 impl Excess {
     /// Everything there can be too much of.
-    pub const ALL: [Self; 3] = [Self::Connections, Self::Streams, Self::Upstreams];
+    pub const ALL: [Self; 4] = [
+        Self::Connections,
+        Self::Streams,
+        Self::Upstreams,
+        Self::ControlFrames,
+    ];
 
     /// The name that metrics carry.
     pub fn as_str(self) -> &'static str {
@@ -32,6 +39,7 @@ impl Excess {
             Self::Connections => "connections",
             Self::Streams => "streams",
             Self::Upstreams => "upstream_connections",
+            Self::ControlFrames => "control_frames",
         }
     }
 }

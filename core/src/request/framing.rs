@@ -2,6 +2,7 @@
 //! whatever pieces, and say how much of it belongs to the part that is being read.
 
 pub mod chunks;
+pub mod control;
 pub mod frames;
 pub mod head_end;
 

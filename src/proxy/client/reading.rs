@@ -2,12 +2,14 @@
 
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::stream::{ClientStream, Reading};
 use crate::proxy::transport::Transport;
+use crate::request::framing::control::ControlFrames;
 use crate::request::target::Target;
 
 /// What an HTTP/1 client's turn is.
@@ -226,8 +228,19 @@ impl ClientStream {
                     continue;
                 }
             }
+            self.look_at_control(frames.take_control());
             self.reading = Reading::Frames(frames);
             return Poll::Ready(Ok(()));
+        }
+    }
+
+    /// Has the connection ended where its client sends too many control frames.
+    fn look_at_control(&mut self, came: ControlFrames) {
+        if came != ControlFrames::default()
+            && self.connection.is_one_clients()
+            && self.control.is_too_much(came, self.written, Instant::now())
+        {
+            self.connection.calm_down();
         }
     }
 }

@@ -10,6 +10,7 @@ use std::os::fd::RawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -18,6 +19,7 @@ use super::ClientConnection;
 use crate::proxy::listener::Listener;
 use crate::proxy::transport::{ResetWatch, Transport};
 use crate::request::framing::Requests;
+use crate::request::framing::control::ControlMeter;
 use crate::request::framing::frames::Frames;
 use crate::request::target::Target;
 
@@ -38,6 +40,10 @@ pub struct ClientStream {
     pub(super) encoded: BytesMut,
     /// Watched while a client that sends nothing more waits for its answer.
     pub(super) reset: Option<ResetWatch>,
+    /// Bytes that have been written.
+    pub(super) written: u64,
+    /// Control frames of HTTP/2 that have come lately.
+    pub(super) control: ControlMeter,
 }
 
 /// What is read.
@@ -64,6 +70,8 @@ impl ClientStream {
             target: Target::default(),
             encoded: BytesMut::new(),
             reset: None,
+            written: 0,
+            control: ControlMeter::begin(Instant::now()),
         }
     }
 
@@ -103,6 +111,14 @@ impl ClientStream {
     /// Reads HTTP/2 from now on.
     pub fn expect_frames(&mut self) {
         self.reading = Reading::Frames(Frames::default());
+    }
+
+    /// Notes how far writing has come.
+    fn note_written(&mut self, polled: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = polled {
+            self.written += *bytes as u64;
+        }
+        self.connection.has_written(polled.is_pending());
     }
 
     /// What carries it.
@@ -153,7 +169,7 @@ impl AsyncWrite for ClientStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = self.transport()?.poll_write(cx, bytes);
-        self.connection.has_written(polled.is_pending());
+        self.note_written(&polled);
         polled
     }
 
@@ -163,7 +179,7 @@ impl AsyncWrite for ClientStream {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = self.transport()?.poll_write_vectored(cx, bytes);
-        self.connection.has_written(polled.is_pending());
+        self.note_written(&polled);
         polled
     }
 

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
+use h2::Reason;
 use pingora::apps::HttpServerApp as _;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Accept, HttpSession, default_h2_options, handshake};
@@ -17,13 +18,14 @@ use super::proxy::Proxy;
 use super::stream::SessionStream;
 use super::stream_refusal::refuse;
 use super::{first_byte, idle, uploads};
+use crate::capacity::clients::Excess;
 use crate::drain::{DrainWatch, Stage};
 use crate::proxy::client::{ClientConnection, ClientStream, OpenStream};
 use crate::proxy::metrics::ConnectionFigures;
 use crate::proxy::serving::{ServeHttp, in_fairness};
 
 /// How many requests may have been cancelled before they were looked at, when the connection is closed with
-/// ENHANCE_YOUR_CALM. A client may well cancel all the requests that it may have open (100), and more than once in what
+/// ENHANCE_YOUR_CALM. A client may well cancel all the requests that it may have open (`server.limits.streams_per_connection`), and more than once in what
 /// is read at a time; one that asks only to cancel comes to this at once.
 const CANCELLED_UNSEEN: usize = 1000;
 
@@ -88,7 +90,10 @@ impl ServeHttp for HttpServer {
         // More than is taken: what is above the limit shall be refused, counted and logged as any other request.
         let most = 2 * connection.traffic().request.header_bytes;
         options.max_header_list_size(u32::try_from(most).unwrap_or(u32::MAX));
-        options.max_pending_accept_reset_streams(CANCELLED_UNSEEN);
+        let streams = connection.traffic().streams_per_connection;
+        options.max_concurrent_streams(streams);
+        let cancelled = usize::try_from(streams).unwrap_or(usize::MAX);
+        options.max_pending_accept_reset_streams(cancelled.max(CANCELLED_UNSEEN));
         let Ok(mut streams) = handshake(Box::new(stream), Some(options)).await else {
             return;
         };
@@ -96,7 +101,7 @@ impl ServeHttp for HttpServer {
         // A client that gets GOAWAY before its first request would have to come back for nothing.
         let opened = tokio::time::Instant::now();
         let mut goes = pin!(in_fairness(self.drain.clone(), Stage::Announced, opened));
-        let (mut closing, mut malformed) = (false, 0);
+        let (mut closing, mut frantic, mut malformed) = (false, false, 0);
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -104,6 +109,13 @@ impl ServeHttp for HttpServer {
                     streams.graceful_shutdown();
                     connection.dismiss();
                     closing = true;
+                    continue;
+                }
+                () = connection.frenzy(), if !frantic => {
+                    self.figures.excess.of(Excess::ControlFrames).inc();
+                    // Said, and then closed: requests under way end with it.
+                    streams.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                    frantic = true;
                     continue;
                 }
                 accepted = HttpSession::from_h2_conn(&mut streams, digest.clone()) => accepted,

@@ -23,6 +23,7 @@ pub fn compile(reader: &mut Reader, root: &Node) -> Traffic {
         connections: keys::CONNECTIONS.read(reader, limits),
         connections_per_client: keys::CONNECTIONS_PER_CLIENT.read(reader, limits),
         streams_per_client: keys::STREAMS_PER_CLIENT.read(reader, limits),
+        streams_per_connection: keys::STREAMS_PER_CONNECTION.read(reader, limits),
         requests_per_connection: keys::REQUESTS_PER_CONNECTION.read(reader, limits),
         header_read: keys::HEADER_READ.read(reader, timeouts),
         idle: keys::IDLE.read(reader, timeouts),

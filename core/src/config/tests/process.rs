@@ -53,7 +53,7 @@ fn what_clients_may_take_is_compiled() {
         "
 server:
   limits: { header_bytes: 2KiB, headers: 10, body_bytes: 10MiB, connections: 7, connections_per_client: 5,
-    streams_per_client: 6, requests_per_connection: 3 }
+    streams_per_client: 6, streams_per_connection: 4, requests_per_connection: 3 }
   timeouts: { header_read: 1s, idle: 2s, body_read: 3s, body_rate: 2KiB/s over 5s, write: 250ms }
 ",
     ))
@@ -67,6 +67,7 @@ server:
         connections: Some(7),
         connections_per_client: Some(5),
         streams_per_client: 6,
+        streams_per_connection: 4,
         requests_per_connection: 3,
         header_read: Duration::from_secs(1),
         idle: Duration::from_secs(2),

@@ -1,5 +1,5 @@
-//! HTTP/2's frames (RFC 9113, section 4.1), for the one thing that the HTTP/2 library lets pass: pseudo-header fields in
-//! trailers.
+//! HTTP/2's frames (RFC 9113, section 4.1), for what the HTTP/2 library lets pass: control frames without end, which are
+//! counted here ([`super::control`]), and pseudo-header fields in trailers.
 //!
 //! A field block in which a pseudo-header field (`:path`) stands behind a regular one is malformed (section 8.3), and the
 //! library resets such a stream. In trailers any pseudo-header field is malformed (section 8.1), but there the library
@@ -7,6 +7,8 @@
 //! would have been dropped stands behind one. Nobody reads that field: request trailers go no further than here.
 
 use bytes::BytesMut;
+
+use super::control::ControlFrames;
 
 /// A frame's head.
 const HEAD: usize = 9;
@@ -16,8 +18,17 @@ const PREFACE: usize = 24;
 /// connection in any case.
 const MOST: usize = 16_384;
 
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const PRIORITY_FRAME: u8 = 2;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const CONTINUATION: u8 = 9;
+
 const END_STREAM: u8 = 1;
+const ACK: u8 = 1;
+const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 32;
 
@@ -31,6 +42,8 @@ pub struct Frames {
     left: usize,
     /// The last stream that was opened.
     last: u32,
+    /// Control frames since these were last asked for.
+    control: ControlFrames,
 }
 
 impl Default for Frames {
@@ -38,6 +51,7 @@ impl Default for Frames {
         Self {
             left: PREFACE,
             last: 0,
+            control: ControlFrames::default(),
         }
     }
 }
@@ -63,8 +77,14 @@ impl Frames {
                 }
                 self.last = self.last.max(head.stream);
             }
+            head.count(&mut self.control);
             self.left = HEAD + head.length;
         }
+    }
+
+    /// The control frames that have passed since this was last asked.
+    pub fn take_control(&mut self) -> ControlFrames {
+        std::mem::take(&mut self.control)
     }
 
     /// Puts a regular field before the trailers that begin with these bytes, which may then pass. Whether that was done;
@@ -118,6 +138,23 @@ impl Head {
             flags,
             stream: u32::from_be_bytes([s & 0x7f, t, u, v]),
         })
+    }
+
+    /// Counts the frame, if it carries nothing of a request.
+    fn count(&self, control: &mut ControlFrames) {
+        let ends = match self.kind {
+            SETTINGS => self.flags & ACK != 0,
+            DATA => self.flags & END_STREAM != 0 || self.length > 0,
+            CONTINUATION => self.flags & END_HEADERS != 0 || self.length > 0,
+            _ => false,
+        };
+        match self.kind {
+            PING => control.pings += 1,
+            DATA | PRIORITY_FRAME | RST_STREAM | SETTINGS | CONTINUATION if !ends => {
+                control.others += 1;
+            }
+            _ => {}
+        }
     }
 
     /// Where the first field of a HEADERS frame begins: behind padding's length, priority, and new sizes of the table,

@@ -18,6 +18,7 @@ static LIMITS_SHAPE: Shape = map(&[
     &CONNECTIONS,
     &CONNECTIONS_PER_CLIENT,
     &STREAMS_PER_CLIENT,
+    &STREAMS_PER_CONNECTION,
     &REQUESTS_PER_CONNECTION,
 ]);
 
@@ -66,6 +67,14 @@ pub(crate) static STREAMS_PER_CLIENT: Setting<Integer<usize>> = setting(
     "The most requests that one client may have open over HTTP/2, else 503; default {default}.",
     integer(1, MOST),
     10_000,
+);
+
+// RFC 9113, section 6.5.2, recommends 100 or more.
+pub(crate) static STREAMS_PER_CONNECTION: Setting<Integer<u32>> = setting(
+    "streams_per_connection",
+    "The most requests that one connection may have open over HTTP/2, as clients are told at its beginning; default {default}.",
+    integer(1, 100_000),
+    128,
 );
 
 pub(crate) static REQUESTS_PER_CONNECTION: Setting<Integer<u32>> = setting(
