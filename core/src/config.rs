@@ -52,6 +52,7 @@ use diagnostic::Findings;
 use flag_server::StalenessPolicy;
 use redis::RedisConfig;
 use source::SourceConfig;
+use tls::StatedFile;
 use traces::TracingConfig;
 use unleash::UnleashConfig;
 
@@ -68,6 +69,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// `identity`, with `server.trusted_proxies`.
     pub identity: identity::Rules,
+    /// The files with keys of users' tokens that `identity` names.
+    pub key_sets: Vec<StatedFile>,
     /// `canary_urls`.
     pub canary_urls: UrlPolicy,
     /// `unleash`, in order of precedence.
@@ -118,6 +121,7 @@ impl Config {
             lanes: _,
             digest: _,
             // No snapshot has these.
+            key_sets: _,
             unleash: _,
             outages: _,
             registry: _,

@@ -9,11 +9,14 @@ use serde_json::{Value, json};
 use crate::certificates::{self, FileProblem, FileTrouble};
 use crate::config::attribution::{AttributionConfig, ReceiptKey};
 use crate::config::diagnostic::{Diagnostic, Findings, Severity};
+use crate::config::tls::StatedFile;
 use crate::config::{OnUnset, compile, render};
 use crate::context::Moment;
+use crate::durable::{is_absence, read_small};
 use crate::receipts::keys::SigningKey;
 use crate::source::environment::ProcessEnvironment;
 use crate::source::file::{FileError, read, read_stream};
+use crate::tokens::keys;
 
 /// How files are checked, and how the result is printed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -85,7 +88,11 @@ fn check(path: &Path, how: How) -> Checked {
             let found = tls.flat_map(|files| certificates::check(files, now()));
             let found = found.map(|problem| told(problem, mode));
             let receipts = receipt_key(&config.process.attribution, mode);
-            config.warnings.with(found.chain(receipts).collect())
+            let key_sets = config.key_sets.iter();
+            let key_sets = key_sets.filter_map(|file| key_set(file, mode));
+            config
+                .warnings
+                .with(found.chain(receipts).chain(key_sets).collect())
         }
         Err(findings) => findings,
     };
@@ -127,6 +134,27 @@ fn receipt_key(attribution: &AttributionConfig, mode: OnUnset) -> Option<Diagnos
             Severity::Error
         },
         message: error.to_string(),
+        span: file.span,
+        path: file.key.clone(),
+        hint: None,
+    })
+}
+
+/// What keeps tokens from being verified by the keys of a file. The gateway goes on without, and says so.
+fn key_set(file: &StatedFile, mode: OnUnset) -> Option<Diagnostic> {
+    let content = read_small(&file.path);
+    let is_elsewhere = content.as_ref().is_err_and(is_absence) && mode == OnUnset::StandIn;
+    let why = match content {
+        Ok(content) => keys::read(&content).err()?.to_string(),
+        Err(error) => format!("it cannot be read: {error}"),
+    };
+    Some(Diagnostic {
+        severity: if is_elsewhere {
+            Severity::Warning
+        } else {
+            Severity::Error
+        },
+        message: format!("`{}`: {why}", file.path.display()),
         span: file.span,
         path: file.key.clone(),
         hint: None,
@@ -225,6 +253,31 @@ mod tests {
         let (valid, json) = said(b"services: {}\n", true);
         let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         assert!(!valid && json["errors"] == 2 && json["problems"][0]["line"] == 1);
+    }
+
+    #[test]
+    fn a_file_of_keys_is_looked_into() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keys.json");
+        let file = format!(
+            "services: {{ a: http://127.0.0.1:1 }}\nroutes: [{{ service: a }}]\nidentity:\n  user_id:\n    - jwt: {{ jwks_file: '{}', issuer: i, audience: a }}\n",
+            path.display()
+        );
+        let told = || said(file.as_bytes(), false);
+        let (valid, text) = told();
+        assert!(
+            valid && text.contains("warning: `") && text.contains("cannot be read"),
+            "{text}"
+        );
+        std::fs::write(&path, "{}").expect("written");
+        let (valid, text) = told();
+        assert!(
+            !valid && text.contains("it is no key set (RFC 7517)\n --> routes.yaml:5:25"),
+            "{text}"
+        );
+        let key = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+        std::fs::write(&path, key).expect("written");
+        assert!(told().0);
     }
 
     #[test]

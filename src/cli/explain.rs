@@ -15,6 +15,7 @@ use crate::clock;
 use crate::config::{self, OnUnset, render};
 use crate::snapshot::assemble::assemble;
 use crate::snapshot::offline::{NoopMeters, Offline};
+use crate::source::key_sets::TokenIssuers;
 use crate::source::{self, environment::ProcessEnvironment};
 
 #[derive(Debug, clap::Args)]
@@ -132,7 +133,7 @@ fn from_file(path: &Path, document: Value) -> anyhow::Result<Value> {
     let name = path.display().to_string();
     let text = source::file::read(path).with_context(|| name.clone())?;
     let now = clock::now();
-    let config =
+    let mut config =
         config::compile(&text, &ProcessEnvironment, OnUnset::StandIn, now).map_err(|problems| {
             let colour = colour(io::stderr().is_terminal());
             anyhow!(
@@ -140,6 +141,8 @@ fn from_file(path: &Path, document: Value) -> anyhow::Result<Value> {
                 render::text(&name, &text, &problems, colour)
             )
         })?;
+    // Keys that are fetched only a running gateway has.
+    TokenIssuers::default().equip(&mut config.identity);
     let may_be_a_servers = document.get("flag").is_some() && !config.unleash.is_empty();
     let snapshot = assemble(&config, 1, &mut Offline::default(), &mut NoopMeters);
     let document: ExplainDocument = serde_json::from_value(document)?;

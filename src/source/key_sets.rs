@@ -101,16 +101,17 @@ impl TokenIssuers {
         known.stores.push(Arc::downgrade(&store));
         // Reading may take its time.
         drop(known);
-        match (source, Handle::try_current()) {
-            (KeySource::Url(url), Ok(control)) => {
-                control.spawn(fetch::follow(url.clone(), Arc::downgrade(&store)));
+        if let KeySource::File(path) = source {
+            file::read_first(path, &store);
+        }
+        // A command that asks once has no runtime, and nothing to follow.
+        if let Ok(control) = Handle::try_current() {
+            let follower = Arc::downgrade(&store);
+            match source {
+                KeySource::Url(url) => drop(control.spawn(fetch::follow(url.clone(), follower))),
+                KeySource::File(path) => drop(control.spawn(file::follow(path.clone(), follower))),
+                KeySource::Secret(_) => {}
             }
-            (KeySource::File(path), Ok(control)) => {
-                file::read_first(path, &store);
-                control.spawn(file::follow(path.clone(), Arc::downgrade(&store)));
-            }
-            // Without a runtime there is nobody to follow anything.
-            (KeySource::Secret(_), _) | (_, Err(_)) => {}
         }
         store
     }

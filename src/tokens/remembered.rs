@@ -128,3 +128,38 @@ fn places_of([hash, _]: [u64; 2]) -> [usize; 2] {
     let first = hash as usize % PLACES;
     [first, first ^ 1]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{JUDGED, KeySet, Lookup, PLACES, TokenResult};
+
+    fn lookup<'a>(token: &'a [u8], keys: &'a KeySet) -> Lookup<'a> {
+        Lookup {
+            verifier: u64::MAX,
+            source: 0,
+            token,
+            keys,
+            now: 0,
+        }
+    }
+
+    #[test]
+    fn the_table_is_as_large_as_it_is_and_the_latest_is_in_it() {
+        let keys = KeySet::default();
+        for number in 0..2 * PLACES {
+            let token = number.to_string();
+            let lookup = lookup(token.as_bytes(), &keys);
+            assert_eq!(
+                lookup.remember(Err(TokenResult::Forged)),
+                Err(TokenResult::Forged)
+            );
+            assert_eq!(lookup.find(), Some(Err(TokenResult::Forged)));
+        }
+        assert_eq!(JUDGED.with_borrow(Vec::len), PLACES);
+        let other = Lookup {
+            source: 1,
+            ..lookup(b"1", &keys)
+        };
+        assert_eq!(other.find(), None, "another source's");
+    }
+}

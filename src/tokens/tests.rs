@@ -407,6 +407,21 @@ fn what_was_verified_holds_until_it_expires_or_a_key_is_lost() {
 }
 
 #[test]
+fn a_repeat_visitor_allocates_nothing() {
+    let signer = Signer::es256("e");
+    let stage = Stage::with_keys(&[&signer]);
+    let (good, bad) = (signer.token(&claims()), Signer::es256("e").token(&claims()));
+    let verify = |token: &str| stage.verifier.verify(0, token.as_bytes(), at(NOW));
+    assert!(verify(&good).is_ok() && verify(&bad).is_err());
+    let counted = allocation_counter::measure(|| {
+        for _ in 0..100 {
+            assert!(verify(&good).is_ok() && verify(&bad).is_err());
+        }
+    });
+    assert_eq!(counted.count_total, 0);
+}
+
+#[test]
 fn what_was_refused_is_forgotten_when_keys_come_and_after_some_seconds() {
     let (one, two) = (Signer::es256("one"), Signer::es256("two"));
     let stage = Stage::with_keys(&[&one]);

@@ -74,6 +74,7 @@ fn compile_sections(reader: &mut Reader, root: &Node) -> Config {
         flags,
         segments,
         routes,
+        key_sets: identity::tokens::files(root),
         identity,
         canary_urls,
         client_api: client_api::compile(reader, root),

@@ -332,3 +332,6 @@ impl Tokens {
             })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,6 +104,7 @@ pub fn everyone() -> Condition {
 /// A configuration of these services and flags, and nothing else.
 pub fn config(services: Vec<ServiceConfig>, flags: Vec<Flag>) -> Config {
     Config {
+        key_sets: Vec::new(),
         services,
         flags: flags.into_iter().map(Arc::new).collect(),
         segments: Vec::new(),

@@ -1,10 +1,10 @@
 //! What routes ask of tokens, where tokens are, and what flags see of them.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::signer::{self, Signer};
 use super::{CONFIG, Stage, bearing, claims, file_of, with};
-use crate::harness::{Gateway, Origin, assert_has, fill, get, post};
+use crate::harness::{Gateway, Origin, assert_has, fill, get, post, run_serin};
 
 const SECRET: &str = "only-a-test-but-longer-than-32-characters";
 
@@ -148,6 +148,28 @@ async fn explain_and_the_client_api_read_the_same_identity() {
     assert_eq!(
         told["decisions"][0]["assigned"], "search.ranker",
         "{told:#}"
+    );
+}
+
+#[tokio::test]
+async fn explain_reads_tokens_by_a_file_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, signer) = (folder.path().join("routes.yaml"), Signer::new("one"));
+    let config = CONFIG.replace("KEYS", &file_of(&folder, &[&signer]));
+    let config = config.replace("@stable", "http://127.0.0.1:1");
+    std::fs::write(&path, config.replace("@canary", "http://127.0.0.1:2")).unwrap();
+    let explained = |token: &str| {
+        let header = format!("authorization=Bearer {token}");
+        let path = path.to_str().unwrap();
+        let told = run_serin([
+            "explain", "-c", path, "--header", &header, "--format", "json",
+        ]);
+        serde_json::from_slice::<Value>(&told.stdout).expect("JSON")["decision"]["assigned"].clone()
+    };
+    assert_eq!(explained(&signer.token(&claims("u1"))), "search.ranker");
+    assert_eq!(
+        explained(&Signer::new("one").token(&claims("u1"))),
+        "stable"
     );
 }
 

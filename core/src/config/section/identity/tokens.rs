@@ -12,6 +12,7 @@ use crate::config::keys::shape::Key;
 use crate::config::keys::{IDENTITY, ROUTES};
 use crate::config::node::{Node, Pair};
 use crate::config::reader::Reader;
+use crate::config::tls::StatedFile;
 use crate::identity::token::{Algorithm, KeySource, SharedSecret, TokenPlace, TokenSource, Tokens};
 use crate::identity::{Auth, Place, Rules, Source, Trust};
 
@@ -63,6 +64,21 @@ fn alone(reader: &mut Reader, node: &Node, own: &str) {
             .error(other.key_span, message)
             .hint("a source is read from one place; a verified token is believed from anyone");
     }
+}
+
+/// The files with keys that `identity` names.
+pub fn files(root: &Node) -> Vec<StatedFile> {
+    let sources = keys::USER_ID.items(IDENTITY.node(root)).iter().enumerate();
+    let file = |(at, source): (usize, &Node)| {
+        let node = jwt::JWKS_FILE.node(JWT.node(source)?)?;
+        let path = node.scalar().filter(|path| !path.is_placeholder())?;
+        Some(StatedFile {
+            path: path.text().into(),
+            span: node.span,
+            key: format!("identity.user_id.{at}.jwt.jwks_file"),
+        })
+    };
+    sources.filter_map(file).collect()
 }
 
 /// A route that needs a token needs somebody to verify it.
