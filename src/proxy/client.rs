@@ -8,10 +8,13 @@
 mod expectation;
 mod open_stream;
 mod reading;
+mod refusal;
 mod stream;
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -69,6 +72,8 @@ pub struct ClientConnection {
     hurried: AtomicBool,
     /// Whether a head was cut off for being too large.
     refused: AtomicBool,
+    /// The status of the answer to a head that could not be read; 0: it could.
+    unreadable: AtomicU16,
     /// Requests so far.
     requests: AtomicU32,
     /// Requests under way, over HTTP/2.
@@ -110,6 +115,7 @@ impl ClientConnection {
             tunnel: AtomicBool::new(false),
             hurried: AtomicBool::new(false),
             refused: AtomicBool::new(false),
+            unreadable: AtomicU16::new(0),
             requests: AtomicU32::new(0),
             streams: AtomicU32::new(0),
             leaving: AtomicBool::new(false),
@@ -261,32 +267,6 @@ impl ClientConnection {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
             *lingering = Some(Lingering { transport, refusal });
-        }
-    }
-
-    /// Whether no more of a head is to be read: more bytes have come than it may have, and it is not over yet. One
-    /// that is, is measured when it has been parsed.
-    pub(super) fn refuses_more(&self) -> bool {
-        if self.phase.load(Ordering::Relaxed) != SENDS_HEAD {
-            return false;
-        }
-        let most = self.store.peek().traffic.request.header_bytes;
-        let refuses = self.head_bytes.load(Ordering::Relaxed) > most;
-        if refuses {
-            self.refused.store(true, Ordering::Relaxed);
-        }
-        refuses
-    }
-
-    /// What a head is to be refused with that was cut off before its end.
-    pub(super) fn refusal(&self) -> Option<StatusCode> {
-        if self.phase.load(Ordering::Relaxed) != SENDS_HEAD {
-            None
-        } else if self.refused.load(Ordering::Relaxed) {
-            Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
-        } else {
-            let overdue = self.deadline.is_expired();
-            overdue.then_some(StatusCode::REQUEST_TIMEOUT)
         }
     }
 

@@ -1,6 +1,7 @@
 //! What is let in, route by route: how often, from where, how large.
 
 mod browsers;
+mod errors;
 mod floods;
 mod rates;
 
@@ -13,6 +14,13 @@ use crate::harness::{Gateway, Origin, assert_has, fill, get, post};
 async fn start(routes: &str) -> (Origin, Gateway) {
     let origin = Origin::start("origin").await;
     let gateway = Gateway::start(config(routes, &origin)).await;
+    (origin, gateway)
+}
+
+/// Starts a gateway with this whole file, and an origin called `origin`.
+async fn start_with(template: &str) -> (Origin, Gateway) {
+    let origin = Origin::start("origin").await;
+    let gateway = Gateway::start(fill(template, [&origin])).await;
     (origin, gateway)
 }
 

@@ -121,6 +121,11 @@ impl ClientStream {
         self.connection.has_written(polled.is_pending());
     }
 
+    /// Whether what is written answers what is no request ([`ClientConnection::is_unreadable`]): nothing of it is sent.
+    fn answers_nothing(&self, bytes: &[u8]) -> bool {
+        matches!(self.reading, Reading::Requests(_)) && self.connection.is_unreadable(bytes)
+    }
+
     /// What carries it.
     pub(super) fn transport(&mut self) -> io::Result<Pin<&mut Transport>> {
         let transport = self.transport.as_mut();
@@ -168,6 +173,9 @@ impl AsyncWrite for ClientStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.answers_nothing(bytes) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let polled = self.transport()?.poll_write(cx, bytes);
         self.note_written(&polled);
         polled
@@ -178,6 +186,9 @@ impl AsyncWrite for ClientStream {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.answers_nothing(bytes.first().map_or(&[], |part| part)) {
+            return Poll::Ready(Ok(bytes.iter().map(|part| part.len()).sum()));
+        }
         let polled = self.transport()?.poll_write_vectored(cx, bytes);
         self.note_written(&polled);
         polled

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use h2::Reason;
+use http::Method;
 use pingora::apps::HttpServerApp as _;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::{H2Accept, HttpSession, default_h2_options, handshake};
+use pingora::protocols::http::v2::server::{
+    H2Accept, H2Options, HttpSession, default_h2_options, handshake,
+};
 use pingora::protocols::{Digest, GetSocketDigest as _};
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
@@ -16,7 +19,7 @@ use tokio::sync::watch;
 
 use super::proxy::Proxy;
 use super::stream::SessionStream;
-use super::stream_refusal::refuse;
+use super::stream_refusal::{refuse, refuse_tunnel};
 use super::{first_byte, idle, uploads};
 use crate::capacity::clients::Excess;
 use crate::drain::{DrainWatch, Stage};
@@ -86,15 +89,7 @@ impl ServeHttp for HttpServer {
             socket_digest: stream.get_socket_digest(),
             ..Digest::default()
         });
-        let mut options = default_h2_options();
-        // More than is taken: what is above the limit shall be refused, counted and logged as any other request.
-        let most = 2 * connection.traffic().request.header_bytes;
-        options.max_header_list_size(u32::try_from(most).unwrap_or(u32::MAX));
-        let streams = connection.traffic().streams_per_connection;
-        options.max_concurrent_streams(streams);
-        let cancelled = usize::try_from(streams).unwrap_or(usize::MAX);
-        options.max_pending_accept_reset_streams(cancelled.max(CANCELLED_UNSEEN));
-        let Ok(mut streams) = handshake(Box::new(stream), Some(options)).await else {
+        let Ok(mut streams) = handshake(Box::new(stream), Some(options(connection))).await else {
             return;
         };
         connection.multiplex();
@@ -162,6 +157,10 @@ impl ServeHttp for HttpServer {
 impl HttpServer {
     /// Serves a request over HTTP/2 as a task of its own.
     fn spawn_stream(&self, mut session: HttpSession, mut open: OpenStream) {
+        if session.req_header().method == Method::CONNECT {
+            refuse_tunnel(&mut session, open.connection());
+            return;
+        }
         let (proxy, figures) = (self.proxy.clone(), self.figures.clone());
         let shutdown = self.shutdown.subscribe();
         tokio::spawn(async move {
@@ -177,4 +176,17 @@ impl HttpServer {
             drop(open);
         });
     }
+}
+
+/// What one connection over HTTP/2 may do.
+fn options(connection: &ClientConnection) -> H2Options {
+    let mut options = default_h2_options();
+    // More than is taken: what is above the limit shall be refused, counted and logged as any other request.
+    let most = 2 * connection.traffic().request.header_bytes;
+    options.max_header_list_size(u32::try_from(most).unwrap_or(u32::MAX));
+    let streams = connection.traffic().streams_per_connection;
+    options.max_concurrent_streams(streams);
+    let cancelled = usize::try_from(streams).unwrap_or(usize::MAX);
+    options.max_pending_accept_reset_streams(cancelled.max(CANCELLED_UNSEEN));
+    options
 }

@@ -18,11 +18,21 @@ pub(super) fn refuse(
     figures: &ConnectionFigures,
 ) {
     figures.excess.of(excess).inc();
-    let status = StatusCode::SERVICE_UNAVAILABLE;
+    answer(session, connection, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// Refuses to make a tunnel. pingora does as well, in words that name it.
+pub(super) fn refuse_tunnel(session: &mut HttpSession, connection: &ClientConnection) {
+    answer(session, connection, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+fn answer(session: &mut HttpSession, connection: &ClientConnection, status: StatusCode) {
     let header = ResponseHeader::build(status, Some(3)).and_then(|mut header| {
         header.insert_header(CONTENT_LENGTH, 0)?;
         header.insert_header(CACHE_CONTROL, "no-store")?;
-        header.insert_header(RETRY_AFTER, COME_BACK)?;
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            header.insert_header(RETRY_AFTER, COME_BACK)?;
+        }
         session.write_response_header(Box::new(header), true)
     });
     // An error is a client that has gone.
