@@ -146,6 +146,7 @@ fn key_set(file: &StatedFile, mode: OnUnset) -> Option<Diagnostic> {
     let is_elsewhere = content.as_ref().is_err_and(is_absence) && mode == OnUnset::StandIn;
     let why = match content {
         Ok(content) => keys::read(&content).err()?.to_string(),
+        Err(error) if is_absence(&error) => "there is no such file".to_owned(),
         Err(error) => format!("it cannot be read: {error}"),
     };
     Some(Diagnostic {
@@ -266,7 +267,7 @@ mod tests {
         let told = || said(file.as_bytes(), false);
         let (valid, text) = told();
         assert!(
-            valid && text.contains("warning: `") && text.contains("cannot be read"),
+            valid && text.contains("warning: `") && text.contains("there is no such file"),
             "{text}"
         );
         std::fs::write(&path, "{}").expect("written");
