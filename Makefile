@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo run test test-quick check fmt lint doc bench bench-micro bench-scale bench-instructions bench-gateways bench-attribution fuzz-api crashes outage
+.PHONY: demo run test test-quick test-wires check fmt lint doc bench bench-micro bench-scale bench-instructions bench-gateways bench-attribution fuzz-api crashes outage
 
 # Gateway, sample deployments and users in one process; q or Ctrl-C ends it.
 demo:
@@ -23,6 +23,11 @@ test-quick:
 test:
 	@scripts/install-test-deps
 	$(CARGO) test --locked --workspace
+	@CARGO=$(CARGO) scripts/test-wires short
+
+# What must hold whatever clients speak: the tests that leave it to the harness, once each by h2c, HTTP/1.1 over TLS and HTTP/2 over TLS.
+test-wires:
+	@CARGO=$(CARGO) scripts/test-wires whole
 
 # Thousands of random requests to the admin API as every role, others each time: ten minutes. `make test` asks fewer.
 fuzz-api:

@@ -48,7 +48,7 @@ use futures_util::future::join_all;
 use tokio::net::TcpListener;
 
 use crate::attribution::Attribution;
-use crate::certificates::ServerTls;
+use crate::certificates::{Owner, ServerTls};
 use crate::forward::via::Via;
 use crate::host::HostPattern;
 use crate::otlp::metrics::SpanFigures;
@@ -109,8 +109,8 @@ pub struct AdminState {
     pub started: Instant,
     /// What is known and counted of callers.
     pub access: AccessControl,
-    /// What the API speaks TLS with; `None`: it speaks plain HTTP.
-    pub tls: Option<Arc<ServerTls>>,
+    /// The certificates of all listeners; without any of its own, the API speaks plain HTTP.
+    pub certificates: Arc<[Arc<ServerTls>]>,
     /// What is recorded for those who analyse.
     pub attribution: Attribution,
     /// What became of spans.
@@ -137,10 +137,14 @@ pub struct Listeners {
 pub async fn serve(listeners: Listeners, state: AdminState, stopped: impl Future<Output = ()>) {
     let state = Arc::new(state);
     let stopped = stopped.shared();
+    let mut certificates = state.certificates.iter();
+    let tls = certificates
+        .find(|tls| tls.owner() == Owner::Admin)
+        .cloned();
     let api = Service {
         router: api_router(state.clone()),
         limits: Limits::API,
-        tls: state.tls.clone(),
+        tls,
     };
     let probes = Service {
         router: probe_router(state),

@@ -2,9 +2,15 @@
 
 mod facts;
 mod files;
+mod handshakes;
 pub mod metrics;
 mod server;
+mod tickets;
+mod unverified;
+pub mod upstream;
 
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,12 +20,16 @@ use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clock;
-use crate::config::tls::TlsFiles;
+use crate::config::diagnostic::Findings;
+use crate::config::tls::ListenerTls;
+use crate::config::{Config, ServiceConfig};
 use crate::context::Moment;
 pub use facts::Facts;
 use files::Contents;
 pub use files::{FileProblem, FileTrouble};
-use server::{Loaded, load};
+pub use handshakes::{Handshake, Handshakes};
+use server::{Loaded, Terms, load};
+use tickets::TicketKeys;
 
 /// How often the files are looked at. Notifications of changes do not come from every file system, and reading some
 /// kilobytes costs next to nothing.
@@ -27,22 +37,67 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long before its end a certificate is warned of.
 const SOON: Duration = Duration::from_hours(7 * 24);
 
+/// Whose certificates they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The admin API.
+    Admin,
+    /// A listener that traffic is taken on, as the configuration has its address.
+    Listener(SocketAddr),
+}
+
+impl Owner {
+    /// The name that metrics carry.
+    pub fn label(self) -> String {
+        match self {
+            Self::Admin => "admin".to_owned(),
+            Self::Listener(address) => address.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Admin => f.write_str("the admin API"),
+            Self::Listener(address) => write!(f, "the listener {address}"),
+        }
+    }
+}
+
 /// What a listener speaks TLS with, by what its files held when they last could be used.
 #[derive(Debug)]
 pub struct ServerTls {
-    files: TlsFiles,
+    owner: Owner,
+    terms: Terms,
     loaded: ArcSwap<Loaded>,
+    handshakes: Handshakes,
     /// What keeps the files' present content from being used.
     trouble: Mutex<Vec<FileProblem>>,
 }
 
 impl ServerTls {
     /// Reads the files. A certificate whose time is over is used all the same: no traffic is to wait for it.
+    /// `protocols` are those that clients may choose from (ALPN), the preferred one first.
     ///
     /// # Errors
-    /// Everything that is wrong with them.
-    pub fn open(files: TlsFiles) -> Result<Arc<Self>, Vec<FileProblem>> {
-        let (loaded, problems) = load(&files, &Contents::read(&files), clock::now());
+    /// Everything that is wrong with the files.
+    pub fn open(
+        owner: Owner,
+        tls: ListenerTls,
+        protocols: &[&[u8]],
+    ) -> Result<Arc<Self>, Vec<FileProblem>> {
+        let secret = tls.ticket_key.as_ref().map(|secret| secret.expose());
+        let terms = Terms {
+            tickets: match owner {
+                // Its clients are few, and see a new certificate at once.
+                Owner::Admin => None,
+                Owner::Listener(_) => Some(Arc::new(TicketKeys::new(secret, &owner.label()))),
+            },
+            protocols: protocols.iter().map(|name| name.to_vec()).collect(),
+            tls,
+        };
+        let (loaded, problems) = load(&terms, &Contents::read(&terms.tls), clock::now());
         let (over, others): (Vec<_>, Vec<_>) = problems
             .into_iter()
             .partition(|problem| problem.trouble == FileTrouble::NotItsTime);
@@ -51,18 +106,30 @@ impl ServerTls {
             _ => return Err(others),
         };
         for problem in over {
-            tracing::warn!("clients will refuse a certificate of the admin API: {problem}");
+            tracing::warn!("clients will refuse a certificate of {owner}: {problem}");
         }
         Ok(Arc::new(Self {
-            files,
+            owner,
+            terms,
             loaded: ArcSwap::from_pointee(loaded),
+            handshakes: Handshakes::default(),
             trouble: Mutex::default(),
         }))
+    }
+
+    /// Whose they are.
+    pub fn owner(&self) -> Owner {
+        self.owner
     }
 
     /// What the next connection is served with.
     pub fn config(&self) -> Arc<ServerConfig> {
         self.loaded.load().config.clone()
+    }
+
+    /// What became of handshakes.
+    pub fn handshakes(&self) -> &Handshakes {
+        &self.handshakes
     }
 
     /// The certificates in use, in the configuration's order.
@@ -72,13 +139,14 @@ impl ServerTls {
 
     /// What people have to know: files that cannot be used, and certificates that end soon.
     pub fn warnings(&self, now: Moment) -> Vec<String> {
+        let owner = self.owner;
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = trouble.iter().map(|problem| {
-            format!("{problem}: the admin API goes on with the certificates that it had")
-        });
+        let kept = trouble
+            .iter()
+            .map(|problem| format!("{problem}: {owner} goes on with the certificates that it had"));
         let loaded = self.loaded.load();
         let ending = loaded.certificates.iter();
-        let ending = ending.filter_map(|facts| facts.ending(now, SOON));
+        let ending = ending.filter_map(|facts| facts.ending(owner, now, SOON));
         kept.chain(ending).collect()
     }
 
@@ -89,9 +157,9 @@ impl ServerTls {
         let (mut last, mut judged) = (None, None);
         loop {
             ticks.tick().await;
-            let files = self.files.clone();
+            let tls = self.terms.tls.clone();
             // A file system that hangs keeps a thread, and nobody else.
-            let Ok(contents) = spawn_blocking(move || Contents::read(&files)).await else {
+            let Ok(contents) = spawn_blocking(move || Contents::read(&tls)).await else {
                 continue;
             };
             let digest = contents.digest();
@@ -115,18 +183,17 @@ impl ServerTls {
 
     /// Puts what the files hold in use, if all of it can be.
     fn take(&self, contents: &Contents, now: Moment, is_new: bool) {
-        let (loaded, problems) = load(&self.files, contents, now);
+        let (loaded, problems) = load(&self.terms, contents, now);
         match loaded.filter(|_| problems.is_empty()) {
             Some(loaded) => {
                 let until: Vec<String> = loaded.certificates.iter().map(Facts::until).collect();
-                tracing::info!(?until, "the admin API has other certificates");
+                tracing::info!(?until, "{} has other certificates", self.owner);
                 self.loaded.store(Arc::new(loaded));
             }
             None => {
                 for problem in problems.iter().filter(|_| is_new) {
-                    tracing::error!(
-                        "{problem}: the admin API goes on with the certificates that it had"
-                    );
+                    let owner = self.owner;
+                    tracing::error!("{problem}: {owner} goes on with the certificates that it had");
                 }
             }
         }
@@ -135,8 +202,35 @@ impl ServerTls {
 }
 
 /// Everything that is wrong with the files, for `serin check`.
-pub fn check(files: &TlsFiles, now: Moment) -> Vec<FileProblem> {
-    load(files, &Contents::read(files), now).1
+pub fn check(tls: &ListenerTls, now: Moment) -> Vec<FileProblem> {
+    let terms = Terms {
+        tickets: None,
+        protocols: Vec::new(),
+        tls: tls.clone(),
+    };
+    load(&terms, &Contents::read(tls), now).1
+}
+
+/// Everything that is wrong with the files that services state for their upstreams.
+pub fn of_upstreams(services: &[ServiceConfig], now: Moment) -> Vec<FileProblem> {
+    let stated = services.iter();
+    let stated = stated.filter_map(|service| Some((service, service.upstream.tls.as_deref()?)));
+    stated
+        .flat_map(|(service, tls)| upstream::check(tls, &service.tls_files, now))
+        .collect()
+}
+
+/// The configuration, unless a file that it names for its upstreams cannot be used.
+///
+/// # Errors
+/// What is wrong with the files, beside what was odd anyway.
+pub fn with_upstreams(config: Config, now: Moment) -> Result<Config, Findings> {
+    let problems = of_upstreams(&config.services, now);
+    if problems.is_empty() {
+        return Ok(config);
+    }
+    let found = problems.into_iter().map(|problem| problem.finding(false));
+    Err(config.warnings.with(found.collect()))
 }
 
 #[cfg(test)]

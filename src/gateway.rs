@@ -2,12 +2,14 @@
 
 mod admin;
 mod capacity;
+mod certificates;
 mod handles;
+mod sockets;
 mod stop_signal;
 mod surroundings;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +30,7 @@ use crate::drain::{Drain, Stage};
 use crate::events::EventKind;
 use crate::otlp::SpanExporter;
 use crate::proxy::connection_limit::ConnectionLimit;
-use crate::proxy::listener::{self, BoundListener};
+use crate::proxy::listener::BoundListener;
 use crate::proxy::pingora::http_server::HttpServer;
 use crate::proxy::pingora::proxy::Proxy;
 use crate::proxy::run::DebugHeader;
@@ -45,8 +47,9 @@ use crate::state::SharedTexts;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::MeterRegistry;
 use crate::telemetry::service_manager::ServiceManager;
-use admin::{AdminServer, AdminSockets};
+use admin::AdminServer;
 use handles::Handles;
+use sockets::{addresses, bind, identified, own_addresses, tell};
 use stop_signal::StopSignal;
 use surroundings::Platform;
 
@@ -90,7 +93,7 @@ pub enum StartError {
         #[source]
         cause: io::Error,
     },
-    /// The certificates of the admin API cannot be used.
+    /// The certificates of a listener cannot be used.
     #[error("{0}")]
     Certificates(String),
     /// The key of receipts cannot be used.
@@ -129,8 +132,7 @@ impl Gateway {
         let (started, debug) = (Instant::now(), start.debug_request.map(Arc::new));
         let (path, text, mut config) = (start.path, start.text, start.config);
         let surroundings = Platform::new(start.embedding, &mut config, debug.is_some())?;
-        let process = config.process.clone();
-        log_start(&path, &process);
+        let process = log_start(&path, &config);
         let ((sockets, admin_sockets), control) = (bind(&process)?, control_runtime()?);
         let (config, stored) = surroundings.complete(config, &control);
         let (_entered, meters) = (control.enter(), MeterRegistry::default());
@@ -143,7 +145,8 @@ impl Gateway {
         let (reloader, file) = follow_file(setup, &text, &config, &handles)?;
         let (drain, listeners) = (Arc::new(Drain::default()), addresses(&sockets)?);
         let proxy = handles.proxy(publisher.generation(), drain.watch(), debug);
-        let workers = start_workers(process.threads, sockets, &drain, &proxy)?;
+        let bound = identified(&process, sockets, &handles.certificates);
+        let workers = start_workers(process.threads, bound?, &drain, &proxy)?;
         let state = AdminState {
             metrics: handles.metrics(),
             sources: handles.sources.clone(),
@@ -162,7 +165,7 @@ impl Gateway {
             via: handles.via,
             started,
             access: AccessControl::counting(handles.admin.clone()),
-            tls: handles.tls.clone(),
+            certificates: handles.certificates.all(),
             attribution: handles.attribution.clone(),
             spans: handles.spans.figures.clone(),
             hosts: process.admin.hosts,
@@ -268,47 +271,16 @@ fn control_runtime() -> io::Result<Runtime> {
         .build()
 }
 
-/// Binds every socket that the configuration names.
-fn bind(process: &Process) -> Result<(Vec<TcpListener>, AdminSockets), StartError> {
-    let listeners = bind_all(&process.listeners)?;
-    Ok((listeners, AdminSockets::bind(&process.admin)?))
-}
-
-fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {
-    let bind =
-        |&address| listener::bind(address).map_err(|cause| StartError::Bind { address, cause });
-    addresses.iter().map(bind).collect()
-}
-
-/// Where sockets are bound.
-fn addresses(sockets: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
-    sockets.iter().map(TcpListener::local_addr).collect()
-}
-
-/// The address of every listener: none of them is ever an upstream.
-fn own_addresses(sockets: &[TcpListener], admin: &AdminSockets) -> io::Result<Box<[SocketAddr]>> {
-    let all = [sockets, &admin.api, &admin.probes];
-    let all = all
-        .into_iter()
-        .map(addresses)
-        .collect::<io::Result<Vec<_>>>()?;
-    Ok(all.concat().into())
-}
-
-/// The configuration may have left the ports open.
-fn tell(kind: &str, addresses: &[SocketAddr]) {
-    for address in addresses {
-        tracing::info!(kind, %address, "listening");
-    }
-}
-
-fn log_start(file: &Path, process: &Process) {
+/// Tells of the start; what the process is started with.
+fn log_start(file: &Path, config: &Config) -> Process {
+    let process = config.process.clone();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         file = %file.display(),
         threads = worker_count(process.threads),
         "starting"
     );
+    process
 }
 
 /// Enters the start in the audit trail.
@@ -331,12 +303,11 @@ fn worker_count(threads: usize) -> usize {
 
 fn start_workers(
     threads: usize,
-    sockets: Vec<TcpListener>,
+    listeners: Vec<BoundListener>,
     drain: &Arc<Drain>,
     proxy: &Proxy,
 ) -> io::Result<Workers<HttpServer>> {
     let limit = ConnectionLimit::new(proxy.store.clone(), proxy.connections.clone());
-    let listeners = BoundListener::number(sockets)?;
     let server = || HttpServer::new(proxy.clone());
     Workers::start(worker_count(threads), listeners, limit, drain, server)
 }

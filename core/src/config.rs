@@ -11,6 +11,7 @@ pub mod flag_server;
 pub mod interpolate;
 pub mod kept;
 pub mod keys;
+pub mod listener;
 pub mod lookalikes;
 pub mod node;
 pub mod problems;
@@ -28,7 +29,6 @@ pub mod unleash;
 pub mod value;
 pub mod yaml;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +50,7 @@ use client_api::ClientApiConfig;
 pub use compile::compile;
 use diagnostic::Findings;
 use flag_server::StalenessPolicy;
+use listener::ListenerConfig;
 use redis::RedisConfig;
 use source::SourceConfig;
 use tls::StatedFile;
@@ -159,6 +160,8 @@ pub struct ServiceConfig {
     pub canaries: Vec<Glob>,
     /// How its upstreams are spoken to.
     pub upstream: UpstreamPolicy,
+    /// The files that `stable.tls` names, each with its place in the configuration.
+    pub tls_files: Vec<StatedFile>,
     /// `shutoff`.
     pub shutoff: Option<ShutoffConfig>,
 }
@@ -187,7 +190,7 @@ pub struct ShutoffResponse {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
     /// Where end users' traffic is taken.
-    pub listeners: Vec<SocketAddr>,
+    pub listeners: Vec<ListenerConfig>,
     /// `admin`.
     pub admin: AdminConfig,
     /// Worker threads; 0: one per core.

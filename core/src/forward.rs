@@ -55,6 +55,8 @@ pub struct Attempt<'a> {
     pub request_id: &'a HeaderValue,
     /// How it continues the request's trace.
     pub trace: TraceHop,
+    /// Whether the client's connection is encrypted.
+    pub encrypted: bool,
     /// What is added to `Via`: the protocol that the client spoke, and this gateway's name.
     pub via: &'static str,
 }
@@ -101,7 +103,7 @@ pub fn request_edits(attempt: &Attempt<'_>) -> Edits {
         TraceHop::Passed(_) => {}
     }
     edits.push(Edit::Set(REQUEST_ID, attempt.request_id.clone()));
-    forwarded(head, &mut edits);
+    forwarded(attempt, &mut edits);
     edits.push(Edit::Add(
         header::VIA,
         HeaderValue::from_static(attempt.via),
@@ -138,7 +140,8 @@ fn told(attempt: &Attempt<'_>, context: TraceParent, goes_on: bool, edits: &mut 
 }
 
 /// `x-forwarded-*`: a trusted proxy's are continued, anybody else's are replaced.
-fn forwarded(head: &RequestHead<'_>, edits: &mut Edits) {
+fn forwarded(attempt: &Attempt<'_>, edits: &mut Edits) {
+    let head = &attempt.head;
     let mut chain: SmallVec<[u8; 64]> = SmallVec::new();
     if head.peer_trusted {
         head.headers.visit(FORWARDED_FOR.as_str(), &mut |field| {
@@ -155,7 +158,8 @@ fn forwarded(head: &RequestHead<'_>, edits: &mut Edits) {
     }
     let told = |name: &HeaderName| head.peer_trusted && head.headers.first(name.as_str()).is_some();
     if !told(&FORWARDED_PROTO) {
-        edits.push(Edit::Set(FORWARDED_PROTO, HeaderValue::from_static("http")));
+        let scheme = if attempt.encrypted { "https" } else { "http" };
+        edits.push(Edit::Set(FORWARDED_PROTO, HeaderValue::from_static(scheme)));
     }
     if !told(&FORWARDED_HOST)
         && !head.authority.is_empty()

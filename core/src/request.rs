@@ -5,6 +5,7 @@ pub mod framing;
 pub mod limits;
 pub mod pace;
 pub mod path;
+pub mod proxy_header;
 pub mod target;
 
 use std::borrow::Cow;

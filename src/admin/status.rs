@@ -193,11 +193,10 @@ fn unreachable(store: &StateStore) -> Option<String> {
     ))
 }
 
-/// What is wrong with the certificates of this API, if it has any.
+/// What is wrong with the certificates of all listeners.
 fn certificates(state: &AdminState) -> Vec<String> {
-    let tls = state.tls.as_ref();
-    tls.map(|tls| tls.warnings(clock::now()))
-        .unwrap_or_default()
+    let all = state.certificates.iter();
+    all.flat_map(|tls| tls.warnings(clock::now())).collect()
 }
 
 /// What is odd about kills and about what runs, and which flags lately moved their users, or

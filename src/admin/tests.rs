@@ -171,6 +171,7 @@ impl Admin {
         let drain = Drain::default();
         let (listeners, address, probes) = listeners().await;
         let state = AdminState {
+            certificates: Arc::default(),
             access: AccessControl::default(),
             metrics: Metrics::default().with(meters).with(reloads),
             sources,
@@ -188,7 +189,6 @@ impl Admin {
             readiness: Readiness::new(drain.watch()),
             via: crate::forward::via::Via::new(1),
             started: Instant::now(),
-            tls: None,
             attribution: recording(directory.path()),
             spans: Arc::default(),
             hosts: Vec::new(),

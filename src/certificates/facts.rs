@@ -5,6 +5,7 @@ use std::time::Duration;
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
+use super::Owner;
 use crate::context::Moment;
 
 /// What a certificate says of itself.
@@ -60,7 +61,7 @@ impl Facts {
     }
 
     /// That it is over, or will be `soon`; in words.
-    pub(super) fn ending(&self, now: Moment, soon: Duration) -> Option<String> {
+    pub(super) fn ending(&self, owner: Owner, now: Moment, soon: Duration) -> Option<String> {
         let soon = i64::try_from(soon.as_secs()).unwrap_or(i64::MAX);
         let left = self.until.saturating_sub(now.unix_ms / 1000);
         let verb = match left {
@@ -70,7 +71,7 @@ impl Facts {
         };
         let (subject, until) = (&self.subject, self.until());
         Some(format!(
-            "the admin API's certificate for {subject} {verb} at {until}"
+            "{owner}'s certificate for {subject} {verb} at {until}"
         ))
     }
 

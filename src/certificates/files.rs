@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem::{PemObject as _, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest as _, Sha256};
 
-use crate::config::tls::{StatedFile, TlsFiles};
+use crate::config::diagnostic::{Diagnostic, Severity};
+use crate::config::tls::{ListenerTls, StatedFile};
 use crate::durable::read_small;
 
 /// The hash of what the files hold.
@@ -53,6 +54,22 @@ impl FileProblem {
         }
     }
 
+    /// The same as a finding about the file that names it. `elsewhere`: what is not here may be where the gateway runs.
+    pub fn finding(self, elsewhere: bool) -> Diagnostic {
+        let is_elsewhere = elsewhere && self.trouble == FileTrouble::Missing;
+        let Self { file, why, .. } = self;
+        Diagnostic {
+            severity: match is_elsewhere {
+                true => Severity::Warning,
+                false => Severity::Error,
+            },
+            message: format!("`{}`: {why}", file.path.display()),
+            span: file.span,
+            path: file.key,
+            hint: None,
+        }
+    }
+
     pub(super) fn unusable(file: &StatedFile, why: impl Into<String>) -> Self {
         Self::new(file, FileTrouble::Unusable, why)
     }
@@ -62,9 +79,16 @@ impl FileProblem {
 pub(super) struct Contents(BTreeMap<PathBuf, io::Result<Vec<u8>>>);
 
 impl Contents {
-    pub(super) fn read(files: &TlsFiles) -> Self {
-        let paths = files.all().map(|file| &file.path);
-        Self(paths.map(|path| (path.clone(), read_small(path))).collect())
+    pub(super) fn read(tls: &ListenerTls) -> Self {
+        Self::of(tls.all().map(|file| &*file.path))
+    }
+
+    pub(super) fn of<'a>(paths: impl Iterator<Item = &'a Path>) -> Self {
+        Self(
+            paths
+                .map(|path| (path.to_owned(), read_small(path)))
+                .collect(),
+        )
     }
 
     pub(super) fn digest(&self) -> Digest {

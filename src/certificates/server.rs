@@ -9,12 +9,24 @@ use rustls::server::{
     ClientHello, NoClientAuth, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
-use rustls::{InconsistentKeys, RootCertStore, ServerConfig};
+use rustls::version::{TLS12, TLS13};
+use rustls::{InconsistentKeys, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use super::facts::Facts;
 use super::files::{Contents, Digest, FileProblem, FileTrouble};
-use crate::config::tls::{CertificateFiles, StatedFile, TlsFiles};
+use super::tickets::TicketKeys;
+use crate::config::tls::{CertificateFiles, ClientAuth, ListenerTls, StatedFile, TlsVersion};
 use crate::context::Moment;
+
+/// What a listener's side of TLS is made by, whatever its files hold.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    pub(super) tls: ListenerTls,
+    /// What clients may choose from (ALPN), the preferred one first.
+    pub(super) protocols: Vec<Vec<u8>>,
+    /// What seals tickets; `None`: there are none.
+    pub(super) tickets: Option<Arc<TicketKeys>>,
+}
 
 /// Files that are in use.
 #[derive(Debug)]
@@ -26,10 +38,11 @@ pub(super) struct Loaded {
 
 /// Makes what it can of the files, and says what is wrong with them. A certificate whose time it is not is both.
 pub(super) fn load(
-    files: &TlsFiles,
+    terms: &Terms,
     contents: &Contents,
     now: Moment,
 ) -> (Option<Loaded>, Vec<FileProblem>) {
+    let files = &terms.tls;
     let provider = Arc::new(ring::default_provider());
     let mut problems = Vec::new();
     let mut known = Vec::new();
@@ -46,14 +59,15 @@ pub(super) fn load(
         }
     }
     let verifier = match &files.client_ca {
-        Some(file) => verifier(file, contents, &provider).map_err(|problem| problems.push(problem)),
+        Some(file) => verifier(file, files.client_auth, contents, &provider)
+            .map_err(|problem| problems.push(problem)),
         None => Ok(Arc::new(NoClientAuth) as Arc<dyn ClientCertVerifier>),
     };
     let (Ok(verifier), true) = (verifier, known.len() == files.certificates.len()) else {
         return (None, problems);
     };
     let certificates = known.iter().map(|(_, facts)| facts.clone()).collect();
-    let loaded = config(known, verifier, provider, files.client_ca.is_some());
+    let loaded = config(known, verifier, provider, terms);
     let loaded = loaded.map(|config| Loaded {
         config: Arc::new(config),
         certificates,
@@ -93,6 +107,7 @@ fn certificate(
 
 fn verifier(
     file: &StatedFile,
+    auth: ClientAuth,
     contents: &Contents,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, FileProblem> {
@@ -103,7 +118,12 @@ fn verifier(
             FileProblem::unusable(file, why)
         })?;
     }
-    WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone())
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
+    let verifier = match auth {
+        ClientAuth::Required => verifier,
+        ClientAuth::Optional => verifier.allow_unauthenticated(),
+    };
+    verifier
         .build()
         .map_err(|error| FileProblem::unusable(file, error.to_string()))
 }
@@ -112,21 +132,37 @@ fn config(
     known: Vec<(Arc<CertifiedKey>, Facts)>,
     verifier: Arc<dyn ClientCertVerifier>,
     provider: Arc<CryptoProvider>,
-    asks_clients: bool,
+    terms: &Terms,
 ) -> Option<ServerConfig> {
     let builder = ServerConfig::builder_with_provider(provider);
     // It fails only for a provider without ciphers for these versions.
-    let builder = builder.with_safe_default_protocol_versions().ok()?;
+    let builder = builder
+        .with_protocol_versions(versions(terms.tls.min_version))
+        .ok()?;
     let mut config = builder
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(ByName::new(known)?));
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    if asks_clients {
+    config.alpn_protocols.clone_from(&terms.protocols);
+    if terms.tls.client_ca.is_some() {
         // A session that is resumed is not asked for its certificate again, which may be over by then.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
+    } else if let Some(tickets) = &terms.tickets {
+        // What a session is, the client keeps.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.ticketer = tickets.clone();
+        config.send_tls13_tickets = 1;
     }
     Some(config)
+}
+
+fn versions(oldest: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    static ALL: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+    static NEW: [&SupportedProtocolVersion; 1] = [&TLS13];
+    match oldest {
+        TlsVersion::Tls12 => &ALL,
+        TlsVersion::Tls13 => &NEW,
+    }
 }
 
 /// The certificate for the host that a client names.

@@ -1,12 +1,13 @@
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
 use super::files::Contents;
-use super::{FileTrouble, ServerTls, check};
+use super::{FileTrouble, Owner, ServerTls, check};
 use crate::config::diagnostic::Span;
-use crate::config::tls::{CertificateFiles, StatedFile, TlsFiles};
+use crate::config::tls::{CertificateFiles, ClientAuth, ListenerTls, StatedFile, TlsVersion};
 use crate::context::Moment;
 
 /// 2026-01-01T00:00:00Z
@@ -33,27 +34,34 @@ fn write(folder: &Path, names: &[&str], (from, until): (i32, i32)) {
     fs::write(folder.join("own.key"), key.serialize_pem()).unwrap();
 }
 
-fn named(folder: &Path) -> TlsFiles {
-    TlsFiles {
+fn named(folder: &Path) -> ListenerTls {
+    ListenerTls {
         certificates: vec![CertificateFiles {
             cert: stated(&folder.join("own.crt")),
             key: stated(&folder.join("own.key")),
         }],
         client_ca: None,
+        client_auth: ClientAuth::Required,
+        min_version: TlsVersion::Tls12,
+        ticket_key: None,
     }
 }
 
 /// A certificate for `localhost` and its key, made in this folder.
-pub(crate) fn files(folder: &Path) -> TlsFiles {
+pub(crate) fn files(folder: &Path) -> ListenerTls {
     write(folder, &["localhost"], (2020, 2100));
     named(folder)
+}
+
+fn open(tls: ListenerTls) -> Arc<ServerTls> {
+    ServerTls::open(Owner::Admin, tls, &[]).unwrap()
 }
 
 #[test]
 fn a_certificate_is_warned_of_before_its_end() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &["A.example"], (2020, 2027));
-    let tls = ServerTls::open(named(folder.path())).unwrap();
+    let tls = open(named(folder.path()));
     let end = 1_798_761_600_000;
     let at = |days_before: i64| {
         let unix_ms = end - days_before * 24 * 3_600_000;
@@ -74,9 +82,9 @@ fn a_certificate_is_warned_of_before_its_end() {
 #[test]
 fn a_certificate_of_later_comes_into_use_when_its_time_has_come() {
     let folder = tempfile::tempdir().unwrap();
-    let tls = ServerTls::open(files(folder.path())).unwrap();
+    let tls = open(files(folder.path()));
     write(folder.path(), &["localhost"], (2027, 2100));
-    let contents = Contents::read(&tls.files);
+    let contents = Contents::read(&tls.terms.tls);
     tls.take(&contents, NOW, true);
     assert_eq!(tls.certificates()[0].from, 1_577_836_800);
     assert!(tls.waits_for_its_time());

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use crate::certificates::{self, FileProblem, FileTrouble};
+use crate::certificates;
 use crate::config::attribution::{AttributionConfig, ReceiptKey};
 use crate::config::diagnostic::{Diagnostic, Findings, Severity};
 use crate::config::tls::StatedFile;
@@ -84,9 +84,14 @@ fn check(path: &Path, how: How) -> Checked {
     };
     let findings = match compile(&text, &ProcessEnvironment, mode, now()) {
         Ok(config) => {
-            let tls = config.process.admin.tls.iter();
+            let process = &config.process;
+            let listeners = process.listeners.iter();
+            let listeners = listeners.filter_map(|listener| listener.tls.as_ref());
+            let tls = listeners.chain(&process.admin.tls);
             let found = tls.flat_map(|files| certificates::check(files, now()));
-            let found = found.map(|problem| told(problem, mode));
+            let upstreams = certificates::of_upstreams(&config.services, now());
+            let found = found.chain(upstreams);
+            let found = found.map(|problem| problem.finding(mode == OnUnset::StandIn));
             let receipts = receipt_key(&config.process.attribution, mode);
             let key_sets = config.key_sets.iter();
             let key_sets = key_sets.filter_map(|file| key_set(file, mode));
@@ -100,23 +105,6 @@ fn check(path: &Path, how: How) -> Checked {
         name,
         is_good: findings.errors() == 0 && !(how.strict && findings.warnings() > 0),
         found: Ok((text, findings)),
-    }
-}
-
-/// What is wrong with a certificate's file. One that is not here may be where the gateway runs.
-fn told(problem: FileProblem, mode: OnUnset) -> Diagnostic {
-    let is_elsewhere = problem.trouble == FileTrouble::Missing && mode == OnUnset::StandIn;
-    let FileProblem { file, why, .. } = problem;
-    Diagnostic {
-        severity: if is_elsewhere {
-            Severity::Warning
-        } else {
-            Severity::Error
-        },
-        message: format!("`{}`: {why}", file.path.display()),
-        span: file.span,
-        path: file.key,
-        hint: None,
     }
 }
 

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::{BAD_CONFIG, ConfigPath, UNAVAILABLE, colour};
-use crate::clock;
 use crate::config::{self, Config, OnUnset, render};
 use crate::gateway::{Gateway, Start};
 use crate::proxy::run::DebugHeader;
 use crate::source::{self, environment::ProcessEnvironment};
+use crate::{certificates, clock};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -59,7 +59,9 @@ fn load(path: &Path) -> Result<(String, Config), String> {
     let name = path.display().to_string();
     let text = source::file::read(path);
     let text = text.map_err(|error| format!("serin: {name}: {error}\n"))?;
-    match config::compile(&text, &ProcessEnvironment, OnUnset::Refuse, clock::now()) {
+    let now = clock::now();
+    let compiled = config::compile(&text, &ProcessEnvironment, OnUnset::Refuse, now);
+    match compiled.and_then(|config| certificates::with_upstreams(config, now)) {
         Ok(config) => Ok((text, config)),
         Err(problems) => Err(render::text(
             &name,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::config::admin::AdminConfig;
 use crate::config::diagnostic::Findings;
+use crate::config::listener::ListenerConfig;
 use crate::config::{self, Config, Environment, OnUnset};
 use crate::source::environment::ProcessEnvironment;
 use crate::source::file::{FileError, read};
@@ -68,7 +69,7 @@ impl Setting {
         let stated = process.admin.addresses.first();
         let admin_port = stated.map_or(0, SocketAddr::port);
         let admin_port = self.admin_port.unwrap_or(admin_port);
-        process.listeners = vec![loopback(self.port)];
+        process.listeners = vec![ListenerConfig::at(loopback(self.port))];
         process.admin = AdminConfig::at(loopback(admin_port));
         process.shutdown_delay = Duration::ZERO;
         process.shutdown_grace = GRACE;
@@ -101,6 +102,7 @@ pub(super) fn loopback(port: u16) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::{FIRST, RoutesFile, Setting};
+    use crate::config::listener::ListenerConfig;
 
     #[test]
     fn what_is_there_already_is_kept() {
@@ -125,7 +127,8 @@ mod tests {
         let open = FIRST.replace("127.0.0.1:8080", "0.0.0.0:8080");
         let open = open.replace("127.0.0.1:9900", "127.0.0.1:9911");
         let config = setting.compile(&open).unwrap();
-        assert_eq!(config.process.listeners, ["127.0.0.1:0".parse().unwrap()]);
+        let anywhere = ListenerConfig::at("127.0.0.1:0".parse().unwrap());
+        assert_eq!(config.process.listeners, [anywhere]);
         assert_eq!(
             config.process.admin.addresses,
             ["127.0.0.1:9911".parse().unwrap()]

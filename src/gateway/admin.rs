@@ -7,45 +7,19 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::{StartError, addresses, bind_all, tell};
+use super::sockets::{AdminSockets, addresses, tell};
 use crate::admin::{self, AdminState};
-use crate::certificates::ServerTls;
 use crate::clock;
-use crate::config::admin::AdminConfig;
 use crate::config::{self, OnUnset};
 use crate::drain::{DrainWatch, Stage};
 use crate::reload::Compile;
 use crate::source::environment::NoEnvironment;
-
-/// Bound sockets.
-pub(super) struct AdminSockets {
-    pub(super) api: Vec<TcpListener>,
-    pub(super) probes: Vec<TcpListener>,
-}
 
 /// An admin API that is served.
 pub(super) struct AdminServer {
     /// Where the API is, in the configuration's order.
     pub(super) addresses: Vec<SocketAddr>,
     ended: oneshot::Receiver<()>,
-}
-
-/// What the API is to speak TLS with, if it is.
-pub(super) fn tls(admin: &AdminConfig) -> Result<Option<Arc<ServerTls>>, StartError> {
-    let tls = admin.tls.clone().map(ServerTls::open);
-    tls.transpose().map_err(|problems| {
-        let problems = problems.iter().map(ToString::to_string);
-        StartError::Certificates(problems.collect::<Vec<_>>().join("\n"))
-    })
-}
-
-impl AdminSockets {
-    pub(super) fn bind(admin: &AdminConfig) -> Result<Self, StartError> {
-        Ok(Self {
-            api: bind_all(&admin.addresses)?,
-            probes: bind_all(&admin.probes)?,
-        })
-    }
 }
 
 impl AdminServer {
@@ -60,9 +34,6 @@ impl AdminServer {
             api: asynchronous(sockets.api)?,
             probes: asynchronous(sockets.probes)?,
         };
-        if let Some(tls) = state.tls.clone() {
-            tokio::spawn(tls.follow());
-        }
         let (done, ended) = oneshot::channel();
         tokio::spawn(async move {
             let stopped = async move { drain.reached(Stage::Ended).await };

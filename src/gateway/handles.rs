@@ -6,13 +6,13 @@ use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::{StartError, admin, capacity};
+use super::certificates::Certificates;
+use super::{StartError, capacity};
 use crate::admin::access::metrics::AdminFigures;
 use crate::attribution::Attribution;
 use crate::attribution::metrics::AttributionMetrics;
 use crate::audit::Audit;
 use crate::capacity::OpenFiles;
-use crate::certificates::ServerTls;
 use crate::certificates::metrics::CertificateMetrics;
 use crate::client_api::ClientApi;
 use crate::config::Process;
@@ -61,7 +61,7 @@ pub(super) struct Handles {
     pub(super) overrides: Arc<OverrideFigures>,
     pub(super) client_api: Arc<ClientApi>,
     pub(super) admin: Arc<AdminFigures>,
-    pub(super) tls: Option<Arc<ServerTls>>,
+    pub(super) certificates: Certificates,
     pub(super) audit: Audit,
     pub(super) receipts: Option<Arc<Receipts>>,
     pub(super) issuers: TokenIssuers,
@@ -96,7 +96,7 @@ impl Handles {
             overrides: Arc::default(),
             client_api: Arc::new(ClientApi::new(Arc::default(), Instant::now())),
             admin: Arc::default(),
-            tls: None,
+            certificates: Certificates::default(),
             audit: publisher.events().audit().clone(),
             receipts: None,
             issuers: TokenIssuers::default(),
@@ -109,7 +109,8 @@ impl Handles {
 
     /// Reads the files with keys that the configuration names.
     pub(super) fn read_keys(&mut self, process: &Process) -> Result<(), StartError> {
-        self.tls = admin::tls(&process.admin)?;
+        self.certificates = Certificates::open(process)?;
+        self.certificates.follow();
         let attribution = &process.attribution;
         let exposures = attribution.exposures.as_ref();
         let receipts = attribution.receipts.as_ref();
@@ -183,7 +184,7 @@ impl Handles {
             .with(self.overrides.clone())
             .with(self.client_api.clone())
             .with(self.admin.clone())
-            .with(CertificateMetrics(self.tls.clone()))
+            .with(CertificateMetrics(self.certificates.all()))
             .with(self.audit.clone())
             .with(ReceiptMetrics(self.receipts.clone()))
             .with(TokenMetrics {

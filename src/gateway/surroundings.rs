@@ -12,7 +12,6 @@ use super::handles::Handles;
 use super::{Embedding, StartError, capacity};
 use crate::attribution::Attribution;
 use crate::audit::Audit;
-use crate::clock;
 use crate::config::redis::RedisConfig;
 use crate::config::{self, Config, OnUnset, Process};
 use crate::health::{self, HealthNotify};
@@ -36,6 +35,7 @@ use crate::telemetry::access_log::key::OwnKey;
 use crate::telemetry::log::LogControl;
 use crate::telemetry::metrics::MeterRegistry;
 use crate::telemetry::service_manager::ServiceManager;
+use crate::{certificates, clock};
 
 /// What a gateway finds around it: a process that is its own, or a program that it is part of.
 pub(super) struct Platform {
@@ -90,8 +90,9 @@ impl Platform {
         let key = OwnKey::in_folder(&config.process.state_dir);
         key.put_in(&mut config.logging);
         let compile = move |text: &str| {
-            let mut config =
-                config::compile(text, &ProcessEnvironment, OnUnset::Refuse, clock::now())?;
+            let now = clock::now();
+            let config = config::compile(text, &ProcessEnvironment, OnUnset::Refuse, now)?;
+            let mut config = certificates::with_upstreams(config, now)?;
             key.put_in(&mut config.logging);
             Ok(config)
         };

@@ -1,5 +1,6 @@
 //! One check of one endpoint, over a connection of its own: so that accepting is checked, too.
 
+mod connection;
 mod grpc;
 
 use std::io;
@@ -12,12 +13,12 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::cluster::endpoint::Finding;
 use crate::cluster::policy::{HealthPolicy, Probe};
 use crate::cluster::{AddressRefusal, Cluster, Scheme, UpstreamUrl};
+use connection::Connection;
 
 /// The user agent of health checks, by which services' logs tell them from users' requests.
 const USER_AGENT: &str = concat!("serin/", env!("CARGO_PKG_VERSION"), " health");
@@ -29,6 +30,8 @@ enum Failure {
     Refused(#[from] AddressRefusal),
     #[error("no connection: {0}")]
     Connect(#[from] io::Error),
+    #[error("no TLS: {0}")]
+    Tls(String),
     #[error("no answer: {0}")]
     Http(#[from] hyper::Error),
     #[error("the check cannot be asked: {0}")]
@@ -42,7 +45,7 @@ enum Failure {
 /// Asks an endpoint how it is.
 pub(super) async fn ask(address: SocketAddr, cluster: &Cluster, policy: &HealthPolicy) -> Finding {
     let begun = Instant::now();
-    let answer = tokio::time::timeout(policy.timeout, probe(address, cluster, &policy.probe)).await;
+    let answer = tokio::time::timeout(policy.timeout, probe(address, cluster, policy)).await;
     let (passed, said) = match answer {
         Ok(Ok(said)) => (true, said),
         Ok(Err(failure)) => (false, failure.to_string()),
@@ -55,22 +58,35 @@ pub(super) async fn ask(address: SocketAddr, cluster: &Cluster, policy: &HealthP
     }
 }
 
-async fn probe(address: SocketAddr, cluster: &Cluster, probe: &Probe) -> Result<String, Failure> {
+async fn probe(
+    address: SocketAddr,
+    cluster: &Cluster,
+    policy: &HealthPolicy,
+) -> Result<String, Failure> {
     // It may have been allowed when the check was planned.
     cluster.judge(address)?;
-    let url = &cluster.url;
-    let stream = TcpStream::connect(address).await?;
-    match probe {
-        Probe::Tcp => Ok("connected".to_owned()),
+    let (url, tls) = (&cluster.url, policy.tls.as_ref());
+    let connect = async |scheme| Connection::open(address, cluster, tls, scheme).await;
+    match &policy.probe {
+        Probe::Tcp => {
+            connect(url.scheme()).await?;
+            Ok("connected".to_owned())
+        }
         Probe::Http { path, status } => {
             let request = Request::get(path.as_ref()).body(Full::default())?;
+            let stream = connect(url.scheme()).await?;
             let status = http(stream, url, url.scheme(), request, *status).await?;
             Ok(format!("status {}", status.as_u16()))
         }
         Probe::Grpc => {
+            let scheme = match url.scheme().is_tls() {
+                true => Scheme::H2,
+                false => Scheme::H2c,
+            };
             let mut connection = JoinSet::new();
             let request = grpc::question()?;
-            let answer = send(stream, url, Scheme::H2c, request, &mut connection).await?;
+            let stream = connect(scheme).await?;
+            let answer = send(stream, url, scheme, request, &mut connection).await?;
             grpc::read(answer).await?;
             Ok("SERVING".to_owned())
         }
@@ -78,7 +94,7 @@ async fn probe(address: SocketAddr, cluster: &Cluster, probe: &Probe) -> Result<
 }
 
 async fn http(
-    stream: TcpStream,
+    stream: Connection,
     url: &UpstreamUrl,
     scheme: Scheme,
     request: Request<Full<Bytes>>,
@@ -93,7 +109,7 @@ async fn http(
 
 /// Sends a request for a path; the rest is put in. The connection ends with `connection`.
 async fn send(
-    stream: TcpStream,
+    stream: Connection,
     url: &UpstreamUrl,
     scheme: Scheme,
     mut request: Request<Full<Bytes>>,
@@ -104,26 +120,24 @@ async fn send(
     let headers = request.headers_mut();
     let agent = http::HeaderValue::from_static(USER_AGENT);
     headers.insert(http::header::USER_AGENT, agent);
-    Ok(match scheme {
-        Scheme::Http => {
-            let host = authority.parse().map_err(http::Error::from)?;
-            headers.insert(http::header::HOST, host);
-            let (mut sender, running) = http1::handshake(stream).await?;
-            connection.spawn(running);
-            sender.send_request(request).await?
-        }
-        Scheme::H2c => {
-            let path = request
-                .uri()
-                .path_and_query()
-                .map_or("/", |path| path.as_str());
-            *request.uri_mut() = format!("http://{authority}{path}")
-                .parse()
-                .map_err(http::Error::from)?;
-            let (mut sender, running) = http2::handshake(TokioExecutor::new(), stream).await?;
-            connection.spawn(running);
-            sender.send_request(request).await?
-        }
+    Ok(if scheme.is_http2() {
+        let path = request
+            .uri()
+            .path_and_query()
+            .map_or("/", |path| path.as_str());
+        let scheme = if scheme.is_tls() { "https" } else { "http" };
+        *request.uri_mut() = format!("{scheme}://{authority}{path}")
+            .parse()
+            .map_err(http::Error::from)?;
+        let (mut sender, running) = http2::handshake(TokioExecutor::new(), stream).await?;
+        connection.spawn(running);
+        sender.send_request(request).await?
+    } else {
+        let host = authority.parse().map_err(http::Error::from)?;
+        headers.insert(http::header::HOST, host);
+        let (mut sender, running) = http1::handshake(stream).await?;
+        connection.spawn(running);
+        sender.send_request(request).await?
     })
 }
 

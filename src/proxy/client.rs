@@ -336,6 +336,11 @@ impl ClientConnection {
         }
     }
 
+    /// Whether the client took nothing when it was last written to.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed)
+    }
+
     fn enter(&self, phase: u8) {
         if self.phase.load(Ordering::Relaxed) == IS_GONE {
             return;

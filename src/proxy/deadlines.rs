@@ -11,11 +11,10 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
+use std::task::Waker;
 use std::time::Instant;
 
-use nix::sys::socket::{
-    MsgFlags, Shutdown, SockaddrStorage, getpeername, getsockname, send, shutdown,
-};
+use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, getsockname, shutdown};
 
 use super::transfer::{Awaited, Lateness, RequestTransfer};
 use super::worker_local::Slots;
@@ -43,6 +42,10 @@ struct Pending {
     transfer: Option<RequestTransfer>,
     /// Who was late.
     expired: Option<Awaited>,
+    /// Woken at [`Expiry::Wake`].
+    waker: Option<Waker>,
+    /// Whether it has been.
+    is_due: bool,
 }
 
 /// What is done when a time is over.
@@ -50,8 +53,8 @@ struct Pending {
 enum Expiry {
     /// This part of the socket is shut down.
     Shutdown(Shutdown),
-    /// A client that waits for `100 Continue` gets it.
-    Continue,
+    /// Who reads from the connection is woken.
+    Wake,
 }
 
 /// The two addresses of a connection.
@@ -111,6 +114,8 @@ impl DeadlineGuard {
                 deadline: Some((deadline, Expiry::Shutdown(Shutdown::Both))),
                 transfer,
                 expired: None,
+                waker: None,
+                is_due: false,
             });
             Self { index }
         })
@@ -137,10 +142,20 @@ impl DeadlineGuard {
         self.set(deadline, Expiry::Shutdown(part));
     }
 
-    /// Moves the deadline, at which the client gets `100 Continue`. Nothing else may be
-    /// about to be written to the socket by then.
-    pub(super) fn until_continue(&self, deadline: Instant) {
-        self.set(deadline, Expiry::Continue);
+    /// Moves the deadline, at which who reads from the connection is woken ([`Self::wakes`]).
+    pub(super) fn until_woken(&self, deadline: Instant) {
+        self.set(deadline, Expiry::Wake);
+    }
+
+    /// Says who is to be woken then.
+    pub(super) fn wakes(&self, waker: &Waker) {
+        self.with_pending(|pending| pending.waker = Some(waker.clone()));
+    }
+
+    /// Whether the time has come to be woken; once.
+    pub(super) fn take_due(&self) -> bool {
+        let due = self.with_pending(|pending| std::mem::take(&mut pending.is_due));
+        due.unwrap_or(false)
     }
 
     fn set(&self, deadline: Instant, expiry: Expiry) {
@@ -181,10 +196,11 @@ impl Pending {
         }
         let part = match expiry {
             Expiry::Shutdown(part) => part,
-            Expiry::Continue => {
-                // Nothing is on its way to a client that waits: the kernel has room for so little.
-                let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-                let _ = send(self.socket, b"HTTP/1.1 100 Continue\r\n\r\n", flags);
+            Expiry::Wake => {
+                self.is_due = true;
+                if let Some(waker) = self.waker.take() {
+                    waker.wake();
+                }
                 return None;
             }
         };

@@ -49,6 +49,7 @@ fn answer(status: StatusCode) -> String {
     let code = status.as_u16();
     let why = match status {
         StatusCode::SERVICE_UNAVAILABLE => "there are too many connections",
+        StatusCode::BAD_REQUEST => "this listener speaks TLS: its addresses begin with https://",
         _ => explanation(status),
     };
     let retry = match status {

@@ -7,16 +7,37 @@ use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::certificates::ServerTls;
+
 /// How many connections may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
 /// What a listener is, as its connections know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Listener {
     /// Its place in the configuration.
     pub id: usize,
     /// Where it is bound.
     pub address: SocketAddr,
+    /// What it speaks TLS with; `None`: it speaks plain HTTP.
+    pub tls: Option<Arc<ServerTls>>,
+    /// Whether each connection begins with a PROXY header.
+    pub proxy_protocol: bool,
+    /// Whether HTTP/2 is spoken.
+    pub http2: bool,
+}
+
+impl Listener {
+    /// One that speaks plain HTTP/1.1 and h2c.
+    pub fn plain(id: usize, address: SocketAddr) -> Self {
+        Self {
+            id,
+            address,
+            tls: None,
+            proxy_protocol: false,
+            http2: true,
+        }
+    }
 }
 
 /// A listener with its socket.
@@ -26,20 +47,6 @@ pub struct BoundListener {
     pub listener: Arc<Listener>,
     /// The socket, non-blocking.
     pub socket: TcpListener,
-}
-
-impl BoundListener {
-    /// Gives sockets that [`bind`] made their identity, in order.
-    pub fn number(sockets: Vec<TcpListener>) -> io::Result<Vec<Self>> {
-        let number = |(id, socket): (usize, TcpListener)| {
-            let address = socket.local_addr()?;
-            Ok(Self {
-                listener: Arc::new(Listener { id, address }),
-                socket,
-            })
-        };
-        sockets.into_iter().enumerate().map(number).collect()
-    }
 }
 
 /// Binds and listens. The socket is non-blocking.

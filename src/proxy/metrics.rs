@@ -20,6 +20,8 @@ pub struct ConnectionFigures {
     pub refused: Counter,
     /// Connections and requests that were refused because their client had too many.
     pub excess: ExcessCounters,
+    /// Connections that were closed because a PROXY header was due and none came, or one from somebody who is not trusted.
+    pub proxy_headers_refused: Counter,
     /// How many files the process may open.
     pub files: OpenFiles,
     /// Connections to upstreams that are open, those at rest included.
@@ -154,6 +156,11 @@ impl Collector for ConnectionMetrics {
         for excess in Excess::ALL {
             family.write_nonzero([("limit", excess.as_str())], figures.excess.of(excess))?;
         }
+        page.counter(
+            "serin_proxy_headers_refused",
+            "Connections that were closed for want of a PROXY header from a trusted proxy",
+            &figures.proxy_headers_refused.get(),
+        )?;
         page.gauge(
             "serin_upstream_connections_max",
             "How many connections there may be to all upstreams together",

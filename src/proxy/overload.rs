@@ -23,6 +23,11 @@ impl OverloadResponder {
 
     /// Tells a client to come back later, in a task of its own.
     pub(super) fn turn_away(&self, transport: Transport) {
+        let listener = transport.listener();
+        if listener.tls.is_some() || listener.proxy_protocol {
+            // It would not understand an answer before its handshake, which costs more than its request would.
+            return;
+        }
         let Ok(turn) = self.0.clone().try_acquire_owned() else {
             return;
         };

@@ -30,4 +30,5 @@ mod stream;
 mod stream_refusal;
 mod uploads;
 mod upstream_socket;
+mod upstream_tls;
 mod waiting;

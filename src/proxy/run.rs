@@ -215,9 +215,11 @@ impl RequestRun {
                     upstream.timing.attempt_begins(step.now);
                     let deployment = service.deployments.get(upstream.attempts.deployment());
                     upstream.pool = match deployment.cluster.url.scheme() {
-                        Scheme::Http => upstream.attempts.pool(step.replay.method, step.now),
+                        Scheme::Http | Scheme::Https => {
+                            upstream.attempts.pool(step.replay.method, step.now)
+                        }
                         // It says which streams its end was too late for.
-                        Scheme::H2c => Pool::Shared,
+                        Scheme::H2c | Scheme::H2 => Pool::Shared,
                     };
                     self.debug_attempt(address);
                     return Ok(NextAttempt { address, time_left });

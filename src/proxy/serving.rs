@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::client::{ClientConnection, ClientStream};
 use super::lingering::lingering_close;
+use super::transport::Spoken;
 use crate::drain::{DrainWatch, Stage};
 
 /// What every HTTP/2 connection begins with (RFC 9113, section 3.4).
@@ -50,8 +51,7 @@ pub trait ServeHttp: Send + Sync + 'static {
 /// Serves a connection to its end.
 pub(super) async fn serve<S: ServeHttp>(mut stream: ClientStream, server: &S, drain: &DrainWatch) {
     let connection = stream.connection().clone();
-    let (client, listener) = (stream.peer(), stream.listener());
-    tracing::debug!(%client, ?listener, "connection accepted");
+    let client = stream.peer();
     let http2 = is_http2(&mut stream, drain).await;
     match http2 {
         Some(true) => {
@@ -79,8 +79,12 @@ pub(super) async fn serve<S: ServeHttp>(mut stream: ClientStream, server: &S, dr
     }
 }
 
-/// Whether the client begins as HTTP/2 does. `None`: it did not begin at all.
+/// Whether the client speaks HTTP/2. `None`: it did not begin at all.
 async fn is_http2(stream: &mut ClientStream, drain: &DrainWatch) -> Option<bool> {
+    let spoken = stream.spoken();
+    if spoken == Spoken::Http2 {
+        return Some(true);
+    }
     let mut too_late = pin!(in_fairness(drain.clone(), Stage::Draining, Instant::now()));
     let mut seen = [0; FIRST_READ];
     let mut length = 0;
@@ -93,8 +97,9 @@ async fn is_http2(stream: &mut ClientStream, drain: &DrainWatch) -> Option<bool>
         };
         length += read;
         let begun = seen.get(..length).unwrap_or_default();
-        let is_preface = begun.starts_with(PREFACE);
-        if is_preface || !PREFACE.starts_with(begun) || read == 0 {
+        let is_preface = spoken == Spoken::Either && begun.starts_with(PREFACE);
+        let may_become = spoken == Spoken::Either && PREFACE.starts_with(begun);
+        if is_preface || !may_become || read == 0 {
             stream.put_back(begun);
             return (length > 0).then_some(is_preface);
         }
@@ -180,9 +185,9 @@ mod tests {
         let server = async {
             let (socket, peer) = bound.accept().await.expect("a connection");
             let socket = socket.into_std().expect("a socket");
-            let listener = Arc::new(Listener { id: 0, address });
-            let transport = Transport::accepted(socket, listener.clone()).expect("a transport");
-            assert_eq!(transport.listener(), &*listener);
+            let listener = Arc::new(Listener::plain(0, address));
+            let transport = Transport::accepted(socket, listener).expect("a transport");
+            assert_eq!(transport.listener().address, address);
             let stream = ClientConnection::accepted(transport, peer, None, &store);
             serve(stream, &recorder, &drain.watch()).await;
         };

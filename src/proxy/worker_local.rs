@@ -11,6 +11,7 @@
 //! | upstreams' connections at rest | `pingora::idle` | the socket's number | the sweep, and the next user of the socket |
 //! | bodies on their way upstream | `pingora::uploads` | place (held by its `Upload`) | the sweep |
 //! | makers of connections | `pingora::connect` | the service's meter | every attempt |
+//! | certificates for upstreams | `pingora::upstream_tls` | what a service states of TLS | every attempt over TLS |
 //!
 //! Beside them stands one task-local: the connection that a task serves, over HTTP/1, where a task serves one
 //! (`ClientConnection::current` in [`super::client`]). Over HTTP/2 a task serves one request, and `current` is `None`.

@@ -13,12 +13,13 @@ use super::acceptor::{Accepted, Acceptor, WorkerHandle};
 use super::client::ClientConnection;
 use super::connection_limit::ConnectionLimit;
 use super::connections::Connections;
+use super::entrance::Entrance;
+use super::handshake::Turns;
 use super::listener::BoundListener;
 use super::serving::{self, ServeHttp};
 use super::sweep;
 use super::transport::Transport;
 use crate::drain::{Drain, DrainWatch, Stage};
-use crate::snapshot::store::SnapshotStore;
 
 /// Running workers and their acceptor.
 pub struct Workers<S> {
@@ -111,14 +112,20 @@ impl<S: ServeHttp> Worker<S> {
         let server = Arc::new(server);
         let connections = Arc::new(Connections::new(limit.figures().clone()));
         let runtime = runtime()?;
-        let (served, store) = (server.clone(), limit.store().clone());
+        let served = server.clone();
+        let entrance = Entrance {
+            store: limit.store().clone(),
+            figures: limit.figures().clone(),
+            turns: Turns::default(),
+            drain: drain.clone(),
+        };
         let thread = std::thread::Builder::new()
             .name(format!("serin-worker-{index}"))
             .spawn(move || {
                 runtime.block_on(async {
                     tokio::spawn(sweep::sweep(tick, served.clone()));
-                    tokio::spawn(announce_end(served.clone(), drain.clone()));
-                    work(&served, &store, inbox, drain).await;
+                    tokio::spawn(announce_end(served.clone(), drain));
+                    work(&served, &entrance, inbox).await;
                 });
             })?;
         let handle = WorkerHandle::new(sender, connections.clone());
@@ -143,37 +150,36 @@ async fn announce_end<S: ServeHttp>(server: Arc<S>, mut drain: DrainWatch) {
 /// Serves connections until what is left is cut off.
 async fn work<S: ServeHttp>(
     server: &Arc<S>,
-    store: &Arc<SnapshotStore>,
+    entrance: &Entrance,
     mut inbox: mpsc::UnboundedReceiver<Accepted>,
-    drain: DrainWatch,
 ) {
-    let mut cut_off = drain.clone();
+    let mut cut_off = entrance.drain.clone();
     loop {
         tokio::select! {
             // A closed inbox is the acceptor's end: what runs, runs on until it is cut off.
             Some(accepted) = inbox.recv() => {
-                let (server, store, drain) = (server.clone(), store.clone(), drain.clone());
-                tokio::spawn(async move { serve(accepted, &*server, &store, &drain).await });
+                let (server, entrance) = (server.clone(), entrance.clone());
+                tokio::spawn(async move { serve(accepted, &*server, &entrance).await });
             }
             () = cut_off.reached(Stage::Cut) => return,
         }
     }
 }
 
-async fn serve<S: ServeHttp>(
-    accepted: Accepted,
-    server: &S,
-    store: &Arc<SnapshotStore>,
-    drain: &DrainWatch,
-) {
+async fn serve<S: ServeHttp>(accepted: Accepted, server: &S, entrance: &Entrance) {
     let _counted = accepted.counted;
-    let transport = match Transport::accepted(accepted.socket, accepted.listener) {
+    let (peer, listener) = (accepted.peer, accepted.listener);
+    tracing::debug!(client = %peer, listener = %listener.address, "connection accepted");
+    let transport = match Transport::accepted(accepted.socket, listener) {
         Ok(transport) => transport,
         Err(error) => {
             tracing::warn!(%error, "a connection could not be taken over");
             return;
         }
     };
-    let stream = ClientConnection::accepted(transport, accepted.peer, accepted.client, store);
-    serving::serve(stream, server, drain).await;
+    let Some((transport, client)) = entrance.open(transport, peer).await else {
+        return;
+    };
+    let stream = ClientConnection::accepted(transport, client, accepted.client, &entrance.store);
+    serving::serve(stream, server, &entrance.drain).await;
 }

@@ -6,33 +6,29 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::config::Process;
+use crate::config::listener::ListenerConfig;
 use crate::config::redis::RedisConfig;
-use crate::config::tls::TlsFiles;
+use crate::config::tls::{ClientAuth, ListenerTls, TlsVersion};
 
 /// What differs between how the process was started and what the file asks for now, for people.
 pub(super) fn restart_needed(running: &Process, wanted: &Process) -> Vec<String> {
-    let listeners = |process: &Process| {
-        let mut listeners = process.listeners.clone();
-        listeners.sort_unstable();
-        listed(&listeners)
-    };
     let state_dir = |process: &Process| process.state_dir.display().to_string();
     let threads = |process: &Process| process.threads.to_string();
     let admin = |process: &Process| listed(&process.admin.addresses);
     let probes = |process: &Process| listed(&process.admin.probes);
     let hosts = |process: &Process| {
-        let hosts: Vec<String> = process
-            .admin
-            .hosts
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        or_none(hosts.join(", "))
+        let hosts = process.admin.hosts.iter().map(ToString::to_string);
+        or_none(hosts.collect::<Vec<_>>().join(", "))
     };
     let tls = |process: &Process| {
-        let files = process.admin.tls.iter().flat_map(TlsFiles::all);
-        let files: Vec<String> = files.map(|file| file.path.display().to_string()).collect();
-        or_none(files.join(", "))
+        or_none(
+            process
+                .admin
+                .tls
+                .as_ref()
+                .map(shown_tls)
+                .unwrap_or_default(),
+        )
     };
     let redis = |process: &Process| or_none(process.redis.as_ref().map(shown).unwrap_or_default());
     // Of a key nothing is shown.
@@ -72,6 +68,42 @@ pub(super) fn restart_needed(running: &Process, wanted: &Process) -> Vec<String>
     .filter(|(_, running, wanted)| running != wanted)
     .map(|(key, running, wanted)| format!("{key}: runs with {running}, the file says {wanted}"))
     .collect()
+}
+
+fn listeners(process: &Process) -> String {
+    let mut listeners: Vec<String> = process.listeners.iter().map(listener).collect();
+    listeners.sort_unstable();
+    or_none(listeners.join(", "))
+}
+
+/// A listener with all that a restart puts in force.
+fn listener(listener: &ListenerConfig) -> String {
+    let ListenerConfig {
+        address,
+        tls,
+        proxy_protocol,
+        http2,
+    } = listener;
+    let tls = tls
+        .as_ref()
+        .map(|tls| format!("TLS with {}", shown_tls(tls)));
+    let proxy = proxy_protocol.then(|| "PROXY headers".to_owned());
+    let http1 = (!http2).then(|| "HTTP/1 alone".to_owned());
+    let more: Vec<String> = [tls, proxy, http1].into_iter().flatten().collect();
+    match more.is_empty() {
+        true => address.to_string(),
+        false => format!("{address} ({})", more.join(", ")),
+    }
+}
+
+/// Which files TLS is spoken with, and on which terms. Of a key nothing is shown.
+fn shown_tls(tls: &ListenerTls) -> String {
+    let files = tls.all().map(|file| file.path.display().to_string());
+    let optional =
+        (tls.client_auth == ClientAuth::Optional).then(|| "client_auth optional".to_owned());
+    let newest = (tls.min_version == TlsVersion::Tls13).then(|| "min_version 1.3".to_owned());
+    let all: Vec<String> = files.chain(optional).chain(newest).collect();
+    all.join(", ")
 }
 
 fn shown(redis: &RedisConfig) -> String {

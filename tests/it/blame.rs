@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use h2::Reason;
 
+use crate::harness::wire::WireStream;
 use crate::harness::{
     Call, Gateway, Origin, Reply, Script, Stream, Streams, fill, get, pause, post, until,
 };
@@ -170,8 +171,7 @@ async fn no_connection_ejects_whoever_asks() {
 /// Calls to an upstream that has never been asked, over one connection: one, and at once all the others, before the
 /// upstream has said how many it takes. Their statuses.
 async fn at_once(gateway: &Gateway, path: &str, calls: usize) -> Vec<u16> {
-    let socket = tokio::net::TcpStream::connect(gateway.address()).await;
-    let socket = socket.expect("a connection");
+    let socket = WireStream::connect_http2(gateway.address()).await;
     let (client, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
     let running = tokio::spawn(connection);
     let call = async |n: usize, mut client: h2::client::SendRequest<bytes::Bytes>| {

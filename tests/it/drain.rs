@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::client::send;
+use crate::harness::wire::WireStream;
 use crate::harness::{
     Connection, Gateway, H2Connection, Origin, eventually, fill, get, in_time, until,
 };
@@ -53,8 +54,8 @@ impl Load {
     }
 
     /// A connection; `None`: the time to take any is over, and a refusal is right.
-    async fn connect(&self) -> Option<TcpStream> {
-        match TcpStream::connect(self.address).await {
+    async fn connect(&self, offer: &[&[u8]]) -> Option<WireStream> {
+        match WireStream::try_connect(self.address, offer).await {
             Ok(stream) => Some(stream),
             Err(error) => {
                 let told = self.told.get().map(Instant::elapsed);
@@ -70,7 +71,7 @@ impl Load {
     /// One connection after the other, each for as long as it is kept open.
     async fn keep_alive(self) {
         while !self.is_over()
-            && let Some(stream) = self.connect().await
+            && let Some(stream) = self.connect(&[]).await
         {
             let mut connection = Connection::over(stream).await;
             while !self.is_over() {
@@ -86,7 +87,7 @@ impl Load {
     /// A connection for each request.
     async fn fresh(self) {
         while !self.is_over()
-            && let Some(stream) = self.connect().await
+            && let Some(stream) = self.connect(&[]).await
         {
             let answer = Connection::over(stream).await.send(get("/fresh")).await;
             self.note(&answer);
@@ -96,7 +97,7 @@ impl Load {
     /// HTTP/2, each connection for as long as it takes new streams.
     async fn http2(self) {
         while !self.is_over()
-            && let Some(stream) = self.connect().await
+            && let Some(stream) = self.connect(&[b"h2"]).await
         {
             let mut connection = H2Connection::over(stream).await;
             while !self.is_over() && !connection.is_closed() {

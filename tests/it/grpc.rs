@@ -7,10 +7,10 @@ use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::Request;
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::harness::streams::{finish, read};
+use crate::harness::wire::WireStream;
 use crate::harness::{Gateway, Stream, Streams, in_time, pause, until};
 
 /// Much shorter than the silences.
@@ -36,8 +36,7 @@ struct Client(SendRequest<Bytes>);
 
 impl Client {
     async fn connect(gateway: &Gateway) -> Self {
-        let socket = TcpStream::connect(gateway.address()).await;
-        let socket = socket.expect("a connection");
+        let socket = WireStream::connect_http2(gateway.address()).await;
         let (client, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
         tokio::spawn(async move {
             // How it ends is seen by whoever uses it.

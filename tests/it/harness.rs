@@ -25,6 +25,7 @@ mod sink_server;
 pub(crate) mod streams;
 pub(crate) mod terminal;
 pub(crate) mod unleash;
+pub(crate) mod wire;
 pub(crate) mod writer;
 
 use std::net::SocketAddr;

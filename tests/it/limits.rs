@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
+use crate::harness::wire::WireStream;
 use crate::harness::{
     Call, Gateway, Origin, Reply, assert_has, eventually, fill, get, in_time, outlast, pause, post,
     until,
@@ -186,7 +186,7 @@ async fn a_request_that_takes_its_time_is_not_idle() {
 
 /// Writes an byte now and then, and reads until the gateway closes.
 async fn dribble(address: SocketAddr, first: &str) -> String {
-    let (mut reader, mut writer) = TcpStream::connect(address).await.unwrap().into_split();
+    let (mut reader, mut writer) = tokio::io::split(WireStream::connect(address).await);
     writer.write_all(first.as_bytes()).await.unwrap();
     let writing = tokio::spawn(async move {
         while writer.write_all(b"x").await.is_ok() {
@@ -255,7 +255,7 @@ async fn a_client_that_takes_nothing_is_let_go() {
     assert!(line["response_bytes"].as_u64().unwrap() < size as u64);
     gateway.await_metric("serin_connections", &[], 0.0).await;
     // One that takes it piece by piece has it all.
-    let mut slow = TcpStream::connect(gateway.address()).await.unwrap();
+    let mut slow = WireStream::connect(gateway.address()).await;
     slow.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         .await
         .unwrap();

@@ -19,6 +19,7 @@
 //! * **What clients may do**: `limits` (`server.limits` and `server.timeouts`), `edge_limits` (what routes let in: how often, from where, how large), `capacity` (what one client can cost the
 //!   others: queues, rates, open files), `multiplexed` (HTTP/2 requests side by side), `half_closed`, `upstreams` (where
 //!   nobody is ever led).
+//! * **What comes before HTTP**: `tls` (certificates, ALPN, tickets, handshakes; PROXY headers).
 //! * **How messages pass**: `framing` (where a message ends; `framing/ledger` has origins that enter every byte),
 //!   `streaming` (bodies: unbuffered, in bounded memory), `hop` (fields of one connection).
 //! * **Flag servers**: `sources` against the small server of `harness/flag_server`, which fails in every way; `unleash`
@@ -98,6 +99,7 @@ mod state;
 mod streaming;
 mod swaps;
 mod timeouts;
+mod tls;
 mod traces;
 mod unleash;
 mod upstreams;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpSocket;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::harness::script::Visit;
+use crate::harness::wire::WireStream;
 use crate::harness::{Call, Gateway, Origin, Reply, Script, eventually, fill, get, in_time, until};
 
 const CONFIG: &str = "
@@ -27,13 +28,11 @@ async fn before_origin(origin: &Origin) -> Gateway {
     Gateway::start(fill(CONFIG, [origin])).await
 }
 
-async fn connect(gateway: &Gateway) -> TcpStream {
-    TcpStream::connect(gateway.address())
-        .await
-        .expect("a connection")
+async fn connect(gateway: &Gateway) -> WireStream {
+    WireStream::connect(gateway.address()).await
 }
 
-async fn read_head(stream: &mut TcpStream) -> String {
+async fn read_head(stream: &mut WireStream) -> String {
     let mut head = Vec::new();
     in_time("a head", async {
         while !head.ends_with(b"\r\n\r\n") {
@@ -62,7 +61,7 @@ fn measured(gateway: &Gateway) -> u64 {
     gateway.memory().resident
 }
 
-async fn pour(stream: &mut TcpStream, mut bytes: u64) {
+async fn pour(stream: &mut (impl AsyncWrite + Unpin), mut bytes: u64) {
     let chunk = vec![b'x'; MIB as usize];
     while bytes > 0 {
         let next = bytes.min(MIB);
@@ -72,7 +71,7 @@ async fn pour(stream: &mut TcpStream, mut bytes: u64) {
     }
 }
 
-async fn swallow(stream: &mut TcpStream, bytes: u64) -> u64 {
+async fn swallow(stream: &mut (impl AsyncRead + Unpin), bytes: u64) -> u64 {
     let (mut buffer, mut count) = (vec![0; MIB as usize], 0);
     while count < bytes {
         match stream.read(&mut buffer).await {
@@ -258,7 +257,7 @@ async fn stalled(count: &AtomicU64) -> u64 {
 }
 
 /// Pours bytes, and counts them as they are taken.
-async fn pour_counted(stream: &mut TcpStream, bytes: u64, count: &AtomicU64) {
+async fn pour_counted(stream: &mut (impl AsyncWrite + Unpin), bytes: u64, count: &AtomicU64) {
     let chunk = vec![b'x'; 64 * 1024];
     while count.load(Ordering::SeqCst) < bytes {
         match stream.write(&chunk).await {
@@ -269,7 +268,7 @@ async fn pour_counted(stream: &mut TcpStream, bytes: u64, count: &AtomicU64) {
 }
 
 /// Uploads so many bytes, counting those that were taken; returns the answer's head.
-async fn upload(mut client: TcpStream, bytes: u64, count: Arc<AtomicU64>) -> String {
+async fn upload(mut client: WireStream, bytes: u64, count: Arc<AtomicU64>) -> String {
     let head = format!("POST / HTTP/1.1\r\nHost: a.example.com\r\nContent-Length: {bytes}\r\n\r\n");
     client.write_all(head.as_bytes()).await.expect("it is sent");
     pour_counted(&mut client, bytes, &count).await;
@@ -306,10 +305,8 @@ async fn whoever_reads_slowly_slows_the_writer_down() {
     let resident = measured(&gateway);
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(64 * 1024).expect("a size");
-    let mut client = socket
-        .connect(gateway.address())
-        .await
-        .expect("it connects");
+    let socket = socket.connect(gateway.address()).await;
+    let mut client = WireStream::upon(socket.expect("it connects"), &[]).await;
     let head = "GET / HTTP/1.1\r\nHost: a.example.com\r\n\r\n";
     client.write_all(head.as_bytes()).await.expect("it is sent");
     let held = stalled(&written).await;
@@ -451,7 +448,7 @@ async fn an_origin_may_refuse_while_the_body_comes() {
     })
     .await;
     let gateway = before(&origin).await;
-    let (mut reader, mut writer) = connect(&gateway).await.into_split();
+    let (mut reader, mut writer) = tokio::io::split(connect(&gateway).await);
     let pouring = tokio::spawn(async move {
         let head = format!(
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
+use crate::harness::wire::WireStream;
 use crate::harness::{Gateway, Origin, Raw, assert_has, fill, get, in_time, outlast, pause, post};
 
 /// A port that takes no connection, nor refuses one: its backlog is full.
@@ -247,8 +248,7 @@ identity: { user_id: [{ header: x-user-id, trust: anyone }] }
 /// answer.
 async fn upload(gateway: &Gateway, h2: bool, user: &str, silent_ms: u64, more: bool) -> u16 {
     if h2 {
-        let socket = TcpStream::connect(gateway.address()).await;
-        let socket = socket.expect("a connection");
+        let socket = WireStream::connect_http2(gateway.address()).await;
         let (mut client, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
         let running = tokio::spawn(connection);
         let request = http::Request::post("http://api.example.com/upload")
@@ -342,8 +342,8 @@ async fn a_client_that_never_sends_the_rest_is_the_one_who_is_late() {
 
 /// Sends a head and so many bytes, while it waits for the answer. The answer's first bytes.
 async fn pour(gateway: &Gateway, bytes: usize) -> String {
-    let socket = TcpStream::connect(gateway.address()).await;
-    let (mut reader, mut writer) = socket.expect("a connection").into_split();
+    let socket = WireStream::connect(gateway.address()).await;
+    let (mut reader, mut writer) = tokio::io::split(socket);
     let head = format!("POST /pour HTTP/1.1\r\nHost: a\r\nContent-Length: {bytes}\r\n\r\n");
     let pouring = tokio::spawn(async move {
         // It may be refused at any moment.

@@ -1,13 +1,16 @@
 //! How upstreams may be named and how they are spoken to.
 
+mod tls;
 mod urls;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Balance;
 use super::recovery::{RescuePolicy, RetryPolicy};
 use crate::capacity::LoadPolicy;
 use crate::flag::Share;
+pub use tls::{ServerIdentity, UpstreamTls};
 pub use urls::{AllowedScheme, PortRange, UrlPolicy, UrlRefusal, UrlRule};
 
 /// How a service's upstreams are spoken to.
@@ -35,6 +38,8 @@ pub struct UpstreamPolicy {
     pub outlier: OutlierPolicy,
     /// How endpoints are checked, if they are.
     pub health: Option<HealthPolicy>,
+    /// What is stated of TLS; `None`: nothing.
+    pub tls: Option<Arc<UpstreamTls>>,
 }
 
 /// When an endpoint gets no more requests for a while, and for how long.
@@ -77,6 +82,8 @@ pub struct HealthPolicy {
     pub unhealthy_after: u32,
     /// So many good ones in a row make it healthy again.
     pub healthy_after: u32,
+    /// What is stated of TLS, as for requests.
+    pub tls: Option<Arc<UpstreamTls>>,
 }
 
 /// What a health check asks.

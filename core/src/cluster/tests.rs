@@ -87,7 +87,15 @@ fn what_is_not_a_url_is_told_why() {
     ] {
         assert_eq!(error(text), UpstreamUrlError::Brackets, "{text}");
     }
-    assert_eq!(error("https://a"), UpstreamUrlError::NotYet("https".into()));
+    for (text, shown, authority) in [
+        ("https://a", "https://a:443", "a"),
+        ("h2://a:8443", "h2://a:8443", "a:8443"),
+        ("https://a:80", "https://a:80", "a:80"),
+        ("h2c://a:443", "h2c://a:443", "a:443"),
+    ] {
+        let url: UpstreamUrl = text.parse().unwrap();
+        assert_eq!((&*url.to_string(), &*url.authority()), (shown, authority));
+    }
     assert_eq!(error("ftp://a"), UpstreamUrlError::Scheme("ftp".into()));
     for text in [
         "srv+http://a:80",

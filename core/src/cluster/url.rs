@@ -15,6 +15,39 @@ pub enum Scheme {
     Http,
     /// HTTP/2 in the clear, with prior knowledge.
     H2c,
+    /// HTTP/1.1 over TLS.
+    Https,
+    /// HTTP/2 over TLS.
+    H2,
+}
+
+impl Scheme {
+    /// Whether it is HTTP/2.
+    pub fn is_http2(self) -> bool {
+        matches!(self, Self::H2c | Self::H2)
+    }
+
+    /// Whether it is over TLS.
+    pub fn is_tls(self) -> bool {
+        matches!(self, Self::Https | Self::H2)
+    }
+
+    /// As URLs have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::H2c => "h2c",
+            Self::Https => "https",
+            Self::H2 => "h2",
+        }
+    }
+
+    fn default_port(self) -> u16 {
+        match self.is_tls() {
+            true => 443,
+            false => 80,
+        }
+    }
 }
 
 /// The host of an upstream: an address, or a name that the resolver looks up.
@@ -43,11 +76,8 @@ pub enum UpstreamUrlError {
     /// There is no scheme.
     #[error("an upstream is a URL such as http://name:8080")]
     NoScheme,
-    /// The scheme is part of the contract but not built.
-    #[error("the scheme {0}:// is not supported yet")]
-    NotYet(String),
     /// The scheme is unknown.
-    #[error("the scheme of an upstream is http, h2c or srv+http, not {0}")]
+    #[error("the scheme of an upstream is http, https, h2c, h2 or srv+http, not {0}")]
     Scheme(String),
     /// The host of `srv+http://` is an address, or there is a port.
     #[error("srv+http:// is followed by the name of SRV records, which have the ports")]
@@ -115,8 +145,19 @@ impl UpstreamUrl {
     /// What a `Host` header for this URL says: the port only where it is not the scheme's default.
     pub fn authority(&self) -> String {
         match self.port {
-            None | Some(80) => self.host.to_string(),
+            None => self.host.to_string(),
+            Some(port) if port == self.scheme.default_port() => self.host.to_string(),
             Some(port) => format!("{}:{port}", self.host),
+        }
+    }
+}
+
+impl UpstreamHost {
+    /// Name or address, which no brackets are around.
+    pub fn unbracketed(&self) -> String {
+        match self {
+            Self::Address(address) => address.to_string(),
+            Self::Name(_) | Self::Nowhere => self.to_string(),
         }
     }
 }
@@ -137,10 +178,7 @@ impl fmt::Display for UpstreamUrl {
         if *self == Self::NOWHERE {
             return self.host.fmt(f);
         }
-        let scheme = match self.scheme {
-            Scheme::Http => "http",
-            Scheme::H2c => "h2c",
-        };
+        let scheme = self.scheme.as_str();
         match self.port {
             None => write!(f, "srv+{scheme}://{}", self.host),
             Some(port) => write!(f, "{scheme}://{}:{port}", self.host),
@@ -161,7 +199,8 @@ impl FromStr for UpstreamUrl {
             "http" => (Scheme::Http, false),
             "h2c" => (Scheme::H2c, false),
             "srv+http" => (Scheme::Http, true),
-            known @ "https" => return Err(UpstreamUrlError::NotYet(known.to_owned())),
+            "https" => (Scheme::Https, false),
+            "h2" => (Scheme::H2, false),
             _ => return Err(UpstreamUrlError::Scheme(scheme.to_owned())),
         };
         let (authority, path) = match rest.find(['/', '?', '#']) {
@@ -180,7 +219,7 @@ impl FromStr for UpstreamUrl {
         let (host, port) = split_port(authority);
         let port = match port {
             Some(_) if is_srv => return Err(UpstreamUrlError::Srv),
-            None => 80,
+            None => scheme.default_port(),
             Some(port) => port
                 .parse()
                 .ok()

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::tls::TlsFiles;
+use super::tls::ListenerTls;
 use super::token::Token;
 use crate::host::HostPattern;
 
@@ -17,7 +17,7 @@ pub struct AdminConfig {
     /// The names that the API answers to, beside `localhost` and IP addresses.
     pub hosts: Vec<HostPattern>,
     /// What the API's addresses speak TLS with; `None`: they speak plain HTTP. Those for probes always do.
-    pub tls: Option<TlsFiles>,
+    pub tls: Option<ListenerTls>,
     /// Who may ask, in the file's order. Empty: callers on this machine, for everything.
     pub tokens: Arc<[AdminToken]>,
 }

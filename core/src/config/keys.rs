@@ -15,6 +15,7 @@ pub(crate) mod registry;
 pub(crate) mod routes;
 pub(crate) mod services;
 pub mod shape;
+pub(crate) mod tls;
 pub(crate) mod traces;
 pub(crate) mod unleash;
 

@@ -171,7 +171,7 @@ fn single(form: Form) -> (Vec<&'static str>, Map<String, Value>) {
         Form::Percentage => (vec!["string"], pattern(r"^[0-9]+(\.[0-9]+)? *%$")),
         Form::Url => (
             vec!["string"],
-            pattern(r"^([hH][tT][tT][pP]|[hH]2[cC]|[sS][rR][vV]\+[hH][tT][tT][pP])://"),
+            pattern(r"^([hH][tT][tT][pP][sS]?|[hH]2[cC]?|[sS][rR][vV]\+[hH][tT][tT][pP])://"),
         ),
         Form::Trigger => (
             vec!["string", "integer"],

@@ -19,6 +19,7 @@ pub mod relations;
 pub mod routes;
 pub mod services;
 mod sockets;
+mod tls;
 pub mod traces;
 pub mod traffic;
 pub mod unleash;

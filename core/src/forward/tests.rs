@@ -81,6 +81,7 @@ impl Sent {
                 deployment: plan.decision.assigned,
                 request_id: &HeaderValue::from_static("id-1"),
                 trace: TraceHop::Passed(1),
+                encrypted: false,
                 via: "1.1 serin",
             })
         });

@@ -146,6 +146,7 @@ fn to_upstream(
         deployment,
         request_id: &HeaderValue::from_static("id-1"),
         trace: TraceHop::Passed(1),
+        encrypted: false,
         via: "1.1 serin",
     });
     let mut written = Written::of(fields);

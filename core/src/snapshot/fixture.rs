@@ -43,6 +43,7 @@ pub fn service(name: &str, canaries: &[&str]) -> ServiceConfig {
         stable: Some(url("http://127.0.0.1:8000")),
         canaries: canaries.iter().map(|glob| Glob::new(glob)).collect(),
         upstream: UpstreamPolicy::default(),
+        tls_files: Vec::new(),
         shutoff: None,
     }
 }

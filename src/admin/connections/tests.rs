@@ -15,8 +15,8 @@ use tokio::task::JoinHandle;
 
 use super::{Limits, Service, serve};
 use crate::admin::problem::Problem;
-use crate::certificates::ServerTls;
 use crate::certificates::tests::files;
+use crate::certificates::{Owner, ServerTls};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const HALF_BODY: &[u8] =
@@ -119,7 +119,7 @@ async fn who_does_not_finish_shaking_hands_is_closed() {
         ..limits(4)
     };
     let folder = tempfile::tempdir().unwrap();
-    let tls = ServerTls::open(files(folder.path())).unwrap();
+    let tls = ServerTls::open(Owner::Admin, files(folder.path()), &[]).unwrap();
     let server = start_with(hello(), limits, Some(tls)).await;
     for sent in [&b""[..], HALF_GREETING] {
         let half = send(server.address, sent).await;
@@ -130,7 +130,7 @@ async fn who_does_not_finish_shaking_hands_is_closed() {
 #[tokio::test]
 async fn who_does_not_finish_shaking_hands_makes_room() {
     let folder = tempfile::tempdir().unwrap();
-    let tls = ServerTls::open(files(folder.path())).unwrap();
+    let tls = ServerTls::open(Owner::Admin, files(folder.path()), &[]).unwrap();
     let server = start_with(hello(), limits(2), Some(tls)).await;
     let first = send(server.address, HALF_GREETING).await;
     let _second = send(server.address, HALF_GREETING).await;

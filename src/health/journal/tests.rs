@@ -96,6 +96,7 @@ fn a_failing_check_is_told_with_what_it_found() {
         timeout: Duration::from_secs(2),
         unhealthy_after: 1,
         healthy_after: 1,
+        tls: None,
     };
     let finding = Finding {
         passed: false,

@@ -100,6 +100,7 @@ async fn checked_by(
         timeout: Duration::from_millis(500),
         unhealthy_after: 1,
         healthy_after: 1,
+        tls: None,
     };
     let url = format!("{scheme}://{address}").parse().unwrap();
     let (service, deployment) = ("search", "search.x");

@@ -16,8 +16,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::ClientConnection;
-use crate::proxy::listener::Listener;
-use crate::proxy::transport::{ResetWatch, Transport};
+use crate::proxy::transport::{ResetWatch, Spoken, Transport};
 use crate::request::framing::Requests;
 use crate::request::framing::control::ControlMeter;
 use crate::request::framing::frames::Frames;
@@ -80,10 +79,16 @@ impl ClientStream {
         self.peer
     }
 
-    /// The listener that the client came by.
-    pub fn listener(&self) -> Option<Listener> {
+    /// Whether what is sent is encrypted.
+    pub fn is_encrypted(&self) -> bool {
         let transport = self.transport.as_ref();
-        transport.map(|transport| *transport.listener())
+        transport.is_some_and(Transport::is_encrypted)
+    }
+
+    /// Which HTTP is spoken, as far as that is known before the client's first byte.
+    pub fn spoken(&self) -> Spoken {
+        let transport = self.transport.as_ref();
+        transport.map_or(Spoken::Http1, Transport::spoken)
     }
 
     /// The number of its socket.
@@ -153,10 +158,12 @@ impl AsyncRead for ClientStream {
         if self.connection.refuses_more() {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
+        self.continue_if_due(cx);
         let before = buffer.filled().len();
         let polled = self.poll_part(cx, buffer);
         if polled.is_pending() {
             self.connection.waits_to_read();
+            self.connection.waits_for_body(cx.waker());
         }
         std::task::ready!(polled)?;
         match buffer.filled().len() - before {
@@ -199,7 +206,12 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.transport()?.poll_flush(cx)
+        let polled = self.transport()?.poll_flush(cx);
+        // What is encrypted may wait for the client here.
+        if polled.is_pending() || self.connection.is_blocked() {
+            self.connection.has_written(polled.is_pending());
+        }
+        polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

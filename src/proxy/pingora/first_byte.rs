@@ -26,7 +26,6 @@ use super::ctx::RequestCtx;
 use super::head::{Fields, SplitTarget, edit, head};
 use super::waiting;
 use crate::clock;
-use crate::cluster::Scheme;
 use crate::dispatch::{Dispatch, Terms, dispatch};
 use crate::meter::Gauge;
 use crate::proxy::client::ClientConnection;
@@ -206,7 +205,7 @@ fn need(session: &HttpSession, snapshot: &Snapshot) -> Need {
         Dispatch::Forward(plan) if !plan.shut_off => {
             let service = snapshot.services.get(plan.service);
             let cluster = &service.deployments.get(plan.decision.assigned).cluster;
-            match cluster.url.scheme() == Scheme::H2c && is_rpc_stream(request) {
+            match cluster.url.scheme().is_http2() && is_rpc_stream(request) {
                 true => Need::Stream,
                 false => Need::Body,
             }

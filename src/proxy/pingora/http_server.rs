@@ -12,7 +12,6 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{
     H2Accept, H2Options, HttpSession, default_h2_options, handshake,
 };
-use pingora::protocols::{Digest, GetSocketDigest as _};
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
 use tokio::sync::watch;
@@ -85,10 +84,7 @@ impl ServeHttp for HttpServer {
 
     async fn serve_http2(&self, stream: ClientStream, connection: &Arc<ClientConnection>) {
         let stream = SessionStream::new(stream);
-        let digest = Arc::new(Digest {
-            socket_digest: stream.get_socket_digest(),
-            ..Digest::default()
-        });
+        let digest = Arc::new(stream.digest());
         let Ok(mut streams) = handshake(Box::new(stream), Some(options(connection))).await else {
             return;
         };

@@ -143,10 +143,15 @@ fn random_id() -> HeaderValue {
     HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("-"))
 }
 
+/// Whether the client's connection is encrypted.
+pub(super) fn is_encrypted(session: &Session) -> bool {
+    let digest = session.digest();
+    digest.is_some_and(|digest| digest.ssl_digest.is_some())
+}
+
 /// Whether the client came by HTTPS, as far as this connection or a trusted proxy says.
 pub(super) fn is_https(session: &Session, ctx: &RequestCtx) -> bool {
-    let digest = session.digest();
-    let encrypted = digest.is_some_and(|digest| digest.ssl_digest.is_some());
+    let encrypted = is_encrypted(session);
     let trusted = ctx.run.snapshot.identity.trusts(client_ip(session));
     let proto = HeaderName::from_static("x-forwarded-proto");
     let proto = field::first(&session.req_header().headers, &proto);

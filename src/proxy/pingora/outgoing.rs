@@ -11,7 +11,7 @@ use super::ctx::RequestCtx;
 use super::head::ResponseFields;
 use super::head::client_ip;
 use super::head::{Fields, SplitTarget, edit, head};
-use super::intake::is_https;
+use super::intake::{is_encrypted, is_https};
 use super::proxy::Proxy;
 use super::route_fields::route_fields;
 use crate::attempts::pool::Pool;
@@ -62,11 +62,8 @@ pub(super) fn edit_request(
             None if upstream_request.plan.headers_clean => TraceHop::Passed(1),
             None => TraceHop::Passed(rand::rng().next_u64().max(1)),
         },
-        via: proxy.via.entry(match request.version {
-            Version::HTTP_2 => Protocol::Http2,
-            Version::HTTP_10 => Protocol::Http10,
-            _ => Protocol::Http11,
-        }),
+        encrypted: is_encrypted(session),
+        via: proxy.via.entry(protocol(request.version)),
     });
     let debug = proxy.debug.as_deref().map(DebugHeader::name);
     let receipts = proxy.receipts.as_deref().zip(ctx.receipt.as_ref());
@@ -92,6 +89,15 @@ pub(super) fn edit_request(
         }
     });
     Ok(())
+}
+
+/// A version as `Via` has it.
+fn protocol(version: Version) -> Protocol {
+    match version {
+        Version::HTTP_2 => Protocol::Http2,
+        Version::HTTP_10 => Protocol::Http10,
+        _ => Protocol::Http11,
+    }
 }
 
 impl Proxy {

@@ -12,10 +12,10 @@ use rand::Rng as _;
 use super::connect::Connector;
 use super::ctx::RequestCtx;
 use super::proxy::Proxy;
-use super::{first_byte, recovery};
+use super::{first_byte, recovery, upstream_tls};
 use crate::attempts::pool::Pool;
-use crate::cluster::policy::UpstreamPolicy;
-use crate::cluster::{Cluster, Scheme};
+use crate::cluster::Cluster;
+use crate::cluster::policy::{ServerIdentity, UpstreamPolicy};
 use crate::proxy::deadlines::ConnectionAddrs;
 use crate::proxy::run::{NoAttempt, StepContext};
 
@@ -24,6 +24,8 @@ const SHARED: usize = 100;
 
 /// Marks the pool of connections that are shared: no cluster's ID is as large.
 const SHARED_GROUP: u64 = 1 << 62;
+/// From which bit on a pool says which certificates its connections were made with.
+const TLS_GROUP: u32 = 32;
 /// Marks connections that no other request gets.
 const UNSHARED: u64 = 1 << 63;
 
@@ -52,7 +54,7 @@ impl Proxy {
             .get(request.attempts.deployment())
             .cluster;
         let shares = self.connections.shares(snapshot.traffic.connections);
-        Ok(Box::new(peer(
+        let mut peer = peer(
             next.address,
             cluster,
             &service.upstream,
@@ -60,7 +62,14 @@ impl Proxy {
             self.connector(service, cluster, shares),
             first_byte::is_unspoken(session),
             (request.pool != Pool::Shared).then_some(random),
-        )))
+        );
+        if let (true, Some(stated)) = (cluster.url.scheme().is_tls(), &service.upstream.tls) {
+            let id = upstream_tls::state(&mut peer, stated);
+            let id = id.map_err(|why| Error::explain(ErrorType::InvalidCert, why))?;
+            // No connection that other certificates vouched for is one of these.
+            peer.group_key ^= id << TLS_GROUP;
+        }
+        Ok(Box::new(peer))
     }
 }
 
@@ -87,7 +96,14 @@ pub(super) fn peer(
     unshared: Option<u64>,
 ) -> HttpPeer {
     let within = |timeout: Duration| time_left.map_or(timeout, |left| left.min(timeout));
-    let mut peer = HttpPeer::new(address, false, String::new());
+    let scheme = cluster.url.scheme();
+    let server = scheme
+        .is_tls()
+        .then(|| ServerIdentity::of(cluster, policy.tls.as_deref()));
+    let (name, verify) = server.map_or_else(Default::default, |is| (is.name, is.verify));
+    let mut peer = HttpPeer::new(address, scheme.is_tls(), name);
+    peer.options.verify_cert = verify;
+    peer.options.verify_hostname = verify;
     // What is shared is found by those who share only: others cut a connection off when its answer is late.
     peer.group_key = match (shared, unshared) {
         (_, Some(number)) => number | UNSHARED,
@@ -98,7 +114,7 @@ pub(super) fn peer(
     options.total_connection_timeout = Some(within(policy.connect_timeout));
     options.custom_l4 = Some(connector);
     // HTTP/1.1 connections rest under a deadline of our own (`super::idle`).
-    if cluster.url.scheme() == Scheme::H2c {
+    if scheme.is_http2() {
         options.idle_timeout = Some(policy.idle_timeout);
         options.set_http_version(2, 2);
         // A connection for each request at a time. One that takes too long to be answered can be cut off without harm

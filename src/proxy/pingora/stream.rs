@@ -7,8 +7,9 @@ use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::SslDigest;
 use pingora::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    Digest, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
@@ -20,6 +21,8 @@ use crate::proxy::client::ClientStream;
 pub(super) struct SessionStream {
     client: ClientStream,
     digest: Arc<SocketDigest>,
+    /// There is one where what is sent is encrypted; pingora only hands it on.
+    encrypted: Option<Arc<SslDigest>>,
 }
 
 impl SessionStream {
@@ -28,9 +31,25 @@ impl SessionStream {
         let digest = SocketDigest::from_raw_fd(client.fd());
         // Known already; it saves the system call of asking for it.
         let _ = digest.peer_addr.set(Some(client.peer().into()));
+        let encrypted = client.is_encrypted().then(|| {
+            let digest = SslDigest::new("", "TLS", None, None, Vec::new());
+            Arc::new(digest)
+        });
         Self {
             client,
             digest: Arc::new(digest),
+            encrypted,
+        }
+    }
+}
+
+impl SessionStream {
+    /// What pingora tells hooks of the connection that requests share over HTTP/2.
+    pub(super) fn digest(&self) -> Digest {
+        Digest {
+            socket_digest: self.get_socket_digest(),
+            ssl_digest: self.get_ssl_digest(),
+            ..Digest::default()
         }
     }
 }
@@ -93,7 +112,11 @@ impl UniqueID for SessionStream {
     }
 }
 
-impl Ssl for SessionStream {}
+impl Ssl for SessionStream {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.encrypted.clone()
+    }
+}
 
 impl Peek for SessionStream {}
 

@@ -9,6 +9,7 @@ use super::{Publication, Registrar};
 use crate::audit::actor::Actor;
 use crate::audit::entry::Action;
 use crate::clock;
+use crate::cluster::policy::{HealthPolicy, UpstreamTls};
 use crate::cluster::{Cluster, UpstreamUrl};
 use crate::health;
 use crate::publisher::PublishError;
@@ -70,7 +71,7 @@ impl Registrar {
             return;
         };
         while self.is_wanted(name, target) {
-            let (passed, text) = match ask(&cluster, target).await {
+            let (passed, text) = match ask(&cluster, &target.check(self.tls(name))).await {
                 Ok(text) => (true, text),
                 Err(text) => (false, text),
             };
@@ -82,6 +83,12 @@ impl Registrar {
             tokio::time::sleep(pause).await;
             pause = (2 * pause).min(longest);
         }
+    }
+
+    /// What the canary's service states of TLS.
+    fn tls(&self, (service, _): &Name) -> Option<Arc<UpstreamTls>> {
+        let snapshot = self.publisher.store().load();
+        snapshot.services.named(service)?.upstream.tls.clone()
     }
 
     fn is_wanted(&self, name: &Name, target: &Target) -> bool {
@@ -135,11 +142,10 @@ impl Registrar {
 }
 
 /// Asks the canary's endpoints until one is well.
-async fn ask(cluster: &Cluster, target: &Target) -> Result<String, String> {
-    let policy = target.check();
+async fn ask(cluster: &Cluster, policy: &HealthPolicy) -> Result<String, String> {
     let mut said = None;
     for endpoint in cluster.endpoints().iter() {
-        let finding = health::ask(endpoint, cluster, &policy).await;
+        let finding = health::ask(endpoint, cluster, policy).await;
         let text = format!("{}: {}", endpoint.address, finding.said);
         if finding.passed {
             return Ok(text);

@@ -1,5 +1,6 @@
 //! A registration, as it is stored.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -8,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::Name;
 use crate::cluster::UpstreamUrl;
-use crate::cluster::policy::{HealthPolicy, Probe};
+use crate::cluster::policy::{HealthPolicy, Probe, UpstreamTls};
 use crate::context::Moment;
 
 /// How much of what has happened is kept.
@@ -238,8 +239,8 @@ impl Record {
 }
 
 impl Target {
-    /// What its first health check is.
-    pub fn check(&self) -> HealthPolicy {
+    /// What its first health check is, given what its service states of TLS.
+    pub fn check(&self, tls: Option<Arc<UpstreamTls>>) -> HealthPolicy {
         HealthPolicy {
             probe: match &self.health_path {
                 Some(path) => Probe::Http {
@@ -252,6 +253,7 @@ impl Target {
             timeout: CHECK_TIMEOUT,
             unhealthy_after: 1,
             healthy_after: 1,
+            tls,
         }
     }
 }

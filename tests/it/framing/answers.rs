@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
+use crate::harness::wire::WireStream;
 use crate::harness::{Call, Gateway, Script, get, in_time, until};
 
 /// What an upstream says, and what its client is to get.
@@ -245,9 +245,7 @@ async fn what_follows_an_answer_without_a_body_is_nobodys_answer() {
 
 /// What a client of HTTP/1.0 gets, and how its connection ends.
 async fn http10(gateway: &Gateway) -> (String, std::io::Result<usize>) {
-    let mut client = TcpStream::connect(gateway.address())
-        .await
-        .expect("a connection");
+    let mut client = WireStream::connect(gateway.address()).await;
     let request = b"GET / HTTP/1.0\r\nHost: a.example.com\r\n\r\n";
     client.write_all(request).await.expect("an open connection");
     let mut seen = Vec::new();
@@ -284,9 +282,7 @@ async fn an_answer_that_breaks_off_does_not_look_whole() {
         .await;
         let config = "services: { search: @script }\nroutes: [{ service: search }]\n";
         let gateway = Gateway::start(config.replace("@script", &script.url())).await;
-        let mut client = TcpStream::connect(gateway.address())
-            .await
-            .expect("a connection");
+        let mut client = WireStream::connect(gateway.address()).await;
         let request = b"GET / HTTP/1.0\r\nHost: a.example.com\r\n\r\n";
         client.write_all(request).await.expect("an open connection");
         let mut seen = vec![0; 4096];

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
+use crate::harness::wire::WireStream;
 use crate::harness::{Gateway, Origin, Script, get, in_time, pause, post};
 
 const MEGABYTE: usize = 1 << 20;
@@ -76,10 +76,8 @@ async fn an_early_answer_is_passed_on_whatever_becomes_of_the_upload() {
 
 /// Uploads without an end until the answer has come; its status.
 async fn early_over_http1(gateway: &Gateway, index: usize) -> String {
-    let client = TcpStream::connect(gateway.address())
-        .await
-        .expect("a connection");
-    let (mut reader, mut writer) = client.into_split();
+    let client = WireStream::connect(gateway.address()).await;
+    let (mut reader, mut writer) = tokio::io::split(client);
     let upload = tokio::spawn(async move {
         let head = format!(
             "POST /{index} HTTP/1.1\r\nHost: a.example.com\r\nContent-Length: {}\r\n\r\n",

@@ -77,12 +77,33 @@ impl Authority {
         CertificateDer::from_pem_file(self.path(&format!("{file}.crt"))).expect("a certificate")
     }
 
+    /// The key of a file.
+    pub(crate) fn key(&self, file: &str) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::from_pem_file(self.path(&format!("{file}.key"))).expect("a key")
+    }
+
     /// A client that trusts it, speaks these versions, and shows the certificate of a file.
     pub(crate) fn client(
         &self,
         versions: &[&'static SupportedProtocolVersion],
         shows: Option<&str>,
     ) -> TlsConnector {
+        TlsConnector::from(Arc::new(self.client_config(versions, shows)))
+    }
+
+    /// A client that trusts it, and offers these protocols (ALPN).
+    pub(crate) fn client_offering(&self, protocols: &[&[u8]]) -> TlsConnector {
+        let mut config = self.client_config(rustls::ALL_VERSIONS, None);
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        TlsConnector::from(Arc::new(config))
+    }
+
+    /// What such a client is made of.
+    pub(crate) fn client_config(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        shows: Option<&str>,
+    ) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate("ca")).expect("an authority");
         let provider = rustls::crypto::ring::default_provider();
@@ -90,16 +111,14 @@ impl Authority {
             .with_protocol_versions(versions)
             .expect("versions")
             .with_root_certificates(roots);
-        let config = match shows {
+        match shows {
             None => config.with_no_client_auth(),
             Some(file) => {
-                let key = PrivateKeyDer::from_pem_file(self.path(&format!("{file}.key")));
                 let chain = vec![self.certificate(file)];
-                let config = config.with_client_auth_cert(chain, key.expect("a key"));
+                let config = config.with_client_auth_cert(chain, self.key(file));
                 config.expect("a certificate and its key")
             }
-        };
-        TlsConnector::from(Arc::new(config))
+        }
     }
 }
 

@@ -14,9 +14,9 @@ use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
-use super::in_time;
+use super::wire::WireStream;
+use super::{in_time, wire};
 
 /// The `Host` of a request that names none.
 pub(crate) const HOST: &str = "api.example.com";
@@ -113,10 +113,10 @@ impl Call {
         self
     }
 
-    fn into_request(self, version: Version) -> Request<BoxBody<Bytes, Infallible>> {
+    fn into_request(self, version: Version, scheme: &str) -> Request<BoxBody<Bytes, Infallible>> {
         let mut request = Request::builder().method(self.method).version(version);
         if version == Version::HTTP_2 {
-            request = request.uri(format!("http://{}{}", self.host, self.path));
+            request = request.uri(format!("{scheme}://{}{}", self.host, self.path));
         } else {
             request = request.uri(self.path).header("host", self.host);
         }
@@ -205,26 +205,33 @@ impl Answer {
     }
 }
 
-/// An HTTP/1.1 connection that is kept open.
-pub(crate) struct Connection(http1::SendRequest<BoxBody<Bytes, Infallible>>);
+/// A connection that is kept open. It speaks what the run's parameter says ([`wire`]), which is HTTP/1.1 unless it says another.
+pub(crate) struct Connection(Sender);
+
+enum Sender {
+    Http1(http1::SendRequest<BoxBody<Bytes, Infallible>>),
+    Http2(H2Connection),
+}
 
 impl Connection {
     /// Connects.
     pub(crate) async fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("a connection");
-        Self::over(stream).await
+        match wire::is_http2(address) {
+            true => Self(Sender::Http2(H2Connection::connect(address).await)),
+            false => Self::over(WireStream::connect(address).await).await,
+        }
     }
 
-    /// Over a socket that is connected already.
-    pub(crate) async fn over(stream: TcpStream) -> Self {
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+    /// Over a connection that is there already, with HTTP/1.1.
+    pub(crate) async fn over(stream: impl Into<WireStream>) -> Self {
+        let (sender, connection) = http1::handshake(TokioIo::new(stream.into()))
             .await
             .expect("an HTTP/1.1 connection");
         tokio::spawn(async move {
             // How a connection ends is seen by whoever uses it.
             let _ = connection.await;
         });
-        Self(sender)
+        Self(Sender::Http1(sender))
     }
 
     /// Sends a request and reads the whole response; fails on a broken connection.
@@ -237,11 +244,7 @@ impl Connection {
     /// Sends a request and reads the whole response.
     pub(crate) async fn try_send(&mut self, call: Call) -> Result<Answer, hyper::Error> {
         in_time("an exchange", async {
-            self.0.ready().await?;
-            let response = self
-                .0
-                .send_request(call.into_request(Version::HTTP_11))
-                .await?;
+            let response = self.request(call).await?;
             Answer::read(response).await
         })
         .await
@@ -253,45 +256,60 @@ impl Connection {
         &mut self,
         call: Call,
     ) -> Result<http::Response<Incoming>, hyper::Error> {
-        in_time("a response", async {
-            self.0.ready().await?;
-            self.0
-                .send_request(call.into_request(Version::HTTP_11))
-                .await
-        })
-        .await
+        in_time("a response", self.request(call)).await
+    }
+
+    async fn request(&mut self, call: Call) -> Result<http::Response<Incoming>, hyper::Error> {
+        match &mut self.0 {
+            Sender::Http1(sender) => {
+                sender.ready().await?;
+                let request = call.into_request(Version::HTTP_11, "http");
+                sender.send_request(request).await
+            }
+            Sender::Http2(connection) => connection.request(call).await,
+        }
     }
 
     /// Whether the other side has closed the connection.
     pub(crate) fn is_closed(&self) -> bool {
-        self.0.is_closed()
+        match &self.0 {
+            Sender::Http1(sender) => sender.is_closed(),
+            Sender::Http2(connection) => connection.is_closed(),
+        }
     }
 }
 
-/// An HTTP/2 connection in the clear, with prior knowledge.
-pub(crate) struct H2Connection(http2::SendRequest<BoxBody<Bytes, Infallible>>);
+/// An HTTP/2 connection: with prior knowledge, or over TLS where that is what the run's clients speak ([`wire`]).
+pub(crate) struct H2Connection {
+    sender: http2::SendRequest<BoxBody<Bytes, Infallible>>,
+    scheme: &'static str,
+}
 
 impl H2Connection {
     /// Whether the other side takes no further requests.
     pub(crate) fn is_closed(&self) -> bool {
-        self.0.is_closed()
+        self.sender.is_closed()
     }
 
     /// Connects.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("a connection");
-        Self::over(stream).await
+        Self::over(WireStream::connect_http2(address).await).await
     }
 
-    /// Over a socket that is connected already.
-    pub(crate) async fn over(stream: TcpStream) -> Self {
+    /// Over a connection that is there already.
+    pub(crate) async fn over(stream: impl Into<WireStream>) -> Self {
+        let stream = stream.into();
+        let scheme = match stream.is_encrypted() {
+            true => "https",
+            false => "http",
+        };
         let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
             .await
             .expect("an HTTP/2 connection");
         tokio::spawn(async move {
             let _ = connection.await;
         });
-        Self(sender)
+        Self { sender, scheme }
     }
 
     /// Sends a request and reads the whole response.
@@ -304,11 +322,7 @@ impl H2Connection {
     /// Sends a request and reads the whole response. An error that is `is_canceled` says that nothing was sent.
     pub(crate) async fn try_send(&mut self, call: Call) -> Result<Answer, hyper::Error> {
         in_time("an exchange", async {
-            self.0.ready().await?;
-            let response = self
-                .0
-                .send_request(call.into_request(Version::HTTP_2))
-                .await?;
+            let response = self.request(call).await?;
             Answer::read(response).await
         })
         .await
@@ -316,12 +330,14 @@ impl H2Connection {
 
     /// Sends a request; what there is of its response is up to the test.
     pub(crate) async fn open(&mut self, call: Call) -> http::Response<Incoming> {
-        in_time("a response", async {
-            self.0.ready().await.expect("an open connection");
-            let request = call.into_request(Version::HTTP_2);
-            self.0.send_request(request).await.expect("a response")
-        })
-        .await
+        let response = in_time("a response", self.request(call)).await;
+        response.expect("a response")
+    }
+
+    async fn request(&mut self, call: Call) -> Result<http::Response<Incoming>, hyper::Error> {
+        self.sender.ready().await?;
+        let request = call.into_request(Version::HTTP_2, self.scheme);
+        self.sender.send_request(request).await
     }
 }
 
@@ -331,17 +347,17 @@ pub(crate) async fn send(address: SocketAddr, call: Call) -> Answer {
 }
 
 /// A connection on which the test says every byte itself.
-pub(crate) struct Raw(TcpStream);
+pub(crate) struct Raw(WireStream);
 
 impl Raw {
     /// Connects.
     pub(crate) async fn open(address: SocketAddr) -> Self {
-        Self(TcpStream::connect(address).await.expect("a connection"))
+        Self(WireStream::connect(address).await)
     }
 
     /// Over a connection that a test has made.
-    pub(crate) fn of(stream: TcpStream) -> Self {
-        Self(stream)
+    pub(crate) fn of(stream: impl Into<WireStream>) -> Self {
+        Self(stream.into())
     }
 
     /// Sends bytes, if they are taken.
@@ -378,7 +394,10 @@ impl Raw {
 
     /// Goes with a reset, as a process that is killed amid its reading does.
     pub(crate) fn reset(self) {
-        self.0.set_zero_linger().expect("an open connection");
+        self.0
+            .socket()
+            .set_zero_linger()
+            .expect("an open connection");
     }
 
     /// Reads until the other side closes. A reset ends the reading like a close: what came before it counts.

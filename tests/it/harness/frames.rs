@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+
+use super::wire::WireStream;
 
 use super::in_time;
 
@@ -151,12 +152,12 @@ pub(crate) enum StreamEnd {
 }
 
 /// A connection that the test speaks frame by frame.
-pub(crate) struct Frames(TcpStream);
+pub(crate) struct Frames(WireStream);
 
 impl Frames {
     /// Connects.
     pub(crate) async fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("a connection");
+        let stream = WireStream::connect_http2(address).await;
         let mut frames = Self(stream);
         frames.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
         frames.send(&[Frame::new(SETTINGS, 0, 0, [])]).await;

@@ -18,6 +18,7 @@ use super::client::{self, Raw, RawAnswer};
 use super::metrics::Metrics;
 use super::{
     Answer, ApiDocument, Call, Connection, DEADLINE, Dns, H2Connection, eventually, get, until,
+    wire,
 };
 
 /// The binary under test: the one that was built with the tests, unless the environment variable `SERIN_BINARY` names another,
@@ -28,8 +29,7 @@ static SERIN: LazyLock<OsString> = LazyLock::new(|| {
 });
 
 /// Stands for every top-level key that a test's file does not state itself.
-const DEFAULTS: [(&str, &str); 4] = [
-    ("listeners", "listeners: [127.0.0.1:0]\n"),
+const DEFAULTS: [(&str, &str); 3] = [
     ("admin", "admin: 127.0.0.1:0\n"),
     (
         "server",
@@ -148,7 +148,7 @@ impl Setup {
 
     /// Starts the gateway and waits until it is ready.
     pub(crate) async fn start(self) -> Gateway {
-        let gateway = self.launch().await;
+        let mut gateway = self.launch().await;
         eventually("readiness", || async {
             // Those for probes never speak TLS.
             let address = gateway.probes.unwrap_or(gateway.admin);
@@ -156,6 +156,8 @@ impl Setup {
             (client::send(address, call).await.status == 200).then_some(())
         })
         .await;
+        // By now they are all there.
+        gateway.learn_sockets();
         gateway
     }
 
@@ -164,6 +166,7 @@ impl Setup {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().join("routes.yaml");
         let text = complete(&self.config);
+        let states_listeners = states(&self.config, "listeners");
         if self.config_map {
             let version = folder.path().join("..v1");
             fs::create_dir(&version).expect("a folder");
@@ -203,19 +206,26 @@ impl Setup {
             probes: None,
         };
         gateway.await_sockets().await;
+        wire::note(&gateway.listeners, !states_listeners);
         gateway
     }
 }
 
 /// The file, with what it does not state put before it.
 pub(crate) fn complete(config: &str) -> String {
-    let states = |key: &str| {
-        config
-            .lines()
-            .any(|line| line.starts_with(&format!("{key}:")))
+    let missing = DEFAULTS.iter().filter(|(key, _)| !states(config, key));
+    let missing: String = missing.map(|(_, text)| *text).collect();
+    let listeners = match states(config, "listeners") {
+        true => String::new(),
+        false => wire::listeners(),
     };
-    let missing = DEFAULTS.iter().filter(|(key, _)| !states(key));
-    missing.map(|(_, text)| *text).collect::<String>() + config
+    listeners + &missing + config
+}
+
+/// Whether a file states a top-level key.
+fn states(config: &str, key: &str) -> bool {
+    let key = format!("{key}:");
+    config.lines().any(|line| line.starts_with(&key))
 }
 
 fn link(target: &str, at: &Path) {
@@ -321,34 +331,44 @@ impl Gateway {
                 self.stderr.lock().join("\n")
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
-            self.listeners.clear();
-            let mut admin: Vec<SocketAddr> = Vec::new();
-            let (json, text) = self.stderr.json();
-            let json = json
-                .iter()
-                .filter(|line| field(line, "message") == Some("listening"));
-            let json = json.map(|line| (field(line, "kind"), field(line, "address")));
-            let text = text.iter().filter(|line| line.contains(" listening "));
-            let text = text.map(|line| (word(line, "kind"), word(line, "address")));
-            for (kind, address) in json.chain(text) {
-                let address = address.and_then(|text| text.parse().ok());
-                let address = address.expect("an address in the log");
-                match kind {
-                    Some("admin") => admin.push(address),
-                    Some("probes") => self.probes = Some(address),
-                    _ => self.listeners.push(address),
-                }
+            self.learn_sockets();
+        }
+    }
+
+    /// Takes the addresses that the log has so far.
+    fn learn_sockets(&mut self) {
+        self.listeners.clear();
+        let mut admin: Vec<SocketAddr> = Vec::new();
+        let (json, text) = self.stderr.json();
+        let json = json
+            .iter()
+            .filter(|line| field(line, "message") == Some("listening"));
+        let json = json.map(|line| (field(line, "kind"), field(line, "address")));
+        let text = text.iter().filter(|line| line.contains(" listening "));
+        let text = text.map(|line| (word(line, "kind"), word(line, "address")));
+        for (kind, address) in json.chain(text) {
+            let address = address.and_then(|text| text.parse().ok());
+            let address = address.expect("an address in the log");
+            match kind {
+                Some("admin") => admin.push(address),
+                Some("probes") => self.probes = Some(address),
+                _ => self.listeners.push(address),
             }
-            // The first, as the file has them.
-            if let Some(first) = admin.first() {
-                self.admin = *first;
-            }
+        }
+        // The first, as the file has them.
+        if let Some(first) = admin.first() {
+            self.admin = *first;
         }
     }
 
     /// The first listener's address.
     pub(crate) fn address(&self) -> SocketAddr {
         self.listeners[0]
+    }
+
+    /// The listeners' addresses, as the file has them.
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        &self.listeners
     }
 
     /// The admin listener's address.

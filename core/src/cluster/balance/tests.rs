@@ -95,6 +95,7 @@ fn fail(cluster: &Cluster, index: usize, now: Instant) {
         timeout: std::time::Duration::from_secs(2),
         unhealthy_after: 1,
         healthy_after: 1,
+        tls: None,
     };
     let finding = Finding {
         passed: false,

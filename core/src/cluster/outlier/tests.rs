@@ -474,6 +474,7 @@ fn health(unhealthy_after: u32, healthy_after: u32) -> HealthPolicy {
         timeout: Duration::from_secs(2),
         unhealthy_after,
         healthy_after,
+        tls: None,
     }
 }
 

@@ -62,12 +62,12 @@ impl fmt::Display for PortRange {
     }
 }
 
-/// A scheme that a file may allow. Not all of them can be had yet.
+/// A scheme that a file may allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AllowedScheme {
     /// `http` and `srv+http`.
     Http,
-    /// `https`.
+    /// `https` and `h2`.
     Https,
     /// `h2c`.
     H2c,
@@ -81,6 +81,7 @@ impl AllowedScheme {
         match scheme {
             Scheme::Http => Self::Http,
             Scheme::H2c => Self::H2c,
+            Scheme::Https | Scheme::H2 => Self::Https,
         }
     }
 

@@ -1,12 +1,12 @@
 //! The keys of `admin`.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::key::{Group, Stated, group, needed, required, stated};
+use super::key::{Group, Stated, group, required, stated};
 use super::kinds::texts::{Name, Parsed, Text, name};
 use super::kinds::words::Words;
 use super::shape::{Form, Shape, TEXT, TEXTS, list, map, text_or_list, text_or_map};
+use super::tls::ADMIN_TLS;
 use crate::config::admin::Role;
 use crate::config::token::Token;
 
@@ -36,34 +36,7 @@ static ADDRESSES: Shape = text_or_list(Form::Any, &TEXT);
 pub(crate) static TLS: Group = group(
     "tls",
     "What its address speaks TLS 1.2 and 1.3 with; default none: it speaks plain HTTP. Addresses for probes always do.",
-    &TLS_KEYS,
-);
-
-static TLS_KEYS: Shape = map(&[&CERTIFICATES, &CLIENT_CA]);
-
-pub(crate) static CERTIFICATES: Group = needed(group(
-    "certificates",
-    "Certificates with their keys, chosen by the name that a client asks for; the first is for clients that ask for none of them.",
-    &CERTIFICATE_LIST,
-));
-
-static CERTIFICATE_LIST: Shape = list(&CERTIFICATE);
-
-static CERTIFICATE: Shape = map(&[&CERT, &KEY]);
-
-pub(crate) static CERT: Stated<Name<PathBuf>> = required(
-    "cert",
-    "The PEM file of a certificate, followed by those between it and its authority; read again when it changes.",
-    name(),
-);
-
-pub(crate) static KEY: Stated<Name<PathBuf>> =
-    required("key", "The PEM file of its private key.", name());
-
-pub(crate) static CLIENT_CA: Stated<Name<PathBuf>> = stated(
-    "client_ca",
-    "The PEM file of who vouches for clients, each of which then needs a certificate; default none: they need none.",
-    name(),
+    &ADMIN_TLS,
 );
 
 pub(crate) static TOKENS: Group = group(

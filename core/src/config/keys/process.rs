@@ -5,11 +5,11 @@ pub(crate) mod traffic;
 
 use std::path::PathBuf;
 
-use super::key::{Group, Setting, Stated, group, later, required, setting};
+use super::key::{Group, Setting, Stated, group, required, setting};
 use super::kinds::lists::{Ports, Schemes};
 use super::kinds::quantities::{PeriodOrNever, Time, days, minutes, seconds};
 use super::kinds::texts::{Name, Text, name};
-use super::kinds::{Integer, integer};
+use super::kinds::{Bool, Integer, integer};
 use super::shape::{Form, Scope, Shape, TEXTS, list, map, text_or_map};
 use crate::cluster::policy::{AllowedScheme, PortRange};
 
@@ -47,11 +47,32 @@ pub(super) static LISTENERS: Shape = list(&LISTENER);
 
 static LISTENER: Shape = text_or_map(
     Form::Any,
-    &[&LISTENER_ADDRESS, &later("tls"), &later("proxy_protocol")],
+    &[&LISTENER_ADDRESS, &LISTENER_TLS, &PROXY_PROTOCOL, &HTTP2],
 );
 
 pub(crate) static LISTENER_ADDRESS: Stated<Text> =
     required("address", "Address and port, as in 0.0.0.0:8080.", Text);
+
+pub(crate) static LISTENER_TLS: Group = group(
+    "tls",
+    "What it speaks TLS with; default none: it speaks plain HTTP.",
+    &super::tls::LISTENER_TLS,
+);
+
+pub(crate) static PROXY_PROTOCOL: Setting<Bool> = setting(
+    "proxy_protocol",
+    "Whether each connection begins with a PROXY header, version 1 or 2, that says who the client is; taken from trusted_proxies \
+     alone, others are refused; default {default}.",
+    Bool,
+    false,
+);
+
+pub(crate) static HTTP2: Setting<Bool> = setting(
+    "http2",
+    "Whether HTTP/2 is spoken: over TLS with clients that offer it, else with those that begin so; default {default}.",
+    Bool,
+    true,
+);
 
 pub(super) static SERVER: Shape = map(&[
     &THREADS,

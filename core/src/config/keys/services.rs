@@ -2,6 +2,7 @@
 
 pub(crate) mod health;
 pub(crate) mod recovery;
+pub(crate) mod tls;
 
 use std::sync::Arc;
 
@@ -45,12 +46,25 @@ pub(crate) static STABLE: Group = group(
     &STABLE_SHAPE,
 );
 
-static STABLE_SHAPE: Shape =
-    text_or_map(Form::Url, &[&STABLE_URL, &later("version"), &later("tls")]);
+static STABLE_SHAPE: Shape = text_or_map(Form::Url, &[&STABLE_URL, &later("version"), &TLS]);
+
+pub(crate) static TLS: Group = group(
+    "tls",
+    "How it is spoken to over TLS. Its authority and the certificate that it is shown are its canaries' as well.",
+    &TLS_SHAPE,
+);
+
+static TLS_SHAPE: Shape = map(&[
+    &tls::CA,
+    &tls::SNI,
+    &tls::VERIFY,
+    &tls::CLIENT_CERT,
+    &tls::CLIENT_KEY,
+]);
 
 pub(crate) static STABLE_URL: Stated<Url> = required(
     "url",
-    "http:// or h2c://, a host and a port, no path; or srv+http:// and the name of SRV records.",
+    "http:// or https://, h2c:// or h2:// for HTTP/2, a host and a port, no path; or srv+http:// and the name of SRV records.",
     Url,
 );
 

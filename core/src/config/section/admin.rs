@@ -1,12 +1,10 @@
 //! `admin`: sockets of the API, and tokens of its callers.
 
-mod tls;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::sockets::add_address;
-use super::unleash;
+use super::{tls, unleash};
 use crate::config::admin::{AdminConfig, AdminToken};
 use crate::config::keys::admin as keys;
 use crate::config::keys::shape::Key;
@@ -19,7 +17,7 @@ use crate::config::token::Token;
 const MIN_TOKEN: usize = 16;
 
 /// Compiles `admin`, given the addresses that traffic is taken at.
-pub fn compile(reader: &mut Reader, root: &Node, listeners: &[SocketAddr]) -> AdminConfig {
+pub fn compile(reader: &mut Reader, root: &Node, listeners: Vec<SocketAddr>) -> AdminConfig {
     let mut config = AdminConfig::at(SocketAddr::from(([127, 0, 0, 1], 9900)));
     let Some(admin) = ADMIN.node(root) else {
         return config;
@@ -31,10 +29,11 @@ pub fn compile(reader: &mut Reader, root: &Node, listeners: &[SocketAddr]) -> Ad
         Some(admin)
     };
     config.tokens = tokens(reader, root, admin);
-    config.tls = tls::compile(reader, admin);
-    let speaks_tls = keys::TLS.node(admin).is_some();
+    let tls = keys::TLS.node(admin);
+    config.tls = tls.map(|node| tls::compile(reader, node, "admin.tls"));
+    let speaks_tls = tls.is_some();
     // All addresses of this process, so that none is asked for twice.
-    let mut taken = listeners.to_vec();
+    let mut taken = listeners;
     if let Some(node) = address {
         let addresses = addresses(reader, node, &mut taken);
         if config.tokens.is_empty() {

@@ -1,6 +1,7 @@
 //! `services`, and which flags are whose canaries.
 
 mod health;
+mod tls;
 
 use std::sync::Arc;
 
@@ -54,6 +55,7 @@ fn service(reader: &mut Reader, root: &Node, pair: &Pair) -> Option<ServiceConfi
         name: pair.key.as_str().into(),
         stable: stable(reader, root, node)?,
         canaries,
+        tls_files: tls::files(&pair.key, node),
         upstream,
         shutoff: shutoff(reader, node),
     })
@@ -83,6 +85,7 @@ fn stable(reader: &mut Reader, root: &Node, node: &Node) -> Option<Option<Upstre
 
 fn upstream(reader: &mut Reader, service: &Node) -> UpstreamPolicy {
     let timeouts = keys::TIMEOUTS.node(service);
+    let tls = tls::compile(reader, service).map(Arc::new);
     UpstreamPolicy {
         balance: keys::BALANCE.read(reader, service),
         connect_timeout: keys::CONNECT.read(reader, timeouts),
@@ -94,7 +97,8 @@ fn upstream(reader: &mut Reader, service: &Node) -> UpstreamPolicy {
         load: load(reader, service),
         preserve_host: keys::PRESERVE_HOST.read(reader, service),
         outlier: health::outlier(reader, service),
-        health: health::health(reader, service),
+        health: health::health(reader, service, tls.as_ref()),
+        tls,
     }
 }
 

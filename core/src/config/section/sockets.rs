@@ -6,16 +6,19 @@ use crate::config::node::Node;
 use crate::config::reader::Reader;
 
 /// Reads an address, which must not be taken yet, and notes that it is.
-pub(super) fn add_address(reader: &mut Reader, node: &Node, taken: &mut Vec<SocketAddr>) {
-    let Some(address) = reader.address(node) else {
-        return;
-    };
+pub(super) fn add_address(
+    reader: &mut Reader,
+    node: &Node,
+    taken: &mut Vec<SocketAddr>,
+) -> Option<SocketAddr> {
+    let address = reader.address(node)?;
     if taken.iter().any(|other| overlap(*other, address)) {
         reader
             .problems
             .error(node.span, "this address is listened on already");
     }
     taken.push(address);
+    Some(address)
 }
 
 /// Whether the system refuses to listen on both. Port 0 is any free port, which can be asked for more than once.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::{Given, NOW, check, check_with, config, with};
 use crate::cluster::policy::UpstreamPolicy;
 use crate::config::admin::AdminConfig;
+use crate::config::listener::ListenerConfig;
 use crate::config::{Config, OnUnset, UserIdPolicy, compile, render};
 
 fn given(
@@ -29,7 +30,9 @@ fn only_services_and_routes_are_needed() {
     let process = &config.process;
     assert_eq!(
         process.listeners,
-        ["0.0.0.0:8080".parse().expect("an address")]
+        [ListenerConfig::at(
+            "0.0.0.0:8080".parse().expect("an address")
+        )]
     );
     assert_eq!(
         process.admin,
@@ -78,7 +81,7 @@ fn the_digests_of_the_files_of_the_repository_are_what_they_ever_were() {
         ),
         (
             include_str!("../../../../deploy/reference.yaml"),
-            "30ae786914e4fd0dc91ecc4d4827c65da6e84e9c7b71d6ad867c434af3ac851c",
+            "3f65a4a32146dc76d72ebcb262add99e57e27df7bbf7b6cf4ad343ea72522cf6",
         ),
     ] {
         assert_eq!(config(text).digest.to_string(), digest);

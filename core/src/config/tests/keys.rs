@@ -70,7 +70,7 @@ error: `ftp://x` is not an upstream's URL
   |
 3 |   search: { stable: ftp://x, retries: { attempts: many } }
   |                     ^^^^^^^
-  = hint: the scheme of an upstream is http, h2c or srv+http, not ftp
+  = hint: the scheme of an upstream is http, https, h2c, h2 or srv+http, not ftp
 
 error: `many` is not a number that can stand here
  --> routes.yaml:3:51
@@ -175,32 +175,26 @@ fn what_is_not_built_yet_is_said_to_be() {
     insta::assert_snapshot!(check("
 services:
   a:
-    stable: { url: http://a, tls: {}, version: 2 }
+    stable: { url: http://a, version: 2 }
     health: { path: / }
     outlier: {}
     balance: hash_user
     mirror: {}
-  b: https://b
+  b: srv+https://b
 routes: [{ service: a }]
 identity: {}
-listeners: [{ address: 127.0.0.1:1, tls: {}, proxy_protocol: true }]
+listeners: [{ address: 127.0.0.1:1 }]
 admin: 127.0.0.1:9900
 server: {}
 unleash: { url: 'http://u', token: t }
 launchdarkly: {}
 attribution: { relay: {} }
 "), @r"
-error: `tls` is not supported yet
+error: `version` is not supported yet
  --> routes.yaml:4:30
   |
-4 |     stable: { url: http://a, tls: {}, version: 2 }
-  |                              ^^^
-
-error: `version` is not supported yet
- --> routes.yaml:4:39
-  |
-4 |     stable: { url: http://a, tls: {}, version: 2 }
-  |                                       ^^^^^^^
+4 |     stable: { url: http://a, version: 2 }
+  |                              ^^^^^^^
 
 error: `mirror` is not supported yet
  --> routes.yaml:8:5
@@ -208,24 +202,12 @@ error: `mirror` is not supported yet
 8 |     mirror: {}
   |     ^^^^^^
 
-error: `https://b` is not an upstream's URL
+error: `srv+https://b` is not an upstream's URL
  --> routes.yaml:9:6
   |
-9 |   b: https://b
-  |      ^^^^^^^^^
-  = hint: the scheme https:// is not supported yet
-
-error: `tls` is not supported yet
-  --> routes.yaml:12:37
-   |
-12 | listeners: [{ address: 127.0.0.1:1, tls: {}, proxy_protocol: true }]
-   |                                     ^^^
-
-error: `proxy_protocol` is not supported yet
-  --> routes.yaml:12:46
-   |
-12 | listeners: [{ address: 127.0.0.1:1, tls: {}, proxy_protocol: true }]
-   |                                              ^^^^^^^^^^^^^^
+9 |   b: srv+https://b
+  |      ^^^^^^^^^^^^^
+  = hint: the scheme of an upstream is http, https, h2c, h2 or srv+http, not srv+https
 
 error: `launchdarkly` is not supported yet
   --> routes.yaml:16:1
@@ -239,7 +221,7 @@ error: `relay` is not supported yet
 17 | attribution: { relay: {} }
    |                ^^^^^
 
-routes.yaml: 8 errors
+routes.yaml: 5 errors
 ");
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::{check_with, config, with};
 use crate::config::admin::AdminConfig;
+use crate::config::listener::ListenerConfig;
+use crate::config::tls::{ClientAuth, TlsVersion};
 use crate::config::{AccessPolicy, Level, LogFormat, Traffic, UserIdPolicy};
 use crate::flag::Share;
 use crate::host::HostPattern;
@@ -503,4 +505,53 @@ fn what_is_odd_about_logging_is_a_warning() {
 
     routes.yaml: 1 warning
     ");
+}
+
+#[test]
+fn listeners_say_how_they_are_spoken_to() {
+    let config = config(&with(
+        "
+server: { trusted_proxies: [10.0.0.0/8] }
+listeners:
+  - 127.0.0.1:0
+  - address: 127.0.0.1:8443
+    tls:
+      certificates: [{ cert: a.crt, key: a.key }]
+      client_ca: ca.crt
+      client_auth: optional
+      min_version: 1.3
+      ticket_key: a-secret-of-32-characters-at-least
+    proxy_protocol: true
+    http2: false
+",
+    ));
+    let listeners = &config.process.listeners;
+    assert_eq!(listeners[0], ListenerConfig::at(([127, 0, 0, 1], 0).into()));
+    let listener = &listeners[1];
+    assert_eq!((listener.proxy_protocol, listener.http2), (true, false));
+    let tls = listener.tls.as_ref().unwrap();
+    assert_eq!(
+        (tls.client_auth, tls.min_version),
+        (ClientAuth::Optional, TlsVersion::Tls13)
+    );
+    let files: Vec<&str> = tls.all().map(|file| &*file.key).collect();
+    assert_eq!(
+        files,
+        [
+            "listeners.1.tls.certificates.0.cert",
+            "listeners.1.tls.certificates.0.key",
+            "listeners.1.tls.client_ca",
+        ]
+    );
+    assert!(!format!("{tls:?}").contains("a-secret"), "{tls:?}");
+}
+
+#[test]
+fn what_a_listener_lacks_is_told() {
+    insta::assert_snapshot!(check_with("listeners:
+  - { address: 127.0.0.1:1, proxy_protocol: true }
+  - { address: 127.0.0.1:2, tls: { certificates: [] } }
+  - { address: 127.0.0.1:3, tls: { certificates: [{ cert: a.crt, key: a.key }], client_auth: optional } }
+  - { address: 127.0.0.1:4, tls: { certificates: [{ cert: a.crt, key: a.key }], ticket_key: short, min_version: 1.1 } }
+"));
 }

@@ -292,6 +292,7 @@ routes: [{ service: a }]
         timeout: seconds(2),
         unhealthy_after: 3,
         healthy_after: 2,
+        tls: None,
     };
     let http = |path: &str, status| Probe::Http {
         path: path.into(),
@@ -302,6 +303,7 @@ routes: [{ service: a }]
         timeout: Duration::from_millis(250),
         unhealthy_after: 1,
         healthy_after: 4,
+        tls: None,
         ..health(http("/healthz?deep=1", Some(204)))
     };
     assert_eq!(b.upstream.health, Some(own));
@@ -379,4 +381,48 @@ error: `srv+http://d:80` is not an upstream's URL
 
 routes.yaml: 7 errors
 ");
+}
+
+#[test]
+fn upstreams_are_spoken_to_over_tls() {
+    let config = config(
+        "
+services:
+  search:
+    stable:
+      url: https://search.internal
+      tls: { ca: ca.crt, sni: search, client_cert: c.crt, client_key: c.key }
+    health: {}
+  plain: http://127.0.0.1:1
+routes: [{ service: search }]
+",
+    );
+    let [search, plain] = &config.services[..] else {
+        panic!("two services");
+    };
+    let tls = search.upstream.tls.as_ref().unwrap();
+    assert_eq!(tls.ca.as_deref(), Some("ca.crt".as_ref()));
+    assert_eq!(tls.client, Some(("c.crt".into(), "c.key".into())));
+    assert_eq!((tls.sni.as_deref(), tls.verify), (Some("search"), true));
+    assert_eq!(
+        search.upstream.health.as_ref().unwrap().tls,
+        Some(tls.clone())
+    );
+    let files: Vec<&str> = search.tls_files.iter().map(|file| &*file.key).collect();
+    let under = |key| format!("services.search.stable.tls.{key}");
+    assert_eq!(files, ["ca", "client_cert", "client_key"].map(under));
+    assert!(plain.upstream.tls.is_none() && plain.tls_files.is_empty());
+}
+
+#[test]
+fn what_is_odd_about_an_upstreams_tls_is_told() {
+    insta::assert_snapshot!(check(
+        "
+services:
+  a: { stable: { url: http://a:1, tls: { ca: ca.crt } } }
+  b: { stable: { url: https://b, tls: { verify: false } } }
+  c: { stable: { url: https://c, tls: { client_key: c.key } } }
+routes: [{ service: a }]
+"
+    ));
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::spelling::nearest;
 
 /// A text with one of these schemes is meant to be an upstream, although not all of them are supported.
-const SCHEMES: [&str; 4] = ["http", "https", "h2c", "srv+http"];
+const SCHEMES: [&str; 5] = ["http", "https", "h2c", "h2", "srv+http"];
 
 /// Names that people give the member `url` by mistake.
 const OTHER_NAMES: [&str; 6] = ["uri", "href", "upstream", "endpoint", "target", "address"];

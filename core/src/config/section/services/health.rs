@@ -1,6 +1,8 @@
 //! `health` and `outlier`: when an endpoint is thought to be down.
 
-use crate::cluster::policy::{HealthPolicy, OutlierPolicy, Probe};
+use std::sync::Arc;
+
+use crate::cluster::policy::{HealthPolicy, OutlierPolicy, Probe, UpstreamTls};
 use crate::config::keys::services::health as keys;
 use crate::config::keys::services::health::ProbeType;
 use crate::config::keys::shape::Key;
@@ -28,7 +30,11 @@ impl Default for OutlierPolicy {
 }
 
 /// Compiles a service's `health`; `None`: there are no checks.
-pub(super) fn health(reader: &mut Reader, service: &Node) -> Option<HealthPolicy> {
+pub(super) fn health(
+    reader: &mut Reader,
+    service: &Node,
+    tls: Option<&Arc<UpstreamTls>>,
+) -> Option<HealthPolicy> {
     let health = keys::HEALTH.node(service)?;
     if !matches!(health.value, Value::Map(_)) {
         return None;
@@ -39,6 +45,7 @@ pub(super) fn health(reader: &mut Reader, service: &Node) -> Option<HealthPolicy
         timeout: keys::TIMEOUT.read(reader, health),
         unhealthy_after: keys::UNHEALTHY_AFTER.read(reader, health),
         healthy_after: keys::HEALTHY_AFTER.read(reader, health),
+        tls: tls.cloned(),
     })
 }
 

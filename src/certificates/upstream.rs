@@ -1,0 +1,289 @@
+//! What upstreams are spoken to with over TLS: authorities and client certificates in PEM files, which are read again when
+//! they change.
+//!
+//! They are the same for the whole process, whoever connects: workers, health checks, the check of a new registration.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::LOOK;
+use super::facts::Facts;
+use super::files::{Contents, Digest, FileProblem, FileTrouble};
+use super::unverified::Unverified;
+use crate::clock;
+use crate::cluster::policy::UpstreamTls;
+use crate::config::diagnostic::Span;
+use crate::config::tls::StatedFile;
+use crate::context::Moment;
+
+/// What every service that states something of TLS is spoken to with.
+static KNOWN: LazyLock<Mutex<HashMap<Arc<UpstreamTls>, Arc<ClientTls>>>> =
+    LazyLock::new(Mutex::default);
+
+/// The authorities of the system (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others).
+static SYSTEM: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "an authority of the system cannot be read");
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    roots.into()
+});
+
+/// Files that are in use.
+#[derive(Debug)]
+pub struct Presented {
+    /// Tells one from every other, in this process.
+    pub id: u64,
+    /// Who vouches for upstreams; `None`: the system's authorities.
+    pub authorities: Option<Vec<CertificateDer<'static>>>,
+    /// The certificate that they are shown, with those between it and its authority, and its key.
+    pub client: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    digest: Digest,
+}
+
+/// What the upstreams of a service are spoken to with.
+#[derive(Debug)]
+pub struct ClientTls {
+    stated: Arc<UpstreamTls>,
+    loaded: ArcSwap<Result<Presented, Vec<FileProblem>>>,
+}
+
+/// What the upstreams of services that state this are spoken to with. Reads the files, if nobody has yet.
+pub fn of(stated: &Arc<UpstreamTls>) -> Arc<ClientTls> {
+    let mut known = known();
+    if let Some(known) = known.get(stated) {
+        return known.clone();
+    }
+    let loaded = load(stated, &contents(stated), clock::now());
+    let tls = Arc::new(ClientTls {
+        stated: stated.clone(),
+        loaded: ArcSwap::from_pointee(loaded),
+    });
+    known.insert(stated.clone(), tls.clone());
+    tls
+}
+
+fn known() -> MutexGuard<'static, HashMap<Arc<UpstreamTls>, Arc<ClientTls>>> {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ClientTls {
+    /// What is in use now.
+    ///
+    /// # Errors
+    /// What is wrong with the files: they could never be used.
+    pub fn presented(&self) -> arc_swap::Guard<Arc<Result<Presented, Vec<FileProblem>>>> {
+        self.loaded.load()
+    }
+
+    /// Puts what the files hold in use, if all of it can be.
+    fn take(&self, contents: &Contents) {
+        let loaded = load(&self.stated, contents, clock::now());
+        match &loaded {
+            Ok(_) => tracing::info!("other certificates are in use for upstreams"),
+            Err(problems) => {
+                for problem in problems {
+                    tracing::error!("{problem}: upstreams are spoken to as they were");
+                }
+                if self.presented().is_ok() {
+                    return;
+                }
+            }
+        }
+        self.loaded.store(Arc::new(loaded));
+    }
+}
+
+/// Reads files again whenever they have changed, for as long as it is polled. What no service states any more is forgotten.
+pub async fn follow() {
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // What each held at the last look, and what was judged last.
+    let mut seen: HashMap<Arc<UpstreamTls>, (Digest, Digest)> = HashMap::new();
+    loop {
+        ticks.tick().await;
+        let all: Vec<_> = known().values().cloned().collect();
+        for tls in all {
+            let stated = tls.stated.clone();
+            // A file system that hangs keeps a thread, and nobody else.
+            let Ok(contents) = spawn_blocking(move || contents(&stated)).await else {
+                continue;
+            };
+            let digest = contents.digest();
+            let in_use = match &**tls.presented() {
+                Ok(presented) => presented.digest,
+                Err(_) => Digest::default(),
+            };
+            let last = seen.entry(tls.stated.clone()).or_insert((digest, in_use));
+            // Each content is judged once, and not while it is being written: when it is the same at the look after.
+            let is_settled = std::mem::replace(&mut last.0, digest) == digest;
+            if is_settled && last.1 != digest {
+                last.1 = digest;
+                tls.take(&contents);
+            }
+        }
+    }
+}
+
+/// How one upstream is spoken to by those that have no pool: its certificate is verified unless `verify` is false.
+///
+/// # Errors
+/// What is wrong with the files.
+pub fn client_config(
+    stated: Option<&Arc<UpstreamTls>>,
+    verify: bool,
+    protocol: &[u8],
+) -> Result<ClientConfig, String> {
+    let provider = Arc::new(ring::default_provider());
+    let tls = stated.map(of);
+    let loaded = tls.as_ref().map(|tls| tls.presented());
+    let presented = match loaded.as_ref().map(|loaded| &***loaded) {
+        None => None,
+        Some(Ok(presented)) => Some(presented),
+        Some(Err(problems)) => return Err(told(problems)),
+    };
+    let roots = match presented.and_then(|presented| presented.authorities.as_ref()) {
+        None => SYSTEM.clone(),
+        Some(authorities) => {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(authorities.iter().cloned());
+            roots.into()
+        }
+    };
+    let builder = ClientConfig::builder_with_provider(provider.clone());
+    let builder = builder
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let builder = match verify {
+        true => builder.with_root_certificates(roots),
+        false => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Unverified(provider))),
+    };
+    let mut config = match presented.and_then(|presented| presented.client.as_ref()) {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => builder
+            .with_client_auth_cert(chain.clone(), key.clone_key())
+            .map_err(|error| error.to_string())?,
+    };
+    config.alpn_protocols = vec![protocol.to_vec()];
+    Ok(config)
+}
+
+/// Problems, for people.
+pub fn told(problems: &[FileProblem]) -> String {
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    problems.join("; ")
+}
+
+/// Everything that is wrong with the files, each of which has the place that `stated` gives it.
+pub fn check(tls: &UpstreamTls, stated: &[StatedFile], now: Moment) -> Vec<FileProblem> {
+    let mut problems = match load(tls, &contents(tls), now) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems,
+    };
+    for problem in &mut problems {
+        let place = stated.iter().find(|file| file.path == problem.file.path);
+        problem.file = place.unwrap_or(&problem.file).clone();
+    }
+    problems
+}
+
+fn contents(tls: &UpstreamTls) -> Contents {
+    let client = tls.client.iter().flat_map(|(cert, key)| [cert, key]);
+    Contents::of(tls.ca.iter().chain(client).map(AsRef::as_ref))
+}
+
+fn file(path: &Path, key: &str) -> StatedFile {
+    StatedFile {
+        path: path.to_owned(),
+        span: Span::default(),
+        key: format!("stable.tls.{key}"),
+    }
+}
+
+fn load(
+    tls: &UpstreamTls,
+    contents: &Contents,
+    now: Moment,
+) -> Result<Presented, Vec<FileProblem>> {
+    static IDS: AtomicU64 = AtomicU64::new(1);
+    let mut problems = Vec::new();
+    let authorities = tls.ca.as_ref().map(|path| authorities(path, contents));
+    let authorities = authorities.transpose();
+    let client = tls.client.as_ref();
+    let client = client.map(|(cert, key)| client_certificate((cert, key), contents, now));
+    let client = client.transpose();
+    let taken = match (authorities, client) {
+        (Ok(authorities), Ok(client)) => Some((authorities, client)),
+        (authorities, client) => {
+            problems.extend(authorities.err());
+            problems.extend(client.err());
+            None
+        }
+    };
+    let (authorities, client) = taken.ok_or(problems)?;
+    Ok(Presented {
+        id: IDS.fetch_add(1, Ordering::Relaxed),
+        authorities,
+        client,
+        digest: contents.digest(),
+    })
+}
+
+fn authorities(
+    path: &Path,
+    contents: &Contents,
+) -> Result<Vec<CertificateDer<'static>>, FileProblem> {
+    let file = file(path, "ca");
+    let all = contents.certificates(&file)?;
+    let mut roots = RootCertStore::empty();
+    for certificate in &all {
+        let readable = Facts::read(certificate).and_then(|_| {
+            let added = roots.add(certificate.clone());
+            added.map_err(|error| error.to_string())
+        });
+        readable.map_err(|error| {
+            let why = format!("what is in it is not the certificate of an authority: {error}");
+            FileProblem::unusable(&file, why)
+        })?;
+    }
+    Ok(all)
+}
+
+fn client_certificate(
+    (cert, key): (&Path, &Path),
+    contents: &Contents,
+    now: Moment,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), FileProblem> {
+    let (cert, key) = (file(cert, "client_cert"), file(key, "client_key"));
+    let provider: CryptoProvider = ring::default_provider();
+    let chain = contents.certificates(&cert)?;
+    for certificate in &chain {
+        let facts = Facts::read(certificate).map_err(|why| {
+            let why = format!("what is in it is not a certificate: {why}");
+            FileProblem::unusable(&cert, why)
+        })?;
+        if let Some(why) = facts.not_its_time(now) {
+            return Err(FileProblem::new(&cert, FileTrouble::NotItsTime, why));
+        }
+    }
+    let private = contents.key(&key)?;
+    CertifiedKey::from_der(chain.clone(), private.clone_key(), &provider).map_err(|error| {
+        let why = format!("it is not the key of {}: {error}", cert.path.display());
+        FileProblem::unusable(&key, why)
+    })?;
+    Ok((chain, private))
+}
