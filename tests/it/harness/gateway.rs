@@ -207,6 +207,9 @@ impl Setup {
         };
         gateway.await_sockets().await;
         wire::note(&gateway.listeners, !states_listeners);
+        // Their ports may have been those of another gateway's listeners.
+        wire::note(&[gateway.admin], false);
+        wire::note(gateway.probes.as_slice(), false);
         gateway
     }
 }
@@ -615,6 +618,8 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
+        // Others may be given their ports.
+        wire::note(&self.listeners, false);
         let ended = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
         if !ended(&mut self.child) {
             self.sigterm();
