@@ -87,7 +87,7 @@ impl Collector for RequestMetrics {
         page.counter(
             "serin_rate_limit_unnoted",
             "Requests that passed a rate limit because there was no room to remember whose they were",
-            &self.throttle.unnoted().get(),
+            &self.throttle.unnoted(),
         )
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use regex::{Regex, RegexBuilder};
 
 use crate::cluster::UpstreamUrl;
@@ -138,9 +138,23 @@ pub fn network(text: &str) -> Result<IpNet, String> {
     text.parse::<IpNet>()
         .map(|network| network.trunc())
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map(canonical)
         .map_err(|_| {
             "a network is written as in 10.0.0.0/8 or fd00::/8, an address as 192.0.2.7".to_owned()
         })
+}
+
+/// IPv4 networks in IPv6 clothes are IPv4 networks, as the addresses are that are looked for in them.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(v6) = network else {
+        return network;
+    };
+    let length = v6.prefix_len().checked_sub(96);
+    v6.network()
+        .to_ipv4_mapped()
+        .zip(length)
+        .and_then(|(address, length)| Ipv4Net::new(address, length).ok())
+        .map_or(network, IpNet::V4)
 }
 
 /// A host: a name, `*.` and a name, or an address, which stands in brackets if it is IPv6.
@@ -339,7 +353,9 @@ pub fn shortened(text: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{duration, end_of_day, host, size, weight, whole_regex, written, written_duration};
+    use super::{
+        duration, end_of_day, host, network, size, weight, whole_regex, written, written_duration,
+    };
     use crate::host::HostPattern;
 
     #[test]
@@ -416,6 +432,27 @@ mod tests {
         let moment = end_of_day("1970-01-01").expect("a date");
         assert_eq!(moment.unix_ms, 86_399_999);
         assert!(end_of_day("2027-02-30").is_err() && end_of_day("soon").is_err());
+    }
+
+    #[test]
+    fn networks_of_ipv4_in_ipv6_clothes_are_ipv4() {
+        for (text, expected) in [
+            ("203.0.113.7/24", "203.0.113.0/24"),
+            ("203.0.113.7", "203.0.113.7/32"),
+            ("::ffff:203.0.113.7/120", "203.0.113.0/24"),
+            ("::ffff:203.0.113.7", "203.0.113.7/32"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("::ffff:0:0/95", "::fffe:0:0/95"),
+            ("2001:db8::1/32", "2001:db8::/32"),
+            ("::1", "::1/128"),
+            ("::/0", "::/0"),
+        ] {
+            let read = network(text).expect(text).to_string();
+            assert_eq!(read.parse::<ipnet::IpNet>(), expected.parse(), "{text}");
+        }
+        for text in ["", "10.0.0.0/33", "::ffff:10.0.0.0/129", "a.example"] {
+            assert!(network(text).is_err(), "{text}");
+        }
     }
 
     #[test]

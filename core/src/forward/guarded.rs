@@ -11,7 +11,7 @@ use super::ResponseEdits;
 use crate::edit::Edit;
 use crate::rate::Level;
 use crate::request::HeaderLookup;
-use crate::route::cors::preflighted;
+use crate::route::cors::{Cors, preflighted};
 use crate::route::guard::Guard;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -50,15 +50,7 @@ pub fn cors(guard: &Guard, method: &str, headers: &dyn HeaderLookup, edits: &mut
     if !cors.is_for_all() {
         edits.push(Edit::Add(VARY, HeaderValue::from_static("origin")));
     }
-    let origin = headers.first(ORIGIN.as_str());
-    let Some(origin) = origin.filter(|origin| cors.admits(origin)) else {
-        return;
-    };
-    let allowed = match cors.is_for_all() {
-        true => Ok(HeaderValue::from_static("*")),
-        false => HeaderValue::from_bytes(origin),
-    };
-    let Ok(allowed) = allowed else {
+    let Some(allowed) = allowed_origin(cors, headers) else {
         return;
     };
     edits.push(Edit::Set(ACCESS_CONTROL_ALLOW_ORIGIN, allowed));
@@ -79,6 +71,17 @@ pub fn cors(guard: &Guard, method: &str, headers: &dyn HeaderLookup, edits: &mut
     edits.push(Edit::Set(ACCESS_CONTROL_MAX_AGE, cors.max_age.clone()));
 }
 
+/// `Access-Control-Allow-Origin`; `None`: no page may read the answer.
+fn allowed_origin(cors: &Cors, headers: &dyn HeaderLookup) -> Option<HeaderValue> {
+    if cors.is_for_all() {
+        // Also where no page has asked: caches give pages that answer, since no `Vary` tells them not to.
+        return Some(HeaderValue::from_static("*"));
+    }
+    let origin = headers.first(ORIGIN.as_str())?;
+    let admitted = cors.admits(origin).then_some(origin)?;
+    HeaderValue::from_bytes(admitted).ok()
+}
+
 /// What keeps browsers from doing what pages have not asked for.
 pub fn security_headers(guard: &Guard, https: bool, edits: &mut ResponseEdits) {
     let Some(security) = &guard.security_headers else {
@@ -96,11 +99,14 @@ mod tests {
 
     use http::HeaderMap;
 
-    use super::rate_limit;
+    use super::{cors, rate_limit};
     use crate::edit::HeaderSink as _;
     use crate::forward::ResponseEdits;
+    use crate::host::HostPattern;
     use crate::rate::Level;
     use crate::rate::tests::rate;
+    use crate::request::HeaderList;
+    use crate::route::cors::{Cors, Origin, Origins};
     use crate::route::guard::{Guard, Per, RateLimit};
 
     fn told(level: Option<Level>, refused: bool) -> HeaderMap {
@@ -130,5 +136,58 @@ mod tests {
         assert_eq!(told(Some(level), true)["retry-after"], "1");
         // A request that was not counted is told nothing.
         assert_eq!(told(None, false).len(), 1);
+    }
+
+    /// What an answer says of pages, and in `Vary`, after the service has let one page read it.
+    fn of_pages(origins: Origins, asking: Option<&str>) -> [Option<String>; 2] {
+        let guard = Guard {
+            cors: Some(Cors {
+                origins,
+                methods: "GET".parse().expect("a value"),
+                headers: None,
+                expose: None,
+                credentials: false,
+                max_age: 600.into(),
+            }),
+            ..Guard::default()
+        };
+        let sent: HeaderList = asking
+            .map(|origin| ("origin", origin))
+            .into_iter()
+            .collect();
+        let mut edits = ResponseEdits::new();
+        cors(&guard, "GET", &sent, &mut edits);
+        let mut headers = HeaderMap::new();
+        let own = "https://own.example".parse().expect("a value");
+        headers.insert("access-control-allow-origin", own);
+        headers.apply(&edits);
+        ["access-control-allow-origin", "vary"].map(|name| {
+            let value = headers.get(name)?.to_str().expect("text");
+            Some(value.to_owned())
+        })
+    }
+
+    #[test]
+    fn an_answer_that_all_pages_may_read_says_so_whoever_asked() {
+        for asking in [None, Some("https://a.example"), Some("null")] {
+            let told = of_pages(Origins::Any, asking);
+            assert_eq!(told, [Some("*".to_owned()), None], "{asking:?}");
+        }
+        let listed = || {
+            Origins::Listed(vec![Origin {
+                scheme: "https".into(),
+                host: HostPattern::Exact("a.example".into()),
+                port: None,
+            }])
+        };
+        for (asking, allowed) in [
+            (None, None),
+            (Some("https://a.example"), Some("https://a.example")),
+            (Some("https://b.example"), None),
+        ] {
+            let told = of_pages(listed(), asking);
+            let expected = [allowed, Some("origin")].map(|text| text.map(str::to_owned));
+            assert_eq!(told, expected, "{asking:?}");
+        }
     }
 }

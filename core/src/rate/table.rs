@@ -1,9 +1,10 @@
 //! The buckets of many: one table of fixed size and without locks.
 //!
 //! What has not been seen before takes the place of a bucket that is full, which loses nothing, else of one that lacks one
-//! at most: whoever asks under ever new names wipes out what others asked once, never somebody's limit. Where all places
-//! hold more than that, the newcomer passes and is not remembered ([`RateTable::unnoted`]). A race between two threads loses
-//! a count, never more.
+//! at most: whoever asks under ever new names wipes out what others asked once. Of a rate with a burst of two or more, that
+//! is nobody who is being refused. With a burst of one it may be: an empty bucket lacks exactly one, and where it is given
+//! away, its owner may ask once more before it is time. Where all places lack more than one, the newcomer passes and is not
+//! remembered ([`RateTable::unnoted`]). A race between two threads loses a count, never more.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -32,7 +33,7 @@ pub struct RateTable {
 /// One bucket.
 #[derive(Default)]
 struct Slot {
-    /// Half of the key, and below it in 32 bits the step of its rate; 0: the slot was never used.
+    /// Half of the key, and below it the step of its rate ([`packed`]); 0: the slot was never used.
     owner: AtomicU64,
     /// When the bucket is full again.
     full_at: AtomicU64,
@@ -83,7 +84,7 @@ impl RateTable {
             .get_or_init(|| (0..self.groups).map(|_| Group::default()).collect());
         let place = usize::try_from(key & u64::from(u32::MAX)).unwrap_or_default() % self.groups;
         let group = table.get(place)?;
-        let owner = key & !u64::from(u32::MAX) | step.min(u64::from(u32::MAX));
+        let owner = key & !u64::from(u32::MAX) | packed(step);
         let own = group
             .iter()
             .find(|slot| slot.owner.load(Ordering::Relaxed) == owner);
@@ -102,13 +103,29 @@ impl RateTable {
     }
 }
 
+/// So many bits of a step are kept: one below 67 s is kept as it is.
+const STEP_BITS: u32 = 26;
+
+/// A step in 32 bits: its highest [`STEP_BITS`], and above them how many bits below these are left out. That is a step that is
+/// too short by a part in 30 million at most, and never too long, so that no bucket passes for fuller than it is.
+fn packed(step: u64) -> u64 {
+    let left_out = (u64::BITS - step.leading_zeros()).saturating_sub(STEP_BITS);
+    (u64::from(left_out) << STEP_BITS) | (step >> left_out)
+}
+
+/// The step that [`packed`] has kept, in the lower half of a slot's owner.
+fn unpacked(owner: u64) -> u64 {
+    let packed = owner & u64::from(u32::MAX);
+    (packed & ((1 << STEP_BITS) - 1)) << (packed >> STEP_BITS)
+}
+
 /// [`Slot::lacks`] counts in tenths of what is taken at a time.
 const TENTHS: u64 = 10;
 
 impl Slot {
     /// How much the bucket lacks, in tenths of what one takes from it.
     fn lacks(&self, now: u64) -> u64 {
-        let step = self.owner.load(Ordering::Relaxed) & u64::from(u32::MAX);
+        let step = unpacked(self.owner.load(Ordering::Relaxed));
         let owed = self.full_at.load(Ordering::Relaxed).saturating_sub(now);
         owed.saturating_mul(TENTHS).div_ceil(step.max(1))
     }
@@ -141,7 +158,7 @@ mod tests {
     use std::thread;
     use std::time::{Duration, Instant};
 
-    use super::RateTable;
+    use super::{RateTable, packed, unpacked};
     use crate::rate::tests::rate;
 
     /// As a hash would have it.
@@ -204,6 +221,51 @@ mod tests {
             assert!(table.take(key(number), &slow, start).is_ok());
         }
         assert!(table.take(key(1), &fast, start).is_err());
+    }
+
+    #[test]
+    fn a_step_is_kept_in_32_bits_and_never_longer_than_it_is() {
+        let key = 0xffff_ffff_u64 << 32;
+        for step in (0..u64::BITS).flat_map(|bit| [u64::MAX >> bit, 1 << bit]) {
+            assert!((1..=u64::from(u32::MAX)).contains(&packed(step)), "{step}");
+            let kept = unpacked(key | packed(step));
+            assert!(kept <= step && step - kept <= step >> 25, "{step}: {kept}");
+        }
+        // Those of short windows are kept exactly.
+        assert_eq!(unpacked(key | packed(66_666_667)), 66_666_667);
+    }
+
+    #[test]
+    fn who_has_asked_once_in_a_day_gives_way_and_who_is_limited_does_not() {
+        let start = Instant::now();
+        // One in 2.4 hours, in 3 days, and in 30 days.
+        for (requests, days) in [(10, 1), (1, 3), (1, 30)] {
+            let table = RateTable::new(start, 8);
+            let rate = rate(requests, days * 86_400_000, 2);
+            while table.take(key(1), &rate, start).is_ok() {}
+            for number in 2..1_000 {
+                // What is kept of the step is up to a 30-millionth too short: a bucket gives way as long after it was asked.
+                let now = start + Duration::from_millis(number * 100);
+                assert!(table.take(key(number), &rate, now).is_ok());
+            }
+            let now = start + Duration::from_millis(100_000);
+            assert!(table.take(key(1), &rate, now).is_err(), "{days}");
+            assert_eq!(table.unnoted().get(), 0, "{days}");
+        }
+    }
+
+    #[test]
+    fn an_empty_bucket_of_one_may_give_way_and_one_of_two_may_not() {
+        let start = Instant::now();
+        for (burst, given_away) in [(1, true), (2, false)] {
+            let table = RateTable::new(start, 8);
+            let rate = rate(1, 60_000, burst);
+            while table.take(key(1), &rate, start).is_ok() {}
+            for number in 2..1_000 {
+                assert!(table.take(key(number), &rate, start).is_ok());
+            }
+            assert_eq!(table.take(key(1), &rate, start).is_ok(), given_away);
+        }
     }
 
     #[test]

@@ -54,6 +54,19 @@ fn networks_are_written_as_elsewhere_and_ipv4_in_ipv6_clothes_is_ipv4() {
     let allow = nets.map(|net| net.parse().expect("a network")).to_vec();
     let deny = Vec::new();
     assert_eq!(guard.networks, Networks { allow, deny });
+    let proxies = "services: { a: http://a }\nroutes: [{ path: /, service: a }]\nserver: { trusted_proxies: ['::ffff:192.0.2.0/120'] }\n";
+    let rules = config(proxies).identity;
+    for (address, trusted) in [
+        ("192.0.2.9", true),
+        ("::ffff:192.0.2.9", true),
+        ("192.0.3.9", false),
+    ] {
+        assert_eq!(
+            rules.trusts(address.parse().expect("an address")),
+            trusted,
+            "{address}"
+        );
+    }
 }
 
 #[test]

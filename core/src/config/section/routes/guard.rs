@@ -1,6 +1,6 @@
 //! What a route lets in.
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
 use super::browsers;
 use crate::config::keys::routes::guard as keys;
@@ -35,27 +35,12 @@ fn networks(reader: &mut Reader, route: &Node) -> Networks {
     }
     let mut read = |list: &[Node]| -> Vec<IpNet> {
         let networks = list.iter();
-        networks
-            .filter_map(|node| reader.network(node).map(canonical))
-            .collect()
+        networks.filter_map(|node| reader.network(node)).collect()
     };
     Networks {
         allow: read(keys::ALLOW.items(route)),
         deny: read(keys::DENY.items(route)),
     }
-}
-
-/// IPv4 networks in IPv6 clothes are IPv4 networks, as clients' addresses are.
-fn canonical(network: IpNet) -> IpNet {
-    let IpNet::V6(v6) = network else {
-        return network;
-    };
-    let length = v6.prefix_len().checked_sub(96);
-    v6.network()
-        .to_ipv4_mapped()
-        .zip(length)
-        .and_then(|(address, length)| Ipv4Net::new(address, length).ok())
-        .map_or(network, IpNet::V4)
 }
 
 fn rate_limit(reader: &mut Reader, node: &Node) -> Option<RateLimit> {
