@@ -12,10 +12,10 @@ import tempfile
 import time
 
 from peers import report
-from peers.jobs import JOBS
+from peers.jobs import JOBS, TLS
 from peers.proxies import PROXIES
 from peers.same import split_users
-from rig import load, origin, results, usage
+from rig import certificate, load, origin, results, usage
 from rig.programs import running
 
 
@@ -27,6 +27,7 @@ def main():
     core = max(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="serin-bench-") as temporary, contextlib.ExitStack() as programs:
         directory = pathlib.Path(temporary)
+        certificate.make(directory)
         ports = origin.start(programs, directory, core)
         proxies = [proxy for proxy in PROXIES if proxy.is_there()]
         started = {proxy.name: _start(programs, proxy, ports, directory, core) for proxy in proxies}
@@ -36,6 +37,8 @@ def main():
             figures = _measure(job, started, core, options, directory, job_end)
             tables.append(report.job(job, figures))
             print(f"\n{tables[-1]}", flush=True)
+        tables.append(report.handshakes(_handshakes(started, core, options)))
+        print(f"\n{tables[-1]}", flush=True)
     text = report.whole(machine, proxies, tables)
     if options.write:
         results.write("peers", text)
@@ -51,13 +54,23 @@ def _options():
 
 
 def _start(programs, proxy, ports, directory, core):
-    """Starts a proxy and checks that it does the job. Gives its process, its port, and users with their shares."""
-    command, port = proxy.command(ports, directory)
-    pid = programs.enter_context(running(command, port, core, directory / f"{proxy.name}.log"))
+    """Starts a proxy and checks that it does the job. Gives its process, its ports, and users with their shares."""
+    command, own = proxy.command(ports, directory)
+    pid = programs.enter_context(running(command, own[0], core, directory / f"{proxy.name}.log"))
     if not proxy.splits:
-        return pid, port, [("user-1", 1.0)]
-    on_stable, on_canary = split_users(proxy.name, port)
-    return pid, port, [(on_stable, 0.9), (on_canary, 0.1)]
+        return pid, own, [("user-1", 1.0)]
+    on_stable, on_canary = split_users(proxy.name, own[0])
+    return pid, own, [(on_stable, 0.9), (on_canary, 0.1)]
+
+
+def _handshakes(started, core, options):
+    """µs of CPU for each handshake, by proxy and kind, of rounds of windows as those of jobs."""
+    figures = {(name, kind): [] for name in TLS for kind in ("new", "reuse")}
+    for _ in range(min(options.rounds, 5)):
+        for name, kind in figures:
+            pid, (_, port), _ = started[name]
+            figures[name, kind].append(load.cpu_per_handshake(pid, port, kind, core, options.window))
+    return figures
 
 
 def _measure(job, started, core, options, directory, end):
@@ -66,7 +79,8 @@ def _measure(job, started, core, options, directory, end):
     for name in figures:
         usage.forget_peak(started[name][0])
         with contextlib.suppress(load.Failed):
-            load.cpu_per_request(*started[name][:2], job.ask, core, 1)
+            pid, ports, _ = started[name]
+            load.cpu_per_request(pid, ports[job.ask.tls], job.ask, core, 1)
     names = list(figures)
     for turn in range(options.rounds):
         begun = time.monotonic()
@@ -83,8 +97,8 @@ def _measure(job, started, core, options, directory, end):
 
 def _window(figure, name, program, job, core, options, directory, with_latencies):
     """One proxy's turn. A window with failed requests has no figure, but the report says that there was one."""
-    pid, port, users = program
-    cpu = None
+    pid, ports, users = program
+    port, cpu = ports[job.ask.tls], None
     try:
         cpu = load.cpu_per_request(pid, port, job.ask, core, options.window)
         if with_latencies:

@@ -32,14 +32,14 @@ class Proxy:
         return not self.optional or pathlib.Path(self.program).exists()
 
     def command(self, ports, directory):
-        """The command line, and the port that it will listen on."""
-        port, admin = free_ports(2)
+        """The command line, and the ports that it will listen on, the second one for TLS where it has that."""
+        port, tls_port, admin = free_ports(3)
         config = ""
         if self.config:
-            values = dict(ports, port=port, admin=admin, directory=directory)
+            values = dict(ports, port=port, tls_port=tls_port, admin=admin, directory=directory)
             config = fill(CONFIGS / self.config, directory / self.config, **values)
         arguments = self.arguments.format(config=config, port=port, **ports).split()
-        return [self.program, *arguments], port
+        return [self.program, *arguments], (port, tls_port)
 
     def told_version(self):
         """The version that it tells."""

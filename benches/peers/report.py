@@ -42,6 +42,23 @@ def _row(figure, first):
     return [f"{median(cpu):.1f}", f"{min(cpu):.1f}", ratio, f"{p50:.2f}", f"{p99:.2f}", f"{figure.peak:.0f}"]
 
 
+def handshakes(figures):
+    """The table of handshakes: µs of CPU by proxy and kind, in windows."""
+    names = list(dict.fromkeys(name for name, _ in figures))
+    rows = []
+    for name in names:
+        row = [name]
+        for kind in ("new", "reuse"):
+            own, first = figures[name, kind], figures[names[0], kind]
+            ratios = [one / other for one, other in zip(own, first)]
+            row += [f"{median(own):.0f}", f"{median(ratios):.2f}"]
+        rows.append(row)
+    head = ["", "full, CPU µs", f"× {names[0]}", "by a ticket, CPU µs", f"× {names[0]}"]
+    rounds = len(next(iter(figures.values())))
+    note = "OpenSSL's client, one connection after the other, TLS 1.3, a P-256 certificate; accepting and closing are in it."
+    return "\n\n".join([f"**Handshakes**, {rounds} windows each", table(head, rows), note])
+
+
 def whole(machine, proxies, tables):
     """The section of RESULTS.md."""
     versions = ", ".join(f"{proxy.name} {proxy.told_version()}".strip() for proxy in proxies)

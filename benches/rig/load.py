@@ -25,27 +25,44 @@ class Ask:
     headers: tuple = ()
     modulus: int = 1
     """`{n}` in the path counts from 0 to below this."""
+    tls: bool = False
+    """Whether it is asked over TLS."""
+
+    @property
+    def scheme(self):
+        """As its URL has it."""
+        return "https" if self.tls else "http"
 
 
 def cpu_per_request(pid, port, ask, core, seconds):
     """µs of a process's CPU for each request, with as many as it takes: one window of wrk."""
     count = max(USERS, ask.modulus)
     script = [HERE / "requests.lua", count, ask.path, ask.modulus, *ask.headers]
-    used, requests = flood(pid, port, script, core, seconds, ask.connections)
+    used, requests = flood(pid, port, script, core, seconds, ask.connections, ask.scheme)
     return used / requests * 1e6
 
 
-def flood(pid, port, script, core, seconds, connections):
+def flood(pid, port, script, core, seconds, connections, scheme="http"):
     """Has wrk send what a script and its arguments say, as fast as the other side can. Seconds of the process's CPU, and the requests."""
     command = [*_pinned(core), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script[0]]
     before = cpu_seconds(pid)
     # Every script says what it counted by `counted.lua`.
-    output = _run([*command, f"http://127.0.0.1:{port}/", "--", *script[1:]], LUA_PATH=f"{HERE}/?.lua;;")
+    output = _run([*command, f"{scheme}://127.0.0.1:{port}/", "--", *script[1:]], LUA_PATH=f"{HERE}/?.lua;;")
     used = cpu_seconds(pid) - before
     requests, failed = map(int, re.search(r"^counted (\d+) failed (\d+)$", output, re.MULTILINE).groups())
     if failed or not requests:
         raise Failed(f"{failed} of {requests} requests failed:\n{output}")
     return used, requests
+
+
+def cpu_per_handshake(pid, port, kind, core, seconds):
+    """µs of a process's CPU for each handshake: `new`, or `reuse` of the session before it. OpenSSL's own client, one after the other."""
+    before = cpu_seconds(pid)
+    output = _run([*_pinned(core), "openssl", "s_time", "-connect", f"127.0.0.1:{port}", f"-{kind}", "-time", seconds])
+    used = cpu_seconds(pid) - before
+    # With `reuse` the first figure is of the one connection before them all.
+    handshakes = int(re.findall(r"^(\d+) connections in \d+ real seconds", output, re.MULTILINE)[-1])
+    return used / handshakes * 1e6
 
 
 def latencies(port, ask, users, core, seconds, rate, directory):
@@ -63,7 +80,7 @@ def latencies(port, ask, users, core, seconds, rate, directory):
         command = [*_pinned(core), *command, f"--log-file={log}", "-H", f"x-user-id: {user}"]
         for field in ask.headers:
             command += ["-H", field]
-        url = f"http://127.0.0.1:{port}{ask.path.replace('{n}', '0')}"
+        url = f"{ask.scheme}://127.0.0.1:{port}{ask.path.replace('{n}', '0')}"
         process = subprocess.Popen(list(map(str, [*command, url])),
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         running.append((process, log, ramp))
