@@ -97,7 +97,7 @@ impl ServerTls {
             protocols: protocols.iter().map(|name| name.to_vec()).collect(),
             tls,
         };
-        let (loaded, problems) = load(&terms, &Contents::read(&terms.tls), clock::now());
+        let (loaded, problems) = load(&terms, &Contents::read(&terms.tls), clock::now(), None);
         let (over, others): (Vec<_>, Vec<_>) = problems
             .into_iter()
             .partition(|problem| problem.trouble == FileTrouble::NotItsTime);
@@ -181,21 +181,21 @@ impl ServerTls {
         troubles.any(|trouble| trouble == FileTrouble::NotItsTime)
     }
 
-    /// Puts what the files hold in use, if all of it can be.
+    /// Puts what the files hold in use, as far as it can be.
     fn take(&self, contents: &Contents, now: Moment, is_new: bool) {
-        let (loaded, problems) = load(&self.terms, contents, now);
-        match loaded.filter(|_| problems.is_empty()) {
-            Some(loaded) => {
+        let before = self.loaded.load();
+        let (loaded, problems) = load(&self.terms, contents, now, Some(&before));
+        for problem in problems.iter().filter(|_| is_new) {
+            let owner = self.owner;
+            tracing::error!("{problem}: {owner} goes on with the certificates that it had");
+        }
+        let is_other = |loaded: &Loaded| loaded.certificates != before.certificates;
+        if let Some(loaded) = loaded.filter(|loaded| is_new || is_other(loaded)) {
+            if problems.is_empty() || is_other(&loaded) {
                 let until: Vec<String> = loaded.certificates.iter().map(Facts::until).collect();
                 tracing::info!(?until, "{} has other certificates", self.owner);
-                self.loaded.store(Arc::new(loaded));
             }
-            None => {
-                for problem in problems.iter().filter(|_| is_new) {
-                    let owner = self.owner;
-                    tracing::error!("{problem}: {owner} goes on with the certificates that it had");
-                }
-            }
+            self.loaded.store(Arc::new(loaded));
         }
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = problems;
     }
@@ -208,7 +208,7 @@ pub fn check(tls: &ListenerTls, now: Moment) -> Vec<FileProblem> {
         protocols: Vec::new(),
         tls: tls.clone(),
     };
-    load(&terms, &Contents::read(tls), now).1
+    load(&terms, &Contents::read(tls), now, None).1
 }
 
 /// Everything that is wrong with the files that services state for their upstreams.
@@ -220,12 +220,19 @@ pub fn of_upstreams(services: &[ServiceConfig], now: Moment) -> Vec<FileProblem>
         .collect()
 }
 
-/// The configuration, unless a file that it names for its upstreams cannot be used.
+/// The configuration, unless a file that it names for its upstreams cannot be used, and nothing that it held before is in
+/// force. A certificate whose time it is not refuses nothing.
 ///
 /// # Errors
 /// What is wrong with the files, beside what was odd anyway.
 pub fn with_upstreams(config: Config, now: Moment) -> Result<Config, Findings> {
-    let problems = of_upstreams(&config.services, now);
+    let stated = config.services.iter();
+    let stated = stated.filter_map(|service| Some((service, service.upstream.tls.as_ref()?)));
+    let unusable = stated.filter(|(_, tls)| !upstream::is_usable(tls));
+    let problems: Vec<FileProblem> = unusable
+        .flat_map(|(service, tls)| upstream::check(tls, &service.tls_files, now))
+        .filter(|problem| problem.trouble != FileTrouble::NotItsTime)
+        .collect();
     if problems.is_empty() {
         return Ok(config);
     }

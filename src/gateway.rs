@@ -308,6 +308,7 @@ fn start_workers(
     proxy: &Proxy,
 ) -> io::Result<Workers<HttpServer>> {
     let limit = ConnectionLimit::new(proxy.store.clone(), proxy.connections.clone());
+    let limit = Arc::new(limit);
     let server = || HttpServer::new(proxy.clone());
     Workers::start(worker_count(threads), listeners, limit, drain, server)
 }

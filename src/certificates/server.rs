@@ -34,44 +34,71 @@ pub(super) struct Loaded {
     pub(super) config: Arc<ServerConfig>,
     pub(super) certificates: Vec<Facts>,
     pub(super) digest: Digest,
+    /// Of each certificate.
+    keys: Vec<Arc<CertifiedKey>>,
+    verifier: Arc<dyn ClientCertVerifier>,
 }
 
-/// Makes what it can of the files, and says what is wrong with them. A certificate whose time it is not is both.
+impl Loaded {
+    /// What is in force of one of the configuration's certificates.
+    fn pair(&self, index: usize) -> Option<(Arc<CertifiedKey>, Facts)> {
+        Some((
+            self.keys.get(index)?.clone(),
+            self.certificates.get(index)?.clone(),
+        ))
+    }
+}
+
+/// Makes what it can of the files, and says what is wrong with them. What cannot be used, or not yet, or no more, leaves in
+/// force what was there before it; where there was nothing, a certificate whose time it is not is used all the same.
 pub(super) fn load(
     terms: &Terms,
     contents: &Contents,
     now: Moment,
+    before: Option<&Loaded>,
 ) -> (Option<Loaded>, Vec<FileProblem>) {
     let files = &terms.tls;
     let provider = Arc::new(ring::default_provider());
     let mut problems = Vec::new();
     let mut known = Vec::new();
-    for pair in &files.certificates {
+    for (index, pair) in files.certificates.iter().enumerate() {
+        let in_force = before.and_then(|before| before.pair(index));
         match certificate(pair, contents, &provider) {
             Ok((key, facts)) => {
-                if let Some(why) = facts.not_its_time(now) {
-                    let trouble = FileTrouble::NotItsTime;
-                    problems.push(FileProblem::new(&pair.cert, trouble, why));
+                let is_in_force = in_force.as_ref().is_some_and(|(_, own)| *own == facts);
+                match facts.not_its_time(now).filter(|_| !is_in_force) {
+                    None => known.push((Arc::new(key), facts)),
+                    Some(why) => {
+                        let trouble = FileTrouble::NotItsTime;
+                        problems.push(FileProblem::new(&pair.cert, trouble, why));
+                        known.push(in_force.unwrap_or((Arc::new(key), facts)));
+                    }
                 }
-                known.push((Arc::new(key), facts));
             }
-            Err(problem) => problems.push(problem),
+            Err(problem) => {
+                problems.push(problem);
+                known.extend(in_force);
+            }
         }
     }
     let verifier = match &files.client_ca {
-        Some(file) => verifier(file, files.client_auth, contents, &provider)
-            .map_err(|problem| problems.push(problem)),
+        Some(file) => verifier(file, files.client_auth, contents, &provider).or_else(|problem| {
+            problems.push(problem);
+            before.map(|before| before.verifier.clone()).ok_or(())
+        }),
         None => Ok(Arc::new(NoClientAuth) as Arc<dyn ClientCertVerifier>),
     };
     let (Ok(verifier), true) = (verifier, known.len() == files.certificates.len()) else {
         return (None, problems);
     };
-    let certificates = known.iter().map(|(_, facts)| facts.clone()).collect();
-    let loaded = config(known, verifier, provider, terms);
+    let (keys, certificates) = known.iter().cloned().unzip();
+    let loaded = config(known, verifier.clone(), provider, terms);
     let loaded = loaded.map(|config| Loaded {
         config: Arc::new(config),
         certificates,
         digest: contents.digest(),
+        keys,
+        verifier,
     });
     (loaded, problems)
 }

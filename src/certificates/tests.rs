@@ -98,6 +98,42 @@ fn a_certificate_of_later_comes_into_use_when_its_time_has_come() {
 }
 
 #[test]
+fn a_certificate_that_is_over_or_broken_keeps_no_other_from_being_renewed() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(one.path(), &["one.example"], (2020, 2027));
+    write(two.path(), &["two.example"], (2020, 2021));
+    let mut both = named(one.path());
+    both.certificates.extend(named(two.path()).certificates);
+    let tls = open(both);
+    let from = || {
+        tls.certificates()
+            .iter()
+            .map(|facts| facts.from)
+            .collect::<Vec<_>>()
+    };
+    let take = || tls.take(&Contents::read(&tls.terms.tls), NOW, true);
+    let [y2020, y2024] = [1_577_836_800, 1_704_067_200];
+    assert_eq!(from(), [y2020, y2020], "both are used, over or not");
+    write(one.path(), &["one.example"], (2024, 2100));
+    take();
+    assert_eq!(from(), [y2024, y2020]);
+    assert!(
+        tls.trouble.lock().unwrap().is_empty(),
+        "what is in force is no trouble"
+    );
+    fs::write(two.path().join("own.crt"), "garbage").unwrap();
+    write(one.path(), &["one.example"], (2025, 2100));
+    take();
+    assert_eq!(
+        from(),
+        [1_735_689_600, y2020],
+        "the broken one stays as it was"
+    );
+    let trouble = tls.trouble.lock().unwrap();
+    assert!(trouble.len() == 1 && trouble[0].trouble == FileTrouble::Unusable);
+}
+
+#[test]
 fn what_is_no_pem_file_is_said_to_be_none() {
     let folder = tempfile::tempdir().unwrap();
     let files = files(folder.path());

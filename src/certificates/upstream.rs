@@ -3,12 +3,13 @@
 //!
 //! They are the same for the whole process, whoever connects: workers, health checks, the check of a new registration.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use futures_util::future::join_all;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -25,6 +26,7 @@ use crate::cluster::policy::UpstreamTls;
 use crate::config::diagnostic::Span;
 use crate::config::tls::StatedFile;
 use crate::context::Moment;
+use crate::snapshot::store::SnapshotStore;
 
 /// What every service that states something of TLS is spoken to with.
 static KNOWN: LazyLock<Mutex<HashMap<Arc<UpstreamTls>, Arc<ClientTls>>>> =
@@ -62,17 +64,24 @@ pub struct ClientTls {
 
 /// What the upstreams of services that state this are spoken to with. Reads the files, if nobody has yet.
 pub fn of(stated: &Arc<UpstreamTls>) -> Arc<ClientTls> {
-    let mut known = known();
-    if let Some(known) = known.get(stated) {
+    if let Some(known) = known().get(stated) {
         return known.clone();
     }
-    let loaded = load(stated, &contents(stated), clock::now());
+    // Without the table: files may take their time.
+    let judged = load(stated, &contents(stated), clock::now());
+    for problem in &judged.problems {
+        tracing::warn!("what upstreams are shown cannot be used as it is: {problem}");
+    }
     let tls = Arc::new(ClientTls {
         stated: stated.clone(),
-        loaded: ArcSwap::from_pointee(loaded),
+        loaded: ArcSwap::from_pointee(judged.presented.ok_or(judged.problems)),
     });
-    known.insert(stated.clone(), tls.clone());
-    tls
+    known().entry(stated.clone()).or_insert(tls).clone()
+}
+
+/// Whether upstreams can be spoken to by what is stated: the files can be used now, or could be before.
+pub fn is_usable(stated: &Arc<UpstreamTls>) -> bool {
+    of(stated).presented().is_ok()
 }
 
 fn known() -> MutexGuard<'static, HashMap<Arc<UpstreamTls>, Arc<ClientTls>>> {
@@ -88,50 +97,76 @@ impl ClientTls {
         self.loaded.load()
     }
 
-    /// Puts what the files hold in use, if all of it can be.
-    fn take(&self, contents: &Contents) {
-        let loaded = load(&self.stated, contents, clock::now());
-        match &loaded {
-            Ok(_) => tracing::info!("other certificates are in use for upstreams"),
-            Err(problems) => {
-                for problem in problems {
-                    tracing::error!("{problem}: upstreams are spoken to as they were");
-                }
-                if self.presented().is_ok() {
-                    return;
-                }
-            }
+    /// Puts what the files hold in use, if all of it can be. Whether its time has yet to come.
+    fn take(&self, contents: &Contents, is_new: bool) -> bool {
+        let Judged {
+            presented,
+            problems,
+        } = load(&self.stated, contents, clock::now());
+        for problem in problems.iter().filter(|_| is_new) {
+            tracing::error!("{problem}: upstreams are spoken to as they were");
         }
-        self.loaded.store(Arc::new(loaded));
+        let is_in_force = self.presented().is_ok();
+        match presented.filter(|_| problems.is_empty() || !is_in_force) {
+            Some(presented) => {
+                tracing::info!("other certificates are in use for upstreams");
+                self.loaded.store(Arc::new(Ok(presented)));
+            }
+            None if !is_in_force => self.loaded.store(Arc::new(Err(problems.clone()))),
+            None => {}
+        }
+        let mut troubles = problems.iter().map(|problem| problem.trouble);
+        is_in_force && troubles.any(|trouble| trouble == FileTrouble::NotItsTime)
     }
 }
 
-/// Reads files again whenever they have changed, for as long as it is polled. What no service states any more is forgotten.
-pub async fn follow() {
+/// What was found of one service's files at the looks so far.
+struct Looks {
+    last: Digest,
+    judged: Digest,
+    /// Whether what was judged is for later.
+    waits: bool,
+}
+
+/// Reads files again whenever they have changed, for as long as it is polled. What no service of the snapshot that runs
+/// states is forgotten.
+pub async fn follow(store: Arc<SnapshotStore>) {
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // What each held at the last look, and what was judged last.
-    let mut seen: HashMap<Arc<UpstreamTls>, (Digest, Digest)> = HashMap::new();
+    let mut seen: HashMap<Arc<UpstreamTls>, Looks> = HashMap::new();
     loop {
         ticks.tick().await;
-        let all: Vec<_> = known().values().cloned().collect();
-        for tls in all {
-            let stated = tls.stated.clone();
-            // A file system that hangs keeps a thread, and nobody else.
-            let Ok(contents) = spawn_blocking(move || contents(&stated)).await else {
-                continue;
-            };
+        let stated: HashSet<Arc<UpstreamTls>> = {
+            let snapshot = store.load();
+            let services = snapshot.services.iter();
+            let stated = services.filter_map(|service| service.upstream.tls.clone());
+            stated.collect()
+        };
+        known().retain(|own, _| stated.contains(own));
+        seen.retain(|own, _| stated.contains(own));
+        // A file system that hangs keeps a thread, and nobody else.
+        let looks = stated.into_iter().map(|stated| async {
+            let looked = spawn_blocking(move || (of(&stated), contents(&stated))).await;
+            looked.ok()
+        });
+        for (tls, contents) in join_all(looks).await.into_iter().flatten() {
             let digest = contents.digest();
             let in_use = match &**tls.presented() {
                 Ok(presented) => presented.digest,
                 Err(_) => Digest::default(),
             };
-            let last = seen.entry(tls.stated.clone()).or_insert((digest, in_use));
+            let looks = seen.entry(tls.stated.clone()).or_insert(Looks {
+                last: digest,
+                judged: in_use,
+                waits: false,
+            });
             // Each content is judged once, and not while it is being written: when it is the same at the look after.
-            let is_settled = std::mem::replace(&mut last.0, digest) == digest;
-            if is_settled && last.1 != digest {
-                last.1 = digest;
-                tls.take(&contents);
+            // One whose time has not come is judged until it has.
+            let is_settled = std::mem::replace(&mut looks.last, digest) == digest;
+            let is_new = looks.judged != digest;
+            if is_settled && (is_new || looks.waits) {
+                looks.judged = digest;
+                looks.waits = tls.take(&contents, is_new);
             }
         }
     }
@@ -190,10 +225,7 @@ pub fn told(problems: &[FileProblem]) -> String {
 
 /// Everything that is wrong with the files, each of which has the place that `stated` gives it.
 pub fn check(tls: &UpstreamTls, stated: &[StatedFile], now: Moment) -> Vec<FileProblem> {
-    let mut problems = match load(tls, &contents(tls), now) {
-        Ok(_) => Vec::new(),
-        Err(problems) => problems,
-    };
+    let mut problems = load(tls, &contents(tls), now).problems;
     for problem in &mut problems {
         let place = stated.iter().find(|file| file.path == problem.file.path);
         problem.file = place.unwrap_or(&problem.file).clone();
@@ -214,19 +246,19 @@ fn file(path: &Path, key: &str) -> StatedFile {
     }
 }
 
-fn load(
-    tls: &UpstreamTls,
-    contents: &Contents,
-    now: Moment,
-) -> Result<Presented, Vec<FileProblem>> {
+/// What was made of the files, and what is wrong with them. A certificate whose time it is not is both.
+struct Judged {
+    presented: Option<Presented>,
+    problems: Vec<FileProblem>,
+}
+
+fn load(tls: &UpstreamTls, contents: &Contents, now: Moment) -> Judged {
     static IDS: AtomicU64 = AtomicU64::new(1);
     let mut problems = Vec::new();
     let authorities = tls.ca.as_ref().map(|path| authorities(path, contents));
-    let authorities = authorities.transpose();
     let client = tls.client.as_ref();
-    let client = client.map(|(cert, key)| client_certificate((cert, key), contents, now));
-    let client = client.transpose();
-    let taken = match (authorities, client) {
+    let client = client.map(|(cert, key)| client_certificate((cert, key), contents));
+    let taken = match (authorities.transpose(), client.transpose()) {
         (Ok(authorities), Ok(client)) => Some((authorities, client)),
         (authorities, client) => {
             problems.extend(authorities.err());
@@ -234,13 +266,26 @@ fn load(
             None
         }
     };
-    let (authorities, client) = taken.ok_or(problems)?;
-    Ok(Presented {
+    let chain = taken.iter().filter_map(|(_, client)| client.as_ref());
+    let chain = chain.flat_map(|(chain, _)| chain);
+    if let Some(why) = chain
+        .filter_map(|one| Facts::read(one).ok()?.not_its_time(now))
+        .next()
+        && let Some((cert, _)) = &tls.client
+    {
+        let cert = file(cert, "client_cert");
+        problems.push(FileProblem::new(&cert, FileTrouble::NotItsTime, why));
+    }
+    let presented = taken.map(|(authorities, client)| Presented {
         id: IDS.fetch_add(1, Ordering::Relaxed),
         authorities,
         client,
         digest: contents.digest(),
-    })
+    });
+    Judged {
+        presented,
+        problems,
+    }
 }
 
 fn authorities(
@@ -266,19 +311,15 @@ fn authorities(
 fn client_certificate(
     (cert, key): (&Path, &Path),
     contents: &Contents,
-    now: Moment,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), FileProblem> {
     let (cert, key) = (file(cert, "client_cert"), file(key, "client_key"));
     let provider: CryptoProvider = ring::default_provider();
     let chain = contents.certificates(&cert)?;
     for certificate in &chain {
-        let facts = Facts::read(certificate).map_err(|why| {
+        Facts::read(certificate).map_err(|why| {
             let why = format!("what is in it is not a certificate: {why}");
             FileProblem::unusable(&cert, why)
         })?;
-        if let Some(why) = facts.not_its_time(now) {
-            return Err(FileProblem::new(&cert, FileTrouble::NotItsTime, why));
-        }
     }
     let private = contents.key(&key)?;
     CertifiedKey::from_der(chain.clone(), private.clone_key(), &provider).map_err(|error| {

@@ -6,6 +6,7 @@ use super::StartError;
 use crate::certificates::{Owner, ServerTls, upstream};
 use crate::config::Process;
 use crate::config::tls::ListenerTls;
+use crate::snapshot::store::SnapshotStore;
 
 /// What each listener speaks TLS with.
 #[derive(Clone, Default)]
@@ -43,11 +44,11 @@ impl Certificates {
     }
 
     /// Reads files again when they change, by tasks on the runtime that this is called on.
-    pub(super) fn follow(&self) {
+    pub(super) fn follow(&self, store: &Arc<SnapshotStore>) {
         for tls in self.all().iter() {
             tokio::spawn(tls.clone().follow());
         }
-        tokio::spawn(upstream::follow());
+        tokio::spawn(upstream::follow(store.clone()));
     }
 }
 

@@ -110,7 +110,7 @@ impl Handles {
     /// Reads the files with keys that the configuration names.
     pub(super) fn read_keys(&mut self, process: &Process) -> Result<(), StartError> {
         self.certificates = Certificates::open(process)?;
-        self.certificates.follow();
+        self.certificates.follow(&self.store);
         let attribution = &process.attribution;
         let exposures = attribution.exposures.as_ref();
         let receipts = attribution.receipts.as_ref();

@@ -48,7 +48,7 @@ impl WorkerHandle {
 /// Accepts for all workers, on a thread of its own.
 pub(super) struct Acceptor {
     workers: Vec<WorkerHandle>,
-    limit: ConnectionLimit,
+    limit: Arc<ConnectionLimit>,
     responder: OverloadResponder,
     drain: DrainWatch,
 }
@@ -57,7 +57,7 @@ impl Acceptor {
     /// Accepts for these workers until the gateway drains.
     pub(super) fn new(
         workers: Vec<WorkerHandle>,
-        limit: ConnectionLimit,
+        limit: Arc<ConnectionLimit>,
         drain: DrainWatch,
     ) -> Self {
         let responder = OverloadResponder::new(limit.told_at_a_time());

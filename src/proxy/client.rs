@@ -347,6 +347,8 @@ impl ClientConnection {
         }
         self.phase.store(phase, Ordering::Relaxed);
         match phase {
+            // It has a deadline until it takes what is written, whatever it sends meanwhile.
+            phase if phase != RESTS && self.is_blocked() => {}
             RESTS_MULTIPLEXED if self.leaving.load(Ordering::Relaxed) => {
                 self.due_in(TIME_TO_GO, Shutdown::Both);
             }

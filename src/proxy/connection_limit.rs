@@ -1,19 +1,20 @@
 //! How many connections clients may have, all together and each of them.
 
-use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::capacity::clients::{ClientConnections, Clients};
 use crate::proxy::metrics::ConnectionFigures;
 use crate::snapshot::store::SnapshotStore;
 
-/// Decides whether a connection may be accepted. Belongs to the acceptor's thread.
+/// Decides whether a connection may be served. The acceptor asks for each one; a worker again where somebody else has said
+/// by then whose it is.
 pub struct ConnectionLimit {
     /// Where `server.limits` are.
     store: Arc<SnapshotStore>,
     figures: Arc<ConnectionFigures>,
-    clients: RefCell<Clients>,
+    /// Waited for by nobody for long: once a connection, for a look into a table.
+    clients: Mutex<Clients>,
 }
 
 /// A connection is one too many.
@@ -25,7 +26,7 @@ impl ConnectionLimit {
         Self {
             store,
             figures,
-            clients: RefCell::default(),
+            clients: Mutex::default(),
         }
     }
 
@@ -39,24 +40,32 @@ impl ConnectionLimit {
         &self.store
     }
 
-    /// Lets one more pass, counted among its client's. A trusted proxy's are not: many clients are behind it.
+    /// Lets one more pass, counted among its client's.
     pub(super) fn admit(&self, peer: SocketAddr) -> Result<Option<ClientConnections>, TooMany> {
-        let snapshot = self.store.peek();
-        let traffic = &snapshot.traffic;
+        let traffic = self.store.peek().traffic;
         let shares = self.figures.shares(traffic.connections);
         let open = usize::try_from(self.figures.open.get()).unwrap_or(0);
         if open >= shares.clients {
             self.figures.refused.inc();
             return Err(TooMany);
         }
+        self.count(peer)
+    }
+
+    /// Counts a connection among its client's, unless that has as many as it may. A trusted proxy's are not counted: many
+    /// clients are behind it.
+    pub(super) fn count(&self, peer: SocketAddr) -> Result<Option<ClientConnections>, TooMany> {
+        let snapshot = self.store.peek();
         if snapshot.identity.trusts(peer.ip()) {
             return Ok(None);
         }
+        let traffic = &snapshot.traffic;
+        let shares = self.figures.shares(traffic.connections);
         let most = traffic
             .connections_per_client
             .unwrap_or_else(|| shares.of_client(traffic.connections));
-        let entered = self.clients.borrow_mut().enter(peer.ip(), most);
-        entered.map(Some).map_err(|excess| {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.enter(peer.ip(), most).map(Some).map_err(|excess| {
             self.figures.refused.inc();
             self.figures.excess.of(excess).inc();
             TooMany

@@ -1,64 +1,81 @@
 //! What comes before HTTP on a connection: a PROXY header where the listener asks for one, and TLS where it speaks that.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
+use super::connection_limit::ConnectionLimit;
 use super::handshake::{Turns, shake_hands};
-use super::metrics::ConnectionFigures;
 use super::serving::in_fairness;
 use super::transport::Transport;
+use crate::capacity::clients::ClientConnections;
 use crate::certificates::{Handshake, ServerTls};
 use crate::drain::{DrainWatch, Stage};
-use crate::request::proxy_header::{self, LONGEST};
-use crate::snapshot::store::SnapshotStore;
+use crate::request::proxy_header::{self, Client, LONGEST};
+
+/// Stands for the address of a client whose load balancer does not tell it.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// By what a worker lets connections in.
 #[derive(Clone)]
 pub(super) struct Entrance {
-    pub(super) store: Arc<SnapshotStore>,
-    pub(super) figures: Arc<ConnectionFigures>,
+    pub(super) limit: Arc<ConnectionLimit>,
     pub(super) turns: Turns,
     pub(super) drain: DrainWatch,
 }
 
+/// A connection that HTTP can be spoken on.
+pub(super) struct LetIn {
+    pub(super) transport: Transport,
+    /// The client's address.
+    pub(super) client: SocketAddr,
+    /// Its place among its client's, where a PROXY header said whose it is.
+    pub(super) counted: Option<ClientConnections>,
+}
+
 impl Entrance {
-    /// Lets a connection in, and says who its client is. `None`: it came to nothing.
-    pub(super) async fn open(
-        &self,
-        mut transport: Transport,
-        mut peer: SocketAddr,
-    ) -> Option<(Transport, SocketAddr)> {
-        let traffic = self.store.peek().traffic;
+    /// Lets a connection in. `None`: it came to nothing.
+    pub(super) async fn open(&self, mut transport: Transport, peer: SocketAddr) -> Option<LetIn> {
+        let traffic = self.limit.store().peek().traffic;
+        let (mut client, mut counted) = (peer, None);
         if transport.listener().proxy_protocol {
             let header = timeout(traffic.header_read, self.proxy_header(&mut transport, peer));
             match header.await.unwrap_or_else(|late| Err(late.into())) {
-                Ok(client) => peer = client.unwrap_or(peer),
+                Ok(Client::Own) => {}
+                Ok(Client::Unknown) => client = NOWHERE,
+                Ok(Client::At(address)) => {
+                    client = address;
+                    counted = self.limit.count(address).ok()?;
+                }
                 Err(error) => {
-                    self.figures.proxy_headers_refused.inc();
+                    self.limit.figures().proxy_headers_refused.inc();
                     tracing::debug!(%error, %peer, "a connection without a PROXY header");
                     return None;
                 }
             }
         }
-        let Some(tls) = transport.listener().tls.clone() else {
-            return Some((transport, peer));
-        };
-        let first = self.first_byte(&transport, traffic.idle).await?;
-        let shaken = self.shake_hands(transport, &tls, first, traffic.header_read);
-        Some((shaken.await?, peer))
+        if let Some(tls) = transport.listener().tls.clone() {
+            let first = self.first_byte(&transport, traffic.idle).await?;
+            let shaken = self.shake_hands(transport, &tls, first, traffic.header_read);
+            transport = shaken.await?;
+        }
+        Some(LetIn {
+            transport,
+            client,
+            counted,
+        })
     }
 
-    /// Reads a PROXY header, and nothing that follows it; who it says the client is.
+    /// Reads a PROXY header, and nothing that follows it; whose connection it says it is.
     async fn proxy_header(
         &self,
         transport: &mut Transport,
         peer: SocketAddr,
-    ) -> io::Result<Option<SocketAddr>> {
-        if !self.store.peek().identity.trusts(peer.ip()) {
+    ) -> io::Result<Client> {
+        if !self.limit.store().peek().identity.trusts(peer.ip()) {
             let why = "it comes from nobody in `server.trusted_proxies`";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
         }

@@ -82,9 +82,6 @@ pub(super) async fn serve<S: ServeHttp>(mut stream: ClientStream, server: &S, dr
 /// Whether the client speaks HTTP/2. `None`: it did not begin at all.
 async fn is_http2(stream: &mut ClientStream, drain: &DrainWatch) -> Option<bool> {
     let spoken = stream.spoken();
-    if spoken == Spoken::Http2 {
-        return Some(true);
-    }
     let mut too_late = pin!(in_fairness(drain.clone(), Stage::Draining, Instant::now()));
     let mut seen = [0; FIRST_READ];
     let mut length = 0;
@@ -97,11 +94,17 @@ async fn is_http2(stream: &mut ClientStream, drain: &DrainWatch) -> Option<bool>
         };
         length += read;
         let begun = seen.get(..length).unwrap_or_default();
-        let is_preface = spoken == Spoken::Either && begun.starts_with(PREFACE);
-        let may_become = spoken == Spoken::Either && PREFACE.starts_with(begun);
-        if is_preface || !may_become || read == 0 {
+        let (is_http2, is_clear) = match spoken {
+            Spoken::Http1 => (false, true),
+            Spoken::Http2 => (true, true),
+            Spoken::Either => {
+                let is_preface = begun.starts_with(PREFACE);
+                (is_preface, is_preface || !PREFACE.starts_with(begun))
+            }
+        };
+        if is_clear || read == 0 {
             stream.put_back(begun);
-            return (length > 0).then_some(is_preface);
+            return (length > 0).then_some(is_http2);
         }
     }
 }

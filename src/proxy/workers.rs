@@ -39,7 +39,7 @@ impl<S: ServeHttp> Workers<S> {
     pub fn start(
         count: usize,
         listeners: Vec<BoundListener>,
-        limit: ConnectionLimit,
+        limit: Arc<ConnectionLimit>,
         drain: &Arc<Drain>,
         server: impl Fn() -> S,
     ) -> io::Result<Self> {
@@ -105,7 +105,7 @@ impl<S: ServeHttp> Worker<S> {
         index: usize,
         server: S,
         tick: Arc<Notify>,
-        limit: &ConnectionLimit,
+        limit: &Arc<ConnectionLimit>,
         drain: DrainWatch,
     ) -> io::Result<(Self, WorkerHandle)> {
         let (sender, inbox) = mpsc::unbounded_channel();
@@ -114,8 +114,7 @@ impl<S: ServeHttp> Worker<S> {
         let runtime = runtime()?;
         let served = server.clone();
         let entrance = Entrance {
-            store: limit.store().clone(),
-            figures: limit.figures().clone(),
+            limit: limit.clone(),
             turns: Turns::default(),
             drain: drain.clone(),
         };
@@ -177,9 +176,12 @@ async fn serve<S: ServeHttp>(accepted: Accepted, server: &S, entrance: &Entrance
             return;
         }
     };
-    let Some((transport, client)) = entrance.open(transport, peer).await else {
+    let Some(let_in) = entrance.open(transport, peer).await else {
         return;
     };
-    let stream = ClientConnection::accepted(transport, client, accepted.client, &entrance.store);
+    // Who is behind a load balancer was not known when the connection was accepted.
+    let counted = accepted.client.or(let_in.counted);
+    let store = entrance.limit.store();
+    let stream = ClientConnection::accepted(let_in.transport, let_in.client, counted, store);
     serving::serve(stream, server, &entrance.drain).await;
 }

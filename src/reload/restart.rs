@@ -64,10 +64,26 @@ pub(super) fn restart_needed(running: &Process, wanted: &Process) -> Vec<String>
         ),
     ]
     .into_iter()
+    .chain(ticket_keys(running, wanted))
     .chain(analytics::told(&running.attribution, &wanted.attribution))
     .filter(|(_, running, wanted)| running != wanted)
     .map(|(key, running, wanted)| format!("{key}: runs with {running}, the file says {wanted}"))
     .collect()
+}
+
+/// Whether listeners have other keys of tickets. Of a key nothing is shown.
+fn ticket_keys(running: &Process, wanted: &Process) -> Option<(&'static str, String, String)> {
+    let keys = |process: &Process| {
+        let listeners = process.listeners.iter();
+        let keys = listeners
+            .map(|listener| Some((listener.address, listener.tls.as_ref()?.ticket_key.clone()?)));
+        keys.flatten().collect::<Vec<_>>()
+    };
+    let told = || {
+        let [one, other] = ["those it was started with", "others"].map(str::to_owned);
+        ("listeners' ticket_key", one, other)
+    };
+    (keys(running) != keys(wanted)).then(told)
 }
 
 fn listeners(process: &Process) -> String {

@@ -145,7 +145,7 @@ async fn a_flag_whose_url_is_refused_or_missing_is_no_canary() {
     let parts = Parts::start().await;
     let gateway = parts.gateway().await;
     for (payload, lacks) in [
-        (json!("https://evil.example.com"), "refused"),
+        (json!("https://evil.example.com/path"), "refused"),
         (
             json!("http://203.0.113.9"),
             "`203.0.113.9` is a public address",

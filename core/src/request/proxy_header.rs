@@ -17,10 +17,21 @@ const FIXED: usize = 16;
 /// A header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProxyHeader {
-    /// The client; `None`: the load balancer speaks for itself, or does not know.
-    pub client: Option<SocketAddr>,
+    /// Whose connection it is.
+    pub client: Client,
     /// How many bytes it has; what follows is the client's.
     pub length: usize,
+}
+
+/// Whose connection a load balancer hands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// Its own, such as a health check's.
+    Own,
+    /// A client's, with this address.
+    At(SocketAddr),
+    /// Somebody's: it does not say whose. What comes is not the load balancer's word.
+    Unknown,
 }
 
 /// What is wrong with a connection's first bytes.
@@ -71,15 +82,15 @@ fn line(bytes: &[u8]) -> Result<Option<ProxyHeader>, Malformed> {
     let mut words = text.split(' ').skip(1);
     let mut word = || words.next().ok_or(Malformed::Unreadable);
     let client = match word()? {
-        "UNKNOWN" => None,
+        "UNKNOWN" => Client::Unknown,
         family @ ("TCP4" | "TCP6") => {
             let (client, _own) = (word()?, word()?);
             let (port, _own) = (word()?, word()?);
-            Some(address(family, client, port).ok_or(Malformed::Unreadable)?)
+            Client::At(address(family, client, port).ok_or(Malformed::Unreadable)?)
         }
         _ => return Err(Malformed::Unreadable),
     };
-    if client.is_some() && words.next().is_some() {
+    if client != Client::Unknown && words.next().is_some() {
         return Err(Malformed::Unreadable);
     }
     Ok(Some(ProxyHeader {
@@ -114,11 +125,11 @@ fn binary(bytes: &[u8]) -> Result<Option<ProxyHeader>, Malformed> {
     };
     let client = match (command & 0xf, family) {
         // The load balancer's own, a health check of it for one.
-        (0, _) => None,
-        (1, 0x11) => Some(client_of::<4>(stated, |ip| Ipv4Addr::from(ip).into())?),
-        (1, 0x21) => Some(client_of::<16>(stated, |ip| Ipv6Addr::from(ip).into())?),
+        (0, _) => Client::Own,
+        (1, 0x11) => Client::At(client_of::<4>(stated, |ip| Ipv4Addr::from(ip).into())?),
+        (1, 0x21) => Client::At(client_of::<16>(stated, |ip| Ipv6Addr::from(ip).into())?),
         // Of a family that is no TCP over IP nothing is to be learned.
-        (1, _) => None,
+        (1, _) => Client::Unknown,
         _ => return Err(Malformed::Unreadable),
     };
     Ok(Some(ProxyHeader { client, length }))
@@ -144,7 +155,7 @@ fn client_of<const N: usize>(
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST, Malformed, ProxyHeader, SIGNATURE, read};
+    use super::{Client, LONGEST, Malformed, ProxyHeader, SIGNATURE, read};
 
     fn v2(command: u8, family: u8, block: &[u8]) -> Vec<u8> {
         let length = u16::try_from(block.len()).unwrap().to_be_bytes();
@@ -154,7 +165,11 @@ mod tests {
     fn client(bytes: &[u8]) -> Option<String> {
         let header = read(bytes).unwrap().unwrap();
         assert_eq!(header.length, bytes.len());
-        header.client.map(|client| client.to_string())
+        match header.client {
+            Client::At(client) => Some(client.to_string()),
+            Client::Own => Some("own".to_owned()),
+            Client::Unknown => None,
+        }
     }
 
     #[test]
@@ -193,7 +208,11 @@ mod tests {
             client(&v2(0x21, 0x21, &six)).as_deref(),
             Some("[2001::7]:9")
         );
-        assert_eq!(client(&v2(0x20, 0x00, &[])), None, "a health check");
+        assert_eq!(
+            client(&v2(0x20, 0x00, &[])).as_deref(),
+            Some("own"),
+            "a health check"
+        );
         assert_eq!(client(&v2(0x21, 0x31, &[0; 216])), None, "a Unix socket");
     }
 

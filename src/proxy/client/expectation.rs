@@ -47,15 +47,23 @@ impl ClientConnection {
 impl ClientStream {
     /// Tells a client to send its body that has waited for long enough.
     pub(super) fn continue_if_due(&mut self, cx: &mut Context<'_>) {
-        if !self.connection.is_expectant() || !self.connection.deadline.take_due() {
+        let is_due = self.connection.is_expectant() && self.connection.deadline.take_due();
+        if !is_due && !self.unflushed {
             return;
         }
-        self.connection.fulfil();
-        if let Some(transport) = &mut self.transport {
-            // Nothing is on its way to a client that waits: there is room for so little. An error is a client that has gone.
-            let mut transport = Pin::new(transport);
-            let _ = transport.as_mut().poll_write(cx, CONTINUE);
-            let _ = transport.poll_flush(cx);
+        let Some(transport) = &mut self.transport else {
+            return;
+        };
+        let mut transport = Pin::new(transport);
+        if is_due {
+            // An earlier answer may still be on its way to a client that takes it slowly. An error is one that has gone.
+            if transport.as_mut().poll_write(cx, CONTINUE).is_pending() {
+                let again = Instant::now() + TIME_TO_CONTINUE;
+                self.connection.deadline.until_woken(again);
+                return;
+            }
+            self.connection.fulfil();
         }
+        self.unflushed = transport.poll_flush(cx).is_pending();
     }
 }

@@ -39,6 +39,8 @@ pub struct ClientStream {
     pub(super) encoded: BytesMut,
     /// Watched while a client that sends nothing more waits for its answer.
     pub(super) reset: Option<ResetWatch>,
+    /// Whether a word to a client that waits to send its body has yet to leave (TLS).
+    pub(super) unflushed: bool,
     /// Bytes that have been written.
     pub(super) written: u64,
     /// Control frames of HTTP/2 that have come lately.
@@ -69,6 +71,7 @@ impl ClientStream {
             target: Target::default(),
             encoded: BytesMut::new(),
             reset: None,
+            unflushed: false,
             written: 0,
             control: ControlMeter::begin(Instant::now()),
         }
@@ -220,6 +223,11 @@ impl AsyncWrite for ClientStream {
         if self.connection.refusal().is_some() || self.connection.is_broken() {
             return Poll::Ready(Ok(()));
         }
-        self.transport()?.poll_shutdown(cx)
+        let polled = self.transport()?.poll_shutdown(cx);
+        // TLS says that it ends, which may wait for the client, too.
+        if polled.is_pending() || self.connection.is_blocked() {
+            self.connection.has_written(polled.is_pending());
+        }
+        polled
     }
 }

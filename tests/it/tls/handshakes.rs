@@ -63,9 +63,13 @@ async fn a_gateway_that_drains_waits_for_no_client_that_says_nothing() {
     let shaken = connect(&client, gateway.address(), "localhost")
         .await
         .expect("a handshake");
+    // Another one has agreed on HTTP/2, and begins none.
+    let offering = authority.client_offering(&[b"h2"]);
+    let agreed = connect(&offering, gateway.address(), "localhost").await;
+    let agreed = agreed.expect("a handshake");
     // Long before its grace of a minute is over.
     assert!(gateway.terminate().await.success());
-    drop((silent, shaken));
+    drop((silent, shaken, agreed));
 }
 
 /// Shakes hands and goes, again and again, until `ended`.

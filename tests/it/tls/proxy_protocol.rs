@@ -5,7 +5,7 @@ use tokio::net::TcpStream;
 
 use super::{CONFIG, ask};
 use crate::harness::authority::{Authority, shake};
-use crate::harness::{Gateway, Origin, Setup, fill, in_time};
+use crate::harness::{Gateway, Origin, Setup, eventually, fill, in_time};
 
 const V1: &[u8] = b"PROXY TCP4 198.51.100.7 203.0.113.1 40000 443\r\n";
 
@@ -130,4 +130,48 @@ async fn without_a_header_that_can_be_read_from_whom_it_is_due_nobody_is_served(
     let mut answer = String::new();
     let _ = in_time("an answer", socket.read_to_string(&mut answer)).await;
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_behind_a_load_balancer_has_its_own_limits_and_no_word_of_a_proxy() {
+    let stable = Origin::start("stable").await;
+    let config = format!(
+        "listeners: [{{ address: 127.0.0.1:0, proxy_protocol: true }}]\n\
+         server: {{ trusted_proxies: [127.0.0.0/8], shutdown_delay: 1ms, limits: {{ connections_per_client: 2 }} }}\n{}",
+        fill(CONFIG, [&stable])
+    );
+    let gateway = Setup::new(config).start().await;
+    let ask = async |header: &[u8]| {
+        let mut socket = TcpStream::connect(gateway.address())
+            .await
+            .expect("a connection");
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.99\r\n\r\n";
+        // One that is turned away may be closed amid this.
+        let _ = socket.write_all(&[header, request].concat()).await;
+        let mut answer = [0; 12];
+        let read = in_time("an answer", socket.read_exact(&mut answer)).await;
+        (
+            socket,
+            read.is_ok_and(|_| answer.starts_with(b"HTTP/1.1 200")),
+        )
+    };
+    let (one, first) = ask(V1).await;
+    let (_two, second) = ask(V1).await;
+    let (_three, third) = ask(V1).await;
+    assert_eq!((first, second, third), (true, true, false));
+    let other = b"PROXY TCP4 198.51.100.8 203.0.113.1 40000 443\r\n";
+    assert!(ask(other).await.1, "another client");
+    drop(one);
+    until_served(async || ask(V1).await.1).await;
+    // Whose connection it is the load balancer does not say: what comes is no proxy's word.
+    assert!(ask(b"PROXY UNKNOWN\r\n").await.1);
+    assert_eq!(
+        stable.last().header("x-forwarded-for").as_deref(),
+        Some("0.0.0.0")
+    );
+}
+
+/// Asks until there is an answer.
+async fn until_served(ask: impl AsyncFn() -> bool) {
+    eventually("an answer", || async { ask().await.then_some(()) }).await;
 }
