@@ -57,7 +57,7 @@ impl Lookup<'_> {
             if places.is_empty() {
                 return None;
             }
-            let hash = hash(self.token);
+            let hash = hash(self.source, self.token);
             let holds = |entry: &&Entry| entry.hash == hash && self.holds(entry);
             let at = |place: usize| places.get(place)?.as_ref().filter(holds);
             let [first, second] = places_of(hash);
@@ -84,7 +84,7 @@ impl Lookup<'_> {
             Err(_) => (self.keys.changes, self.now.saturating_add(REFUSED_FOR)),
         };
         let entry = Entry {
-            hash: hash(self.token),
+            hash: hash(self.source, self.token),
             verifier: self.verifier,
             source: self.source,
             keys,
@@ -92,17 +92,32 @@ impl Lookup<'_> {
             verdict: verdict.map(|(user, _)| user),
         };
         let verdict = entry.verdict.clone();
-        put(entry);
+        put(entry, self.now);
         verdict
     }
 }
 
-fn put(entry: Entry) {
+/// Finds a place for an entry. One for a token that is refused takes that of no user who is known still: whoever makes up
+/// tokens makes nobody be verified again.
+fn put(entry: Entry, now: i64) {
     JUDGED.with_borrow_mut(|places| {
         if places.is_empty() {
             places.resize_with(PLACES, || None);
         }
         let [first, second] = places_of(entry.hash);
+        if entry.verdict.is_err() {
+            let is_free = |place: &Option<Entry>| {
+                let known = place.as_ref();
+                known.is_none_or(|known| known.verdict.is_err() || known.until < now)
+            };
+            let free = [first, second]
+                .into_iter()
+                .find(|place| places.get(*place).is_some_and(is_free));
+            if let Some(place) = free.and_then(|place| places.get_mut(place)) {
+                *place = Some(entry);
+            }
+            return;
+        }
         // What was there first stays for a while yet.
         places.swap(first, second);
         if let Some(place) = places.get_mut(first) {
@@ -116,9 +131,11 @@ fn length(user: &VerifiedUser) -> usize {
     user.id.len() + claims.map(|claim| claim.len()).sum::<usize>()
 }
 
-fn hash(token: &[u8]) -> [u64; 2] {
+/// Of a token as one source judges it: others of the same place judge it, too, and each has places of its own.
+fn hash(source: usize, token: &[u8]) -> [u64; 2] {
     HASHES.each_ref().map(|state| {
         let mut hasher = state.build_hasher();
+        hasher.write_usize(source);
         hasher.write(token);
         hasher.finish()
     })
@@ -131,7 +148,9 @@ fn places_of([hash, _]: [u64; 2]) -> [usize; 2] {
 
 #[cfg(test)]
 mod tests {
-    use super::{JUDGED, KeySet, Lookup, PLACES, TokenResult};
+    use std::sync::Arc;
+
+    use super::{JUDGED, KeySet, Lookup, PLACES, TokenResult, VerifiedUser};
 
     fn lookup<'a>(token: &'a [u8], keys: &'a KeySet) -> Lookup<'a> {
         Lookup {
@@ -161,5 +180,36 @@ mod tests {
             ..lookup(b"1", &keys)
         };
         assert_eq!(other.find(), None, "another source's");
+    }
+
+    #[test]
+    fn a_token_is_remembered_for_each_source_that_has_judged_it() {
+        let keys = KeySet::default();
+        let of = |source| Lookup {
+            source,
+            ..lookup(b"of the third issuer", &keys)
+        };
+        for source in 0..3 {
+            let _ = of(source).remember(Err(TokenResult::Foreign));
+        }
+        for source in 0..3 {
+            assert!(of(source).find().is_some(), "source {source}");
+        }
+    }
+
+    #[test]
+    fn made_up_tokens_make_no_user_be_verified_again() {
+        let keys = KeySet::default();
+        let user = Arc::new(VerifiedUser {
+            id: "u1".into(),
+            claims: Box::default(),
+        });
+        let verified = lookup(b"u1's", &keys);
+        verified.remember(Ok((user, 60))).expect("a user");
+        for number in 0..4 * PLACES {
+            let token = number.to_string();
+            let _ = lookup(token.as_bytes(), &keys).remember(Err(TokenResult::Forged));
+        }
+        assert!(verified.find().is_some_and(|known| known.is_ok()));
     }
 }
