@@ -64,12 +64,15 @@ impl Judge {
     fn verdict(&self, keys: &KeySet, token: &[u8], now: Moment) -> Verdict {
         // An algorithm that is not known, `none` among them, cannot even be read.
         let header = decode_header(token).map_err(|_| TokenResult::Forged)?;
+        if self.is_by_another(token) {
+            return Err(TokenResult::Foreign);
+        }
         let mut validations = self.validations.iter();
         let allowed = validations.find(|(_, validation)| validation.algorithms == [header.alg]);
         let (algorithm, validation) = allowed.ok_or(TokenResult::Forged)?;
         let named = self.named(keys, header.kid.as_deref());
         if named.is_empty() {
-            return Err(self.stranger(token));
+            return Err(TokenResult::UnknownKey);
         }
         let fitting = named.into_iter().filter(|key| key.fits(*algorithm));
         let mut refused = TokenResult::Forged;
@@ -89,17 +92,17 @@ impl Judge {
         keys.keys.iter().filter(may_be).collect()
     }
 
-    /// What to say of a token by a key that is not here. Whose it says it is, is not believed: it only keeps tokens of another
-    /// source from having these keys fetched.
-    fn stranger(&self, token: &[u8]) -> TokenResult {
+    /// Whether a token says that another issuer has made it. That is not verified, and need not be: it can only have the token
+    /// refused. It keeps other issuers' tokens from being tried with these keys, and from having them fetched.
+    fn is_by_another(&self, token: &[u8]) -> bool {
+        let Some(own) = &self.source.issuer else {
+            return false;
+        };
         let claims: Option<Value> = dangerous::insecure_decode_claims(token).ok();
         let issuer = claims
             .as_ref()
             .and_then(|claims| claims.get("iss")?.as_str());
-        match (&self.source.issuer, issuer) {
-            (Some(own), Some(issuer)) if **own != *issuer => TokenResult::Foreign,
-            _ => TokenResult::UnknownKey,
-        }
+        issuer.is_some_and(|issuer| *issuer != **own)
     }
 
     fn accept(&self, claims: &Value, now: Moment) -> Verdict {

@@ -448,6 +448,10 @@ fn tokens_of_another_issuer_want_no_keys() {
     let foreign = other.token(&with("iss", json!("https://other.example.com")));
     assert_eq!(stage.user(&foreign), Err(TokenResult::Foreign));
     assert!(!stage.store.is_wanted());
+    let claims_of_other = with("iss", json!("https://other.example.com"));
+    let unnamed = other.token_with(&json!({ "alg": "ES256" }), &claims_of_other);
+    assert_eq!(stage.user(&unnamed), Err(TokenResult::Foreign));
+    assert!(!stage.store.is_wanted());
     // One that names no key may be by one that is new.
     let unnamed = other.token_with(&json!({ "alg": "ES256" }), &claims());
     assert_eq!(stage.user(&unnamed), Err(TokenResult::Forged));

@@ -189,6 +189,15 @@ impl TokenResult {
         Self::Nameless,
     ];
 
+    /// How much it says of a token that several sources refuse: most, if the signature was right; least, if it is another's.
+    fn tells(self) -> u8 {
+        match self {
+            Self::Foreign => 0,
+            Self::Forged | Self::UnknownKey => 1,
+            Self::Verified | Self::Expired | Self::Early | Self::Nameless => 2,
+        }
+    }
+
     /// What figures call it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -274,7 +283,7 @@ impl ShownToken {
 }
 
 impl Tokens {
-    /// The token that a request shows: the first that is believed, else the first that is not.
+    /// The token that a request shows: the first that is believed, else the one of whose refusal most is known.
     pub fn shown(&self, head: &RequestHead<'_>, auth: Auth, now: Moment) -> ShownToken {
         let mut refused = ShownToken::Nothing;
         if auth == Auth::None {
@@ -293,18 +302,16 @@ impl Tokens {
                     let source = position;
                     return ShownToken::Verified { source, user };
                 }
-                // Of several, the one that it claims to be of says more.
-                Err(why) => match refused {
-                    ShownToken::Nothing
-                    | ShownToken::Refused {
-                        why: TokenResult::Foreign,
-                        ..
-                    } => {
+                Err(why) => {
+                    let is_telling = match refused {
+                        ShownToken::Refused { why: last, .. } => why.tells() > last.tells(),
+                        _ => true,
+                    };
+                    if is_telling {
                         let source = position;
                         refused = ShownToken::Refused { source, why };
                     }
-                    _ => {}
-                },
+                }
             }
         }
         refused

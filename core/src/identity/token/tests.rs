@@ -27,6 +27,8 @@ impl VerifyTokens for Second {
                 id: String::from_utf8_lossy(token).into(),
                 claims: Box::default(),
             })),
+            (0, Some(b'k')) | (1, Some(b'e')) => Err(TokenResult::UnknownKey),
+            (0, Some(b'e')) => Err(TokenResult::Early),
             (_, Some(b'x')) => Err(TokenResult::Forged),
             (0, _) => Err(TokenResult::Foreign),
             (_, _) => Err(TokenResult::Expired),
@@ -90,6 +92,9 @@ fn each_source_is_asked_until_one_believes() {
         // Whose token it is says what is wrong with it.
         ("Bearer c", Err((1, TokenResult::Expired))),
         ("Bearer x", Err((0, TokenResult::Forged))),
+        // A signature that was right says more than a key that is not known, whichever comes first.
+        ("Bearer k", Err((1, TokenResult::Expired))),
+        ("Bearer e", Err((0, TokenResult::Early))),
         ("b1", Ok("")),
         ("Bearer", Ok("")),
         ("Bearer ", Ok("")),
