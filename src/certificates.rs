@@ -20,7 +20,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clock;
-use crate::config::diagnostic::Findings;
+use crate::cluster::policy::UpstreamTls;
+use crate::config::diagnostic::{Diagnostic, Findings};
 use crate::config::tls::ListenerTls;
 use crate::config::{Config, ServiceConfig};
 use crate::context::Moment;
@@ -211,11 +212,17 @@ pub fn check(tls: &ListenerTls, now: Moment) -> Vec<FileProblem> {
     load(&terms, &Contents::read(tls), now, None).1
 }
 
+/// The services that state something of TLS for their upstreams.
+fn stating(
+    services: &[ServiceConfig],
+) -> impl Iterator<Item = (&ServiceConfig, &Arc<UpstreamTls>)> {
+    let services = services.iter();
+    services.filter_map(|service| Some((service, service.upstream.tls.as_ref()?)))
+}
+
 /// Everything that is wrong with the files that services state for their upstreams.
 pub fn of_upstreams(services: &[ServiceConfig], now: Moment) -> Vec<FileProblem> {
-    let stated = services.iter();
-    let stated = stated.filter_map(|service| Some((service, service.upstream.tls.as_deref()?)));
-    stated
+    stating(services)
         .flat_map(|(service, tls)| upstream::check(tls, &service.tls_files, now))
         .collect()
 }
@@ -226,18 +233,16 @@ pub fn of_upstreams(services: &[ServiceConfig], now: Moment) -> Vec<FileProblem>
 /// # Errors
 /// What is wrong with the files, beside what was odd anyway.
 pub fn with_upstreams(config: Config, now: Moment) -> Result<Config, Findings> {
-    let stated = config.services.iter();
-    let stated = stated.filter_map(|service| Some((service, service.upstream.tls.as_ref()?)));
-    let unusable = stated.filter(|(_, tls)| !upstream::is_usable(tls));
-    let problems: Vec<FileProblem> = unusable
+    let found: Vec<Diagnostic> = stating(&config.services)
+        .filter(|(_, tls)| !upstream::is_usable(tls))
         .flat_map(|(service, tls)| upstream::check(tls, &service.tls_files, now))
         .filter(|problem| problem.trouble != FileTrouble::NotItsTime)
+        .map(|problem| problem.finding(false))
         .collect();
-    if problems.is_empty() {
-        return Ok(config);
+    match found.is_empty() {
+        true => Ok(config),
+        false => Err(config.warnings.with(found)),
     }
-    let found = problems.into_iter().map(|problem| problem.finding(false));
-    Err(config.warnings.with(found.collect()))
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ mod tests {
 
     use super::{ChannelRules, key};
     use crate::overrides;
-    use crate::request::{HeaderList, RequestHead};
+    use crate::request::HeaderList;
 
     fn rules(secret: &str, names: &[&str]) -> ChannelRules {
         ChannelRules {
@@ -67,15 +67,7 @@ mod tests {
 
     fn read(rules: &ChannelRules, cookie: &str) -> Option<String> {
         let headers: HeaderList = [("cookie", cookie)].into_iter().collect();
-        let head = RequestHead {
-            method: "GET",
-            authority: "",
-            path: "/",
-            query: None,
-            headers: &headers,
-            peer: [192, 0, 2, 1].into(),
-            peer_trusted: false,
-        };
+        let head = headers.head();
         rules.read(&head).map(str::to_owned)
     }
 

@@ -178,6 +178,22 @@ impl HeaderList {
     }
 }
 
+#[cfg(test)]
+impl HeaderList {
+    /// A GET of `/` with these fields, from an address that nobody trusts.
+    pub(crate) fn head(&self) -> RequestHead<'_> {
+        RequestHead {
+            method: "GET",
+            authority: "",
+            path: "/",
+            query: None,
+            headers: self,
+            peer: [192, 0, 2, 1].into(),
+            peer_trusted: false,
+        }
+    }
+}
+
 impl<N: AsRef<str>, V: Into<String>> FromIterator<(N, V)> for HeaderList {
     fn from_iter<T: IntoIterator<Item = (N, V)>>(fields: T) -> Self {
         let mut list = Self::default();

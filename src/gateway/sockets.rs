@@ -63,13 +63,13 @@ pub(super) fn identified(
     certificates: &Certificates,
 ) -> io::Result<Vec<BoundListener>> {
     let stated = process.listeners.iter().zip(&certificates.listeners);
-    let all = sockets.into_iter().zip(stated).enumerate();
-    all.map(|(id, (socket, (config, tls)))| {
+    let all = sockets.into_iter().zip(stated);
+    all.map(|(socket, (config, tls))| {
         let listener = Arc::new(Listener {
             tls: tls.clone(),
             proxy_protocol: config.proxy_protocol,
             http2: config.http2,
-            ..Listener::plain(id, socket.local_addr()?)
+            ..Listener::plain(socket.local_addr()?)
         });
         Ok(BoundListener { listener, socket })
     })

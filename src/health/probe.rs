@@ -66,7 +66,7 @@ async fn probe(
     // It may have been allowed when the check was planned.
     cluster.judge(address)?;
     let (url, tls) = (&cluster.url, policy.tls.as_ref());
-    let connect = async |scheme| Connection::open(address, cluster, tls, scheme).await;
+    let connect = |scheme| connection::open(address, cluster, tls, scheme);
     match &policy.probe {
         Probe::Tcp => {
             connect(url.scheme()).await?;

@@ -15,8 +15,6 @@ const BACKLOG: i32 = 4096;
 /// What a listener is, as its connections know it.
 #[derive(Clone, Debug)]
 pub struct Listener {
-    /// Its place in the configuration.
-    pub id: usize,
     /// Where it is bound.
     pub address: SocketAddr,
     /// What it speaks TLS with; `None`: it speaks plain HTTP.
@@ -29,9 +27,8 @@ pub struct Listener {
 
 impl Listener {
     /// One that speaks plain HTTP/1.1 and h2c.
-    pub fn plain(id: usize, address: SocketAddr) -> Self {
+    pub fn plain(address: SocketAddr) -> Self {
         Self {
-            id,
             address,
             tls: None,
             proxy_protocol: false,

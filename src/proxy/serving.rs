@@ -188,7 +188,7 @@ mod tests {
         let server = async {
             let (socket, peer) = bound.accept().await.expect("a connection");
             let socket = socket.into_std().expect("a socket");
-            let listener = Arc::new(Listener::plain(0, address));
+            let listener = Arc::new(Listener::plain(address));
             let transport = Transport::accepted(socket, listener).expect("a transport");
             assert_eq!(transport.listener().address, address);
             let stream = ClientConnection::accepted(transport, peer, None, &store);

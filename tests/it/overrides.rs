@@ -66,6 +66,12 @@ impl Parts {
         self.mint(&["--service", service, "--deployment", deployment])
     }
 
+    /// The same, for one user alone.
+    fn token_of(&self, service: &str, deployment: &str, user: &str) -> String {
+        let target = ["--service", service, "--deployment", deployment];
+        self.mint(&[&target[..], &["--user", user]].concat())
+    }
+
     fn mint(&self, more: &[&str]) -> String {
         let config = self.gateway.folder().join("routes.yaml");
         command::minted(&config, KEY, more)
@@ -183,15 +189,7 @@ async fn what_does_not_fit_is_ignored_and_counted_by_its_reason() {
         &["--service", "search", "--deployment", "search.b"],
     );
     let b = parts.token("search", "search.b");
-    let of_bob = [
-        "--service",
-        "search",
-        "--deployment",
-        "search.b",
-        "--user",
-        "bob",
-    ];
-    let of_bob = parts.mint(&of_bob);
+    let of_bob = parts.token_of("search", "search.b", "bob");
     let of_cart = parts.token("cart", "stable");
     let unknown = parts.token("search", "search.c");
     let changed = format!("A{}", &b[1..]);
@@ -410,15 +408,7 @@ async fn explain_says_what_an_override_would_do() {
     assert!(text.contains(expected), "{text}");
     assert!(text.contains("override to \"search.b\" until "), "{text}");
     assert!(text.contains("now: search.b would serve\n"), "{text}");
-    let of_bob = [
-        "--service",
-        "search",
-        "--deployment",
-        "search.b",
-        "--user",
-        "bob",
-    ];
-    let of_bob = parts.mint(&of_bob);
+    let of_bob = parts.token_of("search", "search.b", "bob");
     let text = explain(&["--header", &format!("x-serin-override={of_bob},x")]);
     assert!(text.contains("search -> search.a\nreason: ring"), "{text}");
     assert!(text.contains(", for \"bob\" alone: foreign\n"), "{text}");

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::harness::authority::{Authority, shake};
+use crate::harness::authority::{Authority, connect};
 use crate::harness::{
     Connection, Gateway, H2Connection, Origin, Setup, eventually, fill, get, in_time, post,
 };
@@ -45,15 +45,6 @@ async fn start(listeners: &str) -> (Origin, Gateway) {
     let config = format!("listeners:\n{listeners}{}", fill(CONFIG, [&stable]));
     let gateway = Setup::new(config).start().await;
     (stable, gateway)
-}
-
-async fn connect(
-    client: &TlsConnector,
-    address: SocketAddr,
-    name: &str,
-) -> io::Result<TlsStream<TcpStream>> {
-    let socket = TcpStream::connect(address).await.expect("a connection");
-    shake(client, socket, name).await
 }
 
 /// Asks once over a connection; over TLS 1.3 a server's refusal of a handshake may come only now.

@@ -13,7 +13,7 @@ use crate::dispatch::user_key;
 use crate::engine::{Bucketing, CanaryUrl, Flag};
 use crate::overrides;
 use crate::record::Outcome;
-use crate::request::{HeaderList, RequestHead};
+use crate::request::HeaderList;
 use crate::route::{RouteIndex, ServiceIndex};
 use crate::snapshot::fixture::{everyone, flag, ring, service, snapshot, variants, when};
 use crate::snapshot::{DeploymentIndex, STABLE, Snapshot};
@@ -312,15 +312,7 @@ fn who_was_sent_somewhere_by_an_override_is_on_no_side() {
         minted.expires = NOW.unix_ms;
         let token = overrides::sample::signed(&minted);
         let headers: HeaderList = [("x-serin-override", token)].into_iter().collect();
-        let head = RequestHead {
-            method: "GET",
-            authority: "",
-            path: "/",
-            query: None,
-            headers: &headers,
-            peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            peer_trusted: false,
-        };
+        let head = headers.head();
         let search = &snapshot.services[0];
         let found = overriding::find(&snapshot.identity, search, &head, &ann, NOW);
         let decision = found.decision.expect("a decision");

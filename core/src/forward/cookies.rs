@@ -83,15 +83,7 @@ mod tests {
 
     fn with_head<T>(fields: &[&str], then: impl FnOnce(&RequestHead<'_>) -> T) -> T {
         let headers: HeaderList = fields.iter().map(|field| ("cookie", *field)).collect();
-        let head = RequestHead {
-            method: "GET",
-            authority: "",
-            path: "/",
-            query: None,
-            headers: &headers,
-            peer: [192, 0, 2, 1].into(),
-            peer_trusted: false,
-        };
+        let head = headers.head();
         then(&head)
     }
 

@@ -1,12 +1,10 @@
-use std::net::IpAddr;
-
 use http::HeaderName;
 
 use super::{
     LONGEST, MOST, Override, OverrideResult, OverrideResults, OverrideRules, Unwritable, Visit,
 };
 use crate::context::Moment;
-use crate::request::{HeaderList, RequestHead};
+use crate::request::HeaderList;
 use crate::signature::{Rejected, SigningKey};
 
 fn key(secret: &str) -> SigningKey {
@@ -162,16 +160,7 @@ fn seen(fields: &[(&str, &str)], stop: &str) -> (Vec<String>, bool) {
         cookie: "ov".into(),
     };
     let headers: HeaderList = fields.iter().map(|(name, value)| (*name, *value)).collect();
-    let peer: IpAddr = [192, 0, 2, 1].into();
-    let head = RequestHead {
-        method: "GET",
-        authority: "",
-        path: "/",
-        query: None,
-        headers: &headers,
-        peer,
-        peer_trusted: false,
-    };
+    let head = headers.head();
     let mut seen = Vec::new();
     let has_more = rules.visit_tokens(&head, &mut |token| {
         seen.push(String::from_utf8_lossy(token).into_owned());

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::process::Output;
 
 use rustls::pki_types::CertificateDer;
@@ -12,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::harness::authority::{Authority, shake};
+use crate::harness::authority::{Authority, connect};
 use crate::harness::metrics::Metrics;
 use crate::harness::{
     Gateway, Origin, Raw, Setup, client, eventually, fill, get, in_time, run_serin,
@@ -52,15 +51,6 @@ async fn start(admin: &str) -> (Origin, Gateway) {
 
 fn both() -> &'static [&'static rustls::SupportedProtocolVersion] {
     rustls::ALL_VERSIONS
-}
-
-async fn connect(
-    client: &TlsConnector,
-    address: SocketAddr,
-    name: &str,
-) -> io::Result<TlsStream<TcpStream>> {
-    let socket = TcpStream::connect(address).await.expect("a connection");
-    shake(client, socket, name).await
 }
 
 /// Asks for the status over a connection, and reads all of the answer.

@@ -1,6 +1,7 @@
 //! An authority of the tests' own, and certificates that it vouches for, as files.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
@@ -130,4 +131,14 @@ pub(crate) async fn shake(
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from(name.to_owned()).expect("a name");
     in_time("a handshake", client.connect(name, socket)).await
+}
+
+/// Connects, and shakes hands with a server under this name.
+pub(crate) async fn connect(
+    client: &TlsConnector,
+    address: SocketAddr,
+    name: &str,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let socket = TcpStream::connect(address).await.expect("a connection");
+    shake(client, socket, name).await
 }

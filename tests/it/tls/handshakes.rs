@@ -7,8 +7,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::{CONFIG, connect, listener};
-use crate::harness::authority::Authority;
+use super::{CONFIG, listener};
+use crate::harness::authority::{Authority, connect};
 use crate::harness::{Connection, Gateway, Origin, Setup, fill, get, in_time};
 
 async fn start(authority: &Authority, server: &str) -> (Origin, Gateway) {

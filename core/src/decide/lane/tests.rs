@@ -22,13 +22,11 @@ fn with_lane<T>(
     let headers: HeaderList = baggage.iter().map(|line| ("baggage", *line)).collect();
     let peer: IpAddr = [10, 0, 0, 1].into();
     let head = RequestHead {
-        method: "GET",
         authority: "api.example.com",
         path: "/plain",
-        query: None,
-        headers: &headers,
         peer,
         peer_trusted,
+        ..headers.head()
     };
     then(find(lanes, &snapshot.services[0], &head, NOW))
 }

@@ -26,13 +26,11 @@ fn shown(snapshot: &Snapshot, fields: &[(&str, &str)], user: Option<&str>) -> Ov
     let headers: HeaderList = fields.iter().map(|(name, value)| (*name, *value)).collect();
     let peer: IpAddr = [192, 0, 2, 1].into();
     let head = RequestHead {
-        method: "GET",
         authority: "api.example.com",
         path: "/plain",
-        query: None,
-        headers: &headers,
         peer,
         peer_trusted: false,
+        ..headers.head()
     };
     let context = Context {
         user_id: user.map(Into::into),
