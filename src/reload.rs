@@ -243,25 +243,7 @@ impl Reloader {
     ) -> Result<ReloadReport, ReloadFailure> {
         history.judged = hash(&text);
         history.read_at = read_at;
-        let compile = self.compile.clone();
-        let issuers = self.issuers.clone();
-        let compiled = tokio::task::spawn_blocking(move || {
-            let mut config = compile(&text)?;
-            issuers.equip(&mut config.identity);
-            Ok(config)
-        });
-        let config = match compiled.await {
-            Ok(Ok(config)) => config,
-            Ok(Err(problems)) => {
-                self.complain(&problems, history);
-                return Err(ReloadFailure::Invalid(problems));
-            }
-            Err(panic) => {
-                let error = format!("the file cannot be compiled: {panic}");
-                tracing::error!(file = %self.path.display(), "{error}");
-                return Err(ReloadFailure::Unreadable(error));
-            }
-        };
+        let config = self.compiled(text, history).await?;
         let (process, logging) = (config.process.clone(), config.logging.clone());
         let (servers, outages) = (config.sources().collect::<Vec<_>>(), config.outages);
         self.flag_servers.retire(&servers);
@@ -298,6 +280,31 @@ impl Reloader {
             is_new: published.is_new,
             restart_needed,
         })
+    }
+
+    /// The configuration that a text describes, with the keys of its tokens, as far as they come in time.
+    async fn compiled(&self, text: String, history: &mut History) -> Result<Config, ReloadFailure> {
+        let (compile, issuers) = (self.compile.clone(), self.issuers.clone());
+        let compiled = tokio::task::spawn_blocking(move || {
+            let mut config = compile(&text)?;
+            issuers.equip(&mut config.identity);
+            Ok(config)
+        });
+        match compiled.await {
+            Ok(Ok(config)) => {
+                self.issuers.await_first_keys(&config.identity).await;
+                Ok(config)
+            }
+            Ok(Err(problems)) => {
+                self.complain(&problems, history);
+                Err(ReloadFailure::Invalid(problems))
+            }
+            Err(panic) => {
+                let error = format!("the file cannot be compiled: {panic}");
+                tracing::error!(file = %self.path.display(), "{error}");
+                Err(ReloadFailure::Unreadable(error))
+            }
+        }
     }
 
     fn complain(&self, problems: &Findings, history: &mut History) {

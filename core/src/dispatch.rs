@@ -2,6 +2,7 @@
 
 mod admission;
 mod authorization;
+mod gate;
 mod refusal;
 mod target;
 
@@ -27,6 +28,7 @@ use crate::route::cors;
 use crate::route::nearest::nearest;
 use crate::route::{Action, Forward, Route, RouteIndex, ServiceIndex};
 use crate::snapshot::{Service, Snapshot};
+pub use gate::Gate;
 pub use refusal::Refusal;
 
 /// The seed of [`UserKey`]: no flag's.
@@ -104,13 +106,13 @@ pub struct Terms {
     pub keep_user_id: bool,
 }
 
-/// Decides what is to be done. `fresh_id` makes a random ID; it is called only for an anonymous user who needs one.
+/// Decides what is to be done with a request; `gate` counts it where its route is limited.
 pub fn dispatch(
     snapshot: &Snapshot,
     head: &RequestHead<'_>,
     terms: Terms,
     moment: Moment,
-    fresh_id: &mut dyn FnMut() -> String,
+    gate: &mut dyn Gate,
 ) -> Dispatch {
     let headers_clean = match acceptable(snapshot, head, terms.host_required) {
         Ok(clean) => clean,
@@ -125,38 +127,46 @@ pub fn dispatch(
     {
         return answer.map_or_else(Dispatch::Refuse, Dispatch::Preflight);
     }
-    let matched = path.and_then(|path| Ok((match_route(snapshot, head, &path)?, path)));
-    let ((index, route), path) = match matched {
-        Ok(matched) => matched,
-        Err(refusal) => return Dispatch::Refuse(refusal),
-    };
-    if let Err(refusal) = admission::admit(snapshot, head, index, route) {
-        return Dispatch::Refuse(refusal);
-    }
-    let token = match authorization::shown_token(snapshot, head, (index, route), moment) {
-        Ok(token) => token,
-        Err(refusal) => return Dispatch::Refuse(refusal),
-    };
-    match &route.action {
-        Action::Forward(forward) => {
-            let matched = Matched {
-                index,
-                route,
-                forward,
-                path,
-                headers_clean,
-                keep_user_id: terms.keep_user_id,
-                token,
-            };
-            match plan(snapshot, head, &matched, moment, fresh_id) {
-                Ok(plan) => Dispatch::Forward(plan),
-                Err(refusal) => Dispatch::Refuse(refusal),
-            }
-        }
+    let matched = path.and_then(|path| {
+        let (index, route) = match_route(snapshot, head, &path)?;
+        Ok(Matched {
+            index,
+            route,
+            path,
+            headers_clean,
+            keep_user_id: terms.keep_user_id,
+        })
+    });
+    let taken = matched.and_then(|matched| {
+        admission::admit(snapshot, head, matched.index, matched.route)?;
+        gate::pass(snapshot, head, &matched, moment, gate)
+    });
+    taken.unwrap_or_else(Dispatch::Refuse)
+}
+
+/// What a request's route makes of it, whose token is known.
+fn act(
+    snapshot: &Snapshot,
+    head: &RequestHead<'_>,
+    matched: &Matched<'_>,
+    token: &ShownToken,
+    moment: Moment,
+    gate: &mut dyn Gate,
+) -> Result<Dispatch, Refusal> {
+    let Matched { index, route, .. } = *matched;
+    Ok(match &route.action {
+        Action::Forward(forward) => Dispatch::Forward(plan(
+            snapshot,
+            head,
+            (matched, forward),
+            token,
+            moment,
+            gate,
+        )?),
         Action::Redirect(redirect) => Dispatch::Respond(DirectResponse {
             route: index,
             status: redirect.status,
-            location: Some(target::location(route, redirect, head, &path)),
+            location: Some(target::location(route, redirect, head, &matched.path)),
             body: "".into(),
         }),
         Action::Respond(respond) => Dispatch::Respond(DirectResponse {
@@ -165,7 +175,7 @@ pub fn dispatch(
             location: None,
             body: respond.body.clone(),
         }),
-    }
+    })
 }
 
 /// What `explain` says of a request.
@@ -181,40 +191,49 @@ pub struct Explained<'a> {
     pub user: Option<UserKey>,
 }
 
-/// Explains what [`dispatch`] would decide for a user that is described rather than read from the request.
-pub fn explain<'a>(
-    snapshot: &'a Snapshot,
-    head: &RequestHead<'a>,
-    context: &'a Context<'_>,
-    moment: Moment,
-) -> Result<Explained<'a>, Refusal> {
+/// The route that takes a request.
+///
+/// # Errors
+/// None does: why not, and which is the nearest.
+pub fn route_of<'s>(snapshot: &'s Snapshot, head: &RequestHead<'_>) -> Result<&'s Route, Refusal> {
     let path = normal_path(head)?;
-    let (_, route) = match_route(snapshot, head, &path).map_err(|mut refusal| {
+    let found = match_route(snapshot, head, &path).map_err(|mut refusal| {
         let nearest = nearest(snapshot.router.routes(), head, &path);
         if let (StatusCode::NOT_FOUND, Some((route, wanted))) = (refusal.status, nearest) {
             let why = &refusal.why;
             refusal.why = format!("{why}; the nearest is `{}`, which {wanted}", route.name).into();
         }
         refusal
-    })?;
+    });
+    found.map(|(_, route)| route)
+}
+
+/// Explains what [`dispatch`] would decide on this route for a user that is described rather than read from the request.
+pub fn explain<'a>(
+    snapshot: &'a Snapshot,
+    route: &'a Route,
+    head: &RequestHead<'a>,
+    context: &'a Context<'_>,
+    moment: Moment,
+) -> Explained<'a> {
     let Action::Forward(forward) = &route.action else {
-        return Ok(Explained {
+        return Explained {
             route,
             decision: None,
             shut_off_by: None,
             user: None,
-        });
+        };
     };
     let service = snapshot.services.get(forward.service);
     let lane = lane::find(snapshot.lanes, service, head, moment);
     let overriding = overriding::find(&snapshot.identity, service, head, context, moment);
     let explanation = decide::explain(service, context, moment);
-    Ok(Explained {
+    Explained {
         route,
         decision: Some(explanation.with(lane).overridden(overriding)),
         shut_off_by: shut_off_by(service, context, moment),
         user: user_key(context),
-    })
+    }
 }
 
 /// The flag that shuts a service off for a user. Without a flag of its name, or with one that is off, nothing does.
@@ -291,36 +310,35 @@ fn match_route<'s>(
     found.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "no route for this request", None))
 }
 
-/// A request whose route leads to a service.
+/// A request that has a route.
 struct Matched<'a> {
     index: RouteIndex,
     route: &'a Route,
-    forward: &'a Forward,
     path: NormalPath<'a>,
     /// [`Plan::headers_clean`].
     headers_clean: bool,
     /// [`Terms::keep_user_id`].
     keep_user_id: bool,
-    token: ShownToken,
 }
 
 fn plan(
     snapshot: &Snapshot,
     head: &RequestHead<'_>,
-    matched: &Matched<'_>,
+    (matched, forward): (&Matched<'_>, &Forward),
+    token: &ShownToken,
     moment: Moment,
-    fresh_id: &mut dyn FnMut() -> String,
+    gate: &mut dyn Gate,
 ) -> Result<Plan, Refusal> {
     let identity = &snapshot.identity;
-    let service = snapshot.services.get(matched.forward.service);
-    let target = target::rewritten(matched.route, matched.forward, head, &matched.path)?;
-    let mut context = identity.identify(head, &matched.token, matched.route.auth);
+    let service = snapshot.services.get(forward.service);
+    let target = target::rewritten(matched.route, forward, head, &matched.path)?;
+    let mut context = identity.identify(head, token, matched.route.auth);
     if identity.anonymous == Anonymous::Reject && context.user_id.is_none() {
         let why = "this request names no user";
         let route = Some(matched.index);
-        let shows_one = matched.token != ShownToken::Nothing;
+        let shows_one = *token != ShownToken::Nothing;
         return Err(Refusal {
-            challenge: shows_one.then(|| authorization::challenge(&matched.token)),
+            challenge: shows_one.then(|| authorization::challenge(token)),
             ..Refusal::new(StatusCode::UNAUTHORIZED, why, route)
         });
     }
@@ -328,7 +346,8 @@ fn plan(
     let newcomer = context.user_id.is_none() && context.session_id.is_none();
     // What is overridden is decided by no ID, and leaves no trace.
     let wants_session = newcomer && service.uses_session && overriding.decision.is_none();
-    let new_session = (identity.anonymous == Anonymous::Sticky && wants_session).then(fresh_id);
+    let new_session =
+        (identity.anonymous == Anonymous::Sticky && wants_session).then(|| gate.fresh_id());
     if let Some(id) = &new_session {
         context.session_id = Some(Cow::Owned(id.clone()));
     }
@@ -344,7 +363,7 @@ fn plan(
     let named = context.user_id.as_deref();
     Ok(Plan {
         route: matched.index,
-        service: matched.forward.service,
+        service: forward.service,
         decision: settled.unwrap_or_else(|| decide::decide(service, &context, moment)),
         lane: lane.as_ref().map(Lane::result),
         overrides: overriding.results,
@@ -355,7 +374,7 @@ fn plan(
         target,
         new_session,
         headers_clean: matched.headers_clean,
-        token: matched.token.clone(),
+        token: token.clone(),
     })
 }
 

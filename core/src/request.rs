@@ -104,6 +104,19 @@ impl<'a> RequestHead<'a> {
         found
     }
 
+    /// The value of the cookie `name`, which all cookies of that name must have.
+    pub fn only_cookie_bytes(&self, name: &str) -> Option<Result<&'a [u8], SeveralCookies>> {
+        let mut found = None;
+        self.visit_cookie_bytes(name, &mut |value| {
+            found = match found {
+                None => Some(Ok(value)),
+                Some(Ok(first)) if first == value => found,
+                Some(_) => Some(Err(SeveralCookies)),
+            };
+        });
+        found
+    }
+
     /// The first value of the cookie `name` that is text.
     pub fn cookie(&self, name: &str) -> Option<&'a str> {
         let mut found = None;
@@ -113,6 +126,10 @@ impl<'a> RequestHead<'a> {
         found
     }
 }
+
+/// There are cookies of one name that differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeveralCookies;
 
 /// The parts of a `Cookie` field that semicolons divide, each with the blanks around it.
 pub fn cookie_pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {

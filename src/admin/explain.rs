@@ -4,6 +4,7 @@ mod lane;
 mod now;
 mod overriding;
 mod standing;
+mod token;
 mod view;
 
 use std::borrow::Cow;
@@ -29,11 +30,12 @@ use super::{AdminState, Shared};
 use crate::clock;
 use crate::context::{Context, Moment};
 use crate::dispatch;
-use crate::identity::{Auth, Rules};
+use crate::identity::Rules;
 use crate::request::{HeaderList, RequestHead};
 use crate::snapshot::Snapshot;
 pub use now::Circumstances;
 pub use standing::{FlagExplanationView, StandingView};
+use token::TokenView;
 pub use view::ExplanationView;
 
 /// A user and a request, described; or a flag.
@@ -206,7 +208,9 @@ impl ExplainDocument {
             peer: remote,
             peer_trusted: !identity.trusted_proxies.is_empty(),
         };
-        let token = identity.tokens.shown(&head, Auth::Optional, moment);
+        let route =
+            dispatch::route_of(snapshot, &head).map_err(|refusal| refusal.why.into_owned())?;
+        let token = identity.tokens.shown(&head, route.auth, moment);
         let described = snapshot
             .identity
             .describe(
@@ -218,12 +222,13 @@ impl ExplainDocument {
                     .map(|(name, value)| (*name, value.as_str())),
             )
             .map_err(|unknown| unknown.to_string())?;
-        let read = identity.identify(&head, &token, Auth::Optional);
+        let read = identity.identify(&head, &token, route.auth);
         let context = self.told_over(read, described);
-        let explained = dispatch::explain(snapshot, &head, &context, moment)
-            .map_err(|refusal| refusal.why.into_owned())?;
+        let explained = dispatch::explain(snapshot, route, &head, &context, moment);
         let explained = ExplanationView::new(snapshot, &explained, meets);
-        Ok(Explained::Request(Box::new(explained)))
+        let has_user = context.user_id.is_some();
+        let token = TokenView::new(&identity.tokens, &token, route.auth, has_user);
+        Ok(Explained::Request(Box::new(explained.with_token(token))))
     }
 
     fn head_fields(&self, identity: &Rules) -> Result<HeaderList, String> {

@@ -165,7 +165,10 @@ fn print(explained: &Value, format: Format) -> io::Result<()> {
         return out.write_all(text.as_bytes());
     }
     writeln!(out, "route {}", text(&explained["route"]))?;
+    let token = &explained["token"];
+    write!(out, "{}", text(&token["text"]))?;
     match &explained["decision"] {
+        Value::Null if token["answer"].is_u64() => Ok(()),
         Value::Null => writeln!(
             out,
             "no service: the route's action is {}",

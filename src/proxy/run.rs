@@ -44,6 +44,7 @@ use crate::snapshot::Snapshot;
 use crate::trace::RequestTrace;
 use active::ActiveRequest;
 pub use debug::DebugHeader;
+use limit::WorkerGate;
 pub use steps::{
     Arrival, Deadlines, HeadStep, NextAttempt, NoAttempt, RequestEnd, ResponseStep, StepContext,
 };
@@ -127,15 +128,17 @@ impl RequestRun {
     ) -> HeadStep {
         self.request_id = request_id(head, fresh_id);
         self.is_debugged = arrival.debug.is_some_and(|debug| debug.picks(head));
-        let fresh_session = &mut || fresh_id().to_str().unwrap_or_default().to_owned();
-        let dispatch = dispatch(
-            &self.snapshot,
+        let mut gate = WorkerGate {
+            snapshot: &self.snapshot,
             head,
-            arrival.terms,
-            self.moment,
-            fresh_session,
-        );
-        let step = match self.throttle(dispatch, head, arrival.throttle) {
+            throttle: arrival.throttle,
+            fresh_id,
+            now: self.started,
+            level: None,
+        };
+        let dispatch = dispatch(&self.snapshot, head, arrival.terms, self.moment, &mut gate);
+        self.level = gate.level;
+        let step = match dispatch {
             Dispatch::Forward(plan) if plan.shut_off => {
                 let upstream = self.begin_upstream(plan);
                 upstream.attempts.gave_up(Cause::Shutoff);

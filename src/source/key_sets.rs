@@ -19,7 +19,7 @@ use crate::tokens::store::{KeyStore, Standing};
 use crate::tokens::{TokenCounters, TokenVerifier};
 pub use metrics::TokenMetrics;
 
-/// How long a start waits for keys: without them, users with tokens would be strangers for a moment.
+/// How long a start and a reload wait for keys.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 
 /// The sources of keys. Clones are the same.
@@ -54,12 +54,20 @@ impl TokenIssuers {
     pub fn start(&self, rules: &mut Rules, control: &Runtime) {
         let _entered = control.enter();
         self.equip(rules);
-        control.block_on(async {
-            let deadline = Instant::now() + FIRST_WAIT;
-            while self.waits_for_first_answer(rules) && Instant::now() < deadline {
-                sleep(Duration::from_millis(10)).await;
+        control.block_on(self.await_first_keys(rules));
+    }
+
+    /// Waits until every source of a configuration has been asked once, for a moment at most: without keys, users with tokens
+    /// would be strangers.
+    pub async fn await_first_keys(&self, rules: &Rules) {
+        let deadline = Instant::now() + FIRST_WAIT;
+        while let Some(source) = self.unasked(rules) {
+            if Instant::now() >= deadline {
+                tracing::warn!(%source, "the first keys of tokens are still awaited; until they come, its tokens are not believed");
+                return;
             }
-        });
+            sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Gives a configuration what verifies its tokens. Sources that an earlier one had keep their keys; others begin to be got,
@@ -121,12 +129,14 @@ impl TokenIssuers {
         known.counters.entry(source.name()).or_default().clone()
     }
 
-    fn waits_for_first_answer(&self, rules: &Rules) -> bool {
+    /// A URL that has not answered yet.
+    fn unasked(&self, rules: &Rules) -> Option<String> {
         let standings = self.standings(rules);
-        let mut fetches = standings.iter().zip(&rules.tokens.sources);
-        fetches.any(|(standing, source)| {
+        let mut fetches = standings.into_iter().zip(&rules.tokens.sources);
+        let unasked = fetches.find(|(standing, source)| {
             matches!(source.keys, KeySource::Url(_)) && standing.fetches == [0, 0]
-        })
+        });
+        unasked.map(|(standing, _)| standing.keys_from)
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

@@ -108,7 +108,10 @@ fn put(entry: Entry, now: i64) {
         if entry.verdict.is_err() {
             let is_free = |place: &Option<Entry>| {
                 let known = place.as_ref();
-                known.is_none_or(|known| known.verdict.is_err() || known.until < now)
+                known.is_none_or(|known| {
+                    // What a former configuration has verified is verified anew by this one.
+                    known.verdict.is_err() || known.until < now || known.verifier < entry.verifier
+                })
             };
             let free = [first, second]
                 .into_iter()
@@ -211,5 +214,27 @@ mod tests {
             let _ = lookup(token.as_bytes(), &keys).remember(Err(TokenResult::Forged));
         }
         assert!(verified.find().is_some_and(|known| known.is_ok()));
+    }
+
+    #[test]
+    fn what_a_former_configuration_has_verified_takes_no_place() {
+        let keys = KeySet::default();
+        let token = b"u1's";
+        let user = Arc::new(VerifiedUser {
+            id: "u1".into(),
+            claims: Box::default(),
+        });
+        let of = |verifier| Lookup {
+            verifier,
+            ..lookup(token, &keys)
+        };
+        // Both places that the token may have.
+        for verifier in [1, 2] {
+            of(verifier)
+                .remember(Ok((user.clone(), 60)))
+                .expect("a user");
+        }
+        let _ = of(3).remember(Err(TokenResult::Forged));
+        assert_eq!(of(3).find(), Some(Err(TokenResult::Forged)));
     }
 }

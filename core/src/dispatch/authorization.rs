@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::Refusal;
+use super::{Gate, Refusal};
 use crate::context::Moment;
 use crate::identity::Auth;
 use crate::identity::token::ShownToken;
@@ -24,14 +24,17 @@ pub(super) fn shown_token(
     head: &RequestHead<'_>,
     (index, route): (RouteIndex, &Route),
     moment: Moment,
+    gate: &mut dyn Gate,
 ) -> Result<ShownToken, Refusal> {
     let tokens = &snapshot.identity.tokens;
-    let is_asked = matches!(route.action, Action::Forward(_)) || route.auth == Auth::Required;
+    let is_asked = matches!(route.action, Action::Forward(_))
+        || route.auth == Auth::Required
+        || route.guard.counts_users();
     if tokens.sources.is_empty() || !is_asked {
         return Ok(ShownToken::Nothing);
     }
     let shown = tokens.shown(head, route.auth, moment);
-    tokens.count(&shown);
+    gate.note(&shown);
     if route.auth != Auth::Required || matches!(shown, ShownToken::Verified { .. }) {
         return Ok(shown);
     }

@@ -9,7 +9,7 @@ use http::HeaderName;
 
 use super::Auth;
 use crate::context::Moment;
-use crate::request::{RequestHead, without_blanks};
+use crate::request::{RequestHead, SeveralCookies, without_blanks};
 
 /// How a token is signed (RFC 7518, section 3.1; RFC 8037).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -114,8 +114,9 @@ impl TokenSource {
         }
     }
 
-    /// The token that a request shows here.
-    fn shown<'a>(&self, head: &RequestHead<'a>) -> Option<&'a [u8]> {
+    /// The token that a request shows here. Of cookies of one name that differ, none is believed: services need not read the one
+    /// that is verified here.
+    fn shown<'a>(&self, head: &RequestHead<'a>) -> Option<Result<&'a [u8], TokenResult>> {
         let token = match &self.place {
             TokenPlace::Header(name) => {
                 let value = without_blanks(head.headers.first(name.as_str())?);
@@ -124,9 +125,12 @@ impl TokenSource {
                     token => token.unwrap_or(value),
                 }
             }
-            TokenPlace::Cookie(name) => head.cookie_bytes(name)?,
+            TokenPlace::Cookie(name) => match head.only_cookie_bytes(name)? {
+                Ok(token) => token,
+                Err(SeveralCookies) => return Some(Err(TokenResult::Ambiguous)),
+            },
         };
-        (!token.is_empty()).then_some(token)
+        (!token.is_empty()).then_some(Ok(token))
     }
 }
 
@@ -175,11 +179,13 @@ pub enum TokenResult {
     Foreign,
     /// It names no user.
     Nameless,
+    /// There are several cookies of its name, which differ.
+    Ambiguous,
 }
 
 impl TokenResult {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Verified,
         Self::Forged,
         Self::UnknownKey,
@@ -187,6 +193,7 @@ impl TokenResult {
         Self::Early,
         Self::Foreign,
         Self::Nameless,
+        Self::Ambiguous,
     ];
 
     /// How much it says of a token that several sources refuse: most, if the signature was right; least, if it is another's.
@@ -194,7 +201,7 @@ impl TokenResult {
         match self {
             Self::Foreign => 0,
             Self::Forged | Self::UnknownKey => 1,
-            Self::Verified | Self::Expired | Self::Early | Self::Nameless => 2,
+            Self::Verified | Self::Expired | Self::Early | Self::Nameless | Self::Ambiguous => 2,
         }
     }
 
@@ -208,6 +215,7 @@ impl TokenResult {
             Self::Early => "early",
             Self::Foreign => "foreign",
             Self::Nameless => "nameless",
+            Self::Ambiguous => "ambiguous",
         }
     }
 }
@@ -293,10 +301,10 @@ impl Tokens {
             let Some(token) = source.shown(head) else {
                 continue;
             };
-            let verified = match &self.verifier.0 {
+            let verified = token.and_then(|token| match &self.verifier.0 {
                 Some(verifier) => verifier.verify(position, token, now),
                 None => Err(TokenResult::UnknownKey),
-            };
+            });
             match verified {
                 Ok(user) => {
                     let source = position;

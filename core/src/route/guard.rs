@@ -24,6 +24,14 @@ pub struct Guard {
     pub security_headers: Option<SecurityHeaders>,
 }
 
+impl Guard {
+    /// Whether requests are counted by their users, who must be known first.
+    pub fn counts_users(&self) -> bool {
+        let limit = self.rate_limit.as_ref();
+        limit.is_some_and(|limit| limit.per == Per::User)
+    }
+}
+
 /// Fields that keep browsers from doing what pages have not asked for, where the service does not set them itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecurityHeaders {

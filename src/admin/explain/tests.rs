@@ -71,7 +71,7 @@ fn what_cannot_be_asked_is_said() {
         (json!({ "path": "/nowhere" }), "no route"),
         (json!({ "user": "ann" }), "unknown field `user`"),
         (
-            json!({ "properties": { "plan": "pro" } }),
+            json!({ "path": "/search", "properties": { "plan": "pro" } }),
             "there is no property \"plan\"",
         ),
         (json!({ "properties": { "plan": [] } }), "must be a text"),

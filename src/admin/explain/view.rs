@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::lane::LaneView;
 use super::now::{Circumstances, NowView};
 use super::overriding::OverridingView;
+use super::token::TokenView;
 use crate::canary::ReasonKind;
 use crate::decide::Reason;
 use crate::decide::explain::Explanation;
@@ -26,6 +27,9 @@ pub struct ExplanationView {
     route: String,
     #[schemars(extend("enum" = ["forward", "redirect", "respond"]))]
     action: &'static str,
+    /// What comes of the token that the request shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<TokenView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     decision: Option<DecisionView>,
 }
@@ -145,10 +149,21 @@ impl ExplanationView {
                 Action::Redirect(_) => "redirect",
                 Action::Respond(_) => "respond",
             },
+            token: None,
             decision: explained
                 .decision
                 .as_ref()
                 .map(|explanation| DecisionView::new(explained, explanation, meets)),
+        }
+    }
+
+    /// The same, where this comes of the request's token: one that is refused for it is decided nothing of.
+    pub(super) fn with_token(self, token: Option<TokenView>) -> Self {
+        let is_refused = token.as_ref().is_some_and(TokenView::is_refused);
+        Self {
+            token,
+            decision: self.decision.filter(|_| !is_refused),
+            ..self
         }
     }
 }

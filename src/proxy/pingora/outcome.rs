@@ -115,7 +115,9 @@ impl Proxy {
             .map(|target| head(request, target, &fields, peer, rules));
         let plan = ctx.run.upstream.as_ref().map(|own| &own.plan);
         let token = plan.map_or(&ShownToken::Nothing, |plan| &plan.token);
-        let route = plan.and_then(|plan| ctx.run.snapshot.router.route(plan.route));
+        let route = ctx.run.route;
+        let route = route.and_then(|index| ctx.run.snapshot.router.route(index));
+        // Of a refused token nobody is the user, nor of a cookie where only tokens count.
         let auth = route.map_or(Auth::None, |route| route.auth);
         let context = head.map(|head| rules.identify(&head, token, auth));
         let mut context = context.unwrap_or_default();

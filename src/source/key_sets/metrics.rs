@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::TokenIssuers;
+use super::{IssuerStanding, TokenIssuers};
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::metrics::{Collector, Page};
 
@@ -33,10 +33,10 @@ impl Collector for TokenMetrics {
                 family.write(labels, count)?;
             }
         }
-        let standings = self.issuers.standings(&self.store.peek().identity);
+        let standings = self.keys();
         let mut family = page.gauges("serin_token_keys", "Keys that verify tokens")?;
         for standing in &standings {
-            family.write([("issuer", &*standing.name)], &(standing.keys as i64))?;
+            family.write(labels(standing), &(standing.keys as i64))?;
         }
         let mut family = page.counters(
             "serin_token_key_fetches",
@@ -44,7 +44,8 @@ impl Collector for TokenMetrics {
         )?;
         for standing in &standings {
             for (result, count) in ["ok", "failed"].into_iter().zip(standing.fetches) {
-                family.write([("issuer", &*standing.name), ("result", result)], count)?;
+                let [issuer, keys_from] = labels(standing);
+                family.write([issuer, keys_from, ("result", result)], count)?;
             }
         }
         let mut family = page.gauges(
@@ -54,9 +55,32 @@ impl Collector for TokenMetrics {
         for standing in &standings {
             if let Some(at) = standing.standing.fetched_at {
                 let seconds = at.unix_ms as f64 / 1e3;
-                family.write([("issuer", &*standing.name)], &seconds)?;
+                family.write(labels(standing), &seconds)?;
             }
         }
         Ok(())
     }
+}
+
+impl TokenMetrics {
+    /// Each issuer's keys once, wherever they come from: tokens of one may be shown in several places.
+    fn keys(&self) -> Vec<IssuerStanding> {
+        let mut standings: Vec<IssuerStanding> = Vec::new();
+        for standing in self.issuers.standings(&self.store.peek().identity) {
+            if !standings
+                .iter()
+                .any(|known| labels(known) == labels(&standing))
+            {
+                standings.push(standing);
+            }
+        }
+        standings
+    }
+}
+
+fn labels(standing: &IssuerStanding) -> [(&'static str, &str); 2] {
+    [
+        ("issuer", &standing.name),
+        ("keys_from", &standing.keys_from),
+    ]
 }

@@ -115,6 +115,27 @@ async fn keys_outlast_their_server_and_reloads() {
 }
 
 #[tokio::test]
+async fn a_reload_waits_for_the_keys_of_another_server() {
+    let signer = Signer::new("one");
+    let (first, second) = (provider(&[&signer]).await, provider(&[&signer]).await);
+    let stage = Stage::start(&at(&first)).await;
+    let token = signer.token(&claims("u1"));
+    second.hold();
+    let generation = stage.gateway.generation().await;
+    let other = stage.config.replace(&first.url(), &second.url());
+    stage.gateway.rewrite_config(&other);
+    eventually("the other server asked", || async {
+        (second.count() > 0).then_some(())
+    })
+    .await;
+    assert_eq!(stage.gateway.generation().await, generation);
+    assert_eq!(stage.served(bearing("/account", &token)).await, "canary");
+    second.release();
+    stage.gateway.await_generation(generation + 1).await;
+    assert_eq!(stage.served(bearing("/account", &token)).await, "canary");
+}
+
+#[tokio::test]
 async fn a_server_that_is_down_says_so_and_is_asked_again() {
     let signer = Signer::new("one");
     let mut provider = provider(&[&signer]).await;

@@ -80,8 +80,13 @@ async fn routes_ask_for_a_token_or_look_at_none() {
         );
     }
     // A cookie that anybody can set is not enough, and does not decide who a user with a token is.
-    let call = get("/account").header("cookie", "uid=u1");
+    let call = get("/account?by-cookie").header("cookie", "uid=u1");
     assert_eq!(stage.served(call).await, "401");
+    let line = stage
+        .gateway
+        .await_access_log(|line| line["status"] == 401)
+        .await;
+    assert_eq!(line["user_id"], Value::Null, "{line}");
     let other = signer.token(&claims("u2"));
     let call = bearing("/account", &other).header("cookie", "uid=u1");
     assert_eq!(stage.served(call).await, "stable");
@@ -121,6 +126,62 @@ async fn a_token_by_a_secret_may_be_in_a_cookie() {
         &issuer,
         &json!({ "keys_from": "secret", "keys": 1, "last_fetch": null }),
     );
+    // A service need not read the cookie that is verified here.
+    for (second, served) in [(&*good, "canary"), ("of somebody else", "401")] {
+        for cookies in [[&*good, second], [second, &*good]] {
+            let [one, two] = cookies;
+            let call = get("/account").header("cookie", &format!("session={one}; session={two}"));
+            assert_eq!(stage.served(call).await, served, "{second}");
+        }
+    }
+    assert_eq!(stage.counted("ambiguous").await, 2.0);
+}
+
+#[tokio::test]
+async fn one_issuer_may_be_believed_in_two_places() {
+    let both = "
+    - jwt: { secret: SECRET, issuer: 'https://idp.example.com', audience: api }
+    - jwt: { secret: SECRET, issuer: 'https://idp.example.com', audience: api, from: { cookie: session } }
+    - jwt: { KEYS,";
+    let (folder, signer) = (tempfile::tempdir().unwrap(), Signer::new("one"));
+    let config = CONFIG.replace("    - jwt: { KEYS,", both);
+    let config = config.replace("SECRET", SECRET);
+    let stage = Stage::with(&config.replace("KEYS", &file_of(&folder, &[&signer]))).await;
+    let shared = signer::by_secret(SECRET, &claims("u1"));
+    let signed = signer.token(&claims("u1"));
+    assert_eq!(stage.served(bearing("/account", &shared)).await, "canary");
+    assert_eq!(stage.served(bearing("/account", &signed)).await, "canary");
+    let call = get("/account").header("cookie", &format!("session={shared}"));
+    assert_eq!(stage.served(call).await, "canary");
+    // Keys of one issuer and one origin are told once.
+    let page = stage.gateway.admin("/metrics").await;
+    let series = page
+        .text()
+        .lines()
+        .filter(|line| line.starts_with("serin_token_keys{"));
+    let series: Vec<&str> = series.collect();
+    assert_eq!(series.len(), 2, "{series:#?}");
+}
+
+#[tokio::test]
+async fn made_up_tokens_are_verified_no_more_often_than_their_address_may_ask() {
+    let (folder, signer) = (tempfile::tempdir().unwrap(), Signer::new("one"));
+    let limited = CONFIG.replace(
+        "auth: required }",
+        "auth: required, rate_limit: { per: address, requests: 3, window: 1h } }",
+    );
+    let stage = Stage::with(&limited.replace("KEYS", &file_of(&folder, &[&signer]))).await;
+    let mut served = Vec::new();
+    for number in 0..5 {
+        let made_up = Signer::new("one").token(&claims(&format!("u{number}")));
+        served.push(stage.served(bearing("/account", &made_up)).await);
+    }
+    assert_eq!(served, ["401", "401", "401", "429", "429"]);
+    assert_eq!(
+        stage.counted("forged").await,
+        3.0,
+        "the others were not looked at"
+    );
 }
 
 #[tokio::test]
@@ -141,6 +202,30 @@ async fn explain_and_the_client_api_read_the_same_identity() {
     assert_eq!(
         explained["decision"]["assigned"], "search.ranker",
         "{explained:#}"
+    );
+
+    // A route that takes nobody without one says so.
+    let asked_for = async |headers: Value, user: Value| {
+        let asked = json!({
+            "host": "api.example.com", "path": "/account", "headers": headers, "user_id": user,
+        });
+        let call = post("/api/v1/explain", asked.to_string()).said_to_be_json();
+        stage.gateway.admin_send(call).await.json()
+    };
+    let forged = format!("Bearer {}", Signer::new("one").token(&claims("u1")));
+    for (headers, result) in [
+        (json!({ "cookie": "uid=u1" }), "none"),
+        (json!({ "authorization": forged }), "forged"),
+    ] {
+        let explained = asked_for(headers, Value::Null).await;
+        let refused = json!({ "result": result, "answer": 401 });
+        assert_has(&explained["token"], &refused);
+        assert_eq!(explained["decision"], Value::Null, "{explained:#}");
+    }
+    let explained = asked_for(json!({}), json!("u1")).await;
+    assert_eq!(
+        explained["decision"]["assigned"], "search.ranker",
+        "a user described"
     );
 
     let call = get("/.serin/decisions").header("authorization", &bearer);
@@ -166,6 +251,15 @@ async fn explain_reads_tokens_by_a_file_alone() {
         ]);
         serde_json::from_slice::<Value>(&told.stdout).expect("JSON")["decision"]["assigned"].clone()
     };
+    let text = |path_asked: &str| {
+        let path = path.to_str().unwrap();
+        let told = run_serin(["explain", "-c", path, "--path", path_asked]);
+        String::from_utf8(told.stdout).expect("text")
+    };
+    assert_eq!(
+        text("/account"),
+        "route /account\nanswered 401: the route takes a valid token\n"
+    );
     assert_eq!(explained(&signer.token(&claims("u1"))), "search.ranker");
     assert_eq!(
         explained(&Signer::new("one").token(&claims("u1"))),
