@@ -12,12 +12,12 @@
 //! * F2 [`snapshot`], [`attempts`], [`decide`], [`dispatch`], [`exposure`], [`forward`], [`record`], [`served`], [`trace`]: one immutable whole, and the pure functions over it.
 //! * F1 [`engine`], [`config`]: untrusted documents, checked and compiled.
 //! * F0 [`canary`], [`capacity`], [`channel`], [`cluster`], [`context`], [`digest`],
-//!   [`edit`], [`flag`], [`host`], [`hygiene`], [`identity`], [`indexed`], [`meter`], [`overrides`], [`quarantine`], [`rate`], [`receipt`], [`request`], [`route`],
+//!   [`edit`], [`flag`], [`host`], [`hygiene`], [`identity`], [`indexed`], [`meter`], [`mirror`], [`overrides`], [`quarantine`], [`rate`], [`receipt`], [`request`], [`route`],
 //!   [`signature`], [`spelling`]: vocabulary and pure matching.
 
 pub use serin_core::{
     attempts, canary, capacity, channel, cluster, config, context, decide, digest, dispatch, edit,
-    engine, exposure, flag, forward, host, hygiene, identity, indexed, meter, overrides,
+    engine, exposure, flag, forward, host, hygiene, identity, indexed, meter, mirror, overrides,
     quarantine, rate, receipt, record, request, route, served, signature, snapshot, spelling,
     trace,
 };

@@ -41,6 +41,7 @@ use crate::digest::Digest;
 use crate::engine::{Flag, Segment};
 use crate::flag::{Glob, Share};
 use crate::identity;
+use crate::mirror::MirrorPolicy;
 use crate::request::limits::RequestLimits;
 use crate::request::pace::BodyRate;
 use crate::route::Route;
@@ -164,6 +165,8 @@ pub struct ServiceConfig {
     pub tls_files: Vec<StatedFile>,
     /// `shutoff`.
     pub shutoff: Option<ShutoffConfig>,
+    /// `mirror`.
+    pub mirror: Option<Arc<MirrorPolicy>>,
 }
 
 /// `shutoff` of a service: who the flag is on for is answered without it.

@@ -16,6 +16,7 @@ pub mod hygiene;
 pub mod identity;
 pub mod indexed;
 pub mod meter;
+pub mod mirror;
 pub mod overrides;
 pub mod quarantine;
 pub mod rate;

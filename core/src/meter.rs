@@ -4,6 +4,7 @@
 
 pub mod exemplar;
 pub mod load;
+pub mod mirror;
 pub mod view;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -13,6 +14,7 @@ use std::time::Duration;
 use crate::canary::{Cause, LaneResult, ReasonKind};
 use exemplar::DeploymentExemplars;
 use load::Load;
+use mirror::MirrorMeter;
 
 /// A count that only grows.
 #[derive(Debug, Default)]
@@ -308,6 +310,8 @@ pub struct ServiceMeter {
     pub retries_refused: Counter,
     /// Requests whose baggage named a deployment, by [`LaneResult::index`].
     pub lanes: Rare<[Counter; LaneResult::ALL.len()]>,
+    /// What came of copies of its requests.
+    pub mirror: Rare<MirrorMeter>,
     /// How much it has to do now.
     pub load: Load,
 }

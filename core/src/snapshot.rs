@@ -7,6 +7,7 @@ mod claims;
 mod deployments;
 #[cfg(any(test, feature = "testing"))]
 pub mod fixture;
+pub mod mirror;
 mod names;
 pub mod offline;
 mod recorded;
@@ -43,6 +44,7 @@ use crate::route::RouteIndex;
 use crate::route::router::Router;
 use changes::{Rebucketed, Taking};
 pub use deployments::{DeploymentIndex, Deployments, STABLE};
+use mirror::Mirror;
 use registration::RegisteredUrl;
 pub use services::Services;
 
@@ -113,6 +115,8 @@ pub struct Service {
     pub uses_session: bool,
     /// The flag that cuts users off from it.
     pub shutoff: Option<Shutoff>,
+    /// Who gets copies of its requests.
+    pub mirror: Option<Mirror>,
     /// How its upstreams are spoken to.
     pub upstream: UpstreamPolicy,
     /// Its figures.

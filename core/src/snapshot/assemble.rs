@@ -151,6 +151,11 @@ impl Content<'_> {
         }
         extend(&mut warnings, &shadowed);
         let services = self.services(&flags, &mut warnings, clusters, meters);
+        let shadows = services.iter().filter_map(|service| {
+            let mirror = service.mirror.as_ref();
+            mirror.and_then(|mirror| mirror.warning(&service.name))
+        });
+        extend(&mut warnings, &shadows.collect::<Vec<_>>());
         let route_meters = route_meters(self.router.routes(), meters);
         Snapshot {
             generation,

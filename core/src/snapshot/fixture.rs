@@ -45,6 +45,7 @@ pub fn service(name: &str, canaries: &[&str]) -> ServiceConfig {
         upstream: UpstreamPolicy::default(),
         tls_files: Vec::new(),
         shutoff: None,
+        mirror: None,
     }
 }
 

@@ -91,6 +91,7 @@ fn nowhere() -> Service {
         awaits_flags: false,
         uses_session: false,
         shutoff: None,
+        mirror: None,
         upstream: UpstreamPolicy::default(),
         meter: Arc::default(),
     }

@@ -1,6 +1,7 @@
 //! The keys of `services`.
 
 pub(crate) mod health;
+pub(crate) mod mirror;
 pub(crate) mod recovery;
 pub(crate) mod tls;
 
@@ -36,7 +37,7 @@ static SERVICE: Shape = text_or_map(
         &MAX_REQUESTS,
         &QUEUE,
         &SHUTOFF,
-        &later("mirror"),
+        &mirror::MIRROR,
     ],
 );
 

@@ -1,6 +1,7 @@
 //! `services`, and which flags are whose canaries.
 
 mod health;
+mod mirror;
 mod tls;
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::config::reader::Reader;
 use crate::config::section::{fixed_response, recovery, unleash, unstated};
 use crate::config::value;
 use crate::config::{ServiceConfig, ShutoffConfig, ShutoffResponse};
-use crate::engine::Flag;
+use crate::engine::{Flag, STABLE};
 use crate::flag::Glob;
 
 /// Compiles `services`, in file order.
@@ -58,6 +59,7 @@ fn service(reader: &mut Reader, root: &Node, pair: &Pair) -> Option<ServiceConfi
         tls_files: tls::files(&pair.key, node),
         upstream,
         shutoff: shutoff(reader, node),
+        mirror: mirror::compile(reader, node),
     })
 }
 
@@ -163,13 +165,33 @@ fn check_shutoffs(reader: &mut Reader, root: &Node, flags: &[Arc<Flag>]) {
     }
 }
 
+/// The flags of shadows must be there. A shadow may be called after a flag's variant as well.
+fn check_shadows(reader: &mut Reader, root: &Node, flags: &[Arc<Flag>]) {
+    for service in SERVICES.pairs(root) {
+        let Some(shadow) = mirror::shadow(&service.value) else {
+            continue;
+        };
+        let text = shadow.scalar().map_or("", Scalar::text);
+        let of_variant = text
+            .rsplit_once(':')
+            .is_some_and(|(flag, _)| has(flags, flag));
+        if text != STABLE && !of_variant {
+            check_flag(reader, root, shadow, flags);
+        }
+    }
+}
+
+fn has(flags: &[Arc<Flag>], name: &str) -> bool {
+    let found = flags.binary_search_by(|flag| (*flag.name).cmp(name));
+    found.is_ok()
+}
+
 /// A flag that a node names must be there, unless a flag server may have it.
 fn check_flag(reader: &mut Reader, root: &Node, node: &Node, flags: &[Arc<Flag>]) {
     let Some(name) = reader.name(node) else {
         return;
     };
-    let here = flags.binary_search_by(|flag| (*flag.name).cmp(name));
-    if here.is_ok() || unleash::is_configured(root) {
+    if has(flags, name) || unleash::is_configured(root) {
         return;
     }
     let shown = node.scalar().map_or("", |scalar| scalar.shown());
@@ -202,6 +224,7 @@ pub fn check_claims(
         }
     }
     check_shutoffs(reader, root, flags);
+    check_shadows(reader, root, flags);
     let shutoffs = shutoff_flags(root);
     for pair in FLAGS.pairs(root) {
         let leads_nowhere = shutoffs.contains(&pair.key.as_str());

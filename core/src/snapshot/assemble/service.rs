@@ -15,6 +15,7 @@ use crate::engine::{
 use crate::flag::Share;
 use crate::indexed::Indexed;
 use crate::meter::Meters;
+use crate::snapshot::mirror::Mirror;
 use crate::snapshot::registration::FlagRegistrations;
 use crate::snapshot::{
     Arm, Candidate, CandidateIndex, ClusterProvider, Deployment, DeploymentIndex, Deployments,
@@ -278,8 +279,10 @@ impl<'a> Assembly<'a> {
             .map(|candidate| &*candidate.flag)
             .chain(of_shutoff)
             .any(may_hash_session);
+        let mirror = self.service.mirror.as_ref();
         Service {
             name: self.service.name.clone(),
+            mirror: mirror.map(|policy| Mirror::new(policy, &self.deployments)),
             deployments: self.deployments,
             canaries: self.service.canaries.as_slice().into(),
             candidates,

@@ -12,6 +12,7 @@ use crate::config::reader::Reader;
 use crate::config::value;
 use crate::flag::Glob;
 use crate::identity::token::Algorithm;
+use crate::mirror::MemberPath;
 
 /// Names and globs of flags.
 #[derive(Debug)]
@@ -43,11 +44,36 @@ impl Defaulted for Globs {
     }
 }
 
-/// Methods that are sent again although they had reached an upstream.
+/// Methods whose requests are sent a second time.
 #[derive(Debug)]
-pub struct RescuedMethods;
+pub struct Methods {
+    /// Which of them may do harm.
+    harmful: fn(&Method) -> bool,
+    /// What is said of these: what becomes of such a request, by whom it is done, and what helps.
+    warning: (&'static str, &'static str, &'static str),
+}
 
-impl Kind for RescuedMethods {
+/// Methods that are sent again although they had reached an upstream.
+pub static RESCUED: Methods = Methods {
+    harmful: |method| !method.is_idempotent(),
+    warning: (
+        "rescued",
+        "by the canary and by stable",
+        "leave it out, unless the service itself sees to that",
+    ),
+};
+
+/// Methods whose requests a shadow gets as well.
+pub static MIRRORED: Methods = Methods {
+    harmful: |method| !method.is_safe(),
+    warning: (
+        "mirrored",
+        "by the service and by its shadow",
+        "leave it out, unless the shadow keeps what it does to itself",
+    ),
+};
+
+impl Kind for &'static Methods {
     type Value = Vec<Method>;
 
     fn shape(&self) -> Shape {
@@ -59,13 +85,10 @@ impl Kind for RescuedMethods {
         let mut methods = Vec::new();
         for node in node.items() {
             let method = reader.method(node);
-            if let Some(method) = method.as_ref().filter(|method| !method.is_idempotent()) {
-                let message =
-                    format!("a rescued {method} may be done twice: by the canary and by stable");
-                reader
-                    .problems
-                    .warning(node.span, message)
-                    .hint("leave it out, unless the service itself sees to that");
+            if let Some(method) = method.as_ref().filter(|method| (self.harmful)(method)) {
+                let (what, whose, hint) = self.warning;
+                let message = format!("a {what} {method} may be done twice: {whose}");
+                reader.problems.warning(node.span, message).hint(hint);
             }
             methods.extend(method);
         }
@@ -73,7 +96,7 @@ impl Kind for RescuedMethods {
     }
 }
 
-impl Defaulted for RescuedMethods {
+impl Defaulted for &'static Methods {
     type Constant = &'static [Method];
 
     fn value(&self, constant: &'static [Method]) -> Vec<Method> {
@@ -82,6 +105,28 @@ impl Defaulted for RescuedMethods {
 
     fn written(&self, constant: &'static [Method]) -> Written {
         Written::List(constant.iter().map(ToString::to_string).collect())
+    }
+}
+
+/// Members of JSON documents.
+#[derive(Debug)]
+pub struct MemberPaths;
+
+impl Kind for MemberPaths {
+    type Value = Vec<MemberPath>;
+
+    fn shape(&self) -> Shape {
+        static ITEM: Shape = text(Form::Any);
+        list(&ITEM)
+    }
+
+    fn read(&self, reader: &mut Reader, node: &Node) -> Option<Vec<MemberPath>> {
+        let what = "the path of a member";
+        let paths = node.items().iter().filter_map(|node| {
+            let path = reader.parse(node, what, None, |text| text.parse().map(Some));
+            path.flatten()
+        });
+        Some(paths.collect())
     }
 }
 

@@ -3,7 +3,9 @@
 use http::Method;
 
 use crate::config::keys::key::{Group, Setting, Stated, group, setting, stated};
-use crate::config::keys::kinds::lists::{RescuedMethods, SERVER_ERRORS, Trigger, TriggerList};
+use crate::config::keys::kinds::lists::{
+    Methods, RESCUED as RESCUED_METHODS, SERVER_ERRORS, Trigger, TriggerList,
+};
 use crate::config::keys::kinds::quantities::{Time, minutes};
 use crate::config::keys::kinds::{Integer, Percentage, integer, percent};
 use crate::config::keys::shape::{Shape, map};
@@ -63,10 +65,10 @@ pub(crate) static RESCUED: Setting<TriggerList> = setting(
     ],
 );
 
-pub(crate) static METHODS: Setting<RescuedMethods> = setting(
+pub(crate) static METHODS: Setting<&Methods> = setting(
     "methods",
     "What is sent to stable although it had reached the canary; default {default}.",
-    RescuedMethods,
+    &RESCUED_METHODS,
     &[Method::GET, Method::HEAD, Method::OPTIONS],
 );
 
