@@ -285,6 +285,20 @@ impl Cluster {
         chosen.map(EndpointUse::begin).ok_or(NoEndpoint::Unhealthy)
     }
 
+    /// An endpoint for what is no request of anybody's, one after the other: it counts nowhere, tries no endpoint that is on
+    /// trial, and is not sent where requests are not.
+    pub fn bystander(&self, turn: usize, now: Instant) -> Option<SocketAddr> {
+        let members = self.members.load();
+        let scope = members.survey(self.role, now).scope;
+        let in_use = members.get(scope)?.iter().filter(|endpoint| {
+            let standing = endpoint.standing(now);
+            matches!(standing, Standing::Healthy | Standing::Warming(_))
+        });
+        let count = in_use.clone().count();
+        let place = turn.checked_rem(count)?;
+        in_use.map(|endpoint| endpoint.address).nth(place)
+    }
+
     fn next_turn(&self) -> u64 {
         self.turn.fetch_add(1, Ordering::Relaxed)
     }

@@ -1,9 +1,7 @@
 //! One check of one endpoint, over a connection of its own: so that accepting is checked, too.
 
-mod connection;
 mod grpc;
 
-use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -17,8 +15,8 @@ use tokio::task::JoinSet;
 
 use crate::cluster::endpoint::Finding;
 use crate::cluster::policy::{HealthPolicy, Probe};
-use crate::cluster::{AddressRefusal, Cluster, Scheme, UpstreamUrl};
-use connection::Connection;
+use crate::cluster::{Cluster, Scheme, UpstreamUrl};
+use crate::dial::{self, Connection, DialError};
 
 /// The user agent of health checks, by which services' logs tell them from users' requests.
 const USER_AGENT: &str = concat!("serin/", env!("CARGO_PKG_VERSION"), " health");
@@ -26,12 +24,8 @@ const USER_AGENT: &str = concat!("serin/", env!("CARGO_PKG_VERSION"), " health")
 /// Why a check failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("no connection: {0}")]
-    Refused(#[from] AddressRefusal),
-    #[error("no connection: {0}")]
-    Connect(#[from] io::Error),
-    #[error("no TLS: {0}")]
-    Tls(String),
+    #[error(transparent)]
+    Dial(#[from] DialError),
     #[error("no answer: {0}")]
     Http(#[from] hyper::Error),
     #[error("the check cannot be asked: {0}")]
@@ -63,10 +57,8 @@ async fn probe(
     cluster: &Cluster,
     policy: &HealthPolicy,
 ) -> Result<String, Failure> {
-    // It may have been allowed when the check was planned.
-    cluster.judge(address)?;
     let (url, tls) = (&cluster.url, policy.tls.as_ref());
-    let connect = |scheme| connection::open(address, cluster, tls, scheme);
+    let connect = |scheme| dial::open(address, cluster, tls, scheme);
     match &policy.probe {
         Probe::Tcp => {
             connect(url.scheme()).await?;
