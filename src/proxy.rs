@@ -15,6 +15,7 @@ mod handshake;
 mod lingering;
 pub mod listener;
 pub mod metrics;
+pub mod mirroring;
 mod overload;
 pub mod pingora;
 mod queue;

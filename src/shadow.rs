@@ -9,65 +9,23 @@ pub mod answer;
 mod compare;
 mod connections;
 mod exchange;
+mod failure;
 mod json;
+mod request;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::clock;
-use crate::meter::mirror::MirrorPlace;
-use crate::mirror::{MirrorPolicy, MirrorResult};
-use crate::route::ServiceIndex;
-use crate::snapshot::{Deployment, DeploymentIndex, Service, Snapshot};
+use crate::mirror::MirrorResult;
 use answer::Answer;
 use compare::Differences;
 use connections::Connections;
-use exchange::Failure;
-
-/// A request as a shadow gets it.
-#[derive(Debug)]
-pub struct ShadowRequest {
-    /// What the request was decided on.
-    pub snapshot: Arc<Snapshot>,
-    /// Its service.
-    pub service: ServiceIndex,
-    /// The shadow.
-    pub shadow: DeploymentIndex,
-    /// Its method.
-    pub method: Method,
-    /// Path and query.
-    pub target: Box<str>,
-    /// The host that it names.
-    pub host: HeaderValue,
-    /// Its other header fields, none of which is about a connection or frames a message.
-    pub headers: HeaderMap,
-    /// Its body.
-    pub body: Bytes,
-    /// Its ID, for the log.
-    pub request_id: HeaderValue,
-    /// Its place among the copies of its service.
-    pub place: MirrorPlace,
-}
-
-impl ShadowRequest {
-    fn service(&self) -> &Service {
-        self.snapshot.services.get(self.service)
-    }
-
-    fn deployment(&self) -> &Deployment {
-        self.service().deployments.get(self.shadow)
-    }
-
-    fn policy(&self) -> Option<&MirrorPolicy> {
-        let mirror = self.service().mirror.as_ref();
-        mirror.map(|mirror| &*mirror.policy)
-    }
-}
+use failure::Failure;
+pub use request::ShadowRequest;
 
 /// Sends copies to shadows. Cloned into every worker.
 #[derive(Clone, Debug)]

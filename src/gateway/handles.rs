@@ -38,6 +38,7 @@ use crate::registry::kills::metrics::KillMetrics;
 use crate::registry::registrations::Registrations;
 use crate::registry::registrations::metrics::RegistrationMetrics;
 use crate::reload::metrics::ReloadMetrics;
+use crate::shadow::Shadows;
 use crate::snapshot::store::SnapshotStore;
 use crate::source::SourceStatuses;
 use crate::source::key_sets::{TokenIssuers, TokenMetrics};
@@ -68,6 +69,7 @@ pub(super) struct Handles {
     pub(super) attribution: Attribution,
     pub(super) spans: SpanExporter,
     pub(super) throttle: Arc<Throttle>,
+    pub(super) shadows: Shadows,
     /// This gateway's name in `Via`.
     pub(super) via: Via,
 }
@@ -103,6 +105,7 @@ impl Handles {
             attribution: Attribution::default(),
             spans: SpanExporter::start(publisher, control),
             throttle: Arc::new(Throttle::new(Instant::now())),
+            shadows: Shadows::new(control),
             via: Via::new(rand::random()),
         }
     }
@@ -140,6 +143,7 @@ impl Handles {
             quarantine: Arc::new(Quarantine::new(Instant::now())),
             throttle: self.throttle.clone(),
             debug,
+            shadows: self.shadows.clone(),
             receipts: self.receipts.clone(),
             served: Arc::default(),
             via: self.via,

@@ -14,6 +14,7 @@ mod http10;
 pub mod http_server;
 mod idle;
 mod intake;
+mod mirror;
 mod outcome;
 mod outgoing;
 mod peer;

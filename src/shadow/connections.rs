@@ -11,7 +11,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::time::{interval, timeout};
 
-use super::exchange::Failure;
+use super::failure::Failure;
 use crate::cluster::Cluster;
 use crate::cluster::policy::UpstreamPolicy;
 use crate::dial;

@@ -3,37 +3,23 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::HOST;
-use http::{HeaderValue, Request, Response, Uri};
+use http::{Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 
-use super::ShadowRequest;
 use super::answer::{Answer, AnswerRecorder};
 use super::connections::{Connections, Sender, connect};
+use super::failure::Failure;
+use super::request::ShadowRequest;
 use crate::cluster::Cluster;
 use crate::cluster::policy::UpstreamPolicy;
-use crate::dial::DialError;
 
-/// Why a shadow did not answer.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    #[error("it has no endpoint that is well")]
-    Nowhere,
-    #[error("no connection within {0:?}")]
-    NoConnection(Duration),
-    #[error(transparent)]
-    Dial(#[from] DialError),
-    #[error("no answer: {0}")]
-    Http(#[from] hyper::Error),
-    #[error("the request cannot be sent on: {0}")]
-    Request(#[from] http::Error),
-    #[error("no whole answer within {0:?}")]
-    TooLong(Duration),
-}
+/// How many connections that rested are tried before a new one is made.
+const MOST_RESTING: usize = 3;
 
 /// Sends a copy, and reads the answer as far as there is anything to learn from it. What is not read to its end has no
 /// connection that could rest.
@@ -73,18 +59,18 @@ async fn send(
     (address, cluster): (SocketAddr, &Cluster),
     policy: &UpstreamPolicy,
 ) -> Result<(Option<Sender>, Response<Incoming>), Failure> {
-    let place = (cluster.id, address);
     let mut request = request(copy, cluster)?;
-    while let Some(sender) = connections.resting(place, Instant::now()) {
+    for _ in 0..MOST_RESTING {
+        let Some(sender) = connections.resting((cluster.id, address), Instant::now()) else {
+            break;
+        };
+        // Over HTTP/2 it rests while it is used.
+        let is_to_rest = matches!(sender, Sender::Http1(_));
         match over(sender, request).await {
-            // It had been closed already: nothing was sent, and there may be another.
+            Ok((sender, response)) => return Ok((Some(sender).filter(|_| is_to_rest), response)),
+            // It had been closed already: nothing was sent.
             Err((_, Some(unsent))) => request = unsent,
             Err((error, None)) => return Err(error.into()),
-            // Others rest that have been taken for this one, which is one of them over HTTP/2.
-            Ok((sender, response)) => {
-                let sender = Some(sender).filter(|sender| matches!(sender, Sender::Http1(_)));
-                return Ok((sender, response));
-            }
         }
     }
     let sender = connect(address, cluster, policy).await?;
@@ -133,8 +119,7 @@ fn request(copy: &ShadowRequest, cluster: &Cluster) -> Result<Request<Full<Bytes
             .build()?;
     } else {
         *request.uri_mut() = copy.target.parse().map_err(http::Error::from)?;
-        let host: HeaderValue = copy.host.clone();
-        request.headers_mut().insert(HOST, host);
+        request.headers_mut().insert(HOST, copy.host.clone());
     }
     Ok(request)
 }

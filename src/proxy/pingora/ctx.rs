@@ -7,6 +7,7 @@ use super::shown_receipt::ShownReceipt;
 use super::uploads::Upload;
 use crate::attempts::pool::Pool;
 use crate::proxy::deadlines::DeadlineGuard;
+use crate::proxy::mirroring::Mirroring;
 use crate::proxy::run::RequestRun;
 
 /// pingora's context of a request.
@@ -17,6 +18,8 @@ pub struct RequestCtx {
     pub(super) connection: AttemptConnection,
     /// Its user, and the receipt that it shows; `None`: there are no receipts, or the user has no ID.
     pub(super) receipt: Option<ShownReceipt>,
+    /// Whether a shadow gets it as well.
+    pub(super) mirroring: Mirroring,
 }
 
 /// What the current attempt has of a connection.
@@ -41,6 +44,7 @@ impl RequestCtx {
             run,
             connection: AttemptConnection::default(),
             receipt: None,
+            mirroring: Mirroring::default(),
         }
     }
 

@@ -84,6 +84,11 @@ impl<'a> SplitTarget<'a> {
         })
     }
 
+    /// The host that it names, and its port; empty: none.
+    pub(super) fn authority(&self) -> &'a str {
+        self.authority
+    }
+
     /// Path and query.
     pub(super) fn origin_form(&self) -> String {
         match self.query {

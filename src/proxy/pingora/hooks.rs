@@ -22,6 +22,7 @@ use super::head::ResponseFields;
 use super::http10;
 use super::idle::{self, Upstream};
 use super::intake::{bound, is_cancelled};
+use super::mirror;
 use super::outgoing;
 use super::peer::{addrs, is_http2, is_shared};
 use super::proxy::Proxy;
@@ -119,7 +120,10 @@ impl ProxyHttp for Proxy {
         end: bool,
         ctx: &mut Box<RequestCtx>,
     ) -> pingora::Result<()> {
-        take_piece(session, body, end, ctx)
+        take_piece(session, body, end, ctx)?;
+        let piece = body.as_deref().unwrap_or_default();
+        ctx.mirroring.body_comes(piece, end, &self.shadows);
+        Ok(())
     }
 
     async fn upstream_request_filter(
@@ -128,6 +132,7 @@ impl ProxyHttp for Proxy {
         upstream: &mut RequestHeader,
         ctx: &mut Box<RequestCtx>,
     ) -> pingora::Result<()> {
+        mirror::attempt_begins(session, upstream, ctx, self);
         outgoing::edit_request(session, upstream, ctx, self)
     }
 
@@ -148,6 +153,7 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         recovery::set_aside(session, response, ctx, &self.quarantine)?;
+        mirror::answer_begins(session, response, ctx);
         answer::begun(&mut ctx.connection, response, mending);
         Ok(())
     }
@@ -156,9 +162,11 @@ impl ProxyHttp for Proxy {
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        end: bool,
         ctx: &mut Box<RequestCtx>,
     ) -> pingora::Result<Option<Duration>> {
+        let piece = body.as_deref().unwrap_or_default();
+        ctx.mirroring.answer_comes(piece, end);
         answer::drop_body(&ctx.connection, body);
         Ok(None)
     }
@@ -259,7 +267,15 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Box<RequestCtx>) {
+    async fn logging(
+        &self,
+        session: &mut Session,
+        error: Option<&Error>,
+        ctx: &mut Box<RequestCtx>,
+    ) {
+        if error.is_none() {
+            ctx.mirroring.answer_ends();
+        }
         self.end(session, ctx, Instant::now());
     }
 

@@ -17,31 +17,24 @@ use super::route_fields::route_fields;
 use crate::attempts::pool::Pool;
 use crate::edit::HeaderSink as _;
 use crate::forward::via::Protocol;
-use crate::forward::{self, Attempt, Served, TraceHop};
+use crate::forward::{self, Attempt, Edits, Served, TraceHop};
 use crate::proxy::run::DebugHeader;
+use crate::snapshot::DeploymentIndex;
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
-/// Edits the request that one attempt sends upstream: target, Serin's own header fields, then the route's.
-pub(super) fn edit_request(
+/// The edits of a request that goes to a deployment, before its route's own; `None`: it goes to no service.
+pub(super) fn edits(
     session: &Session,
-    upstream: &mut RequestHeader,
     ctx: &RequestCtx,
     proxy: &Proxy,
-) -> pingora::Result<()> {
-    let (Some(upstream_request), Some((_, route))) = (&ctx.run.upstream, ctx.run.forward()) else {
-        return Ok(());
-    };
+    deployment: DeploymentIndex,
+) -> Option<Edits> {
+    let upstream_request = ctx.run.upstream.as_ref()?;
     let request = session.req_header();
     let fields = Fields(&request.headers);
-    let Some(target) = SplitTarget::of(request) else {
-        return Ok(());
-    };
-    let rewritten = upstream_request.plan.target.as_deref().map(Uri::try_from);
-    let rewritten = rewritten
-        .transpose()
-        .map_err(|e| Error::because(ErrorType::InternalError, "a rewritten path", e))?;
-    let mut edits = forward::request_edits(&Attempt {
+    let target = SplitTarget::of(request)?;
+    Some(forward::request_edits(&Attempt {
         snapshot: &ctx.run.snapshot,
         head: head(
             request,
@@ -51,7 +44,7 @@ pub(super) fn edit_request(
             &ctx.run.snapshot.identity,
         ),
         plan: &upstream_request.plan,
-        deployment: upstream_request.attempts.deployment(),
+        deployment,
         request_id: &ctx.run.request_id,
         trace: match &ctx.run.trace {
             Some(trace) => TraceHop::Told {
@@ -64,7 +57,27 @@ pub(super) fn edit_request(
         },
         encrypted: is_encrypted(session),
         via: proxy.via.entry(protocol(request.version)),
-    });
+    }))
+}
+
+/// Edits the request that one attempt sends upstream: target, Serin's own header fields, then the route's.
+pub(super) fn edit_request(
+    session: &Session,
+    upstream: &mut RequestHeader,
+    ctx: &RequestCtx,
+    proxy: &Proxy,
+) -> pingora::Result<()> {
+    let (Some(upstream_request), Some((_, route))) = (&ctx.run.upstream, ctx.run.forward()) else {
+        return Ok(());
+    };
+    let deployment = upstream_request.attempts.deployment();
+    let Some(mut edits) = edits(session, ctx, proxy, deployment) else {
+        return Ok(());
+    };
+    let rewritten = upstream_request.plan.target.as_deref().map(Uri::try_from);
+    let rewritten = rewritten
+        .transpose()
+        .map_err(|e| Error::because(ErrorType::InternalError, "a rewritten path", e))?;
     let debug = proxy.debug.as_deref().map(DebugHeader::name);
     let receipts = proxy.receipts.as_deref().zip(ctx.receipt.as_ref());
     let receipt = receipts.and_then(|(receipts, shown)| shown.vouched(receipts, session));

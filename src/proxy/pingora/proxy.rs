@@ -16,6 +16,7 @@ use crate::proxy::throttle::Throttle;
 use crate::quarantine::Quarantine;
 use crate::receipts::Receipts;
 use crate::served::ServedMemory;
+use crate::shadow::Shadows;
 use crate::snapshot::store::SnapshotStore;
 use crate::telemetry::access_log::AccessLog;
 
@@ -48,6 +49,8 @@ pub struct Proxy {
     pub throttle: Arc<Throttle>,
     /// Which requests are to be debugged, if any.
     pub debug: Option<Arc<DebugHeader>>,
+    /// Sends copies of requests to shadows.
+    pub shadows: Shadows,
     /// Tells clients who served them; `None`: they are not told.
     pub receipts: Option<Arc<Receipts>>,
     /// Who served whom, for clients that ask.

@@ -66,6 +66,7 @@ impl Collector for MeterRegistry {
         requests::rescues_and_retries(&families, page)?;
         requests::decisions(&families, page)?;
         requests::lanes(&families, page)?;
+        requests::mirrors(&families, page)?;
         load::load(&families, page)?;
         routes::routes(&families, page)
     }

@@ -4,6 +4,7 @@ use std::fmt::Result;
 
 use super::{Families, served_by};
 use crate::canary::{Cause, LaneResult, ReasonKind};
+use crate::meter::mirror::MirrorMeter;
 use crate::meter::view;
 use crate::telemetry::metrics::Page;
 
@@ -105,6 +106,22 @@ pub(super) fn lanes(families: &Families, page: &mut Page<'_>) -> Result {
     for (service, meter) in families.services.iter() {
         let counts = meter.lanes.get().into_iter().flatten();
         for (result, count) in LaneResult::ALL.iter().zip(counts) {
+            let labels = [("service", service.as_str()), ("result", result.as_str())];
+            family.write_nonzero(labels, count)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes what came of copies of requests.
+pub(super) fn mirrors(families: &Families, page: &mut Page<'_>) -> Result {
+    let mut family = page.counters(
+        "serin_mirror",
+        "Requests that the service's shadow was to get as well, by what came of that",
+    )?;
+    for (service, meter) in families.services.iter() {
+        let results = meter.mirror.get().into_iter();
+        for (result, count) in results.flat_map(MirrorMeter::results) {
             let labels = [("service", service.as_str()), ("result", result.as_str())];
             family.write_nonzero(labels, count)?;
         }
