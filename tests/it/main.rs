@@ -12,6 +12,7 @@
 //!   (active checks), `timeouts` (how long upstreams may take), `dns` (names whose addresses change or fail), `grpc`.
 //! * **Several gateways**: `shared` (state in a real Redis, and all that can happen to that), `gateways` (three that behave as
 //!   one).
+//! * **Who gets copies**: `mirrors` (a shadow gets copies of requests, and nobody notices; `mirrors/comparing`, `mirrors/trouble`).
 //! * **What pipelines do**: `registrations` (canaries that register themselves, for a time).
 //! * **What an operator does to it**: `audit` (who did what, provably; events that can be resumed), `kills`, `flags_api` (flags, segments and rings that Serin keeps itself), `state` (what is
 //!   stored outlives crashes), `shutoff`,
@@ -74,6 +75,7 @@ mod lanes;
 mod lifecycle;
 mod limits;
 mod logs;
+mod mirrors;
 mod monitoring;
 mod multiplexed;
 mod order;

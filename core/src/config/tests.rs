@@ -15,6 +15,7 @@ mod flags;
 mod guards;
 mod identity;
 mod keys;
+mod mirrors;
 mod overrides;
 mod process;
 mod recovery;

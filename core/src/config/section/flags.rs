@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::conditions::{Audience, all};
-use super::services::shutoff_flags;
+use super::services::{shadow_flags, shutoff_flags};
 use crate::cluster::address::is_metadata;
 use crate::cluster::policy::UrlPolicy;
 use crate::cluster::{UpstreamHost, UpstreamUrl};
@@ -28,12 +28,16 @@ pub fn compile<'t>(
     audience: &mut Audience<'t>,
 ) -> Vec<Arc<Flag>> {
     let pairs = FLAGS.pairs(root);
-    let shutoffs = shutoff_flags(root);
+    let (shutoffs, shadows) = (shutoff_flags(root), shadow_flags(root));
     let mut flags: Vec<Arc<Flag>> = pairs
         .iter()
         .map(|pair| {
             if !shutoffs.contains(&pair.key.as_str()) {
                 check_targets(reader, pair);
+            }
+            // A shadow is not there for users.
+            if !shadows.contains(&pair.key.as_str()) {
+                check_rings(reader, pair);
             }
             Arc::new(flag(reader, pair, audience))
         })
@@ -59,6 +63,7 @@ pub fn compile_kept<'t>(
     for node in keys::URL.node(node).into_iter().chain(urls) {
         check_allowed(reader, node, policy);
     }
+    check_rings(reader, pair);
     Flag {
         origin: origin.clone(),
         ..flag(reader, pair, audience)
@@ -273,6 +278,23 @@ fn variant(reader: &mut Reader, node: &Node) -> Option<Variant> {
     })
 }
 
+/// Tells where a flag has no rings.
+fn check_rings(reader: &mut Reader, pair: &Pair) {
+    let has_rings = !keys::RINGS.items(&pair.value).is_empty();
+    if has_rings || pair.value.pairs().is_empty() {
+        return;
+    }
+    let rings = keys::RINGS.pair(&pair.value);
+    let span = rings.map_or(pair.key_span, |rings| rings.key_span);
+    reader
+        .problems
+        .follow_up(
+            span,
+            format!("`{}` has no rings, so it is on for nobody", pair.key),
+        )
+        .hint("for everybody write `rings: [{ name: all, rollout: 100% }]`");
+}
+
 fn rings<'t>(
     reader: &mut Reader,
     pair: &'t Pair,
@@ -280,17 +302,6 @@ fn rings<'t>(
     hashing: &Hashing,
 ) -> Vec<Ring> {
     let nodes = keys::RINGS.items(&pair.value);
-    if nodes.is_empty() && !pair.value.pairs().is_empty() {
-        let rings = keys::RINGS.pair(&pair.value);
-        let span = rings.map_or(pair.key_span, |rings| rings.key_span);
-        reader
-            .problems
-            .follow_up(
-                span,
-                format!("`{}` has no rings, so it is on for nobody", pair.key),
-            )
-            .hint("for everybody write `rings: [{ name: all, rollout: 100% }]`");
-    }
     let mut names: Vec<Arc<str>> = Vec::new();
     let mut rings = Vec::new();
     for (node, number) in nodes.iter().zip(1..) {

@@ -165,17 +165,29 @@ fn check_shutoffs(reader: &mut Reader, root: &Node, flags: &[Arc<Flag>]) {
     }
 }
 
-/// The flags of shadows must be there. A shadow may be called after a flag's variant as well.
+/// The flags whose canaries are shadows; a shadow may be called after a flag's variant as well.
+pub fn shadow_flags(root: &Node) -> Vec<&str> {
+    let services = SERVICES.pairs(root).iter();
+    let shadows = services.filter_map(|service| mirror::shadow(&service.value)?.scalar());
+    let names = shadows.map(Scalar::text);
+    let flags = names.flat_map(|name| [Some(name), flag_of_variant(name)]);
+    flags.flatten().collect()
+}
+
+/// The flag of a deployment that is called after a variant.
+fn flag_of_variant(deployment: &str) -> Option<&str> {
+    deployment.rsplit_once(':').map(|(flag, _)| flag)
+}
+
+/// The flags of shadows must be there.
 fn check_shadows(reader: &mut Reader, root: &Node, flags: &[Arc<Flag>]) {
     for service in SERVICES.pairs(root) {
         let Some(shadow) = mirror::shadow(&service.value) else {
             continue;
         };
         let text = shadow.scalar().map_or("", Scalar::text);
-        let of_variant = text
-            .rsplit_once(':')
-            .is_some_and(|(flag, _)| has(flags, flag));
-        if text != STABLE && !of_variant {
+        let is_variants = flag_of_variant(text).is_some_and(|flag| has(flags, flag));
+        if text != STABLE && !is_variants {
             check_flag(reader, root, shadow, flags);
         }
     }

@@ -179,7 +179,6 @@ services:
     health: { path: / }
     outlier: {}
     balance: hash_user
-    mirror: {}
   b: srv+https://b
 routes: [{ service: a }]
 identity: {}
@@ -196,32 +195,26 @@ error: `version` is not supported yet
 4 |     stable: { url: http://a, version: 2 }
   |                              ^^^^^^^
 
-error: `mirror` is not supported yet
- --> routes.yaml:8:5
-  |
-8 |     mirror: {}
-  |     ^^^^^^
-
 error: `srv+https://b` is not an upstream's URL
- --> routes.yaml:9:6
+ --> routes.yaml:8:6
   |
-9 |   b: srv+https://b
+8 |   b: srv+https://b
   |      ^^^^^^^^^^^^^
   = hint: the scheme of an upstream is http, https, h2c, h2 or srv+http, not srv+https
 
 error: `launchdarkly` is not supported yet
-  --> routes.yaml:16:1
+  --> routes.yaml:15:1
    |
-16 | launchdarkly: {}
+15 | launchdarkly: {}
    | ^^^^^^^^^^^^
 
 error: `relay` is not supported yet
-  --> routes.yaml:17:16
+  --> routes.yaml:16:16
    |
-17 | attribution: { relay: {} }
+16 | attribution: { relay: {} }
    |                ^^^^^
 
-routes.yaml: 5 errors
+routes.yaml: 4 errors
 ");
 }
 

@@ -1,0 +1,74 @@
+//! `services.*.mirror`.
+
+use http::Method;
+
+use super::{check, config};
+use crate::flag::Share;
+use crate::mirror::MirrorPolicy;
+
+#[test]
+fn a_shadow_gets_what_is_stated_and_little_needs_to_be() {
+    let config = config(
+        "
+services:
+  a: { stable: http://127.0.0.1:1, mirror: { to: a.shadow } }
+  b:
+    stable: http://127.0.0.1:2
+    mirror: { to: b.ab:treatment, sample: 0.5%, methods: [GET], compare: true, ignore: [$.at, '$.items[*].id'] }
+flags:
+  a.shadow: { url: http://127.0.0.1:3 }
+  b.ab:
+    variants: [{ name: control, weight: 50% }, { name: treatment, weight: 50%, url: http://127.0.0.1:4 }]
+routes: [{ service: a }]
+",
+    );
+    let mirrors: Vec<MirrorPolicy> = config
+        .services
+        .iter()
+        .map(|service| service.mirror.as_deref().expect("a mirror").clone())
+        .collect();
+    let paths = ["$.at", "$.items[*].id"].map(|path| path.parse().expect("a path"));
+    let expected = [
+        MirrorPolicy {
+            to: "a.shadow".into(),
+            sample: Share::ALL,
+            methods: vec![Method::GET, Method::HEAD, Method::OPTIONS],
+            compare: false,
+            ignore: Vec::new(),
+        },
+        MirrorPolicy {
+            to: "b.ab:treatment".into(),
+            sample: Share::new(50).expect("0.5 %"),
+            methods: vec![Method::GET],
+            compare: true,
+            ignore: paths.to_vec(),
+        },
+    ];
+    assert_eq!(mirrors, expected);
+}
+
+#[test]
+fn what_cannot_be_mirrored_or_compared_is_told() {
+    insta::assert_snapshot!(check("
+services:
+  a:
+    stable: http://127.0.0.1:1
+    mirror: { to: stable, sample: 101%, methods: [get, POST], ignore: [at, $.] }
+  b: { stable: http://127.0.0.1:2, mirror: { to: b.shadwo, compare: maybe } }
+  c: { stable: http://127.0.0.1:2, mirror: { too: b.shadow } }
+flags: { b.shadow: { url: http://127.0.0.1:3, rings: [] } }
+routes: [{ service: a }, { path: /b, service: b }, { path: /c, service: c }]
+"), @r"");
+}
+
+#[test]
+fn a_flag_server_may_have_the_shadow() {
+    let config = config(
+        "
+services: { a: { stable: http://127.0.0.1:1, mirror: { to: a.shadow } } }
+routes: [{ service: a }]
+unleash: { url: http://127.0.0.1:2, token: t }
+",
+    );
+    assert!(config.services[0].mirror.is_some());
+}

@@ -1,0 +1,165 @@
+//! What of a shadow's answers is compared with stable's, and what is told of it.
+
+use http::Method;
+
+use super::{Pair, Stage};
+use crate::harness::{Call, Reply, get};
+
+const MORE: &str = "compare: true, ignore: [$.at, '$.items[*].id']";
+
+fn json(body: impl Into<String>) -> Reply {
+    let reply = Reply::status(200).header("content-type", "application/json");
+    reply.body(body.into())
+}
+
+fn html(body: &'static str) -> Reply {
+    let reply = Reply::status(200).header("content-type", "text/html; charset=utf-8");
+    reply.body(body)
+}
+
+fn pair(stables: Reply, shadows: Reply, result: &'static str) -> Pair {
+    Pair {
+        stables,
+        shadows,
+        result,
+    }
+}
+
+fn pairs() -> Vec<Pair> {
+    let items = |at: u64, id: u64, n: u64| {
+        json(format!(r#"{{"at":{at},"items":[{{"id":{id},"n":{n}}}]}}"#))
+    };
+    let turned = json(r#"{ "items": [ {"n": 1, "id": 77777} ], "at": "later" }"#);
+    let large = |fill: &str| json(format!("\"{}\"", fill.repeat(70_000)));
+    let typed = |kind: &str| Reply::status(200).header("content-type", kind).body("abc");
+    vec![
+        pair(html("abc"), html("abc"), "same"),
+        pair(html("abc"), html("abd"), "same"),
+        pair(html("abc"), html("abcd"), "differs"),
+        pair(html("abc"), Reply::status(500).body("abc"), "differs"),
+        pair(typed("text/html"), typed("Text/HTML"), "same"),
+        pair(typed("text/html"), typed("text/plain"), "differs"),
+        pair(
+            typed("text/html"),
+            typed("text/html; charset=latin1"),
+            "differs",
+        ),
+        pair(items(1, 2, 3), items(100_000, 7, 3), "same"),
+        pair(items(1, 2, 3), items(1, 2, 4), "differs"),
+        pair(items(1, 2, 1), turned, "same"),
+        pair(json("{}"), json("[]"), "differs"),
+        // Too large to be looked into.
+        pair(large("x"), large("y"), "same"),
+        pair(large("x"), json("\"x\""), "differs"),
+        pair(
+            Reply::status(204).body(""),
+            Reply::status(204).body(""),
+            "same",
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn answers_are_the_same_where_what_is_compared_is() {
+    let stage = Stage::start(MORE).await;
+    let (mut same, mut differs) = (0, 0);
+    for pair in pairs() {
+        let (stables, shadows) = (pair.stables.clone(), pair.shadows.clone());
+        stage.stable.answer(move |_| stables.clone());
+        stage.shadow.answer(move |_| shadows.clone());
+        let answer = stage.gateway.send(get("/")).await;
+        assert_eq!(answer.origin(), "stable", "{answer:?}");
+        match pair.result {
+            "same" => same += 1,
+            _ => differs += 1,
+        }
+        println!("{pair:?}");
+        stage.await_result("same", same).await;
+        stage.await_result("differs", differs).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_a_body_is_compared_by_its_head() {
+    let stage = Stage::start(MORE).await;
+    let head = || Call::new(Method::HEAD, "/");
+    stage.stable.answer(|_| html("abc"));
+    stage.shadow.answer(|_| html("abcd"));
+    stage.gateway.send(head()).await;
+    stage.await_result("differs", 1).await;
+    stage.shadow.answer(|_| html("xyz"));
+    stage.gateway.send(head()).await;
+    stage.await_result("same", 1).await;
+}
+
+#[tokio::test]
+async fn the_log_tells_in_what_answers_differ_and_nothing_that_is_in_them() {
+    let stage = Stage::start(MORE).await;
+    stage
+        .stable
+        .answer(|_| json(r#"{"user":{"plan":"secret-of-stable"}}"#));
+    stage.shadow.answer(|_| {
+        let reply = Reply::status(203).header("content-type", "application/json");
+        reply.body(r#"{"user":{"plan":"secret-of-shadow"},"ann@example.com":1}"#)
+    });
+    let mut connection = stage.gateway.connect().await;
+    for _ in 0..50 {
+        connection.send(get("/?q=secret-of-user")).await;
+    }
+    stage.await_result("differs", 50).await;
+    stage.gateway.await_log("a shadow answered otherwise").await;
+    let lines = stage.gateway.log_lines().into_iter();
+    let told: Vec<_> = lines
+        .filter(|line| {
+            line["message"]
+                .to_string()
+                .contains("a shadow answered otherwise")
+        })
+        .collect();
+    assert_eq!(
+        told[0]["message"],
+        "a shadow answered otherwise than stable: status 203, not 200, body at $.user.plan"
+    );
+    assert_eq!(
+        (&told[0]["service"], &told[0]["shadow"]),
+        (&"search".into(), &"search.shadow".into())
+    );
+    let ids: Vec<_> = stage.shadow.requests();
+    let ids = ids.iter().filter_map(|seen| seen.header("x-request-id"));
+    assert!(
+        ids.into_iter()
+            .any(|id| told[0]["request_id"] == id.as_str())
+    );
+    // One a second: the requests took no such time each.
+    assert!(told.len() < 50, "{}", told.len());
+    let log = stage.gateway.log();
+    assert!(!log.contains("secret"), "{log}");
+    assert!(!log.contains("ann@example.com"), "{log}");
+}
+
+#[tokio::test]
+async fn what_a_client_does_not_wait_for_is_not_compared() {
+    let stage = Stage::start(MORE).await;
+    let body = vec![b'x'; 30 << 20];
+    let reply = Reply::status(200)
+        .header("content-type", "text/html")
+        .body(body);
+    stage.stable.answer(move |_| reply.clone());
+    stage.shadow.answer(|_| html("abc"));
+    let mut raw = stage.gateway.open_raw().await;
+    raw.write(b"GET / HTTP/1.1\r\nhost: api.example.com\r\n\r\n")
+        .await;
+    raw.read_until(b"\r\n\r\n").await;
+    raw.reset();
+    // Its length is beyond what is counted, and so known before its end: the head says it.
+    let came = crate::harness::eventually("a result", || async {
+        let metrics = stage.gateway.metrics().await;
+        let sum = metrics.sum("serin_mirror_total", &[("service", "search")]);
+        (sum == 1.0).then_some(metrics)
+    });
+    let metrics = came.await;
+    assert_eq!(
+        metrics.sum("serin_mirror_total", &[("result", "same")]),
+        0.0
+    );
+}
