@@ -1,9 +1,10 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::policy::UpstreamPolicy;
+use super::endpoint::Finding;
+use super::policy::{HealthPolicy, Probe, UpstreamPolicy};
 use super::{
     Balance, Choice, Cluster, DeploymentName, NoopListener, UpstreamUrl, UpstreamUrlError,
 };
@@ -173,4 +174,38 @@ fn an_endpoint_that_stays_keeps_its_count() {
     assert_eq!(in_flight(&cluster), [1, 0]);
     drop(used);
     assert_eq!(in_flight(&cluster), [0, 0]);
+}
+
+#[test]
+fn who_only_stands_by_is_sent_to_healthy_endpoints_in_turn_and_counts_nowhere() {
+    let canary = of_deployment("search.b", "http://search");
+    let now = Instant::now();
+    assert_eq!(canary.bystander(0, now), None);
+    canary.replace_endpoints(&[address(1), address(2), address(3)]);
+    let turns = |count| -> Vec<_> { (0..count).map(|turn| canary.bystander(turn, now)).collect() };
+    assert_eq!(turns(4), [1, 2, 3, 1].map(|port| Some(address(port))));
+    assert_eq!(canary.in_flight(), 0);
+
+    let failed = |endpoint: &super::endpoint::Endpoint| {
+        let policy = HealthPolicy {
+            probe: Probe::Tcp,
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            unhealthy_after: 1,
+            healthy_after: 1,
+            tls: None,
+        };
+        let finding = Finding {
+            passed: false,
+            said: "no".into(),
+            took: Duration::ZERO,
+        };
+        endpoint.take_check(finding, &policy, now);
+    };
+    let endpoints = canary.endpoints();
+    failed(&endpoints[1]);
+    assert_eq!(turns(3), [1, 3, 1].map(|port| Some(address(port))));
+    failed(&endpoints[0]);
+    failed(&endpoints[2]);
+    assert_eq!(turns(1), [None]);
 }

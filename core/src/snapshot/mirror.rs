@@ -44,7 +44,7 @@ impl Mirror {
     /// by none.
     fn wants(&self, method: &Method, request_id: &[u8]) -> bool {
         let policy = &self.policy;
-        let position = u64::from(murmur3_32(SAMPLE_SEED, [request_id])) * 100_000 >> 32;
+        let position = (u64::from(murmur3_32(SAMPLE_SEED, [request_id])) * 100_000) >> 32;
         policy.methods.contains(method)
             && Position::of_hundred_thousandths(position as u32).is_below(policy.sample)
     }

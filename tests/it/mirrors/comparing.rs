@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::{Pair, Stage};
-use crate::harness::{Call, Reply, get};
+use crate::harness::{Call, Reply, eventually, get, post};
 
 const MORE: &str = "compare: true, ignore: [$.at, '$.items[*].id']";
 
@@ -152,7 +152,7 @@ async fn what_a_client_does_not_wait_for_is_not_compared() {
     raw.read_until(b"\r\n\r\n").await;
     raw.reset();
     // Its length is beyond what is counted, and so known before its end: the head says it.
-    let came = crate::harness::eventually("a result", || async {
+    let came = eventually("a result", || async {
         let metrics = stage.gateway.metrics().await;
         let sum = metrics.sum("serin_mirror_total", &[("service", "search")]);
         (sum == 1.0).then_some(metrics)
@@ -162,4 +162,17 @@ async fn what_a_client_does_not_wait_for_is_not_compared() {
         metrics.sum("serin_mirror_total", &[("result", "same")]),
         0.0
     );
+}
+
+#[tokio::test]
+async fn messages_of_grpc_are_copied_and_not_compared() {
+    let stage = Stage::start("compare: true, methods: [POST]").await;
+    let call = post("/search.Search/Find", &b"\0\0\0\0\x01a"[..]);
+    let call = call
+        .header("content-type", "application/grpc")
+        .header("te", "trailers");
+    stage.gateway.send(call).await;
+    stage.await_result("answered", 1).await;
+    let (real, copy) = (stage.stable.last(), stage.shadow.last());
+    assert_eq!((copy.body, copy.target), (real.body, real.target));
 }

@@ -81,7 +81,7 @@ fn the_digests_of_the_files_of_the_repository_are_what_they_ever_were() {
         ),
         (
             include_str!("../../../../deploy/reference.yaml"),
-            "3f65a4a32146dc76d72ebcb262add99e57e27df7bbf7b6cf4ad343ea72522cf6",
+            "58f091ea76b604c938f22aa35e4e97a62efe2f7a45b753cdc6adc4ab88cad2a0",
         ),
     ] {
         assert_eq!(config(text).digest.to_string(), digest);

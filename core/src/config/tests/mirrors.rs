@@ -58,7 +58,86 @@ services:
   c: { stable: http://127.0.0.1:2, mirror: { too: b.shadow } }
 flags: { b.shadow: { url: http://127.0.0.1:3, rings: [] } }
 routes: [{ service: a }, { path: /b, service: b }, { path: /c, service: c }]
-"), @r"");
+"), @r"
+error: stable cannot be its own shadow
+ --> routes.yaml:5:19
+  |
+5 |     mirror: { to: stable, sample: 101%, methods: [get, POST], ignore: [at, $.] }
+  |                   ^^^^^^
+  = hint: name a canary of the service: a flag with a `url`, which needs no rings
+
+error: `101%` is not a percentage
+ --> routes.yaml:5:35
+  |
+5 |     mirror: { to: stable, sample: 101%, methods: [get, POST], ignore: [at, $.] }
+  |                                   ^^^^
+  = hint: a percentage is at most 100%
+
+error: `get` is not a method
+ --> routes.yaml:5:51
+  |
+5 |     mirror: { to: stable, sample: 101%, methods: [get, POST], ignore: [at, $.] }
+  |                                                   ^^^
+  = hint: methods are case-sensitive: write GET
+
+error: `ignore` means nothing where nothing is compared
+ --> routes.yaml:5:63
+  |
+5 |     mirror: { to: stable, sample: 101%, methods: [get, POST], ignore: [at, $.] }
+  |                                                               ^^^^^^
+  = hint: add `compare: true`
+
+error: `at` is not the path of a member
+ --> routes.yaml:5:72
+  |
+5 |     mirror: { to: stable, sample: 101%, methods: [get, POST], ignore: [at, $.] }
+  |                                                                        ^^
+  = hint: a path begins with $, as in $.timestamp, $.items[*].id or $['a.b']
+
+error: `$.` is not the path of a member
+ --> routes.yaml:5:76
+  |
+5 |     mirror: { to: stable, sample: 101%, methods: [get, POST], ignore: [at, $.] }
+  |                                                                            ^^
+  = hint: a path begins with $, as in $.timestamp, $.items[*].id or $['a.b']
+
+error: there is no flag `b.shadwo`
+ --> routes.yaml:6:50
+  |
+6 |   b: { stable: http://127.0.0.1:2, mirror: { to: b.shadwo, compare: maybe } }
+  |                                                  ^^^^^^^^
+  = hint: did you mean `b.shadow`?
+
+error: `maybe` is not true or false
+ --> routes.yaml:6:69
+  |
+6 |   b: { stable: http://127.0.0.1:2, mirror: { to: b.shadwo, compare: maybe } }
+  |                                                                     ^^^^^
+  = hint: write `true` or `false`
+
+error: `to` is missing
+ --> routes.yaml:7:44
+  |
+7 |   c: { stable: http://127.0.0.1:2, mirror: { too: b.shadow } }
+  |                                            ^^^^^^^^^^^^^^^^^
+  = hint: A canary of the service, its shadow: the flag's name, or flag:variant. A flag without rings has no users of its own.
+
+error: unknown key `too`
+ --> routes.yaml:7:46
+  |
+7 |   c: { stable: http://127.0.0.1:2, mirror: { too: b.shadow } }
+  |                                              ^^^
+  = hint: did you mean `to`?
+
+warning: a mirrored POST may be done twice: by the service and by its shadow
+ --> routes.yaml:5:56
+  |
+5 |     mirror: { to: stable, sample: 101%, methods: [get, POST], ignore: [at, $.] }
+  |                                                        ^^^^
+  = hint: leave it out, unless the shadow keeps what it does to itself
+
+routes.yaml: 10 errors, 1 warning
+");
 }
 
 #[test]

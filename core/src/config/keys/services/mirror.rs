@@ -20,7 +20,7 @@ static MIRROR_SHAPE: Shape = map(&[&TO, &SAMPLE, &METHODS, &COMPARE, &IGNORE]);
 
 pub(crate) static TO: Stated<Name<Arc<str>>> = required(
     "to",
-    "The shadow: a canary of the service, by its name; one whose flag has no rings has no users of its own.",
+    "A canary of the service, its shadow: the flag's name, or flag:variant. A flag without rings has no users of its own.",
     name(),
 );
 
