@@ -49,6 +49,7 @@ use tokio::net::TcpListener;
 
 use crate::attribution::Attribution;
 use crate::certificates::{Owner, ServerTls};
+use crate::custody::Custody;
 use crate::forward::via::Via;
 use crate::host::HostPattern;
 use crate::otlp::metrics::SpanFigures;
@@ -74,6 +75,8 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// What the endpoints look at.
 pub struct AdminState {
+    /// Whether orders are taken here, and connections: not while another process takes over.
+    pub orders: Custody,
     /// Every figure, for Prometheus.
     pub metrics: Metrics,
     /// Where configuration and flags come from.
@@ -102,7 +105,7 @@ pub struct AdminState {
     /// The log of this process; `None`: the gateway is part of another program.
     pub log: Option<LogControl>,
     /// Whether traffic may come.
-    pub readiness: Readiness,
+    pub readiness: Arc<Readiness>,
     /// This gateway's name in `Via`.
     pub via: Via,
     /// When the process began.
@@ -145,8 +148,10 @@ pub async fn serve(listeners: Listeners, state: AdminState, stopped: impl Future
         router: api_router(state.clone()),
         limits: Limits::API,
         tls,
+        orders: state.orders.clone(),
     };
     let probes = Service {
+        orders: state.orders.clone(),
         router: probe_router(state),
         limits: Limits::PROBES,
         tls: None,

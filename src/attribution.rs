@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use crate::config::Process;
+use crate::custody::Custody;
 use crate::machine;
 use crate::spool::{Limits, Spool};
 use delivery::Delivery;
@@ -44,12 +45,18 @@ pub struct Attribution {
 impl Attribution {
     /// Starts what the configuration asks for. Traffic is served without it where it cannot be had: it says so.
     pub fn start(process: &Process, control: &Handle) -> Self {
+        Self::start_under(process, Custody::default(), control)
+    }
+
+    /// The same. No other process may write to the spool or to the files of sinks meanwhile; afterwards this one does while
+    /// `custody` is here.
+    pub fn start_under(process: &Process, custody: Custody, control: &Handle) -> Self {
         let Some(recorded) = &process.attribution.exposures else {
             return Self::default();
         };
         let config = process.attribution.spool;
         let limits = Limits::new(config.max_bytes, config.max_age);
-        let spool = match Spool::open(process.state_dir.join(SPOOL), limits) {
+        let spool = match Spool::open_under(process.state_dir.join(SPOOL), limits, custody) {
             Ok((spool, damage)) => {
                 if !damage.is_none() {
                     tracing::warn!("spooled exposures: {damage}");

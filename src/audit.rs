@@ -10,23 +10,21 @@ pub mod files;
 pub mod metrics;
 pub mod query;
 mod recent;
+mod recovery;
 mod writer;
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use tokio::sync::{Notify, oneshot};
 
 use crate::clock;
-use actor::Actor;
-use chain::Link;
-use entry::{Action, Deed, Entry};
-use files::{Files, Found};
+use crate::custody::Custody;
+use entry::{Deed, Entry};
+use files::Files;
 use query::{Query, QueryError};
 use recent::Recent;
 pub use writer::Figures;
@@ -82,11 +80,15 @@ impl Receipt {
 impl Audit {
     /// The trail in a folder, which goes on where it ended.
     pub fn open(folder: &Path) -> Self {
-        Self::with(folder, Files::new(folder))
+        Self::open_under(folder, Custody::default())
     }
 
-    fn with(folder: &Path, files: Files) -> Self {
-        let recovered = files.recover();
+    /// The same; another process goes on with the trail until `custody` is here, and entries wait.
+    pub fn open_under(folder: &Path, custody: Custody) -> Self {
+        Self::with(folder, Files::new(folder), custody)
+    }
+
+    fn with(folder: &Path, files: Files, custody: Custody) -> Self {
         let (listener, desk) = (Arc::<OnceLock<Tell>>::default(), Arc::<Desk>::default());
         let heard = listener.clone();
         let grown = Arc::<Notify>::default();
@@ -98,12 +100,12 @@ impl Audit {
             listener,
             grown: grown.clone(),
         }));
-        let (end, damage) = audit.resume(recovered);
-        desk.note_damage(damage);
-        let writer = Writer {
+        let is_here = custody.try_hold();
+        let mut writer = Writer {
             desk,
             files,
-            end,
+            end: None,
+            custody,
             grown,
             tell: Box::new(move |entry| {
                 if let Some(tell) = heard.get() {
@@ -111,6 +113,9 @@ impl Audit {
                 }
             }),
         };
+        if is_here.is_some() {
+            writer.resume();
+        }
         let started = thread::Builder::new()
             .name("serin-audit".to_owned())
             .spawn(move || writer.run());
@@ -127,45 +132,6 @@ impl Audit {
             listener: Arc::default(),
             grown: Arc::default(),
         }))
-    }
-
-    /// Says what was found, and where the chain goes on.
-    fn resume(&self, recovered: io::Result<(Option<Link>, Found)>) -> (Link, Option<String>) {
-        let (end, found) = match recovered {
-            Ok(recovered) => recovered,
-            Err(error) => {
-                let damage = format!("the audit trail cannot be read ({error}), and begins anew");
-                tracing::error!("{damage}");
-                self.begin(&damage, Value::Null);
-                return (Link::first(), Some(damage));
-            }
-        };
-        let damage = match found {
-            Found::Whole => None,
-            Found::Cut(bytes) => {
-                let why = format!("the last entry had no end, and its {bytes} bytes were cut off");
-                tracing::warn!("audit.ndjson: {why}");
-                let deed = Deed::new(Actor::gateway(), Action::CutTrail, "audit.ndjson");
-                let deed = deed.changing(Value::Null, json!({ "bytes": bytes }));
-                self.record(deed.because(Some(why.clone()))).let_go();
-                None
-            }
-            Found::Broken { line, fault } => {
-                let damage = format!(
-                    "line {line} of the audit trail's newest file: {fault}; it is put aside as audit.1.ndjson, and the trail begins anew"
-                );
-                tracing::error!("{damage}");
-                self.begin(&damage, json!({ "line": line }));
-                Some(damage)
-            }
-        };
-        (end.unwrap_or_else(Link::first), damage)
-    }
-
-    fn begin(&self, why: &str, before: Value) {
-        let deed = Deed::new(Actor::gateway(), Action::BeginTrail, "audit.ndjson");
-        let deed = deed.changing(before, Value::Null);
-        self.record(deed.because(Some(why.to_owned()))).let_go();
     }
 
     /// Adds an entry. Nobody waits for the disk but those who wait for the receipt.

@@ -30,6 +30,7 @@ use files::Contents;
 pub use files::{FileProblem, FileTrouble};
 pub use handshakes::{Handshake, Handshakes};
 use server::{Loaded, Terms, load};
+pub use tickets::OwnSecret;
 use tickets::TicketKeys;
 
 /// How often the files are looked at. Notifications of changes do not come from every file system, and reading some
@@ -79,7 +80,7 @@ pub struct ServerTls {
 
 impl ServerTls {
     /// Reads the files. A certificate whose time is over is used all the same: no traffic is to wait for it.
-    /// `protocols` are those that clients may choose from (ALPN), the preferred one first.
+    /// `protocols` are those that clients may choose from (ALPN), the preferred one first; `own` is for the keys of tickets.
     ///
     /// # Errors
     /// Everything that is wrong with the files.
@@ -87,13 +88,14 @@ impl ServerTls {
         owner: Owner,
         tls: ListenerTls,
         protocols: &[&[u8]],
+        own: &OwnSecret,
     ) -> Result<Arc<Self>, Vec<FileProblem>> {
         let secret = tls.ticket_key.as_ref().map(|secret| secret.expose());
         let terms = Terms {
             tickets: match owner {
                 // Its clients are few, and see a new certificate at once.
                 Owner::Admin => None,
-                Owner::Listener(_) => Some(Arc::new(TicketKeys::new(secret, &owner.label()))),
+                Owner::Listener(_) => Some(Arc::new(TicketKeys::new(secret, own, &owner.label()))),
             },
             protocols: protocols.iter().map(|name| name.to_vec()).collect(),
             tls,

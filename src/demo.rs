@@ -24,7 +24,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{oneshot, watch};
 
 use crate::config::diagnostic::Findings;
-use crate::gateway::{Embedding, Gateway, Start, StartError};
+use crate::gateway::{Embedding, Gateway, Inherited, Start, StartError};
 use crate::proxy::listener::bind;
 use crate::source::file::FileError;
 use file::{RoutesFile, Setting, loopback};
@@ -143,6 +143,8 @@ impl Stage {
                 stop: stopped,
             }),
             debug_request: None,
+            takes_over: false,
+            inherited: Inherited::default(),
         })?;
         let address = gateway.listeners().first().copied();
         let admin = gateway.admin().first().copied();

@@ -9,7 +9,13 @@
 //! | [`Stage::Cut`] | workers drop the connections that are left, and end |
 //! | [`Stage::Ended`] | the admin API answers its last requests and ends |
 //!
+//! A gateway whose sockets another process has taken over ([`Drain::hand_over`]) accepts no further connection from then on, and leaves
+//! those that wait to that one; then it goes through the stages as any other.
+//!
 //! Stages only go forward. The composition root (`gateway`) and `proxy::workers` advance them; all others look or wait.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
@@ -33,12 +39,15 @@ pub enum Stage {
 #[derive(Debug, Default)]
 pub struct Drain {
     stage: watch::Sender<Stage>,
+    /// The sockets that another process has taken over; `None`: there is no such process.
+    handed_over: watch::Sender<Option<Arc<[SocketAddr]>>>,
 }
 
 /// Looks at the stage, and waits for later ones.
 #[derive(Clone, Debug)]
 pub struct DrainWatch {
     stage: watch::Receiver<Stage>,
+    handed_over: watch::Receiver<Option<Arc<[SocketAddr]>>>,
 }
 
 impl Drain {
@@ -57,7 +66,13 @@ impl Drain {
     pub fn watch(&self) -> DrainWatch {
         DrainWatch {
             stage: self.stage.subscribe(),
+            handed_over: self.handed_over.subscribe(),
         }
+    }
+
+    /// Leaves accepting to another process, which has the sockets that are bound to `addresses`.
+    pub fn hand_over(&self, addresses: Arc<[SocketAddr]>) {
+        self.handed_over.send_replace(Some(addresses));
     }
 }
 
@@ -72,6 +87,23 @@ impl DrainWatch {
     pub async fn reached(&mut self, stage: Stage) {
         // An error is a dropped `Drain`: the process is ending without stages.
         let _ = self.stage.wait_for(|current| *current >= stage).await;
+    }
+
+    /// Waits until nothing is to be accepted any more: another process does it, or nobody.
+    pub async fn ends_accepting(&mut self) {
+        let Self { stage, handed_over } = self;
+        tokio::select! {
+            _ = stage.wait_for(|current| *current >= Stage::Draining) => {}
+            _ = handed_over.wait_for(Option::is_some) => {}
+        }
+    }
+
+    /// Whether another process has taken over the socket that is bound to this address.
+    pub fn is_handed_over(&self, address: SocketAddr) -> bool {
+        let addresses = self.handed_over.borrow();
+        addresses
+            .as_ref()
+            .is_some_and(|addresses| addresses.contains(&address))
     }
 }
 

@@ -3,29 +3,26 @@
 mod admin;
 mod capacity;
 mod certificates;
+mod following;
+mod foundation;
 mod handles;
+mod inherited;
 mod sockets;
 mod stop_signal;
 mod surroundings;
+mod upgrade;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{mpsc, oneshot};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 
-use crate::admin::AdminState;
-use crate::admin::access::AccessControl;
-use crate::admin::bounds::Bounds;
-use crate::admin::readyz::Readiness;
 use crate::attribution::Attribution;
-use crate::audit::actor::Actor;
-use crate::audit::entry::{Action, Deed};
-use crate::config::{Config, Process};
+use crate::config::Config;
 use crate::drain::{Drain, Stage};
 use crate::events::EventKind;
 use crate::otlp::SpanExporter;
@@ -37,24 +34,21 @@ use crate::proxy::run::DebugHeader;
 use crate::proxy::workers::Workers;
 use crate::publisher::PublisherHandle;
 use crate::receipts::keys::KeyError;
-use crate::recording;
-use crate::reload::{Compile, Reloader, ReloaderSetup};
+use crate::reload::{Compile, Reloader};
 use crate::resolver::dns::DnsSetupError;
 use crate::snapshot::store::SnapshotStore;
+use crate::source::FlagServers;
 use crate::source::file::FileSource;
-use crate::source::{FlagServers, FlagServersSetup, StoredSets};
-use crate::state::SharedTexts;
 use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::metrics::MeterRegistry;
 use crate::telemetry::service_manager::ServiceManager;
 use admin::AdminServer;
-use handles::Handles;
-use sockets::{addresses, bind, identified, own_addresses, tell};
-use stop_signal::StopSignal;
-use surroundings::Platform;
+use foundation::Foundation;
+pub use inherited::Inherited;
+use sockets::{addresses, identified, tell};
+use stop_signal::{End, StopSignal};
+pub use upgrade::UpgradeError;
+use upgrade::{Arrival, Estate, Launcher, Successors};
 
-/// Threads for everything but traffic: admin, DNS, reloads.
-const CONTROL_THREADS: usize = 2;
 /// How long the last admin requests and access log lines may take at the end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -70,6 +64,10 @@ pub struct Start {
     pub embedding: Option<Embedding>,
     /// Which requests' steps are logged, whatever the log's level; `None`: none.
     pub debug_request: Option<DebugHeader>,
+    /// Whether it takes over from the gateway that runs with the same `server.state_dir`.
+    pub takes_over: bool,
+    /// Sockets that somebody else has opened for it.
+    pub inherited: Inherited,
 }
 
 /// How a gateway lives within another program: it writes nothing to standard output or error, leaves signals alone,
@@ -93,6 +91,9 @@ pub enum StartError {
         #[source]
         cause: io::Error,
     },
+    /// It cannot take over from the gateway that runs, which goes on.
+    #[error(transparent)]
+    Upgrade(#[from] UpgradeError),
     /// The certificates of a listener cannot be used.
     #[error("{0}")]
     Certificates(String),
@@ -117,6 +118,9 @@ pub struct Gateway {
     flag_servers: Arc<FlagServers>,
     admin: AdminServer,
     stop_signal: StopSignal,
+    launcher: Launcher,
+    /// `None`: it is part of another program, and nobody takes over from it.
+    successors: Option<Successors>,
     service_manager: Option<ServiceManager>,
     access_log: AccessLog,
     attribution: Attribution,
@@ -127,61 +131,66 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Binds every socket first, then starts everything behind them.
-    pub fn start(start: Start) -> Result<Self, StartError> {
-        let (started, debug) = (Instant::now(), start.debug_request.map(Arc::new));
-        let (path, text, mut config) = (start.path, start.text, start.config);
-        let surroundings = Platform::new(start.embedding, &mut config, debug.is_some())?;
-        let process = log_start(&path, &config);
-        let ((sockets, admin_sockets), control) = (bind(&process)?, control_runtime()?);
-        let (config, stored) = surroundings.complete(config, &control);
-        let (_entered, meters) = (control.enter(), MeterRegistry::default());
-        let (own, handle) = (own_addresses(&sockets, &admin_sockets)?, control.handle());
-        let publisher = surroundings.publisher(&config, &stored.0, &meters, own, handle)?;
-        let (kills, registrar) = surroundings.orders(&publisher, handle);
-        let handles = surroundings.handles(meters, &publisher, &process, handle)?;
-        let flag_servers = follow_servers(&config, stored, &publisher, &handles);
-        let setup = surroundings.reloader_setup(&path, &publisher, &handles, flag_servers.clone());
-        let (reloader, file) = follow_file(setup, &text, &config, &handles)?;
-        let (drain, listeners) = (Arc::new(Drain::default()), addresses(&sockets)?);
-        let proxy = handles.proxy(publisher.generation(), drain.watch(), debug);
-        let bound = identified(&process, sockets, &handles.certificates);
-        let workers = start_workers(process.threads, bound?, &drain, &proxy)?;
-        let state = AdminState {
-            metrics: handles.metrics(),
-            sources: handles.sources.clone(),
-            connections: handles.connections.clone(),
-            publisher: publisher.clone(),
-            reloader: reloader.clone(),
-            flag_servers: flag_servers.clone(),
-            kills,
-            registrar,
-            state_store: surroundings.state.clone(),
-            flags: surroundings.flag_keeper(&publisher, handle),
-            quarantine: proxy.quarantine.clone(),
-            check: admin::check(),
-            log: surroundings.log.clone(),
-            readiness: Readiness::new(drain.watch()),
-            via: handles.via,
-            started,
-            access: AccessControl::counting(handles.admin.clone()),
-            certificates: handles.certificates.all(),
-            attribution: handles.attribution.clone(),
-            spans: handles.spans.figures.clone(),
-            hosts: process.admin.hosts,
-            bounds: Bounds::default(),
-        };
-        let admin = AdminServer::start(admin_sockets, state, drain.watch())?;
+    /// Has every socket first, then starts everything behind them, and serves; in place of another gateway, if it takes over from one.
+    ///
+    /// # Errors
+    /// When something cannot be had without which it cannot serve. The other gateway goes on then.
+    pub fn start(mut start: Start) -> Result<Self, StartError> {
+        let is_process = start.embedding.is_none();
+        let mut arrival = Arrival::begin(&mut start)?;
+        let mut base = Foundation::lay(start, &mut arrival)?;
+        let control = base.control.handle().clone();
+        let _entered = control.enter();
+        let belongings = arrival.succeed(&base)?;
+        let surroundings = &base.surroundings;
+        base.handles.attribution = surroundings.attribution(&base.process, &control);
+        let proxy = base.proxy();
+        belongings.recall_in(&proxy.quarantine, Instant::now());
+        let stop_signal = StopSignal::new(base.surroundings.stop.take())?;
+        let successors = base.sockets.second(&base.process)?;
+        let state = base.admin_state(&proxy, arrival.orders.clone());
+        let Foundation {
+            control,
+            surroundings,
+            process,
+            sockets,
+            publisher,
+            handles,
+            flag_servers,
+            reloader,
+            file,
+            drain,
+            ..
+        } = base;
+        let listeners = addresses(&sockets.traffic)?;
+        let bound = identified(&process, sockets.traffic, &handles.certificates)?;
+        let workers = start_workers(process.threads, bound, &drain, &proxy)?;
+        let admin = AdminServer::start(sockets.admin, state, drain.watch())?;
         tell("listener", &listeners);
+        let estate = Estate {
+            orders: arrival.orders.clone(),
+            custody: surroundings.custody.clone(),
+            sockets: successors.into(),
+            secret: arrival.secret.clone(),
+            quarantine: proxy.quarantine.clone(),
+            audit: handles.audit,
+            exposures: handles.attribution.exposures.clone(),
+            drain: drain.clone(),
+            figures: handles.upgrades.clone(),
+        };
+        let service_manager = surroundings.service_manager;
+        arrival.serve(&estate, service_manager)?;
         Ok(Self {
+            launcher: Launcher::new(surroundings.custody, handles.upgrades),
+            successors: is_process.then(|| Successors::welcome(&process.state_dir, estate)),
             workers,
             publisher,
             reloader,
             flag_servers,
             drain,
             admin,
-            stop_signal: StopSignal::new(surroundings.stop)?,
-            service_manager: surroundings.service_manager,
+            stop_signal,
+            service_manager,
             access_log: handles.access_log,
             attribution: handles.attribution,
             spans: handles.spans,
@@ -222,6 +231,8 @@ impl Gateway {
             drain,
             admin,
             mut stop_signal,
+            launcher,
+            successors,
             service_manager,
             access_log,
             attribution,
@@ -231,12 +242,21 @@ impl Gateway {
         } = self;
         reloader.announce_ready();
         control.block_on(async {
-            let delayed = stop_signal.end(&reloader).await;
+            let end = tokio::select! {
+                end = stop_signal.end(&reloader, &launcher) => end,
+                () = launcher.is_obsolete() => End::Replaced,
+            };
+            if let Some(successors) = successors {
+                successors.turn_away();
+            }
             let (delay, grace) = reloader.shutdown_times();
-            let delay = if delayed { delay } else { Duration::ZERO };
+            let delay = if end == End::AtOnce { Duration::ZERO } else { delay };
             tracing::info!(?delay, ?grace, "draining");
-            if let Some(manager) = service_manager {
-                manager.stopping();
+            match service_manager {
+                // It knows the process that serves by now.
+                _ if end == End::Replaced => publisher.events().emit(EventKind::Stopping),
+                Some(manager) => manager.stopping(),
+                None => {}
             }
             drain.advance(Stage::Announced);
             tokio::select! {
@@ -263,36 +283,6 @@ impl Gateway {
     }
 }
 
-fn control_runtime() -> io::Result<Runtime> {
-    Builder::new_multi_thread()
-        .worker_threads(CONTROL_THREADS)
-        .thread_name("serin-control")
-        .enable_all()
-        .build()
-}
-
-/// Tells of the start; what the process is started with.
-fn log_start(file: &Path, config: &Config) -> Process {
-    let process = config.process.clone();
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        file = %file.display(),
-        threads = worker_count(process.threads),
-        "starting"
-    );
-    process
-}
-
-/// Enters the start in the audit trail.
-fn note_start(publisher: &PublisherHandle, file: &Path) {
-    let running = publisher.store().load();
-    let deed = Deed::new(Actor::gateway(), Action::Start, file.display().to_string());
-    let after =
-        json!({ "version": env!("CARGO_PKG_VERSION"), "digest": running.digest.to_string() });
-    let audit = publisher.events().audit();
-    audit.record(deed.changing(Value::Null, after)).let_go();
-}
-
 /// One worker a core, unless the configuration says otherwise.
 fn worker_count(threads: usize) -> usize {
     match threads {
@@ -311,47 +301,4 @@ fn start_workers(
     let limit = Arc::new(limit);
     let server = || HttpServer::new(proxy.clone());
     Workers::start(worker_count(threads), listeners, limit, drain, server)
-}
-
-/// Follows the file that was compiled to `first`.
-fn follow_file(
-    setup: ReloaderSetup,
-    text: &str,
-    first: &Config,
-    handles: &Handles,
-) -> io::Result<(Arc<Reloader>, FileSource)> {
-    note_start(&setup.publisher, &setup.path);
-    let (events, inbox) = mpsc::channel(1);
-    let status = handles.sources.file().clone();
-    let file = FileSource::start(&setup.path, text, status, events)?;
-    let reloader = Arc::new(Reloader::new(setup, text, first));
-    let following = reloader.clone();
-    tokio::spawn(async move { following.follow(inbox).await });
-    Ok((reloader, file))
-}
-
-/// Follows the configuration's flag servers, and has canaries recorded there, on the runtime that this is called on.
-fn follow_servers(
-    config: &Config,
-    (stored, shared): (StoredSets, Option<SharedTexts>),
-    publisher: &PublisherHandle,
-    handles: &Handles,
-) -> Arc<FlagServers> {
-    let setup = FlagServersSetup {
-        publisher: publisher.clone(),
-        statuses: handles.sources.clone(),
-        state_dir: config.process.state_dir.clone(),
-        shared,
-        client_uses: handles.client_api.uses().clone(),
-        control: Handle::current(),
-    };
-    let servers = Arc::new(FlagServers::start(setup, config, stored));
-    let (registrations, recorder) = (handles.registrations.clone(), servers.recorder().clone());
-    recording::start(
-        registrations,
-        recorder,
-        publisher.events(),
-        &Handle::current(),
-    );
-    servers
 }

@@ -5,7 +5,7 @@
 //! * F6 `cli`, [`demo`], [`gateway`]: arguments to exit code; everything in one command to try; the composition root.
 //! * F5 [`admin`]: HTTP API, probes and metrics; views of the floors below.
 //! * F4 [`proxy`]: sockets, workers, connections; the pingora adapter, whose hooks only adapt, they decide nothing.
-//! * F3 [`clock`], [`machine`], [`drain`], [`durable`], [`spool`], [`audit`], [`events`], [`telemetry`], [`certificates`], [`receipts`], [`tokens`], [`state`], [`registry`], [`resolver`], [`dial`], [`health`], [`shadow`], then [`publisher`], then
+//! * F3 [`clock`], [`machine`], [`drain`], [`custody`], [`durable`], [`spool`], [`audit`], [`events`], [`telemetry`], [`certificates`], [`receipts`], [`tokens`], [`state`], [`registry`], [`resolver`], [`dial`], [`health`], [`shadow`], then [`publisher`], then
 //!   [`source`], then [`reload`], [`recording`], [`attribution`], [`otlp`] and [`client_api`]: the calendar, files, metrics and logs, certificates, what clients are told of who served them, whom tokens name, what is stored, kills, DNS, health checks, copies of requests for shadows; the
 //!   one writer of snapshots; files and flag servers; the control plane, who was served by what, requests as spans, and what clients ask. Each of these groups
 //!   imports the ones before it only.
@@ -27,6 +27,7 @@ pub mod audit;
 pub mod certificates;
 pub mod client_api;
 pub mod clock;
+pub mod custody;
 pub mod dial;
 pub mod drain;
 pub mod durable;

@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
 use crate::clock;
@@ -27,8 +26,8 @@ const SOON: Duration = Duration::from_secs(1);
 /// How often every registration is looked at.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// Begins to have canaries recorded by `recorder`, on the runtime `control`, until `events` says that the process ends.
-pub fn start(registrations: Registrations, recorder: Recorder, events: &Events, control: &Handle) {
+/// Has canaries recorded by `recorder` until `events` says that the process ends.
+pub async fn follow(registrations: Registrations, recorder: Recorder, events: Events) {
     let recording = Recording {
         turn: Turn::new(registrations.store().clone()),
         registrations,
@@ -38,7 +37,7 @@ pub fn start(registrations: Registrations, recorder: Recorder, events: &Events, 
         begun: BTreeSet::new(),
         elsewhere: BTreeSet::new(),
     };
-    control.spawn(recording.run(events.clone()));
+    recording.run(events).await;
 }
 
 struct Recording {

@@ -9,10 +9,12 @@ mod screen;
 mod watch;
 
 use std::collections::HashMap;
+use std::hash::{Hash as _, Hasher as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustc_hash::FxHasher;
 use tokio::runtime::Handle;
 
 use crate::cluster::policy::UrlPolicy;
@@ -36,7 +38,6 @@ pub struct ClusterManager {
     dns: Arc<Dns>,
     control: Handle,
     listener: Arc<dyn HealthListener>,
-    last_id: u64,
     /// Called for every handle that is asked for, so that tests can have something happen while a snapshot is assembled.
     #[cfg(test)]
     pub(crate) meanwhile: Option<Meanwhile>,
@@ -85,7 +86,6 @@ impl ClusterManager {
             dns: Arc::new(dns),
             control,
             listener: Arc::new(NoopListener),
-            last_id: 0,
             #[cfg(test)]
             meanwhile: None,
         }
@@ -176,13 +176,13 @@ impl ClusterManager {
             entry.unused_since = None;
             return entry.cluster.clone();
         }
-        self.last_id += 1;
+        let id = identity(&key);
         let gate = Arc::new(ScreenFor {
             screen: self.screen.clone(),
             named_by,
         });
         let listener = self.listener.clone();
-        let cluster = Cluster::gated(self.last_id, name, url.clone(), listener, gate);
+        let cluster = Cluster::gated(id, name, url.clone(), listener, gate);
         match url.host() {
             UpstreamHost::Name(name) => self.watch(name, &cluster),
             UpstreamHost::Address(ip) => {
@@ -198,6 +198,13 @@ impl ClusterManager {
         self.clusters.insert(key, entry);
         cluster
     }
+}
+
+/// What a cluster is known by where its name would be too long; the same in the process that takes over from this one.
+fn identity((service, deployment, url, named_by): &Key) -> u64 {
+    let mut hasher = FxHasher::default();
+    (service, deployment, url.to_string(), named_by).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The services of a snapshot whose stable deployment's name has neither resolved nor failed yet. Readiness waits

@@ -25,6 +25,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::context::Moment;
+use crate::custody::Custody;
 pub use cursor::{Batch, Cursor};
 pub use opening::Damage;
 use record::MAX_PAYLOAD;
@@ -114,6 +115,8 @@ type Sync = fn(&File) -> io::Result<()>;
 struct Shared {
     folder: PathBuf,
     limits: Limits,
+    /// Nothing is written or dropped without it.
+    custody: Custody,
     state: Mutex<State>,
     /// Rung when the spool is to end.
     bell: Condvar,
@@ -183,15 +186,33 @@ impl Spool {
     /// # Errors
     /// What the system says.
     pub fn open(folder: impl Into<PathBuf>, limits: Limits) -> io::Result<(Self, Damage)> {
-        Self::open_with(folder.into(), limits, File::sync_data)
+        Self::open_under(folder, limits, Custody::default())
     }
 
-    fn open_with(folder: PathBuf, limits: Limits, sync: Sync) -> io::Result<(Self, Damage)> {
+    /// The same. Nobody else may write there meanwhile; afterwards this writes while `custody` is here.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open_under(
+        folder: impl Into<PathBuf>,
+        limits: Limits,
+        custody: Custody,
+    ) -> io::Result<(Self, Damage)> {
+        Self::open_with(folder.into(), limits, custody, File::sync_data)
+    }
+
+    fn open_with(
+        folder: PathBuf,
+        limits: Limits,
+        custody: Custody,
+        sync: Sync,
+    ) -> io::Result<(Self, Damage)> {
         let (state, damage) = opening::open(&folder)?;
         let (last, _) = watch::channel(state.next.saturating_sub(1));
         let shared = Arc::new(Shared {
             folder,
             limits,
+            custody,
             state: Mutex::new(state),
             bell: Condvar::new(),
             last,
@@ -233,6 +254,11 @@ impl Spool {
                 Err(error)
             }
         }
+    }
+
+    /// Whether this process is the one that writes. Who appends or acknowledges holds it meanwhile.
+    pub fn custody(&self) -> &Custody {
+        &self.shared.custody
     }
 
     /// Forces what was appended to the disk, without waiting for the second to be over.

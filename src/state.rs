@@ -26,6 +26,7 @@ use crate::audit::Audit;
 use crate::audit::entry::{ALL_GATEWAYS, PENDING, THIS_GATEWAY};
 use crate::clock;
 use crate::config::redis::RedisConfig;
+use crate::custody::Custody;
 pub use error::StoreError;
 use files::Files;
 use held::Held;
@@ -96,8 +97,13 @@ impl StateStore {
     /// With what is stored in `state_dir`. What cannot be read of it is logged, and kept beside the file when that is next
     /// written.
     pub fn open(state_dir: &Path) -> Self {
+        Self::open_under(state_dir, Custody::default())
+    }
+
+    /// The same; what is to be written waits until `custody` is here.
+    pub fn open_under(state_dir: &Path, custody: Custody) -> Self {
         let held = Held::default();
-        let files = Files::open(state_dir, &held);
+        let files = Files::open(state_dir, &held, custody);
         Self::with(held, Some(files))
     }
 
@@ -239,6 +245,21 @@ impl StateStore {
             shared.note_reread(kind).await;
         }
         Some(loaded)
+    }
+
+    /// Reads all files again that another process has written until now, whose place this one is about to take. Nothing is read
+    /// where gateways share their state and have read that: it is never older than the files.
+    pub async fn reread_all(&self) {
+        if self
+            .sharing()
+            .is_some_and(|sharing| sharing.read_at.is_some())
+        {
+            return;
+        }
+        for kind in Kind::ALL {
+            // One that is not there, or not whole, was told when it was opened.
+            self.reread(kind).await;
+        }
     }
 
     /// Tells of changes to a kind that are not this gateway's own: whenever the number is another, read again with

@@ -57,6 +57,17 @@ impl QuarantineKey {
     }
 }
 
+/// A period of a user's on a canary, as another process takes it over: its clock is another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// The [`QuarantineKey`].
+    pub key: u64,
+    /// How long the period still lasts.
+    pub left: Duration,
+    /// How often the user was rescued in it; `None`: the user is in quarantine.
+    pub rescues: Option<u16>,
+}
+
 impl Quarantine {
     /// With nobody in it. No later moment may be before `now`.
     pub fn new(now: Instant) -> Self {
@@ -117,6 +128,40 @@ impl Quarantine {
             self.latest.fetch_max(end, Ordering::Relaxed);
         }
         count == HELD && !was_held
+    }
+
+    /// Everybody who is remembered now.
+    pub fn remembered(&self, now: Instant) -> Vec<Remembered> {
+        let now = self.millis(now);
+        let slots = self.groups.get().into_iter().flatten().flatten();
+        let remembered = slots.filter_map(|slot| {
+            let key = slot.key.load(Ordering::Acquire);
+            let (end, count) = unpacked(slot.state.load(Ordering::Relaxed));
+            (key != 0 && end > now).then(|| Remembered {
+                key,
+                left: Duration::from_millis(end - now),
+                rescues: (count != HELD).then_some(count),
+            })
+        });
+        remembered.collect()
+    }
+
+    /// Remembers what another process did.
+    pub fn recall(&self, remembered: &[Remembered], now: Instant) {
+        let now = self.millis(now);
+        for one in remembered {
+            let left = u64::try_from(one.left.as_millis()).unwrap_or(u64::MAX);
+            let end = now.saturating_add(left).min(u64::MAX >> 16);
+            if one.key != 0
+                && let Some(slot) = self.slot(QuarantineKey(one.key), now)
+            {
+                let count = one.rescues.unwrap_or(HELD);
+                slot.state.store(packed(end, count), Ordering::Relaxed);
+                if count == HELD {
+                    self.latest.fetch_max(end, Ordering::Relaxed);
+                }
+            }
+        }
     }
 
     fn millis(&self, now: Instant) -> u64 {
@@ -220,6 +265,30 @@ mod tests {
         let policy = QuarantinePolicy { after: 1, ..POLICY };
         assert!(quarantine.note(key(1, 1), policy, start));
         assert!(quarantine.holds(key(1, 1), start).is_some());
+    }
+
+    #[test]
+    fn another_process_goes_on_with_what_is_remembered() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let before = Quarantine::new(start);
+        assert_eq!(before.remembered(start), []);
+        let (held, counted, over) = (key(1, 1), key(2, 1), key(3, 1));
+        before.note(over, POLICY, at(0));
+        for _ in 0..3 {
+            before.note(held, POLICY, at(10));
+        }
+        before.note(counted, POLICY, at(30));
+        let remembered = before.remembered(at(60));
+        assert_eq!(remembered.len(), 2, "{remembered:?}");
+        let after = Quarantine::new(at(40));
+        after.recall(&remembered, at(61));
+        assert_eq!(after.holds(held, at(70)), Some(at(71)));
+        assert_eq!(after.holds(held, at(71)), None);
+        assert_eq!(after.rescues(counted, at(90)), 1);
+        assert!(!after.note(counted, POLICY, at(90)));
+        assert!(after.note(counted, POLICY, at(90)), "the third of all");
+        assert_eq!(after.rescues(over, at(61)), 0);
     }
 
     #[test]

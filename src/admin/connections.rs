@@ -27,6 +27,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use crate::certificates::ServerTls;
+use crate::custody::Custody;
 pub(super) use bodies::TooSlow;
 use bodies::{Sent, Timed};
 use places::{Place, Places};
@@ -99,9 +100,12 @@ pub(super) struct Service {
     pub(super) limits: Limits,
     /// What they speak TLS with; `None`: they speak plain HTTP.
     pub(super) tls: Option<Arc<ServerTls>>,
+    /// Nothing is accepted while another process takes over, and nothing more when it has.
+    pub(super) orders: Custody,
 }
 
-/// Serves a bound listener until `stopped` comes true and the requests that are running have ended.
+/// Serves a bound listener until `stopped` comes true, or another process has taken over, and the requests that are running have
+/// ended.
 pub(super) async fn serve(
     mut listener: TcpListener,
     service: Service,
@@ -113,8 +117,14 @@ pub(super) async fn serve(
     let running = GracefulShutdown::new();
     let accept = async {
         loop {
-            // In axum's words: it waits when there are no sockets left, and goes on.
-            let (socket, peer) = Listener::accept(&mut listener).await;
+            service.orders.is_here().await;
+            let (socket, peer) = tokio::select! {
+                biased;
+                // What comes from now on waits for the other process, or for this one to go on.
+                () = service.orders.is_wanted() => continue,
+                // In axum's words: it waits when there are no sockets left, and goes on.
+                accepted = Listener::accept(&mut listener) => accepted,
+            };
             let caller = Caller::new(&socket, peer.ip(), is_open);
             let claim = places.take(caller.is_local()).await;
             let place = claim.place().clone();
@@ -135,6 +145,7 @@ pub(super) async fn serve(
     tokio::select! {
         () = accept => {}
         () = stopped => {}
+        () = service.orders.is_given() => {}
     }
     drop(listener);
     running.shutdown().await;

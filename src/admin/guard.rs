@@ -13,9 +13,12 @@ use super::access::AccessControl;
 use super::actor::Actor;
 use super::connections::Caller;
 use super::problem::Problem;
-use super::{Shared, endpoints};
+use super::{AdminState, Shared, endpoints};
 use crate::config::admin::AdminToken;
 use crate::host::{HostPattern, split_port};
+
+/// After how many seconds an order is to be given again that came while another process took over.
+const RETRY: u32 = 1;
 
 /// Lets a request through, with who asks, or refuses it.
 pub(super) async fn guard(
@@ -40,7 +43,7 @@ pub(super) async fn guard(
                 request.extensions_mut().insert(actor);
                 request.extensions_mut().insert(state.clone());
             }
-            (role, next.run(request).await)
+            (role, carried_out(&state, request, next).await)
         }
         Err(problem) => (None, problem.into_response()),
     };
@@ -51,6 +54,25 @@ pub(super) async fn guard(
         tracing::debug!(%client, %method, path, status, "an admin request was answered");
     }
     response
+}
+
+/// Has a request answered. An order is carried out by the process that has custody of everything, and that until it is answered.
+async fn carried_out(state: &AdminState, request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    match state.orders.try_hold() {
+        Some(_hold) => next.run(request).await,
+        None => {
+            let detail = "another process of this gateway takes over: ask again";
+            let problem = Problem::new(503, detail).retry_after(RETRY);
+            let mut response = problem.into_response();
+            // On a new connection it is asked.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+            response
+        }
+    }
 }
 
 /// Who asks; `None`: anybody may have what is asked for.

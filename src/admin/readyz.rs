@@ -7,8 +7,10 @@ use axum::extract::State;
 use super::Shared;
 use super::problem::Problem;
 use crate::drain::{DrainWatch, Stage};
+use crate::registry::kills::Kills;
 use crate::resolver::unsettled;
 use crate::snapshot::Snapshot;
+use crate::source::FlagServers;
 
 /// Becomes ready once, and stays so until SIGTERM.
 #[derive(Debug)]
@@ -52,10 +54,17 @@ impl Readiness {
     }
 }
 
+/// What is missing for traffic to come beside what the snapshot says: flags that must still come, and kills that could not be
+/// read.
+pub fn others_missing(flag_servers: &FlagServers, kills: &Kills) -> Vec<String> {
+    let mut others = flag_servers.missing();
+    others.extend(kills.doubts());
+    others
+}
+
 /// Says `ready`, or 503 and what is missing.
 pub(super) async fn readyz(State(state): Shared) -> Result<&'static str, Problem> {
-    let mut others = state.flag_servers.missing();
-    others.extend(state.kills.all().doubts());
+    let others = others_missing(&state.flag_servers, state.kills.all());
     let missing = state
         .readiness
         .missing(&state.publisher.store().peek(), others);

@@ -18,6 +18,7 @@ use crate::attribution::Attribution;
 use crate::config::Config;
 use crate::config::attribution::{Control, ExposuresConfig, UserForm};
 use crate::config::diagnostic::{Diagnostic, Findings, Severity, Span};
+use crate::custody::Custody;
 use crate::drain::{Drain, Stage};
 use crate::engine::Flag;
 use crate::events::EventKind;
@@ -186,7 +187,8 @@ impl Admin {
             quarantine: Arc::new(Quarantine::new(Instant::now())),
             check: Arc::new(compile),
             log: Some(LogControl::inert()),
-            readiness: Readiness::new(drain.watch()),
+            readiness: Arc::new(Readiness::new(drain.watch())),
+            orders: Custody::default(),
             via: crate::forward::via::Via::new(1),
             started: Instant::now(),
             attribution: recording(directory.path()),

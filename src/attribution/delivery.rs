@@ -110,6 +110,7 @@ impl Delivery {
         let (order, orders) = mpsc::channel(ORDERS);
         self.orders.push(order);
         Ok(Task {
+            custody: spool.custody().clone(),
             pace: Pace::new(sink.limits().records),
             cursor: cursor.map_err(told)?,
             more: spool.watch(),

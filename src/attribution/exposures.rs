@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
-use super::document::is_of;
+use super::document::{ExposureDocument, is_of};
 use super::users::Users;
 use crate::config::attribution::ExposuresConfig;
 use crate::context::Context;
@@ -24,8 +24,8 @@ use crate::exposure::Sighting;
 use crate::record::Outcome;
 use crate::spool::Spool;
 pub use latest::{Recorded, Tally, Wanted};
-pub use ledger::Figures;
 use ledger::Ledger;
+pub use ledger::{Figures, Heir};
 pub use recent::FirstSight;
 use recorder::{Message, Recorder};
 
@@ -77,6 +77,17 @@ impl Exposures {
             }
         }
         first.remember();
+    }
+
+    /// Has `heir` take what is seen after another process has taken over the spool. Only the first counts.
+    pub fn leave_to(&self, heir: Heir) {
+        self.ledger.heir.get_or_init(|| heir);
+    }
+
+    /// Records what the process has seen from which this one has taken over the spool. Waits while the queue is full.
+    pub fn inherit(&self, document: ExposureDocument) {
+        // The recorder lives as long as this does.
+        let _ = self.queue.send(Message::Inherited(Box::new(document)));
     }
 
     /// Waits until everything offered so far is in the spool, and forced to the disk, but no longer than `within`; says

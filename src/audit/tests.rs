@@ -11,6 +11,7 @@ use super::files::{Files, existing, path};
 use super::query::{Query, QueryError, Since};
 use super::{Audit, Figures};
 use crate::config::admin::Role;
+use crate::custody::Custody;
 
 /// How long a test waits for a fact before it fails.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -194,7 +195,13 @@ fn a_broken_trail_is_put_aside_and_the_next_one_says_so() {
 #[test]
 fn the_chain_goes_on_across_files_of_which_the_oldest_go() {
     let folder = tempfile::tempdir().unwrap();
-    let open = || Audit::with(folder.path(), Files::of_at_most(folder.path(), 2_000));
+    let open = || {
+        Audit::with(
+            folder.path(),
+            Files::of_at_most(folder.path(), 2_000),
+            Custody::default(),
+        )
+    };
     let audit = open();
     for _ in 0..20 {
         fill(&audit, 1);

@@ -12,8 +12,10 @@ use super::actor::Actor;
 use super::chain::Link;
 use super::entry::{Action, Deed, Entry};
 use super::files::Files;
+use super::recovery::{Resumed, resumed};
 use crate::clock;
 use crate::context::Moment;
+use crate::custody::Custody;
 
 /// How many entries are written together at most.
 const MAX_GROUP: usize = 1_000;
@@ -113,9 +115,21 @@ impl Desk {
         }
     }
 
-    /// Notes what was found wrong.
-    pub(super) fn note_damage(&self, damage: Option<String>) {
-        self.state().figures.damage = damage;
+    /// Notes what was found wrong, and has the entry that tells of it stand before those that wait.
+    pub(super) fn begin_with(&self, deed: Option<Deed>, damage: Option<String>) {
+        let mut state = self.state();
+        state.figures.damage = damage;
+        if let Some(deed) = deed {
+            let first = state.waiting.first().map(|waiting| waiting.at);
+            let at = first.unwrap_or_else(clock::now);
+            let waiting = Waiting {
+                deed,
+                at,
+                written: None,
+            };
+            state.waiting.insert(0, waiting);
+            self.more.notify_one();
+        }
     }
 
     /// Has the thread end when it has tried to write what waits.
@@ -214,8 +228,10 @@ fn waited<'a>(
 pub(super) struct Writer {
     pub(super) desk: Arc<Desk>,
     pub(super) files: Files,
-    /// The chain's end.
-    pub(super) end: Link,
+    /// The chain's end; `None`: it has not been looked for.
+    pub(super) end: Option<Link>,
+    /// Nothing is written without it.
+    pub(super) custody: Custody,
     pub(super) tell: Tell,
     /// Told when entries were written.
     pub(super) grown: Arc<Notify>,
@@ -226,6 +242,15 @@ impl Writer {
     pub(super) fn run(mut self) {
         let mut was_in_vain = false;
         while let Some(group) = self.desk.group(was_in_vain) {
+            let custody = self.custody.clone();
+            let Some(_hold) = custody.hold() else {
+                // Another process goes on with the trail; what waits is told when this one ends.
+                return;
+            };
+            if self.end.is_none() {
+                self.resume();
+                continue;
+            }
             was_in_vain = match self.write(&group) {
                 Ok(()) => false,
                 Err(error) => {
@@ -239,8 +264,15 @@ impl Writer {
         }
     }
 
+    /// Looks where the chain goes on.
+    pub(super) fn resume(&mut self) {
+        let Resumed { end, deed, damage } = resumed(self.files.recover());
+        self.end = Some(end);
+        self.desk.begin_with(deed, damage);
+    }
+
     fn write(&mut self, group: &[(Deed, Moment)]) -> std::io::Result<()> {
-        let mut end = self.end.clone();
+        let mut end = self.end.clone().unwrap_or_else(Link::first);
         let mut entries = Vec::with_capacity(group.len());
         for (deed, at) in group {
             let (entry, next) = end.tie(deed, *at);
@@ -253,7 +285,7 @@ impl Writer {
             lines.push('\n');
         }
         self.files.append(lines.as_bytes())?;
-        self.end = end;
+        self.end = Some(end);
         for entry in &entries {
             (self.tell)(entry);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
 use super::files::Contents;
-use super::{FileTrouble, Owner, ServerTls, check};
+use super::{FileTrouble, OwnSecret, Owner, ServerTls, check};
 use crate::config::diagnostic::Span;
 use crate::config::tls::{CertificateFiles, ClientAuth, ListenerTls, StatedFile, TlsVersion};
 use crate::context::Moment;
@@ -54,7 +54,7 @@ pub(crate) fn files(folder: &Path) -> ListenerTls {
 }
 
 fn open(tls: ListenerTls) -> Arc<ServerTls> {
-    ServerTls::open(Owner::Admin, tls, &[]).unwrap()
+    ServerTls::open(Owner::Admin, tls, &[], &OwnSecret::random()).unwrap()
 }
 
 #[test]

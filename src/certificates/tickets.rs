@@ -4,6 +4,8 @@
 //! than an hour apart, open each other's. Each listener has keys of its own: a ticket of one opens nothing on another,
 //! which may ask more of its clients. One that asks for certificates gives no tickets at all.
 
+use std::fmt;
+
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Prk, Salt};
 use rustls::server::ProducesTickets;
@@ -16,6 +18,34 @@ const LIFETIME: u32 = 3600;
 /// The bytes of a ticket that say by which hour's key it is sealed.
 const HOUR_LEN: usize = 8;
 
+/// What keys are derived from where the configuration has no secret for them: one of this process's own, which only the process has
+/// that takes over from it.
+#[derive(Clone)]
+pub struct OwnSecret([u8; 32]);
+
+impl OwnSecret {
+    /// A new one.
+    pub fn random() -> Self {
+        Self(rand::random())
+    }
+
+    /// That of another process.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// To be told to another process, and to nobody else.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for OwnSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OwnSecret(…)")
+    }
+}
+
 /// The keys of one listener's tickets.
 #[derive(Debug)]
 pub(super) struct TicketKeys {
@@ -24,10 +54,9 @@ pub(super) struct TicketKeys {
 }
 
 impl TicketKeys {
-    /// Of a listener; without a secret from one that nobody else has.
-    pub(super) fn new(secret: Option<&str>, listener: &str) -> Self {
-        let own: [u8; 32] = rand::random();
-        let secret = secret.map_or(&own[..], str::as_bytes);
+    /// Of a listener; without a secret from the process's own.
+    pub(super) fn new(secret: Option<&str>, own: &OwnSecret, listener: &str) -> Self {
+        let secret = secret.map_or(&own.0[..], str::as_bytes);
         Self {
             secret: Salt::new(HKDF_SHA256, b"serin tls tickets").extract(secret),
             listener: listener.into(),
@@ -95,15 +124,15 @@ impl ProducesTickets for TicketKeys {
 
 #[cfg(test)]
 mod tests {
-    use super::TicketKeys;
+    use super::{OwnSecret, TicketKeys};
 
     const SECRET: &str = "a secret that several gateways have";
 
     #[test]
     fn gateways_that_share_a_secret_open_each_others_tickets_for_an_hour_or_two() {
         let (one, other) = (
-            TicketKeys::new(Some(SECRET), "0.0.0.0:8443"),
-            TicketKeys::new(Some(SECRET), "0.0.0.0:8443"),
+            TicketKeys::new(Some(SECRET), &OwnSecret::random(), "0.0.0.0:8443"),
+            TicketKeys::new(Some(SECRET), &OwnSecret::random(), "0.0.0.0:8443"),
         );
         let ticket = one.seal(10, b"session").expect("a ticket");
         for hour in [9, 10, 11] {
@@ -119,13 +148,29 @@ mod tests {
     }
 
     #[test]
+    fn without_a_secret_the_process_that_takes_over_opens_them_and_no_other() {
+        let own = OwnSecret::random();
+        let heir = OwnSecret::new(*own.expose());
+        let ticket = TicketKeys::new(None, &own, "0.0.0.0:8443").seal(10, b"session");
+        let ticket = ticket.expect("a ticket");
+        let opened = |own| TicketKeys::new(None, own, "0.0.0.0:8443").open(10, &ticket);
+        assert_eq!(opened(&heir).as_deref(), Some(&b"session"[..]));
+        assert_eq!(opened(&OwnSecret::random()), None);
+        assert_eq!(format!("{own:?}"), "OwnSecret(…)");
+    }
+
+    #[test]
     fn no_ticket_opens_on_another_listener_nor_with_a_byte_changed() {
-        let one = TicketKeys::new(Some(SECRET), "0.0.0.0:8443");
+        let one = TicketKeys::new(Some(SECRET), &OwnSecret::random(), "0.0.0.0:8443");
         let ticket = one.seal(10, b"session").expect("a ticket");
         let strangers = [
-            TicketKeys::new(Some(SECRET), "0.0.0.0:9443"),
-            TicketKeys::new(Some("another secret of these gateways"), "0.0.0.0:8443"),
-            TicketKeys::new(None, "0.0.0.0:8443"),
+            TicketKeys::new(Some(SECRET), &OwnSecret::random(), "0.0.0.0:9443"),
+            TicketKeys::new(
+                Some("another secret of these gateways"),
+                &OwnSecret::random(),
+                "0.0.0.0:8443",
+            ),
+            TicketKeys::new(None, &OwnSecret::random(), "0.0.0.0:8443"),
         ];
         for stranger in &strangers {
             assert_eq!(stranger.open(10, &ticket), None);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::{BAD_CONFIG, ConfigPath, UNAVAILABLE, colour};
 use crate::config::{self, Config, OnUnset, render};
-use crate::gateway::{Gateway, Start};
+use crate::gateway::{Gateway, Inherited, Start};
 use crate::proxy::run::DebugHeader;
 use crate::source::{self, environment::ProcessEnvironment};
 use crate::{certificates, clock};
@@ -24,10 +24,22 @@ pub(super) struct Args {
         hide_env_values = true
     )]
     debug_request: Option<DebugHeader>,
+    /// Take over from the gateway that runs with the same server.state_dir: its sockets and all that it knows. That one ends when
+    /// this one serves, and goes on if it does not; without one, this is an error
+    #[arg(long)]
+    upgrade: bool,
 }
 
 /// Runs the gateway until SIGTERM or SIGINT.
 pub(super) fn run(args: &Args) -> ExitCode {
+    // Before there is any other thread.
+    let inherited = match Inherited::from_service_manager() {
+        Ok(inherited) => inherited,
+        Err(error) => {
+            eprintln!("serin: a socket that systemd has opened cannot be used: {error}");
+            return ExitCode::from(UNAVAILABLE);
+        }
+    };
     let path = args.config.config.clone();
     let (text, config) = match load(&path) {
         Ok(loaded) => loaded,
@@ -42,6 +54,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
         config,
         embedding: None,
         debug_request: args.debug_request.clone(),
+        takes_over: args.upgrade,
+        inherited,
     }) {
         Ok(gateway) => {
             gateway.run();

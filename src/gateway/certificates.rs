@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::StartError;
-use crate::certificates::{Owner, ServerTls, upstream};
+use crate::certificates::{OwnSecret, Owner, ServerTls, upstream};
 use crate::config::Process;
 use crate::config::tls::ListenerTls;
 use crate::snapshot::store::SnapshotStore;
@@ -18,10 +18,10 @@ pub(super) struct Certificates {
 }
 
 impl Certificates {
-    /// Reads all files that the configuration names.
-    pub(super) fn open(process: &Process) -> Result<Self, StartError> {
+    /// Reads all files that the configuration names. `own` is for the keys of tickets.
+    pub(super) fn open(process: &Process, own: &OwnSecret) -> Result<Self, StartError> {
         let admin = process.admin.tls.clone();
-        let admin = admin.map(|tls| open(Owner::Admin, tls, &[b"http/1.1"]));
+        let admin = admin.map(|tls| open(Owner::Admin, tls, &[b"http/1.1"], own));
         let listeners = process.listeners.iter().map(|listener| {
             let protocols: &[&[u8]] = match listener.http2 {
                 true => &[b"h2", b"http/1.1"],
@@ -29,7 +29,7 @@ impl Certificates {
             };
             let owner = Owner::Listener(listener.address);
             let tls = listener.tls.clone();
-            tls.map(|tls| open(owner, tls, protocols)).transpose()
+            tls.map(|tls| open(owner, tls, protocols, own)).transpose()
         });
         Ok(Self {
             listeners: listeners.collect::<Result<_, _>>()?,
@@ -52,8 +52,13 @@ impl Certificates {
     }
 }
 
-fn open(owner: Owner, tls: ListenerTls, protocols: &[&[u8]]) -> Result<Arc<ServerTls>, StartError> {
-    ServerTls::open(owner, tls, protocols).map_err(|problems| {
+fn open(
+    owner: Owner,
+    tls: ListenerTls,
+    protocols: &[&[u8]],
+    own: &OwnSecret,
+) -> Result<Arc<ServerTls>, StartError> {
+    ServerTls::open(owner, tls, protocols, own).map_err(|problems| {
         let problems = problems.iter().map(ToString::to_string);
         StartError::Certificates(problems.collect::<Vec<_>>().join("\n"))
     })

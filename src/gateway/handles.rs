@@ -7,12 +7,14 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::certificates::Certificates;
+use super::upgrade::metrics::UpgradeFigures;
 use super::{StartError, capacity};
 use crate::admin::access::metrics::AdminFigures;
 use crate::attribution::Attribution;
 use crate::attribution::metrics::AttributionMetrics;
 use crate::audit::Audit;
 use crate::capacity::OpenFiles;
+use crate::certificates::OwnSecret;
 use crate::certificates::metrics::CertificateMetrics;
 use crate::client_api::ClientApi;
 use crate::config::Process;
@@ -70,6 +72,7 @@ pub(super) struct Handles {
     pub(super) spans: SpanExporter,
     pub(super) throttle: Arc<Throttle>,
     pub(super) shadows: Shadows,
+    pub(super) upgrades: Arc<UpgradeFigures>,
     /// This gateway's name in `Via`.
     pub(super) via: Via,
 }
@@ -106,13 +109,18 @@ impl Handles {
             spans: SpanExporter::start(publisher, control),
             throttle: Arc::new(Throttle::new(Instant::now())),
             shadows: Shadows::new(control),
+            upgrades: Arc::default(),
             via: Via::new(rand::random()),
         }
     }
 
-    /// Reads the files with keys that the configuration names.
-    pub(super) fn read_keys(&mut self, process: &Process) -> Result<(), StartError> {
-        self.certificates = Certificates::open(process)?;
+    /// Reads the files with keys that the configuration names. `own` is for the keys of session tickets.
+    pub(super) fn read_keys(
+        &mut self,
+        process: &Process,
+        own: &OwnSecret,
+    ) -> Result<(), StartError> {
+        self.certificates = Certificates::open(process, own)?;
         self.certificates.follow(&self.store);
         let attribution = &process.attribution;
         let exposures = attribution.exposures.as_ref();
@@ -197,6 +205,7 @@ impl Handles {
             })
             .with(AttributionMetrics(self.attribution.clone()))
             .with(SpanMetrics(self.spans.figures.clone()))
+            .with(self.upgrades.clone())
             .with(metrics::Process)
     }
 }

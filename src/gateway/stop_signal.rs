@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
+use super::upgrade::Launcher;
 use crate::audit::actor::Actor;
 use crate::reload::{ReloadTrigger, Reloader};
 
@@ -15,10 +16,22 @@ pub(super) enum StopSignal {
     Program(oneshot::Receiver<()>),
 }
 
+/// How the end comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// A load balancer is to be given time to notice: on SIGTERM.
+    Announced,
+    /// Somebody who presses Ctrl-C is waiting.
+    AtOnce,
+    /// Another process has taken over.
+    Replaced,
+}
+
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    upgrade: Signal,
 }
 
 impl StopSignal {
@@ -30,14 +43,14 @@ impl StopSignal {
         })
     }
 
-    /// Waits for the end. Answers whether a load balancer is to be given time to notice.
-    pub(super) async fn end(&mut self, reloader: &Arc<Reloader>) -> bool {
+    /// Waits for the end, and starts a process that takes over when that is wanted.
+    pub(super) async fn end(&mut self, reloader: &Arc<Reloader>, launcher: &Launcher) -> End {
         match self {
-            Self::Signals(signals) => signals.end(reloader).await,
+            Self::Signals(signals) => signals.end(reloader, launcher).await,
             Self::Program(stop) => {
                 // An error is a program that has gone: the end as well.
                 let _ = stop.await;
-                false
+                End::AtOnce
             }
         }
     }
@@ -58,16 +71,20 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            upgrade: signal(SignalKind::user_defined2())?,
         })
     }
 
-    /// Waits for the end, and reloads on SIGHUP until then. Answers whether a load balancer is to be given time to
-    /// notice: it is on SIGTERM, while somebody who presses Ctrl-C is waiting.
-    async fn end(&mut self, reloader: &Arc<Reloader>) -> bool {
+    /// Waits for the end; until then reloads on SIGHUP, and starts a process that takes over on SIGUSR2.
+    async fn end(&mut self, reloader: &Arc<Reloader>, launcher: &Launcher) -> End {
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return true,
-                _ = self.interrupt.recv() => return false,
+                _ = self.terminate.recv() => return End::Announced,
+                _ = self.interrupt.recv() => return End::AtOnce,
+                _ = self.upgrade.recv() => {
+                    // One after the other is listened to, so that several do no harm.
+                    tokio::spawn(launcher.clone().launch());
+                }
                 _ = self.hangup.recv() => {
                     let reloader = reloader.clone();
                     // How it went is logged, counted and shown by the reloader itself.

@@ -8,12 +8,15 @@ use std::sync::Arc;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::oneshot;
 
+use super::following::while_here;
 use super::handles::Handles;
 use super::{Embedding, StartError, capacity};
 use crate::attribution::Attribution;
 use crate::audit::Audit;
+use crate::certificates::OwnSecret;
 use crate::config::redis::RedisConfig;
 use crate::config::{self, Config, OnUnset, Process};
+use crate::custody::Custody;
 use crate::health::{self, HealthNotify};
 use crate::publisher::flag_keeper::FlagKeeper;
 use crate::publisher::kills::KillSwitch;
@@ -50,6 +53,8 @@ pub(super) struct Platform {
     audit: Audit,
     /// Where the keys of users' tokens are from.
     issuers: TokenIssuers,
+    /// Whether it is this process that writes.
+    pub(super) custody: Custody,
     /// Whether what it learns is for the next start.
     remembers: bool,
     pub(super) stop: Option<oneshot::Receiver<()>>,
@@ -60,10 +65,11 @@ impl Platform {
     pub(super) fn new(
         embedding: Option<Embedding>,
         config: &mut Config,
+        custody: Custody,
         debugs_requests: bool,
     ) -> io::Result<Self> {
         Ok(match embedding {
-            None => Self::of_this_process(config, debugs_requests)?,
+            None => Self::of_this_process(config, custody, debugs_requests)?,
             Some(Embedding { compile, stop }) => {
                 let state = StateStore::in_memory();
                 Self {
@@ -77,6 +83,7 @@ impl Platform {
                     audit: Audit::in_memory(),
                     issuers: TokenIssuers::default(),
                     state,
+                    custody,
                     remembers: false,
                     stop: Some(stop),
                 }
@@ -84,7 +91,11 @@ impl Platform {
         })
     }
 
-    fn of_this_process(config: &mut Config, debugs_requests: bool) -> io::Result<Self> {
+    fn of_this_process(
+        config: &mut Config,
+        custody: Custody,
+        debugs_requests: bool,
+    ) -> io::Result<Self> {
         // First, so that what follows can tell its trouble.
         let log = LogControl::start(&config.logging, debugs_requests);
         let key = OwnKey::in_folder(&config.process.state_dir);
@@ -96,7 +107,8 @@ impl Platform {
             key.put_in(&mut config.logging);
             Ok(config)
         };
-        let state = StateStore::open(&config.process.state_dir);
+        let state_dir = &config.process.state_dir;
+        let state = StateStore::open_under(state_dir, custody.clone());
         Ok(Self {
             log: Some(log),
             compile: Arc::new(compile),
@@ -105,9 +117,10 @@ impl Platform {
             kills: Kills::open(state.clone()),
             flags: FlagRegistry::open(state.clone()),
             registrations: Registrations::open(state.clone()),
-            audit: Audit::open(&config.process.state_dir),
+            audit: Audit::open_under(state_dir, custody.clone()),
             issuers: TokenIssuers::default(),
             state,
+            custody,
             remembers: true,
             stop: None,
         })
@@ -174,7 +187,8 @@ impl Platform {
         let bell = Arc::new(HealthNotify::default());
         let clusters = ClusterManager::new(dns, control.clone(), own).with_listener(bell.clone());
         let order = if self.remembers {
-            OrderKeeper::open(&config.process.state_dir, control).agreeing_in(self.state.clone())
+            let (state_dir, custody) = (&config.process.state_dir, self.custody.clone());
+            OrderKeeper::open(state_dir, custody, control).agreeing_in(self.state.clone())
         } else {
             OrderKeeper::in_memory()
         };
@@ -202,12 +216,13 @@ impl Platform {
         Ok(publisher)
     }
 
-    /// What the parts of the gateway share.
+    /// What the parts of the gateway share, but for attribution. `own` is for the keys of session tickets.
     pub(super) fn handles(
         &self,
         meters: MeterRegistry,
         publisher: &PublisherHandle,
         process: &Process,
+        own: &OwnSecret,
         control: &Handle,
     ) -> Result<Handles, StartError> {
         let kept = (&self.state, &self.kills);
@@ -215,18 +230,17 @@ impl Platform {
         let mut handles = Handles {
             registrations: self.registrations.clone(),
             issuers: self.issuers.clone(),
-            attribution: self.attribution(process, control),
             ..Handles::new(meters, publisher, kept, &self.access_log, files, control)
         };
-        handles.read_keys(process)?;
+        handles.read_keys(process, own)?;
         control.spawn(handles.warn_of_shortfalls(publisher.generation()));
         Ok(handles)
     }
 
     /// Records exposures, if it is to. A gateway within another program keeps nothing.
-    fn attribution(&self, process: &Process, control: &Handle) -> Attribution {
+    pub(super) fn attribution(&self, process: &Process, control: &Handle) -> Attribution {
         if self.remembers {
-            Attribution::start(process, control)
+            Attribution::start_under(process, self.custody.clone(), control)
         } else {
             Attribution::default()
         }
@@ -235,16 +249,16 @@ impl Platform {
     /// Switches canaries off and on, and goes on trying to store what could not be stored.
     fn kill_switch(&self, publisher: &PublisherHandle, control: &Handle) -> KillSwitch {
         let kills = KillSwitch::new(self.kills.clone(), publisher.clone());
-        control.spawn(kills.clone().await_mending());
-        control.spawn(kills.clone().keep_storing());
-        control.spawn(kills.clone().follow_others());
+        self.spawn(control, kills.clone().await_mending());
+        self.spawn(control, kills.clone().keep_storing());
+        self.spawn(control, kills.clone().follow_others());
         kills
     }
 
     /// Changes the flags and segments that Serin keeps itself.
     pub(super) fn flag_keeper(&self, publisher: &PublisherHandle, control: &Handle) -> FlagKeeper {
         let keeper = FlagKeeper::new(self.flags.clone(), publisher.clone());
-        control.spawn(keeper.clone().follow());
+        self.spawn(control, keeper.clone().follow());
         keeper
     }
 
@@ -265,8 +279,25 @@ impl Platform {
             self.kills.clone(),
             publisher.clone(),
         );
-        control.spawn(registrar.clone().follow());
+        self.spawn(control, registrar.clone().follow());
         registrar
+    }
+
+    /// Has something done that only one process may do at a time.
+    fn spawn(&self, control: &Handle, task: impl Future<Output = ()> + Send + 'static) {
+        control.spawn(while_here(self.custody.clone(), task));
+    }
+
+    /// Puts in force what the other process has stored until now, whose place this one takes.
+    pub(super) async fn catch_up(&self, publisher: &PublisherHandle) {
+        self.state.reread_all().await;
+        self.kills.adopt();
+        self.registrations.reread();
+        let documents = self.flags.turn().await.refresh();
+        // A failure is logged there, and the next change is another attempt; the marks hold all the same.
+        let _ = publisher.publish_kept(documents).await;
+        let _ = publisher.publish_registrations().await;
+        let _ = publisher.withdraw().await;
     }
 
     /// What the reloader works with.

@@ -13,7 +13,7 @@ use super::listener::{BoundListener, Listener};
 use super::overload::OverloadResponder;
 use super::transport::Transport;
 use crate::capacity::clients::ClientConnections;
-use crate::drain::{DrainWatch, Stage};
+use crate::drain::DrainWatch;
 
 /// How long accepting pauses after an error, such as the process being out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -88,7 +88,7 @@ impl Acceptor {
         loop {
             let accepted = tokio::select! {
                 accepted = bound.accept() => accepted,
-                () = drain.reached(Stage::Draining) => break,
+                () = drain.ends_accepting() => break,
             };
             let taken = accepted.and_then(|(socket, peer)| match self.limit.admit(peer) {
                 Ok(client) => {
@@ -111,6 +111,10 @@ impl Acceptor {
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
+        }
+        if drain.is_handed_over(listener.address) {
+            // The connections that wait in its queue are the other process's.
+            return;
         }
         // Closing the socket resets the connections that wait in its queue: their clients believe that they were taken.
         if let Ok(bound) = bound.into_std() {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::custody::Custody;
 use crate::snapshot::Snapshot;
 use crate::snapshot::seniority::{Seniority, Since};
 use crate::state::StateStore;
@@ -62,7 +63,9 @@ impl Trouble {
 impl OrderKeeper {
     /// With the record in `state_dir`, if there is one. One that cannot be read is set aside and reported: flags are ranked
     /// by name then, as without a record.
-    pub fn open(state_dir: &Path, control: &Handle) -> Self {
+    ///
+    /// It is written while `custody` is here.
+    pub fn open(state_dir: &Path, custody: Custody, control: &Handle) -> Self {
         let file = OrderFile::new(state_dir);
         let trouble = Trouble::default();
         let known = file.read().unwrap_or_else(|error| {
@@ -73,7 +76,7 @@ impl OrderKeeper {
         let is_fresh = known.is_none();
         let known = known.unwrap_or_default();
         let (wanted, inbox) = watch::channel(known.clone());
-        control.spawn(write_all(file, inbox, trouble.clone()));
+        control.spawn(write_all((file, custody), inbox, trouble.clone()));
         Self {
             known: known.clone(),
             seen: known,
@@ -157,9 +160,16 @@ impl OrderKeeper {
     }
 }
 
-async fn write_all(file: OrderFile, mut inbox: watch::Receiver<Seniority>, trouble: Trouble) {
+async fn write_all(
+    (file, custody): (OrderFile, Custody),
+    mut inbox: watch::Receiver<Seniority>,
+    trouble: Trouble,
+) {
     while inbox.changed().await.is_ok() {
         loop {
+            let Some(hold) = custody.to_hold().await else {
+                return;
+            };
             let (file, latest) = (file.clone(), inbox.borrow_and_update().clone());
             let written = tokio::task::spawn_blocking(move || file.write(&latest)).await;
             let error = match written {
@@ -179,6 +189,7 @@ async fn write_all(file: OrderFile, mut inbox: watch::Receiver<Seniority>, troub
             if is_well {
                 break;
             }
+            drop(hold);
             tokio::select! {
                 () = tokio::time::sleep(RETRY) => {}
                 more = inbox.changed() => if more.is_err() { return },

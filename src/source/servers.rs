@@ -24,6 +24,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::config::flag_server::StalenessPolicy;
 use crate::config::source::SourceConfig;
+use crate::custody::Custody;
 use crate::engine::source::SourceSet;
 use crate::publisher::PublisherHandle;
 use crate::state::SharedTexts;
@@ -50,6 +51,8 @@ pub struct FlagServersSetup {
     pub statuses: SourceStatuses,
     /// Where the last good flags are kept.
     pub state_dir: PathBuf,
+    /// They are written there while it is here.
+    pub custody: Custody,
     /// Where gateways share them.
     pub shared: Option<SharedTexts>,
     /// How clients used Unleash flags, to be reported to the servers.
@@ -101,6 +104,7 @@ impl FlagServers {
             publisher,
             statuses: SourceStatuses::default(),
             state_dir: PathBuf::new(),
+            custody: Custody::default(),
             shared: None,
             client_uses: Arc::default(),
             control: Handle::current(),
@@ -251,7 +255,7 @@ impl FlagServers {
             self.note_stored(server, stored, &status);
         }
         let backup = Backup::start(
-            self.setup.state_dir.clone(),
+            (self.setup.state_dir.clone(), self.setup.custody.clone()),
             (set, is_on_disk),
             self.setup.shared.clone(),
             status.clone(),

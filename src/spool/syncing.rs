@@ -18,9 +18,11 @@ pub(super) fn start(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
     let thread = Builder::new().name("serin-spool".to_owned());
     thread.spawn(move || {
         while !shared.is_closed_after(INTERVAL) {
-            shared.look_for_room();
-            shared.keep_bounds(&mut shared.state(), clock::now());
-            shared.sync_all();
+            if let Some(_hold) = shared.custody.try_hold() {
+                shared.look_for_room();
+                shared.keep_bounds(&mut shared.state(), clock::now());
+                shared.sync_all();
+            }
         }
         shared.sync_all();
     })

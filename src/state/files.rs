@@ -17,6 +17,7 @@ use super::kind::{Kind, PerKind};
 use super::rendered::Rendered;
 use super::renewal::is_renewal;
 use super::table::{Table, Undo, Write};
+use crate::custody::Custody;
 use crate::durable;
 
 /// How many orders one write of the files may carry out.
@@ -48,8 +49,8 @@ enum Order {
 }
 
 impl Files {
-    /// Reads the files in `state_dir` into `held`, and starts the thread.
-    pub(super) fn open(state_dir: &Path, held: &Held) -> Self {
+    /// Reads the files in `state_dir` into `held`, and starts the thread, which writes while `custody` is here.
+    pub(super) fn open(state_dir: &Path, held: &Held, custody: Custody) -> Self {
         let files = PerKind::make(|kind| {
             let (file, loaded) = StateFile::open(state_dir, kind);
             for Damage { why, .. } in &loaded.damage {
@@ -63,6 +64,7 @@ impl Files {
         let writer = Writer {
             files,
             held: held.clone(),
+            custody,
         };
         let started = thread::Builder::new()
             .name("serin-state".to_owned())
@@ -111,6 +113,7 @@ impl Files {
 struct Writer {
     files: PerKind<StateFile>,
     held: Held,
+    custody: Custody,
 }
 
 impl Writer {
@@ -188,7 +191,10 @@ impl Writer {
             return;
         }
         let unchanged = |(undo, _): &(Undo, _)| undo.is_unchanged(&file.table);
-        let result = if file.is_current && !file.lags && waiting.iter().all(unchanged) {
+        let hold = self.custody.hold();
+        let result = if hold.is_none() {
+            Err(StoreError::Stopped)
+        } else if file.is_current && !file.lags && waiting.iter().all(unchanged) {
             Ok(())
         } else {
             let begun = Instant::now();

@@ -28,6 +28,11 @@ impl ServiceManager {
         }
     }
 
+    /// Another process of the service serves from now on: `pid`, which says so itself.
+    pub fn is_served_by(self, pid: u32) {
+        tell(&[NotifyState::MainPid(pid)]);
+    }
+
     /// The process drains and will end.
     pub fn stopping(self) {
         tell(&[NotifyState::Stopping, NotifyState::Status("draining")]);

@@ -23,6 +23,7 @@ pub(crate) mod script;
 pub(crate) mod sdk;
 mod sink_server;
 pub(crate) mod streams;
+pub(crate) mod successor;
 pub(crate) mod terminal;
 pub(crate) mod unleash;
 pub(crate) mod wire;

@@ -16,7 +16,8 @@
 //! * **What pipelines do**: `registrations` (canaries that register themselves, for a time).
 //! * **What an operator does to it**: `audit` (who did what, provably; events that can be resumed), `kills`, `flags_api` (flags, segments and rings that Serin keeps itself), `state` (what is
 //!   stored outlives crashes), `shutoff`,
-//!   `reload` (the file changes), `swaps` (a thousand changes under load), `lifecycle` (start, readiness, SIGTERM), `drain` (SIGTERM under load), `service_manager` (systemd).
+//!   `reload` (the file changes), `swaps` (a thousand changes under load), `lifecycle` (start, readiness, SIGTERM), `drain` (SIGTERM under load), `upgrade` (another process
+//!   takes over), `service_manager` (systemd).
 //! * **What clients may do**: `limits` (`server.limits` and `server.timeouts`), `edge_limits` (what routes let in: how often, from where, how large), `capacity` (what one client can cost the
 //!   others: queues, rates, open files), `multiplexed` (HTTP/2 requests side by side), `half_closed`, `upstreams` (where
 //!   nobody is ever led).
@@ -104,4 +105,5 @@ mod timeouts;
 mod tls;
 mod traces;
 mod unleash;
+mod upgrade;
 mod upstreams;

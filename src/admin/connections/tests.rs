@@ -16,7 +16,8 @@ use tokio::task::JoinHandle;
 use super::{Limits, Service, serve};
 use crate::admin::problem::Problem;
 use crate::certificates::tests::files;
-use crate::certificates::{Owner, ServerTls};
+use crate::certificates::{OwnSecret, Owner, ServerTls};
+use crate::custody::Custody;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const HALF_BODY: &[u8] =
@@ -41,6 +42,7 @@ async fn start_with(router: Router, limits: Limits, tls: Option<Arc<ServerTls>>)
         router,
         limits,
         tls,
+        orders: Custody::default(),
     };
     let ended = tokio::spawn(serve(listener, service, stopped));
     Server {
@@ -119,7 +121,13 @@ async fn who_does_not_finish_shaking_hands_is_closed() {
         ..limits(4)
     };
     let folder = tempfile::tempdir().unwrap();
-    let tls = ServerTls::open(Owner::Admin, files(folder.path()), &[]).unwrap();
+    let tls = ServerTls::open(
+        Owner::Admin,
+        files(folder.path()),
+        &[],
+        &OwnSecret::random(),
+    )
+    .unwrap();
     let server = start_with(hello(), limits, Some(tls)).await;
     for sent in [&b""[..], HALF_GREETING] {
         let half = send(server.address, sent).await;
@@ -130,7 +138,13 @@ async fn who_does_not_finish_shaking_hands_is_closed() {
 #[tokio::test]
 async fn who_does_not_finish_shaking_hands_makes_room() {
     let folder = tempfile::tempdir().unwrap();
-    let tls = ServerTls::open(Owner::Admin, files(folder.path()), &[]).unwrap();
+    let tls = ServerTls::open(
+        Owner::Admin,
+        files(folder.path()),
+        &[],
+        &OwnSecret::random(),
+    )
+    .unwrap();
     let server = start_with(hello(), limits(2), Some(tls)).await;
     let first = send(server.address, HALF_GREETING).await;
     let _second = send(server.address, HALF_GREETING).await;

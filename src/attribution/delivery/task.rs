@@ -15,11 +15,16 @@ use crate::attribution::document::ExposureDocument;
 use crate::attribution::sinks::{Answer, Sink};
 use crate::attribution::users::Users;
 use crate::clock;
+use crate::custody::Custody;
 use crate::spool::{Batch, Cursor};
+
+/// How long a sink may still take for its batch when another process is to go on with the spool.
+const LAST_BATCH: Duration = Duration::from_secs(1);
 
 /// What a sink's task has.
 pub(super) struct Task {
     pub(super) sink: Box<dyn Sink>,
+    pub(super) custody: Custody,
     pub(super) status: Arc<SinkStatus>,
     pub(super) pace: Pace,
     pub(super) cursor: Cursor,
@@ -53,11 +58,13 @@ struct Read {
 }
 
 impl Task {
-    /// Sends what is spooled until the gateway ends; then what is there, unless the sink is in trouble.
+    /// Sends what is spooled until the gateway ends; then what is there, unless the sink is in trouble. Another process that has
+    /// the spool from now on does the rest.
     pub(super) async fn run(mut self) {
-        loop {
+        while let Some(hold) = self.custody.to_hold().await {
             self.more.mark_unchanged();
             let next = self.step().await;
+            drop(hold);
             let ends = *self.stop.borrow();
             match next {
                 Next::Now => {}
@@ -103,7 +110,12 @@ impl Task {
         if sent == 0 {
             return self.settle(&batch, &[]);
         }
-        match self.sink.deliver(&batch.exposures).await {
+        let answer = tokio::select! {
+            answer = self.sink.deliver(&batch.exposures) => answer,
+            // Another process is to go on here: it sends the batch again.
+            () = wanted(&self.custody) => return Next::Now,
+        };
+        match answer {
             Answer::Taken(refused) => {
                 self.pace.went_well();
                 self.settle(&batch, &refused)
@@ -237,6 +249,12 @@ impl Task {
         tracing::error!(sink = &*self.status.name, "{why}");
         self.status.locked().last_error = Some((clock::now(), why));
     }
+}
+
+/// Comes true when another process has waited for the spool as long as it is let wait.
+async fn wanted(custody: &Custody) {
+    custody.is_wanted().await;
+    sleep(LAST_BATCH).await;
 }
 
 fn forget(sink: &mut dyn Sink, dead_letters: &mut DeadLetters, users: &Users, order: Forget) {

@@ -1,9 +1,10 @@
 //! What the near end and the recorder share: where exposures go, what was recorded last, and figures.
 
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::latest::Latest;
+use crate::attribution::document::ExposureDocument;
 use crate::config::attribution::ExposuresConfig;
 use crate::meter::Counter;
 use crate::spool::Spool;
@@ -13,7 +14,12 @@ pub(super) struct Ledger {
     pub(super) spool: Spool,
     pub(super) figures: Figures,
     latest: Mutex<Latest>,
+    /// What takes the exposures that come after another process has taken over the spool.
+    pub(super) heir: OnceLock<Heir>,
 }
+
+/// Takes an exposure to another process, which records it unless it has it already.
+pub type Heir = Box<dyn Fn(ExposureDocument) + Send + Sync>;
 
 /// What became of first sights.
 #[derive(Debug, Default)]
@@ -37,6 +43,7 @@ impl Ledger {
             spool,
             figures: Figures::default(),
             latest: Mutex::default(),
+            heir: OnceLock::new(),
         }
     }
 

@@ -24,6 +24,8 @@ const GATHERING: Duration = Duration::from_millis(5);
 pub(super) enum Message {
     /// What a worker saw.
     Sighting(Box<Sighting>),
+    /// What the process saw from which this one has taken over.
+    Inherited(Box<ExposureDocument>),
     /// Everything before this is to be in the spool now.
     Flush(SyncSender<()>),
 }
@@ -62,7 +64,24 @@ impl Recorder {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Sighting(sighting) => self.record(&sighting),
+            Message::Sighting(sighting) => {
+                let ledger = self.ledger.clone();
+                for exposure in sighting.exposures(&ledger.config) {
+                    let (id, time) = (exposure.id, exposure.time);
+                    let document = |gateway: &str| document(exposure, gateway);
+                    self.record(id, time, document);
+                }
+                self.tell_size();
+            }
+            Message::Inherited(document) => {
+                let time = Moment {
+                    unix_ms: document.unix_ms(),
+                };
+                if let Ok(id) = document.id.parse::<ExposureId>() {
+                    self.record(id, time, |_| *document);
+                }
+                self.tell_size();
+            }
             Message::Flush(done) => {
                 self.ledger.spool.sync();
                 let _ = done.try_send(());
@@ -112,29 +131,37 @@ impl Recorder {
         self.ledger.latest().add(sequence, document);
     }
 
-    fn record(&mut self, sighting: &Sighting) {
-        let ledger = self.ledger.clone();
-        let figures = &ledger.figures;
-        for exposure in sighting.exposures(&ledger.config) {
-            if !self.seen.insert(exposure.id, day(exposure.time)) {
-                figures.repeated.inc();
-                continue;
+    /// Appends an exposure that the spool does not have; where another process has the spool by now, hands it on to that one.
+    fn record(
+        &mut self,
+        id: ExposureId,
+        time: Moment,
+        document: impl FnOnce(&str) -> ExposureDocument,
+    ) {
+        let figures = &self.ledger.figures;
+        if !self.seen.insert(id, day(time)) {
+            figures.repeated.inc();
+            return;
+        }
+        let document = document(&self.gateway);
+        let Some(_hold) = self.ledger.spool.custody().hold() else {
+            match self.ledger.heir.get() {
+                Some(heir) => heir(document),
+                None => figures.unwritten.inc(),
             }
-            let id = exposure.id;
-            let document = document(exposure, &self.gateway);
-            match ledger.spool.append(&document.to_bytes(), clock::now()) {
-                Ok(sequence) => {
-                    figures.recorded.inc();
-                    ledger.latest().add(sequence, document);
-                }
-                // The spool has said why, once.
-                Err(_) => {
-                    figures.unwritten.inc();
-                    self.seen.remove(id);
-                }
+            return;
+        };
+        match self.ledger.spool.append(&document.to_bytes(), clock::now()) {
+            Ok(sequence) => {
+                figures.recorded.inc();
+                self.ledger.latest().add(sequence, document);
+            }
+            // The spool has said why, once.
+            Err(_) => {
+                figures.unwritten.inc();
+                self.seen.remove(id);
             }
         }
-        self.tell_size();
     }
 
     fn tell_size(&self) {

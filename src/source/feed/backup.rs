@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::shared_copies::copy_all;
 use super::stored::{self, RENEW, StoredSet};
+use crate::custody::Custody;
 use crate::source::{SourceStatus, Stage};
 use crate::state::SharedTexts;
 
@@ -24,9 +25,9 @@ pub(in crate::source) struct Backup {
 }
 
 impl Backup {
-    /// Begins to write what one source says to a folder. `known` is what was found, there or elsewhere; `shared` gets a copy.
+    /// Begins to write what one source says to a folder, while custody of it is here. `known` is what was found, there or elsewhere; `shared` gets a copy.
     pub(in crate::source) fn start(
-        folder: PathBuf,
+        (folder, custody): (PathBuf, Custody),
         (known, is_on_disk): (Option<Arc<StoredSet>>, bool),
         shared: Option<SharedTexts>,
         status: Arc<SourceStatus>,
@@ -40,7 +41,7 @@ impl Backup {
         if !is_on_disk {
             inbox.mark_changed();
         }
-        control.spawn(write_all(folder, inbox, written, status));
+        control.spawn(write_all((folder, custody), inbox, written, status));
         Self {
             wanted: Arc::new(wanted),
             written: seen,
@@ -78,13 +79,16 @@ impl Backup {
 }
 
 async fn write_all(
-    folder: PathBuf,
+    (folder, custody): (PathBuf, Custody),
     mut inbox: watch::Receiver<Option<Arc<StoredSet>>>,
     written: watch::Sender<Option<Arc<StoredSet>>>,
     status: Arc<SourceStatus>,
 ) {
     while inbox.changed().await.is_ok() {
         loop {
+            let Some(hold) = custody.to_hold().await else {
+                return;
+            };
             let Some(latest) = inbox.borrow_and_update().clone() else {
                 break;
             };
@@ -92,6 +96,7 @@ async fn write_all(
                 written.send_replace(Some(latest));
                 break;
             }
+            drop(hold);
             tokio::select! {
                 () = sleep_until(Instant::now() + RETRY) => {}
                 more = inbox.changed() => if more.is_err() { return },

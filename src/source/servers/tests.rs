@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use super::{FlagServers, FlagServersSetup, RefreshError, StoredSets};
 use crate::config::Config;
 use crate::config::flag_server::{ServerUrl, Streaming};
+use crate::custody::Custody;
 use crate::publisher::Publisher;
 use crate::publisher::tests::fixture;
 use crate::registry::kills::Kills;
@@ -76,6 +77,7 @@ async fn flags_are_followed_on_when_a_snapshot_cannot_be_made_of_them() {
         publisher: publisher.clone(),
         statuses: SourceStatuses::default(),
         state_dir: state.path().to_owned(),
+        custody: Custody::default(),
         shared: None,
         client_uses: Arc::default(),
         control: Handle::current(),

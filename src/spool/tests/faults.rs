@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use super::{all, append, at, limits, open, segments};
+use crate::custody::Custody;
 use crate::spool::record::MAX_PAYLOAD;
 use crate::spool::{Limits, Spool};
 
@@ -12,7 +13,8 @@ use crate::spool::{Limits, Spool};
 fn what_cannot_be_forced_to_the_disk_is_not_tried_again_and_a_new_segment_is_begun() {
     let folder = tempfile::tempdir().unwrap();
     let broken = |_: &File| Err(io::Error::from_raw_os_error(5));
-    let (spool, _) = Spool::open_with(folder.path().into(), limits(), broken).unwrap();
+    let (spool, _) =
+        Spool::open_with(folder.path().into(), limits(), Custody::default(), broken).unwrap();
     append(&spool, &["one"]);
     spool.sync();
     let figures = spool.figures();

@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::{GATHERING, MAX_BATCH, Order, StateFile, Writer};
+use crate::custody::Custody;
 use crate::state::error::StoreError;
 use crate::state::held::Held;
 use crate::state::kind::{Kind, PerKind};
@@ -34,6 +35,7 @@ fn answers(state_dir: &Path, count: usize) -> Vec<Result<(), StoreError>> {
     let waiting: Vec<_> = (0..count).map(wait).collect();
     drop(orders);
     let writer = Writer {
+        custody: Custody::default(),
         files: PerKind::make(|kind| StateFile::open(state_dir, kind).0),
         held: Held::default(),
     };
@@ -90,6 +92,7 @@ fn lease(key: &str, end: u64) -> Vec<Write> {
 fn renewals_wait_for_one_another_and_nothing_else_does() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = Writer {
+        custody: Custody::default(),
         files: PerKind::make(|kind| StateFile::open(folder.path(), kind).0),
         held: Held::default(),
     };
@@ -126,6 +129,7 @@ fn renewals_wait_for_one_another_and_nothing_else_does() {
 fn renewals_that_wait_are_stored_when_the_gateway_ends() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = Writer {
+        custody: Custody::default(),
         files: PerKind::make(|kind| StateFile::open(folder.path(), kind).0),
         held: Held::default(),
     };

@@ -48,7 +48,21 @@ pub(crate) fn run_serin<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> O
 
 /// A command of the binary, without an environment but `PATH`.
 pub(crate) fn serin<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
-    let mut command = Command::new(&*SERIN);
+    command_of(&SERIN, args)
+}
+
+/// Makes a link to the binary.
+pub(crate) fn link_to_serin(at: &Path) {
+    std::os::unix::fs::symlink(&*SERIN, at).expect("a link");
+}
+
+/// Where the binary is.
+pub(crate) fn path_of_serin() -> &'static Path {
+    Path::new(&*SERIN)
+}
+
+fn command_of<I: AsRef<OsStr>>(program: &OsStr, args: impl IntoIterator<Item = I>) -> Command {
+    let mut command = Command::new(program);
     command
         .args(args)
         .env_clear()
@@ -96,6 +110,8 @@ pub(crate) struct Setup {
     open_files: Option<(u32, u32)>,
     /// How many blocks of 512 bytes a file may have.
     file_size: Option<u32>,
+    /// What is run in place of the binary itself.
+    program: Option<PathBuf>,
 }
 
 impl Setup {
@@ -108,6 +124,7 @@ impl Setup {
             deaf: false,
             open_files: None,
             file_size: None,
+            program: None,
         }
     }
 
@@ -146,6 +163,12 @@ impl Setup {
         self
     }
 
+    /// Run by another program, which becomes the binary: a link to it, say.
+    pub(crate) fn program(mut self, path: &Path) -> Self {
+        self.program = Some(path.to_owned());
+        self
+    }
+
     /// Starts the gateway and waits until it is ready.
     pub(crate) async fn start(self) -> Gateway {
         let mut gateway = self.launch().await;
@@ -179,10 +202,13 @@ impl Setup {
         let mut command = match (self.open_files, self.file_size) {
             (Some((soft, hard)), _) => bounded(soft, hard),
             (None, Some(blocks)) => with_small_files(blocks),
-            (None, None) => serin(["run", "-c", "routes.yaml"]),
+            (None, None) => {
+                let program = self.program.as_ref().map(|path| path.as_os_str());
+                command_of(program.unwrap_or(&SERIN), ["run", "-c", "routes.yaml"])
+            }
         };
         let mut child = command
-            .envs(self.env)
+            .envs(self.env.clone())
             .current_dir(folder.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -204,6 +230,7 @@ impl Setup {
             listeners: Vec::new(),
             admin: ([127, 0, 0, 1], 0).into(),
             probes: None,
+            env: self.env,
         };
         gateway.await_sockets().await;
         wire::note(&gateway.listeners, !states_listeners);
@@ -306,15 +333,17 @@ fn word<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 
 /// A running gateway; it is ended when this is dropped.
 pub(crate) struct Gateway {
-    child: Child,
-    folder: TempDir,
-    path: PathBuf,
-    stdout: Lines,
-    unread: Option<ChildStdout>,
-    stderr: Lines,
-    listeners: Vec<SocketAddr>,
-    admin: SocketAddr,
-    probes: Option<SocketAddr>,
+    pub(super) child: Child,
+    pub(super) folder: TempDir,
+    pub(super) path: PathBuf,
+    pub(super) stdout: Lines,
+    pub(super) unread: Option<ChildStdout>,
+    pub(super) stderr: Lines,
+    pub(super) listeners: Vec<SocketAddr>,
+    pub(super) admin: SocketAddr,
+    pub(super) probes: Option<SocketAddr>,
+    /// What its environment was given.
+    pub(super) env: Vec<(String, String)>,
 }
 
 impl Gateway {
@@ -339,7 +368,7 @@ impl Gateway {
     }
 
     /// Takes the addresses that the log has so far.
-    fn learn_sockets(&mut self) {
+    pub(crate) fn learn_sockets(&mut self) {
         self.listeners.clear();
         let mut admin: Vec<SocketAddr> = Vec::new();
         let (json, text) = self.stderr.json();
@@ -595,6 +624,11 @@ impl Gateway {
     /// Kills it as a crash would.
     pub(crate) fn sigkill(&self) {
         self.signal(Signal::KILL);
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
     }
 
     /// Waits until it has ended by itself, and all that it wrote has been read.

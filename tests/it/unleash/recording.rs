@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 use serin::config::unleash::OnDeregister;
 use serin::config::{self, OnUnset};
+use serin::custody::Custody;
 use serin::publisher::Publisher;
 use serin::registry::kills::Kills;
 use serin::resolver::ClusterManager;
@@ -69,6 +70,7 @@ unleash: {{ url: \"{api}\", token: \"{TOKEN}\", poll: 10m, streaming: never{unle
             publisher,
             statuses: statuses.clone(),
             state_dir: state.path().to_owned(),
+            custody: Custody::default(),
             shared: None,
             client_uses: Arc::default(),
             control,

@@ -1,0 +1,129 @@
+//! What a process has that another one takes over.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::line::{FILES_AT_ONCE, Line};
+use super::metrics::UpgradeFigures;
+use super::{STEP, Word};
+use crate::attribution::exposures::{Exposures, Heir};
+use crate::audit::Audit;
+use crate::certificates::OwnSecret;
+use crate::custody::Custody;
+use crate::drain::Drain;
+use crate::gateway::inherited::Label;
+use crate::quarantine::{Quarantine, Remembered};
+
+/// What is to be handed over.
+pub(in crate::gateway) struct Estate {
+    /// Who takes people's orders.
+    pub(in crate::gateway) orders: Custody,
+    /// Who writes.
+    pub(in crate::gateway) custody: Custody,
+    /// Every listening socket.
+    pub(in crate::gateway) sockets: Mutex<Vec<(Label, TcpListener)>>,
+    pub(in crate::gateway) secret: OwnSecret,
+    pub(in crate::gateway) quarantine: Arc<Quarantine>,
+    pub(in crate::gateway) audit: Audit,
+    pub(in crate::gateway) exposures: Option<Exposures>,
+    pub(in crate::gateway) drain: Arc<Drain>,
+    pub(in crate::gateway) figures: Arc<UpgradeFigures>,
+}
+
+/// What is known in memory alone, and not to be lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::gateway) struct Belongings {
+    /// Who is spared which canary: a key, for how many milliseconds, and how often the user was rescued before it comes to that.
+    quarantine: Vec<(u64, u64, Option<u16>)>,
+}
+
+impl Belongings {
+    fn of(quarantine: &Quarantine, now: Instant) -> Self {
+        let remembered = quarantine.remembered(now).into_iter().map(|one| {
+            let left = u64::try_from(one.left.as_millis()).unwrap_or(u64::MAX);
+            (one.key, left, one.rescues)
+        });
+        Self {
+            quarantine: remembered.collect(),
+        }
+    }
+
+    /// Whom the other process spared which canary.
+    pub(in crate::gateway) fn recall_in(&self, quarantine: &Quarantine, now: Instant) {
+        let remembered = self
+            .quarantine
+            .iter()
+            .map(|&(key, left, rescues)| Remembered {
+                key,
+                left: Duration::from_millis(left),
+                rescues,
+            });
+        quarantine.recall(&remembered.collect::<Vec<_>>(), now);
+    }
+}
+
+impl Estate {
+    /// Sends the sockets, and what is needed to serve what comes by them.
+    pub(super) fn offer(&self, line: &mut Line) -> io::Result<()> {
+        let sockets = self.sockets();
+        // One line at least, although there is always one socket: the other end waits for it.
+        let last = sockets.len().div_ceil(FILES_AT_ONCE).saturating_sub(1);
+        for part in 0..=last {
+            let some = sockets.iter().skip(part * FILES_AT_ONCE);
+            let some: Vec<_> = some.take(FILES_AT_ONCE).collect();
+            let files: Vec<_> = some.iter().map(|(_, socket)| socket.as_fd()).collect();
+            let word = Word::Sockets {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                sockets: some.iter().map(|(label, _)| *label).collect(),
+                secret: *self.secret.expose(),
+                more: part < last,
+            };
+            line.say_with(&word, &files)?;
+        }
+        Ok(())
+    }
+
+    /// Closes the handles by which sockets are offered: only then the listeners' own are the last.
+    pub(super) fn close_sockets(&self) {
+        self.sockets().clear();
+    }
+
+    fn sockets(&self) -> MutexGuard<'_, Vec<(Label, TcpListener)>> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes no orders from here on, and writes nothing. `Err`: something is under way that does not end; all is as before then.
+    pub(super) fn lend(&self) -> Result<Belongings, String> {
+        if !self.orders.lend(STEP) {
+            return Err("an order is under way that does not end".to_owned());
+        }
+        self.audit.settle(STEP);
+        if !self.custody.lend(STEP) {
+            self.orders.take();
+            return Err("something is being written, and that does not end".to_owned());
+        }
+        Ok(Belongings::of(&self.quarantine, Instant::now()))
+    }
+
+    /// Goes on as before.
+    pub(super) fn take_back(&self) {
+        self.custody.take();
+        self.orders.take();
+    }
+
+    /// Leaves everything to the process that is bound to these `addresses`; what is to be recorded after this goes to `heir`.
+    pub(super) fn give_up(&self, addresses: Vec<SocketAddr>, heir: Heir) {
+        if let Some(exposures) = &self.exposures {
+            exposures.leave_to(heir);
+        }
+        self.drain.hand_over(addresses.into());
+        self.custody.give_up();
+        self.orders.give_up();
+        self.close_sockets();
+    }
+}
