@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo run test test-quick test-wires check fmt lint doc bench bench-micro bench-scale bench-instructions bench-gateways bench-attribution fuzz-api crashes outage
+.PHONY: demo run test test-quick test-wires check fmt lint doc bench bench-micro bench-scale bench-instructions bench-gateways bench-attribution fuzz-api crashes outage upgrades
 
 # Gateway, sample deployments and users in one process; q or Ctrl-C ends it.
 demo:
@@ -45,6 +45,12 @@ outage:
 	@scripts/install-test-deps
 	$(CARGO) build --locked --release --bin serin
 	SERIN_BINARY=$(CURDIR)/target/release/serin OUTAGE=1000000 $(CARGO) test --locked --test it -- --nocapture --test-threads=1 attribution::outage::
+
+# Ten upgrades in a row under 200 connections and 5,000 requests a second; RATE=… asks for another rate. `make test` has a part of it.
+RATE ?= 5000
+upgrades:
+	$(CARGO) build --locked --release --bin serin
+	SERIN_BINARY=$(CURDIR)/target/release/serin SERIN_UPGRADE_RATE=$(RATE) $(CARGO) test --locked --test it -- --nocapture upgrade::load::
 
 # The two files that the repository carries.
 check:

@@ -49,7 +49,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the gateway; reloads when the file changes, on SIGHUP and by API; SIGTERM drains
+    /// Run the gateway; reloads when the file changes, on SIGHUP and by API; SIGUSR2 upgrades, SIGTERM drains
     Run(run::Args),
     /// Try it: gateway, sample deployments and users in one process, on this machine only
     Demo(demo::Args),

@@ -248,7 +248,7 @@ const OPERATIONS: &[Operation] = &[
         role: Role::Viewer,
         takes: Takes::json::<explain::ExplainDocument>(),
         gives: Answer::json::<explain::AnswerView>(),
-        errors: &[400, 404, 408, 413, 422],
+        errors: &[400, 404, 408, 413, 422, 503],
         route: || post(explain::explain),
     },
     Operation {
@@ -281,7 +281,7 @@ const OPERATIONS: &[Operation] = &[
         role: Role::Admin,
         takes: Takes::json::<log::FilterDocument>(),
         gives: Answer::json::<log::LogView>(),
-        errors: &[400, 404, 408, 413, 422],
+        errors: &[400, 404, 408, 413, 422, 503],
         route: || put(log::set),
     },
     Operation {
@@ -292,7 +292,7 @@ const OPERATIONS: &[Operation] = &[
         role: Role::Admin,
         takes: Takes::NOTHING,
         gives: Answer::json::<log::LogView>(),
-        errors: &[404],
+        errors: &[404, 503],
         route: || delete(log::reset),
     },
     Operation {

@@ -59,7 +59,7 @@ impl Foundation {
         let (path, text, mut config) = (start.path, start.text, start.config);
         let (embedding, custody) = (start.embedding, arrival.custody.clone());
         let surroundings = Platform::new(embedding, &mut config, custody, debug.is_some())?;
-        let process = log_start(&path, &config);
+        let process = log_start(&path, &config, arrival.version());
         let sockets = Sockets::open(&process, &mut arrival.inherited)?;
         let control = control_runtime()?;
         let (config, stored) = surroundings.complete(config, &control);
@@ -147,12 +147,13 @@ fn control_runtime() -> io::Result<Runtime> {
 }
 
 /// Tells of the start; what the process is started with.
-fn log_start(file: &Path, config: &Config) -> Process {
+fn log_start(file: &Path, config: &Config, takes_over_from: Option<&str>) -> Process {
     let process = config.process.clone();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         file = %file.display(),
         threads = worker_count(process.threads),
+        takes_over_from,
         "starting"
     );
     process

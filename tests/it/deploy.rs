@@ -172,7 +172,7 @@ fn the_unit_starts_reloads_and_stops_the_binary() {
         );
         words.collect()
     };
-    assert_eq!((one("Type"), one("NotifyAccess")), ("notify", "main"));
+    assert_eq!((one("Type"), one("NotifyAccess")), ("notify", "all"));
     assert_runs(&command(one("ExecStart")));
     let [check, hangup] = unit["ExecReload"].as_slice() else {
         panic!("two commands: {:?}", unit["ExecReload"]);

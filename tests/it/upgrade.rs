@@ -101,8 +101,8 @@ async fn what_was_ordered_and_seen_is_there_after_an_upgrade() {
         addresses,
         "ports that were free once are those of the file now"
     );
-    let killed = gateway.get_as("c1", "/").await;
     stable.release();
+    let killed = gateway.get_as("c1", "/").await;
     killed.assert_from("stable");
     assert!(
         killed
@@ -111,7 +111,7 @@ async fn what_was_ordered_and_seen_is_there_after_an_upgrade() {
             .contains("killed")
     );
     let registered = gateway.admin(REGISTERED).await;
-    assert_eq!(registered.json()["state"], "active", "{registered:?}");
+    assert_eq!(registered.json()["state"], "ready", "{registered:?}");
     gateway.get_as("r1", "/").await.assert_from("canary");
     ordered(&gateway, post(RESTORE, "")).await;
     in_time("the late answer", late)

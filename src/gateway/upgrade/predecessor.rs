@@ -85,7 +85,6 @@ impl Predecessor {
                         inherited.add(Some(label), TcpListener::from(file))?;
                     }
                     if !more {
-                        tracing::info!(version, "another process is to be taken over from");
                         let secret = OwnSecret::new(secret);
                         let sockets = inherited;
                         return Ok((Self { line, version }, Heritage { sockets, secret }));

@@ -17,7 +17,7 @@ import os, socket
 sockets = [socket.create_server(('127.0.0.1', 0), backlog=64) for _ in range(3)]
 text = open('routes.yaml').read()
 for index, opened in enumerate(sockets):
-    text = text.replace('127.0.0.1:%d' % (index + 1), '127.0.0.1:%d' % opened.getsockname()[1])
+    text = text.replace('@socket%d' % index, '127.0.0.1:%d' % opened.getsockname()[1])
     # Out of the way of the numbers that they get.
     os.dup2(opened.fileno(), 100 + index)
 open('routes.yaml', 'w').write(text)
@@ -37,7 +37,7 @@ async fn sockets_of_the_service_manager_are_taken_by_their_addresses() {
     fs::write(&program, OPEN.replace("%serin%", serin)).expect("a file");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a mode");
     let route = fill(CONFIG, [&stable, &canary]);
-    let config = format!("listeners: ['127.0.0.1:1']\nadmin: 127.0.0.1:2\n{route}");
+    let config = format!("listeners: ['@socket0']\nadmin: '@socket1'\n{route}");
     let mut gateway = Setup::new(config).program(&program).start().await;
     gateway.get_as("c1", "/").await.assert_from("canary");
     assert!(

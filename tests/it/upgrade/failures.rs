@@ -115,7 +115,7 @@ async fn one_that_never_becomes_ready_gives_up_by_itself() {
     let server = "unleash: { url: 'http://127.0.0.1:9/api', token: '*:production.token' }\n";
     gateway.rewrite_config(&format!("{good}{server}"));
     let mut next = gateway.launch_successor();
-    next.await_log("is to be taken over from").await;
+    next.await_log("starting").await;
     // Meanwhile everything is as always.
     gateway.get_as("c1", "/").await.assert_from("canary");
     ordered(&gateway, post(KILL, "")).await;
@@ -219,7 +219,7 @@ async fn orders_wait_while_a_process_takes_over_and_hold_when_it_does_not() {
 #[tokio::test]
 async fn a_process_that_is_killed_while_it_starts_changes_nothing() {
     let (_stable, _canary, mut gateway) = start().await;
-    for step in ["starting", "is to be taken over from", "listening"] {
+    for step in ["starting", "snapshot published", "listening"] {
         let mut next = gateway.launch_successor();
         next.await_log(step).await;
         next.sigkill();
