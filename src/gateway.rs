@@ -47,7 +47,7 @@ pub use inherited::Inherited;
 use sockets::{addresses, identified, tell};
 use stop_signal::{End, StopSignal};
 pub use upgrade::UpgradeError;
-use upgrade::{Arrival, Estate, Launcher, Successors};
+use upgrade::{Arrival, Launcher, Successors};
 
 /// How long the last admin requests and access log lines may take at the end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -147,7 +147,7 @@ impl Gateway {
         let proxy = base.proxy();
         belongings.recall_in(&proxy.quarantine, Instant::now());
         let stop_signal = StopSignal::new(base.surroundings.stop.take())?;
-        let successors = base.sockets.second(&base.process)?;
+        let estate = base.estate(&arrival, &proxy)?;
         let state = base.admin_state(&proxy, arrival.orders.clone());
         let Foundation {
             control,
@@ -167,17 +167,6 @@ impl Gateway {
         let workers = start_workers(process.threads, bound, &drain, &proxy)?;
         let admin = AdminServer::start(sockets.admin, state, drain.watch())?;
         tell("listener", &listeners);
-        let estate = Estate {
-            orders: arrival.orders.clone(),
-            custody: surroundings.custody.clone(),
-            sockets: successors.into(),
-            secret: arrival.secret.clone(),
-            quarantine: proxy.quarantine.clone(),
-            audit: handles.audit,
-            exposures: handles.attribution.exposures.clone(),
-            drain: drain.clone(),
-            figures: handles.upgrades.clone(),
-        };
         let service_manager = surroundings.service_manager;
         arrival.serve(&estate, service_manager)?;
         Ok(Self {

@@ -9,6 +9,7 @@
 mod bounds;
 mod cursor;
 mod erasure;
+mod figures;
 mod opening;
 pub mod record;
 mod segment;
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 use crate::context::Moment;
 use crate::custody::Custody;
 pub use cursor::{Batch, Cursor};
+pub use figures::{Backlog, Figures};
 pub use opening::Damage;
 use record::MAX_PAYLOAD;
 use segment::Segment;
@@ -60,44 +62,6 @@ impl Limits {
             reserve: 0.05,
             reserve_bytes: 1 << 30,
         }
-    }
-}
-
-/// How a spool is doing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// All segments together.
-    pub bytes: u64,
-    /// How many records could not be written.
-    pub unwritten: u64,
-    /// How often what was written could not be forced to the disk.
-    pub unsynced: u64,
-    /// Why nothing can be written now, or not forced to the disk.
-    pub trouble: Option<String>,
-    /// What each sink has before it, by its name.
-    pub sinks: BTreeMap<Arc<str>, Backlog>,
-}
-
-/// What a sink has not taken yet.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Backlog {
-    /// How many bytes of segments.
-    pub bytes: u64,
-    /// When the oldest record was appended; `None`: there is none.
-    pub oldest: Option<Moment>,
-    /// How many were dropped before the sink took them.
-    pub dropped: u64,
-    /// How many could not be read.
-    pub unreadable: u64,
-}
-
-impl Backlog {
-    /// How long the oldest record has waited.
-    pub fn age(&self, now: Moment) -> Duration {
-        let since = self
-            .oldest
-            .map_or(0, |at| now.unix_ms.saturating_sub(at.unix_ms));
-        Duration::from_millis(u64::try_from(since).unwrap_or_default())
     }
 }
 
@@ -275,21 +239,6 @@ impl Spool {
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.shared.last.subscribe()
     }
-
-    /// How it is doing.
-    pub fn figures(&self) -> Figures {
-        let state = self.shared.state();
-        let sinks = state.sinks.iter();
-        Figures {
-            bytes: state.bytes(),
-            unwritten: state.unwritten,
-            unsynced: state.unsynced,
-            trouble: state.trouble.clone(),
-            sinks: sinks
-                .map(|(name, standing)| (name.clone(), state.backlog(standing)))
-                .collect(),
-        }
-    }
 }
 
 impl Shared {
@@ -385,24 +334,6 @@ impl State {
 
     fn bytes(&self) -> u64 {
         self.segments.values().map(|segment| segment.bytes).sum()
-    }
-
-    fn backlog(&self, standing: &Standing) -> Backlog {
-        let from = standing.acknowledged + 1;
-        let mut backlog = Backlog {
-            dropped: standing.dropped,
-            unreadable: standing.unreadable,
-            ..Backlog::default()
-        };
-        for segment in self.segments.values().filter(|found| found.next > from) {
-            let place = standing
-                .place
-                .filter(|place| place.is_in(segment))
-                .map_or(segment::HEAD, |place| place.offset);
-            backlog.bytes += segment.bytes.saturating_sub(place);
-            backlog.oldest = backlog.oldest.or(standing.oldest).or(Some(segment.created));
-        }
-        backlog
     }
 }
 

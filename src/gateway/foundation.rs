@@ -11,7 +11,7 @@ use super::following::{follow_file, follow_servers};
 use super::handles::Handles;
 use super::sockets::Sockets;
 use super::surroundings::Platform;
-use super::upgrade::Arrival;
+use super::upgrade::{Arrival, Estate};
 use super::{Start, StartError, admin, worker_count};
 use crate::admin::AdminState;
 use crate::admin::access::AccessControl;
@@ -63,7 +63,7 @@ impl Foundation {
         let sockets = Sockets::open(&process, &mut arrival.inherited)?;
         let control = control_runtime()?;
         let (config, stored) = surroundings.complete(config, &control);
-        let (_entered, meters) = (control.enter(), MeterRegistry::default());
+        let (entered, meters) = (control.enter(), MeterRegistry::default());
         let (own, handle) = (sockets.own_addresses()?, control.handle());
         let publisher = surroundings.publisher(&config, &stored.0, &meters, own, handle)?;
         let (kills, registrar) = surroundings.orders(&publisher, handle);
@@ -74,7 +74,7 @@ impl Foundation {
         let setup = surroundings.reloader_setup(&path, &publisher, &handles, flag_servers.clone());
         let (reloader, file) = follow_file(setup, &text, &config, &handles, arrival.version())?;
         let drain = Arc::new(Drain::default());
-        drop(_entered);
+        drop(entered);
         Ok(Self {
             readiness: Arc::new(Readiness::new(drain.watch())),
             control,
@@ -105,6 +105,23 @@ impl Foundation {
     pub(super) fn proxy(&self) -> Proxy {
         let (generation, drain) = (self.publisher.generation(), self.drain.watch());
         self.handles.proxy(generation, drain, self.debug.clone())
+    }
+
+    /// What another process may take over one day.
+    pub(super) fn estate(&self, arrival: &Arrival, proxy: &Proxy) -> io::Result<Estate> {
+        let handles = &self.handles;
+        Ok(Estate {
+            orders: arrival.orders.clone(),
+            custody: arrival.custody.clone(),
+            sockets: self.sockets.second(&self.process)?.into(),
+            secret: arrival.secret.clone(),
+            quarantine: proxy.quarantine.clone(),
+            audit: handles.audit.clone(),
+            kills: handles.kills.clone(),
+            exposures: handles.attribution.exposures.clone(),
+            drain: self.drain.clone(),
+            figures: handles.upgrades.clone(),
+        })
     }
 
     /// What the admin API looks at; `orders` says whether it takes orders.

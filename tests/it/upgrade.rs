@@ -71,6 +71,28 @@ fn exposures(gateway: &Gateway) -> Vec<(String, String)> {
     lines.collect()
 }
 
+/// Waits until the sink has exposures of so many users, and fails unless it has each once.
+async fn assert_told_once(gateway: &Gateway, users: usize) {
+    let told = until("all exposures", || {
+        let told = exposures(gateway);
+        let seen: BTreeSet<_> = told.iter().map(|(user, _)| user).collect();
+        (seen.len() >= users).then(|| told.clone())
+    })
+    .await;
+    let ids: BTreeSet<_> = told.iter().map(|(_, id)| id).collect();
+    assert_eq!(ids.len(), told.len(), "each once: {told:?}");
+}
+
+/// The version that the audit trail says the gateway has taken over from.
+async fn upgraded_from(gateway: &Gateway) -> Option<String> {
+    let entries = gateway.admin("/api/v1/audit").await.json();
+    let entries = entries["entries"].as_array().expect("entries");
+    let from = entries
+        .iter()
+        .find_map(|entry| entry["after"]["upgraded_from"].as_str());
+    from.map(str::to_owned)
+}
+
 /// What verifying the audit trail says.
 fn audit(gateway: &Gateway) -> String {
     let state = gateway.folder().join("state");
@@ -128,26 +150,13 @@ async fn what_was_ordered_and_seen_is_there_after_an_upgrade() {
         let user = format!("c{user}");
         gateway.get_as(&user, "/").await.assert_from("canary");
     }
-    let told = until("all exposures", || {
-        let told = exposures(&gateway);
-        (told.len() >= 26).then_some(told)
-    })
-    .await;
-    let ids: BTreeSet<_> = told.iter().map(|(_, id)| id).collect();
-    let users: BTreeSet<_> = told.iter().map(|(user, _)| user).collect();
-    assert_eq!(ids.len(), told.len(), "each once: {told:?}");
-    assert!(users.len() >= 26, "{users:?}");
+    assert_told_once(&gateway, 26).await;
     let figures = [("result", "done")];
     gateway
         .await_metric("serin_upgrades_total", &figures, 1.0)
         .await;
-    let entries = gateway.admin("/api/v1/audit").await.json();
-    let starts = entries["entries"].as_array().expect("entries");
-    let from = starts.iter().find_map(|entry| {
-        let from = &entry["after"]["upgraded_from"];
-        (entry["action"] == "start").then_some(from)?.as_str()
-    });
-    assert_eq!(from, Some(env!("CARGO_PKG_VERSION")), "{entries:#}");
+    let from = upgraded_from(&gateway).await;
+    assert_eq!(from.as_deref(), Some(env!("CARGO_PKG_VERSION")));
     gateway.terminate().await;
     audit(&gateway);
 }

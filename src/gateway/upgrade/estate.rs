@@ -18,6 +18,7 @@ use crate::custody::Custody;
 use crate::drain::Drain;
 use crate::gateway::inherited::Label;
 use crate::quarantine::{Quarantine, Remembered};
+use crate::registry::kills::Kills;
 
 /// What is to be handed over.
 pub(in crate::gateway) struct Estate {
@@ -30,6 +31,7 @@ pub(in crate::gateway) struct Estate {
     pub(in crate::gateway) secret: OwnSecret,
     pub(in crate::gateway) quarantine: Arc<Quarantine>,
     pub(in crate::gateway) audit: Audit,
+    pub(in crate::gateway) kills: Kills,
     pub(in crate::gateway) exposures: Option<Exposures>,
     pub(in crate::gateway) drain: Arc<Drain>,
     pub(in crate::gateway) figures: Arc<UpgradeFigures>,
@@ -103,11 +105,27 @@ impl Estate {
             return Err("an order is under way that does not end".to_owned());
         }
         self.audit.settle(STEP);
-        if !self.custody.lend(STEP) {
+        let unstored = self.unstored();
+        let lent = match unstored {
+            Some(why) => Err(why),
+            None if self.custody.lend(STEP) => Ok(()),
+            None => Err("something is being written, and that does not end".to_owned()),
+        };
+        if lent.is_err() {
             self.orders.take();
-            return Err("something is being written, and that does not end".to_owned());
         }
+        lent?;
         Ok(Belongings::of(&self.quarantine, Instant::now()))
+    }
+
+    /// What the other process would not know of, since it could not be stored; `None`: there is no such thing.
+    fn unstored(&self) -> Option<String> {
+        let figures = self.audit.figures();
+        let waits = (figures.waiting > 0).then(|| {
+            let trouble = figures.trouble.unwrap_or_default();
+            format!("entries of the audit trail would be lost: {trouble}")
+        });
+        self.kills.unstored().or(waits)
     }
 
     /// Goes on as before.

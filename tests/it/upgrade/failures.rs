@@ -217,6 +217,24 @@ async fn orders_wait_while_a_process_takes_over_and_hold_when_it_does_not() {
 }
 
 #[tokio::test]
+async fn what_could_not_be_stored_is_not_left_behind() {
+    let (_stable, _canary, mut gateway) = start().await;
+    // Nobody can replace a file by a folder that has something in it.
+    let kills = gateway.folder().join("state/kills.json");
+    fs::create_dir_all(kills.join("in the way")).expect("a folder");
+    let killed = gateway.admin_send(post(KILL, "")).await;
+    assert_eq!(killed.json()["stored"], false, "{killed:?}");
+    let mut next = gateway.launch_successor();
+    assert_eq!(next.await_exit().await.code(), Some(69));
+    let log = next.log();
+    assert!(log.contains("kills and restores are not stored"), "{log}");
+    gateway.get_as("c1", "/").await.assert_from("stable");
+    fs::remove_dir_all(&kills).expect("a folder");
+    ordered(&gateway, post(RESTORE, "")).await;
+    goes_on(&mut gateway).await;
+}
+
+#[tokio::test]
 async fn a_process_that_is_killed_while_it_starts_changes_nothing() {
     let (_stable, _canary, mut gateway) = start().await;
     for step in ["starting", "snapshot published", "listening"] {
