@@ -219,8 +219,8 @@ async fn orders_wait_while_a_process_takes_over_and_hold_when_it_does_not() {
 #[tokio::test]
 async fn what_could_not_be_stored_is_not_left_behind() {
     let (_stable, _canary, mut gateway) = start().await;
-    // Nobody can replace a file by a folder that has something in it.
-    let kills = gateway.folder().join("state/kills.json");
+    // A folder stands where the file is to be written before it takes its place.
+    let kills = gateway.folder().join("state/kills.json.tmp");
     fs::create_dir_all(kills.join("in the way")).expect("a folder");
     let killed = gateway.admin_send(post(KILL, "")).await;
     assert_eq!(killed.json()["stored"], false, "{killed:?}");
@@ -237,15 +237,12 @@ async fn what_could_not_be_stored_is_not_left_behind() {
 #[tokio::test]
 async fn a_process_that_is_killed_while_it_starts_changes_nothing() {
     let (_stable, _canary, mut gateway) = start().await;
-    for step in ["starting", "snapshot published", "listening"] {
+    // Later ones may have taken over already when they are killed.
+    for step in ["starting", "snapshot published"] {
         let mut next = gateway.launch_successor();
         next.await_log(step).await;
         next.sigkill();
         next.await_exit().await;
-        if next.log().contains(crate::harness::successor::TAKEN_OVER) {
-            // It was faster: then it was the gateway that was killed.
-            return;
-        }
         gateway.get_as("c1", "/").await.assert_from("canary");
     }
     goes_on(&mut gateway).await;
