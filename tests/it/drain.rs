@@ -116,7 +116,7 @@ impl Load {
 
 /// Whether the connection was told to go away before the request was taken (RFC 9113, section 6.8): streams above the
 /// last one that it names were not looked at.
-fn was_refused(error: &hyper::Error) -> bool {
+pub(crate) fn was_refused(error: &hyper::Error) -> bool {
     let cause = error
         .source()
         .and_then(|cause| cause.downcast_ref::<h2::Error>());

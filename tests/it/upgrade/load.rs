@@ -2,7 +2,6 @@
 //!
 //! Here with the rate that a debug build and two cores carry; `make upgrades` asks for the whole.
 
-use std::error::Error as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{KILL, RESTORE, ordered};
+use crate::drain::was_refused;
 use crate::harness::streams::{finish, read};
 use crate::harness::wire::WireStream;
 use crate::harness::{
@@ -204,13 +204,6 @@ async fn call(client: SendRequest<Bytes>) {
     let trailers = in_time("trailers", answer.trailers()).await;
     let trailers = trailers.expect("a whole answer").expect("trailers");
     assert_eq!(trailers["grpc-status"], "0");
-}
-
-/// Whether the connection was told to go away before the request was taken (RFC 9113, section 6.8).
-fn was_refused(error: &hyper::Error) -> bool {
-    let cause = error.source();
-    let cause = cause.and_then(|cause| cause.downcast_ref::<h2::Error>());
-    cause.is_some_and(|cause| cause.is_go_away() && cause.reason() == Some(h2::Reason::NO_ERROR))
 }
 
 /// Answers piece by piece, or message by message.
