@@ -14,18 +14,23 @@ mod json;
 mod request;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::clock;
 use crate::mirror::MirrorResult;
 use answer::Answer;
-use compare::Differences;
+use compare::{Comparison, Differences};
 use connections::Connections;
+use exchange::Deadline;
 use failure::Failure;
 pub use request::ShadowRequest;
+
+/// How long the rest of an answer is read that nobody compares, so that its connection can be used again.
+const MOST_REST: Duration = Duration::from_millis(100);
 
 /// Sends copies to shadows. Cloned into every worker.
 #[derive(Clone, Debug)]
@@ -43,9 +48,13 @@ impl Shadows {
         }
     }
 
-    /// Sends a copy, and never waits. `stables` brings stable's answer, if it is to be compared with: one that never comes is
+    /// Sends a copy that is whole, and never waits. It is dropped where there are as many as there may be, or the shadow has
+    /// been withdrawn while it came. `stables` brings stable's answer, if it is to be compared with: one that never comes is
     /// nothing to compare with.
-    pub fn send(&self, request: ShadowRequest, stables: Option<oneshot::Receiver<Answer>>) {
+    pub fn send(&self, mut request: ShadowRequest, stables: Option<oneshot::Receiver<Answer>>) {
+        if request.is_withdrawn() || !request.place.set_out() {
+            return;
+        }
         let connections = self.connections.clone();
         self.control.spawn(follow(connections, request, stables));
     }
@@ -57,32 +66,52 @@ async fn follow(
     mut request: ShadowRequest,
     stables: Option<oneshot::Receiver<Answer>>,
 ) {
-    request.place.result = MirrorResult::Failed;
+    if request.is_withdrawn() {
+        return;
+    }
     let limit = request.service().upstream.response_timeout;
-    let answer = match timeout(limit, exchange::ask(&connections, &request)).await {
-        Ok(answer) => answer,
-        Err(_) => Err(Failure::TooLong(limit)),
+    let deadline = Deadline {
+        at: Instant::now() + limit,
+        limit,
     };
-    let answer = match answer {
+    request.place.result = MirrorResult::Failed;
+    let begun = match exchange::ask(&connections, &request, deadline).await {
+        Ok(begun) => begun,
+        Err(Failure::Withdrawn) => {
+            request.place.result = MirrorResult::Dropped;
+            return;
+        }
+        Err(failure) => return tell_failure(&request, &failure),
+    };
+    let Some(stables) = stables else {
+        request.place.result = MirrorResult::Answered;
+        // For its connection's sake alone.
+        let until = deadline.at.min(Instant::now() + MOST_REST);
+        let _ = begun.read(&connections, until).await;
+        return;
+    };
+    let answer = match begun.read(&connections, deadline.at).await {
         Ok(answer) => answer,
         Err(failure) => return tell_failure(&request, &failure),
     };
     request.place.result = MirrorResult::Answered;
-    let Some(stables) = stables else {
-        return;
-    };
     // A client may take its answer as slowly as it likes; the copy's place is for others.
-    let Ok(Ok(stables)) = timeout(limit, stables).await else {
-        return;
-    };
+    if let Ok(Ok(stables)) = timeout_at(deadline.at, stables).await {
+        request.place.result = result(&request, &stables, &answer);
+    }
+}
+
+/// What came of a copy whose answer is compared.
+fn result(request: &ShadowRequest, stables: &Answer, shadows: &Answer) -> MirrorResult {
     let ignore = request.policy().map_or(&[][..], |policy| &policy.ignore);
-    request.place.result = match compare::differences(&stables, &answer, ignore) {
-        None => MirrorResult::Same,
-        Some(differences) => {
-            tell_differences(&request, &differences);
+    match compare::compare(stables, shadows, ignore) {
+        Comparison::Same => MirrorResult::Same,
+        Comparison::Unseen => MirrorResult::Answered,
+        Comparison::Differs(differences) => {
+            tell_differences(request, &differences);
             MirrorResult::Differs
         }
-    };
+    }
 }
 
 fn tell_failure(request: &ShadowRequest, failure: &Failure) {

@@ -18,6 +18,7 @@ mod window;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -126,6 +127,8 @@ pub struct Cluster {
     members: ArcSwap<Members>,
     settled: AtomicBool,
     turn: AtomicU64,
+    /// The same of those that only stand by, whom requests do not move on.
+    bystanders_turn: AtomicU64,
     /// How often something about its endpoints' health has changed.
     disturbances: AtomicU64,
     /// How many of these there had been when every endpoint was last seen to be healthy. While no more have come,
@@ -178,6 +181,7 @@ impl Cluster {
             members: ArcSwap::default(),
             settled: AtomicBool::new(settled),
             turn: AtomicU64::new(0),
+            bystanders_turn: AtomicU64::new(0),
             disturbances: AtomicU64::new(0),
             calm_since: AtomicU64::new(0),
             ejecting: AtomicBool::new(false),
@@ -287,16 +291,16 @@ impl Cluster {
 
     /// An endpoint for what is no request of anybody's, one after the other: it counts nowhere, tries no endpoint that is on
     /// trial, and is not sent where requests are not.
-    pub fn bystander(&self, turn: usize, now: Instant) -> Option<SocketAddr> {
+    pub fn bystander(&self, now: Instant) -> Option<SocketAddr> {
         let members = self.members.load();
         let scope = members.survey(self.role, now).scope;
         let in_use = members.get(scope)?.iter().filter(|endpoint| {
             let standing = endpoint.standing(now);
             matches!(standing, Standing::Healthy | Standing::Warming(_))
         });
-        let count = in_use.clone().count();
-        let place = turn.checked_rem(count)?;
-        in_use.map(|endpoint| endpoint.address).nth(place)
+        let count = NonZeroU64::new(in_use.clone().count() as u64)?;
+        let place = self.bystanders_turn.fetch_add(1, Ordering::Relaxed) % count;
+        in_use.map(|endpoint| endpoint.address).nth(place as usize)
     }
 
     fn next_turn(&self) -> u64 {

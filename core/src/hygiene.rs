@@ -4,6 +4,7 @@ use http::HeaderName;
 
 use crate::host::split_port;
 use crate::identity::{Place, Rules, Source, Trust};
+use crate::mirror;
 use crate::overrides;
 use crate::request::{HeaderLookup, RequestHead};
 
@@ -199,7 +200,8 @@ fn is_twice(name: &HeaderName, headers: &dyn HeaderLookup) -> bool {
 
 /// Calls `remove` with the name, as it stands in the request, of every header that must not pass as the client sent
 /// it: Serin's own, forwarding headers and untrusted identity headers, in any spelling; from a trusted proxy only
-/// look-alikes with underscores and the one that overrides come in, which are for this gateway.
+/// look-alikes with underscores, the one that overrides come in, which are for this gateway, and the one that marks copies
+/// for shadows, which this gateway alone sends.
 pub fn visit_forbidden(head: &RequestHead<'_>, rules: &Rules, remove: &mut dyn FnMut(HeaderName)) {
     head.headers.visit_names(&mut |name| {
         if is_forbidden(name, head.peer_trusted, rules)
@@ -214,7 +216,7 @@ fn is_forbidden(name: &str, peer_trusted: bool, rules: &Rules) -> bool {
     if has_underscore(name) {
         is_protected(&dashed(name), rules)
     } else {
-        is_override(name, rules)
+        is_gateways(name, rules)
             || (!peer_trusted
                 && (is_forwarding(name)
                     || name.starts_with("x-serin-")
@@ -222,18 +224,20 @@ fn is_forbidden(name: &str, peer_trusted: bool, rules: &Rules) -> bool {
     }
 }
 
-/// Whether overrides come in this header, or would where the configuration says nothing else of them.
-fn is_override(name: &str, rules: &Rules) -> bool {
+/// Whether a header is this gateway's own, even from a trusted proxy: overrides come in it, or would where the configuration
+/// says nothing else of them, or it marks copies for shadows.
+fn is_gateways(name: &str, rules: &Rules) -> bool {
     let own = rules.overrides.as_ref();
     // Nearly every header's name begins with other letters.
     name.starts_with("x-")
-        && (name == overrides::HEADER || own.is_some_and(|own| own.header == name))
+        && (matches!(name, overrides::HEADER | mirror::HEADER)
+            || own.is_some_and(|own| own.header == name))
 }
 
 /// Whether forwarding, decision or identity rests on a header, whoever sends it.
 fn is_protected(name: &str, rules: &Rules) -> bool {
     name.starts_with("x-serin-")
-        || is_override(name, rules)
+        || is_gateways(name, rules)
         || is_forwarding(name)
         || is_framing(name)
         || matches!(name, "baggage" | "cookie" | "traceparent" | "host" | "via")

@@ -9,6 +9,10 @@ use http::Method;
 use crate::flag::Share;
 pub use member::{MemberPath, Step};
 
+/// The header field that tells a shadow that nobody waits for its answer. It is Serin's own: no client's passes, whoever
+/// sends it.
+pub const HEADER: &str = "x-serin-mirror";
+
 /// `mirror` of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MirrorPolicy {
@@ -27,15 +31,16 @@ pub struct MirrorPolicy {
 /// What came of a request that was to be mirrored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MirrorResult {
-    /// The shadow answered as stable did.
+    /// The shadow answered as stable did: by status, content type, and JSON or length.
     Same,
     /// The shadow answered otherwise than stable.
     Differs,
-    /// The shadow answered, and nothing was compared.
+    /// The shadow answered, and nothing is known to differ, but bodies were not compared.
     Answered,
     /// The shadow did not answer.
     Failed,
-    /// The shadow did not get the request: it had as many as it may have, or the body was too large, or did not come whole.
+    /// The shadow did not get the request: it had as many as it may have, or was withdrawn meanwhile, or the body was too
+    /// large, or did not come whole.
     Dropped,
 }
 

@@ -79,6 +79,19 @@ pub fn of(stated: &Arc<UpstreamTls>) -> Arc<ClientTls> {
     known().entry(stated.clone()).or_insert(tls).clone()
 }
 
+/// [`Presented::id`] of what is in use now.
+///
+/// # Errors
+/// What is wrong with the files, for people: they could never be used.
+pub fn id(stated: &Arc<UpstreamTls>) -> Result<u64, String> {
+    let tls = of(stated);
+    let presented = tls.presented();
+    let presented = (**presented).as_ref();
+    presented
+        .map(|one| one.id)
+        .map_err(|problems| told(problems))
+}
+
 /// Whether upstreams can be spoken to by what is stated: the files can be used now, or could be before.
 pub fn is_usable(stated: &Arc<UpstreamTls>) -> bool {
     of(stated).presented().is_ok()

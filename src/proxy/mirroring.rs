@@ -43,12 +43,12 @@ struct Stables {
 }
 
 impl Mirroring {
-    /// For a request of which there is to be a copy, or none. `compares`: stable's answer is compared with the shadow's.
-    pub fn begin(copy: Option<ShadowRequest>, compares: bool) -> Self {
+    /// For a request of which there is to be a copy, or none.
+    pub fn begin(copy: Option<ShadowRequest>) -> Self {
         let Some(copy) = copy else {
             return Self::Left;
         };
-        let answer = compares.then(|| {
+        let answer = copy.compares().then(|| {
             let (sender, receiver) = oneshot::channel();
             Stables {
                 recorder: None,
@@ -70,15 +70,17 @@ impl Mirroring {
         }
     }
 
-    /// A piece of the body has come, or its end, with which the copy goes. A request with too much of a body is not mirrored.
+    /// A piece of the body has come, or its end, with which the copy goes. A request with too much of a body is not mirrored,
+    /// nor a call whose messages do not come at once: it may be a stream, which keeps its place for as long as it likes.
     pub fn body_comes(&mut self, piece: &[u8], end: bool, shadows: &Shadows) {
         let Self::UnderWay(copying) = self else {
             return;
         };
-        if copying.copy.is_none() {
+        let Some(copy) = &copying.copy else {
             return;
-        }
-        if copying.body.len() + piece.len() > MOST_BODY {
+        };
+        let is_stream = copy.is_rpc && !end && !piece.is_empty();
+        if is_stream || copying.body.len() + piece.len() > MOST_BODY {
             *self = Self::Left;
             return;
         }
@@ -101,17 +103,23 @@ impl Mirroring {
         };
         match &mut copying.answer {
             Some(answer) if is_stables => {
-                answer.recorder = Some(AnswerRecorder::begin(method, status, headers));
+                let recorder = AnswerRecorder::begin(method, status, headers);
+                let is_known = !recorder.learns();
+                answer.recorder = Some(recorder);
+                if is_known {
+                    copying.tell_answer();
+                }
             }
             _ => copying.answer = None,
         }
     }
 
-    /// A piece of it has come.
+    /// A piece of it has come. Nothing more is remembered once the copy is over: its client may take as long as it likes.
     pub fn answer_comes(&mut self, piece: &[u8], end: bool) {
         let Self::UnderWay(copying) = self else {
             return;
         };
+        copying.answer.take_if(|answer| answer.sender.is_closed());
         let answer = copying.answer.as_mut();
         let recorder = answer.and_then(|answer| answer.recorder.as_mut());
         if recorder.is_some_and(|recorder| !recorder.push(piece) || end) {
@@ -143,5 +151,66 @@ impl Copying {
             // Nobody listens any more where the shadow failed.
             let _ = answer.sender.send(recorder.finish());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+    use tokio::sync::oneshot;
+
+    use super::{Copying, Mirroring, Stables};
+
+    /// A request whose copy is on its way, with the other side of stable's answer.
+    fn sent() -> (Mirroring, oneshot::Receiver<super::Answer>) {
+        let (sender, receiver) = oneshot::channel();
+        let answer = Stables {
+            recorder: None,
+            sender,
+            receiver: None,
+        };
+        let copying = Copying {
+            copy: None,
+            body: Vec::new(),
+            answer: Some(answer),
+        };
+        (Mirroring::UnderWay(Box::new(copying)), receiver)
+    }
+
+    fn begin(mirroring: &mut Mirroring, content_type: &'static str) {
+        let content_type = HeaderValue::from_static(content_type);
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]);
+        mirroring.answer_begins(true, &Method::GET, StatusCode::OK, &headers);
+    }
+
+    fn remembers(mirroring: &Mirroring) -> bool {
+        matches!(mirroring, Mirroring::UnderWay(copying) if copying.answer.is_some())
+    }
+
+    #[test]
+    fn nothing_of_an_answer_is_kept_once_the_copy_is_over() {
+        let (mut mirroring, receiver) = sent();
+        begin(&mut mirroring, "application/json");
+        mirroring.answer_comes(b"{\"a\":", false);
+        assert!(remembers(&mirroring));
+        drop(receiver);
+        mirroring.answer_comes(b"1", false);
+        assert!(!remembers(&mirroring));
+        mirroring.answer_comes(b"}", true);
+    }
+
+    #[test]
+    fn an_answer_is_told_at_its_end_and_one_that_has_none_at_once() {
+        let (mut mirroring, mut receiver) = sent();
+        begin(&mut mirroring, "application/json");
+        mirroring.answer_comes(b"{}", false);
+        assert!(receiver.try_recv().is_err());
+        mirroring.answer_comes(b"", true);
+        assert!(receiver.try_recv().is_ok());
+
+        let (mut mirroring, mut receiver) = sent();
+        begin(&mut mirroring, "text/event-stream");
+        assert!(receiver.try_recv().is_ok());
+        assert!(!remembers(&mirroring));
     }
 }

@@ -1,7 +1,7 @@
 //! What is remembered of an answer that is to be compared: no more than it takes, while it passes.
 
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 
 use crate::request::field;
 
@@ -9,7 +9,7 @@ use crate::request::field;
 pub const MOST_JSON: usize = 64 * 1024;
 /// As far as a body's length is counted.
 pub const MOST_COUNTED: u64 = 1024 * 1024;
-/// How much is remembered of a content type.
+/// How much is remembered of a content type, or an encoding.
 const MOST_TYPE: usize = 100;
 
 /// An answer, as far as it is compared.
@@ -18,6 +18,8 @@ pub struct Answer {
     pub(super) status: u16,
     /// Type and charset, in lower case.
     pub(super) content_type: Box<str>,
+    /// How the body is encoded, in lower case; empty: not at all.
+    pub(super) encoding: Box<str>,
     pub(super) body: AnswerBody,
 }
 
@@ -26,9 +28,10 @@ pub struct Answer {
 pub(super) enum AnswerBody {
     /// All of what says to be JSON.
     Json(Vec<u8>),
-    /// How long it is; `None`: longer than is counted, and it does not say how long.
-    Long(Option<u64>),
-    /// What is in it cannot be told, and its length says nothing: JSON that is compressed, or is not sent at all.
+    /// How long it is.
+    Long(u64),
+    /// Nothing that could be compared: of JSON that is compressed, or not sent at all, the length says nothing; others are
+    /// longer than is counted, or do not end, and do not say how long they are.
     Hidden,
 }
 
@@ -41,8 +44,10 @@ pub struct AnswerRecorder {
     stated: Option<u64>,
     /// Whether it comes without a body, whatever its head says.
     to_head: bool,
+    encoding: Box<str>,
     is_json: bool,
-    is_encoded: bool,
+    /// Whether it comes piece by piece for as long as its client likes: there is nothing to learn from its body.
+    is_stream: bool,
     counted: u64,
     kept: Vec<u8>,
 }
@@ -52,11 +57,11 @@ impl AnswerRecorder {
     pub fn begin(method: &Method, status: StatusCode, headers: &HeaderMap) -> Self {
         let text = |name| field::first(headers, name).and_then(|value| value.to_str().ok());
         let content_type = comparable_type(text(&CONTENT_TYPE).unwrap_or_default());
-        let encoding = field::first(headers, &CONTENT_ENCODING).map(HeaderValue::as_bytes);
+        let encoding = text(&CONTENT_ENCODING).unwrap_or_default();
         Self {
             is_json: is_json(&content_type),
-            is_encoded: encoding
-                .is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity")),
+            is_stream: kind(&content_type) == "text/event-stream",
+            encoding: comparable_encoding(encoding),
             stated: text(&CONTENT_LENGTH).and_then(|length| length.parse().ok()),
             to_head: method == Method::HEAD,
             status,
@@ -64,6 +69,11 @@ impl AnswerRecorder {
             counted: 0,
             kept: Vec::new(),
         }
+    }
+
+    /// Whether there is anything to learn from the body.
+    pub fn learns(&self) -> bool {
+        !self.is_stream && self.counted <= MOST_COUNTED
     }
 
     /// A piece of the body has come. Whether there is anything to learn from the next one.
@@ -74,31 +84,44 @@ impl AnswerRecorder {
         } else {
             self.kept = Vec::new();
         }
-        self.counted <= MOST_COUNTED
+        self.learns()
     }
 
     /// All of it has come, or as much as there is to learn from.
     pub fn finish(self) -> Answer {
-        let is_counted = self.counted <= MOST_COUNTED;
-        let body = if self.is_json && (self.is_encoded || self.to_head) {
+        let body = if self.is_stream || (self.is_json && (self.is_encoded() || self.to_head)) {
             AnswerBody::Hidden
-        } else if self.to_head || !is_counted {
-            AnswerBody::Long(self.stated)
+        } else if self.to_head || !self.learns() {
+            self.stated.map_or(AnswerBody::Hidden, AnswerBody::Long)
         } else if self.keeps() {
             AnswerBody::Json(self.kept)
         } else {
-            AnswerBody::Long(Some(self.counted))
+            AnswerBody::Long(self.counted)
         };
         Answer {
             status: self.status.as_u16(),
             content_type: self.content_type,
+            encoding: self.encoding,
             body,
+        }
+    }
+
+    /// No more of it is waited for: what its body would be is not known.
+    pub fn leave(self) -> Answer {
+        let body = AnswerBody::Hidden;
+        Answer {
+            body,
+            ..self.finish()
         }
     }
 
     /// Whether all that has come is kept.
     fn keeps(&self) -> bool {
-        self.is_json && !self.is_encoded && self.counted <= MOST_JSON as u64
+        self.is_json && !self.is_encoded() && self.counted <= MOST_JSON as u64
+    }
+
+    fn is_encoded(&self) -> bool {
+        !self.encoding.is_empty()
     }
 }
 
@@ -121,8 +144,23 @@ fn comparable_type(text: &str) -> Box<str> {
 
 /// Whether a content type is JSON's, or of its family (RFC 6839).
 fn is_json(content_type: &str) -> bool {
-    let kind = content_type.split(';').next().unwrap_or_default();
+    let kind = kind(content_type);
     matches!(kind, "application/json" | "text/json") || kind.ends_with("+json")
+}
+
+/// A content type without its parameters.
+fn kind(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default()
+}
+
+/// Content encodings as they are compared.
+fn comparable_encoding(text: &str) -> Box<str> {
+    let mut encoding = text.trim().to_ascii_lowercase();
+    if encoding == "identity" {
+        encoding.clear();
+    }
+    encoding.truncate(MOST_TYPE);
+    encoding.into()
 }
 
 #[cfg(test)]
@@ -160,9 +198,9 @@ mod tests {
         let body = answer("application/json", &[&large]).body;
         assert!(matches!(body, AnswerBody::Json(kept) if kept.len() == MOST_JSON));
         let body = answer("application/json", &[&large, b"1"]).body;
-        assert!(matches!(body, AnswerBody::Long(Some(length)) if length == MOST_JSON as u64 + 1));
+        assert!(matches!(body, AnswerBody::Long(length) if length == MOST_JSON as u64 + 1));
         let body = answer("text/html", &[b"abc"]).body;
-        assert!(matches!(body, AnswerBody::Long(Some(3))));
+        assert!(matches!(body, AnswerBody::Long(3)));
     }
 
     #[test]
@@ -172,17 +210,14 @@ mod tests {
         assert!(!recorder.push(b"x"));
         assert!(matches!(
             recorder.finish().body,
-            AnswerBody::Long(Some(7_000_000))
+            AnswerBody::Long(7_000_000)
         ));
     }
 
     #[test]
     fn what_has_no_body_or_a_compressed_one_is_known_by_its_head() {
         let head = |kind| recorder(kind, &Method::HEAD).finish().body;
-        assert!(matches!(
-            head("text/html"),
-            AnswerBody::Long(Some(7_000_000))
-        ));
+        assert!(matches!(head("text/html"), AnswerBody::Long(7_000_000)));
         assert!(matches!(head("application/json"), AnswerBody::Hidden));
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -190,6 +225,26 @@ mod tests {
         let mut recorder = AnswerRecorder::begin(&Method::GET, StatusCode::OK, &headers);
         recorder.push(b"?");
         assert!(matches!(recorder.finish().body, AnswerBody::Hidden));
+        let silent = AnswerRecorder::begin(&Method::HEAD, StatusCode::OK, &HeaderMap::new());
+        assert!(matches!(silent.finish().body, AnswerBody::Hidden));
+    }
+
+    #[test]
+    fn nothing_is_learnt_from_what_does_not_end() {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/event-stream; charset=utf-8"),
+        );
+        let begin =
+            |headers: &HeaderMap| AnswerRecorder::begin(&Method::GET, StatusCode::OK, headers);
+        let stream = begin(&headers);
+        assert!(!stream.learns());
+        assert!(matches!(stream.finish().body, AnswerBody::Hidden));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let mut left = begin(&headers);
+        assert!(left.push(b"{}"));
+        assert!(matches!(left.leave().body, AnswerBody::Hidden));
     }
 
     #[test]

@@ -18,13 +18,26 @@ impl fmt::Display for Differences {
     }
 }
 
-/// In what a shadow's answer differs from stable's; `None`: in nothing that is compared. Takes JSON bodies apart: not for a
-/// thread that serves requests.
-pub(super) fn differences(
-    stables: &Answer,
-    shadows: &Answer,
-    ignore: &[MemberPath],
-) -> Option<Differences> {
+/// What comes of comparing two answers.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Comparison {
+    /// All that is compared is the same, bodies too.
+    Same,
+    /// Status and type are the same; bodies cannot be compared.
+    Unseen,
+    /// They differ.
+    Differs(Differences),
+}
+
+/// What comes of comparing two bodies.
+enum Bodies {
+    Same,
+    Unseen,
+    Differ(String),
+}
+
+/// Compares a shadow's answer with stable's. Takes JSON bodies apart: not for a thread that serves requests.
+pub(super) fn compare(stables: &Answer, shadows: &Answer, ignore: &[MemberPath]) -> Comparison {
     let mut found = Vec::new();
     if stables.status != shadows.status {
         found.push(format!("status {}, not {}", shadows.status, stables.status));
@@ -33,39 +46,49 @@ pub(super) fn differences(
         let (one, other) = (&shadows.content_type, &stables.content_type);
         found.push(format!("content type {one:?}, not {other:?}"));
     }
-    found.extend(of_bodies(&stables.body, &shadows.body, ignore));
-    (!found.is_empty()).then_some(Differences(found))
-}
-
-fn of_bodies(stables: &AnswerBody, shadows: &AnswerBody, ignore: &[MemberPath]) -> Option<String> {
-    let lengths = |stables: Option<u64>, shadows: Option<u64>| {
-        let shown = |length: Option<u64>| match length {
-            Some(length) => length.to_string(),
-            None => "unknown".to_owned(),
-        };
-        (stables != shadows).then(|| format!("length {}, not {}", shown(shadows), shown(stables)))
-    };
-    match (stables, shadows) {
-        (AnswerBody::Hidden, _) | (_, AnswerBody::Hidden) => None,
-        (AnswerBody::Json(one), AnswerBody::Json(other)) => {
-            match (document(one, ignore), document(other, ignore)) {
-                (Some(one), Some(other)) => {
-                    let way = json::first_difference(&one, &other)?;
-                    Some(format!("body at {way}"))
-                }
-                (None, None) => lengths(length(stables), length(shadows)),
-                (Some(_), None) => Some("a body that is no JSON".to_owned()),
-                (None, Some(_)) => Some("a body that is JSON, as stable's is not".to_owned()),
-            }
-        }
-        _ => lengths(length(stables), length(shadows)),
+    let bodies = bodies(stables, shadows, ignore);
+    let is_seen = !matches!(bodies, Bodies::Unseen);
+    if let Bodies::Differ(how) = bodies {
+        found.push(how);
+    }
+    match (found.is_empty(), is_seen) {
+        (false, _) => Comparison::Differs(Differences(found)),
+        (true, true) => Comparison::Same,
+        (true, false) => Comparison::Unseen,
     }
 }
 
+fn bodies(stables: &Answer, shadows: &Answer, ignore: &[MemberPath]) -> Bodies {
+    // What is encoded in another way has another length.
+    if stables.encoding != shadows.encoding {
+        return Bodies::Unseen;
+    }
+    let (one, other) = (&stables.body, &shadows.body);
+    let (Some(length), Some(others)) = (length(one), length(other)) else {
+        return Bodies::Unseen;
+    };
+    let documents = match (one, other) {
+        (AnswerBody::Json(one), AnswerBody::Json(other)) => {
+            (document(one, ignore), document(other, ignore))
+        }
+        _ => (None, None),
+    };
+    let difference = match documents {
+        (Some(one), Some(other)) => {
+            json::first_difference(&one, &other).map(|way| format!("body at {way}"))
+        }
+        (Some(_), None) => Some("a body that is no JSON".to_owned()),
+        (None, Some(_)) => Some("a body that is JSON, as stable's is not".to_owned()),
+        (None, None) => (length != others).then(|| format!("length {others}, not {length}")),
+    };
+    difference.map_or(Bodies::Same, Bodies::Differ)
+}
+
+/// How long a body is; `None`: nobody knows, or it does not matter.
 fn length(body: &AnswerBody) -> Option<u64> {
     match body {
         AnswerBody::Json(bytes) => Some(bytes.len() as u64),
-        AnswerBody::Long(length) => *length,
+        AnswerBody::Long(length) => Some(*length),
         AnswerBody::Hidden => None,
     }
 }
@@ -81,7 +104,7 @@ fn document(body: &[u8], ignore: &[MemberPath]) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::differences;
+    use super::{Comparison, compare};
     use crate::mirror::MemberPath;
     use crate::shadow::answer::{Answer, AnswerBody};
 
@@ -89,6 +112,7 @@ mod tests {
         Answer {
             status,
             content_type: content_type.into(),
+            encoding: "".into(),
             body,
         }
     }
@@ -98,29 +122,27 @@ mod tests {
         answer(200, "application/json", body)
     }
 
-    fn long(length: Option<u64>) -> Answer {
+    fn long(length: u64) -> Answer {
         answer(200, "text/html", AnswerBody::Long(length))
     }
 
     fn told(stables: &Answer, shadows: &Answer, ignore: &[&str]) -> String {
         let ignore = ignore.iter().map(|path| path.parse().expect("a path"));
         let ignore: Vec<MemberPath> = ignore.collect();
-        let found = differences(stables, shadows, &ignore);
-        found.map_or(String::new(), |found| found.to_string())
+        match compare(stables, shadows, &ignore) {
+            Comparison::Same => String::new(),
+            Comparison::Unseen => "unseen".to_owned(),
+            Comparison::Differs(differences) => differences.to_string(),
+        }
     }
 
     #[test]
     fn status_type_and_length_are_compared() {
-        assert_eq!(told(&long(Some(3)), &long(Some(3)), &[]), "");
-        assert_eq!(told(&long(Some(3)), &long(Some(4)), &[]), "length 4, not 3");
-        assert_eq!(told(&long(None), &long(None), &[]), "");
+        assert_eq!(told(&long(3), &long(3), &[]), "");
+        assert_eq!(told(&long(3), &long(4), &[]), "length 4, not 3");
+        let other = answer(500, "text/plain", AnswerBody::Long(4));
         assert_eq!(
-            told(&long(Some(3)), &long(None), &[]),
-            "length unknown, not 3"
-        );
-        let other = answer(500, "text/plain", AnswerBody::Long(Some(4)));
-        assert_eq!(
-            told(&long(Some(3)), &other, &[]),
+            told(&long(3), &other, &[]),
             "status 500, not 200, content type \"text/plain\", not \"text/html\", length 4, not 3"
         );
     }
@@ -145,14 +167,25 @@ mod tests {
             told(&json("-"), &json("1"), &[]),
             "a body that is JSON, as stable's is not"
         );
-        let large = answer(200, "application/json", AnswerBody::Long(Some(70_000)));
+        let large = answer(200, "application/json", AnswerBody::Long(70_000));
         assert_eq!(told(&json("1"), &large, &[]), "length 70000, not 1");
     }
 
     #[test]
-    fn what_cannot_be_looked_into_is_no_difference() {
-        let hidden = || answer(200, "application/json", AnswerBody::Hidden);
-        assert_eq!(told(&hidden(), &hidden(), &[]), "");
-        assert_eq!(told(&hidden(), &json("1"), &[]), "");
+    fn what_cannot_be_looked_into_is_no_difference_and_not_the_same_either() {
+        let hidden = |status| answer(status, "application/json", AnswerBody::Hidden);
+        assert_eq!(told(&hidden(200), &hidden(200), &[]), "unseen");
+        assert_eq!(told(&hidden(200), &json("1"), &[]), "unseen");
+        assert_eq!(told(&hidden(200), &hidden(500), &[]), "status 500, not 200");
+        let encoded = |encoding: &str, length| Answer {
+            encoding: encoding.into(),
+            ..long(length)
+        };
+        assert_eq!(told(&encoded("br", 3), &encoded("br", 3), &[]), "");
+        assert_eq!(
+            told(&encoded("br", 3), &encoded("br", 4), &[]),
+            "length 4, not 3"
+        );
+        assert_eq!(told(&encoded("br", 3), &long(9), &[]), "unseen");
     }
 }

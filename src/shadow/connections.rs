@@ -12,19 +12,48 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::time::{interval, timeout};
 
 use super::failure::Failure;
+use crate::certificates::upstream;
 use crate::cluster::Cluster;
 use crate::cluster::policy::UpstreamPolicy;
-use crate::dial;
+use crate::dial::{self, DialError};
 
 /// How often those are looked for that have rested long enough.
 const SWEEP: Duration = Duration::from_secs(5);
 
-/// The connections that rest, by cluster and address.
+/// The connections that rest, by whom they lead to.
 #[derive(Debug, Default)]
 pub(super) struct Connections(Mutex<HashMap<Place, Vec<Resting>>>);
 
-/// The cluster's ID and the address.
-pub(super) type Place = (u64, SocketAddr);
+/// Whom a connection leads to, and who vouched for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    /// The cluster's ID.
+    cluster: u64,
+    address: SocketAddr,
+    /// The ID of the files that the service's TLS goes by ([`Presented::id`]); `None`: nothing is stated of it. No connection
+    /// that other certificates vouched for is one of these.
+    ///
+    /// [`Presented::id`]: crate::certificates::upstream::Presented::id
+    tls: Option<u64>,
+}
+
+impl Place {
+    /// The one of a cluster's endpoint, as its service speaks TLS now.
+    pub(super) fn of(
+        address: SocketAddr,
+        cluster: &Cluster,
+        policy: &UpstreamPolicy,
+    ) -> Result<Self, DialError> {
+        let stated = policy.tls.as_ref();
+        let stated = stated.filter(|_| cluster.url.scheme().is_tls());
+        let tls = stated.map(upstream::id).transpose();
+        Ok(Self {
+            cluster: cluster.id,
+            address,
+            tls: tls.map_err(DialError::Tls)?,
+        })
+    }
+}
 
 /// What a copy is sent over.
 #[derive(Debug)]
@@ -33,6 +62,13 @@ pub(super) enum Sender {
     Http1(http1::SendRequest<Full<Bytes>>),
     /// HTTP/2: several.
     Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+impl Sender {
+    /// One that others cannot use meanwhile, and that is to rest when its exchange is over.
+    pub(super) fn unshared(self) -> Option<Self> {
+        matches!(self, Self::Http1(_)).then_some(self)
+    }
 }
 
 #[derive(Debug)]
@@ -53,15 +89,24 @@ impl Resting {
 }
 
 impl Connections {
-    /// One that rests; over HTTP/2 it may be in use as well.
-    pub(super) fn resting(&self, place: Place, now: Instant) -> Option<Sender> {
+    /// One that rests; over HTTP/2 it may be in use as well, and rests until `until` from now on.
+    pub(super) fn resting(&self, place: Place, now: Instant, until: Instant) -> Option<Sender> {
         let mut places = self.lock();
         let resting = places.get_mut(&place)?;
         resting.retain(|one| one.is_of_use(now));
-        match &resting.last()?.sender {
-            Sender::Http2(sender) => Some(Sender::Http2(sender.clone())),
+        let last = resting.last_mut()?;
+        match &last.sender {
+            Sender::Http2(sender) => {
+                last.until = until;
+                Some(Sender::Http2(sender.clone()))
+            }
             Sender::Http1(_) => resting.pop().map(|one| one.sender),
         }
+    }
+
+    /// No further copy is sent over those that rest there: one was not answered in time.
+    pub(super) fn forget(&self, place: Place) {
+        self.lock().remove(&place);
     }
 
     /// Lets one rest, for so long at most.

@@ -2,53 +2,103 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::HOST;
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
+use tokio::time::timeout_at;
 
 use super::answer::{Answer, AnswerRecorder};
-use super::connections::{Connections, Sender, connect};
+use super::connections::{Connections, Place, Sender, connect};
 use super::failure::Failure;
 use super::request::ShadowRequest;
 use crate::cluster::Cluster;
-use crate::cluster::policy::UpstreamPolicy;
+use crate::dial::DialError;
 
 /// How many connections that rested are tried before a new one is made.
 const MOST_RESTING: usize = 3;
 
-/// Sends a copy, and reads the answer as far as there is anything to learn from it. What is not read to its end has no
-/// connection that could rest.
+/// Until when an exchange may last, and how long that is in all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline {
+    pub(super) at: tokio::time::Instant,
+    pub(super) limit: Duration,
+}
+
+/// An answer whose head has come.
+#[derive(Debug)]
+pub(super) struct Begun {
+    recorder: AnswerRecorder,
+    body: Incoming,
+    /// What may rest where the body is read to its end.
+    resting: Option<(Place, Sender)>,
+    idle_timeout: Duration,
+}
+
+/// Sends a copy. The answer's head comes before the deadline.
 pub(super) async fn ask(
     connections: &Arc<Connections>,
     request: &ShadowRequest,
-) -> Result<Answer, Failure> {
-    static TURN: AtomicUsize = AtomicUsize::new(0);
+    deadline: Deadline,
+) -> Result<Begun, Failure> {
     let (cluster, policy) = (&request.deployment().cluster, &request.service().upstream);
-    let turn = TURN.fetch_add(1, Ordering::Relaxed);
-    let address = cluster.bystander(turn, Instant::now());
-    let address = address.ok_or(Failure::Nowhere)?;
-    let (sender, response) = send(connections, request, (address, cluster), policy).await?;
-    let (head, mut body) = response.into_parts();
-    let mut recorder = AnswerRecorder::begin(&request.method, head.status, &head.headers);
-    let mut is_whole = true;
+    let address = cluster.bystander(Instant::now()).ok_or(Failure::Nowhere)?;
+    // What rests was allowed, and vouched for, when it was made.
+    cluster.judge(address).map_err(DialError::from)?;
+    let place = Place::of(address, cluster, policy)?;
+    let sent = timeout_at(deadline.at, send(connections, request, (address, place))).await;
+    let Ok(sent) = sent else {
+        connections.forget(place);
+        return Err(Failure::TooLong(deadline.limit));
+    };
+    let (sender, response) = sent?;
+    let (head, body) = response.into_parts();
+    Ok(Begun {
+        recorder: AnswerRecorder::begin(&request.method, head.status, &head.headers),
+        body,
+        resting: sender.map(|sender| (place, sender)),
+        idle_timeout: policy.idle_timeout,
+    })
+}
+
+impl Begun {
+    /// Reads the body as far as there is anything to learn from it, and before the deadline. What is not read to its end
+    /// has no connection that could rest.
+    pub(super) async fn read(
+        mut self,
+        connections: &Arc<Connections>,
+        until: tokio::time::Instant,
+    ) -> Result<Answer, Failure> {
+        if !self.recorder.learns() {
+            return Ok(self.recorder.finish());
+        }
+        match timeout_at(until, pieces(&mut self.body, &mut self.recorder)).await {
+            Err(_) => return Ok(self.recorder.leave()),
+            Ok(is_whole) => {
+                if let Some((place, sender)) = self.resting.filter(|_| matches!(is_whole, Ok(true)))
+                {
+                    connections.rest(place, sender, Instant::now() + self.idle_timeout);
+                }
+                is_whole?;
+            }
+        }
+        Ok(self.recorder.finish())
+    }
+}
+
+/// Reads on while there is anything to learn. Whether the end has come.
+async fn pieces(body: &mut Incoming, recorder: &mut AnswerRecorder) -> Result<bool, hyper::Error> {
     while let Some(frame) = body.frame().await {
         if let Some(piece) = frame?.data_ref()
             && !recorder.push(piece)
         {
-            is_whole = false;
-            break;
+            return Ok(false);
         }
     }
-    if let Some(sender) = sender.filter(|_| is_whole) {
-        let until = Instant::now() + policy.idle_timeout;
-        connections.rest((cluster.id, address), sender, until);
-    }
-    Ok(recorder.finish())
+    Ok(true)
 }
 
 /// Sends a copy over a connection that rests, or a new one where none does. Answers the connection as well where it is to rest
@@ -56,26 +106,31 @@ pub(super) async fn ask(
 async fn send(
     connections: &Arc<Connections>,
     copy: &ShadowRequest,
-    (address, cluster): (SocketAddr, &Cluster),
-    policy: &UpstreamPolicy,
+    (address, place): (SocketAddr, Place),
 ) -> Result<(Option<Sender>, Response<Incoming>), Failure> {
+    let (cluster, policy) = (&copy.deployment().cluster, &copy.service().upstream);
     let mut request = request(copy, cluster)?;
+    let until = || Instant::now() + policy.idle_timeout;
     for _ in 0..MOST_RESTING {
-        let Some(sender) = connections.resting((cluster.id, address), Instant::now()) else {
+        let Some(sender) = connections.resting(place, Instant::now(), until()) else {
             break;
         };
-        // Over HTTP/2 it rests while it is used.
-        let is_to_rest = matches!(sender, Sender::Http1(_));
         match over(sender, request).await {
-            Ok((sender, response)) => return Ok((Some(sender).filter(|_| is_to_rest), response)),
+            Ok((sender, response)) => return Ok((sender.unshared(), response)),
             // It had been closed already: nothing was sent.
             Err((_, Some(unsent))) => request = unsent,
             Err((error, None)) => return Err(error.into()),
         }
     }
     let sender = connect(address, cluster, policy).await?;
+    if copy.is_withdrawn() {
+        return Err(Failure::Withdrawn);
+    }
+    if let Sender::Http2(sender) = &sender {
+        connections.rest(place, Sender::Http2(sender.clone()), until());
+    }
     match over(sender, request).await {
-        Ok((sender, response)) => Ok((Some(sender), response)),
+        Ok((sender, response)) => Ok((sender.unshared(), response)),
         Err((error, _)) => Err(error.into()),
     }
 }

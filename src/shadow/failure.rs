@@ -9,6 +9,8 @@ use crate::dial::DialError;
 pub(super) enum Failure {
     #[error("it has no endpoint that is well")]
     Nowhere,
+    #[error("it was withdrawn meanwhile")]
+    Withdrawn,
     #[error("no connection within {0:?}")]
     NoConnection(Duration),
     #[error(transparent)]
@@ -17,6 +19,6 @@ pub(super) enum Failure {
     Http(#[from] hyper::Error),
     #[error("the request cannot be sent on: {0}")]
     Request(#[from] http::Error),
-    #[error("no whole answer within {0:?}")]
+    #[error("no answer within {0:?}")]
     TooLong(Duration),
 }

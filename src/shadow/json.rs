@@ -1,6 +1,6 @@
 //! Where two JSON documents differ, whatever the order of their members.
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use crate::mirror::{MemberPath, Step};
 
@@ -76,8 +76,14 @@ fn differs(one: &Value, other: &Value, way: &mut String) -> bool {
             }
             one.len() != other.len()
         }
+        (Value::Number(one), Value::Number(other)) => one != other && !is_same_float(one, other),
         _ => one != other,
     }
+}
+
+/// Whether two numbers have the same value, one of which may be written as a whole number and the other not, as `1` and `1.0`.
+fn is_same_float(one: &Number, other: &Number) -> bool {
+    (one.is_f64() || other.is_f64()) && one.as_f64() == other.as_f64()
 }
 
 /// Whether two values differ that a step leads to; then the way has it.
@@ -147,6 +153,21 @@ mod tests {
             found(&json!({ "a": null }), &json!({})).as_deref(),
             Some("$.a")
         );
+    }
+
+    #[test]
+    fn numbers_are_compared_by_their_values() {
+        let read = |text| serde_json::from_str::<Value>(text).expect("JSON");
+        for (one, other, same) in [
+            ("1", "1.0", true),
+            ("100", "1e2", true),
+            ("-0.50", "-0.5", true),
+            ("1", "1.5", false),
+            ("9007199254740993", "9007199254740992", false),
+        ] {
+            let found = found(&read(one), &read(other));
+            assert_eq!(found.is_none(), same, "{one} {other}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 
+use crate::clock;
 use crate::meter::mirror::MirrorPlace;
 use crate::mirror::MirrorPolicy;
 use crate::route::ServiceIndex;
@@ -29,6 +30,9 @@ pub struct ShadowRequest {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Bytes,
+    /// Whether it is a call of gRPC or a stream of Connect: what came of it stands behind the messages of the answer, and is
+    /// not compared.
+    pub is_rpc: bool,
     /// Its ID, for the log.
     pub request_id: HeaderValue,
     /// Its place among the copies of its service.
@@ -36,6 +40,16 @@ pub struct ShadowRequest {
 }
 
 impl ShadowRequest {
+    /// Whether its answer is compared with stable's.
+    pub fn compares(&self) -> bool {
+        !self.is_rpc && self.policy().is_some_and(|policy| policy.compare)
+    }
+
+    /// Whether the shadow has been withdrawn: then it gets nothing any more.
+    pub(super) fn is_withdrawn(&self) -> bool {
+        self.service().is_withdrawn(self.shadow, clock::now())
+    }
+
     pub(super) fn service(&self) -> &Service {
         self.snapshot.services.get(self.service)
     }

@@ -4,15 +4,11 @@
 mod comparing;
 mod trouble;
 
-use std::fmt;
-
 use bytes::Bytes;
 use http::Method;
 use serde_json::json;
 
-use crate::harness::{
-    Blunt, Call, Gateway, Origin, Protocol, Reply, assert_has, fill, get, post, until,
-};
+use crate::harness::{Blunt, Call, Gateway, Origin, Protocol, assert_has, fill, get, post, until};
 
 /// `%more%` is of the mirror. `ann` is on `search.ranker`, `sue` on the shadow.
 const CONFIG: &str = "
@@ -283,20 +279,63 @@ async fn connections_to_the_shadow_are_used_again_over_either_http() {
 }
 
 #[tokio::test]
+async fn a_connection_of_http2_is_shared_before_its_first_answer() {
+    let change = |config: String| config.replace(", %more%", "");
+    let stage = Stage::with(Protocol::H2c, change).await;
+    stage.shadow.hold();
+    for count in 1..=10 {
+        stage.gateway.send(get("/")).await.assert_from("stable");
+        stage.shadow.await_requests(count).await;
+    }
+    assert_eq!(stage.shadow.connections(), 1);
+    stage.shadow.release();
+    stage.await_result("answered", 10).await;
+}
+
+#[tokio::test]
+async fn not_even_a_trusted_proxy_says_that_a_request_is_a_copy() {
+    let (stable, shadow) = (Origin::start("stable").await, Origin::start("shadow").await);
+    let config = CONFIG.replace("@canary", "http://127.0.0.1:1");
+    let server = "server: { threads: 1, shutdown_delay: 1ms, trusted_proxies: [127.0.0.0/8] }\n";
+    let config = fill(&config.replace(", %more%", ""), [&stable, &shadow]) + server;
+    let gateway = Gateway::start(config).await;
+    for name in ["x-serin-mirror", "x_serin_mirror"] {
+        let call = get("/").header(name, "true").header("x-serin-own", "1");
+        gateway.send(call).await.assert_from("stable");
+        let seen = stable.last();
+        assert_eq!(
+            (seen.all("x-serin-mirror"), seen.all(name)),
+            (vec![], vec![])
+        );
+        // The proxy is trusted indeed.
+        assert_eq!(seen.header("x-serin-own").as_deref(), Some("1"));
+    }
+}
+
+#[tokio::test]
 async fn the_sample_is_a_part_of_the_requests() {
     let stage = Stage::start("sample: 10%").await;
     let mut connection = stage.gateway.connect().await;
     for _ in 0..300 {
         connection.send(get("/")).await.assert_from("stable");
     }
-    let copies = until("the last copy", || {
-        let copies = stage.shadow.count();
-        (copies > 0).then_some(copies)
-    });
-    copies.await;
     // 30 are expected; fewer than 5, or more than 80, come once in millions of runs.
-    let came = results(&stage.gateway).await;
-    assert!((5.0..80.0).contains(&came), "{came}");
+    let least = until("the first copies", || {
+        (stage.shadow.count() >= 5).then_some(())
+    });
+    least.await;
+    // A copy of all that is sent from here on: what came before has gone before.
+    let config = fill(CONFIG, [&stage.stable, &stage.canary, &stage.shadow]);
+    let generation = stage.gateway.generation().await;
+    stage
+        .gateway
+        .rewrite_config(&config.replace("%more%", "sample: 100%"));
+    stage.gateway.await_generation(generation + 1).await;
+    connection.send(get("/last")).await.assert_from("stable");
+    let last = || (stage.shadow.last().target == "/last").then_some(());
+    until("the last copy", last).await;
+    let came = stage.shadow.count();
+    assert!((5..80).contains(&came), "{came}");
 }
 
 #[tokio::test]
@@ -345,17 +384,4 @@ async fn a_shadow_that_no_flag_names_is_told() {
     );
     stage.gateway.send(get("/")).await.assert_from("stable");
     assert_eq!(results(&stage.gateway).await, 0.0);
-}
-
-/// One pair of answers, and what is said of it.
-struct Pair {
-    stables: Reply,
-    shadows: Reply,
-    result: &'static str,
-}
-
-impl fmt::Debug for Pair {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} {:?}", self.stables, self.shadows)
-    }
 }

@@ -4,6 +4,7 @@
 
 mod handshakes;
 mod proxy_protocol;
+mod shadows;
 mod upstreams;
 
 use std::fs;

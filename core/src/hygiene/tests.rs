@@ -126,6 +126,15 @@ fn a_believed_id_stands_once() {
     );
 }
 
+#[test]
+fn nobody_but_this_gateway_says_that_a_request_is_a_copy() {
+    let fields = ["x-serin-mirror", "x-serin-deployment"];
+    assert_eq!(removed(&fields, Trust::Proxies, true), ["x-serin-mirror"]);
+    assert_eq!(removed(&fields, Trust::Proxies, false), fields);
+    let named = verdict(&[("connection", "x-serin-mirror")], Trust::Anyone);
+    assert_eq!(named, Err(Unclean::ConnectionNamesProtected));
+}
+
 fn removed(fields: &[&str], trust: Trust, peer_trusted: bool) -> Vec<String> {
     let headers: HeaderList = fields.iter().map(|name| (*name, "v")).collect();
     let mut names = Vec::new();
@@ -150,6 +159,7 @@ fn a_request_is_plain_if_nothing_of_it_is_removed_or_continued() {
         "x-real-ip",
         "x-request-id",
         "x-serin-override",
+        "x-serin-mirror",
         "x-user-id",
         "x_user_id",
         "trace_parent",

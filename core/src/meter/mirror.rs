@@ -9,11 +9,14 @@ use crate::mirror::MirrorResult;
 
 /// How many copies of a service's requests are under way at a time.
 pub const MOST: u32 = 64;
+/// How many more wait for their bodies.
+pub const MOST_WAITING: u32 = 64;
 
 /// The figures of a service's mirror.
 #[derive(Debug, Default)]
 pub struct MirrorMeter {
     under_way: AtomicU32,
+    waiting: AtomicU32,
     results: [Counter; MirrorResult::ALL.len()],
     /// How often its log tells of differences.
     pub differences: Telling,
@@ -27,6 +30,26 @@ impl MirrorMeter {
         MirrorResult::ALL.into_iter().zip(&self.results)
     }
 
+    fn count_of(&self, stage: Stage) -> (&AtomicU32, u32) {
+        match stage {
+            Stage::Waiting => (&self.waiting, MOST_WAITING),
+            Stage::UnderWay => (&self.under_way, MOST),
+        }
+    }
+
+    /// Takes one of the places of this stage. Whether there was any.
+    fn take(&self, stage: Stage) -> bool {
+        let (count, most) = self.count_of(stage);
+        let taken = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+            (count < most).then_some(count + 1)
+        });
+        taken.is_ok()
+    }
+
+    fn leave(&self, stage: Stage) {
+        self.count_of(stage).0.fetch_sub(1, Ordering::Relaxed);
+    }
+
     fn count(&self, result: MirrorResult) {
         if let Some(counter) = self.results.get(result as usize) {
             counter.inc();
@@ -34,31 +57,56 @@ impl MirrorMeter {
     }
 }
 
+/// Where a copy stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Its body has yet to come whole, at its client's pace.
+    Waiting,
+    /// It is whole.
+    UnderWay,
+}
+
 /// One copy's place among those of its service. What came of the request is counted when it is dropped.
 #[derive(Debug)]
 pub struct MirrorPlace {
     meter: Arc<ServiceMeter>,
+    stage: Stage,
     /// What came of it so far.
     pub result: MirrorResult,
 }
 
 impl MirrorPlace {
-    /// Takes a place for a request that has yet to come whole; `None`, and counted: there is none.
-    pub fn take(meter: &Arc<ServiceMeter>) -> Option<Self> {
+    /// Takes a place for a request, which has a body that has yet to come or none; `None`, and counted: there is none.
+    pub fn take(meter: &Arc<ServiceMeter>, has_body: bool) -> Option<Self> {
         let mirror = meter.mirror.used();
-        let taken = mirror
-            .under_way
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
-                (count < MOST).then_some(count + 1)
-            });
-        if taken.is_err() {
+        let stage = match has_body {
+            true => Stage::Waiting,
+            false => Stage::UnderWay,
+        };
+        if !mirror.take(stage) {
             mirror.count(MirrorResult::Dropped);
             return None;
         }
         Some(Self {
             meter: meter.clone(),
+            stage,
             result: MirrorResult::Dropped,
         })
+    }
+
+    /// The request is whole: its copy takes a place among those under way. Whether there is any.
+    #[must_use]
+    pub fn set_out(&mut self) -> bool {
+        let mirror = self.meter.mirror.used();
+        if self.stage == Stage::UnderWay {
+            return true;
+        }
+        let taken = mirror.take(Stage::UnderWay);
+        if taken {
+            mirror.leave(self.stage);
+            self.stage = Stage::UnderWay;
+        }
+        taken
     }
 
     /// The figures that it is counted in.
@@ -71,7 +119,7 @@ impl Drop for MirrorPlace {
     fn drop(&mut self) {
         let mirror = self.meter.mirror.used();
         mirror.count(self.result);
-        mirror.under_way.fetch_sub(1, Ordering::Relaxed);
+        mirror.leave(self.stage);
     }
 }
 
@@ -99,7 +147,7 @@ impl Telling {
 mod tests {
     use std::sync::Arc;
 
-    use super::{MOST, MirrorPlace, Telling};
+    use super::{MOST, MOST_WAITING, MirrorPlace, Telling};
     use crate::context::Moment;
     use crate::meter::ServiceMeter;
     use crate::mirror::MirrorResult;
@@ -113,18 +161,43 @@ mod tests {
     fn there_are_so_many_places_and_one_that_is_left_can_be_taken() {
         let meter = Arc::new(ServiceMeter::default());
         let mut places: Vec<_> = (0..MOST)
-            .map(|_| MirrorPlace::take(&meter).expect("a place"))
+            .map(|_| MirrorPlace::take(&meter, false).expect("a place"))
             .collect();
-        assert!(MirrorPlace::take(&meter).is_none());
+        assert!(MirrorPlace::take(&meter, false).is_none());
         assert_eq!(counts(&meter), [0, 0, 0, 0, 1]);
         let mut left = places.pop().expect("one of them");
         left.result = MirrorResult::Differs;
         drop(left);
         assert_eq!(counts(&meter), [0, 1, 0, 0, 1]);
-        places.push(MirrorPlace::take(&meter).expect("the place that was left"));
+        places.push(MirrorPlace::take(&meter, false).expect("the place that was left"));
         drop(places);
         // None of them was ever sent.
         assert_eq!(counts(&meter), [0, 1, 0, 0, 1 + u64::from(MOST)]);
+    }
+
+    #[test]
+    fn those_that_wait_for_their_bodies_take_no_place_of_those_that_are_whole() {
+        let meter = Arc::new(ServiceMeter::default());
+        let mut waiting: Vec<_> = (0..MOST_WAITING)
+            .map(|_| MirrorPlace::take(&meter, true).expect("a place"))
+            .collect();
+        assert!(MirrorPlace::take(&meter, true).is_none());
+        let mut whole: Vec<_> = (0..MOST)
+            .map(|_| MirrorPlace::take(&meter, false).expect("a place"))
+            .collect();
+        assert!(whole[0].set_out(), "it is under way already");
+        assert!(!waiting[0].set_out(), "all places are taken");
+        whole.pop();
+        assert!(waiting[0].set_out());
+        waiting.push(MirrorPlace::take(&meter, true).expect("the place that was left"));
+        assert!(MirrorPlace::take(&meter, false).is_none());
+        drop((waiting, whole));
+        for has_body in [true, false] {
+            let all: Vec<_> = (0..MOST)
+                .filter_map(|_| MirrorPlace::take(&meter, has_body))
+                .collect();
+            assert_eq!(all.len(), MOST as usize, "every place is left in the end");
+        }
     }
 
     #[test]

@@ -64,11 +64,15 @@ impl Service {
         if !mirror.wants(method, request_id) {
             return None;
         }
+        (!self.is_withdrawn(shadow, moment)).then_some(shadow)
+    }
+
+    /// Whether a canary is withdrawn. It may have been since this snapshot was made.
+    pub fn is_withdrawn(&self, canary: DeploymentIndex, moment: Moment) -> bool {
         let mut candidates = self.candidates.iter();
-        let candidate = candidates.find(|candidate| candidate.deployments.contains(&shadow));
-        let is_withdrawn = self.deployments.get(shadow).withdrawal().is_some()
-            || candidate.is_none_or(|candidate| candidate.withdrawal_at(moment).is_some());
-        (!is_withdrawn).then_some(shadow)
+        let candidate = candidates.find(|candidate| candidate.deployments.contains(&canary));
+        self.deployments.get(canary).withdrawal().is_some()
+            || candidate.is_none_or(|candidate| candidate.withdrawal_at(moment).is_some())
     }
 }
 

@@ -15,14 +15,14 @@ use super::proxy::Proxy;
 use crate::edit::HeaderSink as _;
 use crate::forward::trace_context::{SAMPLED, TraceParent};
 use crate::meter::mirror::MirrorPlace;
+use crate::mirror;
 use crate::proxy::mirroring::Mirroring;
 use crate::proxy::run::DebugHeader;
 use crate::request::field;
 use crate::shadow::ShadowRequest;
 use crate::snapshot::{DeploymentIndex, STABLE, Service};
 
-/// Tells a shadow that nobody waits for its answer. Clients cannot say so: what they send by such a name goes nowhere.
-const MIRROR: HeaderName = HeaderName::from_static("x-serin-mirror");
+const MIRROR: HeaderName = HeaderName::from_static(mirror::HEADER);
 const TRACEPARENT: &str = "traceparent";
 
 /// Fields that are about a connection, or frame a message: a copy comes over another connection, whole.
@@ -51,20 +51,20 @@ pub(super) fn attempt_begins(
         return;
     };
     let service = ctx.run.snapshot.services.get(request.plan.service);
-    let Some(mirror) = &service.mirror else {
+    if service.mirror.is_none() {
         return;
-    };
+    }
     if !matches!(ctx.mirroring, Mirroring::Undecided) {
         ctx.mirroring.attempt_begins();
         return;
     }
-    let compares = mirror.policy.compare && !is_grpc(upstream);
+    let has_body = !session.is_body_empty();
     let copy = wanted(session, ctx, service).and_then(|shadow| {
-        let place = MirrorPlace::take(&service.meter)?;
+        let place = MirrorPlace::take(&service.meter, has_body)?;
         copy(session, upstream, ctx, proxy, (shadow, place))
     });
-    ctx.mirroring = Mirroring::begin(copy, compares);
-    if session.is_body_empty() {
+    ctx.mirroring = Mirroring::begin(copy);
+    if !has_body {
         ctx.mirroring.body_comes(&[], true, &proxy.shadows);
     }
 }
@@ -78,10 +78,12 @@ fn wanted(session: &Session, ctx: &RequestCtx, service: &Service) -> Option<Depl
     (!session.is_upgrade_req()).then_some(shadow)
 }
 
-/// The status of gRPC comes behind its messages, and is not compared.
-fn is_grpc(request: &RequestHeader) -> bool {
-    let kind = field::first(&request.headers, &CONTENT_TYPE);
-    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+/// Whether messages come in the body one by one, as gRPC has them, and streams of Connect.
+fn is_rpc(request: &RequestHeader) -> bool {
+    let kind = field::first(&request.headers, &CONTENT_TYPE).map(HeaderValue::as_bytes);
+    kind.is_some_and(|kind| {
+        kind.starts_with(b"application/grpc") || kind.starts_with(b"application/connect+")
+    })
 }
 
 /// The copy, still without its body: edited as the request is, but for another deployment.
@@ -129,6 +131,7 @@ fn copy(
         host,
         headers,
         body: Bytes::new(),
+        is_rpc: is_rpc(upstream),
         request_id: run.request_id.clone(),
         place,
     })

@@ -3,23 +3,43 @@
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
 use super::{CONFIG, Stage, await_result, results};
-use crate::harness::{Blunt, Gateway, Origin, fill, get, in_time, post};
+use crate::harness::{Blunt, Gateway, Origin, Reply, fill, get, in_time, post, until};
 
 /// Copies of a service's requests that are under way at a time.
 const MOST: usize = 64;
 
+/// How long an answer may take that is to take too long.
+const SOON: &str = "500ms";
+/// How long one may take that is not.
+const LATE: &str = "10m";
+
 /// A gateway whose shadow has another URL.
 async fn before(url: &str, more: &str) -> (Origin, Gateway) {
     let stable = Origin::start("stable").await;
-    let config = CONFIG.replace("@canary", "http://127.0.0.1:1");
-    let config = config.replace("@shadow", url).replace("%more%", more);
-    let config = config.replace("rescue:", "timeouts: { response: 500ms }\n    rescue:");
-    let gateway = Gateway::start(fill(&config, [&stable])).await;
+    let gateway = between(&stable.url(), url, more, SOON).await;
     (stable, gateway)
+}
+
+/// A gateway with such a stable and such a shadow, both of which may take so long to answer.
+async fn between(stable: &str, shadow: &str, more: &str, response: &str) -> Gateway {
+    let config = CONFIG.replace("@canary", "http://127.0.0.1:1");
+    let config = config.replace("@stable", stable).replace("@shadow", shadow);
+    let timeouts = format!("timeouts: {{ response: {response} }}\n    rescue:");
+    let config = config.replace("%more%", more).replace("rescue:", &timeouts);
+    Gateway::start(config).await
+}
+
+/// The half of an answer.
+const HALF: &[u8] =
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 1000\r\n\r\nabc";
+
+fn html(body: &'static [u8]) -> Reply {
+    let reply = Reply::status(200).header("content-type", "text/html");
+    reply.body(body)
 }
 
 /// A server whose answers never end.
@@ -114,11 +134,10 @@ async fn a_shadow_that_is_gone_fails_alone_and_comes_back() {
 }
 
 #[tokio::test]
-async fn an_answer_that_never_comes_or_never_ends_is_none() {
+async fn an_answer_whose_head_never_comes_is_none() {
     for (head, piece) in [
         (&b""[..], &b""[..]),
         (b"HTTP/1.1 200 OK\r\n", b""),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nabc", b""),
         (b"HTTP/1.1 103 Early Hints\r\n\r\n", b""),
         (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
         (b"HTTP/1.1 200 OK\r\n", b"x-endless: yes\r\n"),
@@ -157,15 +176,128 @@ async fn nonsense_and_resets_are_no_answers() {
 }
 
 #[tokio::test]
+async fn an_answer_whose_end_does_not_come_is_one_that_nobody_compares() {
+    let shadow = Endless::start(HALF, b"").await;
+    // Where answers are not compared, nobody waits for it; where they are, for as long as an answer may take.
+    for (more, response) in [("", LATE), ("compare: true", SOON)] {
+        let stable = Origin::start("stable").await;
+        stable.answer(|_| html(&[b'x'; 1000]));
+        let gateway = between(&stable.url(), &shadow.url(), more, response).await;
+        gateway.send(get("/")).await.assert_from("stable");
+        await_result(&gateway, "answered", 1).await;
+    }
+}
+
+#[tokio::test]
+async fn event_streams_are_answers_at_once_and_keep_no_places() {
+    let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+    let shadow = Endless::start(head, b"").await;
+    for more in ["", "compare: true"] {
+        // Stable's streams do not end either.
+        let stable = Endless::start(head, b"").await;
+        let gateway = between(&stable.url(), &shadow.url(), more, LATE).await;
+        let mut clients = Vec::new();
+        for count in 1..=MOST as u32 + 1 {
+            let mut raw = gateway.open_raw().await;
+            raw.write(b"GET / HTTP/1.1\r\nhost: api.example.com\r\n\r\n")
+                .await;
+            raw.read_until(b"\r\n\r\n").await;
+            await_result(&gateway, "answered", count).await;
+            clients.push(raw);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_stable_answer_that_is_slow_keeps_no_place() {
-    let (stable, gateway) = before("http://127.0.0.1:1", "compare: true").await;
-    // The copy failed long before, and stable's answer has nobody to go to.
-    stable.hold();
-    let (answer, ()) = tokio::join!(gateway.send(get("/")), async {
-        await_result(&gateway, "failed", 1).await;
-        stable.release();
-    });
-    answer.assert_from("stable");
+    let stable = Endless::start(HALF, b"").await;
+    let shadow = Origin::start("shadow").await;
+    shadow.answer(|_| html(&[b'x'; 1000]));
+    let gateway = between(&stable.url(), &shadow.url(), "compare: true", SOON).await;
+    let mut raw = gateway.open_raw().await;
+    raw.write(b"GET / HTTP/1.1\r\nhost: api.example.com\r\n\r\n")
+        .await;
+    raw.read_until(b"\r\n\r\n").await;
+    await_result(&gateway, "answered", 1).await;
+    // The client still waits for its answer.
+    assert_eq!(gateway.access_log_lines(), 0);
+}
+
+#[tokio::test]
+async fn what_a_client_does_not_wait_for_is_not_compared() {
+    let stable = Endless::start(HALF, b"").await;
+    let shadow = Origin::start("shadow").await;
+    shadow.answer(|_| html(&[b'x'; 1000]));
+    let gateway = between(&stable.url(), &shadow.url(), "compare: true", LATE).await;
+    let mut raw = gateway.open_raw().await;
+    raw.write(b"GET / HTTP/1.1\r\nhost: api.example.com\r\n\r\n")
+        .await;
+    raw.read_until(b"\r\n\r\n").await;
+    assert_eq!(
+        results(&gateway).await,
+        0.0,
+        "stable's answer may still come"
+    );
+    raw.reset();
+    await_result(&gateway, "answered", 1).await;
+}
+
+#[tokio::test]
+async fn bodies_that_come_slowly_take_no_places_of_others() {
+    let stage = Stage::start("methods: [GET, POST]").await;
+    let mut slow = Vec::new();
+    for _ in 0..MOST {
+        let mut raw = stage.gateway.open_raw().await;
+        raw.write(b"POST / HTTP/1.1\r\nhost: api.example.com\r\ncontent-length: 10\r\n\r\nabc")
+            .await;
+        slow.push(raw);
+    }
+    let connected = || (stage.stable.connections() >= MOST).then_some(());
+    until("all of them to begin", connected).await;
+    for count in 1..=3 {
+        stage.gateway.send(get("/")).await.assert_from("stable");
+        stage.await_result("answered", count).await;
+    }
+    // No more than that are kept.
+    let whole = || stage.gateway.send(post("/", "abc"));
+    whole().await.assert_from("stable");
+    stage.await_result("dropped", 1).await;
+    slow.clear();
+    stage.await_result("dropped", 1 + MOST as u32).await;
+    whole().await.assert_from("stable");
+    stage.await_result("answered", 4).await;
+}
+
+#[tokio::test]
+async fn a_kill_stops_a_copy_whose_body_is_still_coming() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let stable = format!("http://{}", listener.local_addr().expect("an address"));
+    let shadow = Origin::start("shadow").await;
+    let gateway = between(&stable, &shadow.url(), "methods: [POST]", LATE).await;
+    let mut raw = gateway.open_raw().await;
+    raw.write(b"POST / HTTP/1.1\r\nhost: api.example.com\r\ncontent-length: 6\r\n\r\nabc")
+        .await;
+    let (mut socket, _) = listener.accept().await.expect("a connection");
+    read_to(&mut socket, b"abc").await;
+    let kill = "/api/v1/services/search/canaries/search.shadow/kill";
+    let killed = gateway.admin_send(post(kill, "")).await;
+    assert_eq!(killed.status, 200, "{killed:?}");
+    raw.write(b"def").await;
+    read_to(&mut socket, b"def").await;
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    socket.write_all(answer).await.expect("an answer");
+    raw.read_until(b"\r\n\r\n").await;
+    await_result(&gateway, "dropped", 1).await;
+    assert_eq!((shadow.count(), shadow.connections()), (0, 0));
+}
+
+/// Reads until `end` has come.
+async fn read_to(socket: &mut TcpStream, end: &[u8]) {
+    let mut came = Vec::new();
+    while !came.ends_with(end) {
+        let count = socket.read_buf(&mut came).await.expect("more");
+        assert!(count > 0, "{came:?}");
+    }
 }
 
 #[tokio::test]

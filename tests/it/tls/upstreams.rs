@@ -25,7 +25,7 @@ struct Seen {
 }
 
 /// Ends TLS before an origin.
-struct Front {
+pub(super) struct Front {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
     running: AbortHandle,
@@ -33,7 +33,12 @@ struct Front {
 
 impl Front {
     /// With the certificate of a file; with `asks`, clients need one from the same authority.
-    async fn start(origin: &Origin, authority: &Authority, file: &str, asks: bool) -> Self {
+    pub(super) async fn start(
+        origin: &Origin,
+        authority: &Authority,
+        file: &str,
+        asks: bool,
+    ) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider.clone());
         let config = config
@@ -91,7 +96,7 @@ impl Front {
         }
     }
 
-    fn port(&self) -> u16 {
+    pub(super) fn port(&self) -> u16 {
         self.address.port()
     }
 
@@ -324,39 +329,4 @@ fn check_says_what_is_wrong_with_the_files_of_an_upstream() {
         passes && text.contains("its certificate is not verified"),
         "{text}"
     );
-}
-
-#[tokio::test]
-async fn a_shadow_over_tls_is_who_its_authority_says() {
-    let (authority, other) = (Authority::new(), Authority::new());
-    authority.issue("own", &["localhost"]);
-    other.issue("foreign", &["localhost"]);
-    let (stable, shadow) = (Origin::start("stable").await, Origin::start("shadow").await);
-    let before_stable = Front::start(&stable, &authority, "own", false).await;
-    for (from, file, result) in [
-        (&authority, "own", "answered"),
-        (&other, "foreign", "failed"),
-    ] {
-        let front = Front::start(&shadow, from, file, false).await;
-        let config = format!(
-            "
-services:
-  search:
-    stable: {{ url: 'https://localhost:{}', tls: {{ ca: {} }} }}
-    mirror: {{ to: search.shadow }}
-flags: {{ search.shadow: {{ url: 'https://localhost:{}' }} }}
-routes: [{{ path: /, service: search }}]
-",
-            before_stable.port(),
-            authority.path("ca.crt"),
-            front.port()
-        );
-        let gateway = Gateway::start(config).await;
-        gateway.send(get("/")).await.assert_from("stable");
-        gateway
-            .await_metric("serin_mirror_total", &[("result", result)], 1.0)
-            .await;
-    }
-    assert_eq!(shadow.count(), 1);
-    assert_eq!(shadow.last().host, stable.last().host);
 }

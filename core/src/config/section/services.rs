@@ -19,8 +19,9 @@ use crate::config::reader::Reader;
 use crate::config::section::{fixed_response, recovery, unleash, unstated};
 use crate::config::value;
 use crate::config::{ServiceConfig, ShutoffConfig, ShutoffResponse};
-use crate::engine::{Flag, STABLE};
+use crate::engine::Flag;
 use crate::flag::Glob;
+pub use mirror::shadow_flags;
 
 /// Compiles `services`, in file order.
 pub fn compile(reader: &mut Reader, root: &Node) -> Vec<ServiceConfig> {
@@ -165,34 +166,6 @@ fn check_shutoffs(reader: &mut Reader, root: &Node, flags: &[Arc<Flag>]) {
     }
 }
 
-/// The flags whose canaries are shadows; a shadow may be called after a flag's variant as well.
-pub fn shadow_flags(root: &Node) -> Vec<&str> {
-    let services = SERVICES.pairs(root).iter();
-    let shadows = services.filter_map(|service| mirror::shadow(&service.value)?.scalar());
-    let names = shadows.map(Scalar::text);
-    let flags = names.flat_map(|name| [Some(name), flag_of_variant(name)]);
-    flags.flatten().collect()
-}
-
-/// The flag of a deployment that is called after a variant.
-fn flag_of_variant(deployment: &str) -> Option<&str> {
-    deployment.rsplit_once(':').map(|(flag, _)| flag)
-}
-
-/// The flags of shadows must be there.
-fn check_shadows(reader: &mut Reader, root: &Node, flags: &[Arc<Flag>]) {
-    for service in SERVICES.pairs(root) {
-        let Some(shadow) = mirror::shadow(&service.value) else {
-            continue;
-        };
-        let text = shadow.scalar().map_or("", Scalar::text);
-        let is_variants = flag_of_variant(text).is_some_and(|flag| has(flags, flag));
-        if text != STABLE && !is_variants {
-            check_flag(reader, root, shadow, flags);
-        }
-    }
-}
-
 fn has(flags: &[Arc<Flag>], name: &str) -> bool {
     let found = flags.binary_search_by(|flag| (*flag.name).cmp(name));
     found.is_ok()
@@ -236,7 +209,9 @@ pub fn check_claims(
         }
     }
     check_shutoffs(reader, root, flags);
-    check_shadows(reader, root, flags);
+    if known {
+        mirror::check(reader, root, services, flags);
+    }
     let shutoffs = shutoff_flags(root);
     for pair in FLAGS.pairs(root) {
         let leads_nowhere = shutoffs.contains(&pair.key.as_str());
@@ -252,25 +227,10 @@ pub fn check_claims(
     }
 }
 
-/// Of the services whose `canaries` match a flag, the one with the longest literal prefix has it. Whether there is
-/// any.
+/// No flag may belong to two services. Whether it belongs to any.
 fn check_owner(reader: &mut Reader, flag: &Pair, services: &[ServiceConfig]) -> bool {
-    let claims = services.iter().filter_map(|service| {
-        let matching = service
-            .canaries
-            .iter()
-            .filter(|glob| glob.matches(&flag.key));
-        Some((matching.map(Glob::literal_prefix).max()?, service))
-    });
-    let mut best: Vec<(usize, &ServiceConfig)> = Vec::new();
-    for claim in claims {
-        match best.first() {
-            Some((longest, _)) if claim.0 < *longest => {}
-            Some((longest, _)) if claim.0 == *longest => best.push(claim),
-            _ => best = vec![claim],
-        }
-    }
-    if let [(_, one), (_, other), ..] = best.as_slice() {
+    let owners = owners(&flag.key, services);
+    if let [one, other, ..] = owners.as_slice() {
         let message = format!(
             "`{}` is a canary of `{}` and of `{}`",
             flag.key, one.name, other.name
@@ -280,5 +240,19 @@ fn check_owner(reader: &mut Reader, flag: &Pair, services: &[ServiceConfig]) -> 
             .error(flag.key_span, message)
             .hint("name it in the `canaries` of one of them");
     }
-    !best.is_empty()
+    !owners.is_empty()
+}
+
+/// Of the services whose `canaries` match a flag, the one with the longest literal prefix has it: several where they are as long.
+fn owners<'s>(flag: &str, services: &'s [ServiceConfig]) -> Vec<&'s ServiceConfig> {
+    let claims = services.iter().filter_map(|service| {
+        let matching = service.canaries.iter().filter(|glob| glob.matches(flag));
+        Some((matching.map(Glob::literal_prefix).max()?, service))
+    });
+    let claims: Vec<_> = claims.collect();
+    let longest = claims.iter().map(|(prefix, _)| *prefix).max();
+    let best = claims
+        .into_iter()
+        .filter(|(prefix, _)| Some(*prefix) == longest);
+    best.map(|(_, service)| service).collect()
 }

@@ -101,7 +101,7 @@ error: `$.` is not the path of a member
   |                                                                            ^^
   = hint: a path begins with $, as in $.timestamp, $.items[*].id or $['a.b']
 
-error: there is no flag `b.shadwo`
+error: `b` has no canary `b.shadwo`
  --> routes.yaml:6:50
   |
 6 |   b: { stable: http://127.0.0.1:2, mirror: { to: b.shadwo, compare: maybe } }
@@ -138,6 +138,51 @@ warning: a mirrored POST may be done twice: by the service and by its shadow
 
 routes.yaml: 10 errors, 1 warning
 ");
+}
+
+#[test]
+fn a_shadow_is_a_canary_of_its_own_service() {
+    let told = |to: &str| {
+        check(&format!(
+            "
+services:
+  a: {{ stable: http://127.0.0.1:1, mirror: {{ to: '{to}' }} }}
+  b: {{ stable: http://127.0.0.1:2 }}
+  c: {{ stable: http://127.0.0.1:2, canaries: [a.of-c] }}
+flags:
+  a.shadow: {{ url: http://127.0.0.1:3 }}
+  a.registered: {{ rings: [] }}
+  a.ab: {{ variants: [{{ name: stable, weight: 50% }}, {{ name: blue, weight: 50%, url: http://127.0.0.1:4 }}], rings: [] }}
+  a.of-c: {{ url: http://127.0.0.1:3, rings: [] }}
+  b.shadow: {{ url: http://127.0.0.1:3 }}
+routes: [{{ service: a }}, {{ path: /b, service: b }}, {{ path: /c, service: c }}]
+"
+        ))
+    };
+    for to in [
+        "a.shadow",
+        "a.registered",
+        "a.ab",
+        "a.ab:blue",
+        "a.ab:blue.2",
+    ] {
+        let text = told(to);
+        assert!(!text.contains("has no canary"), "{to}: {text}");
+    }
+    for to in [
+        "b.shadow",
+        "a.of-c",
+        "a.shadow:nonsense",
+        "a.ab:stable",
+        "a.shadow.2",
+        "nonsense",
+    ] {
+        let text = told(to);
+        let words = format!("error: `a` has no canary `{to}`");
+        assert!(text.contains(&words), "{to}: {text}");
+    }
+    let hint = "its canaries are `a.ab`, `a.ab:blue`, `a.registered`, `a.shadow`";
+    assert!(told("nonsense").contains(hint), "{}", told("nonsense"));
 }
 
 #[test]
