@@ -179,7 +179,10 @@ impl Stage {
         let mut show = Show::new(scene, samples, &gateway, tally, options.duration);
         let running: JoinHandle<()> = std::thread::Builder::new()
             .name("serin-gateway".to_owned())
-            .spawn(move || gateway.run())?;
+            .spawn(move || {
+                // Nobody takes over from it.
+                gateway.run();
+            })?;
         let shown = runtime.block_on(async {
             let shown = match Display::open(options.live) {
                 Ok(display) => show.run(&display).await,

@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 
 use crate::attribution::Attribution;
 use crate::config::Config;
+use crate::custody::Custody;
 use crate::drain::{Drain, Stage};
 use crate::events::EventKind;
 use crate::otlp::SpanExporter;
@@ -77,6 +78,15 @@ pub struct Embedding {
     pub compile: Arc<Compile>,
     /// The gateway ends when this comes true, or when its other end is gone.
     pub stop: oneshot::Receiver<()>,
+}
+
+/// How a gateway that has taken traffic ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// As it was told to, or since another process serves.
+    Orderly,
+    /// It left everything to another process, which may have ended: nobody may be serving.
+    Abandoned,
 }
 
 /// Why the gateway cannot start.
@@ -164,7 +174,8 @@ impl Gateway {
         } = base;
         let listeners = addresses(&sockets.traffic)?;
         let bound = identified(&process, sockets.traffic, &handles.certificates)?;
-        let workers = start_workers(process.threads, bound, &drain, &proxy)?;
+        let writes = arrival.custody.clone();
+        let workers = start_workers(process.threads, bound, writes, &drain, &proxy)?;
         let admin = AdminServer::start(sockets.admin, state, drain.watch())?;
         tell("listener", &listeners);
         let service_manager = surroundings.service_manager;
@@ -210,7 +221,7 @@ impl Gateway {
     }
 
     /// Runs until SIGTERM or SIGINT, or the program's word, and then until what runs has ended or its time is over.
-    pub fn run(self) {
+    pub fn run(self) -> Ending {
         let Self {
             control,
             workers,
@@ -230,22 +241,22 @@ impl Gateway {
             ..
         } = self;
         reloader.announce_ready();
-        control.block_on(async {
+        let ending = control.block_on(async {
             let end = tokio::select! {
                 end = stop_signal.end(&reloader, &launcher) => end,
                 () = launcher.is_obsolete() => End::Replaced,
             };
-            if let Some(successors) = successors {
+            if let Some(successors) = &successors {
                 successors.turn_away();
             }
             let (delay, grace) = reloader.shutdown_times();
             let delay = if end == End::AtOnce { Duration::ZERO } else { delay };
             tracing::info!(?delay, ?grace, "draining");
-            match service_manager {
-                // It knows the process that serves by now.
-                _ if end == End::Replaced => publisher.events().emit(EventKind::Stopping),
-                Some(manager) => manager.stopping(),
-                None => {}
+            if end == End::Replaced {
+                // The service manager hears of the process that serves.
+                publisher.events().emit(EventKind::Stopping);
+            } else if let Some(manager) = service_manager {
+                manager.stopping();
             }
             drain.advance(Stage::Announced);
             tokio::select! {
@@ -264,11 +275,23 @@ impl Gateway {
             tokio::join!(attribution.finish(LAST_WORDS), spans.finish(LAST_WORDS));
             drain.advance(Stage::Ended);
             admin.finish(LAST_WORDS).await;
+            how_it_ends(end, successors).await
         });
         publisher.events().audit().settle(LAST_WORDS);
         access_log.flush(LAST_WORDS);
         tracing::info!("stopped");
         control.shutdown_timeout(LAST_WORDS);
+        ending
+    }
+}
+
+/// Whether another process serves, where one has taken over. The service manager has heard of it then, before this one ends.
+async fn how_it_ends(end: End, successors: Option<Successors>) -> Ending {
+    match successors {
+        Some(successors) if end == End::Replaced && !successors.is_settled().await => {
+            Ending::Abandoned
+        }
+        _ => Ending::Orderly,
     }
 }
 
@@ -280,14 +303,18 @@ fn worker_count(threads: usize) -> usize {
     }
 }
 
+/// They accept when this process is the one that `writes`: until then clients wait in the sockets' queues, for one or the other.
 fn start_workers(
     threads: usize,
     listeners: Vec<BoundListener>,
+    writes: Custody,
     drain: &Arc<Drain>,
     proxy: &Proxy,
 ) -> io::Result<Workers<HttpServer>> {
     let limit = ConnectionLimit::new(proxy.store.clone(), proxy.connections.clone());
     let limit = Arc::new(limit);
     let server = || HttpServer::new(proxy.clone());
-    Workers::start(worker_count(threads), listeners, limit, drain, server)
+    let begins = async move { writes.is_here().await };
+    let count = worker_count(threads);
+    Workers::start(count, listeners, begins, limit, drain, server)
 }

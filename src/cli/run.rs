@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::{BAD_CONFIG, ConfigPath, UNAVAILABLE, colour};
 use crate::config::{self, Config, OnUnset, render};
-use crate::gateway::{Gateway, Inherited, Start};
+use crate::gateway::{Ending, Gateway, Inherited, Start};
 use crate::proxy::run::DebugHeader;
 use crate::source::{self, environment::ProcessEnvironment};
 use crate::{certificates, clock};
@@ -57,10 +57,11 @@ pub(super) fn run(args: &Args) -> ExitCode {
         takes_over: args.upgrade,
         inherited,
     }) {
-        Ok(gateway) => {
-            gateway.run();
-            ExitCode::SUCCESS
-        }
+        Ok(gateway) => match gateway.run() {
+            Ending::Orderly => ExitCode::SUCCESS,
+            // A service manager starts it again.
+            Ending::Abandoned => ExitCode::from(UNAVAILABLE),
+        },
         Err(error) => {
             eprintln!("serin: {error}");
             ExitCode::from(UNAVAILABLE)

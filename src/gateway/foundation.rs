@@ -113,6 +113,7 @@ impl Foundation {
         Ok(Estate {
             orders: arrival.orders.clone(),
             custody: arrival.custody.clone(),
+            lock: arrival.lock.clone(),
             sockets: self.sockets.second(&self.process)?.into(),
             secret: arrival.secret.clone(),
             quarantine: proxy.quarantine.clone(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::upgrade::Launcher;
 use crate::audit::actor::Actor;
@@ -77,13 +78,17 @@ impl Signals {
 
     /// Waits for the end; until then reloads on SIGHUP, and starts a process that takes over on SIGUSR2.
     async fn end(&mut self, reloader: &Arc<Reloader>, launcher: &Launcher) -> End {
+        let mut launch: Option<JoinHandle<()>> = None;
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return End::Announced,
                 _ = self.interrupt.recv() => return End::AtOnce,
                 _ = self.upgrade.recv() => {
-                    // One after the other is listened to, so that several do no harm.
-                    tokio::spawn(launcher.clone().launch());
+                    if launch.as_ref().is_some_and(|launch| !launch.is_finished()) {
+                        tracing::warn!("a new process is being started already: this SIGUSR2 starts no other");
+                    } else {
+                        launch = Some(tokio::spawn(launcher.clone().launch()));
+                    }
                 }
                 _ = self.hangup.recv() => {
                     let reloader = reloader.clone();

@@ -8,13 +8,14 @@
 //! | the running one | [`Word::Sockets`], with the sockets themselves | serves as before |
 //! | the new one | [`Word::Ready`], when it could take traffic | |
 //! | the running one | [`Word::Yours`]: it writes nothing any more, and takes no orders | |
-//! | the new one | [`Word::Serving`]: it has read what the other has written, and accepts | |
+//! | the new one | [`Word::Serving`]: it has read what the other has written, and could accept | |
 //! | the running one | [`Word::Agreed`]: it accepts nothing any more, and there is no way back | |
-//! | the new one | [`Word::Settled`]: it writes, and the service manager knows it | |
+//! | the new one | [`Word::Settled`]: it accepts and writes, and the service manager knows it | |
 //! | the running one | [`Word::Exposure`], for each that comes of its last requests | drains, and ends |
 //!
 //! Until it has agreed, the running one goes on as if nothing had happened whatever the new one does or leaves undone: nothing was
-//! written meanwhile that it would have to know of.
+//! written meanwhile that it would have to know of. The one that writes has the [lock](writer_lock::WriterLock) of the folder: the
+//! running one leaves it to the new one before it says [`Word::Yours`], and writes again only when it has it back.
 
 mod arrival;
 mod estate;
@@ -24,6 +25,7 @@ pub(super) mod metrics;
 mod place;
 mod predecessor;
 mod successors;
+mod writer_lock;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -47,6 +49,12 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long either may take for a step that waits for nothing else.
 const STEP: Duration = Duration::from_secs(5);
 
+/// Why no process can take over from one of this ID; `None`: one can.
+fn irreplaceable(pid: u32) -> Option<String> {
+    let why = "process 1 of a container cannot be taken over from, since all others end with it: start another container";
+    (pid == 1).then(|| why.to_owned())
+}
+
 /// What the two say to each other.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -69,7 +77,7 @@ enum Word {
     Ready,
     /// It may have what there is.
     Yours(Box<Belongings>),
-    /// It takes traffic, on these of the sockets.
+    /// It is about to take traffic, on these of the sockets.
     Serving { sockets: Vec<SocketAddr> },
     /// Both know that.
     Agreed,
@@ -79,4 +87,16 @@ enum Word {
     Exposure(Box<ExposureDocument>),
     /// The conversation is over.
     Refused { why: String },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::irreplaceable;
+
+    #[test]
+    fn the_first_process_of_a_container_stays() {
+        let why = irreplaceable(1).expect("a reason");
+        assert!(why.contains("container"), "{why}");
+        assert_eq!(irreplaceable(2), None);
+    }
 }

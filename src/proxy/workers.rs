@@ -35,10 +35,11 @@ struct Worker<S> {
 }
 
 impl<S: ServeHttp> Workers<S> {
-    /// Starts `count` workers behind bound listeners. `server` is called once for each.
+    /// Starts `count` workers behind bound listeners, which accept from when `begins` is over. `server` is called once for each worker.
     pub fn start(
         count: usize,
         listeners: Vec<BoundListener>,
+        begins: impl Future<Output = ()> + Send + 'static,
         limit: Arc<ConnectionLimit>,
         drain: &Arc<Drain>,
         server: impl Fn() -> S,
@@ -56,7 +57,12 @@ impl<S: ServeHttp> Workers<S> {
         let acceptor = Acceptor::new(handles, limit, drain.watch());
         let acceptor = std::thread::Builder::new()
             .name("serin-accept".into())
-            .spawn(move || runtime.block_on(acceptor.accept_all(listeners)))?;
+            .spawn(move || {
+                runtime.block_on(async {
+                    begins.await;
+                    acceptor.accept_all(listeners).await;
+                });
+            })?;
         Ok(Self {
             workers,
             acceptor,

@@ -3,6 +3,7 @@
 
 mod activation;
 mod failures;
+mod fencing;
 mod load;
 
 use std::collections::BTreeSet;

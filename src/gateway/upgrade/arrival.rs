@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::predecessor::{Heritage, Predecessor, UpgradeError};
+use super::predecessor::{self, Heritage, Predecessor, UpgradeError};
+use super::writer_lock::WriterLock;
 use super::{Belongings, Estate, READY_WITHIN, STEP};
 use crate::certificates::OwnSecret;
 use crate::custody::Custody;
@@ -22,6 +23,7 @@ pub(in crate::gateway) struct Arrival {
     pub(in crate::gateway) orders: Custody,
     /// Whether it writes.
     pub(in crate::gateway) custody: Custody,
+    pub(in crate::gateway) lock: WriterLock,
     pub(in crate::gateway) inherited: Inherited,
     pub(in crate::gateway) secret: OwnSecret,
     /// `None`: it takes nobody's place.
@@ -31,20 +33,24 @@ pub(in crate::gateway) struct Arrival {
 impl Arrival {
     /// Finds the process that is to be taken over from, if one is.
     pub(in crate::gateway) fn begin(start: &mut Start) -> Result<Self, UpgradeError> {
+        let state_dir = &start.config.process.state_dir;
+        let lock = WriterLock::of(state_dir);
         if !start.takes_over {
             return Ok(Self {
                 orders: Custody::default(),
                 custody: Custody::default(),
+                lock,
                 inherited: std::mem::take(&mut start.inherited),
                 secret: OwnSecret::random(),
                 predecessor: None,
             });
         }
-        let (predecessor, heritage) = Predecessor::find(&start.config.process.state_dir)?;
+        let (predecessor, heritage) = Predecessor::find(state_dir)?;
         let Heritage { sockets, secret } = heritage;
         Ok(Self {
             orders: Custody::awaited(),
             custody: Custody::awaited(),
+            lock,
             inherited: sockets,
             secret,
             predecessor: Some(predecessor),
@@ -72,15 +78,19 @@ impl Arrival {
         let ready = base
             .control
             .block_on(async { timeout(READY_WITHIN, ready).await });
-        ready.map_err(|_| UpgradeError::NotReady(base.missing()))?;
-        let belongings = predecessor.take_belongings()?;
+        let belongings = match ready {
+            Ok(()) => predecessor.take_belongings(&self.lock)?,
+            // As at any start, then: people are better served by one that is not ready than by none.
+            Err(_) if predecessor.is_gone(&self.lock) => Belongings::default(),
+            Err(_) => return Err(UpgradeError::NotReady(base.missing())),
+        };
         let stored = base.surroundings.catch_up(&base.publisher);
         let read = base.control.block_on(async { timeout(STEP, stored).await });
         read.map_err(|_| UpgradeError::Unread)?;
         Ok(belongings)
     }
 
-    /// Becomes the one that serves, now that it accepts; from here on it writes, and takes orders.
+    /// Becomes the one that serves: from here on it accepts, writes, and takes orders.
     pub(in crate::gateway) fn serve(
         mut self,
         estate: &Estate,
@@ -89,6 +99,8 @@ impl Arrival {
         let Some(mut predecessor) = self.predecessor.take() else {
             return Ok(());
         };
+        // First, since nothing may fail after the other has agreed.
+        let last_words = predecessor::last_words(estate.exposures.clone())?;
         predecessor.serve_instead(self.inherited.taken())?;
         self.custody.take();
         self.orders.take();
@@ -100,7 +112,7 @@ impl Arrival {
             upgraded_from = predecessor.version(),
             "this process serves instead of the other"
         );
-        predecessor.let_go(estate.exposures.clone())?;
+        predecessor.let_go(&last_words);
         Ok(())
     }
 }

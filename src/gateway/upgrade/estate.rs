@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::line::{FILES_AT_ONCE, Line};
+use super::line::{FILES_AT_ONCE, Line, OtherProcess};
 use super::metrics::UpgradeFigures;
+use super::writer_lock::WriterLock;
 use super::{STEP, Word};
 use crate::attribution::exposures::{Exposures, Heir};
 use crate::audit::Audit;
@@ -26,6 +27,8 @@ pub(in crate::gateway) struct Estate {
     pub(in crate::gateway) orders: Custody,
     /// Who writes.
     pub(in crate::gateway) custody: Custody,
+    /// Here as long as custody is.
+    pub(in crate::gateway) lock: WriterLock,
     /// Every listening socket.
     pub(in crate::gateway) sockets: Mutex<Vec<(Label, TcpListener)>>,
     pub(in crate::gateway) secret: OwnSecret,
@@ -101,6 +104,9 @@ impl Estate {
 
     /// Takes no orders from here on, and writes nothing. `Err`: something is under way that does not end; all is as before then.
     pub(super) fn lend(&self) -> Result<Belongings, String> {
+        self.lock
+            .take(Duration::ZERO)
+            .map_err(|error| error.to_string())?;
         if !self.orders.lend(STEP) {
             return Err("an order is under way that does not end".to_owned());
         }
@@ -115,6 +121,7 @@ impl Estate {
             self.orders.take();
         }
         lent?;
+        self.lock.release();
         Ok(Belongings::of(&self.quarantine, Instant::now()))
     }
 
@@ -128,8 +135,16 @@ impl Estate {
         self.kills.unstored().or(waits)
     }
 
-    /// Goes on as before.
-    pub(super) fn take_back(&self) {
+    /// Goes on as before, once the `other` process cannot write any more: it ends when it is refused, or is killed.
+    pub(super) fn take_back(&self, other: &OtherProcess) {
+        while let Err(error) = self.lock.take(STEP) {
+            tracing::error!("the process that was refused does not end, and is killed: {error}");
+            if other.kill() {
+                // What a process that is killed is in the middle of ends first.
+                let _ = self.lock.take(STEP);
+                break;
+            }
+        }
         self.custody.take();
         self.orders.take();
     }

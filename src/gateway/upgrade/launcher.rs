@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::READY_WITHIN;
 use super::metrics::UpgradeFigures;
+use super::{READY_WITHIN, irreplaceable};
 use crate::custody::Custody;
 
 /// How long a process may take to take over before it is killed: it gives up itself before.
@@ -51,6 +51,11 @@ impl Launcher {
 
     /// Starts the new process, and waits until it has taken over or is no more.
     pub(in crate::gateway) async fn launch(self) {
+        if let Some(why) = irreplaceable(std::process::id()) {
+            self.figures.failed.inc();
+            tracing::error!("no new process is started: {why}");
+            return;
+        }
         let program = self.program.display();
         let failed = self.figures.failed.get();
         let child = Command::new(&self.program).args(&self.arguments).spawn();

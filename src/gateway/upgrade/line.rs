@@ -2,15 +2,18 @@
 
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Write as _};
 use std::mem::MaybeUninit;
+use std::net::Shutdown;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
+use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::Word;
 
@@ -27,6 +30,21 @@ pub(super) struct Line {
     stream: UnixStream,
     heard: Vec<u8>,
     files: Vec<OwnedFd>,
+}
+
+/// The process at the other end, if it can be reached: not from every container, nor on every system.
+#[derive(Debug)]
+pub(super) struct OtherProcess(Option<OwnedFd>);
+
+impl OtherProcess {
+    /// Kills it; whether it does nothing more.
+    pub(super) fn kill(&self) -> bool {
+        let killed = self
+            .0
+            .as_ref()
+            .map(|process| pidfd_send_signal(process, Signal::KILL));
+        matches!(killed, Some(Ok(()) | Err(Errno::SRCH)))
+    }
 }
 
 /// Why nothing was heard.
@@ -73,6 +91,18 @@ impl Line {
             heard: Vec::new(),
             files: Vec::new(),
         })
+    }
+
+    /// Who is at the other end. To be asked while it is known to be there.
+    pub(super) fn other(&self) -> OtherProcess {
+        let pid = socket_peercred(&self.stream).map(|other| other.pid);
+        let process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()));
+        OtherProcess(process.ok())
+    }
+
+    /// Lets nothing more come; what has come can still be heard.
+    pub(super) fn close_ears(&self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Read)
     }
 
     /// Says something.

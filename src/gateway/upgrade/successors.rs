@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::line::{Line, Silence};
 use super::place::Place;
-use super::{Belongings, Estate, PROTOCOL, READY_WITHIN, STEP, Word};
+use super::{Belongings, Estate, PROTOCOL, READY_WITHIN, STEP, Word, irreplaceable};
 use crate::attribution::exposures::Heir;
 
 /// How long who comes may take to say who it is.
@@ -23,6 +25,8 @@ struct Shared {
     estate: Estate,
     /// Whether there is nothing to be had any more. Locked while both sides agree, so that it does not become so meanwhile.
     is_over: Mutex<bool>,
+    /// Whether the process that has taken over has said that it writes; `None`: that is open.
+    is_settled: watch::Sender<Option<bool>>,
 }
 
 /// Who takes over.
@@ -34,11 +38,14 @@ struct Successor {
 impl Successors {
     /// Lets other processes find this one in `state_dir`. Traffic is served without that where it cannot be had: it says so.
     pub(in crate::gateway) fn welcome(state_dir: &Path, estate: Estate) -> Self {
-        let started = Place::make(state_dir).and_then(|place| {
+        let place = estate.lock.take(Duration::ZERO);
+        let place = place.and_then(|()| Place::make(state_dir));
+        let started = place.and_then(|place| {
             let shared = Arc::new(Shared {
                 place,
                 estate,
                 is_over: Mutex::default(),
+                is_settled: watch::Sender::default(),
             });
             let listening = shared.clone();
             let thread = thread::Builder::new().name("serin-upgrade".to_owned());
@@ -48,7 +55,7 @@ impl Successors {
         let shared = started.inspect_err(|error| {
             let folder = state_dir.display();
             tracing::warn!(
-                "no other process can take over, since {folder} has no room for a socket: {error}"
+                "no other process can take over, since {folder} cannot be used for that: {error}"
             );
         });
         Self(shared.ok())
@@ -58,15 +65,52 @@ impl Successors {
     /// sockets.
     pub(in crate::gateway) fn turn_away(&self) {
         if let Some(shared) = &self.0 {
-            shared.place.remove();
-            *shared.is_over() = true;
+            let mut is_over = shared.is_over();
+            // The socket is that of the process that has taken over.
+            if !shared.estate.custody.was_given() {
+                shared.place.remove();
+            }
+            *is_over = true;
             shared.estate.close_sockets();
         }
+    }
+
+    /// Whether the process that has taken over has said that it writes, as soon as that is known.
+    pub(in crate::gateway) async fn is_settled(&self) -> bool {
+        let Some(shared) = &self.0 else {
+            return true;
+        };
+        let mut told = shared.is_settled.subscribe();
+        // The sender lives as long as this does.
+        let settled = told.wait_for(Option::is_some).await;
+        settled.is_ok_and(|settled| *settled == Some(true))
     }
 }
 
 impl Shared {
-    fn listen(&self) {
+    fn listen(&self) -> ! {
+        loop {
+            let mut line = self.next_line();
+            let successor = match greeted(&mut line) {
+                Ok(successor) => successor,
+                Err(silence) => {
+                    tracing::warn!("nobody takes over: {silence}");
+                    continue;
+                }
+            };
+            if self.hand_over(line, &successor) {
+                break;
+            }
+        }
+        // Some may have come here before the other process had its socket in this one's place.
+        loop {
+            let why = "another process has taken over meanwhile: ask again".to_owned();
+            let _ = self.next_line().say(&Word::Refused { why });
+        }
+    }
+
+    /// Waits for a process of the same user.
+    fn next_line(&self) -> Line {
         loop {
             let (stream, _) = match self.place.listener.accept() {
                 Ok(accepted) => accepted,
@@ -76,22 +120,9 @@ impl Shared {
                     continue;
                 }
             };
-            let mut line = match Line::new(stream) {
-                Ok(line) => line,
-                Err(error) => {
-                    tracing::warn!("nobody takes over: {error}");
-                    continue;
-                }
-            };
-            let successor = match greeted(&mut line) {
-                Ok(successor) => successor,
-                Err(silence) => {
-                    tracing::warn!("nobody takes over: {silence}");
-                    continue;
-                }
-            };
-            if self.hand_over(line, &successor) {
-                return;
+            match Line::new(stream) {
+                Ok(line) => return line,
+                Err(error) => tracing::warn!("nobody takes over: {error}"),
             }
         }
     }
@@ -100,6 +131,7 @@ impl Shared {
     fn hand_over(&self, mut line: Line, to: &Successor) -> bool {
         let Successor { version, pid } = to;
         tracing::info!(pid, version, "another process is to take over");
+        let other = line.other();
         let handed_over = self.converse(&mut line);
         match &handed_over {
             Ok(()) => tracing::info!(pid, version, "another process serves: this one drains"),
@@ -113,6 +145,8 @@ impl Shared {
                 let why = failure.to_string();
                 // It may be gone.
                 let _ = line.say(&Word::Refused { why });
+                drop(line);
+                self.estate.take_back(&other);
             }
         }
         handed_over.is_ok()
@@ -124,11 +158,7 @@ impl Shared {
             matches!(word, Word::Ready).then_some(())
         })?;
         let belongings = self.estate.lend().map_err(Silence::Refused)?;
-        let agreed = self.agree(line, belongings);
-        if agreed.is_err() {
-            self.estate.take_back();
-        }
-        agreed
+        self.agree(line, belongings)
     }
 
     /// Has the other process serve, and leaves everything to it.
@@ -146,8 +176,15 @@ impl Shared {
         line.say(&Word::Agreed)?;
         self.estate.give_up(sockets, heir);
         drop(is_over);
-        // The service manager has heard of the other process then, before this one ends.
-        let _ = line.hear(STEP);
+        let last = line.hear(STEP);
+        let is_settled = matches!(last, Ok(Word::Settled));
+        if !is_settled {
+            tracing::error!(
+                ?last,
+                "the process that has taken over does not say that it writes: it may have ended"
+            );
+        }
+        self.is_settled.send_replace(Some(is_settled));
         Ok(())
     }
 
@@ -166,11 +203,16 @@ fn greeted(line: &mut Line) -> Result<Successor, Silence> {
         } => Some((protocol, Successor { version, pid })),
         _ => None,
     })?;
-    if protocol == PROTOCOL {
-        return Ok(successor);
-    }
     let version = &successor.version;
-    let why = format!("version {version} takes over in another way: a restart is needed");
+    let why = if protocol == PROTOCOL {
+        irreplaceable(std::process::id())
+    } else {
+        let why = format!("version {version} takes over in another way: a restart is needed");
+        Some(why)
+    };
+    let Some(why) = why else {
+        return Ok(successor);
+    };
     let _ = line.say(&Word::Refused { why: why.clone() });
     Err(Silence::Refused(why))
 }

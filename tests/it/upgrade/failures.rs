@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::UnixStream;
+use tokio::net::{UnixListener, UnixStream};
 
 use super::{CONFIG, KILL, RESTORE, ordered, start};
 use crate::harness::gateway::link_to_serin;
@@ -18,7 +18,7 @@ use crate::harness::{
 const GOES_ON: &str = "and this process goes on";
 
 /// Fails unless the gateway serves, takes orders and can be upgraded.
-async fn goes_on(gateway: &mut Gateway) {
+pub(super) async fn goes_on(gateway: &mut Gateway) {
     gateway.get_as("c1", "/").await.assert_from("canary");
     ordered(gateway, post(KILL, "")).await;
     gateway.get_as("c1", "/").await.assert_from("stable");
@@ -70,7 +70,7 @@ async fn without_a_running_gateway_there_is_nothing_to_take_over() {
 }
 
 /// Puts a program in place of another.
-fn replace(path: &Path, script: &str) {
+pub(super) fn replace(path: &Path, script: &str) {
     let next = path.with_extension("next");
     fs::write(&next, format!("#!/bin/sh\n{script}\n")).expect("a file");
     fs::set_permissions(&next, fs::Permissions::from_mode(0o755)).expect("a mode");
@@ -137,22 +137,29 @@ async fn one_that_never_becomes_ready_gives_up_by_itself() {
     goes_on(&mut gateway).await;
 }
 
-/// The test as the process that takes over.
-struct Impostor(BufReader<UnixStream>);
+/// The test as one of the two processes.
+pub(super) struct Impostor(BufReader<UnixStream>);
 
 impl Impostor {
-    async fn come(gateway: &Gateway) -> Self {
+    /// The one that takes over.
+    pub(super) async fn come(gateway: &Gateway) -> Self {
         let stream = UnixStream::connect(gateway.upgrade_socket()).await;
         Self(BufReader::new(stream.expect("a gateway")))
     }
 
-    async fn say(&mut self, word: &Value) {
+    /// The one that runs, as which the next process that comes to `place` finds it.
+    pub(super) async fn found_at(place: &UnixListener) -> Self {
+        let accepted = in_time("a process", place.accept()).await;
+        Self(BufReader::new(accepted.expect("a process").0))
+    }
+
+    pub(super) async fn say(&mut self, word: &Value) {
         let line = format!("{word}\n");
         let said = self.0.get_mut().write_all(line.as_bytes()).await;
         said.expect("somebody who listens");
     }
 
-    async fn hears(&mut self, wanted: &str) {
+    pub(super) async fn hears(&mut self, wanted: &str) {
         let mut line = String::new();
         let read = in_time("a word", self.0.read_line(&mut line)).await;
         assert!(read.expect("a line") > 0 && line.contains(wanted), "{line}");
