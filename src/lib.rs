@@ -9,7 +9,7 @@
 //!   [`source`], then [`reload`], [`recording`], [`attribution`], [`otlp`] and [`client_api`]: the calendar, files, metrics and logs, certificates, what clients are told of who served them, whom tokens name, what is stored, kills, DNS, health checks, copies of requests for shadows; the
 //!   one writer of snapshots; files and flag servers; the control plane, who was served by what, requests as spans, and what clients ask. Each of these groups
 //!   imports the ones before it only.
-//! * F2 [`snapshot`], [`attempts`], [`decide`], [`dispatch`], [`exposure`], [`forward`], [`record`], [`served`], [`trace`]: one immutable whole, and the pure functions over it.
+//! * F2 [`snapshot`], [`attempts`], [`decide`], [`dispatch`], [`exposure`], [`forward`], [`record`], [`served`], [`streams`], [`trace`]: one immutable whole, and the pure functions over it.
 //! * F1 [`engine`], [`config`]: untrusted documents, checked and compiled.
 //! * F0 [`canary`], [`capacity`], [`channel`], [`cluster`], [`context`], [`digest`],
 //!   [`edit`], [`flag`], [`host`], [`hygiene`], [`identity`], [`indexed`], [`meter`], [`mirror`], [`overrides`], [`quarantine`], [`rate`], [`receipt`], [`request`], [`route`],
@@ -19,7 +19,7 @@ pub use serin_core::{
     attempts, canary, capacity, channel, cluster, config, context, decide, digest, dispatch, edit,
     engine, exposure, flag, forward, host, hygiene, identity, indexed, meter, mirror, overrides,
     quarantine, rate, receipt, record, request, route, served, signature, snapshot, spelling,
-    trace,
+    streams, trace,
 };
 
 pub mod attribution;

@@ -19,7 +19,7 @@ use std::time::Instant;
 use http::Method;
 use smallvec::SmallVec;
 
-use crate::canary::{Cause, ReasonKind};
+use crate::canary::{Cause, Leave, ReasonKind};
 use crate::cluster::endpoint::{AttemptEnd, EndpointUse};
 use crate::cluster::{Balance, Choice};
 use crate::decide::Decision;
@@ -225,6 +225,11 @@ impl Attempts {
         self.cause.get_or_insert(cause);
     }
 
+    /// Notes that the answer was ended since its canary has lost its users, which says nothing about its endpoint.
+    pub fn left(&mut self, why: Leave) {
+        self.passed_over(why.cause());
+    }
+
     /// Notes that the current attempt was not made after all, which says nothing about its endpoint.
     pub fn passed_over(&mut self, cause: Cause) {
         self.endpoint = None;
@@ -291,7 +296,9 @@ impl Attempts {
             true => policy.attempts > 0,
             false => self.retries_left > 0,
         };
-        if !is_left || !allowed || !(failure.is_harmless() || method.is_safe()) {
+        // Another attempt at a canary that lost its users would be stable's: that is a rescue.
+        let is_over = matches!(failure, Failure::Left(_));
+        if is_over || !is_left || !allowed || !(failure.is_harmless() || method.is_safe()) {
             return false;
         }
         if failure == Failure::Stale || self.is_forgiven(failure) {

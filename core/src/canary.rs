@@ -1,9 +1,11 @@
 //! The words for what was assigned, what was served, and why they may differ.
 
+mod leave;
 pub mod mark;
 
 use std::fmt;
 
+pub use leave::Leave;
 pub use mark::{Withdrawal, WithdrawalFlag};
 
 /// Why a user was assigned their deployment, without the particulars (which ring, which bucket).
@@ -84,7 +86,7 @@ impl fmt::Display for ReasonKind {
     }
 }
 
-/// Why the deployment that answered is not the assigned one.
+/// Why the deployment that answered is not the assigned one, or why its answer ended before its time.
 ///
 /// The order is that of [`Cause::ALL`]; metrics index by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,17 +105,19 @@ pub enum Cause {
     Overload,
     /// The user was rescued too often of late.
     Quarantined,
-    /// The canary was killed after the decision.
+    /// The canary was killed after the decision. Of an answer that had begun: it was ended for that.
     Killed,
-    /// The canary's lease ran out after the decision.
+    /// The canary's lease ran out after the decision, or during the answer.
     LeaseOver,
     /// Nobody served: the service is shut off for this user.
     Shutoff,
+    /// The canary's answer was ended, since its user is meant for another deployment by now.
+    Moved,
 }
 
 impl Cause {
     /// Every cause, in index order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Connect,
         Self::Reset,
         Self::Timeout,
@@ -124,6 +128,7 @@ impl Cause {
         Self::Killed,
         Self::LeaseOver,
         Self::Shutoff,
+        Self::Moved,
     ];
 
     /// The name that logs, metrics and headers carry.
@@ -139,6 +144,7 @@ impl Cause {
             Self::Killed => "killed",
             Self::LeaseOver => "lease_over",
             Self::Shutoff => "shutoff",
+            Self::Moved => "moved",
         }
     }
 

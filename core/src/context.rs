@@ -72,6 +72,17 @@ impl Context<'_> {
         };
         value.as_deref().filter(|text| !text.is_empty())
     }
+
+    /// The same, with copies of what was the request's.
+    pub fn into_owned(self) -> Context<'static> {
+        let own = |value: Option<Cow<'_, str>>| value.map(|value| Cow::Owned(value.into_owned()));
+        Context {
+            user_id: own(self.user_id),
+            session_id: own(self.session_id),
+            remote_address: self.remote_address,
+            properties: self.properties.into_iter().map(own).collect(),
+        }
+    }
 }
 
 /// An address, a moment or a number as text, written without allocation.

@@ -37,4 +37,5 @@ pub mod forward;
 pub mod record;
 pub mod served;
 pub mod snapshot;
+pub mod streams;
 pub mod trace;

@@ -292,6 +292,8 @@ pub struct DeploymentMeter {
     pub rescues: [Counter; Cause::ALL.len()],
     /// Answers of it that had begun and broke.
     pub broken: Counter,
+    /// Requests that were ended at it, since their users left it.
+    pub streams_closed: Counter,
     /// Requests assigned to it that are recorded as traces.
     pub exemplars: Rare<DeploymentExemplars>,
 }

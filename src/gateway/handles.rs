@@ -149,6 +149,7 @@ impl Handles {
             generation,
             drain,
             quarantine: Arc::new(Quarantine::new(Instant::now())),
+            spread: Arc::default(),
             throttle: self.throttle.clone(),
             debug,
             shadows: self.shadows.clone(),

@@ -10,6 +10,7 @@
 //! | requests in a service's queue | [`super::queue`] | order of coming | the sweep, and each request that leaves the service |
 //! | upstreams' connections at rest | `pingora::idle` | the socket's number | the sweep, and the next user of the socket |
 //! | bodies on their way upstream | `pingora::uploads` | place (held by its `Upload`) | the sweep |
+//! | requests under way on canaries | `pingora::under_way` | place (held by its `UnderWayGuard`) | the sweep |
 //! | makers of connections | `pingora::connect` | the service's meter | every attempt |
 //! | certificates for upstreams | `pingora::upstream_tls` | what a service states of TLS | every attempt over TLS |
 //!

@@ -38,6 +38,42 @@ routes:
 }
 
 #[tokio::test]
+async fn a_route_says_whether_websockets_may_be_opened() {
+    let (origin, gateway) = start(
+        "
+  - { path: /, service: search }
+  - { path: /closed, service: search, upgrade: [] }
+",
+    )
+    .await;
+    let asked = async |path: &str, upgrade: &str| {
+        let mut client = gateway.open_raw().await;
+        let head = format!("GET {path} HTTP/1.1\r\nHost: a.example.com\r\n{upgrade}\r\n");
+        client.write(head.as_bytes()).await;
+        let head = client.read_until(b"\r\n\r\n").await;
+        String::from_utf8_lossy(&head[9..12]).into_owned()
+    };
+    const WEBSOCKET: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    assert_eq!(asked("/ws", WEBSOCKET).await, "101");
+    assert_eq!(asked("/closed", WEBSOCKET).await, "403");
+    let several = "Connection: keep-alive, upgrade\r\nUpgrade: h2c, WebSocket\r\n";
+    assert_eq!(asked("/closed", several).await, "403");
+    // It was meant for a hop before this one.
+    assert_eq!(asked("/closed", "Upgrade: websocket\r\n").await, "200");
+    for path in ["/open", "/closed"] {
+        let other =
+            "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n";
+        assert_eq!(asked(path, other).await, "200");
+        assert_eq!(origin.last().header("upgrade"), None);
+    }
+    let line = gateway.await_access_log_of("/closed").await;
+    assert_has(
+        &line,
+        &json!({ "status": 403, "service": null, "upstream": null }),
+    );
+}
+
+#[tokio::test]
 async fn a_route_lets_in_the_networks_that_it_names() {
     let (origin, gateway) = start(
         "

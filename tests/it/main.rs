@@ -14,7 +14,7 @@
 //!   one).
 //! * **Who gets copies**: `mirrors` (a shadow gets copies of requests, and nobody notices; `mirrors/comparing`, `mirrors/trouble`).
 //! * **What pipelines do**: `registrations` (canaries that register themselves, for a time).
-//! * **What an operator does to it**: `audit` (who did what, provably; events that can be resumed), `kills`, `flags_api` (flags, segments and rings that Serin keeps itself), `state` (what is
+//! * **What an operator does to it**: `audit` (who did what, provably; events that can be resumed), `kills`, `leaving` (requests under way when users leave a canary), `flags_api` (flags, segments and rings that Serin keeps itself), `state` (what is
 //!   stored outlives crashes), `shutoff`,
 //!   `reload` (the file changes), `swaps` (a thousand changes under load), `lifecycle` (start, readiness, SIGTERM), `drain` (SIGTERM under load), `upgrade` (another process
 //!   takes over), `service_manager` (systemd).
@@ -23,7 +23,8 @@
 //!   nobody is ever led).
 //! * **What comes before HTTP**: `tls` (certificates, ALPN, tickets, handshakes; PROXY headers).
 //! * **How messages pass**: `framing` (where a message ends; `framing/ledger` has origins that enter every byte),
-//!   `streaming` (bodies: unbuffered, in bounded memory), `hop` (fields of one connection).
+//!   `streaming` (bodies: unbuffered, in bounded memory), `hop` (fields of one connection),
+//!   `websockets` (over HTTP/2).
 //! * **Flag servers**: `sources` against the small server of `harness/flag_server`, which fails in every way; `unleash`
 //!   against a real Unleash with PostgreSQL (`scripts/unleash`).
 //! * **What is told of who served**: `receipts` (clients are told, signed; `receipts/strangers` verify them).
@@ -73,6 +74,7 @@ mod identity;
 mod jwt;
 mod kills;
 mod lanes;
+mod leaving;
 mod lifecycle;
 mod limits;
 mod logs;
@@ -107,3 +109,4 @@ mod traces;
 mod unleash;
 mod upgrade;
 mod upstreams;
+mod websockets;

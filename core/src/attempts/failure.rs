@@ -3,7 +3,7 @@
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use crate::canary::Cause;
+use crate::canary::{Cause, Leave};
 use crate::cluster::endpoint::AttemptEnd;
 use crate::cluster::recovery::Triggers;
 use crate::request::field;
@@ -33,6 +33,8 @@ pub enum Failure {
     Status(u16),
     /// The answer is gRPC's UNAVAILABLE and nothing else: by gRPC's own rules the call may be made again.
     Unavailable,
+    /// Its canary has lost its users, and no answer had begun in the time that such a request has.
+    Left(Leave),
 }
 
 impl Failure {
@@ -52,6 +54,7 @@ impl Failure {
             Self::Refused | Self::Stale | Self::StreamReset | Self::Reset => Cause::Reset,
             Self::Timeout => Cause::Timeout,
             Self::Status(_) | Self::Unavailable => Cause::Status,
+            Self::Left(why) => why.cause(),
         }
     }
 
@@ -66,10 +69,10 @@ impl Failure {
     }
 
     /// The end that the endpoint counts; `None`: none, since it has ended no more than one request, or a connection that
-    /// rested.
+    /// rested, or nothing at all.
     pub fn end(self) -> Option<AttemptEnd> {
         match self {
-            Self::Refused | Self::Stale | Self::StreamReset => None,
+            Self::Refused | Self::Stale | Self::StreamReset | Self::Left(_) => None,
             Self::Connect | Self::Reset | Self::Timeout => Some(AttemptEnd::Failed(self.cause())),
             Self::Status(status) => Some(AttemptEnd::Answered(status)),
             // What gRPC says with it, HTTP says with this status.
@@ -86,6 +89,8 @@ impl Failure {
             Self::Timeout => on.timeout,
             Self::Status(status) => on.statuses.contains(status),
             Self::Unavailable => on.statuses.contains(503),
+            // As before an attempt: a canary that lost its users is passed over, whatever is rescued else.
+            Self::Left(_) => true,
         }
     }
 }

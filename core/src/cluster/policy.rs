@@ -1,5 +1,6 @@
 //! How upstreams may be named and how they are spoken to.
 
+mod streams;
 mod tls;
 mod urls;
 
@@ -10,6 +11,7 @@ use super::Balance;
 use super::recovery::{RescuePolicy, RetryPolicy};
 use crate::capacity::LoadPolicy;
 use crate::flag::Share;
+pub use streams::{OnLeave, StreamPolicy};
 pub use tls::{ServerIdentity, UpstreamTls};
 pub use urls::{AllowedScheme, PortRange, UrlPolicy, UrlRefusal, UrlRule};
 
@@ -30,6 +32,8 @@ pub struct UpstreamPolicy {
     pub rescue: RescuePolicy,
     /// How many requests one canary may have at a time; the others are stable's.
     pub max_in_flight: Option<u32>,
+    /// What becomes of streams on a canary that their users leave.
+    pub streams: StreamPolicy,
     /// How much the service may be given at a time.
     pub load: LoadPolicy,
     /// Whether the client's `Host` is passed on; else the URL's.

@@ -5,6 +5,7 @@ pub mod chunks;
 pub mod control;
 pub mod frames;
 pub mod head_end;
+pub mod websocket;
 
 use chunks::{Chunks, Malformed};
 use head_end::HeadEnd;

@@ -18,6 +18,8 @@ pub struct Guard {
     pub rate_limit: Option<RateLimit>,
     /// Bytes of a body; `None`: as many as `server.limits.body_bytes` allows.
     pub body_bytes: Option<u64>,
+    /// Whether nobody may open a WebSocket.
+    pub refuses_websockets: bool,
     /// Which pages may read its answers; `None`: what the service says of that passes.
     pub cors: Option<Cors>,
     /// What its answers get for pages; `None`: nothing.
@@ -30,6 +32,13 @@ impl Guard {
         let limit = self.rate_limit.as_ref();
         limit.is_some_and(|limit| limit.per == Per::User)
     }
+}
+
+/// A protocol that a request may ask for in place of HTTP (`Upgrade`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upgrade {
+    /// RFC 6455.
+    WebSocket,
 }
 
 /// Fields that keep browsers from doing what pages have not asked for, where the service does not set them itself.

@@ -4,8 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::idle::Upstream;
 use super::shown_receipt::ShownReceipt;
+use super::under_way::UnderWayGuard;
 use super::uploads::Upload;
+use super::upstream_socket::UpstreamSocket;
 use crate::attempts::pool::Pool;
+use crate::canary::Leave;
 use crate::proxy::deadlines::DeadlineGuard;
 use crate::proxy::mirroring::Mirroring;
 use crate::proxy::run::RequestRun;
@@ -29,12 +32,23 @@ pub(super) struct AttemptConnection {
     pub(super) deadline: Option<DeadlineGuard>,
     /// The connection, if the attempt has it for itself.
     pub(super) upstream: Option<Upstream>,
+    /// The request's entry, if the connection is a canary's.
+    pub(super) under_way: Option<UnderWayGuard>,
+    /// Whether the answer has been ended, since its user left the canary.
+    pub(super) is_left: bool,
     /// The body's way over it, if it is a long one.
     pub(super) upload: Option<Upload>,
     /// How long the connection may rest afterwards, if the answer says so.
     pub(super) rest: Option<Duration>,
     /// Whether the answer's body is dropped.
     pub(super) emptied: bool,
+}
+
+impl AttemptConnection {
+    /// Why the request ends, if its user leaves the canary.
+    pub(super) fn ends_for(&self) -> Option<Leave> {
+        self.under_way.as_ref()?.ends_for()
+    }
 }
 
 impl RequestCtx {
@@ -60,12 +74,18 @@ impl RequestCtx {
         }
         let connection = &mut self.connection;
         (connection.upload, connection.rest, connection.emptied) = (None, None, false);
+        connection.under_way = UnderWayGuard::begin(&self.run, || upstream.socket());
         connection.upstream = Some(upstream);
+    }
+
+    /// Notes that the current attempt shares a connection.
+    pub(super) fn shares(&mut self, socket: impl FnOnce() -> UpstreamSocket) {
+        self.connection.under_way = UnderWayGuard::begin(&self.run, socket);
     }
 
     /// Notes that pingora has put the last attempt's connection into its pool, if it could.
     pub(super) fn rest_upstream(&mut self, now: Instant) {
-        self.connection.upload = None;
+        (self.connection.upload, self.connection.under_way) = (None, None);
         if let Some(request) = self.run.upstream.as_ref()
             && let Some(upstream) = self.connection.upstream.take()
         {

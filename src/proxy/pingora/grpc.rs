@@ -1,7 +1,7 @@
 //! Serin's own errors in gRPC's words: to its clients an HTTP status is a broken connection, at best.
 
 use http::header::{CONTENT_TYPE, HeaderName};
-use http::{StatusCode, Version};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use pingora::http::{RequestHeader, ResponseHeader};
 
@@ -33,6 +33,14 @@ pub(super) fn header(status: StatusCode, why: &str) -> pingora::Result<ResponseH
     let message = utf8_percent_encode(why, ENCODED).to_string();
     header.insert_header(GRPC_MESSAGE, message)?;
     Ok(header)
+}
+
+/// The trailers of an answer that ends before its time, and is to be asked for again.
+pub(super) fn unavailable(why: &'static str) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    trailers.insert(GRPC_STATUS, HeaderValue::from_static("14"));
+    trailers.insert(GRPC_MESSAGE, HeaderValue::from_static(why));
+    trailers
 }
 
 /// gRPC's code for an HTTP status ("HTTP to gRPC Status Code Mapping"), and RESOURCE_EXHAUSTED for what is too large.

@@ -22,6 +22,7 @@ use super::head::ResponseFields;
 use super::http10;
 use super::idle::{self, Upstream};
 use super::intake::{bound, is_cancelled};
+use super::leaving;
 use super::mirror;
 use super::outgoing;
 use super::peer::{addrs, is_http2, is_shared};
@@ -29,6 +30,7 @@ use super::proxy::Proxy;
 use super::recovery::{self, is_interim};
 use super::reply;
 use super::route_fields::route_fields;
+use super::upstream_socket::UpstreamSocket;
 use super::waiting::{self, Connection};
 use crate::clock;
 use crate::drain::Stage;
@@ -97,6 +99,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Box<RequestCtx>,
     ) -> pingora::Result<()> {
         if is_shared(peer) {
+            ctx.shares(|| UpstreamSocket::of(socket, digest, addrs(digest)));
             return Ok(());
         }
         // pingora closes one over HTTP/2 on its own when the upstream does.
@@ -155,6 +158,7 @@ impl ProxyHttp for Proxy {
         recovery::set_aside(session, response, ctx, &self.quarantine)?;
         mirror::answer_begins(session, response, ctx);
         answer::begun(&mut ctx.connection, response, mending);
+        leaving::answered(session, ctx, response);
         Ok(())
     }
 
@@ -165,6 +169,7 @@ impl ProxyHttp for Proxy {
         end: bool,
         ctx: &mut Box<RequestCtx>,
     ) -> pingora::Result<Option<Duration>> {
+        leaving::pass(ctx, body, end)?;
         let piece = body.as_deref().unwrap_or_default();
         ctx.mirroring.answer_comes(piece, end);
         answer::drop_body(&ctx.connection, body);
@@ -257,6 +262,8 @@ impl ProxyHttp for Proxy {
             if let Err(e) = reply::error(session, status, &why, (id, &fields)).await {
                 tracing::debug!(error = %e, "an error response could not be sent");
             }
+        } else if ctx.connection.is_left {
+            leaving::say_farewell(session, ctx).await;
         } else {
             http10::break_off(session);
         }

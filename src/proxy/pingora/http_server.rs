@@ -19,12 +19,14 @@ use tokio::sync::watch;
 use super::proxy::Proxy;
 use super::stream::SessionStream;
 use super::stream_refusal::{refuse, refuse_tunnel};
-use super::{first_byte, idle, uploads};
+use super::{first_byte, idle, under_way, uploads, websocket};
 use crate::capacity::clients::Excess;
 use crate::drain::{DrainWatch, Stage};
 use crate::proxy::client::{ClientConnection, ClientStream, OpenStream};
 use crate::proxy::metrics::ConnectionFigures;
 use crate::proxy::serving::{ServeHttp, in_fairness};
+use crate::snapshot::store::SnapshotStore;
+use crate::streams::Spread;
 
 /// How many requests may have been cancelled before they were looked at, when the connection is closed with
 /// ENHANCE_YOUR_CALM. A client may well cancel all the requests that it may have open (`server.limits.streams_per_connection`), and more than once in what
@@ -42,6 +44,9 @@ const MOST_ATTEMPTS: usize = 64;
 pub struct HttpServer {
     proxy: Arc<HttpProxy<Proxy>>,
     figures: Arc<ConnectionFigures>,
+    store: Arc<SnapshotStore>,
+    /// When streams end whose users leave their canary.
+    spread: Arc<Spread>,
     drain: DrainWatch,
     /// The gateway's end in pingora's words: true once it was announced. Answers of Serin's own heed it.
     shutdown: watch::Sender<bool>,
@@ -59,6 +64,8 @@ impl HttpServer {
         let (figures, drain) = (hooks.connections.clone(), hooks.drain.clone());
         Self {
             figures,
+            store: hooks.store.clone(),
+            spread: hooks.spread.clone(),
             proxy: Arc::new(http_proxy(&Arc::new(conf), hooks)),
             drain,
             shutdown: watch::Sender::new(false),
@@ -147,28 +154,38 @@ impl ServeHttp for HttpServer {
         idle::expire(now);
         idle::give_way(self.figures.upstream_wanted.get());
         uploads::look(now);
+        under_way::look(now, &self.store, &self.spread);
     }
 }
 
 impl HttpServer {
     /// Serves a request over HTTP/2 as a task of its own.
     fn spawn_stream(&self, mut session: HttpSession, mut open: OpenStream) {
-        if session.req_header().method == Method::CONNECT {
+        let is_websocket = websocket::is_asked_for(session.req_header());
+        if session.req_header().method == Method::CONNECT && !is_websocket {
             refuse_tunnel(&mut session, open.connection());
             return;
         }
         let (proxy, figures) = (self.proxy.clone(), self.figures.clone());
         let shutdown = self.shutdown.subscribe();
         tokio::spawn(async move {
-            first_byte::over_http2(&mut session, open.connection(), &figures).await;
+            if !is_websocket {
+                first_byte::over_http2(&mut session, open.connection(), &figures).await;
+            }
             let wanted = open.connection().traffic().connections;
             let most = figures.shares(wanted).upstreams_of_client();
             if let Err(excess) = open.go_on(most) {
                 refuse(&mut session, open.connection(), excess, &figures);
                 return;
             }
-            let session = ServerSession::new_http2(session);
-            proxy.process_new_http(session, &shutdown).await;
+            if is_websocket {
+                let patience = open.connection().traffic().write;
+                // In a box: the other requests, of which many may wait, need have no room for it.
+                Box::pin(websocket::serve(&proxy, session, patience, &shutdown)).await;
+            } else {
+                let session = ServerSession::new_http2(session);
+                proxy.process_new_http(session, &shutdown).await;
+            }
             drop(open);
         });
     }
@@ -182,6 +199,8 @@ fn options(connection: &ClientConnection) -> H2Options {
     options.max_header_list_size(u32::try_from(most).unwrap_or(u32::MAX));
     let streams = connection.traffic().streams_per_connection;
     options.max_concurrent_streams(streams);
+    // RFC 8441: clients may ask for WebSockets.
+    options.enable_connect_protocol();
     let cancelled = usize::try_from(streams).unwrap_or(usize::MAX);
     options.max_pending_accept_reset_streams(cancelled.max(CANCELLED_UNSEEN));
     options

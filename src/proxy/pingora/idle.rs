@@ -18,6 +18,7 @@ use pingora::prelude::Error;
 use pingora::protocols::{Digest, SocketDigest};
 
 use super::uploads::Upload;
+use super::upstream_socket::UpstreamSocket;
 use crate::cluster::endpoint::Endpoint;
 use crate::meter::ServiceMeter;
 use crate::proxy::deadlines::ConnectionAddrs;
@@ -104,6 +105,15 @@ impl Upstream {
             addrs,
             watched: None,
         })
+    }
+
+    /// Its socket.
+    pub(super) fn socket(&self) -> UpstreamSocket {
+        UpstreamSocket {
+            number: self.socket,
+            connection: self.connection.clone(),
+            addrs: self.addrs,
+        }
     }
 
     /// Lets it rest only to see whether its endpoint closes it without a word.

@@ -15,9 +15,10 @@ use super::proxy::Proxy;
 use super::{first_byte, recovery, upstream_tls};
 use crate::attempts::pool::Pool;
 use crate::cluster::Cluster;
-use crate::cluster::policy::{ServerIdentity, UpstreamPolicy};
+use crate::cluster::policy::{OnLeave, ServerIdentity, UpstreamPolicy};
 use crate::proxy::deadlines::ConnectionAddrs;
 use crate::proxy::run::{NoAttempt, StepContext};
+use crate::snapshot::{DeploymentIndex, STABLE, Service};
 
 /// How many requests a connection carries at a time that they share.
 const SHARED: usize = 100;
@@ -43,6 +44,8 @@ impl Proxy {
             replay,
             now: Instant::now(),
         };
+        // The attempt before has ended.
+        ctx.connection.under_way = None;
         let next = ctx.run.on_attempt(&step, random).map_err(no_attempt)?;
         let snapshot = &ctx.run.snapshot;
         let Some(request) = ctx.run.upstream.as_ref() else {
@@ -60,7 +63,7 @@ impl Proxy {
             &service.upstream,
             next.time_left,
             self.connector(service, cluster, shares),
-            first_byte::is_unspoken(session),
+            may_share(service, request.attempts.deployment()) && first_byte::is_unspoken(session),
             (request.pool != Pool::Shared).then_some(random),
         );
         if let (true, Some(stated)) = (cluster.url.scheme().is_tls(), &service.upstream.tls) {
@@ -71,6 +74,12 @@ impl Proxy {
         }
         Ok(Box::new(peer))
     }
+}
+
+/// Whether requests to a deployment may share connections. Those of a canary whose streams are closed when their users leave
+/// it may not: each ends with its own. A killed canary's end together, where they share one.
+fn may_share(service: &Service, deployment: DeploymentIndex) -> bool {
+    deployment == STABLE || service.upstream.streams.on_leave == OnLeave::Keep
 }
 
 fn no_attempt(why: NoAttempt) -> Box<Error> {

@@ -18,6 +18,7 @@ use crate::receipts::Receipts;
 use crate::served::ServedMemory;
 use crate::shadow::Shadows;
 use crate::snapshot::store::SnapshotStore;
+use crate::streams::Spread;
 use crate::telemetry::access_log::AccessLog;
 
 /// The proxy that a worker's pingora calls: what its hooks (`pingora::hooks`) have at hand.
@@ -45,6 +46,8 @@ pub struct Proxy {
     pub drain: DrainWatch,
     /// Which users are spared which canary.
     pub quarantine: Arc<Quarantine>,
+    /// When streams end whose users leave their canary.
+    pub spread: Arc<Spread>,
     /// Who has asked how often.
     pub throttle: Arc<Throttle>,
     /// Which requests are to be debugged, if any.

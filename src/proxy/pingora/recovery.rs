@@ -132,6 +132,13 @@ pub(super) fn attempt_failed(
         return e;
     }
     let answered = has_begun(session);
+    if let Some(why) = ctx.connection.ends_for() {
+        let step = step(session, quarantine);
+        let again = ctx.run.on_leave(why, answered, &step);
+        ctx.connection.is_left = !again;
+        e.set_retry(again);
+        return e;
+    }
     if !answered && reused && matches!(failure, Failure::Stale | Failure::Reset) {
         ctx.reused_in_vain(Instant::now());
     }
@@ -165,17 +172,22 @@ fn fail(
     quarantine: &Quarantine,
     failure: Failure,
 ) -> bool {
+    let answered = has_begun(session);
+    let step = step(session, quarantine);
+    ctx.run.on_failure(failure, answered, &step)
+}
+
+/// What the step after a failed attempt stands on.
+fn step<'a>(session: &'a mut Session, quarantine: &'a Quarantine) -> StepContext<'a> {
     let whole = is_whole(session);
-    let step = StepContext {
+    StepContext {
         quarantine,
         replay: Replay {
             method: &session.req_header().method,
             whole,
         },
         now: Instant::now(),
-    };
-    let answered = has_begun(session);
-    ctx.run.on_failure(failure, answered, &step)
+    }
 }
 
 /// What of the request could be sent again, as far as can be told while its body is being read.

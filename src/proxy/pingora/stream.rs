@@ -12,14 +12,15 @@ use pingora::protocols::{
     Digest, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
 };
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf};
 
 use crate::proxy::client::ClientStream;
 
 /// A client's stream with what pingora asks of one.
 #[derive(Debug)]
-pub(super) struct SessionStream {
-    client: ClientStream,
+pub(super) struct SessionStream<S = ClientStream> {
+    client: S,
+    id: UniqueIDType,
     digest: Arc<SocketDigest>,
     /// There is one where what is sent is encrypted; pingora only hands it on.
     encrypted: Option<Arc<SslDigest>>,
@@ -36,6 +37,7 @@ impl SessionStream {
             Arc::new(digest)
         });
         Self {
+            id: client.fd(),
             client,
             digest: Arc::new(digest),
             encrypted,
@@ -43,7 +45,21 @@ impl SessionStream {
     }
 }
 
-impl SessionStream {
+impl SessionStream<DuplexStream> {
+    /// Of a pipe that stands for a request over a connection that others share.
+    pub(super) fn of_pipe(client: DuplexStream, connection: &Digest) -> Self {
+        let digest = connection.socket_digest.clone();
+        Self {
+            client,
+            // There is no socket.
+            id: -1,
+            digest: digest.unwrap_or_else(|| Arc::new(SocketDigest::from_raw_fd(-1))),
+            encrypted: connection.ssl_digest.clone(),
+        }
+    }
+}
+
+impl<S: Send + Sync> SessionStream<S> {
     /// What pingora tells hooks of the connection that requests share over HTTP/2.
     pub(super) fn digest(&self) -> Digest {
         Digest {
@@ -54,7 +70,7 @@ impl SessionStream {
     }
 }
 
-impl AsyncRead for SessionStream {
+impl<S: AsyncRead + Unpin> AsyncRead for SessionStream<S> {
     #[inline]
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -65,7 +81,7 @@ impl AsyncRead for SessionStream {
     }
 }
 
-impl AsyncWrite for SessionStream {
+impl<S: AsyncWrite + Unpin> AsyncWrite for SessionStream<S> {
     #[inline]
     fn poll_write(
         mut self: Pin<&mut Self>,
@@ -99,41 +115,41 @@ impl AsyncWrite for SessionStream {
 }
 
 #[async_trait]
-impl Shutdown for SessionStream {
+impl<S: AsyncWrite + Unpin + Send> Shutdown for SessionStream<S> {
     async fn shutdown(&mut self) {
         // An error is a client that has gone.
         let _ = self.client.shutdown().await;
     }
 }
 
-impl UniqueID for SessionStream {
+impl<S> UniqueID for SessionStream<S> {
     fn id(&self) -> UniqueIDType {
-        self.client.fd()
+        self.id
     }
 }
 
-impl Ssl for SessionStream {
+impl<S> Ssl for SessionStream<S> {
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
         self.encrypted.clone()
     }
 }
 
-impl Peek for SessionStream {}
+impl<S: Send> Peek for SessionStream<S> {}
 
-impl GetTimingDigest for SessionStream {
+impl<S> GetTimingDigest for SessionStream<S> {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
         // Its times are not used; pingora collects them for every request.
         Vec::new()
     }
 }
 
-impl GetProxyDigest for SessionStream {
+impl<S> GetProxyDigest for SessionStream<S> {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
         None
     }
 }
 
-impl GetSocketDigest for SessionStream {
+impl<S> GetSocketDigest for SessionStream<S> {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         Some(self.digest.clone())
     }

@@ -1,10 +1,48 @@
-//! What the kernel knows of a connection that pingora owns.
+//! The socket of a connection that pingora owns: what the kernel knows of it, and how it is shut down.
 
+use std::os::fd::RawFd;
 use std::sync::{Arc, Weak};
 
-use pingora::protocols::SocketDigest;
+use nix::sys::socket::{Shutdown, shutdown};
+use pingora::protocols::{Digest, SocketDigest};
 
+use crate::proxy::deadlines::ConnectionAddrs;
 use crate::proxy::transfer::{OpenSocket, Sent};
+
+/// The socket of a connection to an upstream.
+#[derive(Clone, Debug)]
+pub(super) struct UpstreamSocket {
+    pub(super) number: RawFd,
+    /// pingora's stream owns it: gone means closed.
+    pub(super) connection: Weak<SocketDigest>,
+    /// What tells it from a later one with the same number, where it may be closed without our doing.
+    pub(super) addrs: Option<ConnectionAddrs>,
+}
+
+impl UpstreamSocket {
+    /// Of a connection that pingora tells of.
+    pub(super) fn of(
+        number: RawFd,
+        digest: Option<&Digest>,
+        addrs: Option<ConnectionAddrs>,
+    ) -> Self {
+        let digest = digest.and_then(|digest| digest.socket_digest.as_ref());
+        Self {
+            number,
+            connection: digest.map(Arc::downgrade).unwrap_or_default(),
+            addrs,
+        }
+    }
+
+    /// Shuts a part of it down, if it is still open.
+    pub(super) fn shut_down(&self, part: Shutdown) {
+        let is_open = self.connection.strong_count() > 0;
+        if is_open && self.addrs.is_none_or(|addrs| addrs.are_of(self.number)) {
+            // An error is a socket that its peer has already reset.
+            let _ = shutdown(self.number, part);
+        }
+    }
+}
 
 impl OpenSocket for SocketDigest {
     fn sent(&self) -> Option<Sent> {

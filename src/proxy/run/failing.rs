@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{RequestRun, StepContext};
 use crate::attempts::Failure;
-use crate::canary::Cause;
+use crate::canary::{Cause, Leave};
 
 impl RequestRun {
     /// The attempt has failed; `answered`: after its answer had begun for the client. Says whether another is to be made.
@@ -63,6 +63,26 @@ impl RequestRun {
         };
         self.debug_failure(failure, follows);
         again
+    }
+
+    /// The attempt has been ended, since the user leaves the canary; `answered`: after its answer had begun for the client.
+    /// Says whether another is to be made.
+    pub fn on_leave(&mut self, why: Leave, answered: bool, step: &StepContext<'_>) -> bool {
+        let Some(upstream) = self.upstream.as_mut() else {
+            return false;
+        };
+        let service = self.snapshot.services.get(upstream.plan.service);
+        let deployment = service.deployments.get(upstream.attempts.deployment());
+        deployment.meter.streams_closed.inc();
+        if !answered {
+            return self.fail(Failure::Left(why), None, step);
+        }
+        upstream.attempts.left(why);
+        if let Some(trace) = self.trace.as_mut() {
+            trace.broken = Some(why.cause());
+        }
+        self.debug_failure(Failure::Left(why), "the answer was ended");
+        false
     }
 
     /// There may be no further connection, which is no endpoint's failure. No other attempt is made: it would need one,

@@ -3,6 +3,7 @@
 pub mod lists;
 pub mod quantities;
 pub mod texts;
+pub mod upgrades;
 pub mod words;
 
 use std::fmt;

@@ -36,6 +36,7 @@ static ROUTE: Shape = map(&[
     &guard::DENY,
     &guard::RATE_LIMIT,
     &guard::BODY_BYTES,
+    &guard::UPGRADE,
     &browsers::CORS,
     &browsers::SECURITY_HEADERS,
 ]);

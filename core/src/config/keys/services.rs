@@ -17,6 +17,7 @@ use super::kinds::words::Words;
 use super::kinds::{Bool, Integer, Status, Url, integer};
 use super::shape::{Form, Shape, map, names, text_or_map};
 use crate::cluster::Balance;
+use crate::cluster::policy::OnLeave;
 
 pub(super) static SERVICES: Shape = names(&SERVICE);
 
@@ -32,6 +33,7 @@ static SERVICE: Shape = text_or_map(
         &PRESERVE_HOST,
         &health::HEALTH,
         &health::OUTLIER,
+        &STREAMS,
         &MAX_IN_FLIGHT,
         &MAX_CONNECTIONS,
         &MAX_REQUESTS,
@@ -120,6 +122,32 @@ pub(crate) static PRESERVE_HOST: Setting<Bool> = setting(
     "Whether the client's Host is passed on; default {default}, else the URL's.",
     Bool,
     true,
+);
+
+pub(crate) static STREAMS: Group = group(
+    "streams",
+    "What becomes of streams (WebSockets, events, gRPC, answers that never end) on a canary that their users leave.",
+    &STREAMS_SHAPE,
+);
+
+static STREAMS_SHAPE: Shape = map(&[&ON_LEAVE, &WITHIN]);
+
+pub(crate) static ON_LEAVE: Setting<&Words<OnLeave>> = setting(
+    "on_leave",
+    "keep: they go on to their own end; close: they are closed when the canary's lease ends or their user is meant for \
+     another deployment; default {default}. A kill closes them whatever this says.",
+    &ON_LEAVE_WORDS,
+    OnLeave::Keep,
+);
+
+static ON_LEAVE_WORDS: Words<OnLeave> =
+    Words(&[("keep", OnLeave::Keep), ("close", OnLeave::Close)]);
+
+pub(crate) static WITHIN: Setting<Time> = setting(
+    "within",
+    "Until when the last of them is closed, one after the other; default {default}, which is the most after a kill.",
+    Time::Interval(seconds(1)),
+    seconds(30),
 );
 
 pub(crate) static MAX_IN_FLIGHT: Stated<Integer<u32>> = stated(

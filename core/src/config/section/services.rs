@@ -10,7 +10,7 @@ use http::StatusCode;
 
 use crate::capacity::LoadPolicy;
 use crate::cluster::UpstreamUrl;
-use crate::cluster::policy::UpstreamPolicy;
+use crate::cluster::policy::{StreamPolicy, UpstreamPolicy};
 use crate::config::keys::services as keys;
 use crate::config::keys::shape::Key;
 use crate::config::keys::{FLAGS, SERVICES};
@@ -97,6 +97,7 @@ fn upstream(reader: &mut Reader, service: &Node) -> UpstreamPolicy {
         retries: recovery::retries(reader, service),
         rescue: recovery::rescue(reader, service),
         max_in_flight: keys::MAX_IN_FLIGHT.read(reader, service),
+        streams: streams(reader, service),
         load: load(reader, service),
         preserve_host: keys::PRESERVE_HOST.read(reader, service),
         outlier: health::outlier(reader, service),
@@ -108,6 +109,14 @@ fn upstream(reader: &mut Reader, service: &Node) -> UpstreamPolicy {
 impl Default for UpstreamPolicy {
     fn default() -> Self {
         unstated(upstream)
+    }
+}
+
+fn streams(reader: &mut Reader, service: &Node) -> StreamPolicy {
+    let node = keys::STREAMS.node(service);
+    StreamPolicy {
+        on_leave: keys::ON_LEAVE.read(reader, node),
+        within: keys::WITHIN.read(reader, node),
     }
 }
 

@@ -81,7 +81,7 @@ fn the_digests_of_the_files_of_the_repository_are_what_they_ever_were() {
         ),
         (
             include_str!("../../../../deploy/reference.yaml"),
-            "58f091ea76b604c938f22aa35e4e97a62efe2f7a45b753cdc6adc4ab88cad2a0",
+            "afef9a35dcec80f2dbd1c622293cbadd69cb6a6682ab905ef94b1d534efc7f5c",
         ),
     ] {
         assert_eq!(config(text).digest.to_string(), digest);

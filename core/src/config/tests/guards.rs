@@ -27,6 +27,18 @@ fn nothing_stated_lets_everything_in() {
 }
 
 #[test]
+fn websockets_are_let_in_unless_a_list_without_them_is_stated() {
+    assert!(!guard("").refuses_websockets);
+    assert!(!guard("upgrade: [websocket]").refuses_websockets);
+    assert!(guard("upgrade: []").refuses_websockets);
+    let told = told("upgrade: [h2c]");
+    assert!(
+        told.contains("`h2c`") && told.contains("websocket"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_limit_counts_by_user_address_header_or_route() {
     let header = Per::Header(http::HeaderName::from_static("x-api-key"));
     for (per, expected) in [

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{check, config};
 use crate::capacity::LoadPolicy;
 use crate::cluster::Balance;
-use crate::cluster::policy::{HealthPolicy, OutlierPolicy, Probe, UpstreamPolicy};
+use crate::cluster::policy::{HealthPolicy, OnLeave, OutlierPolicy, Probe, UpstreamPolicy};
 use crate::cluster::recovery::RescuePolicy;
 
 #[test]
@@ -44,6 +44,30 @@ routes: [{ service: c }]
     assert!(c.upstream.rescue.on.is_empty());
     assert_eq!(d.upstream.retries.attempts, 0);
     assert_eq!(d.upstream.rescue, RescuePolicy::default());
+}
+
+#[test]
+fn what_becomes_of_streams_whose_users_leave_their_canary() {
+    let streams = |stated: &str| {
+        let text = "services: { a: { stable: http://127.0.0.1:1@ } }\nroutes: [{ service: a }]\n";
+        let config = config(&text.replace('@', stated));
+        let policy = config.services[0].upstream.streams;
+        (policy.on_leave, policy.within.as_secs())
+    };
+    assert_eq!(streams(""), (OnLeave::Keep, 30));
+    assert_eq!(
+        streams(", streams: { on_leave: close }"),
+        (OnLeave::Close, 30)
+    );
+    let stated = ", streams: { on_leave: close, within: 2m }";
+    assert_eq!(streams(stated), (OnLeave::Close, 120));
+    let wrong = "services: { a: { stable: http://127.0.0.1:1, streams: { on_leave: closed, within: 10ms } } }
+routes: [{ service: a }]
+";
+    let told = check(wrong);
+    for part in ["`closed`", "`close`", "`10ms`", "1s"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
 }
 
 #[test]

@@ -71,6 +71,14 @@ pub(super) fn rescues_and_retries(families: &Families, page: &mut Page<'_>) -> R
         let labels = [("service", service.as_str()), ("served", served)];
         family.write_nonzero(labels, &meter.broken)?;
     }
+    let mut family = page.counters(
+        "serin_streams_closed",
+        "Requests that were ended since their users left the canary",
+    )?;
+    for ((service, deployment), meter) in families.deployments.iter() {
+        let labels = [("service", service.as_str()), ("deployment", deployment)];
+        family.write_nonzero(labels, &meter.streams_closed)?;
+    }
     Ok(())
 }
 

@@ -5,10 +5,12 @@ use std::num::NonZeroU32;
 use crate::config::keys::key::{Group, Setting, Stated, group, needed, required, setting, stated};
 use crate::config::keys::kinds::quantities::{Size, Time, seconds, size};
 use crate::config::keys::kinds::texts::Parsed;
+use crate::config::keys::kinds::upgrades::Upgrades;
 use crate::config::keys::kinds::words::Words;
 use crate::config::keys::kinds::{Integer, integer};
 use crate::config::keys::shape::{Form, Shape, TEXTS, map, text_or_map};
 use crate::config::value;
+use crate::route::guard::Upgrade;
 
 pub(crate) static ALLOW: Group = group(
     "allow",
@@ -26,6 +28,13 @@ pub(crate) static BODY_BYTES: Stated<Size<u64>> = stated(
     "body_bytes",
     "The largest body of a request, else 413; server.limits.body_bytes holds as well.",
     size(0, 1 << 50),
+);
+
+pub(crate) static UPGRADE: Setting<Upgrades> = setting(
+    "upgrade",
+    "Protocols that requests may ask for in place of HTTP; [] forbids WebSockets, else 403; default {default}.",
+    Upgrades,
+    &[Upgrade::WebSocket],
 );
 
 pub(crate) static RATE_LIMIT: Group = group(

@@ -9,7 +9,7 @@ use crate::config::keys::shape::Key;
 use crate::config::node::{Node, Value};
 use crate::config::reader::Reader;
 use crate::rate::Rate;
-use crate::route::guard::{Guard, Networks, Per, RateLimit};
+use crate::route::guard::{Guard, Networks, Per, RateLimit, Upgrade};
 
 /// Compiles the keys of a route that say what it lets in.
 pub(super) fn compile(reader: &mut Reader, route: &Node) -> Guard {
@@ -19,6 +19,9 @@ pub(super) fn compile(reader: &mut Reader, route: &Node) -> Guard {
             .node(route)
             .and_then(|node| rate_limit(reader, node)),
         body_bytes: keys::BODY_BYTES.read(reader, route),
+        refuses_websockets: !keys::UPGRADE
+            .read(reader, route)
+            .contains(&Upgrade::WebSocket),
         cors: browsers::cors(reader, route),
         security_headers: browsers::security_headers(reader, route),
     }
