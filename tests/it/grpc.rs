@@ -1,6 +1,8 @@
 //! gRPC's four kinds of calls pass, and may be silent: between messages, and on a route that says so also before the
 //! first.
 
+mod official;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +11,7 @@ use h2::{RecvStream, SendStream};
 use http::Request;
 use tokio::sync::Semaphore;
 
-use crate::harness::streams::{finish, read};
+use crate::harness::streams::{ANY_FRAMES, finish, read};
 use crate::harness::wire::WireStream;
 use crate::harness::{Gateway, Stream, Streams, in_time, pause, until};
 
@@ -37,7 +39,9 @@ struct Client(SendRequest<Bytes>);
 impl Client {
     async fn connect(gateway: &Gateway) -> Self {
         let socket = WireStream::connect_http2(gateway.address()).await;
-        let (client, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
+        let mut builder = h2::client::Builder::new();
+        builder.data_frame_budget(ANY_FRAMES);
+        let (client, connection) = builder.handshake(socket).await.expect("HTTP/2");
         tokio::spawn(async move {
             // How it ends is seen by whoever uses it.
             let _ = connection.await;
@@ -225,6 +229,47 @@ async fn calls_whose_client_has_said_nothing_share_a_connection() {
         let mut answer = begun(response).await;
         heard(&mut answer, "welcome").await;
         say(&mut body, "", true);
+        ended(answer).await;
+    }
+}
+
+/// The least message of gRPC: not compressed, and of no bytes.
+const LEAST: &[u8; 5] = &[0; 5];
+
+/// Reads a body to its end; says how many bytes it had.
+async fn swallowed(body: &mut RecvStream) -> usize {
+    let mut count = 0;
+    while let Some(data) = in_time("more", read(body)).await {
+        count += data.len();
+    }
+    count
+}
+
+#[tokio::test]
+async fn many_small_messages_may_wait_for_whoever_takes_none() {
+    const MANY: usize = 30_000;
+    let upstream = Streams::start(100, async |mut stream: Stream| {
+        // Takes nothing at first.
+        pause(SILENCE).await;
+        let sent = swallowed(stream.request.body_mut()).await;
+        assert_eq!(sent, 10_000 * LEAST.len());
+        let mut body = stream.begin(200);
+        for _ in 0..MANY {
+            say(&mut body, "\0\0\0\0\0", false);
+        }
+        finish(&mut body);
+    })
+    .await;
+    let gateway = before(&upstream).await;
+    let client = Client::connect(&gateway).await;
+    for user in ["s1", "c1"] {
+        let (response, mut body) = client.call("/patient", GRPC, user);
+        for n in 1..=10_000 {
+            say(&mut body, "\0\0\0\0\0", n == 10_000);
+        }
+        let mut answer = begun(response).await;
+        pause(SILENCE).await;
+        assert_eq!(swallowed(&mut answer).await, MANY * LEAST.len());
         ended(answer).await;
     }
 }

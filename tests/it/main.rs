@@ -23,8 +23,8 @@
 //!   nobody is ever led).
 //! * **What comes before HTTP**: `tls` (certificates, ALPN, tickets, handshakes; PROXY headers).
 //! * **How messages pass**: `framing` (where a message ends; `framing/ledger` has origins that enter every byte),
-//!   `streaming` (bodies: unbuffered, in bounded memory), `hop` (fields of one connection),
-//!   `websockets` (over HTTP/2).
+//!   `streaming` (bodies: unbuffered, in bounded memory), `hop` (fields of one connection), `websockets` (over HTTP/2), `kosoku`
+//!   (WebSockets by Autobahn's cases).
 //! * **Flag servers**: `sources` against the small server of `harness/flag_server`, which fails in every way; `unleash`
 //!   against a real Unleash with PostgreSQL (`scripts/unleash`).
 //! * **What is told of who served**: `receipts` (clients are told, signed; `receipts/strangers` verify them).
@@ -73,6 +73,7 @@ mod hop;
 mod identity;
 mod jwt;
 mod kills;
+mod kosoku;
 mod lanes;
 mod leaving;
 mod lifecycle;

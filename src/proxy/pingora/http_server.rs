@@ -36,6 +36,13 @@ const CANCELLED_UNSEEN: usize = 1000;
 /// After how many malformed requests an HTTP/2 connection is closed.
 const MALFORMED_STREAMS: u32 = 32;
 
+/// What a frame of data costs in memory beside its data, as the library counts it.
+const FRAME_COST: usize = 256;
+
+/// What the frames of one connection may cost that wait to be passed on. A call of gRPC may fill the window with messages
+/// that are each a frame, while its server takes none for a moment; the least of them has five bytes.
+const WAITING_FRAMES: usize = 65_535 / 5 * FRAME_COST;
+
 /// How many attempts pingora may make for one request. What `retries` allows, for a canary and then for stable, is less,
 /// with connections that had rested too long besides.
 const MOST_ATTEMPTS: usize = 64;
@@ -203,5 +210,6 @@ fn options(connection: &ClientConnection) -> H2Options {
     options.enable_connect_protocol();
     let cancelled = usize::try_from(streams).unwrap_or(usize::MAX);
     options.max_pending_accept_reset_streams(cancelled.max(CANCELLED_UNSEEN));
+    options.data_frame_budget(WAITING_FRAMES);
     options
 }

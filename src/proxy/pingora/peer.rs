@@ -23,6 +23,14 @@ use crate::snapshot::{DeploymentIndex, STABLE, Service};
 /// How many requests a connection carries at a time that they share.
 const SHARED: usize = 100;
 
+/// How many bytes of an answer over HTTP/2 may wait for its client. What is sent in frames of a few bytes takes fifty times as
+/// much memory.
+const WINDOW: u32 = 256 * 1024;
+
+/// As far as a connection's window goes (RFC 9113, section 6.9.1): those of its streams bound what may come. By this one the
+/// library also bounds how many small frames may wait, and ends the connection of an upstream that sends more.
+const WIDE_OPEN: u32 = (1 << 31) - 1;
+
 /// Marks the pool of connections that are shared: no cluster's ID is as large.
 const SHARED_GROUP: u64 = 1 << 62;
 /// From which bit on a pool says which certificates its connections were made with.
@@ -126,6 +134,8 @@ pub(super) fn peer(
     if scheme.is_http2() {
         options.idle_timeout = Some(policy.idle_timeout);
         options.set_http_version(2, 2);
+        options.h2_stream_window_size = Some(WINDOW);
+        options.h2_connection_window_size = Some(WIDE_OPEN);
         // A connection for each request at a time. One that takes too long to be answered can be cut off without harm
         // to others, while one that may be silent is left alone: pingora's own read timeout would cut both. No stream is
         // opened that an upstream's SETTINGS, which come later than the first request goes, do not allow. And what

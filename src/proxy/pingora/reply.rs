@@ -7,6 +7,7 @@ use http::header::{
 use http::{HeaderValue, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
+use pingora::protocols::http::ServerSession;
 
 use super::ctx::RequestCtx;
 use super::grpc;
@@ -150,16 +151,22 @@ fn text_header(status: StatusCode, length: usize) -> pingora::Result<ResponseHea
     Ok(header)
 }
 
+/// Sends an answer whole.
 pub(super) async fn send(
     session: &mut Session,
     header: ResponseHeader,
     body: Bytes,
 ) -> pingora::Result<()> {
     let bodiless = body.is_empty() || session.req_header().method == http::Method::HEAD;
-    session
-        .write_response_header(Box::new(header), bodiless)
-        .await?;
-    // Over HTTP/2 only this ends a response that has no body, too: left open, its stream would be cancelled.
-    let body = (!bodiless).then_some(body);
-    session.write_response_body(body, true).await
+    let header = Box::new(header);
+    match session.as_downstream_mut() {
+        // A head that ends its stream: an empty frame behind it would be an answer of another kind to clients of gRPC, which
+        // look for their status at the end.
+        ServerSession::H2(stream) if bodiless => stream.write_response_header(header, true),
+        _ => {
+            session.write_response_header(header, bodiless).await?;
+            let body = (!bodiless).then_some(body);
+            session.write_response_body(body, true).await
+        }
+    }
 }

@@ -5,6 +5,7 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH, RETRY_AFTER};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::v2::server::HttpSession;
 
+use super::grpc;
 use crate::capacity::clients::Excess;
 use crate::proxy::client::ClientConnection;
 use crate::proxy::explanation::COME_BACK;
@@ -27,8 +28,14 @@ pub(super) fn refuse_tunnel(session: &mut HttpSession, connection: &ClientConnec
 }
 
 fn answer(session: &mut HttpSession, connection: &ClientConnection, status: StatusCode) {
-    let header = ResponseHeader::build(status, Some(3)).and_then(|mut header| {
-        header.insert_header(CONTENT_LENGTH, 0)?;
+    let header = match grpc::is_call(session.req_header()) {
+        true => grpc::header(status, "too many requests at a time"),
+        false => ResponseHeader::build(status, Some(3)).and_then(|mut header| {
+            header.insert_header(CONTENT_LENGTH, 0)?;
+            Ok(header)
+        }),
+    };
+    let header = header.and_then(|mut header| {
         header.insert_header(CACHE_CONTROL, "no-store")?;
         if status == StatusCode::SERVICE_UNAVAILABLE {
             header.insert_header(RETRY_AFTER, COME_BACK)?;

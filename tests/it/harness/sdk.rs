@@ -1,5 +1,7 @@
-//! Official SDKs in processes of their own (`tests/clients`), which say what they know in lines of JSON.
+//! Official SDKs, clients and servers in processes of their own (`tests/clients`, `tests/grpc` …), which say what they know in
+//! lines of JSON.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,8 +24,13 @@ pub(crate) struct Sdk {
 impl Sdk {
     /// Starts a script of `tests/clients`.
     pub(crate) fn start(script: &str, args: &[&str]) -> Self {
+        Self::of("tests/clients", script, args)
+    }
+
+    /// Starts a script of this folder, with the packages that it pins.
+    pub(crate) fn of(folder: &str, script: &str, args: &[&str]) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let packages = packages("tests/clients");
+        let packages = packages(folder);
         let mut command = if script.ends_with(".py") {
             let mut command = Command::new("python3");
             command.env("PYTHONPATH", packages.join("python"));
@@ -34,7 +41,7 @@ impl Sdk {
             command
         };
         let mut child = command
-            .arg(root.join("tests/clients").join(script))
+            .arg(root.join(folder).join(script))
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -68,6 +75,12 @@ impl Sdk {
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Gives it a line to read.
+    pub(crate) fn tell(&mut self, line: &str) {
+        let pipe = self.child.stdin.as_mut().expect("a pipe");
+        writeln!(pipe, "{line}").expect("it reads");
     }
 
     /// Waits for its first line.

@@ -13,6 +13,9 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
+/// As many small frames may wait to be read as there is room for: the library would end such a connection.
+pub(crate) const ANY_FRAMES: usize = 1 << 30;
+
 /// A request that has come, with its body still on the way, and what it is answered with.
 pub(crate) struct Stream {
     /// The request.
@@ -106,7 +109,9 @@ impl Streams {
                 tokio::spawn(async move {
                     tokio::time::sleep(pause).await;
                     let mut builder = h2::server::Builder::new();
-                    builder.max_concurrent_streams(limit);
+                    builder
+                        .max_concurrent_streams(limit)
+                        .data_frame_budget(ANY_FRAMES);
                     // How a connection ends is the gateway's affair.
                     let Ok(mut connection) = builder.handshake::<_, Bytes>(stream).await else {
                         return;
