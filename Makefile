@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo run test test-quick test-wires check fmt lint doc bench bench-micro bench-scale bench-instructions bench-gateways bench-attribution fuzz-api crashes outage upgrades
+.PHONY: demo run test test-quick test-wires check fmt lint doc bench bench-micro bench-scale bench-instructions bench-gateways bench-attribution fuzz fuzz-api crashes outage upgrades
 
 # Gateway, sample deployments and users in one process; q or Ctrl-C ends it.
 demo:
@@ -28,6 +28,10 @@ test:
 # What must hold whatever clients speak: the tests that leave it to the harness, once each by h2c, HTTP/1.1 over TLS and HTTP/2 over TLS.
 test-wires:
 	@CARGO=$(CARGO) scripts/test-wires whole
+
+# What others write and Serin reads, made up by libFuzzer: ten minutes for each of the targets of fuzz/. `make test` checks their corpora.
+fuzz:
+	@CARGO=$(CARGO) scripts/fuzz $(ARGS)
 
 # Thousands of random requests to the admin API as every role, others each time: ten minutes. `make test` asks fewer.
 fuzz-api:

@@ -2,6 +2,7 @@
 
 mod admission;
 mod authorization;
+mod explain;
 mod gate;
 mod refusal;
 mod target;
@@ -12,7 +13,6 @@ use http::StatusCode;
 
 use crate::canary::LaneResult;
 use crate::context::{Context, Moment};
-use crate::decide::explain::Explanation;
 use crate::decide::lane::{self, Lane};
 use crate::decide::overriding;
 use crate::decide::{self, Decision};
@@ -25,9 +25,9 @@ use crate::overrides::OverrideResults;
 use crate::request::RequestHead;
 use crate::request::path::NormalPath;
 use crate::route::cors;
-use crate::route::nearest::nearest;
 use crate::route::{Action, Forward, Route, RouteIndex, ServiceIndex};
 use crate::snapshot::{Service, Snapshot};
+pub use explain::{Explained, explain, route_of};
 pub use gate::Gate;
 pub use refusal::Refusal;
 
@@ -114,21 +114,48 @@ pub fn dispatch(
     moment: Moment,
     gate: &mut dyn Gate,
 ) -> Dispatch {
-    let headers_clean = match acceptable(snapshot, head, terms.host_required) {
-        Ok(clean) => clean,
-        Err(refusal) => return Dispatch::Refuse(refusal),
-    };
+    match admitted(snapshot, head, terms) {
+        Ok(matched) => {
+            gate::pass(snapshot, head, &matched, moment, gate).unwrap_or_else(Dispatch::Refuse)
+        }
+        Err(settled) => settled,
+    }
+}
+
+/// The service that a request is for, as far as that can be told without its user: nothing is counted, and no token looked at.
+/// `None`: whoever asks, it goes to none.
+pub fn destination(snapshot: &Snapshot, head: &RequestHead<'_>) -> Option<ServiceIndex> {
+    let matched = admitted(snapshot, head, Terms::default()).ok()?;
+    match &matched.route.action {
+        Action::Forward(forward) => Some(forward.service),
+        Action::Redirect(_) | Action::Respond(_) => None,
+    }
+}
+
+/// A request that has a route which lets it in; an error is what is to be done with another.
+#[expect(
+    clippy::result_large_err,
+    reason = "what is to be done is handed on at once, and is as large as that"
+)]
+fn admitted<'a>(
+    snapshot: &'a Snapshot,
+    head: &RequestHead<'a>,
+    terms: Terms,
+) -> Result<Matched<'a>, Dispatch> {
+    let headers_clean =
+        acceptable(snapshot, head, terms.host_required).map_err(Dispatch::Refuse)?;
     let path = normal_path(head);
     if let Some(rest) = for_clients(snapshot, head.path, path.as_ref().ok()) {
-        return Dispatch::Client(rest);
+        return Err(Dispatch::Client(rest));
     }
     if let (Some(asked), Ok(path)) = (cors::asked_about(head), &path)
         && let Some(answer) = admission::preflight(snapshot, &asked, path)
     {
-        return answer.map_or_else(Dispatch::Refuse, Dispatch::Preflight);
+        return Err(answer.map_or_else(Dispatch::Refuse, Dispatch::Preflight));
     }
     let matched = path.and_then(|path| {
         let (index, route) = match_route(snapshot, head, &path)?;
+        admission::admit(snapshot, head, index, route)?;
         Ok(Matched {
             index,
             route,
@@ -137,11 +164,7 @@ pub fn dispatch(
             keep_user_id: terms.keep_user_id,
         })
     });
-    let taken = matched.and_then(|matched| {
-        admission::admit(snapshot, head, matched.index, matched.route)?;
-        gate::pass(snapshot, head, &matched, moment, gate)
-    });
-    taken.unwrap_or_else(Dispatch::Refuse)
+    matched.map_err(Dispatch::Refuse)
 }
 
 /// What a request's route makes of it, whose token is known.
@@ -176,64 +199,6 @@ fn act(
             body: respond.body.clone(),
         }),
     })
-}
-
-/// What `explain` says of a request.
-#[derive(Debug)]
-pub struct Explained<'a> {
-    /// The route that takes it.
-    pub route: &'a Route,
-    /// Every step to the decision, where the route leads to a service.
-    pub decision: Option<Explanation<'a>>,
-    /// The flag that shuts the service off for the user.
-    pub shut_off_by: Option<&'a str>,
-    /// Stands for the user; `None`: no ID is described, or the route leads to no service.
-    pub user: Option<UserKey>,
-}
-
-/// The route that takes a request.
-///
-/// # Errors
-/// None does: why not, and which is the nearest.
-pub fn route_of<'s>(snapshot: &'s Snapshot, head: &RequestHead<'_>) -> Result<&'s Route, Refusal> {
-    let path = normal_path(head)?;
-    let found = match_route(snapshot, head, &path).map_err(|mut refusal| {
-        let nearest = nearest(snapshot.router.routes(), head, &path);
-        if let (StatusCode::NOT_FOUND, Some((route, wanted))) = (refusal.status, nearest) {
-            let why = &refusal.why;
-            refusal.why = format!("{why}; the nearest is `{}`, which {wanted}", route.name).into();
-        }
-        refusal
-    });
-    found.map(|(_, route)| route)
-}
-
-/// Explains what [`dispatch`] would decide on this route for a user that is described rather than read from the request.
-pub fn explain<'a>(
-    snapshot: &'a Snapshot,
-    route: &'a Route,
-    head: &RequestHead<'a>,
-    context: &'a Context<'_>,
-    moment: Moment,
-) -> Explained<'a> {
-    let Action::Forward(forward) = &route.action else {
-        return Explained {
-            route,
-            decision: None,
-            shut_off_by: None,
-            user: None,
-        };
-    };
-    let service = snapshot.services.get(forward.service);
-    let lane = lane::find(snapshot.lanes, service, head, moment);
-    let overriding = overriding::find(&snapshot.identity, service, head, context, moment);
-    let explanation = decide::explain(service, context, moment);
-    Explained {
-        route,
-        decision: Some(explanation.with(lane).overridden(overriding)),
-        shut_off_by: shut_off_by(service, context, moment),
-        user: user_key(context),
-    }
 }
 
 /// The flag that shuts a service off for a user. Without a flag of its name, or with one that is off, nothing does.

@@ -22,22 +22,27 @@ pub trait Gate {
     /// It is one too many.
     fn count(
         &mut self,
-        _route: RouteIndex,
-        _limit: &RateLimit,
-        _user: Option<UserKey>,
-    ) -> Result<(), Refusal> {
-        Ok(())
-    }
+        route: RouteIndex,
+        limit: &RateLimit,
+        user: Option<UserKey>,
+    ) -> Result<(), Refusal>;
 
     /// Notes what became of the token that a request shows.
-    fn note(&mut self, _token: &ShownToken) {}
+    fn note(&mut self, token: &ShownToken);
 }
 
-/// Makes IDs, and counts nothing.
+/// Makes IDs, and counts nothing: for tests of what is decided.
+#[cfg(any(test, feature = "testing"))]
 impl<F: FnMut() -> String> Gate for F {
     fn fresh_id(&mut self) -> String {
         self()
     }
+
+    fn count(&mut self, _: RouteIndex, _: &RateLimit, _: Option<UserKey>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn note(&mut self, _: &ShownToken) {}
 }
 
 /// What becomes of a request that its route admits.

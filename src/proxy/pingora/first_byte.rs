@@ -25,8 +25,7 @@ use pingora::protocols::http::v2::server::HttpSession;
 use super::ctx::RequestCtx;
 use super::head::{Fields, SplitTarget, edit, head};
 use super::waiting;
-use crate::clock;
-use crate::dispatch::{Dispatch, Terms, dispatch};
+use crate::dispatch::destination;
 use crate::meter::Gauge;
 use crate::proxy::client::ClientConnection;
 use crate::proxy::metrics::ConnectionFigures;
@@ -194,23 +193,15 @@ fn need(session: &HttpSession, snapshot: &Snapshot) -> Need {
     };
     let fields = Fields(&request.headers);
     let head = head(request, &target, &fields, client.ip(), &snapshot.identity);
-    // What is decided here is decided again when the request goes on: no ID that is made up matters.
-    match dispatch(
-        snapshot,
-        &head,
-        Terms::default(),
-        clock::now(),
-        &mut String::new,
-    ) {
-        Dispatch::Forward(plan) if !plan.shut_off => {
-            let service = snapshot.services.get(plan.service);
-            let cluster = &service.deployments.get(plan.decision.assigned).cluster;
-            match cluster.url.scheme().is_http2() && is_rpc_stream(request) {
-                true => Need::Stream,
-                false => Need::Body,
-            }
-        }
-        _ => Need::Nothing,
+    let Some(service) = destination(snapshot, &head) else {
+        return Need::Nothing;
+    };
+    // Which deployment it is for is decided when it goes on: a head alone has nobody's token verified.
+    let mut deployments = snapshot.services.get(service).deployments.iter();
+    let may_speak_http2 = deployments.any(|one| one.cluster.url.scheme().is_http2());
+    match may_speak_http2 && is_rpc_stream(request) {
+        true => Need::Stream,
+        false => Need::Body,
     }
 }
 

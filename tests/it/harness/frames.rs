@@ -122,12 +122,25 @@ fn literals<'a>(fields: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -> Vec
     for (name, value) in fields {
         block.push(0);
         for text in [name, value] {
-            assert!(text.len() < 127, "a longer text takes a longer prefix");
-            block.push(u8::try_from(text.len()).expect("a short text"));
+            block.extend(length(text.len()));
             block.extend_from_slice(text.as_bytes());
         }
     }
     block
+}
+
+/// A text's length, with a prefix of 7 bits (RFC 7541, section 5.1).
+fn length(length: usize) -> Vec<u8> {
+    let Some(mut left) = length.checked_sub(127) else {
+        return vec![u8::try_from(length).expect("a short text")];
+    };
+    let mut bytes = vec![127];
+    while left >= 128 {
+        bytes.push(u8::try_from(left % 128 + 128).expect("a byte"));
+        left /= 128;
+    }
+    bytes.push(u8::try_from(left).expect("a byte"));
+    bytes
 }
 
 /// The status, which stands first, if it is one of the static table's (RFC 7541, appendix A).

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::signer::Signer;
 use super::{Stage, bearing, claims, file_of};
+use crate::harness::frames::{Frames, data, get as get_frame, head};
 use crate::harness::{Origin, Reply, assert_has, eventually, get};
 
 /// A provider of identities whose key set has these keys.
@@ -91,6 +92,30 @@ async fn a_thousand_unknown_keys_cause_two_fetches_at_most() {
     // Nobody else is the worse for it.
     let good = signer.token(&claims("u1"));
     assert_eq!(stage.served(bearing("/account", &good)).await, "canary");
+}
+
+#[tokio::test]
+async fn a_head_alone_has_no_token_verified() {
+    let signer = Signer::new("one");
+    let provider = provider(&[&signer]).await;
+    let stage = Stage::start(&at(&provider)).await;
+    let unknown = Signer::new("unknown").token(&claims("u1"));
+    let bearer = format!("Bearer {unknown}");
+    let mut client = Frames::open(stage.gateway.address()).await;
+    let posted = head(1, "POST", "/", &[("authorization", &bearer)]);
+    client.send(&[posted]).await;
+    for stream in [3, 5, 7, 9] {
+        client.send(&[get_frame(stream, "/")]).await;
+        client.end_of(stream).await;
+    }
+    assert_eq!(provider.count(), 1, "the key that it names was looked for");
+    client.send(&[data(1, b"a body", true)]).await;
+    client.end_of(1).await;
+    assert_eq!(stage.counted("unknown_key").await, 1.0);
+    eventually("another fetch", || async {
+        (provider.count() == 2).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
