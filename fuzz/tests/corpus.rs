@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use rand::rngs::SmallRng;
+use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use serin_fuzz::{CHECKS, Check};
 
@@ -65,9 +66,14 @@ fn change(check: Check, input: &[u8], others: &[(String, Vec<u8>)]) {
             let end = (at + random.random_range(0..8)).min(changed.len());
             let piece = match random.random_range(0..4) {
                 0 => Vec::new(),
-                1 => one_of(&PIECES, &mut random).to_vec(),
+                1 => PIECES
+                    .choose(&mut random)
+                    .copied()
+                    .unwrap_or_default()
+                    .to_vec(),
                 2 => {
-                    let (_, other) = one_of(others, &mut random);
+                    let other = others.choose(&mut random);
+                    let other = other.map(|(_, other)| &**other).unwrap_or_default();
                     let from = random.random_range(0..=other.len());
                     other.iter().skip(from).take(16).copied().collect()
                 }
@@ -78,10 +84,4 @@ fn change(check: Check, input: &[u8], others: &[(String, Vec<u8>)]) {
         eprintln!("  {:?}", String::from_utf8_lossy(&changed));
         check(&changed);
     }
-}
-
-fn one_of<'a, T>(all: &'a [T], random: &mut SmallRng) -> &'a T {
-    all.iter()
-        .nth(random.random_range(0..all.len()))
-        .expect("one of them")
 }

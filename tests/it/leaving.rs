@@ -129,6 +129,7 @@ async fn script(name: &'static str, more: &Arc<Semaphore>) -> Script {
                     visit.ended().await;
                 }
                 Some("frames") => endings::slow_frames(visit).await,
+                Some("large-frames") => endings::large_frames(visit).await,
                 _ => {
                     let length = name.len();
                     let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");

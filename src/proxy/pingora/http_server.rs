@@ -39,6 +39,10 @@ const MALFORMED_STREAMS: u32 = 32;
 /// What a frame of data costs in memory beside its data, as the library counts it.
 const FRAME_COST: usize = 256;
 
+/// How many bytes of bodies may wait on one connection: of four streams. With no more than one stream's (RFC 9113, section 6.9.2), one
+/// whose service takes nothing would hold up all others.
+const CONNECTION_WINDOW: u32 = 4 * 65_535;
+
 /// What the frames of one connection may cost that wait to be passed on. A call of gRPC may fill the window with messages
 /// that are each a frame, while its server takes none for a moment; the least of them has five bytes.
 const WAITING_FRAMES: usize = 65_535 / 5 * FRAME_COST;
@@ -206,6 +210,7 @@ fn options(connection: &ClientConnection) -> H2Options {
     options.max_header_list_size(u32::try_from(most).unwrap_or(u32::MAX));
     let streams = connection.traffic().streams_per_connection;
     options.max_concurrent_streams(streams);
+    options.initial_connection_window_size(CONNECTION_WINDOW);
     // RFC 8441: clients may ask for WebSockets.
     options.enable_connect_protocol();
     let cancelled = usize::try_from(streams).unwrap_or(usize::MAX);

@@ -303,11 +303,18 @@ impl UnderWay {
                 Ok(())
             }
             (Answer::WebSocket(frames), Some(leaving)) => {
-                if end || frames.are_whole() || leaving.stage == Stage::Cut {
+                let is_cut = leaving.stage == Stage::Cut;
+                if end && is_cut {
                     return Err(leaving.why);
                 }
+                // An error would take with it what was passed just before, and is yet to be written: what comes behind the
+                // frame's end is left out, until the socket has been shut down.
                 if let Some(bytes) = body {
-                    bytes.truncate(frames.pass_one(bytes));
+                    let left = match is_cut || frames.are_whole() {
+                        true => 0,
+                        false => frames.pass_one(bytes),
+                    };
+                    bytes.truncate(left);
                 }
                 Ok(())
             }

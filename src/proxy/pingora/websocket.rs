@@ -97,7 +97,11 @@ impl Bridge {
             .write_all(&request(self.session.req_header(), &key))
             .await;
         let answer = match asked {
-            Ok(()) => read_answer(&mut from, &key).await,
+            Ok(()) => tokio::select! {
+                answer = read_answer(&mut from, &key) => answer,
+                // Nobody waits for it any more.
+                _ = self.session.idle() => return,
+            },
             Err(_) => None,
         };
         let Some(Answer { header, rest }) = answer else {
@@ -123,27 +127,31 @@ impl Bridge {
         };
         tokio::select! {
             () = down.pass(rest, from) => {}
-            () = pass_up(&mut self.session, to) => {}
+            () = pass_up(&mut self.session, to, self.patience) => {}
         }
     }
 }
 
-/// Passes on what the client sends. Goes on for ever once that has ended in order: pingora ends the other direction then.
-async fn pass_up(session: &mut HttpSession, mut to: WriteHalf<DuplexStream>) {
+/// Passes on what the client sends. Ends where the client has gone, or the service takes nothing of it for as long as `patience`:
+/// what waits here takes up room that the connection's other streams need. Else it goes on for ever: pingora ends the other
+/// direction, which may still have something for the client.
+async fn pass_up(session: &mut HttpSession, mut to: WriteHalf<DuplexStream>, patience: Duration) {
     loop {
         match session.read_body_bytes().await {
-            Ok(Some(mut bytes)) => {
-                if to.write_all_buf(&mut bytes).await.is_err() {
-                    return;
-                }
-            }
+            Ok(Some(mut bytes)) => tokio::select! {
+                biased;
+                written = to.write_all_buf(&mut bytes) => if written.is_err() {
+                    break;
+                },
+                () = SweepTimer::at(Instant::now() + patience) => return,
+            },
             Ok(None) => break,
             Err(_) => return,
         }
     }
-    if to.shutdown().await.is_ok() {
-        std::future::pending::<()>().await;
-    }
+    // An error is a pipe that has ended.
+    let _ = to.shutdown().await;
+    std::future::pending::<()>().await;
 }
 
 /// The way to the client.

@@ -10,13 +10,23 @@ use crate::harness::{Call, Gateway, eventually, in_time, pause};
 
 const CLOSE_SOON: &str = "streams: { on_leave: close, within: 1s }";
 
+const SWITCH: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+
+/// A frame of 20 bytes.
+fn small() -> Vec<u8> {
+    [&[0x82, 20][..], &[7; 20]].concat()
+}
+
+/// A frame that comes in several pieces, however it is read.
+fn large() -> Vec<u8> {
+    [&[0x82, 126, 0xc3, 0x50][..], &[7; 50_000]].concat()
+}
+
 /// Opens a WebSocket whose frames come byte by byte, one behind the other: one is always on its way.
 pub(super) async fn slow_frames(mut visit: Visit) {
-    let switch =
-        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
-    visit.say(switch).await;
-    let frame = [&[0x82, 20][..], &[7; 20]].concat();
-    for byte in frame.iter().cycle() {
+    visit.say(SWITCH).await;
+    for byte in small().iter().cycle() {
         if !visit.say([*byte]).await {
             return;
         }
@@ -24,21 +34,40 @@ pub(super) async fn slow_frames(mut visit: Visit) {
     }
 }
 
-#[tokio::test]
-async fn a_websocket_is_closed_between_two_frames() {
+/// Opens a WebSocket with large frames, one behind the other: many pieces of them are read at a time.
+pub(super) async fn large_frames(mut visit: Visit) {
+    visit.say(SWITCH).await;
+    let frame = large();
+    while visit.say(&frame).await {
+        pause(1).await;
+    }
+}
+
+/// Kills the canary of a WebSocket, and holds what its client gets against the frame that is sent all the time.
+async fn closed_between_frames(path: &str, frame: &[u8]) {
     let stage = Stage::set(CLOSE_SOON).await;
     let mut socket = stage.gateway.open_raw().await;
-    let head = format!("GET /frames HTTP/1.1\r\nx-user-id: c1\r\n{HANDSHAKE}");
+    let head = format!("GET {path} HTTP/1.1\r\nx-user-id: c1\r\n{HANDSHAKE}");
     socket.write(head.as_bytes()).await;
     socket.read_until(b"\r\n\r\n").await;
     stage.kill("search", "search.ranker").await;
     let came = in_time("the end", socket.read_to_end()).await;
     let (frames, close) = came.split_at(came.len() - RESTART.len());
-    assert_eq!(close, RESTART, "{came:?}");
+    assert_eq!(close, RESTART);
     assert!(!frames.is_empty());
-    for frame in frames.chunks(22) {
-        assert_eq!((frame.len(), &frame[..2]), (22, &[0x82, 20][..]));
+    for came in frames.chunks(frame.len()) {
+        assert!(came == frame, "{} of {} bytes", came.len(), frame.len());
     }
+}
+
+#[tokio::test]
+async fn a_websocket_is_closed_between_two_frames() {
+    closed_between_frames("/frames", &small()).await;
+}
+
+#[tokio::test]
+async fn a_websocket_with_large_frames_is_closed_between_two_of_them() {
+    closed_between_frames("/large-frames", &large()).await;
 }
 
 /// What a client of HTTP/1.1 gets that is on the canary, to the end of the connection.
